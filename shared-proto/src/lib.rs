@@ -1,1 +1,36 @@
-//! Placeholder.
+//! What the two services must agree on: ids, names, keys' forms, the envelope, tokens, commands, events and wire types.
+//!
+//! It guarantees that both sides build the same bytes, and that a document that is not exactly in form is refused.
+//! `docs/protocol.md` is the normative text, `vectors/` the examples that bind it. It does no I/O, reads no clock and
+//! knows no framework. What only one service may do is behind a feature: `seal` (manager) and `open` (vault).
+
+pub mod command;
+pub mod credential;
+pub mod encoding;
+pub mod envelope;
+pub mod error;
+pub mod event;
+pub mod feed;
+pub mod id;
+pub mod identity;
+pub mod jwk;
+pub mod jws;
+pub mod name;
+pub mod receipt;
+pub mod release;
+pub mod rsa_key;
+pub mod secret;
+pub mod statement;
+pub mod token;
+pub mod wire;
+
+/// The one answer to every failed check of a signature, tag, commitment, length or form of something that claims to be
+/// authentic. It tells no story on purpose: the reason would help only an attacker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("rejected")]
+pub struct Rejected;
+
+/// A text that is not in the form that its type demands. The sentence never repeats the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub &'static str);

@@ -1,0 +1,165 @@
+//! The one table of error codes that both services answer with.
+//!
+//! Every refusal that leaves a service over HTTP is an RFC 9457 problem document whose `code` is one of these. The
+//! table feeds the services, the client library, the `OpenAPI` documents and `docs/errors.md`; a test holds them
+//! together. A code is never renamed: clients match on it.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether a client may send the same request again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The same request will be refused again.
+    No,
+    /// The same request may succeed later; nothing was written.
+    Later,
+    /// The request may or may not have been carried out; repeat it with the same `Idempotency-Key` to settle it.
+    SameKey,
+    /// A new access token is needed first.
+    NewToken,
+}
+
+impl Retry {
+    /// The word used in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Later => "later",
+            Self::SameKey => "same-key",
+            Self::NewToken => "new-token",
+        }
+    }
+}
+
+macro_rules! error_table {
+    ($($variant:ident, $code:literal, $status:literal, $retry:ident, $advice:literal;)*) => {
+        /// A stable error code (`code` member of a problem document).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum ErrorCode {
+            $(#[doc = $advice] #[serde(rename = $code)] $variant,)*
+        }
+
+        impl ErrorCode {
+            /// Every code, in table order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The wire form.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code),* }
+            }
+
+            /// The HTTP status code it is sent with.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$variant => $status),* }
+            }
+
+            /// Whether and how the request may be repeated.
+            pub fn retry(self) -> Retry {
+                match self { $(Self::$variant => Retry::$retry),* }
+            }
+
+            /// One sentence for the author of a client.
+            pub fn advice(self) -> &'static str {
+                match self { $(Self::$variant => $advice),* }
+            }
+        }
+    };
+}
+
+error_table! {
+    BodyInvalid, "body_invalid", 400, No, "The body is not the JSON document that this route takes.";
+    ParameterInvalid, "parameter_invalid", 400, No, "A field or query parameter is outside its allowed values.";
+    NameInvalid, "name_invalid", 400, No, "A path, environment or label breaks the naming rules.";
+    EncodingInvalid, "encoding_invalid", 400, No, "The value is not canonical base64 although the encoding says so.";
+    PathInvalid, "path_invalid", 400, No, "The request path is not in the plain form that the API uses.";
+    HostInvalid, "host_invalid", 400, No, "Development mode answers only to localhost, without a proxy in between.";
+    IdempotencyForbidden, "idempotency_forbidden", 400, No, "Anonymous callers may not send Idempotency-Key.";
+    CredentialInvalid, "credential_invalid", 401, No, "The credential is missing, unknown, expired or revoked.";
+    TokenInvalid, "token_invalid", 401, NewToken, "The access token is missing, malformed, expired, revoked or not for this.";
+    SealKeyUnknown, "seal_key_unknown", 401, NewToken, "The token was sealed to a key that no longer exists; fetch a new token.";
+    CommandInvalid, "command_invalid", 401, No, "The command is missing, malformed, expired or not signed by the manager.";
+    SecretNotFound, "secret_not_found", 404, No, "No such secret or version, or it is not yours to see.";
+    TokenNotFound, "token_not_found", 404, No, "No live token has this id.";
+    RouteNotFound, "route_not_found", 404, No, "There is no such route.";
+    MethodNotAllowed, "method_not_allowed", 405, No, "The route exists, but not for this method.";
+    IdempotencyUnknown, "idempotency_unknown", 409, No, "The first request succeeded, but its body can no longer be compared; id and version are given.";
+    VersionConflict, "version_conflict", 409, No, "The version number is taken by other content or by a tombstone.";
+    EventGap, "event_gap", 409, Later, "An event is missing before this one; send from the expected number.";
+    EventConflict, "event_conflict", 409, No, "A known event number came with other content; the feed is stopped.";
+    AlreadyExists, "already_exists", 409, No, "The thing to be made is there already.";
+    BodyTooLarge, "body_too_large", 413, No, "The body is larger than this route takes.";
+    ValueTooLarge, "value_too_large", 413, No, "A secret value is at most 1048576 bytes after decoding.";
+    MediaTypeUnsupported, "media_type_unsupported", 415, No, "Send application/json without content encoding.";
+    IdempotencyMismatch, "idempotency_mismatch", 422, No, "This Idempotency-Key was used with another body.";
+    HeaderTooLarge, "header_too_large", 431, No, "The request head is larger than 16 KiB.";
+    Internal, "internal", 500, No, "A fault in the service; the request id finds it in the log.";
+    Unavailable, "unavailable", 503, Later, "A part that is needed is not reachable; nothing was written.";
+    OutcomeUnknown, "outcome_unknown", 503, SameKey, "It may have been carried out; repeat with the same Idempotency-Key to settle it.";
+    RevocationsBehind, "revocations_behind", 503, Later, "The vault has not yet applied every revocation that it must know; wait a second.";
+    AuditUnavailable, "audit_unavailable", 503, Later, "The audit log cannot be written, so nothing is released.";
+    StorageUnavailable, "storage_unavailable", 503, Later, "The database cannot be read or written.";
+    Overloaded, "overloaded", 503, Later, "Too many requests at once.";
+}
+
+/// An RFC 9457 problem document (`application/problem+json`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem {
+    /// `urn:splitvault:error:<code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The table's sentence for this code.
+    pub title: String,
+    /// HTTP status code.
+    pub status: u16,
+    /// Stable code.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub code: ErrorCode,
+    /// What is wrong with this request, when there is something to add. Never holds a value, a key or a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The same as the `X-Request-Id` header.
+    pub request_id: String,
+    /// With `event_gap`: the event number that is expected next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<u64>,
+    /// With `idempotency_unknown`: the secret that the first request wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// With `idempotency_unknown`: the version that the first request wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+}
+
+impl Problem {
+    /// A document for `code`, without optional members.
+    pub fn new(code: ErrorCode, request_id: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:splitvault:error:{}", code.as_str()),
+            title: code.advice().to_owned(),
+            status: code.status(),
+            code,
+            detail: None,
+            request_id: request_id.into(),
+            expected: None,
+            key_id: None,
+            version: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_survive_json() {
+        let mut seen = std::collections::HashSet::new();
+        for code in ErrorCode::ALL {
+            assert!(seen.insert(code.as_str()), "{} is listed twice", code.as_str());
+            let json = serde_json::to_string(code).unwrap();
+            assert_eq!(json, format!("\"{}\"", code.as_str()));
+            assert_eq!(serde_json::from_str::<ErrorCode>(&json).unwrap(), *code);
+        }
+    }
+}

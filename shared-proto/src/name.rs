@@ -1,0 +1,137 @@
+//! Names that people choose: one parser for each, with its limits beside it.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use unicode_normalization::is_nfc;
+
+use crate::Malformed;
+
+/// The longest path in bytes.
+pub const MAX_PATH_BYTES: usize = 512;
+/// The longest environment name in bytes (a DNS label).
+pub const MAX_ENVIRONMENT_BYTES: usize = 63;
+/// The longest `user_id` label in bytes.
+pub const MAX_LABEL_BYTES: usize = 256;
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident, $check:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks and takes a name.
+            pub fn parse(text: impl Into<String>) -> Result<Self, Malformed> {
+                let text = text.into();
+                $check(&text)?;
+                Ok(Self(text))
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::parse(String::deserialize(deserializer)?).map_err(D::Error::custom)
+            }
+        }
+    };
+}
+
+name_type! {
+    /// The name of a secret in its environment: segments joined by `/`.
+    SecretPath, check_path
+}
+name_type! {
+    /// The name of an environment: `dev`, `staging`, `production`.
+    EnvironmentName, check_environment
+}
+name_type! {
+    /// What a submitter calls himself (`user_id`). A label, never an identity.
+    UserLabel, check_label
+}
+
+impl SecretPath {
+    /// The path under which a submission without one is filed.
+    pub fn unnamed(secret: crate::id::SecretId) -> Self {
+        Self(format!("{UNNAMED}/{secret}"))
+    }
+
+    /// Whether the path lies in the reserved folder of unnamed submissions.
+    pub fn is_reserved(&self) -> bool {
+        self.0.split('/').next() == Some(UNNAMED)
+    }
+}
+
+fn check_path(text: &str) -> Result<(), Malformed> {
+    if text.is_empty() || text.len() > MAX_PATH_BYTES {
+        return Err(Malformed("a path has 1 to 512 bytes"));
+    }
+    if text.chars().any(|c| c.is_control() || c == '\\') {
+        return Err(Malformed("a path has no control character and no backslash"));
+    }
+    if !is_nfc(text) {
+        return Err(Malformed("a path is in Unicode normalization form C"));
+    }
+    if text.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err(Malformed("a path has no empty, . or .. segment"));
+    }
+    Ok(())
+}
+
+fn check_environment(text: &str) -> Result<(), Malformed> {
+    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    if text.len() > MAX_ENVIRONMENT_BYTES || !text.bytes().all(allowed) || text.is_empty() || text.starts_with('-') {
+        return Err(Malformed("an environment name has 1 to 63 of a-z, 0-9 and -, and does not begin with -"));
+    }
+    Ok(())
+}
+
+fn check_label(text: &str) -> Result<(), Malformed> {
+    if text.is_empty() || text.len() > MAX_LABEL_BYTES || text.chars().any(char::is_control) {
+        return Err(Malformed("a user_id has 1 to 256 bytes and no control character"));
+    }
+    Ok(())
+}
+
+const UNNAMED: &str = "unnamed";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_could_be_read_in_two_ways_are_refused() {
+        for good in ["a", "db/primary/password", "ünïcode/é", "a b", "...", "%2e%2e", "a/.b"] {
+            assert!(SecretPath::parse(good).is_ok(), "{good:?}");
+        }
+        let long = "a".repeat(513);
+        for bad in ["", "/", "/a", "a/", "a//b", ".", "a/../b", "a/./b", "a\0b", "a\nb", "a\u{85}b", "a\\b", "e\u{301}", &long] {
+            assert!(SecretPath::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(SecretPath::parse("a".repeat(512)).is_ok());
+    }
+
+    #[test]
+    fn environments_and_labels_keep_their_limits() {
+        for bad in ["", "-a", "A", "a_b", "a.b", &"a".repeat(64)] {
+            assert!(EnvironmentName::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(EnvironmentName::parse("a".repeat(63)).is_ok());
+        for bad in ["", "a\tb", &"a".repeat(257)] {
+            assert!(UserLabel::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(UserLabel::parse("user123").is_ok());
+    }
+}
