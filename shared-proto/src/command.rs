@@ -1,0 +1,106 @@
+//! Commands: EdDSA-signed, seconds-long orders of the manager to the vault, bound to a body by its hash.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Rejected;
+use crate::encoding::{Bytes, sha256};
+use crate::id::{TokenId, VaultId};
+use crate::identity::Issuer;
+use crate::jws::VerifiedPayload;
+use crate::token::{Expected, LEEWAY_SECONDS};
+
+/// How long a command lives, in seconds.
+pub const LIFE_SECONDS: u64 = 60;
+
+/// What the manager orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operation {
+    /// Exchange newest event number, key statements and feed state.
+    Poll,
+    /// Apply events.
+    Push,
+    /// Give back applied events.
+    Replay,
+    /// Store envelopes.
+    Store,
+    /// Say what became of versions; make a tombstone of what is not there.
+    Settle,
+    /// List what is stored.
+    Inventory,
+}
+
+impl Operation {
+    /// The word in the `op` claim.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Push => "push",
+            Self::Replay => "replay",
+            Self::Store => "store",
+            Self::Settle => "settle",
+            Self::Inventory => "inventory",
+        }
+    }
+
+    /// The largest body in bytes.
+    pub fn body_limit(self) -> usize {
+        match self {
+            Self::Store => 16 << 20,
+            Self::Push => 1 << 20,
+            Self::Poll | Self::Replay | Self::Settle | Self::Inventory => 64 << 10,
+        }
+    }
+}
+
+/// The claims of a command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandClaims {
+    iss: Issuer,
+    aud: VaultId,
+    iat: u64,
+    nbf: u64,
+    exp: u64,
+    /// Id of the command.
+    pub jti: TokenId,
+    /// The order.
+    pub op: Operation,
+    body: Bytes<32>,
+}
+
+impl CommandClaims {
+    /// An order with this body, made at `now` (Unix seconds).
+    #[cfg(feature = "seal")]
+    pub fn new(issuer: Issuer, audience: VaultId, op: Operation, body: &[u8], now: u64) -> Self {
+        Self {
+            iss: issuer,
+            aud: audience,
+            iat: now,
+            nbf: now,
+            exp: now + LIFE_SECONDS,
+            jti: TokenId::generate(),
+            op,
+            body: Bytes(sha256(body)),
+        }
+    }
+
+    /// Reads and checks the claims of a command whose signature held; the body comes later.
+    pub fn check(payload: &VerifiedPayload, expected: &Expected) -> Result<Self, Rejected> {
+        let claims: Self = payload.claims()?;
+        let ahead = expected.now.saturating_add(LEEWAY_SECONDS);
+        let good = claims.iss == expected.issuer
+            && claims.aud == expected.audience
+            && expected.now < claims.exp
+            && claims.nbf <= ahead
+            && claims.iat <= ahead
+            && claims.nbf < claims.exp
+            && claims.exp.checked_sub(claims.iat).is_some_and(|life| (1..=LIFE_SECONDS).contains(&life));
+        if good { Ok(claims) } else { Err(Rejected) }
+    }
+
+    /// Whether this is the body that was signed for.
+    pub fn covers(&self, body: &[u8]) -> Result<(), Rejected> {
+        if self.body.0 == sha256(body) { Ok(()) } else { Err(Rejected) }
+    }
+}

@@ -1,0 +1,65 @@
+//! Service credentials: opaque, long-lived, of use at the manager only.
+
+use zeroize::Zeroizing;
+
+use crate::Malformed;
+use crate::encoding::{b64, from_b64_secret, random, sha256};
+
+/// What every credential begins with, so that scanners find leaked ones.
+pub const PREFIX: &str = "spv_";
+
+/// The plain form: 256 random bits. The checksum in its text form tells a typing error from a wrong credential before
+/// any lookup; it protects nothing.
+pub struct PlainCredential(Zeroizing<[u8; 32]>);
+
+impl PlainCredential {
+    /// A new random credential.
+    pub fn generate() -> Self {
+        Self(Zeroizing::new(random()))
+    }
+
+    /// Reads the text form.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        const REFUSED: Malformed = Malformed("not a service credential");
+        let body = text.strip_prefix(PREFIX).ok_or(REFUSED)?;
+        let bytes = from_b64_secret::<36>(body).map_err(|_| REFUSED)?;
+        let (key, checksum) = bytes.split_at(32);
+        if !sha256(key).starts_with(checksum) {
+            return Err(REFUSED);
+        }
+        let mut out = Zeroizing::new([0; 32]);
+        out.copy_from_slice(key);
+        Ok(Self(out))
+    }
+
+    /// The text form, shown once when it is made.
+    pub fn expose_text(&self) -> Zeroizing<String> {
+        let mut bytes = Zeroizing::new([0; 36]);
+        let (key, checksum) = bytes.split_at_mut(32);
+        key.copy_from_slice(&*self.0);
+        checksum.copy_from_slice(sha256(&*self.0).split_at(4).0);
+        Zeroizing::new(format!("{PREFIX}{}", *Zeroizing::new(b64(&*bytes))))
+    }
+
+    /// The 32 random bytes, to be hashed.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_reads_back_and_a_typing_error_is_seen() {
+        let credential = PlainCredential::generate();
+        let text = credential.expose_text();
+        assert_eq!(PlainCredential::parse(&text).unwrap().expose(), credential.expose());
+        let swapped: String = text.chars().rev().collect();
+        assert!(PlainCredential::parse(&swapped).is_err());
+        let mut typo = text.to_string().into_bytes();
+        typo[10] = if typo[10] == b'A' { b'B' } else { b'A' };
+        assert!(PlainCredential::parse(std::str::from_utf8(&typo).unwrap()).is_err());
+    }
+}

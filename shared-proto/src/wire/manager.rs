@@ -1,0 +1,363 @@
+//! What the manager takes and answers.
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, Version};
+use crate::jwk::Thumbprint;
+use crate::name::{EnvironmentName, SecretPath, UserLabel};
+use crate::secret::ValueEncoding;
+
+/// Body of `POST /api/keys`. It has no `Debug` form.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StoreKey {
+    /// A label for the submitter. Never an identity.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub user_id: UserLabel,
+    /// The value, at most 1 MiB after decoding.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub key_data: Zeroizing<String>,
+    /// Name in the environment; without one it is filed under `unnamed/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub path: Option<SecretPath>,
+    /// Required outside development mode, where `dev` is the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub environment: Option<EnvironmentName>,
+    /// How `key_data` is to be read; text by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<ValueEncoding>,
+    /// Whether an access token for the new version is wanted; true by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<bool>,
+}
+
+/// An access token, as it is handed out. It has no `Debug` form.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IssuedToken {
+    /// The compact JWT.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub access_token: Zeroizing<String>,
+    /// `Bearer`.
+    pub token_type: String,
+    /// Its id, for revocation.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub jti: TokenId,
+    /// When it ends (Unix seconds).
+    pub expires_at: u64,
+}
+
+/// Answer to [`StoreKey`].
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StoredKeyAnswer {
+    /// `Key stored successfully`.
+    pub message: String,
+    /// The secret.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub key_id: SecretId,
+    /// The version just written.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub version: Version,
+    /// Environment.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub environment: EnvironmentName,
+    /// Name in the environment.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub path: SecretPath,
+    /// How the value will be answered.
+    pub encoding: ValueEncoding,
+    /// The token, unless `token` was false.
+    #[serde(flatten)]
+    pub token: Option<IssuedToken>,
+}
+
+/// One line of [`MintToken`] and of the token list.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct GrantRequest {
+    /// The secret.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub key_id: SecretId,
+    /// The version; the newest committed one by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
+    pub version: Option<Version>,
+}
+
+/// Body of `POST /api/tokens`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MintToken {
+    /// 1 to 64 versions of different secrets of one environment.
+    pub grants: Vec<GrantRequest>,
+    /// For whom; the administrator by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub user_id: Option<UserLabel>,
+    /// Life in seconds, 1 to 2,700; the configured life by default. Never past the seal key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life_seconds: Option<u64>,
+}
+
+/// Answer to [`MintToken`].
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MintAnswer {
+    /// The token.
+    #[serde(flatten)]
+    pub token: IssuedToken,
+    /// What it opens, with the versions that were chosen.
+    pub grants: Vec<GrantRequest>,
+}
+
+/// A token that was made and has not expired. The token itself is not kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TokenSummary {
+    /// Its id.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub jti: TokenId,
+    /// Whom it is about.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub sub: Subject,
+    /// The label of the subject, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// The credential that was used.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub client_id: CredentialId,
+    /// Environment.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub environment: EnvironmentName,
+    /// What it opens.
+    pub grants: Vec<GrantRequest>,
+    /// When it was made (Unix seconds).
+    pub issued_at: u64,
+    /// When it ends (Unix seconds).
+    pub expires_at: u64,
+    /// Whether this token itself was revoked (by its id).
+    pub revoked: bool,
+}
+
+/// Answer of `GET /api/tokens`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TokenList {
+    /// A page of tokens, ordered by id.
+    pub tokens: Vec<TokenSummary>,
+    /// `after` of the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What to revoke: body of `POST /api/revocations`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Revoke {
+    /// One token.
+    Token {
+        /// Its id.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        jti: TokenId,
+    },
+    /// All tokens of a subject.
+    Subject {
+        /// Its label.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        user_id: UserLabel,
+    },
+    /// All tokens made with a credential.
+    Credential {
+        /// The credential.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        client_id: CredentialId,
+    },
+    /// Every grant of a secret.
+    Secret {
+        /// The secret.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        key_id: SecretId,
+    },
+    /// Every grant of a version.
+    Version {
+        /// The secret.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        key_id: SecretId,
+        /// The version.
+        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+        version: Version,
+    },
+    /// All tokens signed by a key, for ever.
+    SigningKey {
+        /// The key.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        kid: Thumbprint,
+    },
+    /// All tokens.
+    All {},
+}
+
+/// How far a revocation or destruction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum RevocationStatus {
+    /// The vault signed that it has applied it durably.
+    Revoked,
+    /// It is recorded here and will reach the vault; until then tokens may still be accepted.
+    Pending,
+}
+
+/// Answer of a revocation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RevocationAnswer {
+    /// `revoked` only on the vault's signature.
+    pub status: RevocationStatus,
+    /// The event's number; absent while the manager may not number events.
+    pub sequence: Option<u64>,
+}
+
+/// Body of `POST /api/keys/{key_id}/destroy`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Destroy {
+    /// 1 to 64 versions.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<u64>))]
+    pub versions: Vec<Version>,
+}
+
+/// Answer to [`Destroy`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DestroyAnswer {
+    /// `revoked` (here: destroyed) only on the vault's signature.
+    pub status: RevocationStatus,
+    /// The numbers of the events; empty while the manager may not number events.
+    pub sequences: Vec<u64>,
+}
+
+/// One numbered event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EventSummary {
+    /// Its number.
+    pub sequence: u64,
+    /// Its kind.
+    pub kind: String,
+    /// When it was numbered (Unix seconds).
+    pub issued_at: u64,
+}
+
+/// Answer of `GET /api/revocations`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RevocationList {
+    /// Number of the newest event.
+    pub newest: u64,
+    /// The number that the vault last signed for.
+    pub applied: u64,
+    /// Revocations that wait for a number.
+    pub unnumbered: u64,
+    /// A page of events.
+    pub events: Vec<EventSummary>,
+}
+
+/// State of a version in the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum CatalogueState {
+    /// The vault's receipt is not there yet.
+    Pending,
+    /// The vault has it.
+    Committed,
+    /// It never reached the vault, and never will.
+    Abandoned,
+    /// It was destroyed.
+    Destroyed,
+}
+
+/// A version of a secret, without its value.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VersionSummary {
+    /// Its number.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub version: Version,
+    /// Its state.
+    pub state: CatalogueState,
+    /// When it was made (Unix seconds).
+    pub created_at: u64,
+}
+
+/// A secret, without any value.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SecretSummary {
+    /// The secret.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub key_id: SecretId,
+    /// Environment.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub environment: EnvironmentName,
+    /// Name.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub path: SecretPath,
+    /// Its versions.
+    pub versions: Vec<VersionSummary>,
+}
+
+/// Answer of `GET /api/secrets`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SecretList {
+    /// A page of secrets, ordered by id.
+    pub secrets: Vec<SecretSummary>,
+    /// `after` of the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Body of `POST /api/reconcile`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Reconcile {
+    /// Whether found versions enter the catalogue (as `unnamed/…` when the secret is unknown).
+    pub adopt: bool,
+}
+
+/// A version that the vault has and the catalogue lacks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FoundVersion {
+    /// Environment.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub environment_id: EnvironmentId,
+    /// Secret.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub key_id: SecretId,
+    /// Version.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub version: Version,
+}
+
+/// Answer to [`Reconcile`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReconcileAnswer {
+    /// What the vault has and the catalogue lacks.
+    pub found: Vec<FoundVersion>,
+    /// How many of them are in the catalogue now.
+    pub adopted: u64,
+}

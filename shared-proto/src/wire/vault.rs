@@ -1,0 +1,288 @@
+//! What the vault takes and answers.
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::encoding::{ByteString, Bytes};
+use crate::error::ErrorCode;
+use crate::event::EventHash;
+use crate::feed::{FeedNonce, FeedState};
+use crate::id::{EnvironmentId, SecretId, VaultId, Version};
+use crate::jwk::Thumbprint;
+use crate::receipt::Receipt;
+use crate::secret::ValueEncoding;
+use crate::statement::KeyStatement;
+
+/// The most envelopes in a store command, versions in a settle command and ids in a batch read.
+pub const MAX_BATCH: usize = 64;
+/// The most value bytes in one answer of `keys:read`.
+pub const MAX_BATCH_BYTES: usize = 8 << 20;
+/// The most events in a push or replay, and receipts in an inventory.
+pub const MAX_PAGE: usize = 256;
+
+/// An opened version. It has no `Debug` form.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OpenedKey {
+    /// The secret.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub key_id: SecretId,
+    /// The version that the token names.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub version: Version,
+    /// How `decrypted_key` is to be read.
+    pub encoding: ValueEncoding,
+    /// The value: text as it is, bytes in base64.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub decrypted_key: Zeroizing<String>,
+}
+
+/// Body of `POST /api/keys:read`.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ReadKeys {
+    /// 1 to 64 ids.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub key_ids: Vec<SecretId>,
+}
+
+/// One line of the answer to [`ReadKeys`].
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum ReadResult {
+    /// It was opened.
+    Opened(OpenedKey),
+    /// It was not.
+    Refused {
+        /// The asked id.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        key_id: SecretId,
+        /// Why.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        code: ErrorCode,
+    },
+}
+
+/// Answer to [`ReadKeys`], in the order asked.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReadAnswer {
+    /// One line for each id.
+    pub keys: Vec<ReadResult>,
+}
+
+/// Answer of `GET /api/key-statements`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VaultStatements {
+    /// The vault.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: VaultId,
+    /// Its transport and seal keys.
+    pub statements: Vec<KeyStatement>,
+}
+
+/// Body of a `poll` command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Poll {
+    /// Fresh randomness, answered under the feed state's signature.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub nonce: FeedNonce,
+    /// Number of the manager's newest event.
+    pub newest: u64,
+    /// That event's hash.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub newest_hash: EventHash,
+    /// A living seal key that the manager knows.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub seal_key: Option<Thumbprint>,
+    /// The manager's living token signing keys.
+    pub statements: Vec<KeyStatement>,
+}
+
+/// Answer to [`Poll`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PollAnswer {
+    /// What the vault has applied.
+    pub feed: FeedState,
+    /// The vault's living keys.
+    pub statements: Vec<KeyStatement>,
+}
+
+/// Body of a `push` command, `POST /api/events`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    /// Fresh randomness, answered under the feed state's signature.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub nonce: FeedNonce,
+    /// Compact events in order.
+    pub events: Vec<String>,
+}
+
+/// Answer to [`Push`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PushAnswer {
+    /// What the vault has applied now.
+    pub feed: FeedState,
+}
+
+/// Body of a `replay` command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    /// The first event wanted is the one after this number.
+    pub after: u64,
+    /// 1 to 256.
+    pub limit: usize,
+}
+
+/// Answer to [`Replay`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ReplayAnswer {
+    /// Compact events in order.
+    pub events: Vec<String>,
+}
+
+/// Body of a `store` command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// The transfer key, encrypted to the transport key.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub transfer_key: ByteString,
+    /// Which transport key.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub transport_kid: Thumbprint,
+    /// 1 to 64 envelopes.
+    pub envelopes: Vec<EnvelopeToStore>,
+}
+
+/// One envelope of a [`Store`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EnvelopeToStore {
+    /// Environment.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub environment: EnvironmentId,
+    /// Secret.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub secret_id: SecretId,
+    /// Version.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub version: Version,
+    /// Epoch of the root key that `moved` was made with, from 1.
+    pub epoch: u32,
+    /// The envelope's digest; the vault recomputes it.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub digest: Bytes<32>,
+    /// The wrapped data key under the transfer key.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub moved: Bytes<48>,
+    /// Key commitment.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub commit: Bytes<32>,
+    /// GCM nonce.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub nonce: Bytes<12>,
+    /// Encrypted frame and tag.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub ciphertext: ByteString,
+}
+
+/// What became of one envelope of a [`Store`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StoreResult {
+    /// Why it was refused; absent when it is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub error: Option<ErrorCode>,
+    /// What is stored under that version; absent when the envelope was malformed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+}
+
+/// Answer to [`Store`], in order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StoreAnswer {
+    /// One for each envelope.
+    pub results: Vec<StoreResult>,
+}
+
+/// A version by its ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VersionName {
+    /// Environment.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub environment: EnvironmentId,
+    /// Secret.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub secret_id: SecretId,
+    /// Version.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub version: Version,
+}
+
+/// Body of a `settle` command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Settle {
+    /// 1 to 64 versions.
+    pub versions: Vec<VersionName>,
+}
+
+/// Where an inventory goes on.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct InventoryCursor {
+    /// The last secret seen.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub secret_id: SecretId,
+    /// Its last version seen.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub version: Version,
+}
+
+/// Body of an `inventory` command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Inventory {
+    /// Absent (`null`) to begin.
+    pub after: Option<InventoryCursor>,
+    /// 1 to 256.
+    pub limit: usize,
+}
+
+/// Answer to [`Settle`] (in the order asked) and [`Inventory`] (ordered by secret and version; stored ones only).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Receipts {
+    /// The receipts.
+    pub receipts: Vec<Receipt>,
+}
