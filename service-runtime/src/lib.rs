@@ -1,1 +1,14 @@
-//! Placeholder.
+//! The plumbing that is the same in every process of Splitvault.
+//!
+//! It guarantees how a process starts (hardened, alone on its data directory, from files whose modes were checked), how
+//! it speaks HTTP, how it writes its audit log and how it uses SQLite. It knows no key and no secret: nothing in here
+//! depends on anything of `shared-proto` but the table of error codes.
+
+pub mod clock;
+pub mod config;
+pub mod files;
+pub mod process;
+pub mod tasks;
+pub mod telemetry;
+
+pub use process::StartError;

@@ -1,0 +1,169 @@
+//! Configuration files and the operating mode.
+//!
+//! Guarantees that an error names file, line and key and never repeats a value: people paste credentials into the
+//! wrong line. Refuses addresses on which the chosen mode is not safe.
+
+use std::{fmt, net::SocketAddr, path::Path};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::process::StartError;
+
+/// Whether a service guards real secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// For one machine and no real secret: loopback only, strangers may submit.
+    Development,
+    /// Everything is refused that is not allowed.
+    Production,
+}
+
+impl Mode {
+    /// Whether this is the development mode.
+    pub fn is_development(self) -> bool {
+        match self {
+            Self::Development => true,
+            Self::Production => false,
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        })
+    }
+}
+
+/// Reads a TOML file. The caller's type carries `deny_unknown_fields`.
+///
+/// # Errors
+/// The file cannot be read, is not TOML, or has a key that is missing, unknown or of the wrong form.
+pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, StartError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        StartError::new(format!("The configuration file {} cannot be read ({}).", path.display(), error.kind()))
+    })?;
+    toml::from_str(&text).map_err(|error| StartError::new(explain(path, &text, &error)))
+}
+
+/// Checks that the mode may listen there.
+///
+/// # Errors
+/// Development mode off loopback; plain HTTP off loopback without the `danger` option.
+pub fn check_listen(mode: Mode, addr: &SocketAddr, danger_plain_http: bool) -> Result<(), StartError> {
+    if addr.ip().is_loopback() {
+        return Ok(());
+    }
+    match mode {
+        Mode::Development => {
+            Err(StartError::new(format!("Development mode listens on loopback only, not on {addr}; use 127.0.0.1.")))
+        }
+        Mode::Production if danger_plain_http => Ok(()),
+        Mode::Production => Err(StartError::new(format!(
+            "Plain HTTP on {addr} would expose secrets to the network; listen on loopback behind a TLS proxy on the \
+             same machine, or set the danger option for plain HTTP."
+        ))),
+    }
+}
+
+/// The sentence for a TOML error, built from what the program knows and from the place, never from the value.
+fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
+    let start = error.span().map_or(0, |span| span.start).min(text.len());
+    let before = text.get(..start).unwrap_or_default();
+    let line_number = before.matches('\n').count() + 1;
+    let line = text.lines().nth(line_number - 1).unwrap_or_default();
+    let place = format!("{} line {line_number}", path.display());
+    let key = line.split_once('=').map_or("", |(key, _)| key.trim());
+    let key = if is_plain_key(key) { full_key(before, key) } else { String::new() };
+    let message = error.message();
+    if let Some(missing) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        return format!("The configuration file {} lacks the key `{missing}`; add it.", path.display());
+    }
+    if message.starts_with("unknown field `") {
+        return format!("{place}: there is no setting `{key}`; remove it or correct its name.");
+    }
+    if message.starts_with("duplicate ") {
+        return format!("{place}: the key `{key}` is given twice; keep one.");
+    }
+    let typed = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant `"];
+    if typed.iter().any(|prefix| message.starts_with(prefix)) {
+        // What serde expected stands behind the last of these words; before it stands the value.
+        let expected = message.rsplit_once(", expected ").map_or("another form", |(_, expected)| expected);
+        return format!("{place}: the value of `{key}` does not fit; expected {expected}.");
+    }
+    format!("{place}: the value or syntax at `{key}` is not accepted; see the documentation of this key.")
+}
+
+/// Whether this can be the name of a key, and not a value that lost its key.
+fn is_plain_key(key: &str) -> bool {
+    !key.is_empty() && key.len() <= 64 && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+fn full_key(before: &str, key: &str) -> String {
+    let table = before.lines().rev().map(str::trim).find(|line| line.starts_with('['));
+    match table.map(|line| line.trim_matches(['[', ']'])) {
+        Some(table) if is_plain_key(table) => format!("{table}.{key}"),
+        Some(_) | None => key.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CANARY: &str = "hunter2-canary";
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its parsing is tested")]
+    struct Raw {
+        mode: Mode,
+        server: Server,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its parsing is tested")]
+    struct Server {
+        workers: u16,
+    }
+
+    fn refusal(text: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("service.toml");
+        std::fs::write(&path, text).unwrap();
+        load::<Raw>(&path).unwrap_err().sentence
+    }
+
+    #[test]
+    fn errors_name_the_place_and_never_the_value() {
+        let wrong = [
+            ("mode = \"production\"\n[server]\nworkers = \"hunter2-canary\"\n", "line 3", "server.workers"),
+            ("mode = \"hunter2-canary\"\n[server]\nworkers = 1\n", "line 1", "mode"),
+            ("mode = \"production\"\n[server]\nworkers = 1\nfoo = \"hunter2-canary\"\n", "line 4", "server.foo"),
+            ("mode = \"production\"\n[server]\nworkers = hunter2-canary\n", "line 3", "server.workers"),
+            ("mode = \"production\"\n\"hunter2-canary\" = 1\n[server]\nworkers = 1\n", "line 2", ""),
+            ("mode = \"production\"\nhunter2-canary\n", "line 2", ""),
+            ("mode = \"production\"\n[server]\n", "service.toml", "workers"),
+        ];
+        for (text, place, key) in wrong {
+            let sentence = refusal(text);
+            assert!(sentence.contains(place) && sentence.contains(key), "{sentence}");
+            assert!(!sentence.contains(CANARY), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_is_safe_without_a_danger_option() {
+        let loopback: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let open: SocketAddr = "0.0.0.0:8000".parse().unwrap();
+        check_listen(Mode::Development, &loopback, false).unwrap();
+        check_listen(Mode::Development, &open, true).unwrap_err();
+        check_listen(Mode::Production, &loopback, false).unwrap();
+        check_listen(Mode::Production, &open, false).unwrap_err();
+        check_listen(Mode::Production, &open, true).unwrap();
+    }
+}

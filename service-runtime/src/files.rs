@@ -1,0 +1,238 @@
+//! Files that only their owner may read.
+//!
+//! Guarantees that what we read is a regular file of ours with no rights for anybody else, and that what we write has
+//! mode 0600 from its first moment, whatever the umask, and is on disk when the call returns. Checks look at the open
+//! descriptor, so that a file swapped in between is not read; symbolic links are not followed.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
+
+use crate::process::StartError;
+
+/// The largest private file that is read: far above any key, far below what would hurt.
+pub const MAX_PRIVATE_FILE: u64 = 64 * 1024;
+
+/// `O_NOFOLLOW`, and `O_NONBLOCK` so that opening a FIFO put in a file's place does not wait for ever.
+pub(crate) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
+
+/// Reads a file that nobody else may read.
+///
+/// # Errors
+/// It is missing, a link, not a regular file, readable by others, owned by somebody else, or larger than
+/// [`MAX_PRIVATE_FILE`].
+pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, StartError> {
+    let shown = path.display();
+    let cannot = |error: io::Error| {
+        StartError::new(format!("The file {shown} cannot be read ({error}); put it there, not as a symbolic link."))
+    };
+    let mut file = OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path).map_err(cannot)?;
+    let meta = file.metadata().map_err(cannot)?;
+    check_open_file(path, &file)?;
+    if meta.len() > MAX_PRIVATE_FILE {
+        return Err(StartError::new(format!(
+            "The file {shown} is larger than {MAX_PRIVATE_FILE} bytes; it cannot be what is expected there."
+        )));
+    }
+    // Room for the whole file and one byte more: the vector never grows, so no copy is left behind unwiped.
+    let room = usize::try_from(meta.len()).unwrap_or(0).saturating_add(1);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    let limit = u64::try_from(room).unwrap_or(MAX_PRIVATE_FILE);
+    (&mut file).take(limit).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() >= room {
+        return Err(StartError::new(format!("The file {shown} grew while it was read; start again.")));
+    }
+    Ok(bytes)
+}
+
+/// Checks that `path` is a directory of ours which nobody else may enter.
+///
+/// # Errors
+/// It is missing, a link, not a directory, open to others, or owned by somebody else.
+pub fn check_private_directory(path: &Path) -> Result<(), StartError> {
+    let shown = path.display();
+    let flags = (OFlags::NOFOLLOW | OFlags::DIRECTORY).bits().cast_signed();
+    let directory = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
+        StartError::new(format!("{shown} is not a usable directory ({error}); make it, not as a symbolic link."))
+    })?;
+    let meta = directory
+        .metadata()
+        .map_err(|error| StartError::new(format!("The directory {shown} cannot be examined ({error}).")))?;
+    check_owner_and_mode(path, &meta, "700")
+}
+
+/// Makes a directory with mode 0700; one that is there already and passes the check is fine.
+///
+/// # Errors
+/// It cannot be made, or is there and fails [`check_private_directory`].
+pub fn create_private_directory(path: &Path) -> Result<(), StartError> {
+    let cannot = |error: io::Error| {
+        StartError::new(format!("The directory {} cannot be made ({error}); check its parent.", path.display()))
+    };
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => {
+            // A umask can only have taken rights of the owner away.
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o700)).map_err(cannot)?;
+            sync_parent(path).map_err(cannot)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(cannot(error)),
+    }
+    check_private_directory(path)
+}
+
+/// Writes a new file with mode 0600, durably. Never overwrites.
+///
+/// # Errors
+/// Something is there already, or the file cannot be written; a half-written file is removed.
+pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), StartError> {
+    write_new(path, bytes).map_err(|error| {
+        let shown = path.display();
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            StartError::new(format!("{shown} exists and is not overwritten; move it away first if it is not needed."))
+        } else {
+            StartError::new(format!("The file {shown} cannot be written ({error}); check its directory."))
+        }
+    })
+}
+
+/// Puts `bytes` in the place of a file: a reader sees the old content or the new, also after a crash.
+///
+/// # Errors
+/// The new file cannot be written or renamed; the old one is untouched then.
+pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = temporary_beside(path)?;
+    write_new(&temporary, bytes)?;
+    let renamed = std::fs::rename(&temporary, path).and_then(|()| sync_parent(path));
+    if renamed.is_err() {
+        let _gone_already = std::fs::remove_file(&temporary);
+    }
+    renamed
+}
+
+/// Makes the names in the directory of `path` durable.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    File::open(parent)?.sync_all()
+}
+
+/// A name in the same directory that no other call uses.
+pub(crate) fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    Ok(path.with_file_name(format!(".{name}.{}.{number}.tmp", std::process::id())))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let written = file
+        .set_permissions(PermissionsExt::from_mode(0o600))
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| sync_parent(path));
+    if written.is_err() {
+        let _gone_already = std::fs::remove_file(path);
+    }
+    written
+}
+
+/// The checks of [`read_private`] on a file that is already open.
+pub(crate) fn check_open_file(path: &Path, file: &File) -> Result<(), StartError> {
+    let shown = path.display();
+    let meta =
+        file.metadata().map_err(|error| StartError::new(format!("The file {shown} cannot be examined ({error}).")))?;
+    if !meta.is_file() {
+        return Err(StartError::new(format!("{shown} is not a regular file; put the file itself there.")));
+    }
+    check_owner_and_mode(path, &meta, "600")
+}
+
+fn check_owner_and_mode(path: &Path, meta: &std::fs::Metadata, wanted: &str) -> Result<(), StartError> {
+    let (shown, mode) = (path.display(), meta.mode() & 0o7777);
+    if meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(StartError::new(format!("{shown} belongs to another user; run: chown \"$(id -un)\" {shown}")));
+    }
+    if mode & 0o077 != 0 {
+        return Err(StartError::new(format!(
+            "{shown} has mode {mode:04o} and is open to others; run: chmod {wanted} {shown}"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn group_readable_file_is_refused_with_the_fix() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        create_private(&path, b"k").unwrap();
+        assert_eq!(**read_private(&path).unwrap(), *b"k");
+        for mode in [0o640, 0o604, 0o620, 0o601] {
+            set_mode(&path, mode);
+            let refusal = read_private(&path).unwrap_err().sentence;
+            assert!(refusal.contains(&format!("{mode:04o}")), "{refusal}");
+            assert!(refusal.contains(&format!("chmod 600 {}", path.display())), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn links_fifos_directories_and_large_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        create_private(&path, b"k").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(read_private(&link).is_err());
+        assert!(read_private(dir.path()).is_err());
+        let fifo = dir.path().join("fifo");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(read_private(&fifo).is_err());
+        let large = dir.path().join("large");
+        create_private(&large, &vec![0; usize::try_from(MAX_PRIVATE_FILE).unwrap() + 1]).unwrap();
+        assert!(read_private(&large).is_err());
+    }
+
+    #[test]
+    fn nothing_is_overwritten_and_replacing_keeps_the_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        create_private(&path, b"one").unwrap();
+        assert!(create_private(&path, b"two").unwrap_err().sentence.contains("not overwritten"));
+        assert_eq!(**read_private(&path).unwrap(), *b"one");
+        replace_private(&path, b"three").unwrap();
+        assert_eq!(**read_private(&path).unwrap(), *b"three");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a temporary file stayed");
+    }
+
+    #[test]
+    fn directory_open_to_others_or_linked_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        create_private_directory(&path).unwrap();
+        create_private_directory(&path).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(check_private_directory(&link).is_err());
+        set_mode(&path, 0o750);
+        assert!(create_private_directory(&path).unwrap_err().sentence.contains("chmod 700"));
+    }
+}

@@ -1,0 +1,147 @@
+//! What a process does to itself before it reads a key, and what it learns about the machine it runs on.
+//!
+//! Guarantees that no core file is written, that another process of the same user cannot read this one's memory
+//! through `/proc`, and that one data directory is used by one process. Refuses to start with one sentence.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use rustix::{
+    process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit},
+    time::{ClockId, clock_gettime},
+};
+
+/// Why a service refuses to start: one sentence that says what is wrong and how to repair it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence}")]
+pub struct StartError {
+    /// The sentence. Never holds a key, a secret or a value from a configuration file.
+    pub sentence: String,
+}
+
+impl StartError {
+    /// A refusal with this sentence.
+    pub fn new(sentence: impl Into<String>) -> Self {
+        Self { sentence: sentence.into() }
+    }
+}
+
+/// Forbids core files and memory access by other processes of the same user.
+///
+/// # Errors
+/// The kernel refused one of the two settings.
+pub fn harden() -> io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// The exclusive use of a directory, for as long as the value lives.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    /// Takes the lock on `dir/lock`. The kernel drops it when the process ends, however it ends.
+    ///
+    /// # Errors
+    /// Another process holds it, or the lock file cannot be made.
+    pub fn acquire(dir: &Path) -> Result<Self, StartError> {
+        let path = dir.join("lock");
+        let cannot = |error: io::Error| {
+            StartError::new(format!(
+                "The lock file {} cannot be used ({error}); make its directory writable for this user.",
+                path.display()
+            ))
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(crate::files::NO_FOLLOW)
+            .open(&path)
+            .map_err(cannot)?;
+        file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StartError::new(format!(
+                "The directory {} is in use by another process; stop that one first.",
+                dir.display()
+            ))),
+            Err(TryLockError::Error(error)) => Err(cannot(error)),
+        }
+    }
+}
+
+/// Whether any swap is on, so that memory may reach a disk. A kernel that does not say counts as on.
+pub fn swap_is_on() -> bool {
+    match std::fs::read_to_string("/proc/swaps") {
+        // The first line is the heading.
+        Ok(table) => table.lines().skip(1).any(|line| !line.trim().is_empty()),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+/// Whether `path` lies on tmpfs or ramfs.
+///
+/// # Errors
+/// The path does not exist or cannot be examined.
+pub fn is_memory_backed(path: &Path) -> io::Result<bool> {
+    /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of linux/magic.h.
+    const MEMORY_FILE_SYSTEMS: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+    let kind = rustix::fs::statfs(path)?.f_type;
+    // The kernel's field is a machine word of either sign; the magic numbers are 32 bits.
+    Ok(u64::try_from(kind).is_ok_and(|kind| MEMORY_FILE_SYSTEMS.contains(&kind)))
+}
+
+/// Seconds of `CLOCK_BOOTTIME`: since the machine started, sleep included, untouched by changes of the date.
+pub fn boot_clock_seconds() -> u64 {
+    u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(0)
+}
+
+/// The random id of this boot of the machine.
+///
+/// # Errors
+/// `/proc` is not mounted.
+pub fn boot_id() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hardened_process_writes_no_core_and_is_not_dumpable() {
+        harden().unwrap();
+        assert_eq!(rustix::process::getrlimit(Resource::Core).current, Some(0));
+        assert_eq!(rustix::process::dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
+
+    #[test]
+    fn second_holder_of_a_directory_is_refused_until_the_first_lets_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DirectoryLock::acquire(dir.path()).unwrap();
+        let refusal = DirectoryLock::acquire(dir.path()).unwrap_err();
+        assert!(refusal.sentence.contains("in use by another process"), "{refusal}");
+        drop(first);
+        DirectoryLock::acquire(dir.path()).unwrap();
+        let mode = std::fs::metadata(dir.path().join("lock")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn machine_answers_are_plausible() {
+        assert!(boot_clock_seconds() > 0);
+        assert_eq!(boot_id().unwrap().len(), 36);
+        assert!(!is_memory_backed(Path::new("/proc")).unwrap());
+        let _ = swap_is_on();
+    }
+}
