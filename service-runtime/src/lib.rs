@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod files;
 pub mod process;
+pub mod sqlite;
 pub mod tasks;
 pub mod telemetry;
 

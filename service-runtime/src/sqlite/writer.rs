@@ -1,0 +1,248 @@
+//! The one connection that writes.
+//!
+//! Jobs that wait together share a transaction and its fsync. Each has a savepoint of its own, so that one which fails
+//! takes nothing of its neighbours with it. Nobody is answered before the commit.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::{StoreFault, code_of, fault_of};
+use crate::process::StartError;
+
+/// A handle of the writer thread. Clones share it; it ends when the last is dropped, or by [`Writer::close`].
+#[derive(Clone)]
+pub struct Writer {
+    queue: SyncSender<Message>,
+    observer: Option<Arc<dyn Fn(usize) + Send + Sync>>,
+}
+
+enum Message {
+    Job(Box<dyn Job>),
+    Close(oneshot::Sender<()>),
+}
+
+/// Jobs in one transaction: bounds how long the first of them waits for the others.
+const MAX_BATCH: usize = 256;
+/// Jobs that wait; more means that the disk does not keep up.
+const QUEUE: usize = 4_096;
+
+impl Writer {
+    /// Starts the writer thread on a connection of [`super::open_writer`].
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn spawn(conn: Connection) -> Result<Self, StartError> {
+        Self::spawn_observed(conn, None)
+    }
+
+    /// Like [`Writer::spawn`]; `observer` is told the number of jobs of each committed batch (metrics, tests).
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn spawn_observed(
+        conn: Connection,
+        observer: Option<Arc<dyn Fn(usize) + Send + Sync>>,
+    ) -> Result<Self, StartError> {
+        let (queue, inbox) = sync_channel(QUEUE);
+        let committed = observer.clone();
+        std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || run(conn, inbox, committed.as_deref()))
+            .map_err(|error| StartError::new(format!("The database thread cannot be started ({error}).")))?;
+        Ok(Self { queue, observer })
+    }
+
+    /// Runs `job` in a transaction and returns when it is committed. The job runs to its end even if the caller goes
+    /// away. It must not begin, commit or roll back transactions.
+    ///
+    /// # Errors
+    /// The job returned an error or panicked and was undone, the queue is full, or the commit failed.
+    pub async fn run<T, F>(&self, job: F) -> Result<T, StoreFault>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Typed { work: Some(job), outcome: None, reply: Some(reply) });
+        self.queue.try_send(Message::Job(job)).map_err(|_| StoreFault::Unavailable)?;
+        // The thread answers every job; if it vanished, nobody knows how far it came.
+        answer.await.unwrap_or(Err(StoreFault::OutcomeUnknown))
+    }
+
+    /// Finishes what is queued, writes the WAL back into the database and ends the thread.
+    pub async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        let queue = self.queue.clone();
+        // A full queue makes this wait, so not on a runtime thread.
+        let sent = tokio::task::spawn_blocking(move || queue.send(Message::Close(reply)).is_ok()).await;
+        if sent.unwrap_or(false) {
+            let _gone_already = closed.await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("observed", &self.observer.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// A job whose type of result is forgotten.
+trait Job: Send {
+    /// Does the work inside its savepoint; an error is undone.
+    fn work(&mut self, conn: &Connection) -> rusqlite::Result<()>;
+    /// Refuses a job instead of doing it, or after its savepoint was lost.
+    fn refuse(&mut self, fault: StoreFault);
+    /// Answers with the outcome of the work, or with what became of the batch.
+    fn answer(self: Box<Self>, batch: Result<(), StoreFault>);
+}
+
+struct Typed<T, F> {
+    work: Option<F>,
+    outcome: Option<Result<T, StoreFault>>,
+    reply: Option<oneshot::Sender<Result<T, StoreFault>>>,
+}
+
+impl<T, F> Job for Typed<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
+{
+    fn work(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        let Some(work) = self.work.take() else { return Ok(()) };
+        match catch_unwind(AssertUnwindSafe(|| work(conn))) {
+            Ok(Ok(value)) => {
+                self.outcome = Some(Ok(value));
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(error = code_of(&error), "a database job failed and was undone");
+                self.outcome = Some(Err(fault_of(&error)));
+                Err(error)
+            }
+            Err(_panic) => {
+                self.outcome = Some(Err(StoreFault::Unavailable));
+                Err(rusqlite::Error::InvalidQuery)
+            }
+        }
+    }
+
+    fn refuse(&mut self, fault: StoreFault) {
+        self.work = None;
+        self.outcome = Some(Err(fault));
+    }
+
+    fn answer(mut self: Box<Self>, batch: Result<(), StoreFault>) {
+        let answer = match (batch, self.outcome.take()) {
+            // A job that was undone by itself wrote nothing, whatever became of the batch.
+            (_, Some(Err(fault))) | (Err(fault), _) => Err(fault),
+            (Ok(()), Some(Ok(value))) => Ok(value),
+            (Ok(()), None) => Err(StoreFault::Unavailable),
+        };
+        if let Some(reply) = self.reply.take() {
+            // The caller may be gone; the work is done all the same.
+            let _caller_gone = reply.send(answer);
+        }
+    }
+}
+
+impl<T, F> Drop for Typed<T, F> {
+    fn drop(&mut self) {
+        // Left in the queue of a writer that closed: it is known that nothing was written.
+        if let (Some(_), Some(reply)) = (self.work.take(), self.reply.take()) {
+            let _caller_gone = reply.send(Err(StoreFault::Unavailable));
+        }
+    }
+}
+
+fn run(conn: Connection, inbox: Receiver<Message>, committed: Option<&(dyn Fn(usize) + Send + Sync)>) {
+    let mut closing = None;
+    while closing.is_none() {
+        let Ok(first) = inbox.recv() else { break };
+        let (mut jobs, mut next) = (Vec::new(), Some(first));
+        while let Some(message) = next {
+            match message {
+                Message::Job(job) => jobs.push(job),
+                Message::Close(reply) => {
+                    closing = Some(reply);
+                    break;
+                }
+            }
+            next = if jobs.len() < MAX_BATCH { inbox.try_recv().ok() } else { None };
+        }
+        if jobs.is_empty() {
+            continue;
+        }
+        let outcome = write_batch(&conn, &mut jobs);
+        if let (Ok(()), Some(committed)) = (outcome, committed) {
+            committed(jobs.len());
+        }
+        for job in jobs {
+            job.answer(outcome);
+        }
+    }
+    // Not essential: the next start would do the same from the WAL.
+    let _checkpointed = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    // Whoever waits for the close may open the file at once, and no later job may slip in.
+    drop(conn);
+    drop(inbox);
+    if let Some(reply) = closing {
+        let _caller_gone = reply.send(());
+    }
+}
+
+fn write_batch(conn: &Connection, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreFault> {
+    conn.execute_batch("BEGIN IMMEDIATE").map_err(|error| {
+        tracing::error!(error = code_of(&error), "a transaction cannot be begun");
+        fault_of(&error)
+    })?;
+    let mut lost = None;
+    for job in jobs.iter_mut() {
+        if let Some(fault) = lost {
+            job.refuse(fault);
+        } else if let Err(error) = in_savepoint(conn, job.as_mut()) {
+            // The transaction itself is gone (full disk, I/O error): nothing of the batch is written.
+            tracing::error!(error = code_of(&error), "a transaction was lost");
+            lost = Some(fault_of(&error));
+        }
+    }
+    if let Some(fault) = lost {
+        return Err(roll_back(conn, fault));
+    }
+    conn.execute_batch("COMMIT").map_err(|error| {
+        tracing::error!(error = code_of(&error), "a transaction cannot be committed");
+        // The frame of the commit may have reached the WAL although the fsync failed: a crash now would replay it.
+        let unclear = error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure);
+        roll_back(conn, if unclear { StoreFault::OutcomeUnknown } else { fault_of(&error) })
+    })
+}
+
+/// An error of the job is the job's; an error of this function is the batch's.
+fn in_savepoint(conn: &Connection, job: &mut dyn Job) -> rusqlite::Result<()> {
+    conn.execute_batch("SAVEPOINT job")?;
+    let worked = job.work(conn);
+    if conn.is_autocommit() {
+        // SQLite rolled the whole transaction back by itself.
+        return Err(worked.err().unwrap_or(rusqlite::Error::InvalidQuery));
+    }
+    match worked {
+        Ok(()) => conn.execute_batch("RELEASE job"),
+        Err(_) => conn.execute_batch("ROLLBACK TO job; RELEASE job"),
+    }
+}
+
+/// After this nothing of the transaction is written, or nobody knows.
+fn roll_back(conn: &Connection, fault: StoreFault) -> StoreFault {
+    if !conn.is_autocommit() {
+        return if conn.execute_batch("ROLLBACK").is_ok() { fault } else { StoreFault::OutcomeUnknown };
+    }
+    fault
+}
