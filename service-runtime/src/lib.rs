@@ -4,9 +4,11 @@
 //! it speaks HTTP, how it writes its audit log and how it uses SQLite. It knows no key and no secret: nothing in here
 //! depends on anything of `shared-proto` but the table of error codes.
 
+pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod files;
+pub mod http;
 pub mod process;
 pub mod sqlite;
 pub mod tasks;

@@ -1,0 +1,194 @@
+//! The audit log: one JSON line per decision, chained by hash.
+//!
+//! Guarantees that a line is durable when [`AuditLog::record`] returns, that an altered, removed or inserted line is
+//! found at the next start, and that concurrent requests share one write and one fsync. Refuses (`AuditUnavailable`)
+//! rather than let something happen unrecorded. What a stranger can cause is counted and sampled, so that he cannot
+//! fill the disk that releases wait for.
+//!
+//! A file whose write or fsync failed is never appended to again: the log continues in a new segment,
+//! `audit-<sequence>.jsonl`, whose first line continues the chain. Lines of the old file from that sequence on were
+//! never acknowledged and do not count.
+
+mod chain;
+mod record;
+mod writer;
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{SyncSender, sync_channel},
+    },
+};
+
+use serde::{Deserialize, Serialize};
+use shared_proto::error::ErrorCode;
+use tokio::sync::oneshot;
+
+pub use self::{
+    chain::verify,
+    record::{AuditRecord, AuditStatus},
+};
+use self::{
+    record::Entry,
+    writer::{Message, OpenSegment, Writer, open_segment_file},
+};
+use crate::{clock::Clock, process::StartError};
+
+/// When a line counts as recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuditSync {
+    /// On disk: survives a crash of the machine.
+    #[default]
+    Fsync,
+    /// Handed to the kernel, fsynced every second: survives a crash of the service only.
+    Os,
+}
+
+/// The line could not be recorded, so the decision must not take effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log cannot be written")]
+pub struct AuditUnavailable;
+
+/// The audit log of a service. Clones share it.
+#[derive(Clone)]
+pub struct AuditLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: SyncSender<Message>,
+    healthy: Arc<AtomicBool>,
+    clock: Arc<dyn Clock>,
+    sync: AuditSync,
+    samples: Mutex<HashMap<(&'static str, Option<ErrorCode>), Sample>>,
+}
+
+/// Refusals of one kind since the last line about them.
+struct Sample {
+    second: u64,
+    suppressed: u64,
+    last: Option<AuditRecord>,
+}
+
+/// Lines that wait at most; beyond that the disk is hopelessly behind.
+const QUEUE: usize = 65_536;
+
+impl AuditLog {
+    /// Verifies the whole chain and starts the writer thread. `path` is the first segment, for example
+    /// `audit.jsonl`; it is made if nothing is there.
+    ///
+    /// # Errors
+    /// The chain is broken, or a file cannot be read, is open to others, or cannot be written.
+    pub fn open(
+        path: &Path,
+        service_name: &'static str,
+        sync: AuditSync,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        Self::open_on(path, service_name, sync, clock, Box::new(open_segment_file))
+    }
+
+    fn open_on(
+        path: &Path,
+        service_name: &'static str,
+        sync: AuditSync,
+        clock: Arc<dyn Clock>,
+        open_segment: OpenSegment,
+    ) -> Result<Self, StartError> {
+        let (queue, inbox) = sync_channel(QUEUE);
+        let healthy = Arc::new(AtomicBool::new(true));
+        let writer = Writer::start(path, service_name, sync, Arc::clone(&clock), Arc::clone(&healthy), open_segment)?;
+        std::thread::Builder::new()
+            .name("audit-writer".to_owned())
+            .spawn(move || writer.run(&inbox))
+            .map_err(|error| StartError::new(format!("The audit thread cannot be started ({error}).")))?;
+        Ok(Self { shared: Arc::new(Shared { queue, healthy, clock, sync, samples: Mutex::default() }) })
+    }
+
+    /// Appends a line and returns when it is recorded.
+    ///
+    /// # Errors
+    /// It is not recorded: the disk failed, the queue is full, or the log is closed. The line may be found later.
+    pub async fn record(&self, record: AuditRecord) -> Result<(), AuditUnavailable> {
+        let (reply, recorded) = oneshot::channel();
+        self.send(record, None, Some(reply))?;
+        recorded.await.map_err(|_| AuditUnavailable)?
+    }
+
+    /// Appends a line for what takes effect anyway: a refusal, a revocation, an outcome. After a fault of the disk it
+    /// is written when the disk works again.
+    pub fn record_without_waiting(&self, record: AuditRecord) {
+        if self.send(record, None, None).is_err() {
+            tracing::error!("an audit line was lost: the audit queue is full or closed");
+        }
+    }
+
+    /// Counts a refusal that anybody can cause. At most one line per second, action and code is written; its `count`
+    /// says how many others were left out since the line before.
+    pub fn refusal_before_signature(&self, record: AuditRecord) {
+        let now = self.shared.clock.now();
+        let mut samples = self.shared.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let sample = samples.entry(record.kind()).or_insert(Sample { second: u64::MAX, suppressed: 0, last: None });
+        if sample.second == now {
+            sample.suppressed = sample.suppressed.saturating_add(1);
+            sample.last = Some(record);
+            return;
+        }
+        let count = std::mem::take(&mut sample.suppressed);
+        sample.second = now;
+        sample.last = None;
+        drop(samples);
+        if self.send(record, (count > 0).then_some(count), None).is_err() {
+            tracing::error!("a sampled audit line was lost: the audit queue is full or closed");
+        }
+    }
+
+    /// Whether the last write succeeded.
+    pub fn is_healthy(&self) -> bool {
+        self.shared.healthy.load(Ordering::SeqCst)
+    }
+
+    /// When lines count as recorded, for `/health/ready`.
+    pub fn sync(&self) -> AuditSync {
+        self.shared.sync
+    }
+
+    /// Writes what is queued and the open samples, fsyncs and ends the writer thread. Later records fail.
+    pub async fn flush_and_close(&self) {
+        let pending: Vec<Sample> = {
+            let mut samples = self.shared.samples.lock().unwrap_or_else(PoisonError::into_inner);
+            samples.drain().map(|(_, sample)| sample).collect()
+        };
+        for sample in pending {
+            if let Some(record) = sample.last {
+                // The last refusal gets the line, the others before it are counted.
+                let others = sample.suppressed.saturating_sub(1);
+                let _logged_by_the_writer = self.send(record, (others > 0).then_some(others), None);
+            }
+        }
+        let (reply, closed) = oneshot::channel();
+        let queue = self.shared.queue.clone();
+        // A full queue makes this wait, so not on a runtime thread.
+        let sent = tokio::task::spawn_blocking(move || queue.send(Message::Close(reply)).is_ok()).await;
+        if sent.unwrap_or(false) {
+            let _gone_already = closed.await;
+        }
+    }
+
+    fn send(
+        &self,
+        record: AuditRecord,
+        count: Option<u64>,
+        reply: Option<writer::Reply>,
+    ) -> Result<(), AuditUnavailable> {
+        let entry = Box::new(Entry { timestamp: self.shared.clock.now(), record, count });
+        self.shared.queue.try_send(Message::Line { entry, reply }).map_err(|_| AuditUnavailable)
+    }
+}
+
+#[cfg(test)]
+mod tests;

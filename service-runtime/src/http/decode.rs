@@ -1,0 +1,190 @@
+//! JSON bodies into types, with errors that do not quote the body.
+//!
+//! serde's messages repeat the input (`invalid type: string "hunter2"`). Guarantees that what is said about a bad body
+//! consists of the program's own words: names of fields of the type, what was expected, line and column.
+
+use serde::{
+    de::{DeserializeOwned, Deserializer, Visitor},
+    forward_to_deserialize_any,
+};
+use shared_proto::error::ErrorCode;
+
+use super::ApiError;
+
+/// Deeper than any body of ours, shallower than any stack.
+const MAX_DEPTH: usize = 32;
+
+/// Decodes a whole body.
+pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let invalid = |detail: String| ApiError::new(ErrorCode::BodyInvalid).detail(detail);
+    let text = std::str::from_utf8(body).map_err(|_| invalid("The body is not UTF-8.".to_owned()))?;
+    if is_deeper_than(text, MAX_DEPTH) {
+        return Err(invalid(format!("The body is nested more than {MAX_DEPTH} deep.")));
+    }
+    // `from_str` refuses anything but white space after the document.
+    serde_json::from_str(text).map_err(|error| invalid(explain::<T>(text, &error)))
+}
+
+fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let place = format!("line {} column {}", error.line(), error.column());
+    if error.is_syntax() || error.is_eof() {
+        return format!("The body is not a JSON document: see {place}.");
+    }
+    // The name comes from the type, not from the body.
+    if let Some(field) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        return format!("The field `{field}` is missing.");
+    }
+    if message.starts_with("unknown field `") {
+        return format!("There is a field that this route does not take, at {place}.");
+    }
+    let known = field_at(text, error.line(), error.column()).filter(|name| known_fields::<T>().contains(name));
+    let field = known.map_or_else(String::new, |name| format!(" `{name}`"));
+    if message.starts_with("duplicate field `") {
+        return format!("The field{field} is given twice, at {place}.");
+    }
+    let typed = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant `"];
+    let expected = message
+        .rsplit_once(" at line ")
+        .map(|(reason, _)| reason)
+        .filter(|reason| typed.iter().any(|prefix| reason.starts_with(prefix)))
+        // The input stands before the last of these words, what the program wanted behind it.
+        .and_then(|reason| reason.rsplit_once(", expected "))
+        .map(|(_, expected)| expected);
+    match expected {
+        Some(expected) => format!("The field{field} at {place} does not fit: expected {expected}."),
+        None => format!("The field{field} at {place} is not accepted."),
+    }
+}
+
+/// Counts brackets outside strings.
+fn is_deeper_than(text: &str, limit: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                if depth > limit {
+                    return true;
+                }
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The member of the outermost object that a position of an error lies in.
+fn field_at(text: &str, line: usize, column: usize) -> Option<&str> {
+    let line_start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let end = line_start.saturating_add(column).min(text.len());
+    let (mut depth, mut string_start, mut escaped) = (0_usize, None, false);
+    let (mut last_string, mut field) = (None, None);
+    for (at, byte) in text.bytes().enumerate().take(end) {
+        match (byte, string_start) {
+            _ if escaped => escaped = false,
+            (b'\\', Some(_)) => escaped = true,
+            (b'"', Some(start)) => {
+                last_string = text.get(start..at);
+                string_start = None;
+            }
+            (b'"', None) => string_start = Some(at + 1),
+            (b':', None) if depth == 1 => field = last_string,
+            (b'{' | b'[', None) => depth += 1,
+            (b'}' | b']', None) => depth = depth.saturating_sub(1),
+            // Inside a string, or white space and scalars.
+            _ => {}
+        }
+    }
+    field
+}
+
+/// The names of the fields of a struct, asked from its own `Deserialize`.
+fn known_fields<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut fields: &'static [&'static str] = &[];
+    let _always_an_error = T::deserialize(FieldsProbe { fields: &mut fields });
+    fields
+}
+
+struct FieldsProbe<'a> {
+    fields: &'a mut &'static [&'static str],
+}
+
+impl<'de> Deserializer<'de> for FieldsProbe<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("only asked for its fields"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.fields = fields;
+        Err(serde::de::Error::custom("only asked for its fields"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its decoding is tested")]
+    struct Body {
+        name: String,
+        count: u8,
+        kind: Option<Kind>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        Text,
+    }
+
+    fn refusal(body: &str) -> String {
+        let error = decode::<Body>(body.as_bytes()).unwrap_err();
+        let answer = format!("{error:?} {error}");
+        assert!(!answer.contains("canary"), "{answer}");
+        answer
+    }
+
+    #[test]
+    fn errors_name_field_and_position_and_never_quote_the_body() {
+        assert!(refusal(r#"{"name":"x","count":"canary"}"#).contains("`count` at line 1 column 28"));
+        assert!(refusal(r#"{"name":"x","count":"canary, expected canary"}"#).contains("expected u8"));
+        assert!(refusal(r#"{"name":"x","count":1,"kind":"canary"}"#).contains("`kind`"));
+        assert!(refusal(r#"{"name":"x","count":1,"canary":1}"#).contains("does not take"));
+        assert!(refusal(r#"{"name":"canary"}"#).contains("`count` is missing"));
+        assert!(refusal(r#"{"name":"canary","name":"canary"}"#).contains("`name` is given twice"));
+        for body in ["canary", r#"{"name":"x","count":1} canary"#, r#"{"name":"canary"#, "\u{feff}{}", "[\"canary\"]"] {
+            refusal(body);
+        }
+        decode::<Body>(br#" {"name":"x","count":1} "#).unwrap();
+    }
+
+    #[test]
+    fn nesting_beyond_the_limit_is_refused() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        decode::<serde_json::Value>(nested(32).as_bytes()).unwrap();
+        assert!(decode::<serde_json::Value>(nested(33).as_bytes()).is_err());
+        decode::<serde_json::Value>(format!("\"\\\"{}\"", "[".repeat(99)).as_bytes()).unwrap();
+        assert!(decode::<serde_json::Value>(b"\"\xff\"").is_err());
+    }
+}

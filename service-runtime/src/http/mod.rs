@@ -1,0 +1,23 @@
+//! HTTP as both services speak it.
+//!
+//! Guarantees that every answer carries a request id and is not cached, that every refusal is a problem document with a
+//! stable code, and that what a framework would repair or guess (paths, hosts, bodies) is refused instead.
+
+mod decode;
+mod error;
+mod health;
+mod openapi;
+mod request;
+mod route;
+mod server;
+mod stack;
+
+pub use self::{
+    error::ApiError,
+    health::LIVE,
+    openapi::openapi,
+    request::{RequestMeta, bearer, read_body, read_json},
+    route::{Access, Answer, Route, mount},
+    server::{ServeConfig, serve, shutdown_signal},
+    stack::{MAX_HEAD, Stack},
+};

@@ -1,0 +1,141 @@
+//! The `OpenAPI` document, made from the table of routes.
+
+use shared_proto::error::{ErrorCode, Problem};
+use utoipa::openapi::{
+    ComponentsBuilder, Content, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem,
+    PathsBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema, Type,
+    path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn},
+    request_body::RequestBodyBuilder,
+    schema::SchemaType,
+    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+};
+
+use super::{Access, Route};
+
+/// The document of a service. `schemas` are named as the rows name them; `Problem` is added.
+pub fn openapi(title: &str, routes: &[Route], schemas: impl IntoIterator<Item = (String, RefOr<Schema>)>) -> OpenApi {
+    let mut paths = PathsBuilder::new();
+    for row in routes {
+        paths = paths.path(public_path(row.path), PathItem::new(method_of(row), operation(row)));
+    }
+    let bearer = |text: &str| {
+        SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
+    };
+    let components = ComponentsBuilder::new()
+        .schemas_from_iter(schemas)
+        .schema_from::<Problem>()
+        .security_scheme("credential", bearer("A credential of the manager."))
+        .security_scheme("access_token", bearer("An access token of the manager."))
+        .security_scheme("command", bearer("A command or event signed by the manager."))
+        .build();
+    OpenApiBuilder::new()
+        .info(InfoBuilder::new().title(title).version(env!("CARGO_PKG_VERSION")).build())
+        .paths(paths.build())
+        .components(Some(components))
+        .build()
+}
+
+fn operation(row: &Route) -> Operation {
+    let mut operation = OperationBuilder::new().operation_id(Some(row.id)).summary(Some(row.summary));
+    for name in parameters(row.path) {
+        let text = ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).build();
+        operation = operation.parameter(
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Path)
+                .required(Required::True)
+                .schema(Some(RefOr::T(Schema::Object(text))))
+                .build(),
+        );
+    }
+    if let Some(schema) = row.request_schema {
+        let body = RequestBodyBuilder::new().content("application/json", json(schema)).required(Some(Required::True));
+        operation = operation.request_body(Some(body.build()));
+    }
+    for answer in row.responses {
+        let mut response = ResponseBuilder::new().description(answer.description);
+        if let Some(schema) = answer.schema {
+            response = response.content("application/json", json(schema));
+        }
+        operation = operation.response(answer.status.to_string(), response.build());
+    }
+    for (status, response) in problems(row) {
+        operation = operation.response(status.to_string(), response);
+    }
+    for scheme in schemes(row.access) {
+        operation = operation.security(SecurityRequirement::new(*scheme, Vec::<String>::new()));
+    }
+    if row.access == Access::AdministratorOrDevelopment {
+        // Also without a credential.
+        operation = operation.security(SecurityRequirement::default());
+    }
+    operation.build()
+}
+
+/// One response per status; its description lists the codes.
+fn problems(row: &Route) -> std::collections::BTreeMap<u16, Response> {
+    let mut codes: std::collections::BTreeMap<u16, Vec<&'static str>> = std::collections::BTreeMap::new();
+    let everywhere = [ErrorCode::PathInvalid, ErrorCode::HostInvalid, ErrorCode::HeaderTooLarge, ErrorCode::Internal];
+    let with_body = [ErrorCode::BodyInvalid, ErrorCode::BodyTooLarge, ErrorCode::MediaTypeUnsupported];
+    let of_body = with_body.iter().filter(|_| row.request_schema.is_some());
+    for code in everywhere.iter().chain(of_body).chain(row.problems) {
+        let names = codes.entry(code.status()).or_default();
+        if !names.contains(&code.as_str()) {
+            names.push(code.as_str());
+        }
+    }
+    codes
+        .into_iter()
+        .map(|(status, names)| {
+            let response = ResponseBuilder::new()
+                .description(names.join(", "))
+                .content("application/problem+json", json("Problem"));
+            (status, response.build())
+        })
+        .collect()
+}
+
+fn schemes(access: Access) -> &'static [&'static str] {
+    match access {
+        Access::Public => &[],
+        Access::Administrator | Access::AdministratorOrDevelopment => &["credential"],
+        Access::AccessToken => &["access_token"],
+        Access::Command => &["command"],
+    }
+}
+
+fn json(schema: &str) -> Content {
+    Content::new(Some(RefOr::<Schema>::Ref(Ref::from_schema_name(schema))))
+}
+
+fn method_of(row: &Route) -> HttpMethod {
+    match row.method.as_str() {
+        "POST" => HttpMethod::Post,
+        "PUT" => HttpMethod::Put,
+        "DELETE" => HttpMethod::Delete,
+        "PATCH" => HttpMethod::Patch,
+        "HEAD" => HttpMethod::Head,
+        "OPTIONS" => HttpMethod::Options,
+        _ => HttpMethod::Get,
+    }
+}
+
+/// `{name:regex}` of actix is `{name}` in the document.
+fn public_path(pattern: &str) -> String {
+    let mut path = String::new();
+    for (index, part) in pattern.split('{').enumerate() {
+        if index == 0 {
+            path.push_str(part);
+        } else if let Some((name, rest)) = part.rsplit_once('}') {
+            path.push('{');
+            path.push_str(name.split(':').next().unwrap_or_default());
+            path.push('}');
+            path.push_str(rest);
+        }
+    }
+    path
+}
+
+fn parameters(pattern: &str) -> Vec<&str> {
+    pattern.split('{').skip(1).filter_map(|part| part.split([':', '}']).next()).collect()
+}

@@ -1,0 +1,96 @@
+//! Routes are data.
+//!
+//! One table per service mounts the application, names metrics and audit lines, feeds the `OpenAPI` document and drives
+//! the test that tries every row with wrong credentials. A known path with another method answers 405 with `Allow`.
+
+use actix_web::{HttpRequest, http::Method, web};
+use shared_proto::error::ErrorCode;
+
+use super::ApiError;
+
+/// Who may use a route. The row says it; the extractor of the handler enforces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Anybody.
+    Public,
+    /// An administrator's credential.
+    Administrator,
+    /// Anybody in development mode, else an administrator's credential.
+    AdministratorOrDevelopment,
+    /// An access token of the manager.
+    AccessToken,
+    /// A command or event signed by the manager.
+    Command,
+}
+
+/// An answer other than a problem document.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// One sentence.
+    pub description: &'static str,
+    /// Name of the schema of its JSON body.
+    pub schema: Option<&'static str>,
+}
+
+/// One route.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Stable name, for example `secret.open`.
+    pub id: &'static str,
+    /// Its method.
+    pub method: Method,
+    /// Pattern of actix, for example `/api/keys/{key_id}`.
+    pub path: &'static str,
+    /// Who may use it.
+    pub access: Access,
+    /// The largest body in bytes, 0 for none.
+    pub body_limit: usize,
+    /// One sentence.
+    pub summary: &'static str,
+    /// Name of the schema of the JSON body.
+    pub request_schema: Option<&'static str>,
+    /// What it answers when it does what was asked.
+    pub responses: &'static [Answer],
+    /// The codes that this route adds to those of every route.
+    pub problems: &'static [ErrorCode],
+    /// The handler: `|| web::to(function)`.
+    pub handler: fn() -> actix_web::Route,
+}
+
+impl Route {
+    /// The row that a request was routed to.
+    pub fn of(req: &HttpRequest) -> Option<&'static Self> {
+        let table = req.app_data::<Table>()?;
+        let pattern = req.match_pattern()?;
+        table.0.iter().find(|row| row.path == pattern && row.method == *req.method())
+    }
+}
+
+/// Mounts a table: `App::new().configure(mount(ROUTES))`. Rows with the same path may stand anywhere; of several
+/// patterns that fit, the first in the table wins.
+pub fn mount(table: &'static [Route]) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |config| {
+        config.app_data(Table(table));
+        for (index, first) in table.iter().enumerate() {
+            if table.iter().take(index).any(|row| row.path == first.path) {
+                continue;
+            }
+            let rows = || table.iter().filter(|row| row.path == first.path);
+            let methods: Vec<&str> = rows().map(|row| row.method.as_str()).collect();
+            let methods = methods.join(", ");
+            let mut resource = web::resource(first.path);
+            for row in rows() {
+                resource = resource.route((row.handler)().method(row.method.clone()));
+            }
+            config.service(resource.default_service(web::to(move || {
+                let refusal = ApiError::new(ErrorCode::MethodNotAllowed).allow(methods.clone());
+                async move { Err::<&'static str, _>(refusal) }
+            })));
+        }
+        config.default_service(web::to(|| async { Err::<&'static str, _>(ApiError::new(ErrorCode::RouteNotFound)) }));
+    }
+}
+
+struct Table(&'static [Route]);

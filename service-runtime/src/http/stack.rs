@@ -1,0 +1,229 @@
+//! The middleware, in the one order in which it runs.
+//!
+//! Before routing: request id, size of the head, form of the path, host (development mode). Around the handler: panics
+//! become `internal`. After it: whatever the framework answered by itself becomes a problem document, every answer
+//! gets its headers, one log line tells id, route, status and duration, and nothing of what was asked.
+
+use std::{
+    future::{Future, Ready, ready},
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    rc::Rc,
+    time::Instant,
+};
+
+use actix_web::{
+    Error, HttpMessage,
+    body::{BodySize, BoxBody, MessageBody},
+    dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
+    error::InternalError,
+    http::{
+        StatusCode, Uri,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::FutureExt;
+use shared_proto::error::ErrorCode;
+
+use super::{
+    ApiError, Route,
+    error::{PROBLEM_JSON, REQUEST_ID},
+    request::RequestId,
+};
+use crate::config::Mode;
+
+/// The largest request head: method, target, header names and values. actix itself stops at 96 headers or 128 KiB,
+/// also with 431 (but without a document, for it has no request by then).
+pub const MAX_HEAD: usize = 16 * 1024;
+
+/// The middleware: `App::new().wrap(Stack::new(mode))`.
+#[derive(Clone, Copy, Debug)]
+pub struct Stack {
+    mode: Mode,
+}
+
+impl Stack {
+    /// For a service in this mode.
+    pub fn new(mode: Mode) -> Self {
+        Self { mode }
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for Stack
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Transform = StackService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        ready(Ok(StackService { mode: self.mode, service: Rc::new(service) }))
+    }
+}
+
+/// [`Stack`] around an application.
+#[derive(Debug)]
+pub struct StackService<S> {
+    mode: Mode,
+    service: Rc<S>,
+}
+
+impl<S, B> Service<ServiceRequest> for StackService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>>>>;
+
+    forward_ready!(service);
+
+    fn call(&self, req: ServiceRequest) -> Self::Future {
+        let (mode, service) = (self.mode, Rc::clone(&self.service));
+        Box::pin(async move {
+            let started = Instant::now();
+            let Some(id) = new_request_id() else {
+                let refusal = ApiError::new(ErrorCode::Internal).respond("");
+                return Ok(req.into_response(refusal));
+            };
+            req.extensions_mut().insert(RequestId(id.clone()));
+            let admitted = check_head(req.method().as_str(), req.uri(), req.headers())
+                .and_then(|()| check_target(req.uri()))
+                .and_then(|()| if mode.is_development() { check_host(req.headers()) } else { Ok(()) });
+            let response = match admitted {
+                Err(refusal) => req.into_response(refusal.respond(&id)),
+                Ok(()) => match AssertUnwindSafe(async { service.call(req).await }).catch_unwind().await {
+                    Ok(Ok(response)) => as_problem(response.map_into_boxed_body(), &id),
+                    // The request is gone by now: the answer travels as an error that holds it.
+                    Ok(Err(error)) => return Err(bare_answer(&refusal_in(&error), &id, started)),
+                    Err(_panic) => return Err(bare_answer(&ApiError::new(ErrorCode::Internal), &id, started)),
+                },
+            };
+            Ok(finish(response, &id, started))
+        })
+    }
+}
+
+/// 128 random bits. None if the machine has no randomness, and then nothing works anyway.
+fn new_request_id() -> Option<String> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn check_head(method: &str, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len())
+        + uri.authority().map_or(0, |authority| authority.as_str().len());
+    let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if method.len() + target + fields > MAX_HEAD {
+        return Err(ApiError::new(ErrorCode::HeaderTooLarge));
+    }
+    Ok(())
+}
+
+/// Only the plain form is routed: the framework decodes `%2f` and repairs bad UTF-8 before a handler sees it.
+fn check_target(uri: &Uri) -> Result<(), ApiError> {
+    // An absolute target would bring a host of its own beside the `Host` header.
+    let origin_form = uri.scheme().is_none() && uri.authority().is_none() && uri.path().starts_with('/');
+    let path = uri.path();
+    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%' && byte != b'\\');
+    let dotted = path.split('/').any(|segment| segment == "." || segment == "..");
+    if origin_form && plain && !dotted && !path.contains("//") {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorCode::PathInvalid))
+}
+
+/// Development mode trusts strangers, so it must not be reachable through a browser's rebound name or a proxy.
+fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
+    let refused = Err(ApiError::new(ErrorCode::HostInvalid));
+    let mut hosts = headers.get_all(header::HOST);
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return refused };
+    let forwarded = headers.keys().any(|name| {
+        let name = name.as_str();
+        matches!(name, "forwarded" | "x-real-ip" | "via") || name.starts_with("x-forwarded-")
+    });
+    if forwarded || !host.to_str().is_ok_and(is_local_host) {
+        return refused;
+    }
+    Ok(())
+}
+
+fn is_local_host(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| match host.strip_prefix(name) {
+        Some("") => true,
+        Some(rest) => rest
+            .strip_prefix(':')
+            .is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()),
+        None => false,
+    })
+}
+
+fn refusal_in(error: &Error) -> ApiError {
+    error
+        .as_error::<ApiError>()
+        .cloned()
+        .unwrap_or_else(|| ApiError::from_status(error.as_response_error().status_code()))
+}
+
+/// Gives an error answer the form of the table. A handler's own answer (say, a readiness word with 503) stays.
+fn as_problem(response: ServiceResponse, id: &str) -> ServiceResponse {
+    let status = response.status();
+    let refusal = match response.response().error() {
+        Some(error) => refusal_in(error),
+        None if (status.is_client_error() || status.is_server_error()) && is_bare(&response) => {
+            ApiError::from_status(status)
+        }
+        None => return response,
+    };
+    log_cause(&refusal, id);
+    response.into_response(refusal.respond(id))
+}
+
+fn is_bare(response: &ServiceResponse) -> bool {
+    let problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == PROBLEM_JSON);
+    !problem && matches!(response.response().body().size(), BodySize::None | BodySize::Sized(0))
+}
+
+fn log_cause(refusal: &ApiError, id: &str) {
+    if let Some(cause) = refusal.cause_text() {
+        tracing::warn!(request_id = id, code = refusal.code().as_str(), cause, "request failed");
+    }
+}
+
+fn bare_answer(refusal: &ApiError, id: &str, started: Instant) -> Error {
+    log_cause(refusal, id);
+    let mut response = refusal.respond(id);
+    set_headers(response.headers_mut(), id);
+    log_request(id, "-", response.status(), started);
+    InternalError::from_response(refusal.code().as_str(), response).into()
+}
+
+fn finish(mut response: ServiceResponse, id: &str, started: Instant) -> ServiceResponse {
+    let route = Route::of(response.request()).map_or("-", |row| row.id);
+    set_headers(response.headers_mut(), id);
+    log_request(id, route, response.status(), started);
+    response
+}
+
+fn set_headers(headers: &mut HeaderMap, id: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(HeaderName::from_static(REQUEST_ID), id);
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+fn log_request(id: &str, route: &str, status: StatusCode, started: Instant) {
+    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    tracing::info!(request_id = id, route, status = status.as_u16(), micros, "request");
+}
