@@ -58,6 +58,7 @@ def member_faults(document, numbers=()):
     )
     yield "text after it", text_of(document) + "{}"
     yield "an array around it", f"[{text_of(document)}]"
+    yield "its values in an array, without names", text_of(list(document.values()))
     yield "not JSON", text_of(document)[:-1]
     yield "a byte order mark before it", "\ufeff" + text_of(document)
 
@@ -200,6 +201,7 @@ def statements():
     refuse("signature: cut", with_member(good, "signature", good["signature"][:-2]))
     refuse("signature: empty", with_member(good, "signature", ""))
     refuse("the key has an unknown member", with_member(good, "key", {**good["key"], "use": "enc"}))
+    refuse("the key is an array of its values", with_member(good, "key", list(good["key"].values())))
     refuse("the key has a member twice", text_of(good).replace('"crv":', '"crv":"X25519","crv":'))
     message = p.lp("splitvault/1/receipt", VAULT, "seal", p.thumbprint(good["key"]), p.u64(life[0]), p.u64(life[1]))
     refuse(

@@ -287,6 +287,7 @@ def header_attacks(claims, sign_with, key, typ, alg, other_typ):
     )
     yield "signed by another key under this kid", p.sign_raw(attacker, p.compact_json(head), payload)
     yield "header is an array", text_head(f"[{text_of(head)}]")
+    yield "header is an array of its values", text_head(text_of(list(head.values())))
     yield "header is a string", text_head('"RS256"')
     yield "header is empty", text_head("{}")
     yield "header is not JSON", text_head(text_of(head)[:-1])
@@ -327,6 +328,10 @@ def header_attacks(claims, sign_with, key, typ, alg, other_typ):
     changed = p.b64(payload[:-1] + b" }")
     yield "payload changed after signing", f"{one}.{changed}.{three}"
     yield "payload is an array", p.sign_raw(key, p.compact_json(head), b"[" + payload + b"]")
+    yield (
+        "payload is an array of its values",
+        p.sign_raw(key, p.compact_json(head), p.compact_json(list(claims.values()))),
+    )
     yield "payload is empty JSON", p.sign_raw(key, p.compact_json(head), b"{}")
     yield "payload is null", p.sign_raw(key, p.compact_json(head), b"null")
     yield "payload is not JSON", p.sign_raw(key, p.compact_json(head), payload[:-1])
@@ -738,6 +743,9 @@ def events():
     for kind, payload in dict(EVENTS).items():
         refuse(f"{kind}: an unknown member", of(prefix + kind, {**payload, "note": ""}))
         refuse(f"{kind}: payload is null", of(prefix + kind, None))
+        refuse(f"{kind}: payload is an array of its values", of(prefix + kind, list(payload.values())))
+        foreign = "sub" if kind == "token" else "jti"
+        refuse(f"{kind}: a member of another kind, null", of(prefix + kind, {**payload, foreign: None}))
         refuse(f"{kind}: payload is an array", of(prefix + kind, [payload]))
         for name, value in payload.items():
             refuse(f"{kind}: {name} is missing", of(prefix + kind, {k: v for k, v in payload.items() if k != name}))
