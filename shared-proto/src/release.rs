@@ -4,15 +4,19 @@
 //! mode, X25519-HKDF-SHA256, HKDF-SHA256, AES-256-GCM) to the vault's short-lived seal keys. Both are bound to every
 //! term of the token.
 
+#[cfg(any(feature = "seal", feature = "open"))]
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{PrivateKey, X25519};
+#[cfg(any(feature = "seal", feature = "open"))]
 use rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_AES_256 as HPKE;
+#[cfg(any(feature = "seal", feature = "open"))]
 use rustls::crypto::hpke::Hpke as _;
 use zeroize::Zeroizing;
 
 use crate::Rejected;
 use crate::encoding::random;
 use crate::jwk::{PublicJwk, Thumbprint};
+#[cfg(any(feature = "seal", feature = "open"))]
 use crate::secret::ContentKey;
 
 /// A seal key pair. Lives in the vault's memory and runtime directory only.
@@ -141,6 +145,7 @@ fn open_with(
         .collect())
 }
 
+#[cfg(any(feature = "seal", feature = "open"))]
 fn cipher(content_key: &ContentKey) -> Result<LessSafeKey, Rejected> {
     // EXPOSE: the cipher needs the key. It encrypts once, so that the all-zero nonce is used once with it.
     Ok(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, content_key.expose()).map_err(|_| Rejected)?))

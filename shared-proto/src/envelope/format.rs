@@ -31,13 +31,10 @@ pub struct Ciphertext {
 
 impl Ciphertext {
     /// Checks that the length is one that a frame can have.
-    pub fn new(
-        commitment: KeyCommitment,
-        nonce: Bytes<NONCE_BYTES>,
-        bytes: Vec<u8>,
-    ) -> Result<Self, Malformed> {
+    pub fn new(commitment: KeyCommitment, nonce: Bytes<NONCE_BYTES>, bytes: Vec<u8>) -> Result<Self, Malformed> {
         let frame = bytes.len().checked_sub(TAG_BYTES).ok_or(Malformed("a ciphertext has at least a tag"))?;
-        if frame < SMALLEST_BUCKET || frame > padded_length(PREFIX_BYTES + MAX_VALUE_BYTES) || bucket_of(frame) != frame {
+        if frame < SMALLEST_BUCKET || frame > padded_length(PREFIX_BYTES + MAX_VALUE_BYTES) || bucket_of(frame) != frame
+        {
             return Err(Malformed("a ciphertext has the length of a padded frame"));
         }
         Ok(Self { commitment, nonce, bytes })
@@ -117,7 +114,9 @@ mod tests {
 
     #[test]
     fn padding_follows_the_rule() {
-        for (size, padded) in [(5, 64), (64, 64), (65, 128), (512, 512), (513, 576), (1023, 1024), (1024, 1024), (1025, 1152)] {
+        for (size, padded) in
+            [(5, 64), (64, 64), (65, 128), (512, 512), (513, 576), (1023, 1024), (1024, 1024), (1025, 1152)]
+        {
             assert_eq!(padded_length(size), padded, "{size}");
         }
         assert_eq!(padded_length(PREFIX_BYTES + MAX_VALUE_BYTES), 1_179_648);

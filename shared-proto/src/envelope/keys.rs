@@ -1,16 +1,13 @@
-//! Key derivation (HKDF-Expand), key wrapping (RFC 3394) and the three forms of a wrapped data key.
+//! Key wrapping (RFC 3394) and the three forms of a wrapped data key.
 //!
 //! `aes-kw` 0.3.1 does RFC 3394 behind exact lengths: without them its unwrap of `a6a6a6a6a6a6a6a6` gives an empty key
 //! under any wrapping key. Its RFC 5649 half is not used, because it does not zero its padding.
 
 use aes_kw::KeyInit as _;
-use aws_lc_rs::hkdf::{HKDF_SHA256, Prk};
 use zeroize::Zeroizing;
 
-use super::Header;
-use super::format::KeyCommitment;
 use crate::Rejected;
-use crate::encoding::{Bytes, lp};
+use crate::encoding::Bytes;
 use crate::secret::{DataKey, ReleaseKey};
 
 /// A data key wrapped with a release key: `AES-KW(RK, DEK)`. Only who can derive RK can make or undo it.
@@ -45,8 +42,7 @@ pub fn key_unwrap<const IN: usize, const OUT: usize>(
 ) -> Result<Zeroizing<[u8; OUT]>, Rejected> {
     const { assert!(IN == OUT + 8 && (OUT == 32 || OUT == 40)) };
     let mut out = Zeroizing::new([0; OUT]);
-    let length =
-        aes_kw::KwAes256::new(key.into()).unwrap_key(wrapped, out.as_mut_slice()).map_err(|_| Rejected)?.len();
+    let length = aes_kw::KwAes256::new(key.into()).unwrap_key(wrapped, out.as_mut_slice()).map_err(|_| Rejected)?.len();
     if length == OUT { Ok(out) } else { Err(Rejected) }
 }
 
@@ -89,29 +85,6 @@ impl Inner {
         // EXPOSE: the key goes into the cipher.
         key_unwrap(storage_key.expose(), &stored.0).map(Self)
     }
-}
-
-/// `F(DEK, "encrypt", H)`.
-pub(super) fn encryption_key(data_key: &DataKey, header: &Header) -> Result<Zeroizing<[u8; 32]>, Rejected> {
-    // EXPOSE: input of the derivation.
-    derive(data_key.expose(), b"splitvault/1/encrypt", &header.to_bytes())
-}
-
-/// `F(DEK, "commit", H)`: public, but derived from the key.
-pub(super) fn commitment(data_key: &DataKey, header: &Header) -> Result<KeyCommitment, Rejected> {
-    // EXPOSE: input of the derivation.
-    derive(data_key.expose(), b"splitvault/1/commit", &header.to_bytes()).map(|bytes| Bytes(*bytes))
-}
-
-/// `F(key, label, part)`: HKDF-Expand (RFC 5869 section 2.3) of a uniform 256-bit key, so without Extract.
-pub(super) fn derive(key: &[u8; 32], label: &[u8], part: &[u8]) -> Result<Zeroizing<[u8; 32]>, Rejected> {
-    let info = lp(&[label, part]);
-    let mut out = Zeroizing::new([0; 32]);
-    Prk::new_less_safe(HKDF_SHA256, key)
-        .expand(&[&info], HKDF_SHA256)
-        .and_then(|okm| okm.fill(out.as_mut_slice()))
-        .map_err(|_| Rejected)?;
-    Ok(out)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! The manager seals ([`seal`]) and never keeps the ciphertext; the vault keeps it and opens ([`open`]) only with the
 //! release key that a token brings. `docs/protocol.md` section 3 has the picture.
 
+#[cfg(any(feature = "seal", feature = "open"))]
+mod derive;
 mod format;
 mod header;
 mod keys;

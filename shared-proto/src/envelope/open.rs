@@ -5,9 +5,10 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey};
 use zeroize::Zeroizing;
 
-use super::format::{Ciphertext, unframe};
-use super::keys::{Inner, TRANSFER_LABEL, WrappedTransferKey, commitment, encryption_key};
 use super::Header;
+use super::derive::{commitment, encryption_key};
+use super::format::{Ciphertext, unframe};
+use super::keys::{Inner, TRANSFER_LABEL, WrappedTransferKey};
 use crate::Rejected;
 use crate::secret::{ReleaseKey, SecretValue, TransferKey};
 
@@ -41,8 +42,7 @@ pub fn unwrap_transfer_key(
     wrapped: &WrappedTransferKey,
 ) -> Result<TransferKey, Rejected> {
     let mut out = Zeroizing::new(vec![0; transport.min_output_size()]);
-    let plain = transport
-        .decrypt(&OAEP_SHA256_MGF1SHA256, &wrapped.0, &mut out, Some(TRANSFER_LABEL))
-        .map_err(|_| Rejected)?;
+    let plain =
+        transport.decrypt(&OAEP_SHA256_MGF1SHA256, &wrapped.0, &mut out, Some(TRANSFER_LABEL)).map_err(|_| Rejected)?;
     Ok(TransferKey::from_bytes(Zeroizing::new((&*plain).try_into().map_err(|_| Rejected)?)))
 }

@@ -3,9 +3,10 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey};
 
-use super::format::{Ciphertext, EnvelopeDigest, NONCE_BYTES, digest, frame};
-use super::keys::{Inner, TRANSFER_LABEL, WrappedTransferKey, commitment, derive, encryption_key};
 use super::Header;
+use super::derive::{commitment, derive, encryption_key};
+use super::format::{Ciphertext, EnvelopeDigest, NONCE_BYTES, digest, frame};
+use super::keys::{Inner, TRANSFER_LABEL, WrappedTransferKey};
 use crate::Rejected;
 use crate::encoding::{ByteString, Bytes, random};
 use crate::secret::{DataKey, ReleaseKey, RootKey, SecretValue, TransferKey};
@@ -33,8 +34,7 @@ pub fn seal(header: Header, value: &SecretValue, root_key: &RootKey) -> Result<S
     LessSafeKey::new(key)
         .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut *bytes)
         .map_err(|_| Rejected)?;
-    let ciphertext =
-        Ciphertext::new(commitment, Bytes(nonce), std::mem::take(&mut *bytes)).map_err(|_| Rejected)?;
+    let ciphertext = Ciphertext::new(commitment, Bytes(nonce), std::mem::take(&mut *bytes)).map_err(|_| Rejected)?;
     let digest = digest(&header, &ciphertext);
     let inner = Inner::wrap(&release_key(root_key, &digest)?, &data_key)?;
     Ok(SealedVersion { header, ciphertext, digest, inner })
@@ -51,8 +51,6 @@ pub fn new_transfer_key(transport: &OaepPublicEncryptingKey) -> Result<(Transfer
     let key = TransferKey::generate();
     let mut out = vec![0; transport.ciphertext_size()];
     // EXPOSE: the transfer key is what RSA-OAEP encrypts.
-    transport
-        .encrypt(&OAEP_SHA256_MGF1SHA256, key.expose(), &mut out, Some(TRANSFER_LABEL))
-        .map_err(|_| Rejected)?;
+    transport.encrypt(&OAEP_SHA256_MGF1SHA256, key.expose(), &mut out, Some(TRANSFER_LABEL)).map_err(|_| Rejected)?;
     Ok((key, ByteString(out)))
 }
