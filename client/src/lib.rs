@@ -1,1 +1,203 @@
-//! Placeholder.
+//! Client of a Splitvault installation: stores at the manager, reads at the vault.
+//!
+//! Guarantees: no proxy from the environment, no redirects, no address taken from an answer, a deadline on every call;
+//! credentials, tokens and values are in types that cannot be printed and are wiped when dropped; an error never holds a
+//! URL, a header or a value. Buffers of the HTTP and TLS libraries are beyond its reach.
+
+mod answer;
+mod error;
+mod http;
+mod secret;
+
+use std::time::Duration;
+
+use reqwest::Method;
+use shared_proto::id::{SecretId, TokenId, Version};
+use shared_proto::name::{EnvironmentName, SecretPath, UserLabel};
+use shared_proto::secret::SecretValue;
+use shared_proto::wire::manager::{
+    Destroy, DestroyAnswer, MintAnswer, MintToken, RevocationAnswer, Revoke, SecretList, StoreKey, StoredKeyAnswer,
+    TokenList,
+};
+use shared_proto::wire::vault::{OpenedKey, ReadAnswer, ReadKeys};
+
+pub use answer::{Opened, Stored, Token};
+pub use error::{ClientError, TransportFault};
+pub use secret::{AccessToken, Credential};
+pub use shared_proto;
+
+use crate::http::{Body, Peer};
+
+/// A client of one installation. Cheap to clone; connections are shared.
+#[derive(Clone)]
+pub struct Client {
+    manager: Peer,
+    vault: Peer,
+    credential: Option<Credential>,
+}
+
+/// A value to store. It has no `Debug` form.
+pub struct NewSecret {
+    /// A label for the submitter. Never an identity.
+    pub user_id: UserLabel,
+    /// The value.
+    pub value: SecretValue,
+    /// Its name; without one it is filed under `unnamed/`. A known name gets a new version.
+    pub path: Option<SecretPath>,
+    /// Its environment; required outside development mode.
+    pub environment: Option<EnvironmentName>,
+    /// Whether an access token for the new version is wanted.
+    pub token: bool,
+}
+
+impl NewSecret {
+    /// A value without a name, with a token for it.
+    pub fn new(user_id: UserLabel, value: SecretValue) -> Self {
+        Self { user_id, value, path: None, environment: None, token: true }
+    }
+}
+
+impl Client {
+    /// A client of the two services at these base addresses (`https://host:port`). Without a credential it can submit
+    /// in development mode, and read with tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Address`] when an address is not a bare `http` or `https` origin; [`ClientError::Transport`]
+    /// when TLS cannot be set up.
+    pub fn new(manager_url: &str, vault_url: &str, credential: Option<Credential>) -> Result<Self, ClientError> {
+        let http = http::library_client(DEADLINE)?;
+        Ok(Self { manager: Peer::new(http.clone(), manager_url)?, vault: Peer::new(http, vault_url)?, credential })
+    }
+
+    /// Stores a value. With an `idempotency_key` (1 to 128 visible ASCII characters; needs a credential) a repeat of the
+    /// same call answers with the same id and version, also after [`ErrorCode::OutcomeUnknown`].
+    ///
+    /// [`ErrorCode::OutcomeUnknown`]: shared_proto::error::ErrorCode::OutcomeUnknown
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn store(&self, secret: NewSecret, idempotency_key: Option<&str>) -> Result<Stored, ClientError> {
+        let body = StoreKey {
+            user_id: secret.user_id,
+            encoding: Some(secret.value.encoding()),
+            // EXPOSE: the value goes into the request.
+            key_data: secret.value.expose_json(),
+            path: secret.path,
+            environment: secret.environment,
+            token: Some(secret.token),
+        };
+        let mut request = self.at_manager(Method::POST, "/api/keys");
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let answer: StoredKeyAnswer = http::send(request, Body::json(&body)?).await?;
+        Ok(answer.into())
+    }
+
+    /// Makes a token for 1 to 64 versions of secrets of one environment.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn mint(&self, request: &MintToken) -> Result<Token, ClientError> {
+        let answer: MintAnswer = http::send(self.at_manager(Method::POST, "/api/tokens"), Body::json(request)?).await?;
+        Ok(answer.into())
+    }
+
+    /// Reads the version of `key_id` that the token names.
+    ///
+    /// # Errors
+    ///
+    /// The vault refuses, cannot be reached, or answers out of form or with another secret.
+    pub async fn read(&self, token: &AccessToken, key_id: SecretId) -> Result<Opened, ClientError> {
+        let request = self.vault.request(Method::GET, &format!("/api/keys/{key_id}"));
+        let answer: OpenedKey = http::send(request.bearer(token.expose()), Body::none()).await?;
+        if answer.key_id != key_id {
+            return Err(ClientError::Malformed { status: 200 });
+        }
+        answer.try_into()
+    }
+
+    /// Reads up to 64 secrets that the token names, in the order asked. Each may be refused by itself.
+    ///
+    /// # Errors
+    ///
+    /// The vault refuses all, cannot be reached, or answers out of form or with other secrets.
+    pub async fn read_many(
+        &self,
+        token: &AccessToken,
+        key_ids: &[SecretId],
+    ) -> Result<Vec<Result<Opened, shared_proto::error::ErrorCode>>, ClientError> {
+        let body = ReadKeys { key_ids: key_ids.to_vec() };
+        let request = self.vault.request(Method::POST, "/api/keys:read").bearer(token.expose());
+        let answer: ReadAnswer = http::send(request, Body::json(&body)?).await?;
+        answer::opened_in_order(answer, key_ids)
+    }
+
+    /// Revokes. The answer says `pending` until the vault has signed that it applied the revocation.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn revoke(&self, what: &Revoke) -> Result<RevocationAnswer, ClientError> {
+        http::send(self.at_manager(Method::POST, "/api/revocations"), Body::json(what)?).await
+    }
+
+    /// Revokes one token by its id.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::revoke`].
+    pub async fn revoke_token(&self, jti: TokenId) -> Result<RevocationAnswer, ClientError> {
+        http::send(self.at_manager(Method::DELETE, &format!("/api/tokens/{jti}")), Body::none()).await
+    }
+
+    /// Destroys versions of a secret for ever.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn destroy(&self, key_id: SecretId, versions: Vec<Version>) -> Result<DestroyAnswer, ClientError> {
+        let request = self.at_manager(Method::POST, &format!("/api/keys/{key_id}/destroy"));
+        http::send(request, Body::json(&Destroy { versions })?).await
+    }
+
+    /// A page of secrets, without values. `after` is `next` of the page before.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn list_secrets(
+        &self,
+        environment: Option<&EnvironmentName>,
+        after: Option<&str>,
+    ) -> Result<SecretList, ClientError> {
+        let request = self
+            .at_manager(Method::GET, "/api/secrets")
+            .query("environment", environment.map(EnvironmentName::as_str))
+            .query("after", after);
+        http::send(request, Body::none()).await
+    }
+
+    /// A page of living tokens; the tokens themselves are kept nowhere.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn list_tokens(&self, after: Option<&str>) -> Result<TokenList, ClientError> {
+        http::send(self.at_manager(Method::GET, "/api/tokens").query("after", after), Body::none()).await
+    }
+
+    fn at_manager(&self, method: Method, path: &str) -> http::Request {
+        let request = self.manager.request(method, path);
+        match &self.credential {
+            Some(credential) => request.bearer(credential.expose()),
+            None => request,
+        }
+    }
+}
+
+/// Above the services' own deadlines, so that their answer (which says whether something was written) arrives.
+const DEADLINE: Duration = Duration::from_secs(40);

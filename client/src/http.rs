@@ -1,0 +1,182 @@
+//! One request and its answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Method, RequestBuilder, Response, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use shared_proto::error::Problem;
+use zeroize::Zeroizing;
+
+use crate::ClientError;
+use crate::error::TransportFault;
+
+/// The HTTP library, set up once for both services.
+pub(crate) fn library_client(deadline: Duration) -> Result<reqwest::Client, ClientError> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .referer(false)
+        .connect_timeout(CONNECT)
+        .timeout(deadline)
+        .build()
+        .map_err(|_| ClientError::Transport(TransportFault::SetUp))
+}
+
+/// One of the two services.
+#[derive(Clone)]
+pub(crate) struct Peer {
+    http: reqwest::Client,
+    base: Url,
+}
+
+impl Peer {
+    pub(crate) fn new(http: reqwest::Client, base: &str) -> Result<Self, ClientError> {
+        const REFUSED: ClientError = ClientError::Address("an address has the form http(s)://host:port");
+        let base = Url::parse(base).map_err(|_| REFUSED)?;
+        let origin = base.path() == "/" && base.query().is_none() && base.fragment().is_none();
+        let anonymous = base.username().is_empty() && base.password().is_none();
+        if !matches!(base.scheme(), "http" | "https") || !origin || !anonymous {
+            return Err(REFUSED);
+        }
+        Ok(Self { http, base })
+    }
+
+    /// `path` consists of constants and ids, which need no escaping.
+    pub(crate) fn request(&self, method: Method, path: &str) -> Request {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        Request { http: self.http.clone(), method, url, headers: Vec::new() }
+    }
+}
+
+/// A request to be sent.
+pub(crate) struct Request {
+    http: reqwest::Client,
+    method: Method,
+    url: Url,
+    headers: Vec<(&'static str, Zeroizing<String>)>,
+}
+
+impl Request {
+    pub(crate) fn bearer(self, secret: &str) -> Self {
+        let value = Zeroizing::new(format!("Bearer {secret}"));
+        self.add(AUTHORIZATION.as_str(), value)
+    }
+
+    pub(crate) fn header(self, name: &'static str, value: &str) -> Self {
+        self.add(name, Zeroizing::new(value.to_owned()))
+    }
+
+    pub(crate) fn query(mut self, name: &str, value: Option<&str>) -> Self {
+        if let Some(value) = value {
+            self.url.query_pairs_mut().append_pair(name, value);
+        }
+        self
+    }
+
+    fn add(mut self, name: &'static str, value: Zeroizing<String>) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn build(self) -> Result<RequestBuilder, ClientError> {
+        let mut request = self.http.request(self.method, self.url);
+        for (name, value) in &self.headers {
+            let mut value = HeaderValue::from_str(value)
+                .map_err(|_| ClientError::Address("a credential, token or key has a character that cannot be sent"))?;
+            value.set_sensitive(true);
+            request = request.header(*name, value);
+        }
+        Ok(request)
+    }
+}
+
+/// A request body that is wiped after it was sent.
+pub(crate) struct Body(Option<Bytes>);
+
+impl Body {
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn json(document: &impl Serialize) -> Result<Self, ClientError> {
+        const REFUSED: ClientError = ClientError::Address("the request cannot be written as JSON");
+        // Measured first: a vector that grows would leave copies behind.
+        let mut size = Size(0);
+        serde_json::to_writer(&mut size, document).map_err(|_| REFUSED)?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size.0));
+        serde_json::to_writer(&mut *bytes, document).map_err(|_| REFUSED)?;
+        Ok(Self(Some(Bytes::from_owner(bytes))))
+    }
+}
+
+/// Counts what is written.
+struct Size(usize);
+
+impl std::io::Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Sends a request and reads the answer.
+pub(crate) async fn send<A: DeserializeOwned>(request: Request, body: Body) -> Result<A, ClientError> {
+    let mut request = request.build()?;
+    if let Some(bytes) = body.0 {
+        request = request.header(CONTENT_TYPE, "application/json").body(bytes);
+    }
+    let mut response = request.send().await?;
+    let status = response.status();
+    let malformed = ClientError::Malformed { status: status.as_u16() };
+    let Some(bytes) = read_limited(&mut response).await? else { return Err(malformed) };
+    if status.is_success() {
+        return serde_json::from_slice(&bytes).map_err(|_| malformed);
+    }
+    match serde_json::from_slice::<Problem>(&bytes) {
+        Ok(problem) if problem.status == status.as_u16() => Err(ClientError::Refused(Box::new(problem))),
+        Ok(_) | Err(_) => Err(malformed),
+    }
+}
+
+/// The body, or nothing if it is too long.
+async fn read_limited(response: &mut Response) -> Result<Option<Zeroizing<Vec<u8>>>, ClientError> {
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(announced.min(MAX_ANSWER)));
+    while let Some(chunk) = response.chunk().await? {
+        if bytes.len() + chunk.len() > MAX_ANSWER {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Some(bytes))
+}
+
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A batch of 8 MiB of control characters, each six bytes in JSON, and room for the rest.
+const MAX_ANSWER: usize = 52 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bare_origin_is_an_address() {
+        let http = library_client(CONNECT).unwrap();
+        for good in ["http://127.0.0.1:8000", "https://vault.example/"] {
+            assert!(Peer::new(http.clone(), good).is_ok(), "{good}");
+        }
+        for bad in ["", "127.0.0.1:8000", "ftp://a", "http://a/b", "http://a?b", "http://u:p@a", "http://a#b"] {
+            assert!(Peer::new(http.clone(), bad).is_err(), "{bad}");
+        }
+    }
+}
