@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Makes all keys of a new installation: RSA keys with openssl, the others with each service's own `init`.
+set -euo pipefail
+umask 077
+
+usage() {
+    cat <<'TEXT'
+Usage: scripts/generate-keys.sh [options]
+  --mode development|production   what the keys are for; the two never mix (default: development)
+  --keys DIR                      where the key folders go (default: keys)
+  --run DIR                       configuration files, data and the admin credential (default: run)
+  --profile release|dev           which build of the services runs `init` (default: release)
+  --manager-port N, --vault-port N   written into new configuration files (default: 8000, 8001)
+Nothing is ever overwritten.
+TEXT
+}
+die() { echo "generate-keys: $*" >&2; exit 1; }
+
+mode=development keys=keys run=run profile=release manager_port=8000 vault_port=8001
+cd "$(dirname "$0")/.."
+while (($#)); do
+    case $1 in
+        --help) usage; exit 0 ;;
+        --mode | --keys | --run | --profile | --manager-port | --vault-port)
+            (($# > 1)) || die "$1 needs a value; see --help"
+            name=${1#--}; printf -v "${name//-/_}" %s "$2"; shift 2 ;;
+        *) die "unknown option $1; see --help" ;;
+    esac
+done
+case $mode in development | production) ;; *) die "--mode is development or production" ;; esac
+case $profile in release) built=release ;; dev) built=debug ;; *) die "--profile is release or dev" ;; esac
+command -v openssl >/dev/null || die "openssl is missing; install it (Debian: apt-get install openssl)"
+bin=${CARGO_TARGET_DIR:-target}/$built
+for service in master-key-manager encrypted-vault; do
+    [[ -x $bin/$service ]] || die "$bin/$service is missing; run: cargo build --profile $profile --locked -p $service"
+done
+
+mkdir -p "$keys" "$run"
+keys=$(cd "$keys" && pwd) run=$(cd "$run" && pwd)
+manager_keys=$keys/master-key-manager vault_keys=$keys/encrypted-vault
+manager_data=$run/data/master-key-manager vault_data=$run/data/encrypted-vault
+made=("$manager_keys" "$vault_keys" "$manager_data" "$vault_data" "$run/admin-credential")
+
+# The marker stands from the first file to the last. While it does, nothing was ever run with these keys (the pins come
+# last), and all of `made` is the work of an interrupted run: it is begun anew.
+marker=$keys/.unfinished
+if [[ -e $marker ]]; then
+    echo "generate-keys: an earlier run was interrupted; its unfinished files are removed."
+    rm -rf "${made[@]}"
+fi
+for path in "${made[@]}"; do
+    [[ ! -e $path ]] || die "$path exists and is not overwritten; move it away, or choose other --keys and --run"
+done
+: >"$marker"
+mkdir -p "$run/data"
+mkdir "$manager_keys" "$vault_keys" "$manager_data" "$vault_data"
+
+write_config() { # FILE, content on stdin; an operator's own file stays as it is
+    [[ -e $1 ]] || cat >"$1"
+}
+write_config "$run/master-key-manager.toml" <<TEXT
+mode = "$mode"
+listen = "127.0.0.1:$manager_port"
+vault_url = "http://127.0.0.1:$vault_port"
+data_dir = "$manager_data"
+key_dir = "$manager_keys"
+TEXT
+write_config "$run/encrypted-vault.toml" <<TEXT
+mode = "$mode"
+listen = "127.0.0.1:$vault_port"
+data_dir = "$vault_data"
+key_dir = "$vault_keys"
+TEXT
+
+rsa_key() { # FOLDER NAME BITS
+    local said
+    said=$(openssl genpkey -algorithm RSA -pkeyopt "rsa_keygen_bits:$3" -pkeyopt rsa_keygen_pubexp:65537 \
+        -out "$1/$2.pem" 2>&1) || die "openssl made no key: ${said##*$'\n'}"
+    openssl pkey -in "$1/$2.pem" -pubout -out "$1/$2.pub.pem"
+}
+rsa_key "$manager_keys" token-signing 2048
+rsa_key "$vault_keys" transport 3072
+"$bin/encrypted-vault" --config "$run/encrypted-vault.toml" init
+"$bin/master-key-manager" --config "$run/master-key-manager.toml" init --credential-file "$run/admin-credential"
+cp "$vault_keys/identity.json" "$manager_keys/pins/vault.json"
+cp "$manager_keys/identity.json" "$vault_keys/pins/manager.json"
+rm "$marker"
+
+fingerprint() { # FILE
+    printf '  %s  %s\n' "$(openssl pkey -in "$1" -pubout -outform DER | openssl dgst -sha256 -r | cut -d' ' -f1)" "${1#"$keys"/}"
+}
+echo
+echo "Fingerprints (SHA-256 of the public key, DER):"
+fingerprint "$manager_keys/token-signing.pem"
+fingerprint "$manager_keys/identity.pem"
+fingerprint "$vault_keys/transport.pem"
+fingerprint "$vault_keys/identity.pem"
+cat <<TEXT
+
+Admin credential:  $run/admin-credential  (mode 0600; move it to where you keep credentials)
+Configuration:     $run/master-key-manager.toml, $run/encrypted-vault.toml
+Back up now, in two different places, because one of them alone opens nothing:
+  $manager_keys  (root keys: without them no value can be opened again)
+  $vault_keys  (storage key: without it no row can be read again)
+TEXT
