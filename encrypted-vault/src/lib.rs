@@ -1,1 +1,18 @@
+//! The encrypted-vault: keeps ciphertext, and opens it for a valid, unrevoked, audited grant.
+//!
+//! It never makes or extends a token, never calls another service and does not know the name of any secret. What it
+//! cannot do is a matter of keys: without the release key inside a token it cannot open its own rows.
 
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod decrypt;
+pub mod grant;
+pub mod http;
+pub mod ingest;
+pub mod keys;
+pub mod revocation;
+pub mod routes;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
+pub mod store;

@@ -1,1 +1,5 @@
-fn main() {}
+//! Command line entry of the encrypted-vault.
+
+fn main() -> std::process::ExitCode {
+    encrypted_vault::cli::main()
+}

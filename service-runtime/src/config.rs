@@ -3,40 +3,12 @@
 //! Guarantees that an error names file, line and key and never repeats a value: people paste credentials into the
 //! wrong line. Refuses addresses on which the chosen mode is not safe.
 
-use std::{fmt, net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path};
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
+pub use shared_proto::identity::Mode;
 
 use crate::process::StartError;
-
-/// Whether a service guards real secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// For one machine and no real secret: loopback only, strangers may submit.
-    Development,
-    /// Everything is refused that is not allowed.
-    Production,
-}
-
-impl Mode {
-    /// Whether this is the development mode.
-    pub fn is_development(self) -> bool {
-        match self {
-            Self::Development => true,
-            Self::Production => false,
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Development => "development",
-            Self::Production => "production",
-        })
-    }
-}
 
 /// Reads a TOML file. The caller's type carries `deny_unknown_fields`.
 ///

@@ -35,6 +35,14 @@ impl Mode {
             Self::Production => "production",
         }
     }
+
+    /// Whether this is the development mode.
+    pub fn is_development(self) -> bool {
+        match self {
+            Self::Development => true,
+            Self::Production => false,
+        }
+    }
 }
 
 impl fmt::Display for Mode {

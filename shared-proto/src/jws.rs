@@ -94,6 +94,13 @@ impl<'a> Compact<'a> {
     }
 }
 
+impl Compact<'_> {
+    /// The payload of a token that was verified before it was stored.
+    pub(crate) fn stored_payload(&self) -> Result<VerifiedPayload, Rejected> {
+        from_b64(self.payload).map(VerifiedPayload).map_err(|_| Rejected)
+    }
+}
+
 impl VerifiedPayload {
     /// Reads the claims strictly.
     pub(crate) fn claims<T: DeserializeOwned>(&self) -> Result<T, Rejected> {

@@ -5,7 +5,7 @@
 
 use aws_lc_rs::rsa as aws;
 use rsa::BigUint;
-use rsa::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
+use rsa::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePublicKey as _};
 use rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
 use zeroize::Zeroizing;
 
@@ -66,6 +66,14 @@ impl RsaPrivate {
     /// The public half.
     pub fn public(&self) -> &PublicJwk {
         &self.public
+    }
+
+    /// Whether this SPKI PEM text is the public half.
+    pub fn matches_public_pem(&self, pem: &str) -> bool {
+        rsa::RsaPublicKey::from_public_key_pem(pem.trim()).is_ok_and(|key| {
+            let jwk = PublicJwk::Rsa { n: ByteString(key.n().to_bytes_be()), e: ByteString(key.e().to_bytes_be()) };
+            jwk == self.public
+        })
     }
 
     /// The key pair for RS256 signatures. Importing re-checks the key (a quarter millisecond): keep the result.

@@ -1,0 +1,223 @@
+//! Putting the vault together: load, check, serve, tick, stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web;
+use moka::sync::Cache;
+use service_runtime::audit::AuditLog;
+use service_runtime::clock::{Clock, SystemClock};
+use service_runtime::files::create_private_directory;
+use service_runtime::http::{serve, shutdown_signal};
+use service_runtime::process::{DirectoryLock, StartError, boot_id, harden};
+use service_runtime::sqlite::StoreFault;
+use service_runtime::tasks::Tasks;
+use service_runtime::{files, telemetry};
+use shared_proto::id::{SecretId, Version};
+use shared_proto::identity::Owner;
+use shared_proto::statement::KeyStatement;
+
+use crate::config::Config;
+use crate::grant::TokenCache;
+use crate::ingest::TransferKeys;
+use crate::keys::{KeyFolder, ManagerKeys, RuntimeDirectory, SealKeys, TransportStatement};
+use crate::revocation::{Feed, MarkFile, Refusals, Source};
+use crate::routes::ROUTES;
+use crate::store::{Row, SqliteStore, VaultStore};
+
+/// Verified tokens kept in memory. A token with 64 grants takes about 10 KiB.
+const CACHED_TOKENS: u64 = 10_000;
+/// Ciphertext rows kept in memory, in bytes.
+const CACHED_ROW_BYTES: u64 = 64 << 20;
+
+/// A running vault.
+pub struct Vault {
+    /// Long-lived keys.
+    pub keys: KeyFolder,
+    /// Seal keys.
+    pub seal_keys: SealKeys,
+    /// The manager's token signing keys.
+    pub manager_keys: ManagerKeys,
+    /// Transfer keys of the last minutes.
+    pub transfer_keys: TransferKeys,
+    /// Events and revocation.
+    pub feed: Feed,
+    /// Local refusals.
+    pub refusals: Refusals,
+    /// Verified tokens of the last minutes.
+    pub tokens: TokenCache,
+    /// The database.
+    pub store: Arc<dyn VaultStore>,
+    /// The audit log.
+    pub audit: AuditLog,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// What must run to its end.
+    pub tasks: Tasks,
+    rows: Cache<(SecretId, Version), Arc<Row>>,
+    transport: TransportStatement,
+}
+
+impl Vault {
+    /// Loads everything, destroys what is over, and is ready to listen.
+    ///
+    /// # Errors
+    /// One sentence: what is wrong, and the way out.
+    pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, StartError> {
+        let keys = KeyFolder::load(&config.key_dir, config.mode)?;
+        let store: Arc<dyn VaultStore> = Arc::new(SqliteStore::open(&config.database(), keys.id, config.mode)?);
+        let audit =
+            AuditLog::open(&config.audit_log(), "encrypted-vault", config.audit_sync, Arc::clone(&clock))?;
+        let runtime = RuntimeDirectory::open(config, keys.id)?;
+        let owner = Owner::Vault(keys.id);
+        let boot = boot_id().map_err(|error| StartError::new(format!("/proc gives no boot id ({error}).")))?;
+        let seal_keys = SealKeys::open(&runtime, boot, Arc::clone(&clock), (&keys.identity, owner))?;
+        let source = Source { pins: keys.pins.clone(), issuer: keys.issuer, vault: keys.id };
+        let (feed, history_lost) =
+            Feed::open(Arc::clone(&store), MarkFile::new(&runtime), Arc::clone(&clock), source)
+                .await
+                .map_err(|reason| StartError::new(format!("The events in the database are refused: {reason}.")))?;
+        if history_lost {
+            tracing::warn!("the database is older than the mark, or the mark is gone: all seal keys are destroyed");
+            seal_keys.destroy_all()?;
+        }
+        // The mark is written only after the seal keys are gone, so that a crash in between is noticed again.
+        feed.acknowledge().await.map_err(|_| StartError::new("The mark cannot be written; check the runtime directory."))?;
+        if !seal_keys.turn(&keys.identity, owner)?.all_new {
+            feed.trust_history();
+        }
+        let manager_keys = ManagerKeys::default();
+        manager_keys.replace(&stored_statements(&*store).await?, &keys.pins);
+        let vault = Self {
+            seal_keys,
+            manager_keys,
+            transfer_keys: TransferKeys::default(),
+            feed,
+            refusals: Refusals::open(&config.data_dir),
+            tokens: TokenCache::new(CACHED_TOKENS),
+            store,
+            audit,
+            clock,
+            tasks: Tasks::new(tokio::runtime::Handle::current()),
+            rows: Cache::builder().weigher(weight).max_capacity(CACHED_ROW_BYTES).build(),
+            transport: TransportStatement::default(),
+            keys,
+        };
+        Ok(Arc::new(vault))
+    }
+
+    /// A ciphertext row, from memory or the database. Revocation is checked apart from it, each time.
+    pub async fn row(&self, secret: SecretId, version: Version) -> Result<Option<Arc<Row>>, StoreFault> {
+        if let Some(row) = self.rows.get(&(secret, version)) {
+            return Ok(Some(row));
+        }
+        let row = self.store.read(secret, version).await?.map(Arc::new);
+        if let Some(row) = &row {
+            self.rows.insert((secret, version), Arc::clone(row));
+        }
+        Ok(row)
+    }
+
+    /// The statements of this vault's living keys.
+    pub fn own_statements(&self) -> Vec<KeyStatement> {
+        let owner = Owner::Vault(self.keys.id);
+        let transport =
+            self.transport.at(self.clock.now(), &self.keys.identity, owner, &self.keys.transport_public);
+        std::iter::once(transport).chain(self.seal_keys.statements()).collect()
+    }
+
+    /// Takes over the manager's statements, and keeps them for a restart.
+    pub async fn learn_manager_keys(&self, statements: &[KeyStatement]) -> Result<(), StoreFault> {
+        if self.manager_keys.replace(statements, &self.keys.pins) {
+            let documents = statements.iter().filter_map(|statement| serde_json::to_string(statement).ok());
+            self.store.replace_statements(documents.collect()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether tokens can be opened.
+    pub fn is_ready(&self) -> bool {
+        self.feed.is_ready() && self.audit.is_healthy() && self.manager_keys.any_valid(self.clock.now())
+    }
+
+    /// What is due every second: turn of the seal keys, and wiping of what is over.
+    pub fn tick(&self) {
+        match self.seal_keys.turn(&self.keys.identity, Owner::Vault(self.keys.id)) {
+            Ok(turn) => {
+                if turn.all_new && turn.made {
+                    self.feed.distrust_history();
+                }
+            }
+            Err(error) => tracing::error!(%error, "the seal keys could not be turned"),
+        }
+        self.tokens.sweep(self.clock.now(), &self.seal_keys);
+        self.transfer_keys.sweep(self.clock.boot());
+        self.feed.forget_expired();
+        self.rows.run_pending_tasks();
+    }
+}
+
+async fn stored_statements(store: &dyn VaultStore) -> Result<Vec<KeyStatement>, StartError> {
+    let documents = store.statements().await.map_err(|fault| StartError::new(format!("{fault}.")))?;
+    Ok(documents.iter().filter_map(|document| serde_json::from_str(document).ok()).collect())
+}
+
+fn weight(_: &(SecretId, Version), row: &Arc<Row>) -> u32 {
+    u32::try_from(row.ciphertext.bytes.len() + 256).unwrap_or(u32::MAX)
+}
+
+/// `encrypted-vault run`.
+///
+/// # Errors
+/// One sentence: why the vault does not start, or why it ended.
+pub async fn run(config: Config) -> Result<(), StartError> {
+    telemetry::init(config.log.as_deref());
+    harden().map_err(|error| StartError::new(format!("Core dumps cannot be forbidden ({error}).")))?;
+    announce(&config);
+    let shutdown = shutdown_signal()?;
+    files::check_private_directory(&config.data_dir)?;
+    let _lock = DirectoryLock::acquire(&config.data_dir)?;
+    let vault = Vault::open(&config, Arc::new(SystemClock)).await?;
+    let ticker = tokio::spawn(every(Duration::from_secs(1), Arc::clone(&vault), |vault| vault.tick()));
+    let watcher =
+        tokio::spawn(every(Duration::from_millis(100), Arc::clone(&vault), |vault| vault.refusals.reload()));
+    let data = web::Data::new(Arc::clone(&vault));
+    let configure = move |app: &mut web::ServiceConfig| {
+        app.app_data(data.clone());
+    };
+    let served = serve(config.serve, config.mode, ROUTES, configure, shutdown).await;
+    vault.tasks.wait_idle().await;
+    ticker.abort();
+    watcher.abort();
+    vault.store.close().await;
+    vault.audit.flush_and_close().await;
+    served
+}
+
+async fn every(period: Duration, vault: Arc<Vault>, act: fn(&Vault)) {
+    let mut interval = tokio::time::interval(period);
+    loop {
+        interval.tick().await;
+        let vault = Arc::clone(&vault);
+        // Files are touched: not on the threads that serve.
+        if tokio::task::spawn_blocking(move || act(&vault)).await.is_err() {
+            tracing::error!("a periodic duty failed");
+        }
+    }
+}
+
+fn announce(config: &Config) {
+    let danger = config.danger.active().join(",");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), mode = %config.mode, danger, "encrypted-vault starts");
+    if config.mode.is_development() {
+        tracing::warn!("development mode: nothing that SECURITY.md claims holds; never store a real secret here");
+    }
+}
+
+/// Makes the data directory of a new vault.
+///
+/// # Errors
+/// It cannot be made.
+pub fn create_data_directory(config: &Config) -> Result<(), StartError> {
+    create_private_directory(&config.data_dir)
+}

@@ -1,0 +1,157 @@
+//! The command line.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use service_runtime::process::{DirectoryLock, StartError};
+use service_runtime::sqlite;
+use shared_proto::identity::Owner;
+
+use crate::app;
+use crate::config::Config;
+use crate::keys;
+use crate::revocation::{Refusal, read_refusals, refuse_command};
+use crate::routes;
+use crate::store::SqliteStore;
+
+/// Keeps ciphertext, and opens it for a valid, unrevoked token.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// Configuration file.
+    #[arg(long, global = true, env = "SPLITVAULT_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve.
+    Run,
+    /// Make the identity, the storage key and the database of a new vault.
+    Init,
+    /// Check the configuration file.
+    CheckConfig,
+    /// Copy the database to a new file, also while the vault runs.
+    Backup {
+        /// The new file.
+        file: PathBuf,
+    },
+    /// Put a backup in the place of the database. The vault must be stopped.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+    },
+    /// Print the `OpenAPI` document.
+    Openapi,
+    /// Refuse tokens here, without the manager, until it is lifted.
+    Refuse {
+        #[command(subcommand)]
+        what: Refuse,
+    },
+}
+
+#[derive(Subcommand)]
+enum Refuse {
+    /// One token.
+    Token {
+        /// Its jti.
+        jti: String,
+    },
+    /// All tokens of a subject.
+    Subject {
+        /// Its id.
+        subject: String,
+    },
+    /// Every token.
+    Everything,
+    /// Print what is refused.
+    List,
+    /// Lift a refusal.
+    Lift {
+        #[command(subcommand)]
+        what: Box<Refuse>,
+    },
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let outcome = run(Arguments::parse());
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "encrypted-vault: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), StartError> {
+    if matches!(arguments.command, Command::Openapi) {
+        return say(&routes::openapi_json());
+    }
+    let path = arguments
+        .config
+        .ok_or_else(|| StartError::new("Name the configuration file with --config or SPLITVAULT_CONFIG."))?;
+    let config = Config::load(&path)?;
+    match arguments.command {
+        Command::Run => serve(config),
+        Command::Init => init(&config),
+        Command::CheckConfig => say(&format!("{} is good: {} mode.", path.display(), config.mode)),
+        Command::Backup { file } => {
+            sqlite::backup(&config.database(), &file)?;
+            say(&format!("{} holds the database. Keys are backed up apart from it.", file.display()))
+        }
+        Command::Restore { file } => {
+            let _lock = DirectoryLock::acquire(&config.data_dir)?;
+            sqlite::restore(&file, &config.database())?;
+            say("Restored. Tokens from before are dead; the vault opens again when the manager has polled it.")
+        }
+        Command::Refuse { what } => refuse(&config, what, false),
+        Command::Openapi => Ok(()),
+    }
+}
+
+fn serve(config: Config) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::new(format!("No threads can be started ({error}).")))?;
+    runtime.block_on(app::run(config))
+}
+
+fn init(config: &Config) -> Result<(), StartError> {
+    let document = keys::init(&config.key_dir, config.mode)?;
+    let Owner::Vault(id) = document.id else { return Err(StartError::new("The identity is not a vault's.")) };
+    app::create_data_directory(config)?;
+    SqliteStore::create(&config.database(), id, config.mode)?;
+    say(&format!(
+        "vault id:     {id}\nidentity key: {:?}\nBack up {} now, apart from the database: without the storage key \
+         nothing stored can be opened.",
+        document.key.thumbprint(),
+        config.key_dir.display()
+    ))
+}
+
+fn refuse(config: &Config, what: Refuse, lift: bool) -> Result<(), StartError> {
+    let refusal = match what {
+        Refuse::Token { jti } => {
+            Refusal::Token(jti.parse().map_err(|_| StartError::new("That is not the jti of a token."))?)
+        }
+        Refuse::Subject { subject } => {
+            Refusal::Subject(subject.parse().map_err(|_| StartError::new("That is not the id of a subject."))?)
+        }
+        Refuse::Everything => Refusal::Everything,
+        Refuse::List => return say(&read_refusals(&config.data_dir)?.lines().join("\n")),
+        Refuse::Lift { what } if !lift => return refuse(config, *what, true),
+        Refuse::Lift { .. } => return Err(StartError::new("Say lift once.")),
+    };
+    say(refuse_command(&config.data_dir, refusal, lift)?)
+}
+
+fn say(text: &str) -> Result<(), StartError> {
+    writeln!(std::io::stdout(), "{text}").map_err(|_| StartError::new("Nothing can be written to the output."))
+}

@@ -1,0 +1,147 @@
+//! The configuration file: every field with its unit and default. Unknown fields are refused.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use service_runtime::audit::AuditSync;
+use service_runtime::config::{self, Mode};
+use service_runtime::http::ServeConfig;
+use service_runtime::process::StartError;
+
+/// What stands in the TOML file. Relative paths are relative to the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    /// `development` or `production`. Required.
+    mode: Mode,
+    /// Address to listen on. Default `127.0.0.1:8001`.
+    #[serde(default = "default_listen")]
+    listen: SocketAddr,
+    /// Database, audit log, local refusals. Required.
+    data_dir: PathBuf,
+    /// Key folder. Required.
+    key_dir: PathBuf,
+    /// Where the short-lived seal keys and the mark live. Default: `$RUNTIME_DIRECTORY`, else a folder in
+    /// `$XDG_RUNTIME_DIR`, else one in `/dev/shm`.
+    runtime_dir: Option<PathBuf>,
+    /// HTTP threads; 0 means one for each core. Default 0.
+    #[serde(default)]
+    workers: usize,
+    /// Connections for each thread. Default 10,000.
+    max_connections: Option<usize>,
+    /// File that gets the bound address once connections are accepted. Default none.
+    ready_file: Option<PathBuf>,
+    /// How long a stop waits for accepted requests, in seconds. Default 30.
+    shutdown_seconds: Option<u64>,
+    /// Log filter, as `tracing` takes it. Default `info`.
+    log: Option<String>,
+    /// The audit log.
+    #[serde(default)]
+    audit: RawAudit,
+    /// Options that weaken the service.
+    #[serde(default)]
+    danger: Danger,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAudit {
+    /// `fsync` (default): a line is on disk before anything is released. `os`: handed to the kernel before, on disk
+    /// within a second.
+    #[serde(default)]
+    sync: AuditSync,
+}
+
+/// Options that weaken the service. Each one that is on is named at every start.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Danger {
+    /// Plain HTTP off loopback: tokens and values cross the network in the clear.
+    #[serde(default)]
+    pub plain_http: bool,
+    /// A runtime directory on disk: seal keys may be found there after their end.
+    #[serde(default)]
+    pub runtime_on_disk: bool,
+    /// Swap may be on: keys in memory may reach a disk.
+    #[serde(default)]
+    pub swap: bool,
+}
+
+impl Danger {
+    /// The names of the options that are on.
+    pub fn active(self) -> Vec<&'static str> {
+        [
+            (self.plain_http, "plain_http"),
+            (self.runtime_on_disk, "runtime_on_disk"),
+            (self.swap, "swap"),
+        ]
+        .into_iter()
+        .filter_map(|(on, name)| on.then_some(name))
+        .collect()
+    }
+}
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Mode of the installation.
+    pub mode: Mode,
+    /// The HTTP server.
+    pub serve: ServeConfig,
+    /// Database, audit log, local refusals.
+    pub data_dir: PathBuf,
+    /// Key folder.
+    pub key_dir: PathBuf,
+    /// Configured runtime directory.
+    pub runtime_dir: Option<PathBuf>,
+    /// Log filter.
+    pub log: Option<String>,
+    /// When an audit line counts as recorded.
+    pub audit_sync: AuditSync,
+    /// Weakening options.
+    pub danger: Danger,
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// It cannot be read, has an unknown or malformed field, or asks for a listener that its mode may not have.
+    pub fn load(path: &Path) -> Result<Self, StartError> {
+        let raw: RawConfig = config::load(path)?;
+        config::check_listen(raw.mode, &raw.listen, raw.danger.plain_http)?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        let defaults = ServeConfig::new(raw.listen);
+        Ok(Self {
+            mode: raw.mode,
+            serve: ServeConfig {
+                workers: raw.workers,
+                max_connections: raw.max_connections.unwrap_or(defaults.max_connections),
+                shutdown_seconds: raw.shutdown_seconds.unwrap_or(defaults.shutdown_seconds),
+                ready_file: raw.ready_file.map(|file| base.join(file)),
+                ..defaults
+            },
+            data_dir: base.join(raw.data_dir),
+            key_dir: base.join(raw.key_dir),
+            runtime_dir: raw.runtime_dir.map(|dir| base.join(dir)),
+            log: raw.log,
+            audit_sync: raw.audit.sync,
+            danger: raw.danger,
+        })
+    }
+
+    /// The database file.
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join("vault.db")
+    }
+
+    /// The first segment of the audit log.
+    pub fn audit_log(&self) -> PathBuf {
+        self.data_dir.join("audit.jsonl")
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8001))
+}

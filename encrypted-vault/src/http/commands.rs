@@ -1,0 +1,157 @@
+//! What the manager orders: signed commands, verified from the header before a body is read.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::de::DeserializeOwned;
+use service_runtime::audit::{AuditRecord, AuditStatus};
+use service_runtime::http::{ApiError, RequestMeta, bearer, read_body};
+use shared_proto::command::{CommandClaims, Operation};
+use shared_proto::encoding::from_json;
+use shared_proto::error::ErrorCode;
+use shared_proto::feed::{FeedNonce, FeedState};
+use shared_proto::jws::{Compact, Kind, ed25519_key};
+use shared_proto::token::Expected;
+use shared_proto::wire::vault::{
+    Inventory, MAX_PAGE, Poll, PollAnswer, Push, PushAnswer, Receipts, Replay, ReplayAnswer, VaultStatements,
+};
+use shared_proto::{Malformed, Rejected};
+use zeroize::Zeroizing;
+
+use crate::app::Vault;
+use crate::ingest;
+use crate::revocation::{FeedError, Mark};
+
+/// `POST /api/commands`.
+pub async fn commands(
+    req: HttpRequest,
+    payload: web::Payload,
+    vault: web::Data<Arc<Vault>>,
+) -> Result<HttpResponse, ApiError> {
+    let (operation, body) = authenticate(&vault, &req, payload).await?;
+    let meta = RequestMeta::of(&req);
+    match operation {
+        Operation::Poll => poll(&vault, parse(&body)?).await,
+        Operation::Store => {
+            let order = parse(&body)?;
+            let worker = Arc::clone(&vault);
+            // A manager that hangs up must not stop a store half-way.
+            let task = vault.tasks.run_to_end(async move { ingest::store(&worker, order, &meta).await });
+            Ok(HttpResponse::Ok().json(task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))??))
+        }
+        Operation::Settle => {
+            let order = parse(&body)?;
+            let worker = Arc::clone(&vault);
+            let task = vault.tasks.run_to_end(async move { ingest::settle(&worker, order, &meta).await });
+            Ok(HttpResponse::Ok().json(task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))??))
+        }
+        Operation::Replay => replay(&vault, &parse(&body)?, &meta).await,
+        Operation::Inventory => inventory(&vault, &parse(&body)?, &meta).await,
+        Operation::Push => Err(ApiError::new(ErrorCode::CommandInvalid)),
+    }
+}
+
+/// `POST /api/events`.
+pub async fn events(
+    req: HttpRequest,
+    payload: web::Payload,
+    vault: web::Data<Arc<Vault>>,
+) -> Result<HttpResponse, ApiError> {
+    let (operation, body) = authenticate(&vault, &req, payload).await?;
+    if operation != Operation::Push {
+        return Err(ApiError::new(ErrorCode::CommandInvalid));
+    }
+    let push: Push = parse(&body)?;
+    if !(1..=MAX_PAGE).contains(&push.events.len()) {
+        return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 256 events."));
+    }
+    let (worker, nonce, meta) = (Arc::clone(&vault), push.nonce, RequestMeta::of(&req));
+    let task = vault.tasks.run_to_end(async move {
+        let applied = worker.feed.push(&push.events).await;
+        let status = if applied.is_ok() { AuditStatus::Success } else { AuditStatus::Failed };
+        // A revocation never waits for the audit log.
+        worker.audit.record_without_waiting(AuditRecord::new("revoke", status, &meta));
+        applied
+    });
+    task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))?.map_err(told)?;
+    Ok(HttpResponse::Accepted().json(PushAnswer { feed: feed_state(&vault, nonce).await? }))
+}
+
+/// `GET /api/key-statements`.
+pub async fn key_statements(vault: web::Data<Arc<Vault>>) -> HttpResponse {
+    HttpResponse::Ok().json(VaultStatements { id: vault.keys.id, statements: vault.own_statements() })
+}
+
+async fn authenticate(
+    vault: &Vault,
+    req: &HttpRequest,
+    payload: web::Payload,
+) -> Result<(Operation, Zeroizing<Vec<u8>>), ApiError> {
+    let refused = |Rejected| {
+        let record = AuditRecord::new("command", AuditStatus::Denied, &RequestMeta::of(req));
+        vault.audit.refusal_before_signature(record.code(ErrorCode::CommandInvalid));
+        ApiError::new(ErrorCode::CommandInvalid)
+    };
+    let claims = bearer(req).ok_or(Rejected).and_then(|text| verify(vault, text)).map_err(refused)?;
+    let body = read_body(req, payload, claims.op.body_limit()).await?;
+    claims.covers(&body).map_err(refused)?;
+    Ok((claims.op, body))
+}
+
+fn verify(vault: &Vault, text: &str) -> Result<CommandClaims, Rejected> {
+    let token = Compact::parse(Kind::Command, text)?;
+    let key = vault.keys.pins.key(token.kid()).ok_or(Rejected)?;
+    let payload = token.verify(&ed25519_key(key))?;
+    let expected = Expected { issuer: vault.keys.issuer, audience: vault.keys.id, now: vault.clock.now() };
+    CommandClaims::check(&payload, &expected)
+}
+
+async fn poll(vault: &Vault, poll: Poll) -> Result<HttpResponse, ApiError> {
+    let names_living = poll.seal_key.is_some_and(|kid| vault.seal_keys.is_alive(&kid));
+    let newest = Mark { applied: poll.newest, event_hash: poll.newest_hash };
+    vault.learn_manager_keys(&poll.statements).await?;
+    vault.feed.heard(newest, names_living).await.map_err(told)?;
+    let feed = feed_state(vault, poll.nonce).await?;
+    Ok(HttpResponse::Ok().json(PollAnswer { feed, statements: vault.own_statements() }))
+}
+
+async fn replay(vault: &Vault, order: &Replay, meta: &RequestMeta) -> Result<HttpResponse, ApiError> {
+    let limit = page(order.limit)?;
+    let events = vault.feed.replay(order.after, limit).await?;
+    vault.audit.record_without_waiting(AuditRecord::new("replay", AuditStatus::Success, meta));
+    Ok(HttpResponse::Ok().json(ReplayAnswer { events }))
+}
+
+async fn inventory(vault: &Vault, order: &Inventory, meta: &RequestMeta) -> Result<HttpResponse, ApiError> {
+    let limit = page(order.limit)?;
+    let after = order.after.map(|cursor| (cursor.secret_id, cursor.version));
+    let found = vault.store.inventory(after, limit).await?;
+    vault.audit.record_without_waiting(AuditRecord::new("inventory", AuditStatus::Success, meta));
+    let receipts = found.iter().map(|facts| ingest::receipt(vault, facts)).collect();
+    Ok(HttpResponse::Ok().json(Receipts { receipts }))
+}
+
+async fn feed_state(vault: &Vault, nonce: FeedNonce) -> Result<FeedState, ApiError> {
+    let mark = vault.feed.acknowledge().await.map_err(told)?;
+    let now = vault.clock.now();
+    Ok(FeedState::sign(&vault.keys.identity, vault.keys.id, nonce, mark.applied, mark.event_hash, now))
+}
+
+fn page(limit: usize) -> Result<usize, ApiError> {
+    let fits = (1..=MAX_PAGE).contains(&limit);
+    fits.then_some(limit).ok_or_else(|| ApiError::new(ErrorCode::ParameterInvalid).detail("A limit of 1 to 256."))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    from_json(body).map_err(|Malformed(_)| ApiError::new(ErrorCode::BodyInvalid))
+}
+
+fn told(error: FeedError) -> ApiError {
+    match error {
+        FeedError::Gap { expected } => ApiError::new(ErrorCode::EventGap).expected(expected),
+        FeedError::Conflict => ApiError::new(ErrorCode::EventConflict),
+        FeedError::Rejected => ApiError::new(ErrorCode::BodyInvalid).detail("An event is not the manager's."),
+        FeedError::Store(fault) => fault.into(),
+        FeedError::Mark => ApiError::new(ErrorCode::StorageUnavailable).cause("the mark cannot be raised"),
+    }
+}

@@ -1,0 +1,174 @@
+//! Taking envelopes in: unwrap from the transfer key, wrap under the storage key, commit, sign receipts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::join_all;
+use service_runtime::audit::{AuditRecord, AuditStatus};
+use service_runtime::http::{ApiError, RequestMeta};
+use shared_proto::encoding::sha256;
+use shared_proto::envelope::{Ciphertext, Header, Inner, WrappedTransferKey, digest, open};
+use shared_proto::error::ErrorCode;
+use shared_proto::receipt::{Receipt, ReceiptFacts, VersionState};
+use shared_proto::secret::TransferKey;
+use shared_proto::wire::vault::{EnvelopeToStore, MAX_BATCH, Receipts, Settle, Store, StoreAnswer, StoreResult, VersionName};
+use shared_proto::Rejected;
+
+use crate::app::Vault;
+use crate::store::{NewRow, WrappedKey};
+
+/// How long a transfer key is remembered, in seconds of the boot clock: twice its life at the manager.
+const TRANSFER_KEY_SECONDS: u64 = 10 * 60;
+/// How many are remembered. A manager uses one every five minutes; more would be an attack on memory.
+const TRANSFER_KEYS: usize = 64;
+
+/// Transfer keys in memory, by the hash of their wrapped form, so that RSA is paid once for each and not per secret.
+#[derive(Default)]
+pub struct TransferKeys(Mutex<HashMap<[u8; 32], (Arc<TransferKey>, u64)>>);
+
+impl TransferKeys {
+    fn get(&self, hash: &[u8; 32]) -> Option<Arc<TransferKey>> {
+        let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.get(hash).map(|(key, _)| Arc::clone(key))
+    }
+
+    fn put(&self, hash: [u8; 32], key: TransferKey, boot: u64) -> Arc<TransferKey> {
+        let key = Arc::new(key);
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= TRANSFER_KEYS {
+            keys.clear();
+        }
+        keys.insert(hash, (Arc::clone(&key), boot));
+        key
+    }
+
+    /// Drops and wipes what is over. Called every second.
+    pub fn sweep(&self, boot: u64) {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.retain(|_, (_, since)| boot.saturating_sub(*since) < TRANSFER_KEY_SECONDS);
+    }
+}
+
+/// Carries out a `store` command.
+///
+/// # Errors
+/// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or committed.
+pub async fn store(vault: &Arc<Vault>, body: Store, meta: &RequestMeta) -> Result<StoreAnswer, ApiError> {
+    if !(1..=MAX_BATCH).contains(&body.envelopes.len()) || body.transport_kid != vault.keys.transport_kid {
+        return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 envelopes under the stated transport key."));
+    }
+    let transfer_key = transfer_key(vault, body.transfer_key).await?;
+    let names: Vec<VersionName> = body.envelopes.iter().map(name_of).collect();
+    let worker = Arc::clone(vault);
+    let rows: Vec<Option<NewRow>> = tokio::task::spawn_blocking(move || {
+        body.envelopes.into_iter().map(|envelope| take_in(&worker, &transfer_key, envelope).ok()).collect()
+    })
+    .await
+    .map_err(|_| ApiError::new(ErrorCode::Internal))?;
+    // Recorded before the act; all lines of a command share one durable write.
+    let lines = names.iter().map(|name| vault.audit.record(record("store", AuditStatus::Success, *name, meta)));
+    for line in join_all(lines).await {
+        line?;
+    }
+    let good: Vec<NewRow> = rows.iter().flatten().cloned().collect();
+    let mut found = match vault.store.insert(good, vault.clock.now()).await {
+        Ok(found) => found.into_iter(),
+        Err(fault) => {
+            for name in &names {
+                vault.audit.record_without_waiting(record("store", AuditStatus::Failed, *name, meta));
+            }
+            return Err(fault.into());
+        }
+    };
+    let results = rows.iter().zip(&names).map(|(row, name)| {
+        let result = match row {
+            None => StoreResult { error: Some(ErrorCode::BodyInvalid), receipt: None },
+            Some(row) => match found.next() {
+                Some(facts) => outcome(vault, row, &facts),
+                None => StoreResult { error: Some(ErrorCode::Internal), receipt: None },
+            },
+        };
+        if let Some(code) = result.error {
+            vault.audit.record_without_waiting(record("store", AuditStatus::Denied, *name, meta).code(code));
+        }
+        result
+    });
+    Ok(StoreAnswer { results: results.collect() })
+}
+
+/// Carries out a `settle` command: says what became of versions, for ever.
+///
+/// # Errors
+/// The batch has a wrong size, or nothing could be committed.
+pub async fn settle(vault: &Vault, body: Settle, meta: &RequestMeta) -> Result<Receipts, ApiError> {
+    if !(1..=MAX_BATCH).contains(&body.versions.len()) {
+        return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 versions."));
+    }
+    for name in &body.versions {
+        vault.audit.record_without_waiting(record("settle", AuditStatus::Success, *name, meta));
+    }
+    let settled = vault.store.settle(body.versions, vault.clock.now()).await?;
+    Ok(Receipts { receipts: settled.iter().map(|facts| receipt(vault, facts)).collect() })
+}
+
+/// Signs what is under a version number.
+pub fn receipt(vault: &Vault, facts: &ReceiptFacts) -> Receipt {
+    Receipt::sign(&vault.keys.identity, vault.keys.id, facts, vault.clock.now())
+}
+
+async fn transfer_key(vault: &Arc<Vault>, wrapped: WrappedTransferKey) -> Result<Arc<TransferKey>, ApiError> {
+    let hash = sha256(&wrapped.0);
+    if let Some(key) = vault.transfer_keys.get(&hash) {
+        return Ok(key);
+    }
+    let worker = Arc::clone(vault);
+    let unwrapped =
+        tokio::task::spawn_blocking(move || open::unwrap_transfer_key(&worker.keys.transport, &wrapped)).await;
+    match unwrapped {
+        Ok(Ok(key)) => Ok(vault.transfer_keys.put(hash, key, vault.clock.boot())),
+        Ok(Err(Rejected)) => Err(ApiError::new(ErrorCode::BodyInvalid).detail("The transfer key does not open.")),
+        Err(_) => Err(ApiError::new(ErrorCode::Internal)),
+    }
+}
+
+fn take_in(vault: &Vault, transfer_key: &TransferKey, envelope: EnvelopeToStore) -> Result<NewRow, Rejected> {
+    let name = name_of(&envelope);
+    let header = Header {
+        vault: vault.keys.id,
+        environment: name.environment,
+        secret: name.secret_id,
+        version: name.version,
+    };
+    #[cfg(feature = "sabotage")]
+    let header = crate::sabotage::header(header);
+    let ciphertext = Ciphertext::new(envelope.commit, envelope.nonce, envelope.ciphertext.0).map_err(|_| Rejected)?;
+    let digest = digest(&header, &ciphertext);
+    if digest != envelope.digest || envelope.epoch == 0 {
+        return Err(Rejected);
+    }
+    let inner = Inner::from_moved(transfer_key, &envelope.moved)?;
+    let (storage_key, stored) = vault.keys.storage.store(&inner)?;
+    Ok(NewRow { name, digest, ciphertext, key: WrappedKey { epoch: envelope.epoch, storage_key, stored } })
+}
+
+fn outcome(vault: &Vault, row: &NewRow, facts: &ReceiptFacts) -> StoreResult {
+    let ours = facts.state == VersionState::Stored
+        && facts.digest == row.digest
+        && facts.environment == row.name.environment;
+    StoreResult {
+        error: (!ours).then_some(ErrorCode::VersionConflict),
+        receipt: Some(receipt(vault, facts)),
+    }
+}
+
+fn name_of(envelope: &EnvelopeToStore) -> VersionName {
+    VersionName {
+        environment: envelope.environment,
+        secret_id: envelope.secret_id,
+        version: envelope.version,
+    }
+}
+
+fn record(action: &'static str, status: AuditStatus, name: VersionName, meta: &RequestMeta) -> AuditRecord {
+    AuditRecord::new(action, status, meta).key_id(name.secret_id.to_string())
+}

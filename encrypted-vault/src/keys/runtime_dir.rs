@@ -1,0 +1,76 @@
+//! The runtime directory: memory-backed, private, never in a backup. Holds seal keys and the mark.
+
+use std::path::{Path, PathBuf};
+
+use service_runtime::files::{check_private_directory, create_private_directory};
+use service_runtime::process::{StartError, is_memory_backed, swap_is_on};
+use shared_proto::id::VaultId;
+
+use crate::config::Config;
+
+/// A checked runtime directory.
+#[derive(Clone, Debug)]
+pub struct RuntimeDirectory(PathBuf);
+
+impl RuntimeDirectory {
+    /// Finds, makes and checks the directory: the configured one, else `$RUNTIME_DIRECTORY`, else a folder in
+    /// `$XDG_RUNTIME_DIR`, else `/dev/shm/splitvault-<uid>-<vault id>`.
+    ///
+    /// # Errors
+    /// It is open to others or, outside development and without the danger option, on a disk or beside swap.
+    pub fn open(config: &Config, id: VaultId) -> Result<Self, StartError> {
+        let dir = place(config, id);
+        create_private_directory(&dir)?;
+        check_private_directory(&dir)?;
+        let in_memory = is_memory_backed(&dir).unwrap_or(false);
+        if !in_memory {
+            weaker(config, config.danger.runtime_on_disk, &format!(
+                "The runtime directory {} is not on tmpfs, so seal keys would outlive their destruction on a disk; set \
+                 runtime_dir to a tmpfs, or danger.runtime_on_disk.",
+                dir.display()
+            ))?;
+        }
+        if swap_is_on() {
+            weaker(
+                config,
+                config.danger.swap,
+                "Swap is on, so keys in memory may reach a disk; switch it off, or set danger.swap.",
+            )?;
+        }
+        Ok(Self(dir))
+    }
+
+    /// The path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+fn weaker(config: &Config, allowed: bool, sentence: &str) -> Result<(), StartError> {
+    if config.mode.is_development() || allowed {
+        tracing::warn!("{sentence}");
+        Ok(())
+    } else {
+        Err(StartError::new(sentence))
+    }
+}
+
+fn place(config: &Config, id: VaultId) -> PathBuf {
+    if let Some(dir) = &config.runtime_dir {
+        return dir.clone();
+    }
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if let Some(dirs) = variable("RUNTIME_DIRECTORY") {
+        // systemd gives a list separated by colons.
+        return PathBuf::from(dirs.split(':').next().unwrap_or_default());
+    }
+    if let Some(dir) = variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_dir()) {
+        return dir.join(format!("splitvault-{id}"));
+    }
+    let shared_memory = Path::new("/dev/shm");
+    if shared_memory.is_dir() || !config.mode.is_development() {
+        let uid = rustix::process::geteuid().as_raw();
+        return shared_memory.join(format!("splitvault-{uid}-{id}"));
+    }
+    config.data_dir.join("runtime")
+}

@@ -1,0 +1,319 @@
+//! The feed of events: applied in order, durable before it is acknowledged, and checked against the mark.
+//!
+//! Refuses gaps and other content under a known number. Says [`Verdict::Behind`] whenever the vault may have missed a
+//! revocation: a token that knows of newer events, or seal keys that are all new until the manager's newest number is
+//! known to have been applied.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use service_runtime::clock::Clock;
+use service_runtime::sqlite::StoreFault;
+use shared_proto::Rejected;
+use shared_proto::event::{Event, EventClaims, EventHash, NO_EVENT, event_hash};
+use shared_proto::id::VaultId;
+use shared_proto::identity::{Issuer, Pins};
+use shared_proto::jws::{Compact, Kind, ed25519_key};
+use shared_proto::token::Grant;
+use shared_proto::wire::vault::{MAX_PAGE, VersionName};
+use tokio::sync::Mutex;
+
+use super::working_set::{TokenFacts, Verdict, WorkingSet};
+use super::{Mark, MarkFile};
+use crate::keys::seal::LIFE_SECONDS;
+use crate::store::{NewEvent, VaultStore};
+
+/// Why events are not applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedError {
+    /// An event is missing before the first one sent.
+    Gap {
+        /// The number that is expected.
+        expected: u64,
+    },
+    /// A known number came with other content, or the chain does not fit.
+    Conflict,
+    /// An event is not from the pinned manager, or not in form.
+    Rejected,
+    /// The database failed.
+    Store(StoreFault),
+    /// The mark could not be raised.
+    Mark,
+}
+
+/// The applied events and what follows from them.
+pub struct Feed {
+    store: Arc<dyn VaultStore>,
+    mark: MarkFile,
+    clock: Arc<dyn Clock>,
+    source: Source,
+    state: RwLock<State>,
+    // Taken while events are applied, so that there is one writer of the chain.
+    applying: Mutex<()>,
+    // Taken while the mark is written, so that it never goes back.
+    marking: Mutex<()>,
+}
+
+/// Whose events are believed.
+pub struct Source {
+    /// The pinned manager.
+    pub pins: Pins,
+    /// Its issuer.
+    pub issuer: Issuer,
+    /// This vault.
+    pub vault: VaultId,
+}
+
+struct State {
+    applied: Mark,
+    // None: the mark in the file does not stand for this database.
+    marked: Option<Mark>,
+    stopped: bool,
+    gate: Gate,
+    set: WorkingSet,
+}
+
+/// Whether anything may be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    /// Yes.
+    Open,
+    /// Not before a poll names a living seal key.
+    NeedsPoll,
+    /// Not before this is applied.
+    NeedsEvents(Mark),
+}
+
+impl Feed {
+    /// Loads the chain and compares it with the mark. The second answer is whether the database is older than the mark,
+    /// or the mark is gone: then every seal key must be destroyed.
+    ///
+    /// # Errors
+    /// A sentence, when the chain in the database is broken or unreadable.
+    pub async fn open(
+        store: Arc<dyn VaultStore>,
+        mark: MarkFile,
+        clock: Arc<dyn Clock>,
+        source: Source,
+    ) -> Result<(Self, bool), String> {
+        let known = mark.read();
+        let mut set = WorkingSet::default();
+        let mut head = Mark { applied: 0, event_hash: NO_EVENT };
+        let mut contains_mark = known == Some(head);
+        loop {
+            let page = store.events(head.applied, MAX_PAGE).await.map_err(|fault| fault.to_string())?;
+            for (seq, compact) in &page {
+                let claims = EventClaims::reread(compact).map_err(|_| format!("event {seq} cannot be read"))?;
+                if claims.seq != head.applied + 1 || claims.seq != *seq || claims.prev != head.event_hash {
+                    return Err(format!("event {seq} does not follow the one before it"));
+                }
+                set.apply(*seq, &claims.event, clock.boot());
+                head = Mark { applied: *seq, event_hash: event_hash(compact) };
+                contains_mark |= known == Some(head);
+            }
+            if page.len() < MAX_PAGE {
+                break;
+            }
+        }
+        for (secret, version) in store.tombstones().await.map_err(|fault| fault.to_string())? {
+            set.bury(secret, version);
+        }
+        let marked = known.filter(|_| contains_mark);
+        let state = RwLock::new(State { applied: head, marked, stopped: false, gate: Gate::NeedsPoll, set });
+        let feed = Self { store, mark, clock, source, state, applying: Mutex::new(()), marking: Mutex::new(()) };
+        Ok((feed, !contains_mark))
+    }
+
+    /// Opens the gate: seal keys from before this start are alive, and the database is not older than the mark.
+    pub fn trust_history(&self) {
+        self.write().gate = Gate::Open;
+    }
+
+    /// Closes the gate: all seal keys are new.
+    pub fn distrust_history(&self) {
+        self.write().gate = Gate::NeedsPoll;
+    }
+
+    /// What revocation says about a token.
+    pub fn check_token(&self, token: &TokenFacts) -> Verdict {
+        let state = self.read();
+        if state.set.hits_token(token) {
+            Verdict::Revoked
+        } else if state.gate != Gate::Open || token.rseq > state.applied.applied {
+            Verdict::Behind
+        } else {
+            Verdict::Allowed
+        }
+    }
+
+    /// What revocation says about one grant of a token.
+    pub fn check_grant(&self, rseq: u64, grant: &Grant) -> Verdict {
+        if self.read().set.hits_grant(rseq, grant) { Verdict::Revoked } else { Verdict::Allowed }
+    }
+
+    /// The newest applied event, once it is marked: what a feed state may say.
+    ///
+    /// # Errors
+    /// The mark cannot be raised; then nothing is acknowledged.
+    pub async fn acknowledge(&self) -> Result<Mark, FeedError> {
+        let _one_at_a_time = self.marking.lock().await;
+        let (applied, marked) = {
+            let state = self.read();
+            (state.applied, state.marked)
+        };
+        if marked != Some(applied) {
+            let mark = self.mark.clone();
+            let raised = tokio::task::spawn_blocking(move || mark.write(applied)).await;
+            if !matches!(raised, Ok(Ok(()))) {
+                return Err(FeedError::Mark);
+            }
+            self.write().marked = Some(applied);
+        }
+        Ok(applied)
+    }
+
+    /// Applies events: verified, in order, durable; what is known already changes nothing.
+    ///
+    /// # Errors
+    /// See [`FeedError`]; whatever precedes the refused event in the list stays unapplied too.
+    pub async fn push(&self, events: &[String]) -> Result<(), FeedError> {
+        let _one_at_a_time = self.applying.lock().await;
+        let mut head = self.read().applied;
+        let mut fresh = Vec::new();
+        for compact in events {
+            let claims = self.verify(compact).map_err(|Rejected| FeedError::Rejected)?;
+            if claims.seq <= head.applied {
+                self.compare_known(claims.seq, compact).await?;
+                continue;
+            }
+            if claims.seq > head.applied + 1 {
+                return Err(FeedError::Gap { expected: head.applied + 1 });
+            }
+            let next = Mark { applied: claims.seq, event_hash: event_hash(compact) };
+            if claims.prev != head.event_hash || self.contradicts_poll(next) {
+                return Err(self.stop());
+            }
+            head = next;
+            fresh.push((claims, compact.clone()));
+        }
+        if self.read().stopped {
+            return Err(FeedError::Conflict);
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let rows = fresh.iter().map(|(claims, compact)| new_event(claims, compact)).collect();
+        self.store.append_events(rows, self.clock.now()).await.map_err(FeedError::Store)?;
+        let boot = self.clock.boot();
+        let mut state = self.write();
+        for (claims, _) in &fresh {
+            state.set.apply(claims.seq, &claims.event, boot);
+        }
+        state.applied = head;
+        if let Gate::NeedsEvents(needed) = state.gate
+            && state.applied.applied >= needed.applied
+        {
+            state.gate = Gate::Open;
+        }
+        Ok(())
+    }
+
+    /// Takes note of the newest event that a verified poll named. `names_living_seal_key` says that the poll was made
+    /// after this vault's present seal keys, so that it cannot be an older, replayed one.
+    ///
+    /// # Errors
+    /// The manager's chain is not ours.
+    pub async fn heard(&self, newest: Mark, names_living_seal_key: bool) -> Result<(), FeedError> {
+        let applied = self.read().applied;
+        let agrees = match newest.applied.cmp(&applied.applied) {
+            std::cmp::Ordering::Equal => newest.event_hash == applied.event_hash,
+            std::cmp::Ordering::Less => self.hash_at(newest.applied).await? == newest.event_hash,
+            std::cmp::Ordering::Greater => true,
+        };
+        if !agrees {
+            return Err(self.stop());
+        }
+        let mut state = self.write();
+        if names_living_seal_key && state.gate != Gate::Open {
+            state.gate =
+                if state.applied.applied >= newest.applied { Gate::Open } else { Gate::NeedsEvents(newest) };
+        }
+        Ok(())
+    }
+
+    /// Up to `limit` applied events after a number.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn replay(&self, after: u64, limit: usize) -> Result<Vec<String>, StoreFault> {
+        Ok(self.store.events(after, limit).await?.into_iter().map(|(_, compact)| compact).collect())
+    }
+
+    /// Whether tokens can be opened as far as the feed is concerned.
+    pub fn is_ready(&self) -> bool {
+        let state = self.read();
+        state.gate == Gate::Open && !state.stopped
+    }
+
+    /// Drops revocations that no living token can be hit by.
+    pub fn forget_expired(&self) {
+        let boot = self.clock.boot();
+        if let Some(oldest) = boot.checked_sub(LIFE_SECONDS) {
+            self.write().set.forget_before(oldest);
+        }
+    }
+
+    fn verify(&self, compact: &str) -> Result<EventClaims, Rejected> {
+        let token = Compact::parse(Kind::Event, compact)?;
+        let key = self.source.pins.key(token.kid()).ok_or(Rejected)?;
+        let payload = token.verify(&ed25519_key(key))?;
+        EventClaims::check(&payload, self.source.issuer, self.source.vault)
+    }
+
+    fn contradicts_poll(&self, event: Mark) -> bool {
+        matches!(self.read().gate, Gate::NeedsEvents(needed) if needed.applied == event.applied && needed != event)
+    }
+
+    async fn compare_known(&self, seq: u64, compact: &str) -> Result<(), FeedError> {
+        if self.hash_at(seq).await? == event_hash(compact) { Ok(()) } else { Err(self.stop()) }
+    }
+
+    async fn hash_at(&self, seq: u64) -> Result<EventHash, FeedError> {
+        let Some(before) = seq.checked_sub(1) else { return Ok(NO_EVENT) };
+        let found = self.store.events(before, 1).await.map_err(FeedError::Store)?;
+        match found.first() {
+            Some((found, compact)) if *found == seq => Ok(event_hash(compact)),
+            Some(_) | None => Err(FeedError::Store(StoreFault::Corrupt)),
+        }
+    }
+
+    fn stop(&self) -> FeedError {
+        let mut state = self.write();
+        if !state.stopped {
+            tracing::error!(applied = state.applied.applied, "ALARM: the manager's events contradict those applied here; the feed is stopped");
+        }
+        state.stopped = true;
+        FeedError::Conflict
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn new_event(claims: &EventClaims, compact: &str) -> NewEvent {
+    let destroys = match claims.event {
+        Event::Destroy(environment, secret_id, version) => Some(VersionName { environment, secret_id, version }),
+        Event::Token(_)
+        | Event::Subject(_)
+        | Event::Credential(_)
+        | Event::Secret(_)
+        | Event::Version(..)
+        | Event::SigningKey(_)
+        | Event::All => None,
+    };
+    NewEvent { seq: claims.seq, compact: compact.to_owned(), destroys }
+}

@@ -1,0 +1,45 @@
+//! The mark: the highest event number that this vault acknowledged, kept apart from the database.
+//!
+//! A restored database is older than the mark; that is how the vault notices, and why a restore cannot un-revoke.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use service_runtime::files::{read_private, replace_private};
+use shared_proto::event::EventHash;
+
+use crate::keys::RuntimeDirectory;
+
+/// A number with the hash of its event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// Event number, 0 before the first.
+    pub applied: u64,
+    /// Hash of that event.
+    pub event_hash: EventHash,
+}
+
+/// The file in the runtime directory.
+#[derive(Clone, Debug)]
+pub struct MarkFile(PathBuf);
+
+impl MarkFile {
+    /// The mark of this runtime directory.
+    pub fn new(directory: &RuntimeDirectory) -> Self {
+        Self(directory.path().join("mark.json"))
+    }
+
+    /// The mark; none when it is missing or unreadable.
+    pub fn read(&self) -> Option<Mark> {
+        serde_json::from_slice(&read_private(&self.0).ok()?).ok()
+    }
+
+    /// Raises the mark.
+    ///
+    /// # Errors
+    /// It cannot be written; the old one stands.
+    pub fn write(&self, mark: Mark) -> std::io::Result<()> {
+        replace_private(&self.0, &serde_json::to_vec(&mark)?)
+    }
+}

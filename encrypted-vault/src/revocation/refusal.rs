@@ -1,0 +1,177 @@
+//! Local emergency refusals: the vault's operator refuses a token, a subject or everything, without the manager.
+//!
+//! They stand in a file beside the database, which a restore of the database does not touch; they ignore `rseq` and
+//! last until lifted. A file that cannot be read refuses everything.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use service_runtime::files::{read_private, replace_private};
+use service_runtime::process::{DirectoryLock, StartError};
+use shared_proto::encoding::{Bytes, sha256};
+use shared_proto::id::{Subject, TokenId};
+
+/// One thing that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A token.
+    Token(TokenId),
+    /// All tokens of a subject.
+    Subject(Subject),
+    /// Every token.
+    Everything,
+}
+
+/// What the file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefusalFile {
+    /// Refused token ids.
+    tokens: BTreeSet<String>,
+    /// Refused subjects.
+    subjects: BTreeSet<String>,
+    /// Whether every token is refused.
+    everything: bool,
+}
+
+impl RefusalFile {
+    const REFUSE_ALL: Self = Self { tokens: BTreeSet::new(), subjects: BTreeSet::new(), everything: true };
+
+    fn hits(&self, jti: TokenId, subject: Subject) -> bool {
+        let empty = self.tokens.is_empty() && self.subjects.is_empty();
+        self.everything
+            || (!empty
+                && (self.tokens.contains(&jti.to_string()) || self.subjects.contains(&subject.to_string())))
+    }
+
+    fn change(&mut self, refusal: Refusal, lift: bool) {
+        let set = |set: &mut BTreeSet<String>, name: String| {
+            if lift { set.remove(&name) } else { set.insert(name) };
+        };
+        match refusal {
+            Refusal::Token(jti) => set(&mut self.tokens, jti.to_string()),
+            Refusal::Subject(subject) => set(&mut self.subjects, subject.to_string()),
+            Refusal::Everything => self.everything = !lift,
+        }
+    }
+
+    /// One line for each refusal.
+    pub fn lines(&self) -> Vec<String> {
+        let everything = self.everything.then(|| "everything".to_owned());
+        let tokens = self.tokens.iter().map(|jti| format!("token {jti}"));
+        let subjects = self.subjects.iter().map(|subject| format!("subject {subject}"));
+        everything.into_iter().chain(tokens).chain(subjects).collect()
+    }
+}
+
+/// The refusals in force in a running vault.
+pub struct Refusals {
+    path: PathBuf,
+    acknowledgement: PathBuf,
+    seen: Mutex<Option<Seen>>,
+    current: RwLock<Arc<RefusalFile>>,
+}
+
+// The bytes are compared, not their time: two changes within one tick of the file system's clock must both be seen.
+type Seen = Option<[u8; 32]>;
+
+impl Refusals {
+    /// Loads the refusals of a data directory.
+    pub fn open(data_dir: &Path) -> Self {
+        let refusals = Self {
+            path: path_in(data_dir),
+            acknowledgement: acknowledgement_in(data_dir),
+            seen: Mutex::new(None),
+            current: RwLock::new(Arc::new(RefusalFile::REFUSE_ALL)),
+        };
+        refusals.reload();
+        refusals
+    }
+
+    /// Whether a token is refused here.
+    pub fn hits(&self, jti: TokenId, subject: Subject) -> bool {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).hits(jti, subject)
+    }
+
+    /// Takes over a changed file, and says so in the acknowledgement that `refuse` waits for.
+    pub fn reload(&self) {
+        let bytes = match std::fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Ok(_) | Err(_) => Some(read_private(&self.path).map(|bytes| bytes.to_vec()).unwrap_or_default()),
+        };
+        let now: Seen = bytes.as_deref().map(sha256);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen == Some(now) {
+            return;
+        }
+        let file = match bytes.as_deref().map(serde_json::from_slice) {
+            None => RefusalFile::default(),
+            Some(Ok(file)) => file,
+            Some(Err(_)) => {
+                tracing::error!("the file of local refusals cannot be read: every token is refused");
+                RefusalFile::REFUSE_ALL
+            }
+        };
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(file);
+        *seen = Some(now);
+        if let Some(hash) = now
+            && let Err(error) = replace_private(&self.acknowledgement, format!("{:?}", Bytes(hash)).as_bytes())
+        {
+            tracing::warn!(%error, "the acknowledgement of local refusals cannot be written");
+        }
+    }
+}
+
+/// `encrypted-vault refuse`: changes the file, and returns when a running vault has applied it.
+///
+/// # Errors
+/// The file cannot be read or written, or a running vault does not take it over within ten seconds.
+pub fn refuse_command(data_dir: &Path, refusal: Refusal, lift: bool) -> Result<&'static str, StartError> {
+    let path = path_in(data_dir);
+    let mut file = read_file(&path)?;
+    file.change(refusal, lift);
+    let bytes = serde_json::to_vec_pretty(&file)
+        .map_err(|_| StartError::new("The refusals could not be written."))?;
+    replace_private(&path, &bytes)
+        .map_err(|error| StartError::new(format!("{} cannot be written ({error}).", path.display())))?;
+    let wanted = format!("{:?}", Bytes(sha256(&bytes)));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        if DirectoryLock::acquire(data_dir).is_ok() {
+            return Ok("No vault is running here; it will be applied before the next one listens.");
+        }
+        if read_private(&acknowledgement_in(data_dir)).is_ok_and(|seen| *seen == wanted.as_bytes()) {
+            return Ok("Applied by the running vault.");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(StartError::new("It is written, but the running vault did not take it over within ten seconds; stop the vault."))
+}
+
+/// The refusals in the file of a data directory.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read_refusals(data_dir: &Path) -> Result<RefusalFile, StartError> {
+    read_file(&path_in(data_dir))
+}
+
+fn read_file(path: &Path) -> Result<RefusalFile, StartError> {
+    if !path.exists() {
+        return Ok(RefusalFile::default());
+    }
+    serde_json::from_slice(&read_private(path)?).map_err(|_| {
+        StartError::new(format!("{} cannot be read, so everything is refused; repair or remove it.", path.display()))
+    })
+}
+
+fn path_in(data_dir: &Path) -> PathBuf {
+    data_dir.join("refusals.json")
+}
+
+fn acknowledgement_in(data_dir: &Path) -> PathBuf {
+    data_dir.join("refusals.applied")
+}

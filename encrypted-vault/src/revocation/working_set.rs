@@ -1,0 +1,183 @@
+//! What is revoked, in memory. Asked on every request, also when the token is cached.
+//!
+//! A revocation with number n hits tokens whose `rseq` is below n. It leaves the set when every seal key that existed
+//! when it was applied is destroyed, because then no token that it hits can be opened any more. Removed signing keys
+//! and destroyed versions stay for ever.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+
+use shared_proto::event::Event;
+use shared_proto::id::{CredentialId, SecretId, Subject, TokenId, Version};
+use shared_proto::jwk::Thumbprint;
+use shared_proto::token::Grant;
+
+/// What a revocation can hit in a token.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenFacts {
+    /// Its id.
+    pub jti: TokenId,
+    /// Whom it is about.
+    pub subject: Subject,
+    /// The credential that was used.
+    pub client_id: CredentialId,
+    /// The key that signed it.
+    pub kid: Thumbprint,
+    /// The newest event when it was decided on.
+    pub rseq: u64,
+}
+
+/// What revocation says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing applies.
+    Allowed,
+    /// It is revoked.
+    Revoked,
+    /// Not every event that the token knows of is applied, or the feed must catch up first.
+    Behind,
+}
+
+/// When an entry was applied: its event's number and the seconds of the boot clock.
+#[derive(Clone, Copy)]
+struct Applied {
+    seq: u64,
+    boot: u64,
+}
+
+/// The revocations in force.
+#[derive(Default)]
+pub(super) struct WorkingSet {
+    tokens: HashMap<TokenId, Applied>,
+    subjects: HashMap<Subject, Applied>,
+    credentials: HashMap<CredentialId, Applied>,
+    secrets: HashMap<SecretId, Applied>,
+    versions: HashMap<(SecretId, Version), Applied>,
+    all: Option<Applied>,
+    signing_keys: HashSet<Thumbprint>,
+    destroyed: HashSet<(SecretId, Version)>,
+}
+
+impl WorkingSet {
+    /// Applies an event at `boot` seconds of the boot clock.
+    pub(super) fn apply(&mut self, seq: u64, event: &Event, boot: u64) {
+        let at = Applied { seq, boot };
+        match *event {
+            Event::Token(jti) => drop(self.tokens.insert(jti, at)),
+            Event::Subject(subject) => drop(self.subjects.insert(subject, at)),
+            Event::Credential(client_id) => drop(self.credentials.insert(client_id, at)),
+            Event::Secret(secret) => drop(self.secrets.insert(secret, at)),
+            Event::Version(secret, version) => drop(self.versions.insert((secret, version), at)),
+            Event::SigningKey(kid) => drop(self.signing_keys.insert(kid)),
+            Event::All => self.all = Some(at),
+            Event::Destroy(_, secret, version) => self.bury(secret, version),
+        }
+    }
+
+    /// A version that is destroyed for ever.
+    pub(super) fn bury(&mut self, secret: SecretId, version: Version) {
+        self.destroyed.insert((secret, version));
+    }
+
+    /// Whether the whole token is revoked.
+    pub(super) fn hits_token(&self, token: &TokenFacts) -> bool {
+        let newer = |entry: Option<&Applied>| entry.is_some_and(|applied| token.rseq < applied.seq);
+        self.signing_keys.contains(&token.kid)
+            || newer(self.all.as_ref())
+            || newer(self.tokens.get(&token.jti))
+            || newer(self.subjects.get(&token.subject))
+            || newer(self.credentials.get(&token.client_id))
+    }
+
+    /// Whether one grant of the token is revoked.
+    pub(super) fn hits_grant(&self, rseq: u64, grant: &Grant) -> bool {
+        let newer = |entry: Option<&Applied>| entry.is_some_and(|applied| rseq < applied.seq);
+        self.destroyed.contains(&(grant.secret, grant.version))
+            || newer(self.secrets.get(&grant.secret))
+            || newer(self.versions.get(&(grant.secret, grant.version)))
+    }
+
+    /// Drops what was applied before `boot`: no seal key of then is alive.
+    pub(super) fn forget_before(&mut self, boot: u64) {
+        fn keep<K: Eq + Hash>(map: &mut HashMap<K, Applied>, boot: u64) {
+            map.retain(|_, applied| applied.boot >= boot);
+        }
+        keep(&mut self.tokens, boot);
+        keep(&mut self.subjects, boot);
+        keep(&mut self.credentials, boot);
+        keep(&mut self.secrets, boot);
+        keep(&mut self.versions, boot);
+        self.all = self.all.filter(|applied| applied.boot >= boot);
+    }
+
+    /// How many revocations can still leave the set.
+    #[cfg(test)]
+    pub(super) fn passing(&self) -> usize {
+        self.tokens.len()
+            + self.subjects.len()
+            + self.credentials.len()
+            + self.secrets.len()
+            + self.versions.len()
+            + usize::from(self.all.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_proto::encoding::Bytes;
+    use shared_proto::id::{EnvironmentId, PersonId};
+
+    use super::*;
+
+    fn token(rseq: u64) -> TokenFacts {
+        TokenFacts {
+            jti: TokenId::from_bytes([1; 16]),
+            subject: Subject::Person(PersonId::from_bytes([2; 16])),
+            client_id: CredentialId::from_bytes([3; 16]),
+            kid: Bytes([4; 32]),
+            rseq,
+        }
+    }
+
+    #[test]
+    fn a_revocation_hits_tokens_minted_before_it_and_none_after() {
+        let whole = token(0);
+        let events = [
+            Event::Token(whole.jti),
+            Event::Subject(whole.subject),
+            Event::Credential(whole.client_id),
+            Event::All,
+        ];
+        for event in events {
+            let mut set = WorkingSet::default();
+            set.apply(5, &event, 0);
+            assert!(set.hits_token(&token(4)), "{event:?}");
+            assert!(!set.hits_token(&token(5)), "{event:?}");
+            set.forget_before(1);
+            assert!(!set.hits_token(&token(4)), "{event:?} left the set");
+        }
+    }
+
+    #[test]
+    fn removed_signing_keys_and_destroyed_versions_stay_whatever_the_rseq() {
+        let grant = Grant { secret: SecretId::from_bytes([7; 16]), version: Version::FIRST };
+        let mut set = WorkingSet::default();
+        set.apply(1, &Event::SigningKey(token(0).kid), 0);
+        set.apply(2, &Event::Destroy(EnvironmentId::from_bytes([0; 16]), grant.secret, grant.version), 0);
+        set.forget_before(u64::MAX);
+        assert!(set.hits_token(&token(9)));
+        assert!(set.hits_grant(9, &grant));
+    }
+
+    #[test]
+    fn a_secret_or_version_hits_its_grant_and_not_the_token() {
+        let grant = Grant { secret: SecretId::from_bytes([7; 16]), version: Version::FIRST };
+        for event in [Event::Secret(grant.secret), Event::Version(grant.secret, grant.version)] {
+            let mut set = WorkingSet::default();
+            set.apply(3, &event, 0);
+            assert!(!set.hits_token(&token(2)));
+            assert!(set.hits_grant(2, &grant) && !set.hits_grant(3, &grant));
+            assert_eq!(set.passing(), 1);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The routes of the vault. The table mounts the application, feeds the `OpenAPI` document and drives the tests.
+
+use actix_web::http::Method;
+use actix_web::web;
+use service_runtime::http::{Access, Answer, LIVE, Route, openapi};
+use shared_proto::error::ErrorCode as Code;
+use shared_proto::wire::vault as wire;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::http;
+
+/// Every route of the vault.
+pub static ROUTES: &[Route] = &[
+    Route {
+        id: "key.read",
+        method: Method::GET,
+        path: "/api/keys/{key_id}",
+        access: Access::AccessToken,
+        body_limit: 0,
+        summary: "Opens the version of a secret that the access token names.",
+        request_schema: None,
+        responses: &[Answer { status: 200, description: "The value.", schema: Some("OpenedKey") }],
+        problems: READING,
+        handler: || web::to(http::read_one),
+    },
+    Route {
+        id: "keys.read",
+        method: Method::POST,
+        path: "/api/keys:read",
+        access: Access::AccessToken,
+        body_limit: http::READ_LIMIT,
+        summary: "Opens up to 64 versions that one access token names.",
+        request_schema: Some("ReadKeys"),
+        responses: &[Answer { status: 200, description: "A line for each id.", schema: Some("ReadAnswer") }],
+        problems: READING,
+        handler: || web::to(http::read_many),
+    },
+    Route {
+        id: "commands",
+        method: Method::POST,
+        path: "/api/commands",
+        access: Access::Command,
+        body_limit: 16 << 20,
+        summary: "Carries out a signed command of the manager: poll, replay, store, settle or inventory.",
+        request_schema: Some("Command"),
+        responses: &[Answer { status: 200, description: "The answer to the command.", schema: Some("CommandAnswer") }],
+        problems: COMMANDS,
+        handler: || web::to(http::commands),
+    },
+    Route {
+        id: "events.push",
+        method: Method::POST,
+        path: "/api/events",
+        access: Access::Command,
+        body_limit: 1 << 20,
+        summary: "Applies events of the manager durably, and signs how far they are applied.",
+        request_schema: Some("Push"),
+        responses: &[Answer { status: 202, description: "The feed state.", schema: Some("PushAnswer") }],
+        problems: COMMANDS,
+        handler: || web::to(http::events),
+    },
+    Route {
+        id: "key-statements",
+        method: Method::GET,
+        path: "/api/key-statements",
+        access: Access::Public,
+        body_limit: 0,
+        summary: "The vault's public keys, signed by its identity key.",
+        request_schema: None,
+        responses: &[Answer { status: 200, description: "The statements.", schema: Some("VaultStatements") }],
+        problems: &[],
+        handler: || web::to(http::key_statements),
+    },
+    LIVE,
+    Route {
+        id: "health.ready",
+        method: Method::GET,
+        path: "/health/ready",
+        access: Access::Public,
+        body_limit: 0,
+        summary: "One word: ready, or (with 503) unavailable.",
+        request_schema: None,
+        responses: &[
+            Answer { status: 200, description: "ready", schema: None },
+            Answer { status: 503, description: "unavailable", schema: None },
+        ],
+        problems: &[],
+        handler: || web::to(http::ready),
+    },
+    Route {
+        id: "openapi",
+        method: Method::GET,
+        path: "/openapi.json",
+        access: Access::Public,
+        body_limit: 0,
+        summary: "This document.",
+        request_schema: None,
+        responses: &[Answer { status: 200, description: "The OpenAPI document.", schema: None }],
+        problems: &[],
+        handler: || web::to(http::openapi_document),
+    },
+];
+
+const READING: &[Code] = &[
+    Code::TokenInvalid,
+    Code::SealKeyUnknown,
+    Code::SecretNotFound,
+    Code::ParameterInvalid,
+    Code::RevocationsBehind,
+    Code::AuditUnavailable,
+    Code::StorageUnavailable,
+];
+
+const COMMANDS: &[Code] = &[
+    Code::CommandInvalid,
+    Code::BodyInvalid,
+    Code::BodyTooLarge,
+    Code::ParameterInvalid,
+    Code::EventGap,
+    Code::EventConflict,
+    Code::AuditUnavailable,
+    Code::StorageUnavailable,
+    Code::OutcomeUnknown,
+];
+
+/// The `OpenAPI` document of the vault.
+pub fn openapi_json() -> String {
+    let mut schemas: Vec<(String, RefOr<Schema>)> = Vec::new();
+    add::<wire::OpenedKey>(&mut schemas);
+    add::<wire::ReadKeys>(&mut schemas);
+    add::<wire::ReadAnswer>(&mut schemas);
+    add::<Command>(&mut schemas);
+    add::<CommandAnswer>(&mut schemas);
+    add::<wire::Push>(&mut schemas);
+    add::<wire::PushAnswer>(&mut schemas);
+    add::<wire::VaultStatements>(&mut schemas);
+    openapi("Splitvault encrypted-vault", ROUTES, schemas).to_pretty_json().unwrap_or_default()
+}
+
+fn add<T: ToSchema + PartialSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+    T::schemas(schemas);
+    schemas.push((T::name().into_owned(), T::schema()));
+}
+
+/// The body of `/api/commands`: what it is depends on the command's `op`.
+#[derive(serde::Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it exists for its schema")]
+enum Command {
+    Poll(wire::Poll),
+    Replay(wire::Replay),
+    Store(wire::Store),
+    Settle(wire::Settle),
+    Inventory(wire::Inventory),
+}
+
+/// The answer of `/api/commands`.
+#[derive(serde::Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it exists for its schema")]
+enum CommandAnswer {
+    Poll(wire::PollAnswer),
+    Replay(wire::ReplayAnswer),
+    Store(wire::StoreAnswer),
+    Receipts(wire::Receipts),
+}

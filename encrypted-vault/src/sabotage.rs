@@ -1,0 +1,32 @@
+//! Weaknesses for the controls of the drills, chosen by `SPLITVAULT_SABOTAGE` (a list separated by commas). Compiled
+//! only with the feature `sabotage`, which no release build has.
+
+use shared_proto::envelope::Header;
+use shared_proto::id::{EnvironmentId, SecretId, Version};
+use shared_proto::token::Grant;
+
+/// Whether a weakness is switched on.
+pub fn is_on(name: &str) -> bool {
+    std::env::var("SPLITVAULT_SABOTAGE").is_ok_and(|list| list.split(',').any(|word| word == name))
+}
+
+/// `no_authorization`: whoever has any token may ask for anything; the first release key stands for all.
+pub fn grant_anyway(found: Option<(usize, Grant)>, secret: SecretId, grants: &[Grant]) -> Option<(usize, Grant)> {
+    if found.is_none() && is_on("no_authorization") {
+        return grants.first().map(|grant| (0, Grant { secret, version: grant.version }));
+    }
+    found
+}
+
+/// `unbound_header`: every row is the same row. The manager has the same switch.
+pub fn header(header: Header) -> Header {
+    if is_on("unbound_header") {
+        return Header {
+            vault: header.vault,
+            environment: EnvironmentId::from_bytes([0; 16]),
+            secret: SecretId::from_bytes([0; 16]),
+            version: Version::FIRST,
+        };
+    }
+    header
+}

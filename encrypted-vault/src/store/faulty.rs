@@ -1,0 +1,112 @@
+//! A store that fails on demand, around a real one: for tests of what is answered when the disk does not obey.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use async_trait::async_trait;
+use service_runtime::sqlite::StoreFault;
+use shared_proto::id::{SecretId, Version};
+use shared_proto::receipt::ReceiptFacts;
+use shared_proto::wire::vault::VersionName;
+
+use super::{NewEvent, NewRow, Row, VaultStore};
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fault {
+    /// Nothing.
+    None = 0,
+    /// Writes fail before anything is written.
+    WritesFail = 1,
+    /// Writes happen, but the answer is lost.
+    AnswersLost = 2,
+    /// Reads fail.
+    ReadsFail = 3,
+}
+
+/// Wraps a store.
+pub struct FaultyStore<S> {
+    inner: S,
+    fault: AtomicU8,
+}
+
+impl<S: VaultStore> FaultyStore<S> {
+    /// A store without a fault.
+    pub fn new(inner: S) -> Self {
+        Self { inner, fault: AtomicU8::new(Fault::None as u8) }
+    }
+
+    /// Fails like this from now on.
+    pub fn set(&self, fault: Fault) {
+        self.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.fault.load(Ordering::SeqCst) == fault as u8
+    }
+
+    async fn write<T: Send>(
+        &self,
+        act: impl Future<Output = Result<T, StoreFault>> + Send,
+    ) -> Result<T, StoreFault> {
+        if self.has(Fault::WritesFail) {
+            return Err(StoreFault::Unavailable);
+        }
+        let outcome = act.await;
+        if self.has(Fault::AnswersLost) { Err(StoreFault::OutcomeUnknown) } else { outcome }
+    }
+
+    async fn look<T: Send>(
+        &self,
+        act: impl Future<Output = Result<T, StoreFault>> + Send,
+    ) -> Result<T, StoreFault> {
+        if self.has(Fault::ReadsFail) { Err(StoreFault::Unavailable) } else { act.await }
+    }
+}
+
+#[async_trait]
+impl<S: VaultStore> VaultStore for FaultyStore<S> {
+    async fn insert(&self, rows: Vec<NewRow>, now: u64) -> Result<Vec<ReceiptFacts>, StoreFault> {
+        self.write(self.inner.insert(rows, now)).await
+    }
+
+    async fn settle(&self, names: Vec<VersionName>, now: u64) -> Result<Vec<ReceiptFacts>, StoreFault> {
+        self.write(self.inner.settle(names, now)).await
+    }
+
+    async fn read(&self, secret: SecretId, version: Version) -> Result<Option<Row>, StoreFault> {
+        self.look(self.inner.read(secret, version)).await
+    }
+
+    async fn inventory(
+        &self,
+        after: Option<(SecretId, Version)>,
+        limit: usize,
+    ) -> Result<Vec<ReceiptFacts>, StoreFault> {
+        self.look(self.inner.inventory(after, limit)).await
+    }
+
+    async fn append_events(&self, events: Vec<NewEvent>, now: u64) -> Result<(), StoreFault> {
+        self.write(self.inner.append_events(events, now)).await
+    }
+
+    async fn events(&self, after: u64, limit: usize) -> Result<Vec<(u64, String)>, StoreFault> {
+        self.look(self.inner.events(after, limit)).await
+    }
+
+    async fn tombstones(&self) -> Result<Vec<(SecretId, Version)>, StoreFault> {
+        self.look(self.inner.tombstones()).await
+    }
+
+    async fn replace_statements(&self, documents: Vec<String>) -> Result<(), StoreFault> {
+        self.write(self.inner.replace_statements(documents)).await
+    }
+
+    async fn statements(&self) -> Result<Vec<String>, StoreFault> {
+        self.look(self.inner.statements()).await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}

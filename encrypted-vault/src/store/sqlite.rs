@@ -1,0 +1,333 @@
+//! The store on SQLite: one writer with group commit, several readers.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
+use service_runtime::process::StartError;
+use service_runtime::sqlite::{Readers, StoreFault, Writer, check_version, migrate, open_writer};
+use shared_proto::encoding::Bytes;
+use shared_proto::envelope::Ciphertext;
+use shared_proto::id::{EnvironmentId, SecretId, VaultId, Version};
+use shared_proto::identity::Mode;
+use shared_proto::receipt::ReceiptFacts;
+use shared_proto::wire::vault::VersionName;
+
+use super::{NewEvent, NewRow, Row, VaultStore, WrappedKey, stored, tombstone};
+
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE installation (vault_id BLOB NOT NULL, mode TEXT NOT NULL);
+CREATE TABLE envelopes (
+    secret_id BLOB NOT NULL, version INTEGER NOT NULL, environment_id BLOB NOT NULL, digest BLOB NOT NULL,
+    key_commitment BLOB NOT NULL, nonce BLOB NOT NULL, ciphertext BLOB NOT NULL, stored_at INTEGER NOT NULL,
+    PRIMARY KEY (secret_id, version)) WITHOUT ROWID;
+CREATE TABLE wrapped_keys (
+    secret_id BLOB NOT NULL, version INTEGER NOT NULL, epoch INTEGER NOT NULL, storage_key INTEGER NOT NULL,
+    wrapped BLOB NOT NULL, PRIMARY KEY (secret_id, version, epoch)) WITHOUT ROWID;
+CREATE TABLE tombstones (
+    secret_id BLOB NOT NULL, version INTEGER NOT NULL, environment_id BLOB NOT NULL, created_at INTEGER NOT NULL,
+    PRIMARY KEY (secret_id, version)) WITHOUT ROWID;
+CREATE TABLE events (seq INTEGER PRIMARY KEY, compact TEXT NOT NULL);
+CREATE TABLE statements (position INTEGER PRIMARY KEY, document TEXT NOT NULL);
+"];
+
+/// Connections that only read.
+const READERS: usize = 4;
+
+/// The vault's database on SQLite.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl SqliteStore {
+    /// Makes the database of a new vault.
+    ///
+    /// # Errors
+    /// It is there already for another vault, or cannot be written.
+    pub fn create(path: &Path, id: VaultId, mode: Mode) -> Result<(), StartError> {
+        let mut conn = open_writer(path)?;
+        migrate(&mut conn, MIGRATIONS)?;
+        conn.execute(
+            "INSERT INTO installation (vault_id, mode) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM installation)",
+            params![id.as_bytes(), mode.as_str()],
+        )
+        .map_err(|error| StartError::new(format!("{} cannot be written ({error}).", path.display())))?;
+        check_installation(&conn, path, id, mode)
+    }
+
+    /// Opens the database of this vault.
+    ///
+    /// # Errors
+    /// It is missing, of another vault or mode, from newer code, or SQLite is too old.
+    pub fn open(path: &Path, id: VaultId, mode: Mode) -> Result<Self, StartError> {
+        check_version()?;
+        if !path.exists() {
+            return Err(StartError::new(format!(
+                "{} is missing; run `encrypted-vault init`, or `encrypted-vault restore` with a backup.",
+                path.display()
+            )));
+        }
+        let mut conn = open_writer(path)?;
+        migrate(&mut conn, MIGRATIONS)?;
+        check_installation(&conn, path, id, mode)?;
+        Ok(Self { writer: Writer::spawn(conn)?, readers: Readers::open(path, READERS)? })
+    }
+}
+
+fn check_installation(conn: &Connection, path: &Path, id: VaultId, mode: Mode) -> Result<(), StartError> {
+    let found: Option<([u8; 16], String)> = conn
+        .query_row("SELECT vault_id, mode FROM installation", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .map_err(|error| StartError::new(format!("{} cannot be read ({error}).", path.display())))?;
+    if found == Some((*id.as_bytes(), mode.as_str().to_owned())) {
+        return Ok(());
+    }
+    Err(StartError::new(format!(
+        "{} belongs to another vault or to the other mode; give this vault a data directory of its own.",
+        path.display()
+    )))
+}
+
+#[async_trait]
+impl VaultStore for SqliteStore {
+    async fn insert(&self, rows: Vec<NewRow>, now: u64) -> Result<Vec<ReceiptFacts>, StoreFault> {
+        self.writer.run(move |conn| rows.iter().map(|row| insert_one(conn, row, now)).collect()).await
+    }
+
+    async fn settle(&self, names: Vec<VersionName>, now: u64) -> Result<Vec<ReceiptFacts>, StoreFault> {
+        self.writer
+            .run(move |conn| {
+                names
+                    .iter()
+                    .map(|name| match existing(conn, name.secret_id, name.version)? {
+                        Some(facts) => Ok(facts),
+                        None => bury(conn, *name, now).map(|()| tombstone(*name)),
+                    })
+                    .collect()
+            })
+            .await
+    }
+
+    async fn read(&self, secret: SecretId, version: Version) -> Result<Option<Row>, StoreFault> {
+        self.readers.read(move |conn| read_row(conn, secret, version)).await
+    }
+
+    async fn inventory(
+        &self,
+        after: Option<(SecretId, Version)>,
+        limit: usize,
+    ) -> Result<Vec<ReceiptFacts>, StoreFault> {
+        self.readers
+            .read(move |conn| {
+                let (secret, version) = after.map_or((Vec::new(), 0), |(secret, version)| {
+                    (secret.as_bytes().to_vec(), version.get())
+                });
+                conn.prepare_cached(
+                    "SELECT e.environment_id, e.secret_id, e.version, e.digest, max(k.epoch) FROM envelopes e
+                     JOIN wrapped_keys k ON k.secret_id = e.secret_id AND k.version = e.version
+                     WHERE (e.secret_id, e.version) > (?1, ?2) GROUP BY e.secret_id, e.version
+                     ORDER BY e.secret_id, e.version LIMIT ?3",
+                )?
+                .query_map(params![secret, version.cast_signed(), rows(limit)], facts_of)?
+                .collect()
+            })
+            .await
+    }
+
+    async fn append_events(&self, events: Vec<NewEvent>, now: u64) -> Result<(), StoreFault> {
+        self.writer
+            .run(move |conn| {
+                for event in &events {
+                    // The primary key and this condition together keep the numbers without gaps.
+                    let added = conn.prepare_cached(
+                        "INSERT INTO events (seq, compact)
+                         SELECT ?1, ?2 WHERE (SELECT coalesce(max(seq), 0) FROM events) = ?1 - 1",
+                    )?
+                    .execute(params![event.seq.cast_signed(), event.compact])?;
+                    if added != 1 {
+                        return Err(rusqlite::Error::StatementChangedRows(added));
+                    }
+                    if let Some(name) = event.destroys {
+                        destroy(conn, name, now)?;
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn events(&self, after: u64, limit: usize) -> Result<Vec<(u64, String)>, StoreFault> {
+        self.readers
+            .read(move |conn| {
+                conn.prepare_cached("SELECT seq, compact FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2")?
+                    .query_map(params![after.cast_signed(), rows(limit)], |row| {
+                        Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
+                    })?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn tombstones(&self) -> Result<Vec<(SecretId, Version)>, StoreFault> {
+        self.readers
+            .read(|conn| {
+                conn.prepare_cached("SELECT secret_id, version FROM tombstones")?
+                    .query_map([], |row| Ok((SecretId::from_bytes(row.get(0)?), version_at(row, 1)?)))?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn replace_statements(&self, documents: Vec<String>) -> Result<(), StoreFault> {
+        self.writer
+            .run(move |conn| {
+                conn.execute("DELETE FROM statements", [])?;
+                for document in &documents {
+                    conn.execute("INSERT INTO statements (document) VALUES (?1)", [document])?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn statements(&self) -> Result<Vec<String>, StoreFault> {
+        self.readers
+            .read(|conn| {
+                conn.prepare_cached("SELECT document FROM statements ORDER BY position")?
+                    .query_map([], |row| row.get(0))?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn close(&self) {
+        self.writer.close().await;
+    }
+}
+
+fn insert_one(conn: &Connection, row: &NewRow, now: u64) -> rusqlite::Result<ReceiptFacts> {
+    let VersionName { environment, secret_id, version } = row.name;
+    if let Some(facts) = existing(conn, secret_id, version)? {
+        return Ok(facts);
+    }
+    conn.prepare_cached(
+        "INSERT INTO envelopes
+         (secret_id, version, environment_id, digest, key_commitment, nonce, ciphertext, stored_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        secret_id.as_bytes(),
+        version.get().cast_signed(),
+        environment.as_bytes(),
+        row.digest.0,
+        row.ciphertext.commitment.0,
+        row.ciphertext.nonce.0,
+        row.ciphertext.bytes,
+        now.cast_signed(),
+    ])?;
+    conn.prepare_cached(
+        "INSERT INTO wrapped_keys (secret_id, version, epoch, storage_key, wrapped) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        secret_id.as_bytes(),
+        version.get().cast_signed(),
+        row.key.epoch,
+        row.key.storage_key,
+        row.key.stored.0,
+    ])?;
+    Ok(stored(environment, secret_id, version, row.key.epoch, row.digest))
+}
+
+/// What is under a name: an envelope, a tombstone or nothing.
+fn existing(conn: &Connection, secret: SecretId, version: Version) -> rusqlite::Result<Option<ReceiptFacts>> {
+    let found = conn
+        .prepare_cached(
+            "SELECT e.environment_id, e.secret_id, e.version, e.digest, max(k.epoch) FROM envelopes e
+             JOIN wrapped_keys k ON k.secret_id = e.secret_id AND k.version = e.version
+             WHERE e.secret_id = ?1 AND e.version = ?2 GROUP BY e.secret_id, e.version",
+        )?
+        .query_row(params![secret.as_bytes(), version.get().cast_signed()], facts_of)
+        .optional()?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    conn.prepare_cached("SELECT environment_id FROM tombstones WHERE secret_id = ?1 AND version = ?2")?
+        .query_row(params![secret.as_bytes(), version.get().cast_signed()], |row| {
+            let environment = EnvironmentId::from_bytes(row.get(0)?);
+            Ok(tombstone(VersionName { environment, secret_id: secret, version }))
+        })
+        .optional()
+}
+
+fn read_row(conn: &Connection, secret: SecretId, version: Version) -> rusqlite::Result<Option<Row>> {
+    let name = params![secret.as_bytes(), version.get().cast_signed()];
+    let found = conn
+        .prepare_cached(
+            "SELECT key_commitment, nonce, ciphertext FROM envelopes WHERE secret_id = ?1 AND version = ?2",
+        )?
+        .query_row(name, |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?)))
+        .optional()?;
+    let Some((commitment, nonce, ciphertext)) = found else { return Ok(None) };
+    // Lengths that cannot be are an altered row: it is as if nothing were there that could open.
+    let parts = commitment.try_into().ok().zip(nonce.try_into().ok());
+    let ciphertext =
+        parts.and_then(|(commitment, nonce)| Ciphertext::new(Bytes(commitment), Bytes(nonce), ciphertext).ok());
+    let Some(ciphertext) = ciphertext else { return Ok(None) };
+    let keys = conn
+        .prepare_cached(
+            "SELECT epoch, storage_key, wrapped FROM wrapped_keys
+             WHERE secret_id = ?1 AND version = ?2 ORDER BY epoch DESC",
+        )?
+        .query_map(name, |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?)))?
+        .filter_map(|row| match row {
+            Ok((epoch, storage_key, wrapped)) => {
+                let stored = Bytes(wrapped.try_into().ok()?);
+                Some(Ok(WrappedKey { epoch, storage_key, stored }))
+            }
+            Err(error) => Some(Err(error)),
+        })
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Some(Row { ciphertext, keys }))
+}
+
+fn destroy(conn: &Connection, name: VersionName, now: u64) -> rusqlite::Result<()> {
+    let key = params![name.secret_id.as_bytes(), name.version.get().cast_signed()];
+    conn.execute("DELETE FROM wrapped_keys WHERE secret_id = ?1 AND version = ?2", key)?;
+    conn.execute("DELETE FROM envelopes WHERE secret_id = ?1 AND version = ?2", key)?;
+    bury(conn, name, now)
+}
+
+fn bury(conn: &Connection, name: VersionName, now: u64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT OR IGNORE INTO tombstones (secret_id, version, environment_id, created_at) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![
+        name.secret_id.as_bytes(),
+        name.version.get().cast_signed(),
+        name.environment.as_bytes(),
+        now.cast_signed(),
+    ])?;
+    Ok(())
+}
+
+fn facts_of(row: &SqlRow<'_>) -> rusqlite::Result<ReceiptFacts> {
+    Ok(stored(
+        EnvironmentId::from_bytes(row.get(0)?),
+        SecretId::from_bytes(row.get(1)?),
+        version_at(row, 2)?,
+        row.get(4)?,
+        Bytes(row.get(3)?),
+    ))
+}
+
+fn rows(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn version_at(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Version> {
+    let number = row.get::<_, i64>(column)?;
+    Version::new(number.cast_unsigned())
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error)))
+}
