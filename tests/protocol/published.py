@@ -34,9 +34,11 @@ def all_nist_keywrap():
 
 def _nist_subset():
     blocks = [block for block in _blocks(_read("keywrap/kwtestvectors/KW_AD_256.txt")) if "k" in block]
-    # The lengths that the protocol comes near to: data of 16 to 48 bytes; as many failures as successes.
-    small = [block for block in blocks if len(block["c"]) <= 2 * 56]
-    chosen = [b for b in small if b.get("fail")][:15] + [b for b in small if not b.get("fail")][:15]
+    chosen = []
+    # Wrapped keys of 40 and 48 bytes are those of the protocol; as many failures as successes of each.
+    for size, count in ((24, 2), (32, 2), (40, 6), (48, 6)):
+        fitting = [block for block in blocks if len(block["c"]) == 2 * size]
+        chosen += [b for b in fitting if b.get("fail")][:count] + [b for b in fitting if not b.get("fail")][:count]
     for number, block in enumerate(chosen):
         case = {"name": f"{'fail' if block.get('fail') else 'good'} {number}", "key": block["k"], "wrapped": block["c"]}
         yield case if block.get("fail") else {**case, "data": block["p"]}
