@@ -56,6 +56,19 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Refuse {
+    #[command(flatten)]
+    Add(Refused),
+    /// Print what is refused.
+    List,
+    /// Lift a refusal.
+    Lift {
+        #[command(subcommand)]
+        what: Refused,
+    },
+}
+
+#[derive(Subcommand)]
+enum Refused {
     /// One token.
     Token {
         /// Its jti.
@@ -68,13 +81,6 @@ enum Refuse {
     },
     /// Every token.
     Everything,
-    /// Print what is refused.
-    List,
-    /// Lift a refusal.
-    Lift {
-        #[command(subcommand)]
-        what: Box<Refuse>,
-    },
 }
 
 /// Runs the command line of this process.
@@ -110,7 +116,7 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
             sqlite::restore(&file, &config.database())?;
             say("Restored. Tokens from before are dead; the vault opens again when the manager has polled it.")
         }
-        Command::Refuse { what } => refuse(&config, what, false),
+        Command::Refuse { what } => refuse(&config, what),
         Command::Openapi => Ok(()),
     }
 }
@@ -136,18 +142,20 @@ fn init(config: &Config) -> Result<(), StartError> {
     ))
 }
 
-fn refuse(config: &Config, what: Refuse, lift: bool) -> Result<(), StartError> {
-    let refusal = match what {
-        Refuse::Token { jti } => {
+fn refuse(config: &Config, what: Refuse) -> Result<(), StartError> {
+    let (refused, lift) = match what {
+        Refuse::List => return say(&read_refusals(&config.data_dir)?.lines().join("\n")),
+        Refuse::Add(refused) => (refused, false),
+        Refuse::Lift { what } => (what, true),
+    };
+    let refusal = match refused {
+        Refused::Token { jti } => {
             Refusal::Token(jti.parse().map_err(|_| StartError::new("That is not the jti of a token."))?)
         }
-        Refuse::Subject { subject } => {
+        Refused::Subject { subject } => {
             Refusal::Subject(subject.parse().map_err(|_| StartError::new("That is not the id of a subject."))?)
         }
-        Refuse::Everything => Refusal::Everything,
-        Refuse::List => return say(&read_refusals(&config.data_dir)?.lines().join("\n")),
-        Refuse::Lift { what } if !lift => return refuse(config, *what, true),
-        Refuse::Lift { .. } => return Err(StartError::new("Say lift once.")),
+        Refused::Everything => Refusal::Everything,
     };
     say(refuse_command(&config.data_dir, refusal, lift)?)
 }

@@ -84,6 +84,8 @@ fn full_key(before: &str, key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     const CANARY: &str = "hunter2-canary";
