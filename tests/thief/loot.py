@@ -196,13 +196,12 @@ class Loot:
         self.add_bytes(data, where, key=True)
         self.add_text(data, where, key=path.suffix in (".key", ".pem"))
         document = parse_loosely(data)
-        if isinstance(document, dict) and "request_body_b64" in document:
-            self.add_traffic(document, where)
-        elif isinstance(document, list):
-            for record in document:
-                if isinstance(record, dict) and "request_body_b64" in record:
-                    self.add_traffic(record, where)
-        self.add_json(document, where)
+        # The `path` of a record is one of HTTP, not the name of a secret.
+        for record in document if isinstance(document, list) else [document]:
+            if isinstance(record, dict) and "request_body_b64" in record:
+                self.add_traffic(record, where)
+            else:
+                self.add_json(record, where)
 
 
 def decode_loosely(data):

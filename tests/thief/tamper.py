@@ -15,30 +15,28 @@ import pathlib
 import sqlite3
 
 VALUE_TABLES = ("envelopes", "wrapped_keys")
-KEYS = {
-    "envelopes": ("secret_id", "version"),
-    "wrapped_keys": ("secret_id", "version", "epoch"),
-    "tombstones": ("secret_id", "version"),
-    "events": ("seq",),
-    "statements": ("kid",),
-}
 
 
 class Database:
-    """The tables of section 11 in memory, in the order of their keys; columns that the document does not name too."""
+    """All tables in memory, in the order of their primary keys, whatever columns they have."""
 
     def __init__(self, path):
         self.path = path
         connection = sqlite3.connect(path)
-        self.rows, self.columns = {}, {}
-        present = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        for table, key in KEYS.items():
-            if table in present:
-                order = ", ".join(key)
-                cursor = connection.execute(f"SELECT * FROM {table} ORDER BY {order}")
-                self.columns[table] = [column[0] for column in cursor.description]
-                self.rows[table] = [dict(zip(self.columns[table], row, strict=True)) for row in cursor]
+        self.rows, self.columns, self.keys = {}, {}, {}
+        found = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+        for (table,) in connection.execute(found).fetchall():
+            columns = connection.execute(f'PRAGMA table_info("{table}")').fetchall()
+            self.columns[table] = [column[1] for column in columns]
+            self.keys[table] = tuple(column[1] for column in sorted(columns, key=lambda c: c[5]) if column[5])
+            order = ", ".join(f'"{name}"' for name in self.keys[table] or self.columns[table])
+            cursor = connection.execute(f'SELECT * FROM "{table}" ORDER BY {order}')
+            self.rows[table] = [dict(zip(self.columns[table], row, strict=True)) for row in cursor]
         connection.close()
+
+    def describe(self, table, row):
+        parts = (f"{name}={short(row[name])}" for name in self.keys[table] or self.columns[table])
+        return f"{table}({', '.join(parts)})"
 
     def save(self):
         """Write all rows anew, whatever constraints and triggers think of them. Equal keys: the first row stays."""
@@ -51,20 +49,15 @@ class Database:
             connection.execute(f'DROP TRIGGER "{name}"')
         connection.execute("BEGIN IMMEDIATE")
         for table, rows in self.rows.items():
-            connection.execute(f"DELETE FROM {table}")
-            names = ", ".join(self.columns[table])
+            connection.execute(f'DELETE FROM "{table}"')
+            names = ", ".join(f'"{name}"' for name in self.columns[table])
             marks = ", ".join("?" * len(self.columns[table]))
             for row in rows:
                 values = [row[name] for name in self.columns[table]]
-                connection.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", values)
+                connection.execute(f'INSERT OR IGNORE INTO "{table}" ({names}) VALUES ({marks})', values)
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.close()
-
-
-def describe(table, key, row):
-    parts = (f"{name}={short(row[name])}" for name in key)
-    return f"{table}({', '.join(parts)})"
 
 
 def short(value):
@@ -91,7 +84,7 @@ def tamperings(database, seed, flips):
     yield from _whole_places(database)
     for table in database.rows:
         for row in list(database.rows[table]):
-            detail = describe(table, KEYS[table], row)
+            detail = database.describe(table, row)
             yield "delete", detail, touches(row), lambda t=table, r=row: database.rows[t].remove(r)
         if database.rows[table]:
             every = touches(*database.rows[table])
@@ -106,7 +99,7 @@ def _between_rows(database, table):
         for column in database.columns[table]:
             if left[column] == right[column]:
                 continue
-            detail = f"{column} of {describe(table, KEYS[table], left)} and {describe(table, KEYS[table], right)}"
+            detail = f"{column} of {database.describe(table, left)} and {database.describe(table, right)}"
 
             def swap(left=left, right=right, column=column):
                 left[column], right[column] = right[column], left[column]
@@ -114,9 +107,9 @@ def _between_rows(database, table):
             yield "swap", detail, touches(left, right), swap
         for source, target in ((left, right), (right, left)):
             for column in database.columns[table]:
-                if source[column] == target[column] or column in KEYS[table]:
+                if source[column] == target[column] or column in database.keys[table]:
                     continue
-                detail = f"{column} of {describe(table, KEYS[table], source)} to {describe(table, KEYS[table], target)}"
+                detail = f"{column} of {database.describe(table, source)} to {database.describe(table, target)}"
 
                 def copy(source=source, target=target, column=column):
                     target[column] = source[column]
@@ -126,7 +119,7 @@ def _between_rows(database, table):
 
 def _in_rows(database, table):
     for row in database.rows.get(table, []):
-        where = describe(table, KEYS[table], row)
+        where = database.describe(table, row)
         for column, value in row.items():
             changes = {}
             if isinstance(value, bytes):
@@ -236,7 +229,7 @@ def _random_flips(database, seed, flips):
             data[bit // 8] ^= 0x80 >> bit % 8
             row[column] = bytes(data)
 
-        yield "flip", f"bit {bit} of {column} of {describe(table, KEYS[table], row)}", touches(row), flip
+        yield "flip", f"bit {bit} of {column} of {database.describe(table, row)}", touches(row), flip
 
 
 def listing(path, seed="1", flips=64):
