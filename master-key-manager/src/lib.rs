@@ -1,1 +1,23 @@
+//! The master-key-manager: who may read what.
+//!
+//! It encrypts, keeps names, versions and policy, signs tokens, commands and events, and pushes revocations. It never
+//! keeps a ciphertext, a stored plaintext or a key of the vault, and it cannot open a secret that it stored.
 
+pub mod app;
+pub mod catalogue;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod idempotency;
+pub mod identity;
+pub mod init;
+pub mod issuer;
+pub mod keys;
+pub mod refusal;
+pub mod revocation;
+pub mod routes;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
+pub mod sealing;
+pub mod store;
+pub mod vault_client;

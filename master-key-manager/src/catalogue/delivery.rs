@@ -1,0 +1,208 @@
+//! Envelopes on their way to the vault. Writes that wait together share a command, so also its signature, its request
+//! and the vault's commit; each gets its own receipt.
+
+use std::sync::Arc;
+
+use service_runtime::clock::Clock;
+use shared_proto::command::Operation;
+use shared_proto::encoding::ByteString;
+use shared_proto::error::ErrorCode;
+use shared_proto::identity::Pins;
+use shared_proto::receipt::{ReceiptFacts, VersionState};
+use shared_proto::statement::StatedKey;
+use shared_proto::wire::vault::{EnvelopeToStore, MAX_BATCH, Store, StoreAnswer, StoreResult};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::transfer::TransferKeys;
+use crate::refusal::Refusal;
+use crate::sealing::Sealed;
+use crate::vault_client::{CallError, VaultClient};
+
+/// What became of an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is durable; the receipt says so, and says the same facts.
+    Stored,
+    /// The number stands for something else, for ever.
+    Taken,
+    /// It was not written.
+    NotWritten(&'static str),
+    /// It may have been written.
+    Unclear,
+}
+
+/// Where sealed versions are handed in. Clones share it.
+#[derive(Clone)]
+pub struct DeliveryQueue(mpsc::Sender<Parcel>);
+
+struct Parcel {
+    sealed: Sealed,
+    transport: StatedKey,
+    reply: oneshot::Sender<Delivery>,
+}
+
+/// Envelopes that wait; beyond that the vault is hopelessly behind.
+const QUEUE: usize = 1_024;
+/// Commands under way at once: enough to keep the vault's writer busy, few enough that others gather.
+const IN_FLIGHT: usize = 3;
+/// Ciphertext bytes of one command; in base64 and JSON they stay below the 16 MiB of the route.
+const MAX_BATCH_BYTES: usize = 8 << 20;
+
+impl DeliveryQueue {
+    /// Hands an envelope over and waits for what becomes of it.
+    pub async fn deliver(&self, sealed: Sealed, transport: StatedKey) -> Delivery {
+        let (reply, outcome) = oneshot::channel();
+        match self.0.try_send(Parcel { sealed, transport, reply }) {
+            Ok(()) => outcome.await.unwrap_or(Delivery::Unclear),
+            Err(_full_or_closed) => Delivery::NotWritten("too many writes wait for the vault"),
+        }
+    }
+}
+
+/// Starts the task that makes commands of what is handed in; it ends when all queues are dropped.
+pub fn start_delivery(client: Arc<VaultClient>, pins: Pins, clock: Arc<dyn Clock>) -> DeliveryQueue {
+    let (queue, inbox) = mpsc::channel(QUEUE);
+    let carrier = Arc::new(Carrier { client, pins, transfer: TransferKeys::new(clock) });
+    tokio::spawn(carry(carrier, inbox));
+    DeliveryQueue(queue)
+}
+
+async fn carry(carrier: Arc<Carrier>, mut inbox: mpsc::Receiver<Parcel>) {
+    let free = Arc::new(Semaphore::new(IN_FLIGHT));
+    let mut held_back: Option<Parcel> = None;
+    loop {
+        let first = match held_back.take() {
+            Some(parcel) => parcel,
+            None => match inbox.recv().await {
+                Some(parcel) => parcel,
+                None => return,
+            },
+        };
+        // While all commands are under way, others gather behind this one.
+        let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
+        let (mut bytes, transport_kid) = (size_of(&first), first.transport.kid);
+        let mut batch = vec![first];
+        while batch.len() < MAX_BATCH {
+            let Ok(parcel) = inbox.try_recv() else { break };
+            let size = size_of(&parcel);
+            if bytes + size > MAX_BATCH_BYTES || parcel.transport.kid != transport_kid {
+                held_back = Some(parcel);
+                break;
+            }
+            bytes += size;
+            batch.push(parcel);
+        }
+        let carrier = Arc::clone(&carrier);
+        tokio::spawn(async move {
+            carrier.send(batch).await;
+            drop(permit);
+        });
+    }
+}
+
+fn size_of(parcel: &Parcel) -> usize {
+    parcel.sealed.version.ciphertext.bytes.len()
+}
+
+struct Carrier {
+    client: Arc<VaultClient>,
+    pins: Pins,
+    transfer: TransferKeys,
+}
+
+impl Carrier {
+    async fn send(&self, batch: Vec<Parcel>) {
+        let Some(transport) = batch.first().map(|parcel| parcel.transport.clone()) else { return };
+        let (mut expected, mut replies, mut envelopes) = (Vec::new(), Vec::new(), Vec::new());
+        let Ok(transfer) = self.transfer.for_transport(&transport) else {
+            for parcel in batch {
+                let _caller_gone = parcel.reply.send(Delivery::NotWritten("no transfer key can be made"));
+            }
+            return;
+        };
+        for parcel in batch {
+            match envelope(parcel.sealed, &transfer.key) {
+                Ok((facts, envelope)) => {
+                    expected.push(facts);
+                    envelopes.push(envelope);
+                    replies.push(parcel.reply);
+                }
+                Err(_defect) => {
+                    let _caller_gone = parcel.reply.send(Delivery::NotWritten("a data key cannot be wrapped"));
+                }
+            }
+        }
+        let command =
+            Store { transfer_key: transfer.wrapped.clone(), transport_kid: transfer.transport_kid, envelopes };
+        let outcomes = match self.client.command::<StoreAnswer>(Operation::Store, &command).await {
+            Ok(answer) if answer.results.len() == expected.len() => {
+                expected.iter().zip(&answer.results).map(|(facts, result)| self.judge(facts, result)).collect()
+            }
+            Ok(_) => vec![Delivery::Unclear; expected.len()],
+            Err(error) => vec![of_error(error); expected.len()],
+        };
+        for (reply, outcome) in replies.into_iter().zip(outcomes) {
+            let _caller_gone = reply.send(outcome);
+        }
+    }
+
+    /// Only a receipt of the pinned vault with the very same facts counts as stored.
+    fn judge(&self, expected: &ReceiptFacts, result: &StoreResult) -> Delivery {
+        let facts = result.receipt.as_ref().and_then(|receipt| receipt.verify(&self.pins).ok());
+        let Some(facts) = facts else {
+            return match result.error {
+                Some(ErrorCode::BodyInvalid) => Delivery::NotWritten("the vault refused the envelope"),
+                Some(_) | None => Delivery::Unclear,
+            };
+        };
+        let same_version = facts.environment == expected.environment
+            && facts.secret == expected.secret
+            && facts.version == expected.version;
+        match (same_version, result.error) {
+            (true, None) if facts == *expected => Delivery::Stored,
+            // A tombstone, or other content: nothing of ours can come there any more.
+            (true, Some(ErrorCode::VersionConflict)) if facts.digest != expected.digest => Delivery::Taken,
+            (true | false, _) => Delivery::Unclear,
+        }
+    }
+}
+
+fn envelope(
+    sealed: Sealed,
+    key: &shared_proto::secret::TransferKey,
+) -> Result<(ReceiptFacts, EnvelopeToStore), Refusal> {
+    let Sealed { version, epoch } = sealed;
+    #[cfg(feature = "sabotage")]
+    crate::sabotage::leak_inner(&version);
+    let header = version.header;
+    let facts = ReceiptFacts {
+        environment: header.environment,
+        secret: header.secret,
+        version: header.version,
+        state: VersionState::Stored,
+        epoch,
+        digest: version.digest,
+    };
+    let envelope = EnvelopeToStore {
+        environment: header.environment,
+        secret_id: header.secret,
+        version: header.version,
+        epoch,
+        digest: version.digest,
+        moved: version.inner.move_with(key)?,
+        commit: version.ciphertext.commitment,
+        nonce: version.ciphertext.nonce,
+        ciphertext: ByteString(version.ciphertext.bytes),
+    };
+    Ok((facts, envelope))
+}
+
+fn of_error(error: CallError) -> Delivery {
+    match error {
+        CallError::NotSent => Delivery::NotWritten("the vault cannot be reached"),
+        CallError::Unclear
+        | CallError::BadAnswer
+        | CallError::Refused(ErrorCode::OutcomeUnknown | ErrorCode::Internal) => Delivery::Unclear,
+        CallError::Refused(_) => Delivery::NotWritten("the vault refused the store command"),
+    }
+}

@@ -1,0 +1,55 @@
+//! Destroying versions: an event each, which erases the envelope in the vault and leaves a tombstone.
+
+use std::collections::BTreeSet;
+
+use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus};
+use service_runtime::http::RequestMeta;
+use shared_proto::event::Event;
+use shared_proto::id::{SecretId, Version};
+use shared_proto::wire::manager::CatalogueState;
+
+use super::Settler;
+use crate::refusal::Refusal;
+use crate::revocation::{Revocations, Sequences};
+use crate::store::ManagerStore;
+
+/// The most versions of one request.
+const MAX_VERSIONS: usize = 64;
+
+/// Destroys versions of a secret. A version that is destroyed already keeps its event.
+///
+/// # Errors
+/// A version is unknown or was never stored, or a pending one cannot be settled now.
+pub async fn destroy(
+    store: &dyn ManagerStore,
+    settler: &Settler,
+    revocations: &Revocations,
+    audit: &AuditLog,
+    (secret, versions): (SecretId, Vec<Version>),
+    meta: &RequestMeta,
+) -> Result<Sequences, Refusal> {
+    let versions: BTreeSet<Version> = versions.into_iter().collect();
+    if !(1..=MAX_VERSIONS).contains(&versions.len()) {
+        return Err(Refusal::Parameter("1 to 64 versions are destroyed at once."));
+    }
+    let state = store.secret(secret).await?.ok_or(Refusal::SecretNotFound)?;
+    let held = settler.locks().lock(&(state.environment, state.path.clone())).await;
+    let pending = store.secret(secret).await?.map(|state| state.pending).unwrap_or_default();
+    let asked: Vec<_> = pending.into_iter().filter(|row| versions.contains(&row.version)).collect();
+    settler.settle(&asked).await?;
+    let mut events = Vec::with_capacity(versions.len());
+    for version in versions {
+        let row = store.version(secret, version).await?.ok_or(Refusal::SecretNotFound)?;
+        match row.state {
+            CatalogueState::Committed | CatalogueState::Destroyed => {
+                events.push(Event::Destroy(state.environment, secret, version));
+            }
+            CatalogueState::Pending | CatalogueState::Abandoned => return Err(Refusal::SecretNotFound),
+        }
+    }
+    let line = AuditRecord::new("destroy", AuditStatus::Success, meta);
+    audit.record_without_waiting(line.key_id(secret.to_string()).key_path(state.path.as_str()));
+    let recorded = revocations.record(events).await;
+    drop(held);
+    recorded
+}

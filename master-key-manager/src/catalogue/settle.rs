@@ -1,0 +1,110 @@
+//! Finding out what became of pending versions. The vault answers with the receipt of what it has, or writes a
+//! tombstone, so that a store command that comes late is refused: either way the question is closed.
+
+use std::sync::Arc;
+
+use shared_proto::command::Operation;
+use shared_proto::id::EnvironmentId;
+use shared_proto::identity::Pins;
+use shared_proto::name::SecretPath;
+use shared_proto::receipt::{ReceiptFacts, VersionState};
+use shared_proto::wire::vault::{MAX_BATCH, Receipts, Settle, VersionName};
+
+use super::KeyedLocks;
+use crate::refusal::Refusal;
+use crate::store::{ManagerStore, VersionRow};
+use crate::vault_client::{CallError, VaultClient};
+
+/// What a pending version turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The vault has it.
+    Committed,
+    /// It never will.
+    Abandoned,
+}
+
+/// Settles versions. Who calls it holds the lock of the secret's path: a version under way must not be settled.
+pub struct Settler {
+    store: Arc<dyn ManagerStore>,
+    client: Arc<VaultClient>,
+    pins: Pins,
+    locks: Arc<KeyedLocks<(EnvironmentId, SecretPath)>>,
+}
+
+impl Settler {
+    /// Over this store and vault.
+    pub fn new(
+        store: Arc<dyn ManagerStore>,
+        client: Arc<VaultClient>,
+        pins: Pins,
+        locks: Arc<KeyedLocks<(EnvironmentId, SecretPath)>>,
+    ) -> Self {
+        Self { store, client, pins, locks }
+    }
+
+    /// The locks that writers of a path take.
+    pub fn locks(&self) -> &KeyedLocks<(EnvironmentId, SecretPath)> {
+        &self.locks
+    }
+
+    /// Settles versions of one secret, in order.
+    ///
+    /// # Errors
+    /// The vault cannot say now.
+    pub async fn settle(&self, rows: &[VersionRow]) -> Result<Vec<Settled>, Refusal> {
+        let mut settled = Vec::with_capacity(rows.len());
+        for chunk in rows.chunks(MAX_BATCH) {
+            for (row, facts) in chunk.iter().zip(self.ask(chunk).await?) {
+                settled.push(self.conclude(row, &facts).await?);
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Settles what is pending and not under way. Called after every good round with the vault.
+    pub async fn settle_idle(&self) -> Result<(), Refusal> {
+        for row in self.store.pending(MAX_BATCH).await? {
+            let Some(secret) = self.store.secret(row.secret).await? else { continue };
+            let Some(_held) = self.locks.try_lock(&(secret.environment, secret.path.clone())) else { continue };
+            // Read again under the lock: its writer may just have finished.
+            if let Some(now) = self.store.secret(row.secret).await? {
+                self.settle(&now.pending).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, rows: &[VersionRow]) -> Result<Vec<ReceiptFacts>, Refusal> {
+        let versions = rows
+            .iter()
+            .map(|row| VersionName { environment: row.environment, secret_id: row.secret, version: row.version })
+            .collect();
+        let answer: Receipts =
+            self.client.command(Operation::Settle, &Settle { versions }).await.map_err(|error| match error {
+                CallError::NotSent | CallError::Unclear | CallError::BadAnswer | CallError::Refused(_) => {
+                    Refusal::Unavailable("the vault does not say what became of an earlier version")
+                }
+            })?;
+        let facts: Vec<ReceiptFacts> =
+            answer.receipts.iter().filter_map(|receipt| receipt.verify(&self.pins).ok()).collect();
+        let fitting = facts.len() == rows.len()
+            && rows.iter().zip(&facts).all(|(row, facts)| {
+                (row.environment, row.secret, row.version) == (facts.environment, facts.secret, facts.version)
+            });
+        if fitting { Ok(facts) } else { Err(Refusal::Unavailable("the vault's receipts do not fit")) }
+    }
+
+    async fn conclude(&self, row: &VersionRow, facts: &ReceiptFacts) -> Result<Settled, Refusal> {
+        let ours = match facts.state {
+            VersionState::Stored => facts.digest == row.digest && facts.epoch == row.epoch,
+            VersionState::Tombstone => false,
+        };
+        if ours {
+            self.store.commit(row.secret, row.version, None).await?;
+            return Ok(Settled::Committed);
+        }
+        self.store.abandon(row.secret, row.version).await?;
+        Ok(Settled::Abandoned)
+    }
+}

@@ -1,0 +1,309 @@
+//! Storing a value, from the request to the acknowledged version.
+//!
+//! Order: the vault is usable → the audit line is durable → the version is pending with its digest → the vault's
+//! receipt fits → committed, together with the token's claims → token. A crash anywhere leaves a pending version that
+//! is settled later.
+
+use std::sync::Arc;
+
+use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus};
+use service_runtime::clock::Clock;
+use service_runtime::http::RequestMeta;
+use shared_proto::id::{PersonId, SecretId, Subject, Version};
+use shared_proto::name::{EnvironmentName, SecretPath, UserLabel};
+use shared_proto::secret::{SecretValue, ValueEncoding};
+use shared_proto::statement::StatedKey;
+use shared_proto::wire::manager::{CatalogueState, IssuedToken};
+
+use super::{Delivery, DeliveryQueue, Settler};
+use crate::idempotency::{Bodies, BodyMark, Comparison, IdempotencyKey};
+use crate::identity::Caller;
+use crate::issuer::{Mint, MintRequest};
+use crate::refusal::Refusal;
+use crate::revocation::Link;
+use crate::sealing::Sealer;
+use crate::store::{Begun, Committed, Environment, ManagerStore, NewToken, NewVersion, SecretState, VersionRow};
+
+/// Stores values.
+pub struct StoreFlow {
+    /// The catalogue.
+    pub store: Arc<dyn ManagerStore>,
+    /// The vault's keys.
+    pub link: Arc<Link>,
+    /// Encrypts.
+    pub sealer: Arc<Sealer>,
+    /// Sends.
+    pub delivery: DeliveryQueue,
+    /// Settles what an earlier write left behind, and has the locks.
+    pub settler: Arc<Settler>,
+    /// Makes tokens.
+    pub mint: Arc<Mint>,
+    /// Compares repeats.
+    pub bodies: Arc<Bodies>,
+    /// The audit log.
+    pub audit: AuditLog,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The environments that `init` made.
+    pub environments: Vec<Environment>,
+}
+
+/// A value to be stored.
+pub struct StoreRequest {
+    /// What the submitter calls himself.
+    pub label: UserLabel,
+    /// The value.
+    pub value: SecretValue,
+    /// Its name; without one it is filed as unnamed.
+    pub path: Option<SecretPath>,
+    /// Where.
+    pub environment: EnvironmentName,
+    /// Whether a token is wanted.
+    pub token: bool,
+    /// For repeats.
+    pub idempotency: Option<(IdempotencyKey, BodyMark)>,
+}
+
+/// A value that is stored.
+pub struct StoredSecret {
+    /// The secret.
+    pub secret: SecretId,
+    /// The version.
+    pub version: Version,
+    /// Its environment.
+    pub environment: EnvironmentName,
+    /// Its path.
+    pub path: SecretPath,
+    /// Text or bytes.
+    pub encoding: ValueEncoding,
+    /// The token, if it was wanted.
+    pub token: Option<IssuedToken>,
+}
+
+/// Version numbers tried when the vault has them already (a restored manager). Beyond it, `reconcile` is the way.
+const MAX_TRIES: usize = 64;
+
+impl StoreFlow {
+    /// Stores. Run it in a task that the client's disconnect does not end.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing was acknowledged and nothing will be read. `OutcomeUnknown`: a repeat settles it.
+    pub async fn store(
+        &self,
+        request: StoreRequest,
+        caller: Caller,
+        meta: &RequestMeta,
+    ) -> Result<StoredSecret, Refusal> {
+        let environment = self.environments.iter().find(|known| known.name == request.environment);
+        let environment = environment.ok_or(Refusal::EnvironmentUnknown)?;
+        let (Some(subject), Some((key, mark))) = (caller.subject(), request.idempotency.as_ref()) else {
+            return self.store_new(environment, &request, None, caller, meta).await;
+        };
+        let _one_at_a_time = self.bodies.locks.lock(&(subject.to_string(), key.clone())).await;
+        match self.first_request(&subject, key, mark).await? {
+            First::Committed(state, version) => {
+                self.answer_again(environment, &request, &state, version, caller, meta).await
+            }
+            First::Abandoned(state) => {
+                self.bodies.remember(&subject, key, *mark);
+                self.store_new(environment, &request, Some(state.path), caller, meta).await
+            }
+            First::None => {
+                self.bodies.remember(&subject, key, *mark);
+                self.store_new(environment, &request, None, caller, meta).await
+            }
+        }
+    }
+
+    async fn store_new(
+        &self,
+        environment: &Environment,
+        request: &StoreRequest,
+        again_at: Option<SecretPath>,
+        caller: Caller,
+        meta: &RequestMeta,
+    ) -> Result<StoredSecret, Refusal> {
+        let (seal_key, transport) = self.link.keys_for_storing()?;
+        let new_id = SecretId::generate();
+        let named = again_at.as_ref().or(request.path.as_ref());
+        let path = named.cloned().unwrap_or_else(|| SecretPath::unnamed(new_id));
+        let _one_writer = self.settler.locks().lock(&(environment.id, path.clone())).await;
+        let known = match named {
+            Some(_) => self.store.secret_at(environment.id, path.clone()).await?,
+            None => None,
+        };
+        if let Some(state) = &known {
+            self.settler.settle(&state.pending).await?;
+        }
+        let secret = known.as_ref().map_or(new_id, |state| state.secret);
+        let first = next_version(known.and_then(|state| state.last))?;
+        let place = Place { environment, secret, path };
+        // The jti is decided on before the audit line that names it.
+        let mut token = request
+            .token
+            .then(|| self.mint.terms(nobody(), caller.credential(), environment.id, Vec::new(), None, &seal_key));
+        self.audit.record(line(meta, &place, token.as_ref())).await?;
+        let (row, subject) = self.deliver_next(&place, first, request, caller, &transport).await?;
+        if let Some(token) = &mut token {
+            token.subject = subject;
+            token.grants = crate::issuer::grants_of(&[row]);
+        }
+        let token = self.commit(row, token, seal_key).await?;
+        Ok(answer(place, row.version, request, token))
+    }
+
+    /// Sends the value under the first version number that is free, in the catalogue and in the vault.
+    async fn deliver_next(
+        &self,
+        place: &Place<'_>,
+        mut version: Version,
+        request: &StoreRequest,
+        caller: Caller,
+        transport: &StatedKey,
+    ) -> Result<(VersionRow, Subject), Refusal> {
+        for _ in 0..MAX_TRIES {
+            let sealed = self.sealer.seal(place.environment.id, place.secret, version, &request.value)?;
+            let row = VersionRow {
+                secret: place.secret,
+                environment: place.environment.id,
+                version,
+                state: CatalogueState::Pending,
+                epoch: sealed.epoch,
+                digest: sealed.version.digest,
+            };
+            let idempotency =
+                caller.subject().zip(request.idempotency.as_ref().map(|(key, _)| key.as_str().to_owned()));
+            let new = NewVersion {
+                row,
+                path: place.path.clone(),
+                label: (request.label.clone(), PersonId::generate()),
+                idempotency,
+                now: self.clock.now(),
+            };
+            if let Begun::Pending(subject) = self.store.begin(new).await? {
+                match self.delivery.deliver(sealed, transport.clone()).await {
+                    Delivery::Stored => return Ok((row, subject)),
+                    Delivery::Taken => self.store.abandon(row.secret, row.version).await?,
+                    Delivery::NotWritten(why) => return Err(Refusal::Unavailable(why)),
+                    Delivery::Unclear => return Err(Refusal::OutcomeUnknown("the vault did not confirm the version")),
+                }
+            }
+            version = next_version(Some(version))?;
+        }
+        Err(Refusal::Unavailable("the vault has many versions that the catalogue lacks; run reconcile"))
+    }
+
+    /// The vault has the version: from here on a failure of ours does not mean that nothing was written.
+    async fn commit(
+        &self,
+        row: VersionRow,
+        token: Option<NewToken>,
+        seal_key: StatedKey,
+    ) -> Result<Option<IssuedToken>, Refusal> {
+        const UNCLEAR: Refusal = Refusal::OutcomeUnknown("the catalogue did not record the version");
+        let committed = self.store.commit(row.secret, row.version, token.clone()).await.map_err(|_| UNCLEAR)?;
+        match (committed, token) {
+            (Committed::Yes { .. }, None) => Ok(None),
+            (Committed::Yes { rseq }, Some(token)) => self.mint.issue(token, rseq, vec![row], seal_key).await.map(Some),
+            (Committed::WithoutToken, _) => Err(Refusal::CredentialDisabled),
+            // It was destroyed, or settled by another process, while it was under way.
+            (Committed::No, _) => Err(UNCLEAR),
+        }
+    }
+
+    async fn first_request(&self, subject: &Subject, key: &IdempotencyKey, mark: &BodyMark) -> Result<First, Refusal> {
+        let found = self.store.idempotent(*subject, key.as_str().to_owned(), self.clock.now()).await?;
+        let Some((secret, version)) = found else { return Ok(First::None) };
+        let comparison = self.bodies.compare(subject, key, mark);
+        if comparison == Comparison::Different {
+            return Err(Refusal::BodyDiffers);
+        }
+        let state = self.store.secret(secret).await?.ok_or(Refusal::SecretNotFound)?;
+        let held = self.settler.locks().lock(&(state.environment, state.path.clone())).await;
+        let pending: Vec<VersionRow> = self.store.secret(secret).await?.map(|state| state.pending).unwrap_or_default();
+        let settled = self.settler.settle(&pending).await;
+        drop(held);
+        settled.map_err(|_| Refusal::OutcomeUnknown("the vault does not say what became of the first request"))?;
+        let row = self.store.version(secret, version).await?.ok_or(Refusal::SecretNotFound)?;
+        match (row.state, comparison) {
+            (CatalogueState::Abandoned, _) => Ok(First::Abandoned(state)),
+            (CatalogueState::Committed, Comparison::Same) => Ok(First::Committed(state, version)),
+            (CatalogueState::Committed, Comparison::Forgotten | Comparison::Different) => {
+                Err(Refusal::BodyForgotten { secret, version })
+            }
+            (CatalogueState::Destroyed, _) => Err(Refusal::SecretNotFound),
+            (CatalogueState::Pending, _) => Err(Refusal::OutcomeUnknown("the first request is not settled")),
+        }
+    }
+
+    /// The same id and version, with a new token.
+    async fn answer_again(
+        &self,
+        environment: &Environment,
+        request: &StoreRequest,
+        state: &SecretState,
+        version: Version,
+        caller: Caller,
+        meta: &RequestMeta,
+    ) -> Result<StoredSecret, Refusal> {
+        let place = Place { environment, secret: state.secret, path: state.path.clone() };
+        let token = if request.token {
+            let wanted = MintRequest {
+                grants: vec![(state.secret, Some(version))],
+                label: Some(request.label.clone()),
+                life: None,
+            };
+            Some(self.mint.mint(wanted, caller, meta).await?.token)
+        } else {
+            self.audit.record(line(meta, &place, None)).await?;
+            None
+        };
+        Ok(answer(place, version, request, token))
+    }
+}
+
+/// What the first request with an idempotency key came to.
+enum First {
+    None,
+    Committed(SecretState, Version),
+    Abandoned(SecretState),
+}
+
+struct Place<'a> {
+    environment: &'a Environment,
+    secret: SecretId,
+    path: SecretPath,
+}
+
+fn answer(place: Place<'_>, version: Version, request: &StoreRequest, token: Option<IssuedToken>) -> StoredSecret {
+    StoredSecret {
+        secret: place.secret,
+        version,
+        environment: place.environment.name.clone(),
+        path: place.path,
+        encoding: request.value.encoding(),
+        token,
+    }
+}
+
+fn line(meta: &RequestMeta, place: &Place<'_>, token: Option<&NewToken>) -> AuditRecord {
+    let line = AuditRecord::new("store", AuditStatus::Success, meta)
+        .key_id(place.secret.to_string())
+        .key_path(place.path.as_str());
+    match token {
+        Some(token) => line.jti(token.jti.to_string()),
+        None => line,
+    }
+}
+
+fn next_version(last: Option<Version>) -> Result<Version, Refusal> {
+    match last {
+        None => Ok(Version::FIRST),
+        Some(last) => last.next().map_err(|_| Refusal::Parameter("The secret has no version number left.")),
+    }
+}
+
+/// Stands for the subject until the catalogue says whom the label means.
+fn nobody() -> Subject {
+    Subject::Person(PersonId::from_bytes([0; 16]))
+}

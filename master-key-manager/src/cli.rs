@@ -1,0 +1,184 @@
+//! The command line.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use service_runtime::process::DirectoryLock;
+use service_runtime::{StartError, sqlite, telemetry};
+use shared_proto::credential::PlainCredential;
+use shared_proto::identity::Mode;
+
+use crate::config::Config;
+use crate::{app, init, routes};
+
+/// The master-key-manager of Splitvault.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", global = true, env = "SPLITVAULT_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service.
+    Run,
+    /// Make the keys, the database and the administrator of a new installation.
+    Init(Init),
+    /// Manage the administrator.
+    Admin {
+        #[command(subcommand)]
+        command: Admin,
+    },
+    /// Check the configuration file.
+    CheckConfig,
+    /// Copy the database into a new file; the service may run.
+    Backup {
+        /// The new file.
+        file: PathBuf,
+    },
+    /// Put a backup in the place of the database; the service must not run.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+    },
+    /// Print the `OpenAPI` document.
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+struct Init {
+    /// Must be the mode of the configuration file.
+    #[arg(long)]
+    mode: Option<ModeArgument>,
+    #[command(flatten)]
+    credential: CredentialOutput,
+}
+
+#[derive(Debug, Subcommand)]
+enum Admin {
+    /// Make a new administrator credential and disable the old one; the service must not run.
+    Reset {
+        #[command(flatten)]
+        credential: CredentialOutput,
+    },
+}
+
+#[derive(Debug, Args)]
+struct CredentialOutput {
+    /// Write the administrator credential to this new file instead of printing it.
+    #[arg(long, value_name = "FILE")]
+    credential_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ModeArgument {
+    Development,
+    Production,
+}
+
+/// Carries out a command line.
+///
+/// # Errors
+/// One sentence for the operator.
+pub fn execute(cli: Cli) -> Result<(), StartError> {
+    let config = || match &cli.config {
+        Some(path) => Config::load(path),
+        None => Err(StartError::new("No configuration file is named; use --config FILE.")),
+    };
+    match cli.command {
+        Command::Run => {
+            let config = config()?;
+            telemetry::init(Some(&config.get().log));
+            runtime()?.block_on(app::run(&config))
+        }
+        Command::Init(arguments) => make(&config()?, &arguments),
+        Command::Admin { command: Admin::Reset { credential } } => {
+            let config = config()?;
+            refuse_existing_file(&credential)?;
+            let made = runtime()?.block_on(init::reset_administrator(&config))?;
+            hand_over(&made, &credential)
+        }
+        Command::CheckConfig => {
+            let config = config()?;
+            say(&format!("The configuration is in order ({} mode).", config.mode()))
+        }
+        Command::Backup { file } => {
+            sqlite::backup(&config()?.database(), &file)?;
+            say(&format!("Copied the database to {}.", file.display()))
+        }
+        Command::Restore { file } => {
+            let config = config()?;
+            let _lock = DirectoryLock::acquire(&config.get().data_dir)?;
+            sqlite::restore(&file, &config.database())?;
+            say("The database is restored. At its start the manager takes later events back from the vault.")
+        }
+        Command::Openapi => {
+            let text = serde_json::to_string_pretty(&routes::document());
+            say(&text.map_err(|_| StartError::new("The document cannot be written."))?)
+        }
+    }
+}
+
+fn make(config: &Config, arguments: &Init) -> Result<(), StartError> {
+    let asked = arguments.mode.map(|mode| match mode {
+        ModeArgument::Development => Mode::Development,
+        ModeArgument::Production => Mode::Production,
+    });
+    if let Some(asked) = asked.filter(|asked| *asked != config.mode()) {
+        return Err(StartError::new(format!(
+            "--mode {asked} contradicts the configuration file, which says {}; correct one of them.",
+            config.mode()
+        )));
+    }
+    refuse_existing_file(&arguments.credential)?;
+    let made = runtime()?.block_on(init::init(config))?;
+    let mut text = format!("Made {} ({} mode).\nIdentity key: {}\n", made.manager, config.mode(), made.identity);
+    for environment in &made.environments {
+        text.push_str(&format!("Environment {}: {}\n", environment.name, environment.id));
+    }
+    let keys = config.get().key_dir.display();
+    text.push_str(&format!(
+        "\nBACK UP {keys} NOW, apart from the vault's keys and from every database backup:\n\
+         without root-keys/ no stored value can ever be opened again; whoever has it and the vault's keys has every value.\n\
+         Then place the vault's identity.json as {keys}/pins/vault.json, and {keys}/identity.json as a pin at the vault.\n"
+    ));
+    say(&text)?;
+    hand_over(&made.credential, &arguments.credential)
+}
+
+fn hand_over(credential: &PlainCredential, output: &CredentialOutput) -> Result<(), StartError> {
+    if let Some(path) = &output.credential_file {
+        init::write_credential(path, credential)?;
+        return say(&format!("The administrator credential is in {}.", path.display()));
+    }
+    // EXPOSE: the only time that it is shown.
+    let text = credential.expose_text();
+    say("The administrator credential, shown this once:")?;
+    say(&text)
+}
+
+fn refuse_existing_file(output: &CredentialOutput) -> Result<(), StartError> {
+    match output.credential_file.as_deref().filter(|path| std::fs::symlink_metadata(path).is_ok()) {
+        Some(path) => Err(exists(path)),
+        None => Ok(()),
+    }
+}
+
+fn exists(path: &Path) -> StartError {
+    StartError::new(format!("{} exists and is not overwritten; choose another file.", path.display()))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| StartError::new(format!("The runtime cannot be started ({error}).")))
+}
+
+fn say(text: &str) -> Result<(), StartError> {
+    let written = writeln!(io::stdout(), "{text}");
+    written.map_err(|error| StartError::new(format!("Standard output cannot be written ({error}).")))
+}

@@ -1,0 +1,236 @@
+//! The configuration file, declared once.
+//!
+//! Relative paths are relative to the file. Secrets are never in it, only the folders that hold them. What weakens a
+//! property stands under `[danger]` and is repeated at every start.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use service_runtime::StartError;
+use service_runtime::audit::AuditSync;
+use service_runtime::config::{self, Mode};
+use shared_proto::token::MAX_LIFE_SECONDS;
+
+/// The file as it is written. Every field but `mode`, `vault_url`, `data_dir` and `key_dir` has a default.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawConfig {
+    /// `development` or `production`. Must be that of the data directory, the identity and the pins.
+    pub mode: Mode,
+    /// Address and port to listen on; default `127.0.0.1:8000`. Port 0 takes a free one.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// Where the vault answers, for example `http://127.0.0.1:8001`.
+    pub vault_url: String,
+    /// Folder of the database and the audit log; `init` makes it.
+    pub data_dir: PathBuf,
+    /// Folder of the keys and pins; `init` fills it.
+    pub key_dir: PathBuf,
+    /// Life of an access token in seconds when the request names none, 1 to 2,700; default 900.
+    #[serde(default = "default_token_life")]
+    pub token_life_seconds: u64,
+    /// The longest life of an access token in seconds that a request may name, up to 2,700; default 2,700.
+    #[serde(default = "default_max_token_life")]
+    pub max_token_life_seconds: u64,
+    /// Threads of the HTTP server; default 0, one per core.
+    #[serde(default)]
+    pub workers: usize,
+    /// Connections per worker; default 10,000.
+    #[serde(default = "default_max_connections")]
+    pub max_connections: usize,
+    /// Where to write the bound address once connections are accepted; default none.
+    #[serde(default)]
+    pub ready_file: Option<PathBuf>,
+    /// How long a stop waits for requests, in seconds; default 30.
+    #[serde(default = "default_shutdown")]
+    pub shutdown_seconds: u64,
+    /// How often the vault is polled, in milliseconds, 10 to 10,000; default 1,000.
+    #[serde(default = "default_poll_interval")]
+    pub poll_interval_ms: u64,
+    /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`; default `info`.
+    #[serde(default = "default_log")]
+    pub log: String,
+    /// The audit log.
+    #[serde(default)]
+    pub audit: AuditConfig,
+    /// What weakens a property.
+    #[serde(default)]
+    pub danger: Danger,
+}
+
+/// `[audit]`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditConfig {
+    /// `fsync` (default): a line survives a crash of the machine. `os`: of the service only.
+    #[serde(default)]
+    pub sync: AuditSync,
+}
+
+/// `[danger]`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Danger {
+    /// Plain HTTP off loopback, for listening and towards the vault; default false. Values and tokens are then
+    /// readable on that network.
+    #[serde(default)]
+    pub plain_http: bool,
+}
+
+impl Danger {
+    /// The names of the options that are on.
+    pub fn names(self) -> Vec<&'static str> {
+        if self.plain_http { vec!["danger.plain_http"] } else { Vec::new() }
+    }
+}
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    raw: RawConfig,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// It cannot be read or understood, or asks for what is refused.
+    pub fn load(path: &Path) -> Result<Self, StartError> {
+        let mut raw: RawConfig = config::load(path)?;
+        let base = path.parent().unwrap_or_else(|| Path::new("."));
+        raw.data_dir = base.join(&raw.data_dir);
+        raw.key_dir = base.join(&raw.key_dir);
+        raw.ready_file = raw.ready_file.map(|file| base.join(file));
+        Self::new(raw)
+    }
+
+    /// Checks a configuration.
+    ///
+    /// # Errors
+    /// It asks for what is refused.
+    pub fn new(raw: RawConfig) -> Result<Self, StartError> {
+        config::check_listen(raw.mode, &raw.listen, raw.danger.plain_http)?;
+        check_vault_url(&raw.vault_url, raw.danger)?;
+        let lives = 1..=MAX_LIFE_SECONDS;
+        if !lives.contains(&raw.token_life_seconds) || !lives.contains(&raw.max_token_life_seconds) {
+            return Err(StartError::new(format!(
+                "token_life_seconds and max_token_life_seconds are 1 to {MAX_LIFE_SECONDS}; the vault refuses longer tokens."
+            )));
+        }
+        if raw.token_life_seconds > raw.max_token_life_seconds {
+            return Err(StartError::new("token_life_seconds is above max_token_life_seconds; lower it."));
+        }
+        if !(10..=10_000).contains(&raw.poll_interval_ms) {
+            return Err(StartError::new("poll_interval_ms is 10 to 10000; 1000 is the default."));
+        }
+        Ok(Self { raw })
+    }
+
+    /// The checked values.
+    pub fn get(&self) -> &RawConfig {
+        &self.raw
+    }
+
+    /// The mode, as it stands in documents.
+    pub fn mode(&self) -> shared_proto::identity::Mode {
+        match self.raw.mode {
+            Mode::Development => shared_proto::identity::Mode::Development,
+            Mode::Production => shared_proto::identity::Mode::Production,
+        }
+    }
+
+    /// The database file.
+    pub fn database(&self) -> PathBuf {
+        self.raw.data_dir.join("manager.db")
+    }
+
+    /// The first file of the audit log.
+    pub fn audit_log(&self) -> PathBuf {
+        self.raw.data_dir.join("audit.jsonl")
+    }
+}
+
+fn check_vault_url(text: &str, danger: Danger) -> Result<(), StartError> {
+    let refused = |sentence: &str| Err(StartError::new(format!("vault_url {sentence}")));
+    let Ok(url) = reqwest::Url::parse(text) else {
+        return refused("is not a URL; write for example \"http://127.0.0.1:8001\".");
+    };
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    if !bare || !url.username().is_empty() || url.password().is_some() {
+        return refused("has more than scheme, host and port; remove the rest.");
+    }
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if loopback || danger.plain_http => Ok(()),
+        "http" => refused("is plain HTTP off loopback; use https, or set danger.plain_http."),
+        _ => refused("is neither http nor https."),
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8000))
+}
+
+// Long enough that a program rarely asks, short enough that a stolen token is soon dead.
+fn default_token_life() -> u64 {
+    15 * 60
+}
+
+fn default_max_token_life() -> u64 {
+    MAX_LIFE_SECONDS
+}
+
+fn default_max_connections() -> usize {
+    10_000
+}
+
+fn default_shutdown() -> u64 {
+    30
+}
+
+fn default_poll_interval() -> u64 {
+    1_000
+}
+
+fn default_log() -> String {
+    "info".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(extra: &str) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manager.toml");
+        let text = format!("mode = \"production\"\ndata_dir = \"data\"\nkey_dir = \"/keys\"\n{extra}");
+        std::fs::write(&path, text).unwrap();
+        let loaded = Config::load(&path).map_err(|refusal| refusal.sentence);
+        if let Ok(config) = &loaded {
+            assert_eq!(config.database(), dir.path().join("data/manager.db"));
+            assert_eq!(config.get().key_dir, Path::new("/keys"));
+        }
+        loaded
+    }
+
+    #[test]
+    fn defaults_are_safe_and_dangers_need_their_name() {
+        let config = load("vault_url = \"http://127.0.0.1:8001\"").unwrap();
+        assert_eq!(config.get().token_life_seconds, 900);
+        assert!(config.get().danger.names().is_empty());
+        assert!(load("vault_url = \"http://vault.example:8001\"").unwrap_err().contains("danger.plain_http"));
+        assert!(load("vault_url = \"http://vault.example\"\n[danger]\nplain_http = true").is_ok());
+        assert!(load("vault_url = \"https://vault.example\"").is_ok());
+        for url in ["ftp://x", "x", "http://127.0.0.1/path", "http://a:b@127.0.0.1", "http://127.0.0.1?x"] {
+            assert!(load(&format!("vault_url = \"{url}\"")).is_err(), "{url}");
+        }
+        let good = "vault_url = \"http://[::1]:8001\"\n";
+        for bad in ["token_life_seconds = 2701", "token_life_seconds = 0", "poll_interval_ms = 1", "typo = 1"] {
+            assert!(load(&format!("{good}{bad}")).is_err(), "{bad}");
+        }
+        assert!(load(&format!("{good}listen = \"0.0.0.0:8000\"")).is_err());
+    }
+}

@@ -1,0 +1,101 @@
+//! The one extractor of every route that is not public.
+//!
+//! It authenticates from the header and only then reads the body: the framework polls separate extractors together, and
+//! a stranger's bad body would be parsed and answered 400 instead of 401.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest, web};
+use serde::de::DeserializeOwned;
+use service_runtime::audit::{AuditRecord, AuditStatus};
+use service_runtime::http::{Access, ApiError, RequestMeta, Route, bearer, read_body, read_json};
+use shared_proto::error::ErrorCode;
+
+use crate::app::App;
+use crate::identity::Caller;
+
+/// An authenticated request with its body.
+pub struct Authed<B> {
+    /// Who calls.
+    pub caller: Caller,
+    /// Where from, for the audit log.
+    pub meta: RequestMeta,
+    /// The body.
+    pub body: B,
+    /// The service.
+    pub app: Arc<App>,
+}
+
+/// How a body is read after the caller is known.
+pub trait Body: Sized + 'static {
+    /// Reads it; `limit` is that of the route.
+    fn read(
+        req: HttpRequest,
+        payload: web::Payload,
+        limit: usize,
+    ) -> impl Future<Output = Result<Self, ApiError>> + 'static;
+}
+
+/// A JSON body.
+pub struct Json<T>(pub T);
+
+/// No body.
+pub struct NoBody(PhantomData<()>);
+
+impl<T: DeserializeOwned + 'static> Body for Json<T> {
+    async fn read(req: HttpRequest, payload: web::Payload, limit: usize) -> Result<Self, ApiError> {
+        read_json(&req, payload, limit).await.map(Self)
+    }
+}
+
+impl Body for NoBody {
+    async fn read(req: HttpRequest, payload: web::Payload, limit: usize) -> Result<Self, ApiError> {
+        read_body(&req, payload, limit).await.map(|_empty| Self(PhantomData))
+    }
+}
+
+impl<B: Body> FromRequest for Authed<B> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (req, payload) = (req.clone(), web::Payload::from_request(req, payload));
+        Box::pin(async move {
+            let meta = RequestMeta::of(&req);
+            let internal = |what: &str| ApiError::new(ErrorCode::Internal).cause(what);
+            let app = req.app_data::<web::Data<App>>().ok_or_else(|| internal("the application data is missing"))?;
+            let app = Arc::clone(app);
+            let route = Route::of(&req).ok_or_else(|| internal("the route is not in the table"))?;
+            let caller = authenticate(&app, &req, route, &meta).await?;
+            let payload = payload.await.map_err(|_| ApiError::new(ErrorCode::BodyInvalid))?;
+            let body = B::read(req, payload, route.body_limit).await.inspect_err(|refusal| {
+                let line = AuditRecord::new(route.id, AuditStatus::Denied, &meta).code(refusal.code());
+                app.audit.refusal_before_signature(line);
+            })?;
+            Ok(Self { caller, meta, body, app })
+        })
+    }
+}
+
+async fn authenticate(app: &App, req: &HttpRequest, route: &Route, meta: &RequestMeta) -> Result<Caller, ApiError> {
+    let strangers_may = match route.access {
+        Access::AdministratorOrDevelopment => app.mode.is_development(),
+        // The rows with other kinds of access are not of this service or not of this extractor: nobody may.
+        Access::Administrator | Access::Public | Access::AccessToken | Access::Command => false,
+    };
+    // Only without any Authorization header: a wrong credential is never an anonymous one.
+    if strangers_may && !req.headers().contains_key(header::AUTHORIZATION) {
+        return Ok(Caller::Anonymous { credential: app.installation.anonymous });
+    }
+    let found = app.authenticator.administrator(bearer(req)).await.map_err(ApiError::from)?;
+    found.ok_or_else(|| {
+        let line = AuditRecord::new(route.id, AuditStatus::Denied, meta).code(ErrorCode::CredentialInvalid);
+        app.audit.refusal_before_signature(line);
+        ApiError::new(ErrorCode::CredentialInvalid)
+    })
+}

@@ -1,0 +1,10 @@
+//! Between HTTP and the domain: who calls, what he sent, and what a refusal looks like outside.
+
+mod authed;
+mod perform;
+mod query;
+mod refusals;
+
+pub use authed::{Authed, Body, Json, NoBody};
+pub use perform::{perform, record_read};
+pub use query::{Page, query};

@@ -1,0 +1,57 @@
+//! Running what was asked to its end, whatever the client does, and recording what did not work out.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use service_runtime::audit::{AuditRecord, AuditStatus};
+use service_runtime::http::{ApiError, RequestMeta};
+use shared_proto::error::ErrorCode;
+
+use crate::app::App;
+use crate::refusal::Refusal;
+
+/// Runs an operation in a task of its own. Its audit line for what is allowed is its own duty, at the right moment; a
+/// refusal or failure is recorded here.
+///
+/// # Errors
+/// Those of the operation; `outcome_unknown` when the task broke down.
+pub async fn perform<T, F>(app: &Arc<App>, action: &'static str, meta: RequestMeta, operation: F) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Refusal>> + Send + 'static,
+{
+    let audit = app.audit.clone();
+    let task = app.tasks.run_to_end(async move {
+        let result = operation.await.map_err(|refusal| (status_of(&refusal), ApiError::from(refusal)));
+        result.map_err(|(status, error)| {
+            audit.record_without_waiting(AuditRecord::new(action, status, &meta).code(error.code()));
+            error
+        })
+    });
+    task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown).cause("a task broke down"))?
+}
+
+/// Records that a list is given out, before it is.
+///
+/// # Errors
+/// The audit log cannot be written.
+pub async fn record_read(app: &App, action: &'static str, meta: &RequestMeta) -> Result<(), ApiError> {
+    Ok(app.audit.record(AuditRecord::new(action, AuditStatus::Success, meta)).await?)
+}
+
+fn status_of(refusal: &Refusal) -> AuditStatus {
+    match refusal {
+        Refusal::Unavailable(_)
+        | Refusal::OutcomeUnknown(_)
+        | Refusal::Storage(_)
+        | Refusal::Audit(_)
+        | Refusal::Internal(_) => AuditStatus::Failed,
+        Refusal::EnvironmentUnknown
+        | Refusal::Parameter(_)
+        | Refusal::SecretNotFound
+        | Refusal::TokenNotFound
+        | Refusal::CredentialDisabled
+        | Refusal::BodyDiffers
+        | Refusal::BodyForgotten { .. } => AuditStatus::Denied,
+    }
+}

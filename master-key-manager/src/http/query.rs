@@ -1,0 +1,72 @@
+//! Query strings, read as strictly as bodies.
+
+use actix_web::{HttpRequest, web};
+use serde::de::DeserializeOwned;
+use service_runtime::http::ApiError;
+use shared_proto::error::ErrorCode;
+
+/// Reads the query of a request. The type refuses unknown and repeated parameters.
+///
+/// # Errors
+/// `parameter_invalid`.
+pub fn query<T: DeserializeOwned>(req: &HttpRequest) -> Result<T, ApiError> {
+    web::Query::<T>::from_query(req.query_string()).map(web::Query::into_inner).map_err(|_| {
+        ApiError::new(ErrorCode::ParameterInvalid).detail("A query parameter is unknown, repeated or out of its range.")
+    })
+}
+
+/// The size of a page, 1 to 500.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(try_from = "usize")]
+pub struct Page(usize);
+
+impl Page {
+    /// The number of rows.
+    pub fn rows(self) -> usize {
+        self.0
+    }
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self(DEFAULT_ROWS)
+    }
+}
+
+impl TryFrom<usize> for Page {
+    type Error = &'static str;
+
+    fn try_from(rows: usize) -> Result<Self, Self::Error> {
+        if (1..=MAX_ROWS).contains(&rows) { Ok(Self(rows)) } else { Err("a limit is 1 to 500") }
+    }
+}
+
+const DEFAULT_ROWS: usize = 100;
+const MAX_ROWS: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Asked {
+        #[serde(default)]
+        limit: Page,
+        after: Option<u64>,
+    }
+
+    #[test]
+    fn unknown_repeated_and_excessive_parameters_are_refused() {
+        let read = |text: &str| query::<Asked>(&TestRequest::with_uri(&format!("/x?{text}")).to_http_request());
+        assert_eq!(read("").unwrap().limit.rows(), 100);
+        let asked = read("limit=500&after=7").unwrap();
+        assert_eq!((asked.limit.rows(), asked.after), (500, Some(7)));
+        for wrong in ["limit=0", "limit=501", "limit=-1", "limit=x", "limit=1&limit=2", "more=1", "after="] {
+            assert_eq!(read(wrong).unwrap_err().code(), ErrorCode::ParameterInvalid, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `Idempotency-Key`: a repeat gets what the first request made.
+//!
+//! Secret and version of a key are kept on disk for 24 hours. The body is compared by an HMAC under a key that exists in
+//! RAM only: on disk it would be a fingerprint that guesses at the value could be checked against.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+use service_runtime::clock::Clock;
+use shared_proto::Malformed;
+use shared_proto::encoding::random;
+use shared_proto::id::Subject;
+use zeroize::Zeroizing;
+
+use crate::catalogue::KeyedLocks;
+
+/// How long a key is remembered, in seconds.
+pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
+/// The longest key in characters.
+pub const MAX_KEY_CHARS: usize = 128;
+
+/// A checked `Idempotency-Key`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// 1 to 128 visible ASCII characters.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if (1..=MAX_KEY_CHARS).contains(&text.len()) && visible {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Malformed("an Idempotency-Key has 1 to 128 visible ASCII characters"))
+    }
+
+    /// The key.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How a body compares with that of the first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// The same.
+    Same,
+    /// Another one.
+    Different,
+    /// It can no longer be said: the manager was restarted since.
+    Forgotten,
+}
+
+/// A keyed hash of a body.
+#[derive(Clone, Copy)]
+pub struct BodyMark([u8; 32]);
+
+/// The bodies of this process's lifetime, by their keyed hashes.
+pub struct Bodies {
+    key: hmac::Key,
+    marks: Mutex<HashMap<(String, IdempotencyKey), (u64, BodyMark)>>,
+    clock: Arc<dyn Clock>,
+    /// One request at a time for each caller and key.
+    pub locks: KeyedLocks<(String, IdempotencyKey)>,
+}
+
+impl Bodies {
+    /// Remembers nothing yet.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let key = Zeroizing::new(random::<32>());
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &*key);
+        Self { key, marks: Mutex::default(), clock, locks: KeyedLocks::default() }
+    }
+
+    /// The mark of a body, given as its parts.
+    pub fn mark(&self, parts: &[&[u8]]) -> BodyMark {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in parts {
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part);
+        }
+        let mut out = [0; 32];
+        out.copy_from_slice(context.sign().as_ref());
+        BodyMark(out)
+    }
+
+    /// Compares with what was remembered.
+    pub fn compare(&self, subject: &Subject, key: &IdempotencyKey, mark: &BodyMark) -> Comparison {
+        let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        match marks.get(&(subject.to_string(), key.clone())) {
+            None => Comparison::Forgotten,
+            Some((_, known)) if verify_slices_are_equal(&known.0, &mark.0).is_ok() => Comparison::Same,
+            Some(_) => Comparison::Different,
+        }
+    }
+
+    /// Remembers the body of a first request.
+    pub fn remember(&self, subject: &Subject, key: &IdempotencyKey, mark: BodyMark) {
+        let now = self.clock.now();
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        if marks.len() >= SWEEP_AT && marks.len().is_multiple_of(SWEEP_AT) {
+            marks.retain(|_, (made_at, _)| now.saturating_sub(*made_at) < KEPT_SECONDS);
+        }
+        marks.insert((subject.to_string(), key.clone()), (now, mark));
+    }
+}
+
+const SWEEP_AT: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use service_runtime::clock::ManualClock;
+    use shared_proto::id::ServiceId;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_visible_ascii_of_bounded_length() {
+        assert!(IdempotencyKey::parse("a").is_ok() && IdempotencyKey::parse(&"x".repeat(128)).is_ok());
+        for wrong in ["", "a b", "a\n", "é", &"x".repeat(129)] {
+            assert!(IdempotencyKey::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn another_body_is_seen_and_a_new_process_has_forgotten() {
+        let bodies = Bodies::new(Arc::new(ManualClock::new(1, 1)));
+        let (subject, key) = (Subject::Service(ServiceId::generate()), IdempotencyKey::parse("k").unwrap());
+        let mark = bodies.mark(&[b"ab", b"c"]);
+        assert_eq!(bodies.compare(&subject, &key, &mark), Comparison::Forgotten);
+        bodies.remember(&subject, &key, mark);
+        assert_eq!(bodies.compare(&subject, &key, &bodies.mark(&[b"ab", b"c"])), Comparison::Same);
+        assert_eq!(bodies.compare(&subject, &key, &bodies.mark(&[b"a", b"bc"])), Comparison::Different);
+    }
+}

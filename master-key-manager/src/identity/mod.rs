@@ -1,0 +1,98 @@
+//! Who calls. One credential per service; the administrator's is the only one so far.
+//!
+//! Guarantees that a missing, malformed, unknown, wrong and disabled credential give the same answer after the same
+//! work, and that what is stored of a credential neither opens anything nor can be made by who writes the database.
+
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+use service_runtime::sqlite::StoreFault;
+use shared_proto::credential::PlainCredential;
+use shared_proto::id::{CredentialId, Subject};
+
+use crate::store::ManagerStore;
+
+/// Hashes service credentials under a key of the key folder.
+pub struct CredentialHasher(hmac::Key);
+
+impl CredentialHasher {
+    /// With this key.
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// HMAC-SHA-256 of a credential.
+    pub fn hash(&self, credential: &PlainCredential) -> [u8; 32] {
+        // EXPOSE: the credential goes into the HMAC.
+        let tag = hmac::sign(&self.0, credential.expose());
+        let mut out = [0; 32];
+        out.copy_from_slice(tag.as_ref());
+        out
+    }
+}
+
+/// A caller whose credential is good, or an anonymous one where that is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// The administrator.
+    Administrator {
+        /// The credential that was used.
+        credential: CredentialId,
+        /// The administrator's subject.
+        subject: Subject,
+    },
+    /// A stranger, in development mode.
+    Anonymous {
+        /// The credential id that stands for all strangers.
+        credential: CredentialId,
+    },
+}
+
+impl Caller {
+    /// The credential that tokens will name.
+    pub fn credential(&self) -> CredentialId {
+        match self {
+            Self::Administrator { credential, .. } | Self::Anonymous { credential } => *credential,
+        }
+    }
+
+    /// The caller's own subject; a stranger has none.
+    pub fn subject(&self) -> Option<Subject> {
+        match self {
+            Self::Administrator { subject, .. } => Some(*subject),
+            Self::Anonymous { .. } => None,
+        }
+    }
+}
+
+/// Checks credentials.
+pub struct Authenticator {
+    store: Arc<dyn ManagerStore>,
+    hasher: CredentialHasher,
+    /// Hashed when there is nothing to hash, so that the work is the same.
+    decoy: PlainCredential,
+}
+
+impl Authenticator {
+    /// Over this store.
+    pub fn new(store: Arc<dyn ManagerStore>, hasher: CredentialHasher) -> Self {
+        Self { store, hasher, decoy: PlainCredential::generate() }
+    }
+
+    /// The administrator that `presented` belongs to; `None` for everything that is not a good credential.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn administrator(&self, presented: Option<&str>) -> Result<Option<Caller>, StoreFault> {
+        let parsed = presented.and_then(|text| PlainCredential::parse(text).ok());
+        let hash = self.hasher.hash(parsed.as_ref().unwrap_or(&self.decoy));
+        let row = self.store.credential(hash).await?;
+        // The index found the row by a search that is not constant in time, but over keyed hashes, which tell nothing.
+        let stored = row.as_ref().map_or([0; 32], |row| row.hmac);
+        let same = verify_slices_are_equal(&stored, &hash).is_ok();
+        Ok(row
+            .filter(|row| same && parsed.is_some() && !row.disabled)
+            .map(|row| Caller::Administrator { credential: row.id, subject: row.subject }))
+    }
+}

@@ -1,0 +1,147 @@
+//! Making a new installation: keys, database, administrator. Nothing is ever overwritten.
+
+use std::path::Path;
+
+use service_runtime::StartError;
+use service_runtime::clock::{Clock as _, SystemClock};
+use service_runtime::files::{create_private, create_private_directory};
+use service_runtime::process::DirectoryLock;
+use shared_proto::credential::PlainCredential;
+use shared_proto::encoding::random;
+use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, ServiceId};
+use shared_proto::identity::{IdentityDocument, IdentityKey, Owner};
+use shared_proto::name::EnvironmentName;
+use zeroize::Zeroizing;
+
+use crate::app::{open_store, read_installation};
+use crate::config::Config;
+use crate::identity::CredentialHasher;
+use crate::keys::{KeyFolder, RootKeys, fingerprint, names, write_key_file};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Environment, IdentityStore as _, Installation, NewCredential, NewInstallation};
+
+/// What a new installation is, for the operator to read.
+pub struct Made {
+    /// The manager.
+    pub manager: ManagerId,
+    /// Fingerprint of its identity key.
+    pub identity: String,
+    /// Its environments.
+    pub environments: Vec<Environment>,
+    /// The administrator's credential, to be shown once.
+    pub credential: PlainCredential,
+}
+
+/// The environments of a new installation.
+const ENVIRONMENTS: [&str; 3] = ["dev", "staging", "production"];
+/// The first epoch of root keys.
+const FIRST_EPOCH: u32 = 1;
+
+/// Makes everything but the RSA key and the pin.
+///
+/// # Errors
+/// Something is there already, or a folder cannot be used.
+pub async fn init(config: &Config) -> Result<Made, StartError> {
+    let raw = config.get();
+    create_private_directory(&raw.key_dir)?;
+    create_private_directory(&raw.data_dir)?;
+    let _lock = DirectoryLock::acquire(&raw.data_dir)?;
+    let folder = KeyFolder::at(&raw.key_dir);
+    refuse_existing(config, &folder)?;
+    let environments = ENVIRONMENTS
+        .iter()
+        .map(|name| EnvironmentName::parse(*name).map(|name| Environment { id: EnvironmentId::generate(), name }))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| StartError::new(error.0))?;
+    let manager = ManagerId::generate();
+    let identity = make_keys(config, &folder, manager, &environments)?;
+    let credential = PlainCredential::generate();
+    let hasher = folder.credential_hasher()?;
+    let store = SqliteStore::open(&config.database())?;
+    let installation = NewInstallation {
+        installation: Installation {
+            mode: config.mode(),
+            manager,
+            anonymous: CredentialId::generate(),
+            environments: environments.clone(),
+        },
+        administrator: ServiceId::generate(),
+        credential: new_credential(&hasher, &credential),
+        now: SystemClock.now(),
+    };
+    let installed = store.install(installation).await;
+    store.close().await;
+    installed.map_err(|fault| StartError::new(format!("The new database cannot be written ({fault}).")))?;
+    Ok(Made { manager, identity, environments, credential })
+}
+
+/// Makes a new administrator credential; the old ones are disabled, and revoked when the service next runs.
+///
+/// # Errors
+/// The service runs, or there is no installation.
+pub async fn reset_administrator(config: &Config) -> Result<PlainCredential, StartError> {
+    let _lock = DirectoryLock::acquire(&config.get().data_dir)?;
+    let store = open_store(config)?;
+    read_installation(config, &store).await?;
+    let hasher = KeyFolder::at(&config.get().key_dir).credential_hasher()?;
+    let credential = PlainCredential::generate();
+    let reset = store.reset_administrator(new_credential(&hasher, &credential), SystemClock.now()).await;
+    store.close().await;
+    reset.map_err(|fault| StartError::new(format!("The credential cannot be replaced ({fault}).")))?;
+    Ok(credential)
+}
+
+/// Writes a credential to a new file that only its owner can read.
+///
+/// # Errors
+/// The file exists or cannot be written.
+pub fn write_credential(path: &Path, credential: &PlainCredential) -> Result<(), StartError> {
+    let text = credential.expose_text();
+    let line = Zeroizing::new([text.as_bytes(), b"\n"].concat());
+    create_private(path, &line)
+}
+
+fn make_keys(
+    config: &Config,
+    folder: &KeyFolder,
+    manager: ManagerId,
+    environments: &[Environment],
+) -> Result<String, StartError> {
+    let defect = |_| StartError::new("The machine gives no randomness; nothing is safe without it.");
+    let (identity, pem) = IdentityKey::generate().map_err(defect)?;
+    let document =
+        IdentityDocument { id: Owner::Manager(manager), mode: config.mode(), key: identity.public().clone() };
+    let document = serde_json::to_string(&document).map_err(|_| StartError::new("The identity cannot be written."))?;
+    create_private(&folder.file(names::IDENTITY), pem.as_bytes())?;
+    create_private(&folder.file(names::IDENTITY_DOCUMENT), format!("{document}\n").as_bytes())?;
+    write_key_file(&folder.file(names::CREDENTIAL_HMAC), &Zeroizing::new(random()))?;
+    create_private_directory(&folder.file(names::PINS))?;
+    let roots = folder.file(names::ROOT_KEYS);
+    create_private_directory(&roots)?;
+    for environment in environments {
+        RootKeys::create(&roots, environment.id, FIRST_EPOCH)?;
+    }
+    Ok(fingerprint(identity.public()))
+}
+
+fn new_credential(hasher: &CredentialHasher, credential: &PlainCredential) -> NewCredential {
+    NewCredential { id: CredentialId::generate(), hmac: hasher.hash(credential) }
+}
+
+/// Looks before anything is made, so that a refused `init` leaves nothing behind.
+fn refuse_existing(config: &Config, folder: &KeyFolder) -> Result<(), StartError> {
+    let files = [names::IDENTITY, names::IDENTITY_DOCUMENT, names::CREDENTIAL_HMAC, names::ROOT_KEYS];
+    let mut all: Vec<_> = files.iter().map(|name| folder.file(name)).collect();
+    all.push(config.database());
+    all.push(config.audit_log());
+    for path in all {
+        if std::fs::symlink_metadata(&path).is_ok() {
+            return Err(StartError::new(format!(
+                "{} exists and is not overwritten; an installation is made once. Move key and data folder away to make \
+                 another.",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}

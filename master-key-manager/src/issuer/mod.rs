@@ -1,0 +1,181 @@
+//! Access tokens: decided on in one snapshot, audited, sealed, signed.
+//!
+//! Guarantees that a token names committed versions of one environment only, never outlives its seal key, and is not
+//! signed before its audit line is durable. A token costs one RSA private operation, off the async threads.
+
+mod signing;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus};
+use service_runtime::clock::Clock;
+use service_runtime::http::RequestMeta;
+use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
+use shared_proto::name::UserLabel;
+use shared_proto::statement::StatedKey;
+use shared_proto::token::{Grant, MAX_GRANTS};
+use shared_proto::wire::manager::IssuedToken;
+
+pub use self::signing::TokenSealer;
+use crate::identity::Caller;
+use crate::refusal::Refusal;
+use crate::revocation::Link;
+use crate::store::{ManagerStore, MintRows, NewToken, VersionRow};
+
+/// Lives of access tokens in seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Lives {
+    /// When the request names none.
+    pub default: u64,
+    /// The longest that a request may name.
+    pub max: u64,
+}
+
+/// Mints.
+pub struct Mint {
+    store: Arc<dyn ManagerStore>,
+    link: Arc<Link>,
+    sealer: Arc<TokenSealer>,
+    audit: AuditLog,
+    clock: Arc<dyn Clock>,
+    lives: Lives,
+}
+
+/// A request for a token.
+#[derive(Clone, Debug)]
+pub struct MintRequest {
+    /// Secrets, with the version or the newest committed one.
+    pub grants: Vec<(SecretId, Option<Version>)>,
+    /// For whom; the caller by default.
+    pub label: Option<UserLabel>,
+    /// Seconds.
+    pub life: Option<u64>,
+}
+
+/// A token and what it opens.
+pub struct Minted {
+    /// The token.
+    pub token: IssuedToken,
+    /// Its grants, with the versions that were chosen.
+    pub grants: Vec<Grant>,
+}
+
+impl Mint {
+    /// Over these parts.
+    pub fn new(
+        store: Arc<dyn ManagerStore>,
+        link: Arc<Link>,
+        sealer: Arc<TokenSealer>,
+        audit: AuditLog,
+        clock: Arc<dyn Clock>,
+        lives: Lives,
+    ) -> Self {
+        Self { store, link, sealer, audit, clock, lives }
+    }
+
+    /// A token for existing versions.
+    ///
+    /// # Errors
+    /// A version is not there or not committed, the terms are out of range, or nothing may be minted now.
+    pub async fn mint(&self, request: MintRequest, caller: Caller, meta: &RequestMeta) -> Result<Minted, Refusal> {
+        self.check(&request)?;
+        let seal_key = self.link.seal_key_for_minting()?;
+        let subject = match (request.label, caller.subject()) {
+            (Some(label), _) => self.store.subject_for(label, PersonId::generate()).await?,
+            (None, Some(own)) => own,
+            (None, None) => return Err(Refusal::Parameter("a stranger has no subject of his own")),
+        };
+        let rows = self.store.mint_rows(request.grants, caller.credential()).await?;
+        let (versions, rseq) = self.decide(rows)?;
+        let environment = one_environment(&versions)?;
+        let grants = grants_of(&versions);
+        let token = self.terms(subject, caller.credential(), environment, grants.clone(), request.life, &seal_key);
+        // One line for one decision: of several secrets the first is named, the list of tokens has them all.
+        let first = versions.first().map(|row| row.secret.to_string()).unwrap_or_default();
+        let line = AuditRecord::new("mint", AuditStatus::Success, meta).key_id(first).jti(token.jti.to_string());
+        self.audit.record(line).await?;
+        let (recorded, signed) = tokio::join!(
+            self.store.insert_token(token.clone(), rseq),
+            self.sealer.seal_and_sign(token, rseq, versions, seal_key)
+        );
+        recorded?;
+        Ok(Minted { token: signed?, grants })
+    }
+
+    /// The claims of a token from now on.
+    pub fn terms(
+        &self,
+        subject: Subject,
+        credential: CredentialId,
+        environment: EnvironmentId,
+        grants: Vec<Grant>,
+        life: Option<u64>,
+        seal_key: &StatedKey,
+    ) -> NewToken {
+        let now = self.clock.now();
+        let life = life.unwrap_or(self.lives.default).min(self.lives.max);
+        NewToken {
+            jti: TokenId::generate(),
+            subject,
+            credential,
+            environment,
+            grants,
+            issued_at: now,
+            // A token is dead with its seal key; it should say so itself.
+            expires_at: now.saturating_add(life).min(seal_key.not_after),
+        }
+    }
+
+    /// Signs a token whose row and audit line are there.
+    ///
+    /// # Errors
+    /// A defect, or a root key that is missing.
+    pub async fn issue(
+        &self,
+        token: NewToken,
+        rseq: u64,
+        versions: Vec<VersionRow>,
+        seal_key: StatedKey,
+    ) -> Result<IssuedToken, Refusal> {
+        self.sealer.seal_and_sign(token, rseq, versions, seal_key).await
+    }
+
+    fn check(&self, request: &MintRequest) -> Result<(), Refusal> {
+        let secrets: HashSet<SecretId> = request.grants.iter().map(|(secret, _)| *secret).collect();
+        if !(1..=MAX_GRANTS).contains(&request.grants.len()) {
+            return Err(Refusal::Parameter("A token has 1 to 64 grants."));
+        }
+        if secrets.len() != request.grants.len() {
+            return Err(Refusal::Parameter("A token names each secret once."));
+        }
+        if request.life.is_some_and(|life| !(1..=self.lives.max).contains(&life)) {
+            return Err(Refusal::Parameter("life_seconds is below 1 or above the configured maximum."));
+        }
+        Ok(())
+    }
+
+    fn decide(&self, rows: MintRows) -> Result<(Vec<VersionRow>, u64), Refusal> {
+        if !rows.credential_enabled {
+            return Err(Refusal::CredentialDisabled);
+        }
+        if rows.revoked_keys.contains(&self.sealer.kid()) {
+            return Err(Refusal::Unavailable("the token signing key was revoked; replace it"));
+        }
+        let versions: Option<Vec<VersionRow>> = rows.versions.into_iter().collect();
+        Ok((versions.ok_or(Refusal::SecretNotFound)?, rows.rseq))
+    }
+}
+
+/// The grants for these versions.
+pub fn grants_of(versions: &[VersionRow]) -> Vec<Grant> {
+    versions.iter().map(|row| Grant { secret: row.secret, version: row.version }).collect()
+}
+
+fn one_environment(versions: &[VersionRow]) -> Result<EnvironmentId, Refusal> {
+    let first = versions.first().ok_or(Refusal::SecretNotFound)?.environment;
+    if versions.iter().any(|row| row.environment != first) {
+        return Err(Refusal::Parameter("All grants of a token are of one environment."));
+    }
+    Ok(first)
+}

@@ -1,0 +1,144 @@
+//! What is known of the vault at this moment, from its own signatures only.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use service_runtime::clock::Clock;
+use shared_proto::jwk::Thumbprint;
+use shared_proto::statement::{Purpose, StatedKey};
+use tokio::sync::{Notify, watch};
+
+use crate::refusal::Refusal;
+
+/// Whether the manager's chain of events and the vault's agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedStatus {
+    /// Not known yet, or the vault is ahead: nothing is numbered or minted.
+    CatchingUp,
+    /// They agree as far as the vault is.
+    CaughtUp,
+    /// They disagree at a number that both have: nothing goes on without an operator.
+    Conflict,
+}
+
+/// The feed, as it was last verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedView {
+    /// Whether the chains agree.
+    pub status: FeedStatus,
+    /// The number that the vault signed for.
+    pub applied: u64,
+    /// When that was, on the boot clock; absent before the first time.
+    pub verified_at: Option<u64>,
+    /// Whether the last round with the vault failed.
+    pub unreachable: bool,
+    /// Whether the database could be read in the last round.
+    pub store_healthy: bool,
+}
+
+/// Shared knowledge of the vault.
+pub struct Link {
+    view: watch::Sender<FeedView>,
+    keys: RwLock<Vec<StatedKey>>,
+    wake: Notify,
+    clock: Arc<dyn Clock>,
+}
+
+/// A feed state older than this says nothing about now: five missed polls.
+const FRESH_SECONDS: u64 = 5;
+
+impl Link {
+    /// Knows nothing yet.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let view = FeedView {
+            status: FeedStatus::CatchingUp,
+            applied: 0,
+            verified_at: None,
+            unreachable: true,
+            store_healthy: true,
+        };
+        Self { view: watch::Sender::new(view), keys: RwLock::default(), wake: Notify::new(), clock }
+    }
+
+    /// The feed now.
+    pub fn view(&self) -> FeedView {
+        *self.view.borrow()
+    }
+
+    /// Changes what is known of the feed.
+    pub(super) fn update(&self, change: impl FnOnce(&mut FeedView)) {
+        self.view.send_modify(change);
+    }
+
+    /// Replaces the vault's keys; their statements were verified.
+    pub(super) fn set_keys(&self, keys: Vec<StatedKey>) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    /// The newest key of the vault for a purpose that is valid now.
+    pub fn key(&self, purpose: Purpose) -> Option<StatedKey> {
+        let now = self.clock.now();
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let living = keys.iter().filter(|key| key.purpose == purpose && key.valid_at(now));
+        living.max_by_key(|key| (key.not_before, key.not_after)).cloned()
+    }
+
+    /// The seal key that polls name.
+    pub fn seal_kid(&self) -> Option<Thumbprint> {
+        self.key(Purpose::Seal).map(|key| key.kid)
+    }
+
+    /// The seal key for a new token.
+    ///
+    /// # Errors
+    /// The feed is not caught up, or there is no usable seal key.
+    pub fn seal_key_for_minting(&self) -> Result<StatedKey, Refusal> {
+        match self.view().status {
+            FeedStatus::CaughtUp => {}
+            FeedStatus::CatchingUp => {
+                return Err(Refusal::Unavailable("the vault's feed state is not known yet"));
+            }
+            FeedStatus::Conflict => {
+                return Err(Refusal::Unavailable("the vault's events and ours disagree; an operator must act"));
+            }
+        }
+        self.key(Purpose::Seal).ok_or(Refusal::Unavailable("no seal key of the vault is known"))
+    }
+
+    /// The seal and transport keys for a write.
+    ///
+    /// # Errors
+    /// Also when the last round with the vault failed: a write would only leave a pending version behind.
+    pub fn keys_for_storing(&self) -> Result<(StatedKey, StatedKey), Refusal> {
+        let seal = self.seal_key_for_minting()?;
+        if self.view().unreachable {
+            return Err(Refusal::Unavailable("the vault cannot be reached"));
+        }
+        let transport =
+            self.key(Purpose::Transport).ok_or(Refusal::Unavailable("no transport key of the vault is known"))?;
+        Ok((seal, transport))
+    }
+
+    /// Whether everything that is needed from the vault is there and was confirmed a moment ago.
+    pub fn is_ready(&self) -> bool {
+        let view = self.view();
+        let fresh = view.verified_at.is_some_and(|at| self.clock.boot().saturating_sub(at) < FRESH_SECONDS);
+        fresh && view.store_healthy && self.keys_for_storing().is_ok()
+    }
+
+    /// Starts a round with the vault now instead of at the next tick.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Waits until the vault has signed for number `sequence`; says whether it has.
+    pub async fn wait_applied(&self, sequence: u64, limit: Duration) -> bool {
+        let mut view = self.view.subscribe();
+        let applied = view.wait_for(|view| view.status == FeedStatus::CaughtUp && view.applied >= sequence);
+        tokio::time::timeout(limit, applied).await.is_ok_and(|seen| seen.is_ok())
+    }
+}

@@ -1,0 +1,223 @@
+//! One round with the vault: poll, verify, take back, number what waited, push.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use service_runtime::clock::Clock;
+use service_runtime::sqlite::StoreFault;
+use shared_proto::command::Operation;
+use shared_proto::encoding::{Bytes, random};
+use shared_proto::error::ErrorCode;
+use shared_proto::feed::{FeedNonce, FeedState};
+use shared_proto::identity::{Owner, Pins};
+use shared_proto::jwk::PublicJwk;
+use shared_proto::statement::{KeyStatement, Purpose};
+use shared_proto::wire::vault::{MAX_PAGE, Poll, PollAnswer, Push, PushAnswer};
+
+use super::{FeedStatus, Link};
+use crate::store::{ManagerStore, SignEvent};
+use crate::vault_client::{CallError, Signing, VaultClient};
+
+/// Drives the feed. Its methods are called by one task, one after the other.
+pub struct Feed {
+    pub(super) store: Arc<dyn ManagerStore>,
+    pub(super) client: Arc<VaultClient>,
+    pub(super) link: Arc<Link>,
+    pub(super) signing: Arc<Signing>,
+    pub(super) pins: Pins,
+    sign: SignEvent,
+    clock: Arc<dyn Clock>,
+    token_key: PublicJwk,
+    statement: Mutex<Option<KeyStatement>>,
+    last_trouble: Mutex<Option<String>>,
+}
+
+/// Why a round stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    #[error("the vault's answer is not signed by the pinned vault for this request")]
+    Impostor,
+    #[error("the vault's chain of events and ours disagree; compare the backups of both and restore one of them")]
+    Conflict,
+    #[error("the vault did not give back the events that it signed for")]
+    Withheld,
+}
+
+/// How long a statement of a token signing key is valid, in seconds; it is signed anew at half of it.
+const STATEMENT_LIFE: u64 = 24 * 60 * 60;
+/// Its not-before lies back, for clocks that differ.
+const SKEW: u64 = 60;
+
+impl Feed {
+    /// A feed to the pinned vault.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one object, put together in one place")]
+    pub fn new(
+        store: Arc<dyn ManagerStore>,
+        client: Arc<VaultClient>,
+        link: Arc<Link>,
+        signing: Arc<Signing>,
+        pins: Pins,
+        sign: SignEvent,
+        token_key: PublicJwk,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let (statement, last_trouble) = (Mutex::default(), Mutex::default());
+        Self { store, client, link, signing, pins, sign, clock, token_key, statement, last_trouble }
+    }
+
+    /// The knowledge that it keeps up to date.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// A whole round.
+    pub async fn round(&self) {
+        let result = self.poll_and_push().await;
+        self.note(result);
+    }
+
+    /// Pushes what is new, without a poll when the last one succeeded.
+    pub async fn push_now(&self) {
+        let view = self.link.view();
+        let result = match view.status {
+            FeedStatus::CaughtUp if !view.unreachable => self.push_missing().await,
+            FeedStatus::CaughtUp | FeedStatus::CatchingUp | FeedStatus::Conflict => self.poll_and_push().await,
+        };
+        self.note(result);
+    }
+
+    async fn poll_and_push(&self) -> Result<(), Trouble> {
+        let named = self.link.seal_kid();
+        self.poll().await?;
+        if self.link.seal_kid() != named {
+            // A vault whose seal keys are all new opens nothing before it was polled with one of them.
+            self.poll().await?;
+        }
+        if self.store.deferred().await? > 0 {
+            self.store.number_deferred(Arc::clone(&self.sign), self.clock.now()).await?;
+        }
+        self.link.update(|view| view.status = FeedStatus::CaughtUp);
+        self.push_missing().await
+    }
+
+    async fn poll(&self) -> Result<(), Trouble> {
+        let (newest, newest_hash) = self.store.newest_event().await?;
+        let nonce = fresh_nonce();
+        let request =
+            Poll { nonce, newest, newest_hash, seal_key: self.link.seal_kid(), statements: vec![self.statement()] };
+        let answer: PollAnswer = match self.client.command(Operation::Poll, &request).await {
+            Err(CallError::Refused(ErrorCode::EventConflict)) => return Err(Trouble::Conflict),
+            answered => answered?,
+        };
+        self.verify_feed(&answer.feed, &nonce)?;
+        self.learn_keys(&answer.statements);
+        if answer.feed.applied > newest {
+            self.link.update(|view| view.status = FeedStatus::CatchingUp);
+            self.take_back(newest, newest_hash, &answer.feed).await?;
+        }
+        self.accept(&answer.feed).await
+    }
+
+    async fn push_missing(&self) -> Result<(), Trouble> {
+        loop {
+            let applied = self.link.view().applied;
+            let events = self.store.events_after(applied, MAX_PAGE).await?;
+            if events.is_empty() {
+                return Ok(());
+            }
+            let nonce = fresh_nonce();
+            let request = Push { nonce, events: events.into_iter().map(|event| event.compact).collect() };
+            let answer: PushAnswer = match self.client.command(Operation::Push, &request).await {
+                // What the vault expects is not signed: the next poll says it with a signature.
+                Err(CallError::Refused(ErrorCode::EventGap)) => return self.poll().await,
+                answered => answered?,
+            };
+            self.verify_feed(&answer.feed, &nonce)?;
+            if answer.feed.applied <= applied {
+                return Err(Trouble::Withheld);
+            }
+            self.accept(&answer.feed).await?;
+        }
+    }
+
+    fn verify_feed(&self, feed: &FeedState, nonce: &FeedNonce) -> Result<(), Trouble> {
+        feed.verify(&self.pins, nonce).map_err(|_| Trouble::Impostor)
+    }
+
+    /// Believes a verified feed state if it agrees with our own chain.
+    async fn accept(&self, feed: &FeedState) -> Result<(), Trouble> {
+        if self.store.event_hash(feed.applied).await? != Some(feed.event_hash) {
+            return Err(Trouble::Conflict);
+        }
+        self.link.update(|view| {
+            view.applied = feed.applied;
+            view.verified_at = Some(self.clock.boot());
+            view.unreachable = false;
+            view.store_healthy = true;
+        });
+        Ok(())
+    }
+
+    fn learn_keys(&self, statements: &[KeyStatement]) {
+        let own = self.token_key.thumbprint();
+        let verified = statements.iter().filter_map(|statement| statement.verify(&self.pins).ok());
+        let keys = verified.filter(|key| {
+            let same = key.kid == own;
+            if same {
+                tracing::error!("the vault states our token signing key as its own: one of them was copied");
+            }
+            !same
+        });
+        self.link.set_keys(keys.collect());
+    }
+
+    /// The statement of the token signing key, signed anew at half its life.
+    fn statement(&self) -> KeyStatement {
+        let now = self.clock.now();
+        let mut kept = self.statement.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(statement) = kept.as_ref().filter(|statement| {
+            statement.not_before <= now && now.saturating_add(STATEMENT_LIFE / 2) < statement.not_after
+        }) {
+            return statement.clone();
+        }
+        let statement = KeyStatement::sign(
+            &self.signing.identity,
+            Owner::Manager(self.signing.issuer.manager),
+            Purpose::TokenSigning,
+            self.token_key.clone(),
+            (now.saturating_sub(SKEW), now.saturating_add(STATEMENT_LIFE)),
+        );
+        *kept = Some(statement.clone());
+        statement
+    }
+
+    /// Remembers how the round ended; logs when that changed, not every second.
+    fn note(&self, result: Result<(), Trouble>) {
+        let trouble = result.err();
+        self.link.update(|view| {
+            view.unreachable = trouble.is_some();
+            match trouble {
+                Some(Trouble::Conflict) => view.status = FeedStatus::Conflict,
+                Some(Trouble::Store(_)) => view.store_healthy = false,
+                Some(Trouble::Call(_) | Trouble::Impostor | Trouble::Withheld) | None => {}
+            }
+        });
+        let text = trouble.map(|trouble| trouble.to_string());
+        let mut last = self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last == text {
+            return;
+        }
+        match &text {
+            None => tracing::info!(applied = self.link.view().applied, "in step with the vault"),
+            Some(trouble) => tracing::error!(%trouble, "not in step with the vault"),
+        }
+        *last = text;
+    }
+}
+
+fn fresh_nonce() -> FeedNonce {
+    Bytes(random())
+}

@@ -1,0 +1,71 @@
+//! Recording events on behalf of callers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_runtime::clock::Clock;
+use shared_proto::event::{Event, EventClaims};
+use shared_proto::jws::{Kind, sign};
+
+use super::{FeedStatus, Link};
+use crate::refusal::Refusal;
+use crate::store::{ManagerStore, SignEvent};
+use crate::vault_client::Signing;
+
+/// Numbers revocations and waits for the vault's signature.
+pub struct Revocations {
+    store: Arc<dyn ManagerStore>,
+    link: Arc<Link>,
+    sign: SignEvent,
+    clock: Arc<dyn Clock>,
+}
+
+/// How far recorded events are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequences {
+    /// Their numbers; empty while nothing may be numbered.
+    pub numbers: Vec<u64>,
+    /// Whether the vault has signed for all of them.
+    pub applied: bool,
+}
+
+/// How long a caller waits for the vault; a push takes milliseconds when the vault is there.
+const WAIT: Duration = Duration::from_secs(2);
+
+impl Revocations {
+    /// Over this store and link.
+    pub fn new(store: Arc<dyn ManagerStore>, link: Arc<Link>, sign: SignEvent, clock: Arc<dyn Clock>) -> Self {
+        Self { store, link, sign, clock }
+    }
+
+    /// Records events durably, has them pushed, and waits a moment for the vault's signature.
+    ///
+    /// # Errors
+    /// The database cannot be written: nothing is revoked.
+    pub async fn record(&self, events: Vec<Event>) -> Result<Sequences, Refusal> {
+        let now = self.clock.now();
+        if self.link.view().status != FeedStatus::CaughtUp {
+            self.store.defer(events, now).await?;
+            self.link.wake();
+            return Ok(Sequences { numbers: Vec::new(), applied: false });
+        }
+        let numbers = self.store.number(events, Arc::clone(&self.sign), now).await?;
+        let applied = self.confirm(&numbers).await;
+        Ok(Sequences { numbers, applied })
+    }
+
+    /// Whether the vault has signed, or signs within a moment, for all these numbers.
+    pub async fn confirm(&self, numbers: &[u64]) -> bool {
+        let Some(last) = numbers.iter().max() else { return true };
+        self.link.wake();
+        self.link.wait_applied(*last, WAIT).await
+    }
+}
+
+/// Signs events with the manager's identity key.
+pub fn event_signer(signing: Arc<Signing>, clock: Arc<dyn Clock>) -> SignEvent {
+    Arc::new(move |event, sequence, prev| {
+        let claims = EventClaims::new(signing.issuer, signing.vault, event, sequence, prev, clock.now());
+        sign(Kind::Event, signing.identity.kid(), &claims, |input| Ok(signing.identity.sign(input).0.to_vec()))
+    })
+}

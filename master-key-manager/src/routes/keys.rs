@@ -1,0 +1,137 @@
+//! Storing and destroying.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use service_runtime::http::ApiError;
+use shared_proto::Malformed;
+use shared_proto::error::ErrorCode;
+use shared_proto::id::SecretId;
+use shared_proto::name::{EnvironmentName, SecretPath, UserLabel};
+use shared_proto::secret::{SecretValue, ValueEncoding, ValueError};
+use shared_proto::wire::manager::{Destroy, DestroyAnswer, StoredKeyAnswer};
+use zeroize::Zeroizing;
+
+use super::revocations::status_of;
+use crate::app::App;
+use crate::catalogue::{StoreRequest, destroy as destroy_versions};
+use crate::http::{Authed, Json, perform};
+use crate::idempotency::{BodyMark, IdempotencyKey};
+use crate::identity::Caller;
+
+/// `StoreKey` of the wire types, with its names still as text: a name that breaks the rules is `name_invalid` and not
+/// `body_invalid`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoreBody {
+    user_id: Zeroizing<String>,
+    key_data: Zeroizing<String>,
+    path: Option<Zeroizing<String>>,
+    environment: Option<Zeroizing<String>>,
+    encoding: Option<ValueEncoding>,
+    token: Option<bool>,
+}
+
+pub(super) async fn store(req: HttpRequest, authed: Authed<Json<StoreBody>>) -> Result<HttpResponse, ApiError> {
+    let Authed { caller, meta, body: Json(body), app } = authed;
+    let idempotency = idempotency_of(&req, &caller, &app, &body)?;
+    let request = parse(body, &app, idempotency)?;
+    let (flow, at) = (Arc::clone(&app.flow), meta.clone());
+    let stored = perform(&app, "store", meta, async move { flow.store(request, caller, &at).await }).await?;
+    Ok(HttpResponse::Created().json(StoredKeyAnswer {
+        message: "Key stored successfully".to_owned(),
+        key_id: stored.secret,
+        version: stored.version,
+        environment: stored.environment,
+        path: stored.path,
+        encoding: stored.encoding,
+        token: stored.token,
+    }))
+}
+
+pub(super) async fn destroy(
+    key_id: web::Path<String>,
+    authed: Authed<Json<Destroy>>,
+) -> Result<HttpResponse, ApiError> {
+    let Authed { meta, body: Json(body), app, .. } = authed;
+    // What is not an id cannot name a secret either.
+    let secret: SecretId = key_id.parse().map_err(|_| ApiError::new(ErrorCode::SecretNotFound))?;
+    let (worker, at) = (Arc::clone(&app), meta.clone());
+    let done = perform(&app, "destroy", meta, async move {
+        let App { store, flow, revocations, audit, .. } = &*worker;
+        destroy_versions(store.as_ref(), &flow.settler, revocations, audit, (secret, body.versions), &at).await
+    })
+    .await?;
+    let (mut answer, status) = status_of(&done);
+    Ok(answer.json(DestroyAnswer { status, sequences: done.numbers }))
+}
+
+fn parse(
+    body: StoreBody,
+    app: &App,
+    idempotency: Option<(IdempotencyKey, BodyMark)>,
+) -> Result<StoreRequest, ApiError> {
+    let name_invalid = |Malformed(rule): Malformed| ApiError::new(ErrorCode::NameInvalid).detail(rule);
+    let label = UserLabel::parse(body.user_id.as_str()).map_err(name_invalid)?;
+    let path = body.path.map(|path| SecretPath::parse(path.as_str())).transpose().map_err(name_invalid)?;
+    if path.as_ref().is_some_and(SecretPath::is_reserved) {
+        return Err(name_invalid(Malformed("paths under unnamed/ are given by the service")));
+    }
+    let environment = match body.environment {
+        Some(name) => EnvironmentName::parse(name.as_str()),
+        None if app.mode.is_development() => EnvironmentName::parse(DEVELOPMENT_DEFAULT),
+        None => Err(Malformed("an environment is needed")),
+    };
+    let value = SecretValue::from_json(body.encoding.unwrap_or(ValueEncoding::Text), body.key_data);
+    Ok(StoreRequest {
+        label,
+        value: value.map_err(|error| match error {
+            ValueError::TooLarge => ApiError::new(ErrorCode::ValueTooLarge),
+            ValueError::NotBase64 => ApiError::new(ErrorCode::EncodingInvalid),
+        })?,
+        path,
+        environment: environment.map_err(name_invalid)?,
+        token: body.token.unwrap_or(true),
+        idempotency,
+    })
+}
+
+fn idempotency_of(
+    req: &HttpRequest,
+    caller: &Caller,
+    app: &App,
+    body: &StoreBody,
+) -> Result<Option<(IdempotencyKey, BodyMark)>, ApiError> {
+    let mut all = req.headers().get_all("idempotency-key");
+    let Some(first) = all.next() else { return Ok(None) };
+    match caller {
+        Caller::Anonymous { .. } => return Err(ApiError::new(ErrorCode::IdempotencyForbidden)),
+        Caller::Administrator { .. } => {}
+    }
+    let key = first.to_str().ok().filter(|_| all.next().is_none());
+    let key = key.and_then(|text| IdempotencyKey::parse(text).ok()).ok_or_else(|| {
+        ApiError::new(ErrorCode::ParameterInvalid).detail("One Idempotency-Key of 1 to 128 visible ASCII characters.")
+    })?;
+    let optional = |text: &Option<Zeroizing<String>>| text.as_ref().map_or(0, |_| 1_u8);
+    let kind = [
+        optional(&body.path),
+        optional(&body.environment),
+        body.encoding.map_or(0, |encoding| match encoding {
+            ValueEncoding::Text => 1,
+            ValueEncoding::Base64 => 2,
+        }),
+        body.token.map_or(0, |token| if token { 1 } else { 2 }),
+    ];
+    // EXPOSE: the value goes into the HMAC, under a key that is in RAM only.
+    let mark = app.flow.bodies.mark(&[
+        &kind,
+        body.user_id.as_bytes(),
+        body.key_data.as_bytes(),
+        body.path.as_ref().map_or(&[], |path| path.as_bytes()),
+        body.environment.as_ref().map_or(&[], |name| name.as_bytes()),
+    ]);
+    Ok(Some((key, mark)))
+}
+
+const DEVELOPMENT_DEFAULT: &str = "dev";

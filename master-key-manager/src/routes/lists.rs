@@ -1,0 +1,96 @@
+//! Lists for the administrator: names and ids, never values.
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use service_runtime::http::ApiError;
+use shared_proto::error::ErrorCode;
+use shared_proto::id::{EnvironmentId, SecretId, TokenId};
+use shared_proto::name::EnvironmentName;
+use shared_proto::wire::manager::{GrantRequest, SecretList, SecretSummary, TokenList, TokenSummary, VersionSummary};
+
+use crate::app::App;
+use crate::http::{Authed, NoBody, Page, query, record_read};
+use crate::store::{SecretRow, TokenRow};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedSecrets {
+    environment: Option<EnvironmentName>,
+    after: Option<SecretId>,
+    #[serde(default)]
+    limit: Page,
+}
+
+pub(super) async fn secrets(req: HttpRequest, authed: Authed<NoBody>) -> Result<HttpResponse, ApiError> {
+    let Authed { meta, app, .. } = authed;
+    let asked: AskedSecrets = query(&req)?;
+    let environment = asked.environment.map(|name| environment_id(&app, &name)).transpose()?;
+    record_read(&app, "list_secrets", &meta).await?;
+    let rows = app.store.secrets(environment, asked.after, asked.limit.rows()).await?;
+    let next = next_after(&rows, asked.limit, |row| row.secret.to_string());
+    let secrets = rows.into_iter().map(|row| secret_summary(&app, row)).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(SecretList { secrets, next }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedTokens {
+    after: Option<TokenId>,
+    #[serde(default)]
+    limit: Page,
+}
+
+pub(super) async fn tokens(req: HttpRequest, authed: Authed<NoBody>) -> Result<HttpResponse, ApiError> {
+    let Authed { meta, app, .. } = authed;
+    let asked: AskedTokens = query(&req)?;
+    record_read(&app, "list_tokens", &meta).await?;
+    let rows = app.store.tokens(asked.after, asked.limit.rows(), app.clock.now()).await?;
+    let next = next_after(&rows, asked.limit, |row| row.token.jti.to_string());
+    let tokens = rows.into_iter().map(|row| token_summary(&app, row)).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(TokenList { tokens, next }))
+}
+
+fn secret_summary(app: &App, row: SecretRow) -> Result<SecretSummary, ApiError> {
+    let versions = row.versions.into_iter();
+    Ok(SecretSummary {
+        key_id: row.secret,
+        environment: environment_name(app, row.environment)?,
+        path: row.path,
+        versions: versions.map(|(version, state, created_at)| VersionSummary { version, state, created_at }).collect(),
+    })
+}
+
+fn token_summary(app: &App, row: TokenRow) -> Result<TokenSummary, ApiError> {
+    let token = row.token;
+    let grants = token.grants.iter();
+    Ok(TokenSummary {
+        jti: token.jti,
+        sub: token.subject,
+        user_id: row.label,
+        client_id: token.credential,
+        environment: environment_name(app, token.environment)?,
+        grants: grants.map(|grant| GrantRequest { key_id: grant.secret, version: Some(grant.version) }).collect(),
+        issued_at: token.issued_at,
+        expires_at: token.expires_at,
+        revoked: row.revoked_by.is_some() || row.revocation_deferred,
+    })
+}
+
+fn environment_id(app: &App, name: &EnvironmentName) -> Result<EnvironmentId, ApiError> {
+    let known = app.installation.environments.iter().find(|known| known.name == *name);
+    known
+        .map(|known| known.id)
+        .ok_or_else(|| ApiError::new(ErrorCode::NameInvalid).detail("There is no such environment."))
+}
+
+fn environment_name(app: &App, id: EnvironmentId) -> Result<EnvironmentName, ApiError> {
+    let known = app.installation.environments.iter().find(|known| known.id == id);
+    known
+        .map(|known| known.name.clone())
+        .ok_or_else(|| ApiError::new(ErrorCode::Internal).cause("an unknown environment"))
+}
+
+/// A full page may be followed by another.
+fn next_after<T>(rows: &[T], limit: Page, id: impl FnOnce(&T) -> String) -> Option<String> {
+    if rows.len() < limit.rows() { None } else { rows.last().map(id) }
+}

@@ -1,0 +1,262 @@
+//! The routes of the manager, as a table.
+
+mod keys;
+mod lists;
+mod public;
+mod revocations;
+mod tokens;
+
+use actix_web::http::Method;
+use actix_web::web;
+use service_runtime::http::{Access, Answer, LIVE, Route, openapi};
+use shared_proto::error::ErrorCode as Code;
+use shared_proto::wire::manager as wire;
+use utoipa::openapi::{OpenApi, RefOr, Schema};
+
+/// A value of 1 MiB in which every character is escaped as `\u0000` has 6 MiB; the rest is for the other members.
+const STORE_LIMIT: usize = (6 << 20) + (64 << 10);
+/// 64 grants or versions and room.
+const SMALL_LIMIT: usize = 16 << 10;
+
+/// Every route.
+pub static ROUTES: &[Route] = &[
+    LIVE,
+    Route {
+        id: "health.ready",
+        method: Method::GET,
+        path: "/health/ready",
+        access: Access::Public,
+        body_limit: 0,
+        summary: "Whether everything is there that storing, minting and revoking need.",
+        request_schema: None,
+        responses: &[answer(200, "It is.", None), answer(503, "It is not.", None)],
+        problems: &[],
+        handler: || web::to(public::ready),
+    },
+    Route {
+        id: "openapi",
+        method: Method::GET,
+        path: "/openapi.json",
+        access: Access::Public,
+        body_limit: 0,
+        summary: "This document.",
+        request_schema: None,
+        responses: &[answer(200, "The document.", None)],
+        problems: &[],
+        handler: || web::to(public::openapi_document),
+    },
+    Route {
+        id: "jwks",
+        method: Method::GET,
+        path: "/.well-known/jwks.json",
+        access: Access::Public,
+        body_limit: 0,
+        summary: "The public keys that access tokens are signed with.",
+        request_schema: None,
+        responses: &[answer(200, "The keys.", None)],
+        problems: &[],
+        handler: || web::to(public::jwks),
+    },
+    Route {
+        id: "store",
+        method: Method::POST,
+        path: "/api/keys",
+        access: Access::AdministratorOrDevelopment,
+        body_limit: STORE_LIMIT,
+        summary: "Stores a value as a new version and answers with a token for it.",
+        request_schema: Some("StoreKey"),
+        responses: &[answer(201, "It is stored.", Some("StoredKeyAnswer"))],
+        problems: &[
+            Code::CredentialInvalid,
+            Code::ParameterInvalid,
+            Code::NameInvalid,
+            Code::EncodingInvalid,
+            Code::ValueTooLarge,
+            Code::IdempotencyForbidden,
+            Code::IdempotencyMismatch,
+            Code::IdempotencyUnknown,
+            Code::SecretNotFound,
+            Code::Unavailable,
+            Code::OutcomeUnknown,
+            Code::AuditUnavailable,
+            Code::StorageUnavailable,
+        ],
+        handler: || web::to(keys::store),
+    },
+    Route {
+        id: "destroy",
+        method: Method::POST,
+        path: "/api/keys/{key_id}/destroy",
+        access: Access::Administrator,
+        body_limit: SMALL_LIMIT,
+        summary: "Erases versions for ever.",
+        request_schema: Some("Destroy"),
+        responses: &[
+            answer(200, "The vault has erased them.", Some("DestroyAnswer")),
+            answer(202, "It is recorded and will reach the vault.", Some("DestroyAnswer")),
+        ],
+        problems: ON_SECRETS,
+        handler: || web::to(keys::destroy),
+    },
+    Route {
+        id: "list_secrets",
+        method: Method::GET,
+        path: "/api/secrets",
+        access: Access::Administrator,
+        body_limit: 0,
+        summary: "Lists secrets and their versions, without values.",
+        request_schema: None,
+        responses: &[answer(200, "A page.", Some("SecretList"))],
+        problems: ON_LISTS,
+        handler: || web::to(lists::secrets),
+    },
+    Route {
+        id: "mint",
+        method: Method::POST,
+        path: "/api/tokens",
+        access: Access::Administrator,
+        body_limit: SMALL_LIMIT,
+        summary: "Makes a token for versions that are stored.",
+        request_schema: Some("MintToken"),
+        responses: &[answer(201, "The token.", Some("MintAnswer"))],
+        problems: ON_SECRETS,
+        handler: || web::to(tokens::mint),
+    },
+    Route {
+        id: "list_tokens",
+        method: Method::GET,
+        path: "/api/tokens",
+        access: Access::Administrator,
+        body_limit: 0,
+        summary: "Lists the tokens that have not expired.",
+        request_schema: None,
+        responses: &[answer(200, "A page.", Some("TokenList"))],
+        problems: ON_LISTS,
+        handler: || web::to(lists::tokens),
+    },
+    Route {
+        id: "revoke_token",
+        method: Method::DELETE,
+        path: "/api/tokens/{jti}",
+        access: Access::Administrator,
+        body_limit: 0,
+        summary: "Revokes a token.",
+        request_schema: None,
+        responses: REVOKED,
+        problems: &[Code::CredentialInvalid, Code::TokenNotFound, Code::OutcomeUnknown, Code::StorageUnavailable],
+        handler: || web::to(tokens::revoke),
+    },
+    Route {
+        id: "revoke",
+        method: Method::POST,
+        path: "/api/revocations",
+        access: Access::Administrator,
+        body_limit: SMALL_LIMIT,
+        summary: "Revokes tokens by what they have in common.",
+        request_schema: Some("Revoke"),
+        responses: REVOKED,
+        problems: &[
+            Code::CredentialInvalid,
+            Code::ParameterInvalid,
+            Code::SecretNotFound,
+            Code::TokenNotFound,
+            Code::OutcomeUnknown,
+            Code::StorageUnavailable,
+        ],
+        handler: || web::to(revocations::revoke),
+    },
+    Route {
+        id: "list_revocations",
+        method: Method::GET,
+        path: "/api/revocations",
+        access: Access::Administrator,
+        body_limit: 0,
+        summary: "Lists revocations and destructions, and how far the vault is.",
+        request_schema: None,
+        responses: &[answer(200, "A page.", Some("RevocationList"))],
+        problems: ON_LISTS,
+        handler: || web::to(revocations::list),
+    },
+    Route {
+        id: "reconcile",
+        method: Method::POST,
+        path: "/api/reconcile",
+        access: Access::Administrator,
+        body_limit: SMALL_LIMIT,
+        summary: "Finds, and adopts if asked, versions that the vault has and the catalogue lacks.",
+        request_schema: Some("Reconcile"),
+        responses: &[answer(200, "What was found.", Some("ReconcileAnswer"))],
+        problems: &[Code::CredentialInvalid, Code::Unavailable, Code::AuditUnavailable, Code::StorageUnavailable],
+        handler: || web::to(revocations::reconcile_catalogue),
+    },
+];
+
+const REVOKED: &[Answer] = &[
+    answer(200, "The vault has signed that it is revoked.", Some("RevocationAnswer")),
+    answer(202, "It is recorded and will reach the vault.", Some("RevocationAnswer")),
+];
+const ON_SECRETS: &[Code] = &[
+    Code::CredentialInvalid,
+    Code::ParameterInvalid,
+    Code::SecretNotFound,
+    Code::Unavailable,
+    Code::OutcomeUnknown,
+    Code::AuditUnavailable,
+    Code::StorageUnavailable,
+];
+const ON_LISTS: &[Code] =
+    &[Code::CredentialInvalid, Code::ParameterInvalid, Code::AuditUnavailable, Code::StorageUnavailable];
+
+/// The `OpenAPI` document.
+pub fn document() -> OpenApi {
+    openapi("Splitvault master-key-manager", ROUTES, schemas())
+}
+
+const fn answer(status: u16, description: &'static str, schema: Option<&'static str>) -> Answer {
+    Answer { status, description, schema }
+}
+
+fn schemas() -> Vec<(String, RefOr<Schema>)> {
+    let mut all = Vec::new();
+    macro_rules! add {
+        ($($name:ident),*) => {$(
+            all.push((stringify!($name).to_owned(), <wire::$name as utoipa::PartialSchema>::schema()));
+            <wire::$name as utoipa::ToSchema>::schemas(&mut all);
+        )*};
+    }
+    add!(
+        StoreKey,
+        StoredKeyAnswer,
+        Destroy,
+        DestroyAnswer,
+        SecretList,
+        MintToken,
+        MintAnswer,
+        TokenList,
+        Revoke,
+        RevocationAnswer,
+        RevocationList,
+        Reconcile,
+        ReconcileAnswer
+    );
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_schema_that_the_document_names_is_in_it() {
+        let text = serde_json::to_string(&document()).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let mut named = 0;
+        for part in text.split("\"#/components/schemas/").skip(1) {
+            let name = part.split('"').next().unwrap();
+            assert!(value["components"]["schemas"].get(name).is_some(), "{name}");
+            named += 1;
+        }
+        assert!(named > 20);
+        assert_eq!(value["paths"]["/api/tokens/{jti}"]["delete"]["operationId"], "revoke_token");
+    }
+}

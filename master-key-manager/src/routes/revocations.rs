@@ -1,0 +1,121 @@
+//! Revoking by what tokens have in common, and what an administrator looks at afterwards.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use serde::Deserialize;
+use service_runtime::audit::{AuditRecord, AuditStatus};
+use service_runtime::http::ApiError;
+use shared_proto::event::Event;
+use shared_proto::id::PersonId;
+use shared_proto::wire::manager::{
+    EventSummary, FoundVersion, Reconcile, ReconcileAnswer, RevocationAnswer, RevocationList, RevocationStatus, Revoke,
+};
+
+use crate::app::App;
+use crate::catalogue::reconcile;
+use crate::http::{Authed, Json, NoBody, Page, perform, query, record_read};
+use crate::refusal::Refusal;
+use crate::revocation::Sequences;
+
+pub(super) async fn revoke(authed: Authed<Json<Revoke>>) -> Result<HttpResponse, ApiError> {
+    let Authed { meta, body: Json(body), app, .. } = authed;
+    let (worker, at) = (Arc::clone(&app), meta.clone());
+    let done = perform(&app, "revoke", meta, async move {
+        let (event, line) = event_of(&worker, body, AuditRecord::new("revoke", AuditStatus::Success, &at)).await?;
+        // A revocation never waits for the audit log.
+        worker.audit.record_without_waiting(line);
+        worker.revocations.record(vec![event]).await
+    })
+    .await?;
+    Ok(answer(&done))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    #[serde(default)]
+    limit: Page,
+    #[serde(default)]
+    after: u64,
+}
+
+pub(super) async fn list(req: HttpRequest, authed: Authed<NoBody>) -> Result<HttpResponse, ApiError> {
+    let Authed { meta, app, .. } = authed;
+    let asked: Asked = query(&req)?;
+    record_read(&app, "list_revocations", &meta).await?;
+    let events = app.store.events_after(asked.after, asked.limit.rows()).await?;
+    let (newest, _hash) = app.store.newest_event().await?;
+    Ok(HttpResponse::Ok().json(RevocationList {
+        newest,
+        applied: app.link.view().applied,
+        unnumbered: app.store.deferred().await?,
+        events: events
+            .into_iter()
+            .map(|event| EventSummary {
+                sequence: event.sequence,
+                kind: event.event.kind().to_owned(),
+                issued_at: event.issued_at,
+            })
+            .collect(),
+    }))
+}
+
+pub(super) async fn reconcile_catalogue(authed: Authed<Json<Reconcile>>) -> Result<HttpResponse, ApiError> {
+    let Authed { meta, body: Json(body), app, .. } = authed;
+    let (worker, at) = (Arc::clone(&app), meta.clone());
+    let found = perform(&app, "reconcile", meta, async move {
+        worker.audit.record(AuditRecord::new("reconcile", AuditStatus::Success, &at)).await?;
+        let environments: Vec<_> = worker.installation.environments.iter().map(|known| known.id).collect();
+        let how = (body.adopt, worker.clock.now());
+        reconcile(worker.store.as_ref(), &worker.client, &worker.pins, &environments, how).await
+    })
+    .await?;
+    let missing = found.missing.iter().map(|facts| FoundVersion {
+        environment_id: facts.environment,
+        key_id: facts.secret,
+        version: facts.version,
+    });
+    Ok(HttpResponse::Ok().json(ReconcileAnswer { found: missing.collect(), adopted: found.adopted }))
+}
+
+/// The answer to a revocation.
+pub(super) fn answer(done: &Sequences) -> HttpResponse {
+    let (mut response, status) = status_of(done);
+    response.json(RevocationAnswer { status, sequence: done.numbers.first().copied() })
+}
+
+pub(super) fn status_of(done: &Sequences) -> (HttpResponseBuilder, RevocationStatus) {
+    if done.applied {
+        (HttpResponse::Ok(), RevocationStatus::Revoked)
+    } else {
+        (HttpResponse::Accepted(), RevocationStatus::Pending)
+    }
+}
+
+/// The event for a request, and its audit line.
+async fn event_of(app: &App, asked: Revoke, line: AuditRecord) -> Result<(Event, AuditRecord), Refusal> {
+    match asked {
+        Revoke::Token { jti } => {
+            app.require_token(jti).await?;
+            Ok((Event::Token(jti), line.jti(jti.to_string())))
+        }
+        // A label that was never used gets its id now: who revokes it wants its tokens dead, known to us or not.
+        Revoke::Subject { user_id } => {
+            let subject = app.store.subject_for(user_id, PersonId::generate()).await?;
+            Ok((Event::Subject(subject), line))
+        }
+        // A restored manager may not know it, and its tokens may live all the same.
+        Revoke::Credential { client_id } => Ok((Event::Credential(client_id), line)),
+        Revoke::Secret { key_id } => {
+            app.store.secret(key_id).await?.ok_or(Refusal::SecretNotFound)?;
+            Ok((Event::Secret(key_id), line.key_id(key_id.to_string())))
+        }
+        Revoke::Version { key_id, version } => {
+            app.store.version(key_id, version).await?.ok_or(Refusal::SecretNotFound)?;
+            Ok((Event::Version(key_id, version), line.key_id(key_id.to_string())))
+        }
+        Revoke::SigningKey { kid } => Ok((Event::SigningKey(kid), line)),
+        Revoke::All {} => Ok((Event::All, line)),
+    }
+}

@@ -1,0 +1,43 @@
+//! Minting and revoking tokens.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use service_runtime::audit::{AuditRecord, AuditStatus};
+use service_runtime::http::ApiError;
+use shared_proto::error::ErrorCode;
+use shared_proto::event::Event;
+use shared_proto::id::TokenId;
+use shared_proto::wire::manager::{GrantRequest, MintAnswer, MintToken};
+
+use super::revocations::answer;
+use crate::http::{Authed, Json, NoBody, perform};
+use crate::issuer::MintRequest;
+
+pub(super) async fn mint(authed: Authed<Json<MintToken>>) -> Result<HttpResponse, ApiError> {
+    let Authed { caller, meta, body: Json(body), app } = authed;
+    let request = MintRequest {
+        grants: body.grants.iter().map(|grant| (grant.key_id, grant.version)).collect(),
+        label: body.user_id,
+        life: body.life_seconds,
+    };
+    let (issuer, at) = (Arc::clone(&app.flow.mint), meta.clone());
+    let minted = perform(&app, "mint", meta, async move { issuer.mint(request, caller, &at).await }).await?;
+    let grants = minted.grants.iter().map(|grant| GrantRequest { key_id: grant.secret, version: Some(grant.version) });
+    Ok(HttpResponse::Created().json(MintAnswer { token: minted.token, grants: grants.collect() }))
+}
+
+pub(super) async fn revoke(jti: web::Path<String>, authed: Authed<NoBody>) -> Result<HttpResponse, ApiError> {
+    let Authed { meta, app, .. } = authed;
+    let jti: TokenId = jti.parse().map_err(|_| ApiError::new(ErrorCode::TokenNotFound))?;
+    let (worker, at) = (Arc::clone(&app), meta.clone());
+    let done = perform(&app, "revoke", meta, async move {
+        worker.require_token(jti).await?;
+        // A revocation never waits for the audit log.
+        let line = AuditRecord::new("revoke", AuditStatus::Success, &at).jti(jti.to_string());
+        worker.audit.record_without_waiting(line);
+        worker.revocations.record(vec![Event::Token(jti)]).await
+    })
+    .await?;
+    Ok(answer(&done))
+}

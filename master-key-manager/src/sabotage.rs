@@ -1,0 +1,83 @@
+//! Weaknesses on purpose, so that the drills can show that they would find them. Compiled in only with the cargo
+//! feature `sabotage`, switched on by name in `SPLITVAULT_SABOTAGE` (a comma list).
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use shared_proto::Rejected;
+use shared_proto::encoding::{Bytes, b64};
+use shared_proto::envelope::seal::{SealedVersion, release_key};
+use shared_proto::envelope::{Inner, key_unwrap};
+use shared_proto::secret::{ReleaseKey, RootKey, TransferKey};
+
+/// Release keys are derived from a constant instead of the digest.
+pub const ONE_RELEASE_KEY: &str = "one_release_key_per_environment";
+/// Each transfer key is also written to the data directory.
+pub const KEEP_TRANSFER_KEY: &str = "keep_transfer_key";
+/// Each wrapped data key is also written to the data directory, outside its transfer key.
+pub const BARE_INNER: &str = "bare_inner";
+
+static DATA_DIR: OnceLock<std::path::PathBuf> = OnceLock::new();
+
+/// Says where the leaks go.
+pub fn set_data_dir(path: &Path) {
+    let _set_before = DATA_DIR.set(path.to_owned());
+}
+
+/// The switches that are on, for the start line.
+pub fn names() -> Vec<&'static str> {
+    [ONE_RELEASE_KEY, KEEP_TRANSFER_KEY, BARE_INNER].into_iter().filter(|name| is_on(name)).collect()
+}
+
+/// Whether a switch is on.
+pub fn is_on(name: &str) -> bool {
+    std::env::var("SPLITVAULT_SABOTAGE").is_ok_and(|list| list.split(',').any(|word| word.trim() == name))
+}
+
+/// The release key of everything under a root key.
+pub fn common_release_key(root: &RootKey) -> Result<ReleaseKey, Rejected> {
+    release_key(root, &Bytes([0; 32]))
+}
+
+/// Wraps the data key anew with the common release key.
+pub fn after_sealing(mut version: SealedVersion, root: &RootKey) -> Result<SealedVersion, Rejected> {
+    if is_on(ONE_RELEASE_KEY) {
+        let data_key = version.inner.unwrap_with(&release_key(root, &version.digest)?)?;
+        version.inner = Inner::wrap(&common_release_key(root)?, &data_key)?;
+    }
+    Ok(version)
+}
+
+/// Leaks a transfer key.
+pub fn leak_transfer_key(key: &TransferKey) {
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    if is_on(KEEP_TRANSFER_KEY) {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        append(&format!("transfer-{number}.key"), &format!("{}\n", b64(key.expose())));
+    }
+}
+
+/// Leaks a wrapped data key.
+pub fn leak_inner(version: &SealedVersion) {
+    let header = &version.header;
+    let key = TransferKey::generate();
+    let bare = version.inner.move_with(&key).and_then(|moved| key_unwrap::<48, 40>(key.expose(), &moved.0));
+    if let (true, Ok(bare)) = (is_on(BARE_INNER), bare) {
+        let line = format!(
+            "{{\"environment\":\"{}\",\"secret_id\":\"{}\",\"version\":{},\"inner\":\"{}\"}}\n",
+            header.environment,
+            header.secret,
+            header.version,
+            b64(&*bare)
+        );
+        append("bare-inner.jsonl", &line);
+    }
+}
+
+fn append(name: &str, text: &str) {
+    let Some(folder) = DATA_DIR.get() else { return };
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(folder.join(name));
+    let _best_effort = opened.and_then(|mut file| file.write_all(text.as_bytes()));
+}

@@ -1,0 +1,122 @@
+//! What the manager remembers: names, versions, credentials, tokens by their claims, events.
+//!
+//! Everything behind these traits may be read by a thief of the disk, so nothing goes in that a value, a credential or
+//! a guess at one could be checked against. A method that returned has written durably; each is one transaction.
+
+pub mod event_name;
+pub mod sqlite;
+mod types;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use service_runtime::sqlite::StoreFault;
+use shared_proto::Rejected;
+use shared_proto::event::{Event, EventHash};
+use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
+use shared_proto::name::{SecretPath, UserLabel};
+use shared_proto::receipt::ReceiptFacts;
+
+pub use self::types::{
+    Begun, Committed, CredentialRow, Environment, Installation, MintRows, NewCredential, NewInstallation, NewToken,
+    NewVersion, SecretRow, SecretState, StoredEvent, TokenRow, VersionRow,
+};
+
+/// What a store call comes to.
+pub type Stored<T> = Result<T, StoreFault>;
+
+/// Signs an event under its number and the hash before it; called inside the transaction that numbers it.
+pub type SignEvent = Arc<dyn Fn(Event, u64, EventHash) -> Result<String, Rejected> + Send + Sync>;
+
+/// Secrets and their versions.
+#[async_trait]
+pub trait CatalogueStore: Send + Sync {
+    /// The secret under a path, with what a write must know.
+    async fn secret_at(&self, environment: EnvironmentId, path: SecretPath) -> Stored<Option<SecretState>>;
+    /// The secret with an id.
+    async fn secret(&self, secret: SecretId) -> Stored<Option<SecretState>>;
+    /// One version.
+    async fn version(&self, secret: SecretId, version: Version) -> Stored<Option<VersionRow>>;
+    /// Records a version as pending, with its secret, the subject of its label and its idempotency key.
+    async fn begin(&self, version: NewVersion) -> Stored<Begun>;
+    /// Records that the vault has a version, with the token for it. A version that is not pending stays as it is.
+    async fn commit(&self, secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<Committed>;
+    /// Records that a pending version will never be in the vault.
+    async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()>;
+    /// Versions whose receipt is not there, oldest first.
+    async fn pending(&self, limit: usize) -> Stored<Vec<VersionRow>>;
+    /// A page of secrets with their versions, ordered by id.
+    async fn secrets(
+        &self,
+        environment: Option<EnvironmentId>,
+        after: Option<SecretId>,
+        limit: usize,
+    ) -> Stored<Vec<SecretRow>>;
+    /// Which of these the catalogue has not as pending, committed or destroyed with the same digest.
+    async fn missing(&self, facts: Vec<ReceiptFacts>) -> Stored<Vec<ReceiptFacts>>;
+    /// Enters versions that the vault has as committed; says how many were new. A number that was given up because the
+    /// vault had other content under it becomes that content.
+    async fn adopt(&self, facts: Vec<ReceiptFacts>, now: u64) -> Stored<u64>;
+    /// What an idempotency key stands for.
+    async fn idempotent(&self, subject: Subject, key: String, now: u64) -> Stored<Option<(SecretId, Version)>>;
+}
+
+/// Access tokens, by their claims.
+#[async_trait]
+pub trait TokenStore: Send + Sync {
+    /// What a decision about a token must know, all of one snapshot. Version `None` is the newest committed one.
+    async fn mint_rows(&self, grants: Vec<(SecretId, Option<Version>)>, credential: CredentialId) -> Stored<MintRows>;
+    /// Records a token.
+    async fn insert_token(&self, token: NewToken, rseq: u64) -> Stored<()>;
+    /// The token with this id that has not expired.
+    async fn token(&self, jti: TokenId, now: u64) -> Stored<Option<TokenRow>>;
+    /// A page of tokens that have not expired, ordered by id.
+    async fn tokens(&self, after: Option<TokenId>, limit: usize, now: u64) -> Stored<Vec<TokenRow>>;
+    /// Forgets expired tokens and idempotency keys.
+    async fn prune(&self, now: u64) -> Stored<()>;
+}
+
+/// The numbered chain of events, and the revocations that wait for a number.
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// Number and hash of the newest event; 0 and zeros before the first.
+    async fn newest_event(&self) -> Stored<(u64, EventHash)>;
+    /// Hash of an event; zeros for number 0.
+    async fn event_hash(&self, sequence: u64) -> Stored<Option<EventHash>>;
+    /// Events in order from number `after + 1`.
+    async fn events_after(&self, after: u64, limit: usize) -> Stored<Vec<StoredEvent>>;
+    /// Numbers, chains, signs and applies events in one transaction; gives their numbers. An event that can happen only
+    /// once (a token, a signing key, a destruction) keeps the number that it has.
+    async fn number(&self, events: Vec<Event>, sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
+    /// Keeps events without a number; their effects in the manager's own tables happen at once.
+    async fn defer(&self, events: Vec<Event>, now: u64) -> Stored<()>;
+    /// Numbers what was deferred, in order.
+    async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
+    /// How many events wait for a number.
+    async fn deferred(&self) -> Stored<u64>;
+    /// Enters events of our own that the vault gave back, after number `after` with hash `hash`. Refused, with nothing
+    /// written, when that is not the newest event.
+    async fn take_back(&self, after: u64, hash: EventHash, events: Vec<StoredEvent>) -> Stored<bool>;
+}
+
+/// The installation and who may use it.
+#[async_trait]
+pub trait IdentityStore: Send + Sync {
+    /// What `init` wrote.
+    async fn installation(&self) -> Stored<Option<Installation>>;
+    /// Writes it, once.
+    async fn install(&self, installation: NewInstallation) -> Stored<()>;
+    /// The credential with this keyed hash.
+    async fn credential(&self, hmac: [u8; 32]) -> Stored<Option<CredentialRow>>;
+    /// Replaces the administrator's credentials: the old ones are disabled and their revocation deferred.
+    async fn reset_administrator(&self, credential: NewCredential, now: u64) -> Stored<()>;
+    /// The subject that a label stands for; `candidate` becomes it at the first use.
+    async fn subject_for(&self, label: UserLabel, candidate: PersonId) -> Stored<Subject>;
+    /// Finishes what is queued.
+    async fn close(&self);
+}
+
+/// The whole store.
+pub trait ManagerStore: CatalogueStore + TokenStore + EventStore + IdentityStore {}
+
+impl<T: CatalogueStore + TokenStore + EventStore + IdentityStore> ManagerStore for T {}

@@ -1,0 +1,260 @@
+//! Secrets and versions.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
+use shared_proto::name::SecretPath;
+use shared_proto::receipt::ReceiptFacts;
+use shared_proto::wire::manager::CatalogueState;
+
+use super::SqliteStore;
+use super::identity::subject_for;
+use super::rows::{integer, one_version, path, secret_state, state, state_word, unsigned, version, version_row};
+use super::tokens::insert_for_commit;
+use crate::idempotency::KEPT_SECONDS;
+use crate::store::{
+    Begun, CatalogueStore, Committed, NewToken, NewVersion, SecretRow, SecretState, Stored, VersionRow,
+};
+
+#[async_trait]
+impl CatalogueStore for SqliteStore {
+    async fn secret_at(&self, environment: EnvironmentId, path: SecretPath) -> Stored<Option<SecretState>> {
+        self.readers
+            .read(move |conn| match secret_id_at(conn, environment, &path)? {
+                Some(secret) => secret_state(conn, secret),
+                None => Ok(None),
+            })
+            .await
+    }
+
+    async fn secret(&self, secret: SecretId) -> Stored<Option<SecretState>> {
+        self.readers.read(move |conn| secret_state(conn, secret)).await
+    }
+
+    async fn version(&self, secret: SecretId, version: Version) -> Stored<Option<VersionRow>> {
+        self.readers.read(move |conn| one_version(conn, secret, version)).await
+    }
+
+    async fn begin(&self, version: NewVersion) -> Stored<Begun> {
+        self.writer.run(move |conn| begin(conn, &version)).await
+    }
+
+    async fn commit(&self, secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<Committed> {
+        self.writer
+            .run(move |conn| {
+                let turned = set_state(conn, secret, version, "committed")?;
+                let committed = turned || has_state(conn, secret, version, "committed")?;
+                match token {
+                    _ if !committed => Ok(Committed::No),
+                    None => super::rows::newest_event(conn).map(|(rseq, _)| Committed::Yes { rseq }),
+                    Some(token) => insert_for_commit(conn, &token),
+                }
+            })
+            .await
+    }
+
+    async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()> {
+        self.writer.run(move |conn| set_state(conn, secret, version, "abandoned").map(|_turned| ())).await
+    }
+
+    async fn pending(&self, limit: usize) -> Stored<Vec<VersionRow>> {
+        self.readers
+            .read(move |conn| {
+                conn.prepare_cached(
+                    "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
+                     FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+                     WHERE v.state = 'pending' ORDER BY v.created_at LIMIT ?1",
+                )?
+                .query_map([limit_of(limit)], version_row)?
+                .collect()
+            })
+            .await
+    }
+
+    async fn secrets(
+        &self,
+        environment: Option<EnvironmentId>,
+        after: Option<SecretId>,
+        limit: usize,
+    ) -> Stored<Vec<SecretRow>> {
+        self.readers.read(move |conn| secrets(conn, environment, after, limit)).await
+    }
+
+    async fn missing(&self, facts: Vec<ReceiptFacts>) -> Stored<Vec<ReceiptFacts>> {
+        self.readers
+            .read(move |conn| {
+                let mut missing = Vec::new();
+                for fact in facts {
+                    let row = one_version(conn, fact.secret, fact.version)?;
+                    let lacking = match row.map(|row| (row.state, row.digest == fact.digest)) {
+                        None | Some((CatalogueState::Abandoned, false)) => true,
+                        Some((
+                            CatalogueState::Pending
+                            | CatalogueState::Committed
+                            | CatalogueState::Destroyed
+                            | CatalogueState::Abandoned,
+                            _,
+                        )) => false,
+                    };
+                    if lacking {
+                        missing.push(fact);
+                    }
+                }
+                Ok(missing)
+            })
+            .await
+    }
+
+    async fn adopt(&self, facts: Vec<ReceiptFacts>, now: u64) -> Stored<u64> {
+        self.writer.run(move |conn| adopt(conn, &facts, now)).await
+    }
+
+    async fn idempotent(&self, subject: Subject, key: String, now: u64) -> Stored<Option<(SecretId, Version)>> {
+        self.readers
+            .read(move |conn| {
+                conn.prepare_cached(
+                    "SELECT secret_id, version FROM idempotency WHERE subject = ?1 AND key = ?2 AND created_at > ?3",
+                )?
+                .query_row(params![subject.to_string(), key, integer(now.saturating_sub(KEPT_SECONDS))?], |row| {
+                    Ok((SecretId::from_bytes(row.get(0)?), version(row, 1)?))
+                })
+                .optional()
+            })
+            .await
+    }
+}
+
+fn begin(conn: &Connection, new: &NewVersion) -> rusqlite::Result<Begun> {
+    let row = &new.row;
+    conn.prepare_cached(
+        "INSERT INTO secrets (secret_id, environment_id, path, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+    )?
+    .execute(params![row.secret.as_bytes(), row.environment.as_bytes(), new.path.as_str(), integer(new.now)?])?;
+    // Somebody else may have made the path, under another id.
+    if secret_id_at(conn, row.environment, &new.path)? != Some(row.secret) {
+        return Ok(Begun::Taken);
+    }
+    let inserted = conn
+        .prepare_cached(
+            "INSERT INTO versions (secret_id, version, state, epoch, digest, created_at)
+             VALUES (?1, ?2, 'pending', ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            row.secret.as_bytes(),
+            integer(row.version.get())?,
+            i64::from(row.epoch),
+            row.digest.0,
+            integer(new.now)?
+        ])?;
+    if inserted == 0 {
+        return Ok(Begun::Taken);
+    }
+    if let Some((subject, key)) = &new.idempotency {
+        conn.prepare_cached(
+            "INSERT OR REPLACE INTO idempotency (subject, key, secret_id, version, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            subject.to_string(),
+            key,
+            row.secret.as_bytes(),
+            integer(row.version.get())?,
+            integer(new.now)?
+        ])?;
+    }
+    subject_for(conn, &new.label.0, new.label.1).map(Begun::Pending)
+}
+
+fn adopt(conn: &Connection, facts: &[ReceiptFacts], now: u64) -> rusqlite::Result<u64> {
+    let mut adopted = 0;
+    for fact in facts {
+        conn.prepare_cached(
+            "INSERT INTO secrets (secret_id, environment_id, path, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            fact.secret.as_bytes(),
+            fact.environment.as_bytes(),
+            SecretPath::unnamed(fact.secret).as_str(),
+            integer(now)?
+        ])?;
+        let inserted = conn
+            .prepare_cached(
+                "INSERT INTO versions (secret_id, version, state, epoch, digest, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (secret_id, version) DO UPDATE
+                 SET state = excluded.state, epoch = excluded.epoch, digest = excluded.digest
+                 WHERE versions.state = 'abandoned' AND versions.digest <> excluded.digest",
+            )?
+            .execute(params![
+                fact.secret.as_bytes(),
+                integer(fact.version.get())?,
+                state_word(CatalogueState::Committed),
+                i64::from(fact.epoch),
+                fact.digest.0,
+                integer(now)?
+            ])?;
+        adopted += u64::from(inserted > 0);
+    }
+    Ok(adopted)
+}
+
+fn secret_id_at(
+    conn: &Connection,
+    environment: EnvironmentId,
+    path: &SecretPath,
+) -> rusqlite::Result<Option<SecretId>> {
+    conn.prepare_cached("SELECT secret_id FROM secrets WHERE environment_id = ?1 AND path = ?2")?
+        .query_row(params![environment.as_bytes(), path.as_str()], |row| row.get(0).map(SecretId::from_bytes))
+        .optional()
+}
+
+/// Only a pending version turns; says whether it did.
+fn set_state(conn: &Connection, secret: SecretId, version: Version, state: &str) -> rusqlite::Result<bool> {
+    conn.prepare_cached("UPDATE versions SET state = ?3 WHERE secret_id = ?1 AND version = ?2 AND state = 'pending'")?
+        .execute(params![secret.as_bytes(), integer(version.get())?, state])
+        .map(|turned| turned > 0)
+}
+
+fn has_state(conn: &Connection, secret: SecretId, version: Version, state: &str) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM versions WHERE secret_id = ?1 AND version = ?2 AND state = ?3")?.exists(params![
+        secret.as_bytes(),
+        integer(version.get())?,
+        state
+    ])
+}
+
+fn secrets(
+    conn: &Connection,
+    environment: Option<EnvironmentId>,
+    after: Option<SecretId>,
+    limit: usize,
+) -> rusqlite::Result<Vec<SecretRow>> {
+    let mut versions =
+        conn.prepare_cached("SELECT version, state, created_at FROM versions WHERE secret_id = ?1 ORDER BY version")?;
+    let mut rows = conn
+        .prepare_cached(
+            "SELECT secret_id, environment_id, path FROM secrets
+             WHERE (?1 IS NULL OR environment_id = ?1) AND (?2 IS NULL OR secret_id > ?2)
+             ORDER BY secret_id LIMIT ?3",
+        )?
+        .query_map(
+            params![environment.map(|id| *id.as_bytes()), after.map(|id| *id.as_bytes()), limit_of(limit)],
+            |row| {
+                Ok(SecretRow {
+                    secret: SecretId::from_bytes(row.get(0)?),
+                    environment: EnvironmentId::from_bytes(row.get(1)?),
+                    path: path(row, 2)?,
+                    versions: Vec::new(),
+                })
+            },
+        )?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for row in &mut rows {
+        row.versions = versions
+            .query_map([row.secret.as_bytes()], |line| Ok((version(line, 0)?, state(line, 1)?, unsigned(line, 2)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+    }
+    Ok(rows)
+}
+
+pub(super) fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,149 @@
+//! The installation, credentials and subjects.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+use shared_proto::event::Event;
+use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, PersonId, ServiceId, Subject};
+use shared_proto::identity::Mode;
+use shared_proto::name::{EnvironmentName, UserLabel};
+
+use super::SqliteStore;
+use super::events::defer;
+use super::rows::{integer, text, unreadable};
+use crate::store::{CredentialRow, Environment, IdentityStore, Installation, NewCredential, NewInstallation, Stored};
+
+#[async_trait]
+impl IdentityStore for SqliteStore {
+    async fn installation(&self) -> Stored<Option<Installation>> {
+        self.readers.read(installation).await
+    }
+
+    async fn install(&self, installation: NewInstallation) -> Stored<()> {
+        self.writer.run(move |conn| install(conn, &installation)).await
+    }
+
+    async fn credential(&self, hmac: [u8; 32]) -> Stored<Option<CredentialRow>> {
+        self.readers
+            .read(move |conn| {
+                conn.prepare_cached(
+                    "SELECT credential_id, subject, hmac, disabled_at IS NOT NULL FROM credentials WHERE hmac = ?1",
+                )?
+                .query_row([hmac], |row| {
+                    Ok(CredentialRow {
+                        id: CredentialId::from_bytes(row.get(0)?),
+                        subject: text(row, 1)?,
+                        hmac: row.get(2)?,
+                        disabled: row.get(3)?,
+                    })
+                })
+                .optional()
+            })
+            .await
+    }
+
+    async fn reset_administrator(&self, credential: NewCredential, now: u64) -> Stored<()> {
+        self.writer.run(move |conn| reset_administrator(conn, &credential, now)).await
+    }
+
+    async fn subject_for(&self, label: UserLabel, candidate: PersonId) -> Stored<Subject> {
+        let known = label.clone();
+        // Most labels are known, and a read does not wait for an fsync.
+        if let Some(subject) = self.readers.read(move |conn| known_subject(conn, &known)).await? {
+            return Ok(subject);
+        }
+        self.writer.run(move |conn| subject_for(conn, &label, candidate)).await
+    }
+
+    async fn close(&self) {
+        self.writer.close().await;
+    }
+}
+
+/// The subject of a label; `candidate` becomes it at the first use.
+pub(super) fn subject_for(conn: &Connection, label: &UserLabel, candidate: PersonId) -> rusqlite::Result<Subject> {
+    if let Some(known) = known_subject(conn, label)? {
+        return Ok(known);
+    }
+    conn.prepare_cached("INSERT INTO subjects (label, subject) VALUES (?1, ?2)")?
+        .execute(params![label.as_str(), candidate.to_string()])?;
+    Ok(Subject::Person(candidate))
+}
+
+fn known_subject(conn: &Connection, label: &UserLabel) -> rusqlite::Result<Option<Subject>> {
+    conn.prepare_cached("SELECT subject FROM subjects WHERE label = ?1")?
+        .query_row([label.as_str()], |row| text(row, 0))
+        .optional()
+}
+
+fn installation(conn: &Connection) -> rusqlite::Result<Option<Installation>> {
+    let found = conn
+        .prepare_cached("SELECT mode, manager_id, anonymous_credential FROM installation WHERE only_row = 1")?
+        .query_row([], |row| {
+            let mode = match row.get::<_, String>(0)?.as_str() {
+                "development" => Mode::Development,
+                "production" => Mode::Production,
+                _ => return Err(unreadable()),
+            };
+            Ok((mode, ManagerId::from_bytes(row.get(1)?), CredentialId::from_bytes(row.get(2)?)))
+        })
+        .optional()?;
+    let Some((mode, manager, anonymous)) = found else { return Ok(None) };
+    let environments = conn
+        .prepare_cached("SELECT environment_id, name FROM environments ORDER BY name")?
+        .query_map([], |row| {
+            let name = EnvironmentName::parse(row.get::<_, String>(1)?).map_err(|_| unreadable())?;
+            Ok(Environment { id: EnvironmentId::from_bytes(row.get(0)?), name })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Some(Installation { mode, manager, anonymous, environments }))
+}
+
+fn install(conn: &Connection, new: &NewInstallation) -> rusqlite::Result<()> {
+    let now = integer(new.now)?;
+    let installation = &new.installation;
+    conn.execute(
+        "INSERT INTO installation (only_row, mode, manager_id, anonymous_credential) VALUES (1, ?1, ?2, ?3)",
+        params![installation.mode.as_str(), installation.manager.as_bytes(), installation.anonymous.as_bytes()],
+    )?;
+    for environment in &installation.environments {
+        conn.execute(
+            "INSERT INTO environments (environment_id, name) VALUES (?1, ?2)",
+            params![environment.id.as_bytes(), environment.name.as_str()],
+        )?;
+    }
+    // The subject of anonymous submissions is that of their label; this one is never in a token.
+    let nobody = Subject::Service(ServiceId::generate());
+    insert_credential(conn, installation.anonymous, nobody, None, now)?;
+    let administrator = Subject::Service(new.administrator);
+    insert_credential(conn, new.credential.id, administrator, Some(new.credential.hmac), now)
+}
+
+fn reset_administrator(conn: &Connection, new: &NewCredential, now: u64) -> rusqlite::Result<()> {
+    let old: Vec<(CredentialId, Subject)> = conn
+        .prepare("SELECT credential_id, subject FROM credentials WHERE hmac IS NOT NULL ORDER BY created_at")?
+        .query_map([], |row| Ok((CredentialId::from_bytes(row.get(0)?), text(row, 1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let enabled: Vec<CredentialId> = conn
+        .prepare("SELECT credential_id FROM credentials WHERE hmac IS NOT NULL AND disabled_at IS NULL")?
+        .query_map([], |row| row.get(0).map(CredentialId::from_bytes))?
+        .collect::<rusqlite::Result<_>>()?;
+    for credential in enabled {
+        defer(conn, &Event::Credential(credential), now)?;
+    }
+    let administrator = old.first().map_or_else(|| Subject::Service(ServiceId::generate()), |(_, subject)| *subject);
+    insert_credential(conn, new.id, administrator, Some(new.hmac), integer(now)?)
+}
+
+fn insert_credential(
+    conn: &Connection,
+    id: CredentialId,
+    subject: Subject,
+    hmac: Option<[u8; 32]>,
+    now: i64,
+) -> rusqlite::Result<()> {
+    conn.execute(
+        "INSERT INTO credentials (credential_id, subject, hmac, created_at) VALUES (?1, ?2, ?3, ?4)",
+        params![id.as_bytes(), subject.to_string(), hmac, now],
+    )
+    .map(|_rows| ())
+}

@@ -1,0 +1,36 @@
+//! The store on SQLite: one file, `manager.db`, one writer with group commit, several readers of snapshots.
+
+mod catalogue;
+mod events;
+mod identity;
+mod rows;
+mod schema;
+mod tokens;
+
+use std::path::Path;
+
+use service_runtime::StartError;
+use service_runtime::sqlite::{Readers, Writer, migrate, open_writer};
+
+/// The store. Clones share it.
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+}
+
+/// Readers beyond the number of cores would only wait for each other.
+const READERS: usize = 4;
+
+impl SqliteStore {
+    /// Opens the database, makes it if there is none, and brings it to the newest schema.
+    ///
+    /// # Errors
+    /// It cannot be opened, is open to others, damaged or newer than the program, or SQLite is too old.
+    pub fn open(path: &Path) -> Result<Self, StartError> {
+        let mut conn = open_writer(path)?;
+        migrate(&mut conn, schema::STEPS)?;
+        let readers = Readers::open(path, READERS)?;
+        Ok(Self { writer: Writer::spawn(conn)?, readers })
+    }
+}

@@ -1,0 +1,129 @@
+//! Between columns and types. A row that does not fit its type is an error, never a guess.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use shared_proto::encoding::Bytes;
+use shared_proto::event::{EventHash, NO_EVENT};
+use shared_proto::id::{EnvironmentId, SecretId, Version};
+use shared_proto::name::SecretPath;
+use shared_proto::token::Grant;
+use shared_proto::wire::manager::CatalogueState;
+
+use crate::store::{SecretState, StoredEvent, VersionRow, event_name};
+
+/// What a row that cannot be read as its type is reported as.
+pub(super) fn unreadable() -> rusqlite::Error {
+    rusqlite::Error::InvalidColumnType(0, String::new(), Type::Null)
+}
+
+/// SQLite's integers are signed; ours stay below 2^53.
+pub(super) fn integer(number: u64) -> rusqlite::Result<i64> {
+    i64::try_from(number).map_err(|_| unreadable())
+}
+
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    u64::try_from(row.get::<_, i64>(column)?).map_err(|_| unreadable())
+}
+
+pub(super) fn text<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    row.get::<_, String>(column)?.parse().map_err(|_| unreadable())
+}
+
+pub(super) fn version(row: &Row<'_>, column: usize) -> rusqlite::Result<Version> {
+    Version::new(unsigned(row, column)?).map_err(|_| unreadable())
+}
+
+pub(super) fn path(row: &Row<'_>, column: usize) -> rusqlite::Result<SecretPath> {
+    SecretPath::parse(row.get::<_, String>(column)?).map_err(|_| unreadable())
+}
+
+pub(super) fn state_word(state: CatalogueState) -> &'static str {
+    match state {
+        CatalogueState::Pending => "pending",
+        CatalogueState::Committed => "committed",
+        CatalogueState::Abandoned => "abandoned",
+        CatalogueState::Destroyed => "destroyed",
+    }
+}
+
+pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<CatalogueState> {
+    match row.get::<_, String>(column)?.as_str() {
+        "pending" => Ok(CatalogueState::Pending),
+        "committed" => Ok(CatalogueState::Committed),
+        "abandoned" => Ok(CatalogueState::Abandoned),
+        "destroyed" => Ok(CatalogueState::Destroyed),
+        _ => Err(unreadable()),
+    }
+}
+
+/// Columns `secret_id, environment_id, version, state, epoch, digest`.
+pub(super) fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
+    Ok(VersionRow {
+        secret: SecretId::from_bytes(row.get(0)?),
+        environment: EnvironmentId::from_bytes(row.get(1)?),
+        version: version(row, 2)?,
+        state: state(row, 3)?,
+        epoch: u32::try_from(row.get::<_, i64>(4)?).map_err(|_| unreadable())?,
+        digest: Bytes(row.get(5)?),
+    })
+}
+
+/// Columns `seq, name, compact, hash, issued_at`.
+pub(super) fn event_row(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
+    Ok(StoredEvent {
+        sequence: unsigned(row, 0)?,
+        event: event_name::event_of(&row.get::<_, String>(1)?).map_err(|_| unreadable())?,
+        compact: row.get(2)?,
+        hash: Bytes(row.get(3)?),
+        issued_at: unsigned(row, 4)?,
+    })
+}
+
+pub(super) fn grants_text(grants: &[Grant]) -> rusqlite::Result<String> {
+    serde_json::to_string(grants).map_err(|_| unreadable())
+}
+
+pub(super) fn grants(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Grant>> {
+    serde_json::from_str(&row.get::<_, String>(column)?).map_err(|_| unreadable())
+}
+
+pub(super) fn newest_event(conn: &Connection) -> rusqlite::Result<(u64, EventHash)> {
+    conn.prepare_cached("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |row| Ok((unsigned(row, 0)?, Bytes(row.get(1)?))))
+        .optional()
+        .map(|newest| newest.unwrap_or((0, NO_EVENT)))
+}
+
+pub(super) fn one_version(
+    conn: &Connection,
+    secret: SecretId,
+    version: Version,
+) -> rusqlite::Result<Option<VersionRow>> {
+    conn.prepare_cached(
+        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
+         FROM versions v JOIN secrets s ON s.secret_id = v.secret_id WHERE v.secret_id = ?1 AND v.version = ?2",
+    )?
+    .query_row(params![secret.as_bytes(), integer(version.get())?], version_row)
+    .optional()
+}
+
+pub(super) fn secret_state(conn: &Connection, secret: SecretId) -> rusqlite::Result<Option<SecretState>> {
+    let found = conn
+        .prepare_cached("SELECT environment_id, path FROM secrets WHERE secret_id = ?1")?
+        .query_row([secret.as_bytes()], |row| Ok((EnvironmentId::from_bytes(row.get(0)?), path(row, 1)?)))
+        .optional()?;
+    let Some((environment, path)) = found else { return Ok(None) };
+    let last = conn
+        .prepare_cached("SELECT version FROM versions WHERE secret_id = ?1 ORDER BY version DESC LIMIT 1")?
+        .query_row([secret.as_bytes()], |row| version(row, 0))
+        .optional()?;
+    let pending = conn
+        .prepare_cached(
+            "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
+             FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+             WHERE v.secret_id = ?1 AND v.state = 'pending' ORDER BY v.version",
+        )?
+        .query_map([secret.as_bytes()], version_row)?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Some(SecretState { secret, environment, path, last, pending }))
+}

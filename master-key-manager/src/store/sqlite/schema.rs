@@ -1,0 +1,93 @@
+//! The schema of `manager.db`. Step n leads from schema n to n + 1; a step that was released is never edited.
+
+/// All steps.
+pub(super) const STEPS: &[&str] = &[FIRST];
+
+const FIRST: &str = "
+CREATE TABLE installation (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    mode TEXT NOT NULL CHECK (mode IN ('development', 'production')),
+    manager_id BLOB NOT NULL CHECK (length(manager_id) = 16),
+    anonymous_credential BLOB NOT NULL CHECK (length(anonymous_credential) = 16)
+) STRICT;
+
+CREATE TABLE environments (
+    environment_id BLOB PRIMARY KEY CHECK (length(environment_id) = 16),
+    name TEXT NOT NULL UNIQUE
+) STRICT, WITHOUT ROWID;
+
+-- Labels are what submitters call themselves; the id is random, so that a token does not carry the label.
+CREATE TABLE subjects (
+    label TEXT PRIMARY KEY,
+    subject TEXT NOT NULL UNIQUE
+) STRICT, WITHOUT ROWID;
+
+-- hmac is NULL for the credential that stands for anonymous submissions.
+CREATE TABLE credentials (
+    credential_id BLOB PRIMARY KEY CHECK (length(credential_id) = 16),
+    subject TEXT NOT NULL,
+    hmac BLOB UNIQUE CHECK (length(hmac) = 32),
+    created_at INTEGER NOT NULL,
+    disabled_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE secrets (
+    secret_id BLOB PRIMARY KEY CHECK (length(secret_id) = 16),
+    environment_id BLOB NOT NULL REFERENCES environments (environment_id),
+    path TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (environment_id, path)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE versions (
+    secret_id BLOB NOT NULL REFERENCES secrets (secret_id),
+    version INTEGER NOT NULL CHECK (version >= 1),
+    state TEXT NOT NULL CHECK (state IN ('pending', 'committed', 'abandoned', 'destroyed')),
+    epoch INTEGER NOT NULL CHECK (epoch >= 1),
+    digest BLOB NOT NULL CHECK (length(digest) = 32),
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (secret_id, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX versions_pending ON versions (created_at) WHERE state = 'pending';
+
+CREATE TABLE tokens (
+    jti BLOB PRIMARY KEY CHECK (length(jti) = 16),
+    subject TEXT NOT NULL,
+    credential_id BLOB NOT NULL REFERENCES credentials (credential_id),
+    environment_id BLOB NOT NULL REFERENCES environments (environment_id),
+    grants TEXT NOT NULL,
+    rseq INTEGER NOT NULL,
+    issued_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tokens_expiry ON tokens (expires_at);
+
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY CHECK (seq >= 1),
+    name TEXT NOT NULL,
+    compact TEXT NOT NULL,
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    issued_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX events_name ON events (name);
+
+CREATE TABLE pending_revocations (
+    position INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE idempotency (
+    subject TEXT NOT NULL,
+    key TEXT NOT NULL,
+    secret_id BLOB NOT NULL REFERENCES secrets (secret_id),
+    version INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (subject, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX idempotency_age ON idempotency (created_at);
+";

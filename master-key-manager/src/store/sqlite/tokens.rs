@@ -1,0 +1,159 @@
+//! Tokens, by their claims.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use shared_proto::event::Event;
+use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId, Version};
+
+use super::SqliteStore;
+use super::catalogue::limit_of;
+use super::rows::{grants, grants_text, integer, newest_event, one_version, text, unreadable, unsigned, version_row};
+use crate::idempotency::KEPT_SECONDS;
+use crate::store::{Committed, MintRows, NewToken, Stored, TokenRow, TokenStore, VersionRow, event_name};
+
+#[async_trait]
+impl TokenStore for SqliteStore {
+    async fn mint_rows(&self, grants: Vec<(SecretId, Option<Version>)>, credential: CredentialId) -> Stored<MintRows> {
+        self.readers
+            .read(move |conn| {
+                let versions = grants
+                    .iter()
+                    .map(|(secret, version)| committed_version(conn, *secret, *version))
+                    .collect::<rusqlite::Result<_>>()?;
+                let (rseq, _hash) = newest_event(conn)?;
+                let credential_enabled = is_enabled(conn, credential)?;
+                Ok(MintRows { versions, rseq, credential_enabled, revoked_keys: revoked_keys(conn)? })
+            })
+            .await
+    }
+
+    async fn insert_token(&self, token: NewToken, rseq: u64) -> Stored<()> {
+        self.writer.run(move |conn| insert(conn, &token, rseq)).await
+    }
+
+    async fn token(&self, jti: TokenId, now: u64) -> Stored<Option<TokenRow>> {
+        self.readers
+            .read(move |conn| {
+                conn.prepare_cached(
+                    "SELECT t.jti, t.subject, t.credential_id, t.environment_id, t.grants, t.issued_at, t.expires_at,
+                            (SELECT label FROM subjects s WHERE s.subject = t.subject)
+                     FROM tokens t WHERE t.jti = ?1 AND t.expires_at > ?2",
+                )?
+                .query_row(params![jti.as_bytes(), integer(now)?], |row| token_row(conn, row))
+                .optional()
+            })
+            .await
+    }
+
+    async fn tokens(&self, after: Option<TokenId>, limit: usize, now: u64) -> Stored<Vec<TokenRow>> {
+        self.readers
+            .read(move |conn| {
+                conn.prepare_cached(
+                    "SELECT t.jti, t.subject, t.credential_id, t.environment_id, t.grants, t.issued_at, t.expires_at,
+                            (SELECT label FROM subjects s WHERE s.subject = t.subject)
+                     FROM tokens t WHERE (?1 IS NULL OR t.jti > ?1) AND t.expires_at > ?2 ORDER BY t.jti LIMIT ?3",
+                )?
+                .query_map(params![after.map(|id| *id.as_bytes()), integer(now)?, limit_of(limit)], |row| {
+                    token_row(conn, row)
+                })?
+                .collect()
+            })
+            .await
+    }
+
+    async fn prune(&self, now: u64) -> Stored<()> {
+        self.writer
+            .run(move |conn| {
+                conn.prepare_cached("DELETE FROM tokens WHERE expires_at <= ?1")?.execute([integer(now)?])?;
+                conn.prepare_cached("DELETE FROM idempotency WHERE created_at <= ?1")?
+                    .execute([integer(now.saturating_sub(KEPT_SECONDS))?])?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// The token of a version that is being committed, unless its credential was disabled meanwhile: its revocation has a
+/// number that `rseq` would already cover.
+pub(super) fn insert_for_commit(conn: &Connection, token: &NewToken) -> rusqlite::Result<Committed> {
+    if !is_enabled(conn, token.credential)? {
+        return Ok(Committed::WithoutToken);
+    }
+    let (rseq, _hash) = newest_event(conn)?;
+    insert(conn, token, rseq)?;
+    Ok(Committed::Yes { rseq })
+}
+
+fn insert(conn: &Connection, token: &NewToken, rseq: u64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO tokens (jti, subject, credential_id, environment_id, grants, rseq, issued_at, expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        token.jti.as_bytes(),
+        token.subject.to_string(),
+        token.credential.as_bytes(),
+        token.environment.as_bytes(),
+        grants_text(&token.grants)?,
+        integer(rseq)?,
+        integer(token.issued_at)?,
+        integer(token.expires_at)?
+    ])
+    .map(|_rows| ())
+}
+
+fn is_enabled(conn: &Connection, credential: CredentialId) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM credentials WHERE credential_id = ?1 AND disabled_at IS NULL")?
+        .exists([credential.as_bytes()])
+}
+
+fn revoked_keys(conn: &Connection) -> rusqlite::Result<Vec<shared_proto::jwk::Thumbprint>> {
+    // `;` is the character after `:`.
+    conn.prepare_cached("SELECT name FROM events WHERE name >= 'signing-key:' AND name < 'signing-key;'")?
+        .query_map([], |row| row.get::<_, String>(0))?
+        .map(|name| match event_name::event_of(&name?) {
+            Ok(Event::SigningKey(kid)) => Ok(kid),
+            Ok(_) | Err(_) => Err(unreadable()),
+        })
+        .collect()
+}
+
+fn committed_version(
+    conn: &Connection,
+    secret: SecretId,
+    version: Option<Version>,
+) -> rusqlite::Result<Option<VersionRow>> {
+    let Some(version) = version else {
+        return conn
+            .prepare_cached(
+                "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
+                 FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+                 WHERE v.secret_id = ?1 AND v.state = 'committed' ORDER BY v.version DESC LIMIT 1",
+            )?
+            .query_row([secret.as_bytes()], version_row)
+            .optional();
+    };
+    let row = one_version(conn, secret, version)?;
+    Ok(row.filter(|row| row.state == shared_proto::wire::manager::CatalogueState::Committed))
+}
+
+fn token_row(conn: &Connection, row: &Row<'_>) -> rusqlite::Result<TokenRow> {
+    let jti = TokenId::from_bytes(row.get(0)?);
+    let name = event_name::name_of(&Event::Token(jti));
+    let revoked_by = conn
+        .prepare_cached("SELECT seq FROM events WHERE name = ?1 ORDER BY seq LIMIT 1")?
+        .query_row([&name], |line| unsigned(line, 0))
+        .optional()?;
+    let revocation_deferred =
+        conn.prepare_cached("SELECT 1 FROM pending_revocations WHERE name = ?1")?.exists([&name])?;
+    let token = NewToken {
+        jti,
+        subject: text(row, 1)?,
+        credential: CredentialId::from_bytes(row.get(2)?),
+        environment: EnvironmentId::from_bytes(row.get(3)?),
+        grants: grants(row, 4)?,
+        issued_at: unsigned(row, 5)?,
+        expires_at: unsigned(row, 6)?,
+    };
+    Ok(TokenRow { token, label: row.get(7)?, revoked_by, revocation_deferred })
+}

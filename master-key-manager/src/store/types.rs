@@ -1,0 +1,211 @@
+//! Rows as the domain sees them.
+
+use shared_proto::envelope::EnvelopeDigest;
+use shared_proto::event::{Event, EventHash};
+use shared_proto::id::{
+    CredentialId, EnvironmentId, ManagerId, PersonId, SecretId, ServiceId, Subject, TokenId, Version,
+};
+use shared_proto::identity::Mode;
+use shared_proto::name::{EnvironmentName, SecretPath, UserLabel};
+use shared_proto::token::Grant;
+use shared_proto::wire::manager::CatalogueState;
+
+/// An environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// Its id, all that the vault sees of it.
+    pub id: EnvironmentId,
+    /// Its name.
+    pub name: EnvironmentName,
+}
+
+/// What `init` decided once and for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    /// Development or production.
+    pub mode: Mode,
+    /// This manager.
+    pub manager: ManagerId,
+    /// The credential id that tokens of anonymous submissions carry.
+    pub anonymous: CredentialId,
+    /// Its environments, ordered by name.
+    pub environments: Vec<Environment>,
+}
+
+/// A new installation with its administrator.
+#[derive(Clone, Debug)]
+pub struct NewInstallation {
+    /// The installation.
+    pub installation: Installation,
+    /// The administrator's subject.
+    pub administrator: ServiceId,
+    /// The administrator's credential.
+    pub credential: NewCredential,
+    /// Unix seconds.
+    pub now: u64,
+}
+
+/// A credential as it is stored: its keyed hash only.
+#[derive(Clone, Debug)]
+pub struct NewCredential {
+    /// Its id.
+    pub id: CredentialId,
+    /// HMAC-SHA-256 under the key of the key folder, so that who writes the database cannot plant one.
+    pub hmac: [u8; 32],
+}
+
+/// A credential that was found by its keyed hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialRow {
+    /// Its id.
+    pub id: CredentialId,
+    /// Whose it is.
+    pub subject: Subject,
+    /// The stored hash, to be compared once more in constant time.
+    pub hmac: [u8; 32],
+    /// Whether it was taken away.
+    pub disabled: bool,
+}
+
+/// A version in the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionRow {
+    /// The secret.
+    pub secret: SecretId,
+    /// Its environment.
+    pub environment: EnvironmentId,
+    /// The version.
+    pub version: Version,
+    /// Its state.
+    pub state: CatalogueState,
+    /// Epoch of the root key that its release key is derived from.
+    pub epoch: u32,
+    /// Digest of its envelope.
+    pub digest: EnvelopeDigest,
+}
+
+/// A secret, as a write must know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretState {
+    /// The secret.
+    pub secret: SecretId,
+    /// Its environment.
+    pub environment: EnvironmentId,
+    /// Its path.
+    pub path: SecretPath,
+    /// The highest version number ever used.
+    pub last: Option<Version>,
+    /// Versions without a receipt.
+    pub pending: Vec<VersionRow>,
+}
+
+/// A version that is about to be sent to the vault.
+#[derive(Clone, Debug)]
+pub struct NewVersion {
+    /// The row; its state is pending.
+    pub row: VersionRow,
+    /// The secret's path, for its first version.
+    pub path: SecretPath,
+    /// The submitter's label, and the id it gets at its first use.
+    pub label: (UserLabel, PersonId),
+    /// Who repeats with which key.
+    pub idempotency: Option<(Subject, String)>,
+    /// Unix seconds.
+    pub now: u64,
+}
+
+/// What became of a [`NewVersion`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It is pending; the label stands for this subject.
+    Pending(Subject),
+    /// The number, or the path, was taken meanwhile; nothing was written.
+    Taken,
+}
+
+/// The claims of a token that are kept. The token itself is not.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// Its id.
+    pub jti: TokenId,
+    /// Whom it is about.
+    pub subject: Subject,
+    /// The credential that was used.
+    pub credential: CredentialId,
+    /// Environment of its grants.
+    pub environment: EnvironmentId,
+    /// What it opens.
+    pub grants: Vec<Grant>,
+    /// Unix seconds.
+    pub issued_at: u64,
+    /// Unix seconds.
+    pub expires_at: u64,
+}
+
+/// What a commit saw, in its own transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// Committed; the token's row is there, and this was the newest event.
+    Yes {
+        /// Number of the newest event.
+        rseq: u64,
+    },
+    /// Committed, but the credential was disabled meanwhile: there is no token.
+    WithoutToken,
+    /// The version is neither pending nor committed.
+    No,
+}
+
+/// What a mint decision is made from, all of one snapshot.
+#[derive(Clone, Debug)]
+pub struct MintRows {
+    /// The asked versions in the order asked; absent when there is no such committed version.
+    pub versions: Vec<Option<VersionRow>>,
+    /// Number of the newest event.
+    pub rseq: u64,
+    /// Whether the credential is known and enabled.
+    pub credential_enabled: bool,
+    /// Number of the event that revoked everything that a signing key signs, by the key's kid.
+    pub revoked_keys: Vec<shared_proto::jwk::Thumbprint>,
+}
+
+/// A token in the list.
+#[derive(Clone, Debug)]
+pub struct TokenRow {
+    /// Its claims.
+    pub token: NewToken,
+    /// The label of its subject.
+    pub label: Option<String>,
+    /// Number of the event that revoked it by id.
+    pub revoked_by: Option<u64>,
+    /// Whether such a revocation waits for a number.
+    pub revocation_deferred: bool,
+}
+
+/// A secret in the list.
+#[derive(Clone, Debug)]
+pub struct SecretRow {
+    /// The secret.
+    pub secret: SecretId,
+    /// Its environment.
+    pub environment: EnvironmentId,
+    /// Its path.
+    pub path: SecretPath,
+    /// Its versions with state and time, ascending.
+    pub versions: Vec<(Version, CatalogueState, u64)>,
+}
+
+/// An event of the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its number.
+    pub sequence: u64,
+    /// What happened.
+    pub event: Event,
+    /// The signed form.
+    pub compact: String,
+    /// Hash of the signed form.
+    pub hash: EventHash,
+    /// When it was numbered (Unix seconds).
+    pub issued_at: u64,
+}
