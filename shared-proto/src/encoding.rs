@@ -78,8 +78,12 @@ pub fn random<const N: usize>() -> [u8; N] {
     out
 }
 
-/// Reads a JSON document strictly: unknown, missing, repeated or wrongly typed members and trailing data are refused.
+/// Reads a JSON object strictly: unknown, missing, repeated or wrongly typed members and trailing data are refused.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
+    // serde also reads a struct from an array, by position.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Malformed("not a JSON object"));
+    }
     serde_json::from_slice(bytes).map_err(|_| Malformed("not the JSON document expected here"))
 }
 
@@ -109,6 +113,42 @@ where
         }
     }
     deserializer.deserialize_map(Members(std::marker::PhantomData))
+}
+
+/// Makes types with `#[serde(remote = "Self")]` read from JSON objects only: what is derived alone would also read an
+/// array, by position, and two texts for one signed document are one too many.
+macro_rules! read_from_objects_only {
+    ($($name:ty),*) => {$(
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Object;
+                impl<'de> serde::de::Visitor<'de> for Object {
+                    type Value = $name;
+
+                    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        formatter.write_str("an object")
+                    }
+
+                    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<$name, A::Error> {
+                        <$name>::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+                    }
+                }
+                deserializer.deserialize_map(Object)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                <$name>::serialize(self, serializer)
+            }
+        }
+    )*};
+}
+pub(crate) use read_from_objects_only;
+
+/// Reads a member that is there as its type: `null` is not absence. For `Option` members with a default.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Bytes of fixed length that are `b64` in JSON: hashes, nonces, wrapped keys, signatures.

@@ -4,7 +4,7 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Rejected;
-use crate::encoding::{Bytes, sha256, unique_members};
+use crate::encoding::{Bytes, present, read_from_objects_only, sha256, unique_members};
 use crate::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, VaultId, Version};
 use crate::identity::Issuer;
 use crate::jwk::Thumbprint;
@@ -78,11 +78,15 @@ impl EventClaims {
         Self { iss: issuer, aud: audience, iat: now, jti: TokenId::generate(), seq, prev, event }
     }
 
-    /// Reads and checks the claims of an event whose signature held. Events do not expire.
+    /// Reads and checks the claims of an event whose signature held. Events do not expire, and `iat` is not compared with
+    /// a clock: a vault whose clock is wrong must still learn what is revoked.
     pub fn check(payload: &VerifiedPayload, issuer: Issuer, audience: VaultId) -> Result<Self, Rejected> {
         let claims: Self = payload.claims()?;
         let good =
-            claims.iss == issuer && claims.aud == audience && (1..=crate::id::MAX_VERSION).contains(&claims.seq);
+            claims.iss == issuer
+            && claims.aud == audience
+            && claims.iat <= crate::id::MAX_VERSION
+            && (1..=crate::id::MAX_VERSION).contains(&claims.seq);
         if good { Ok(claims) } else { Err(Rejected) }
     }
 
@@ -100,23 +104,25 @@ pub fn event_hash(compact: &str) -> EventHash {
 const URN: &str = "urn:splitvault:event:";
 
 #[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 struct Payload {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     jti: Option<TokenId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     sub: Option<Subject>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     client_id: Option<CredentialId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     kid: Option<Thumbprint>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     environment: Option<EnvironmentId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     secret_id: Option<SecretId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     version: Option<Version>,
 }
+
+read_from_objects_only!(Payload);
 
 // serde hands these functions references.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]

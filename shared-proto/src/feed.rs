@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Rejected;
-use crate::encoding::{Bytes, lp};
-use crate::event::EventHash;
+use crate::encoding::{Bytes, lp, read_from_objects_only};
+use crate::event::{EventHash, NO_EVENT};
 use crate::id::VaultId;
 #[cfg(feature = "open")]
 use crate::identity::IdentityKey;
@@ -17,7 +17,7 @@ pub type FeedNonce = Bytes<16>;
 /// The signed number of the newest applied event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct FeedState {
     /// Who says it.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -40,6 +40,8 @@ pub struct FeedState {
     pub signature: Signature,
 }
 
+read_from_objects_only!(FeedState);
+
 impl FeedState {
     /// Signs that everything up to `applied` is durable.
     #[cfg(feature = "open")]
@@ -57,7 +59,8 @@ impl FeedState {
 
     /// Checks that the pinned vault signed this in answer to `nonce`.
     pub fn verify(&self, pins: &Pins, nonce: &FeedNonce) -> Result<(), Rejected> {
-        if Owner::Vault(self.vault) != pins.id() || self.nonce != *nonce {
+        let empty = self.applied == 0;
+        if Owner::Vault(self.vault) != pins.id() || self.nonce != *nonce || empty != (self.event_hash == NO_EVENT) {
             return Err(Rejected);
         }
         let message = message(self.vault, self.nonce, self.applied, self.event_hash, self.time);

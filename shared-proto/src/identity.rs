@@ -8,7 +8,7 @@ use rsa::pkcs8::{LineEnding, SecretDocument};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use zeroize::Zeroizing;
 
-use crate::encoding::Bytes;
+use crate::encoding::{Bytes, read_from_objects_only};
 use crate::id::{ManagerId, VaultId};
 use crate::jwk::{Curve, PublicJwk, Thumbprint};
 use crate::{Malformed, Rejected};
@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for Owner {
 
 /// The public document of a service's identity; what is placed as a pin at the other service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct IdentityDocument {
     /// The service.
     pub id: Owner,
@@ -106,6 +106,8 @@ pub struct IdentityDocument {
     /// Its Ed25519 public key.
     pub key: PublicJwk,
 }
+
+read_from_objects_only!(IdentityDocument);
 
 /// `iss` of all that a manager signs: `urn:splitvault:<mode>:<manager id>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Malformed;
-use crate::encoding::{ByteString, Bytes, b64, sha256};
+use crate::encoding::{ByteString, Bytes, b64, read_from_objects_only, sha256};
 
 /// A key id: the thumbprint of the public key, `b64` in JSON. Always recomputed, never believed.
 pub type Thumbprint = Bytes<32>;
 
 /// A public key. The members are exactly those that the thumbprint covers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kty", deny_unknown_fields)]
+#[serde(tag = "kty", deny_unknown_fields, remote = "Self")]
 pub enum PublicJwk {
     /// RSA: transport and token signing keys.
     #[serde(rename = "RSA")]
@@ -38,6 +38,8 @@ pub enum Curve {
     /// Key agreement (RFC 7748).
     X25519,
 }
+
+read_from_objects_only!(PublicJwk);
 
 impl PublicJwk {
     /// An Ed25519 public key.

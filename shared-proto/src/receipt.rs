@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Rejected;
-use crate::encoding::{Bytes, lp};
+use crate::encoding::{Bytes, lp, read_from_objects_only};
 use crate::id::{EnvironmentId, SecretId, VaultId, Version};
 #[cfg(feature = "open")]
 use crate::identity::IdentityKey;
@@ -50,7 +50,7 @@ pub struct ReceiptFacts {
 /// A signed receipt, as it travels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Receipt {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     vault: VaultId,
@@ -71,6 +71,8 @@ pub struct Receipt {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     signature: Signature,
 }
+
+read_from_objects_only!(Receipt);
 
 impl Receipt {
     /// Signs the facts at `time` (Unix seconds).
@@ -94,7 +96,11 @@ impl Receipt {
 
     /// Checks that the pinned vault signed this, and gives its facts.
     pub fn verify(&self, pins: &Pins) -> Result<ReceiptFacts, Rejected> {
-        if Owner::Vault(self.vault) != pins.id() {
+        let fits = match self.state {
+            VersionState::Stored => self.epoch > 0,
+            VersionState::Tombstone => self.epoch == 0 && self.digest == Bytes([0; 32]),
+        };
+        if !fits || Owner::Vault(self.vault) != pins.id() {
             return Err(Rejected);
         }
         pins.verify(&self.kid, &self.message(), &self.signature)?;

@@ -107,7 +107,8 @@ pub fn encrypting_key(jwk: &PublicJwk) -> Result<aws::OaepPublicEncryptingKey, M
 fn components(jwk: &PublicJwk) -> Result<(BigUint, BigUint), Malformed> {
     const REFUSED: Malformed = Malformed("not a usable RSA public key");
     let PublicJwk::Rsa { n, e } = jwk else { return Err(REFUSED) };
-    if n.0.first() == Some(&0) || e.0.first() == Some(&0) || e.0.len() > 8 {
+    let odd = |bytes: &[u8]| bytes.last().is_some_and(|byte| byte % 2 == 1);
+    if n.0.first() == Some(&0) || e.0.first() == Some(&0) || e.0.len() > 8 || !odd(&n.0) || !odd(&e.0) {
         return Err(REFUSED);
     }
     let (n, e) = (BigUint::from_bytes_be(&n.0), BigUint::from_bytes_be(&e.0));

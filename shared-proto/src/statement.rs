@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Rejected;
-use crate::encoding::lp;
+use crate::encoding::{lp, read_from_objects_only};
 use crate::identity::{IdentityKey, Owner, Pins, Signature};
 use crate::jwk::{PublicJwk, Thumbprint};
 
@@ -33,7 +33,7 @@ impl Purpose {
 /// A signed public key, as it travels. Nothing in it counts before [`KeyStatement::verify`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct KeyStatement {
     /// Whose key it is.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -77,6 +77,8 @@ impl StatedKey {
         (self.not_before..self.not_after).contains(&now)
     }
 }
+
+read_from_objects_only!(KeyStatement);
 
 impl KeyStatement {
     /// States `key` for `purpose` from `not_before` to `not_after` (Unix seconds).

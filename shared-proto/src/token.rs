@@ -5,7 +5,7 @@ use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 
 use crate::Rejected;
-use crate::encoding::{ByteString, Bytes, lp, unique_members};
+use crate::encoding::{ByteString, Bytes, lp, present, unique_members};
 use crate::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, VaultId, Version};
 use crate::identity::Issuer;
 use crate::jwk::Thumbprint;
@@ -210,6 +210,7 @@ impl AccessClaims {
             && (1..=MAX_GRANTS).contains(&claims.grants.len())
             && secrets.len() == claims.grants.len()
             && (1..=MAX_SEALS).contains(&claims.seals.len())
+            && claims.rk.0.len() == claims.grants.len() * 32 + 16
             && claims.rseq <= crate::id::MAX_VERSION
             && claims.cnf.is_none();
         if !good {
@@ -233,11 +234,6 @@ impl AccessClaims {
             rk: claims.rk,
         })
     }
-}
-
-// A member that is there is read as its type: `null` is not absence.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 // serde hands these functions references.

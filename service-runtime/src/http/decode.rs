@@ -21,6 +21,10 @@ pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     if is_deeper_than(text, MAX_DEPTH) {
         return Err(invalid(format!("The body is nested more than {MAX_DEPTH} deep.")));
     }
+    // serde also reads a struct from an array, by position.
+    if !text.trim_start().starts_with('{') {
+        return Err(invalid("The body is not a JSON object.".to_owned()));
+    }
     // `from_str` refuses anything but white space after the document.
     serde_json::from_str(text).map_err(|error| invalid(explain::<T>(text, &error)))
 }
@@ -181,10 +185,11 @@ mod tests {
 
     #[test]
     fn nesting_beyond_the_limit_is_refused() {
-        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
         decode::<serde_json::Value>(nested(32).as_bytes()).unwrap();
         assert!(decode::<serde_json::Value>(nested(33).as_bytes()).is_err());
-        decode::<serde_json::Value>(format!("\"\\\"{}\"", "[".repeat(99)).as_bytes()).unwrap();
-        assert!(decode::<serde_json::Value>(b"\"\xff\"").is_err());
+        decode::<serde_json::Value>(format!("{{\"a\":\"\\\"{}\"}}", "[".repeat(99)).as_bytes()).unwrap();
+        assert!(decode::<serde_json::Value>(b"{\"a\":\"\xff\"}").is_err());
+        assert!(decode::<serde_json::Value>(b"[1]").is_err());
     }
 }

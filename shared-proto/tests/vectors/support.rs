@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
-use shared_proto::encoding::from_json;
 use shared_proto::identity::{IdentityDocument, Mode, Owner, Pins};
 use shared_proto::jwk::PublicJwk;
 
@@ -88,7 +87,7 @@ pub(crate) fn same_bytes(entry: &Value, name: &str, got: &[u8]) -> Result<(), St
 
 /// Any member that has a type with a strict reader.
 pub(crate) fn read<T: serde::de::DeserializeOwned>(entry: &Value, name: &str) -> T {
-    from_json(entry[name].to_string().as_bytes()).unwrap_or_else(|_| panic!("{name} does not parse in {entry}"))
+    serde_json::from_value(entry[name].clone()).unwrap_or_else(|_| panic!("{name} does not parse in {entry}"))
 }
 
 /// Pins with one identity key.

@@ -170,7 +170,7 @@ fn event() {
         let next = claims.seq == u64::try_from(applied).unwrap() + 1 && claims.prev == head(applied);
         if next { Err("fits the chain".to_owned()) } else { Ok(()) }
     };
-    run("event", (10, 306), positive, negative);
+    run("event", (10, 305), positive, negative);
 }
 
 /// What an event hits is decided in the vault. Here the events of its vectors are only read.
