@@ -9,7 +9,7 @@ use service_runtime::audit::AuditLog;
 use service_runtime::clock::{Clock, SystemClock};
 use service_runtime::config::Mode;
 use service_runtime::http::{ServeConfig, serve, shutdown_signal};
-use service_runtime::process::{DirectoryLock, harden};
+use service_runtime::process::DirectoryLock;
 use service_runtime::tasks::Tasks;
 use shared_proto::encoding::b64;
 use shared_proto::id::{TokenId, VaultId};
@@ -148,7 +148,6 @@ impl App {
 /// # Errors
 /// Why it does not start, with the repair.
 pub async fn run(config: &Config) -> Result<(), StartError> {
-    harden().map_err(|error| StartError::new(format!("Core dumps cannot be forbidden ({error}).")))?;
     let raw = config.get();
     let shutdown = shutdown_signal()?;
     let _lock = DirectoryLock::acquire(&raw.data_dir)?;
@@ -169,9 +168,9 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     app.tasks.wait_idle().await;
     stop.send_replace(true);
     let _ended = tokio::join!(polling, housekeeping);
-    app.store.close().await;
+    let closed = app.store.close().await;
     app.audit.flush_and_close().await;
-    served
+    served.and(closed.map_err(|fault| StartError::new(format!("The database was not closed ({fault})."))))
 }
 
 /// Adds the application to a worker.

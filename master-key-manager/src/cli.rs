@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use service_runtime::process::DirectoryLock;
+use service_runtime::process::{DirectoryLock, harden};
 use service_runtime::{StartError, sqlite, telemetry};
 use shared_proto::credential::PlainCredential;
 use shared_proto::identity::Mode;
@@ -86,6 +86,8 @@ enum ModeArgument {
 /// # Errors
 /// One sentence for the operator.
 pub fn execute(cli: Cli) -> Result<(), StartError> {
+    // Before any key is read.
+    harden().map_err(|error| StartError::new(format!("Core dumps cannot be forbidden ({error}).")))?;
     let config = || match &cli.config {
         Some(path) => Config::load(path),
         None => Err(StartError::new("No configuration file is named; use --config FILE.")),
@@ -137,16 +139,20 @@ fn make(config: &Config, arguments: &Init) -> Result<(), StartError> {
     }
     refuse_existing_file(&arguments.credential)?;
     let made = runtime()?.block_on(init::init(config))?;
-    let mut text = format!("Made {} ({} mode).\nIdentity key: {}\n", made.manager, config.mode(), made.identity);
-    for environment in &made.environments {
-        text.push_str(&format!("Environment {}: {}\n", environment.name, environment.id));
-    }
-    let keys = config.get().key_dir.display();
-    text.push_str(&format!(
-        "\nBACK UP {keys} NOW, apart from the vault's keys and from every database backup:\n\
-         without root-keys/ no stored value can ever be opened again; whoever has it and the vault's keys has every value.\n\
-         Then place the vault's identity.json as {keys}/pins/vault.json, and {keys}/identity.json as a pin at the vault.\n"
-    ));
+    let environments: Vec<_> =
+        made.environments.iter().map(|known| format!("Environment {}: {}\n", known.name, known.id)).collect();
+    let text = format!(
+        "Made {manager} ({mode} mode).\nIdentity key: {identity}\n{environments}\n\
+         BACK UP {keys} NOW, apart from the vault's keys and from every database backup:\n\
+         without root-keys/ no stored value can ever be opened again; whoever has it and the vault's keys has every \
+         value.\nThen place the vault's identity.json as {keys}/pins/vault.json, and {keys}/identity.json as a pin at \
+         the vault.\n",
+        manager = made.manager,
+        mode = config.mode(),
+        identity = made.identity,
+        environments = environments.concat(),
+        keys = config.get().key_dir.display(),
+    );
     say(&text)?;
     hand_over(&made.credential, &arguments.credential)
 }

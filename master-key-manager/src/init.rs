@@ -70,8 +70,9 @@ pub async fn init(config: &Config) -> Result<Made, StartError> {
         now: SystemClock.now(),
     };
     let installed = store.install(installation).await;
-    store.close().await;
-    installed.map_err(|fault| StartError::new(format!("The new database cannot be written ({fault}).")))?;
+    installed
+        .and(store.close().await)
+        .map_err(|fault| StartError::new(format!("The new database cannot be written ({fault}).")))?;
     Ok(Made { manager, identity, environments, credential })
 }
 
@@ -86,8 +87,9 @@ pub async fn reset_administrator(config: &Config) -> Result<PlainCredential, Sta
     let hasher = KeyFolder::at(&config.get().key_dir).credential_hasher()?;
     let credential = PlainCredential::generate();
     let reset = store.reset_administrator(new_credential(&hasher, &credential), SystemClock.now()).await;
-    store.close().await;
-    reset.map_err(|fault| StartError::new(format!("The credential cannot be replaced ({fault}).")))?;
+    reset
+        .and(store.close().await)
+        .map_err(|fault| StartError::new(format!("The credential cannot be replaced ({fault}).")))?;
     Ok(credential)
 }
 

@@ -73,12 +73,19 @@ impl<B: Body> FromRequest for Authed<B> {
             let route = Route::of(&req).ok_or_else(|| internal("the route is not in the table"))?;
             let caller = authenticate(&app, &req, route, &meta).await?;
             let payload = payload.await.map_err(|_| ApiError::new(ErrorCode::BodyInvalid))?;
-            let body = B::read(req, payload, route.body_limit).await.inspect_err(|refusal| {
-                let line = AuditRecord::new(route.id, AuditStatus::Denied, &meta).code(refusal.code());
-                app.audit.refusal_before_signature(line);
-            })?;
+            let read = B::read(req, payload, route.body_limit).await;
+            let body = read.inspect_err(|refusal| record_refusal(&app, route.id, &caller, &meta, refusal))?;
             Ok(Self { caller, meta, body, app })
         })
+    }
+}
+
+/// Records a refusal before the domain was asked. What a stranger can cause is counted and sampled.
+pub fn record_refusal(app: &App, action: &'static str, caller: &Caller, meta: &RequestMeta, refusal: &ApiError) {
+    let line = AuditRecord::new(action, AuditStatus::Denied, meta).code(refusal.code());
+    match caller {
+        Caller::Administrator { .. } => app.audit.record_without_waiting(line),
+        Caller::Anonymous { .. } => app.audit.refusal_before_signature(line),
     }
 }
 

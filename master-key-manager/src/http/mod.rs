@@ -5,6 +5,6 @@ mod perform;
 mod query;
 mod refusals;
 
-pub use authed::{Authed, Body, Json, NoBody};
+pub use authed::{Authed, Body, Json, NoBody, record_refusal};
 pub use perform::{perform, record_read};
 pub use query::{Page, query};

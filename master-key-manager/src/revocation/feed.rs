@@ -16,8 +16,9 @@ pub async fn run_feed(feed: Arc<Feed>, interval: Duration, mut stop: watch::Rece
         tokio::select! {
             biased;
             () = stopped(&mut stop) => return,
-            () = feed.link().woken() => feed.push_now().await,
+            // Before the wake-ups, which could otherwise keep it from ever coming.
             _ = ticks.tick() => feed.round().await,
+            () = feed.link().woken() => feed.push_now().await,
         }
     }
 }

@@ -42,6 +42,8 @@ pub(super) enum Trouble {
     Impostor,
     #[error("the vault's chain of events and ours disagree; compare the backups of both and restore one of them")]
     Conflict,
+    #[error("the vault states our token signing key as its own, so one of them was copied; replace both keys")]
+    SharedKey,
     #[error("the vault did not give back the events that it signed for")]
     Withheld,
 }
@@ -113,7 +115,7 @@ impl Feed {
             answered => answered?,
         };
         self.verify_feed(&answer.feed, &nonce)?;
-        self.learn_keys(&answer.statements);
+        self.learn_keys(&answer.statements)?;
         if answer.feed.applied > newest {
             self.link.update(|view| view.status = FeedStatus::CatchingUp);
             self.take_back(newest, newest_hash, &answer.feed).await?;
@@ -161,17 +163,15 @@ impl Feed {
         Ok(())
     }
 
-    fn learn_keys(&self, statements: &[KeyStatement]) {
+    /// Keeps the keys whose statements the pinned vault signed. One key has one purpose and one holder.
+    fn learn_keys(&self, statements: &[KeyStatement]) -> Result<(), Trouble> {
         let own = self.token_key.thumbprint();
-        let verified = statements.iter().filter_map(|statement| statement.verify(&self.pins).ok());
-        let keys = verified.filter(|key| {
-            let same = key.kid == own;
-            if same {
-                tracing::error!("the vault states our token signing key as its own: one of them was copied");
-            }
-            !same
-        });
-        self.link.set_keys(keys.collect());
+        let keys: Vec<_> = statements.iter().filter_map(|statement| statement.verify(&self.pins).ok()).collect();
+        if keys.iter().any(|key| key.kid == own) {
+            return Err(Trouble::SharedKey);
+        }
+        self.link.set_keys(keys);
+        Ok(())
     }
 
     /// The statement of the token signing key, signed anew at half its life.
@@ -202,7 +202,7 @@ impl Feed {
             match trouble {
                 Some(Trouble::Conflict) => view.status = FeedStatus::Conflict,
                 Some(Trouble::Store(_)) => view.store_healthy = false,
-                Some(Trouble::Call(_) | Trouble::Impostor | Trouble::Withheld) | None => {}
+                Some(Trouble::Call(_) | Trouble::Impostor | Trouble::SharedKey | Trouble::Withheld) | None => {}
             }
         });
         let text = trouble.map(|trouble| trouble.to_string());

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::revocations::status_of;
 use crate::app::App;
 use crate::catalogue::{StoreRequest, destroy as destroy_versions};
-use crate::http::{Authed, Json, perform};
+use crate::http::{Authed, Json, perform, record_refusal};
 use crate::idempotency::{BodyMark, IdempotencyKey};
 use crate::identity::Caller;
 
@@ -35,8 +35,8 @@ pub(super) struct StoreBody {
 
 pub(super) async fn store(req: HttpRequest, authed: Authed<Json<StoreBody>>) -> Result<HttpResponse, ApiError> {
     let Authed { caller, meta, body: Json(body), app } = authed;
-    let idempotency = idempotency_of(&req, &caller, &app, &body)?;
-    let request = parse(body, &app, idempotency)?;
+    let request = idempotency_of(&req, &caller, &app, &body).and_then(|repeat| parse(body, &app, repeat));
+    let request = request.inspect_err(|refusal| record_refusal(&app, "store", &caller, &meta, refusal))?;
     let (flow, at) = (Arc::clone(&app.flow), meta.clone());
     let stored = perform(&app, "store", meta, async move { flow.store(request, caller, &at).await }).await?;
     Ok(HttpResponse::Created().json(StoredKeyAnswer {

@@ -6,22 +6,22 @@ use shared_proto::event::Event;
 use shared_proto::id::Version;
 
 /// `kind` and what it hits, joined by `:`.
-pub fn name_of(event: &Event) -> String {
-    let kind = event.kind();
+pub(super) fn name_of(event: &Event) -> String {
+    let word = event.kind();
     match event {
-        Event::Token(jti) => format!("{kind}:{jti}"),
-        Event::Subject(subject) => format!("{kind}:{subject}"),
-        Event::Credential(credential) => format!("{kind}:{credential}"),
-        Event::Secret(secret) => format!("{kind}:{secret}"),
-        Event::Version(secret, version) => format!("{kind}:{secret}:{version}"),
-        Event::SigningKey(kid) => format!("{kind}:{}", b64(&kid.0)),
-        Event::All => format!("{kind}:"),
-        Event::Destroy(environment, secret, version) => format!("{kind}:{environment}:{secret}:{version}"),
+        Event::Token(jti) => format!("{word}:{jti}"),
+        Event::Subject(subject) => format!("{word}:{subject}"),
+        Event::Credential(credential) => format!("{word}:{credential}"),
+        Event::Secret(secret) => format!("{word}:{secret}"),
+        Event::Version(secret, version) => format!("{word}:{secret}:{version}"),
+        Event::SigningKey(kid) => format!("{word}:{}", b64(&kid.0)),
+        Event::All => format!("{word}:"),
+        Event::Destroy(environment, secret, version) => format!("{word}:{environment}:{secret}:{version}"),
     }
 }
 
 /// The inverse of [`name_of`].
-pub fn event_of(name: &str) -> Result<Event, Malformed> {
+pub(super) fn event_of(name: &str) -> Result<Event, Malformed> {
     const REFUSED: Malformed = Malformed("not the name of an event");
     let (kind, rest) = name.split_once(':').ok_or(REFUSED)?;
     let version = |text: &str| text.parse().map_err(|_| REFUSED).and_then(Version::new);
@@ -43,7 +43,7 @@ pub fn event_of(name: &str) -> Result<Event, Malformed> {
 }
 
 /// Whether a second event of this name would say nothing new.
-pub fn happens_once(event: &Event) -> bool {
+pub(super) fn happens_once(event: &Event) -> bool {
     match event {
         Event::Token(_) | Event::SigningKey(_) | Event::Destroy(..) => true,
         Event::Subject(_) | Event::Credential(_) | Event::Secret(_) | Event::Version(..) | Event::All => false,

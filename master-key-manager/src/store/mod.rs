@@ -3,7 +3,9 @@
 //! Everything behind these traits may be read by a thief of the disk, so nothing goes in that a value, a credential or
 //! a guess at one could be checked against. A method that returned has written durably; each is one transaction.
 
-pub mod event_name;
+mod conformance;
+mod event_name;
+mod faulty;
 pub mod sqlite;
 mod types;
 
@@ -17,6 +19,8 @@ use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject,
 use shared_proto::name::{SecretPath, UserLabel};
 use shared_proto::receipt::ReceiptFacts;
 
+pub use self::conformance::check as check_conformance;
+pub use self::faulty::{FaultyStore, KillPoint};
 pub use self::types::{
     Begun, Committed, CredentialRow, Environment, Installation, MintRows, NewCredential, NewInstallation, NewToken,
     NewVersion, SecretRow, SecretState, StoredEvent, TokenRow, VersionRow,
@@ -113,7 +117,7 @@ pub trait IdentityStore: Send + Sync {
     /// The subject that a label stands for; `candidate` becomes it at the first use.
     async fn subject_for(&self, label: UserLabel, candidate: PersonId) -> Stored<Subject>;
     /// Finishes what is queued.
-    async fn close(&self);
+    async fn close(&self) -> Stored<()>;
 }
 
 /// The whole store.

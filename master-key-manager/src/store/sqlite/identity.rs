@@ -54,8 +54,9 @@ impl IdentityStore for SqliteStore {
         self.writer.run(move |conn| subject_for(conn, &label, candidate)).await
     }
 
-    async fn close(&self) {
+    async fn close(&self) -> Stored<()> {
         self.writer.close().await;
+        Ok(())
     }
 }
 

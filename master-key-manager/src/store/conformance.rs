@@ -1,0 +1,277 @@
+//! What every backend of [`ManagerStore`] must do; run on each of them.
+
+use std::sync::Arc;
+
+use shared_proto::encoding::Bytes;
+use shared_proto::event::{Event, NO_EVENT, event_hash};
+use shared_proto::id::{
+    CredentialId, EnvironmentId, ManagerId, PersonId, SecretId, ServiceId, Subject, TokenId, Version,
+};
+use shared_proto::identity::Mode;
+use shared_proto::name::{EnvironmentName, SecretPath, UserLabel};
+use shared_proto::receipt::{ReceiptFacts, VersionState};
+use shared_proto::token::Grant;
+use shared_proto::wire::manager::CatalogueState;
+
+use super::{
+    Begun, Committed, Environment, Installation, ManagerStore, NewCredential, NewInstallation, NewToken, NewVersion,
+    SignEvent, StoredEvent, VersionRow,
+};
+
+/// Runs the kit on an empty store.
+///
+/// # Errors
+/// The sentence of the first rule that the backend breaks.
+pub async fn check(store: &dyn ManagerStore) -> Result<(), String> {
+    let kit = Kit::install(store).await?;
+    kit.identity().await?;
+    kit.versions().await?;
+    kit.idempotency().await?;
+    kit.tokens().await?;
+    kit.events().await?;
+    kit.reconcile().await
+}
+
+struct Kit<'a> {
+    store: &'a dyn ManagerStore,
+    environment: EnvironmentId,
+    credential: CredentialId,
+    label: UserLabel,
+}
+
+const NOW: u64 = 1_000;
+
+impl<'a> Kit<'a> {
+    async fn install(store: &'a dyn ManagerStore) -> Result<Self, String> {
+        rule(store.installation().await.map_err(text)?.is_none(), "an empty store has no installation")?;
+        let (environment, credential) = (EnvironmentId::generate(), CredentialId::generate());
+        let name = EnvironmentName::parse("dev").map_err(text)?;
+        let installation = Installation {
+            mode: Mode::Development,
+            manager: ManagerId::generate(),
+            anonymous: CredentialId::generate(),
+            environments: vec![Environment { id: environment, name }],
+        };
+        let new = NewInstallation {
+            installation: installation.clone(),
+            administrator: ServiceId::generate(),
+            credential: NewCredential { id: credential, hmac: [1; 32] },
+            now: NOW,
+        };
+        store.install(new.clone()).await.map_err(text)?;
+        rule(store.install(new).await.is_err(), "an installation is made once")?;
+        rule(store.installation().await == Ok(Some(installation)), "an installation reads back")?;
+        let label = UserLabel::parse("user123").map_err(text)?;
+        Ok(Self { store, environment, credential, label })
+    }
+
+    async fn identity(&self) -> Result<(), String> {
+        let found = self.store.credential([1; 32]).await.map_err(text)?;
+        rule(found.is_some_and(|row| row.id == self.credential && !row.disabled), "a credential is found by its hash")?;
+        rule(self.store.credential([2; 32]).await == Ok(None), "a wrong hash finds nothing")?;
+        let (first, second) = (PersonId::generate(), PersonId::generate());
+        let made = self.store.subject_for(self.label.clone(), first).await.map_err(text)?;
+        let again = self.store.subject_for(self.label.clone(), second).await.map_err(text)?;
+        rule(made == Subject::Person(first) && again == made, "a label stands for one subject")
+    }
+
+    async fn versions(&self) -> Result<(), String> {
+        let path = SecretPath::parse("db/password").map_err(text)?;
+        let new = self.new_version(SecretId::generate(), 1, &path)?;
+        let secret = new.row.secret;
+        let begun = self.store.begin(new.clone()).await.map_err(text)?;
+        rule(matches!(begun, Begun::Pending(_)), "a free number is taken as pending")?;
+        rule(self.store.begin(new.clone()).await == Ok(Begun::Taken), "a number is given once")?;
+        let rival = self.new_version(SecretId::generate(), 1, &path)?;
+        rule(self.store.begin(rival.clone()).await == Ok(Begun::Taken), "a path is one secret")?;
+        rule(self.store.secret(rival.row.secret).await == Ok(None), "a refused version leaves nothing behind")?;
+        let state = self.store.secret_at(self.environment, path.clone()).await.map_err(text)?;
+        rule(
+            state.is_some_and(|state| state.secret == secret && state.pending == [new.row]),
+            "a pending version is seen by the next writer",
+        )?;
+        rule(self.store.pending(9).await.is_ok_and(|rows| rows == [new.row]), "pending versions are listed")?;
+        let committed = self.store.commit(secret, Version::FIRST, None).await;
+        rule(committed == Ok(Committed::Yes { rseq: 0 }), "a pending version is committed")?;
+        rule(self.store.abandon(secret, Version::FIRST).await.is_ok(), "abandoning a committed version is no error")?;
+        let row = self.store.version(secret, Version::FIRST).await.map_err(text)?;
+        rule(row.is_some_and(|row| row.state == CatalogueState::Committed), "a committed version is never abandoned")?;
+        let lost = self.new_version(secret, 2, &path)?;
+        self.store.begin(lost.clone()).await.map_err(text)?;
+        self.store.abandon(secret, lost.row.version).await.map_err(text)?;
+        let refused = self.store.commit(secret, lost.row.version, None).await;
+        rule(refused == Ok(Committed::No), "an abandoned version is never committed")?;
+        let page = self.store.secrets(Some(self.environment), None, 1).await.map_err(text)?;
+        rule(page.iter().all(|row| row.versions.len() == 2) && page.len() == 1, "secrets are listed with versions")?;
+        let rest = self.store.secrets(None, Some(secret), 9).await.map_err(text)?;
+        rule(rest.iter().all(|row| row.secret > secret), "a page begins behind its cursor")
+    }
+
+    async fn idempotency(&self) -> Result<(), String> {
+        let subject = Subject::Service(ServiceId::generate());
+        let mut new = self.new_version(SecretId::generate(), 1, &SecretPath::parse("idem").map_err(text)?)?;
+        new.idempotency = Some((subject, "key".to_owned()));
+        let expected = Some((new.row.secret, new.row.version));
+        self.store.begin(new).await.map_err(text)?;
+        let found = self.store.idempotent(subject, "key".to_owned(), NOW).await;
+        rule(found == Ok(expected), "an idempotency key names its version")?;
+        let late = self.store.idempotent(subject, "key".to_owned(), NOW + 86_400).await;
+        rule(late == Ok(None), "an idempotency key is forgotten after a day")?;
+        let stranger = Subject::Service(ServiceId::generate());
+        let other = self.store.idempotent(stranger, "key".to_owned(), NOW).await;
+        rule(other == Ok(None), "an idempotency key belongs to its caller")
+    }
+
+    async fn tokens(&self) -> Result<(), String> {
+        let path = SecretPath::parse("token").map_err(text)?;
+        let new = self.new_version(SecretId::generate(), 1, &path)?;
+        let asked = vec![(new.row.secret, None)];
+        self.store.begin(new.clone()).await.map_err(text)?;
+        let before = self.store.mint_rows(asked.clone(), self.credential).await.map_err(text)?;
+        rule(before.versions == [None], "a pending version is not minted for")?;
+        let token = self.new_token(&new.row);
+        let committed = self.store.commit(new.row.secret, new.row.version, Some(token.clone())).await;
+        rule(committed == Ok(Committed::Yes { rseq: 0 }), "version and token are committed together")?;
+        let after = self.store.mint_rows(asked, self.credential).await.map_err(text)?;
+        let found = after.versions.iter().flatten().any(|row| row.digest == new.row.digest);
+        rule(found && after.credential_enabled, "a committed version is minted for")?;
+        let listed = self.store.token(token.jti, NOW).await.map_err(text)?;
+        rule(listed.is_some_and(|row| row.token.grants == token.grants), "a token reads back")?;
+        let expired = self.store.token(token.jti, token.expires_at).await.map_err(text)?;
+        rule(expired.is_none(), "an expired token is gone")?;
+        self.store.prune(token.expires_at).await.map_err(text)?;
+        let pruned = self.store.tokens(None, 9, NOW).await.map_err(text)?;
+        rule(pruned.is_empty(), "pruning removes what has expired")
+    }
+
+    async fn events(&self) -> Result<(), String> {
+        rule(self.store.newest_event().await == Ok((0, NO_EVENT)), "the chain begins with nothing")?;
+        let (sign, jti) = (signer(), TokenId::generate());
+        let asked = vec![Event::Token(jti), Event::All, Event::Token(jti), Event::All];
+        let numbers = self.store.number(asked, Arc::clone(&sign), NOW).await;
+        rule(numbers == Ok(vec![1, 2, 1, 3]), "numbers have no gap, and what happens once has one")?;
+        let chain = self.store.events_after(0, 9).await.map_err(text)?;
+        let hashes: Vec<_> = chain.iter().map(|event| event_hash(&event.compact)).collect();
+        let linked = chain.iter().zip([NO_EVENT].iter().chain(&hashes));
+        rule(
+            linked.into_iter().all(|(event, prev)| event.compact.ends_with(&format!("{prev:?}"))),
+            "events are chained",
+        )?;
+        self.store.defer(vec![Event::Credential(self.credential)], NOW).await.map_err(text)?;
+        rule(self.store.deferred().await == Ok(1), "an event waits for its number")?;
+        let disabled = self.store.credential([1; 32]).await.map_err(text)?;
+        rule(disabled.is_some_and(|row| row.disabled), "a deferred revocation disables its credential at once")?;
+        rule(self.store.number_deferred(sign, NOW).await == Ok(vec![4]), "deferred events are numbered in order")?;
+        rule(self.store.deferred().await == Ok(0), "a numbered event waits no more")?;
+        let token = self.revoked_credential_commits_without_token().await?;
+        rule(self.store.token(token, NOW).await.is_ok_and(|row| row.is_none()), "no token of a disabled credential")?;
+        let (newest, hash) = self.store.newest_event().await.map_err(text)?;
+        let returned = |sequence| StoredEvent {
+            sequence,
+            event: Event::All,
+            compact: format!("taken {sequence}"),
+            hash: event_hash(&format!("taken {sequence}")),
+            issued_at: NOW,
+        };
+        let wrong = self.store.take_back(newest - 1, hash, vec![returned(newest)]).await;
+        rule(wrong == Ok(false), "events are taken back behind the newest only")?;
+        rule(
+            self.store.take_back(newest, hash, vec![returned(newest + 1)]).await == Ok(true),
+            "events are taken back",
+        )?;
+        let now = self.store.newest_event().await;
+        rule(now == Ok((newest + 1, returned(newest + 1).hash)), "what was taken back is the newest")
+    }
+
+    async fn revoked_credential_commits_without_token(&self) -> Result<TokenId, String> {
+        let new = self.new_version(SecretId::generate(), 1, &SecretPath::parse("late").map_err(text)?)?;
+        let token = self.new_token(&new.row);
+        self.store.begin(new.clone()).await.map_err(text)?;
+        let committed = self.store.commit(new.row.secret, new.row.version, Some(token.clone())).await;
+        rule(committed == Ok(Committed::WithoutToken), "a disabled credential gets no token")?;
+        Ok(token.jti)
+    }
+
+    async fn reconcile(&self) -> Result<(), String> {
+        let facts = ReceiptFacts {
+            environment: self.environment,
+            secret: SecretId::generate(),
+            version: Version::FIRST,
+            state: VersionState::Stored,
+            epoch: 1,
+            digest: Bytes([3; 32]),
+        };
+        rule(self.store.missing(vec![facts]).await == Ok(vec![facts]), "what the catalogue lacks is missing")?;
+        rule(self.store.adopt(vec![facts, facts], NOW).await == Ok(1), "a version is adopted once")?;
+        rule(self.store.missing(vec![facts]).await == Ok(vec![]), "what was adopted is not missing")?;
+        let given_up = self.new_version(facts.secret, 2, &SecretPath::unnamed(facts.secret))?;
+        self.store.begin(given_up.clone()).await.map_err(text)?;
+        self.store.abandon(facts.secret, given_up.row.version).await.map_err(text)?;
+        let other = ReceiptFacts { version: given_up.row.version, digest: Bytes([4; 32]), ..facts };
+        rule(
+            self.store.adopt(vec![other], NOW).await == Ok(1),
+            "a number that was given up takes the vault's content",
+        )?;
+        let row = self.store.version(facts.secret, other.version).await.map_err(text)?;
+        rule(
+            row.is_some_and(|row| row.state == CatalogueState::Committed && row.digest == other.digest),
+            "adopted content can be minted for",
+        )
+    }
+
+    fn new_version(&self, secret: SecretId, number: u64, path: &SecretPath) -> Result<NewVersion, String> {
+        let digest: [u8; 32] = shared_proto::encoding::random();
+        let row = VersionRow {
+            secret,
+            environment: self.environment,
+            version: Version::new(number).map_err(text)?,
+            state: CatalogueState::Pending,
+            epoch: 1,
+            digest: Bytes(digest),
+        };
+        let label = (self.label.clone(), PersonId::generate());
+        Ok(NewVersion { row, path: path.clone(), label, idempotency: None, now: NOW })
+    }
+
+    fn new_token(&self, row: &VersionRow) -> NewToken {
+        NewToken {
+            jti: TokenId::generate(),
+            subject: Subject::Service(ServiceId::generate()),
+            credential: self.credential,
+            environment: self.environment,
+            grants: vec![Grant { secret: row.secret, version: row.version }],
+            issued_at: NOW,
+            expires_at: NOW + 900,
+        }
+    }
+}
+
+/// Not a signature, but it shows number and hash.
+fn signer() -> SignEvent {
+    Arc::new(|_, sequence, prev| Ok(format!("{sequence} after {prev:?}")))
+}
+
+fn rule(holds: bool, rule: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(rule.to_owned()) }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::FaultyStore;
+    use crate::store::sqlite::SqliteStore;
+
+    #[tokio::test]
+    async fn sqlite_keeps_every_rule_also_inside_its_fault_wrapper() {
+        for wrapped in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let sqlite: Arc<dyn ManagerStore> = Arc::new(SqliteStore::open(&dir.path().join("manager.db")).unwrap());
+            let store = if wrapped { Arc::new(FaultyStore::new(sqlite)) } else { sqlite };
+            assert_eq!(check(store.as_ref()).await, Ok(()));
+        }
+    }
+}
