@@ -1,0 +1,254 @@
+//! One service: its files, and its process while it runs.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::http::Call;
+use crate::wait::{DEADLINE, PAUSE, wait_until};
+
+/// One service of an installation. Its process is killed when this is dropped.
+#[derive(Debug)]
+pub struct Service {
+    pub(crate) name: &'static str,
+    pub(crate) folder: PathBuf,
+    pub(crate) binary: PathBuf,
+    pub(crate) sabotage: Option<String>,
+    pub(crate) port: u16,
+    pub(crate) head: String,
+    pub(crate) settings: Vec<String>,
+    pub(crate) tables: Vec<String>,
+    process: Option<Child>,
+}
+
+impl Service {
+    pub(crate) fn new(name: &'static str, root: &Path, binary: PathBuf) -> Self {
+        let folder = root.join(name);
+        crate::keys::make_folder(&folder);
+        let (head, settings, tables) = (String::new(), Vec::new(), Vec::new());
+        Self { name, folder, binary, sabotage: None, port: free_port(), head, settings, tables, process: None }
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Its key folder.
+    pub fn keys(&self) -> PathBuf {
+        self.folder.join("keys")
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("config.toml")
+    }
+
+    /// The port on which it listens, the same after each restart.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the service runs").id()
+    }
+
+    /// What it has logged, from its first start.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Its audit lines, from all segments.
+    pub fn audit(&self) -> Vec<serde_json::Value> {
+        let mut segments: Vec<PathBuf> = std::fs::read_dir(self.data())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("audit")))
+            .collect();
+        segments.sort();
+        let text: String = segments.iter().map(|path| std::fs::read_to_string(path).unwrap_or_default()).collect();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// A request to it.
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        Call::new(self.port, method, path)
+    }
+
+    /// Whether `/health/ready` says so.
+    pub async fn is_ready(&self) -> bool {
+        self.call("GET", "/health/ready").try_send().await.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// Adds a line to the configuration, as `workers = 1`. It counts from the next start.
+    pub fn set(&mut self, line: &str) {
+        let key = line.split('=').next().unwrap_or_default().trim().to_owned();
+        self.settings.retain(|known| known.split('=').next().unwrap_or_default().trim() != key);
+        self.settings.push(line.to_owned());
+        self.write_config();
+    }
+
+    /// Starts the process and waits until it listens.
+    ///
+    /// # Panics
+    ///
+    /// When it ends instead.
+    pub async fn start(&mut self) {
+        if let Some(refusal) = self.try_start().await {
+            panic!("{} does not start: {refusal}", self.name);
+        }
+    }
+
+    /// Starts the process and waits until it listens, or ends; then the answer is what it said.
+    pub async fn try_start(&mut self) -> Option<String> {
+        assert!(self.process.is_none(), "{} runs already", self.name);
+        self.write_config();
+        let _gone = std::fs::remove_file(self.ready_file());
+        let before = self.log().len();
+        let log = File::options().append(true).create(true).open(self.log_file()).unwrap();
+        let mut command = self.command(&["run"]);
+        command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
+        let deadline = Instant::now() + DEADLINE;
+        while !self.ready_file().exists() {
+            if child.try_wait().unwrap().is_some() {
+                return Some(self.log().split_off(before));
+            }
+            assert!(Instant::now() < deadline, "{} does not listen: {}", self.name, self.log().split_off(before));
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.process = Some(child);
+        None
+    }
+
+    /// Asks it to end (SIGTERM) and waits.
+    pub async fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait().await
+    }
+
+    /// Sends SIGTERM without waiting.
+    pub fn ask_to_stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Waits until it has ended.
+    pub async fn wait(&mut self) -> ExitStatus {
+        let mut child = self.process.take().expect("the service runs");
+        let mut status = None;
+        wait_until(&format!("{} ends", self.name), async || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+
+    /// Ends it at once (SIGKILL).
+    pub fn kill(&mut self) {
+        let mut child = self.process.take().expect("the service runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Freezes the process (SIGSTOP), or lets it go on: a peer that neither answers nor hangs up.
+    pub fn freeze(&self, frozen: bool) {
+        self.signal(if frozen { Signal::STOP } else { Signal::CONT });
+    }
+
+    /// Whether the process has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// Stops and starts it.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start().await;
+    }
+
+    /// Runs another command of the service to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()))
+    }
+
+    /// Runs another command, which must succeed; the answer is what it printed.
+    pub fn run_well(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{} {arguments:?}: {said}", self.name);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    pub(crate) fn write_config(&self) {
+        let (port, settings, tables) = (self.port, self.settings.join("\n"), self.tables.join("\n"));
+        let text = format!(
+            "{}listen = \"127.0.0.1:{port}\"\ndata_dir = \"data\"\nkey_dir = \"keys\"\nready_file = \"ready\"\n{settings}\n{tables}\n",
+            self.head
+        );
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg("--config").arg(self.config()).args(arguments);
+        command.env_remove("SPLITVAULT_SABOTAGE");
+        if let Some(switches) = &self.sabotage {
+            command.env("SPLITVAULT_SABOTAGE", switches);
+        }
+        command
+    }
+
+    fn ready_file(&self) -> PathBuf {
+        self.folder.join("ready")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a pid");
+        kill_process(pid, signal).expect("the process is ours");
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.process {
+            let _gone = child.kill();
+            let _gone = child.wait();
+        }
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(15).collect();
+            let lines: Vec<&str> = tail.into_iter().rev().collect();
+            // Captured by the test runner and shown with the failed test.
+            #[expect(clippy::print_stderr, reason = "the last words of a service explain the failure")]
+            {
+                eprintln!("--- last lines of {} ---\n{}", self.name, lines.join("\n"));
+            }
+        }
+    }
+}
+
+/// A port that is free now, below the range from which the kernel takes ports of outgoing connections: it stays free
+/// while its service is down.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id();
+    loop {
+        let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        // Processes that run at the same time begin far from each other; 37 is coprime to the size of the range.
+        let offset = (start.wrapping_mul(977).wrapping_add(step * 37)) % 20_000;
+        let port = 11_000 + u16::try_from(offset).unwrap_or(0);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

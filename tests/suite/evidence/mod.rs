@@ -1,0 +1,1 @@
+//! Documents under `tests/output/` that change only on purpose.

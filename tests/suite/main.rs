@@ -1,0 +1,5 @@
+//! The system tests: both services together, seen from outside.
+
+mod evidence;
+mod security;
+mod system;

@@ -1,0 +1,3 @@
+//! What a user or an operator does, and what may happen to the services meanwhile.
+
+mod first_secret;
