@@ -65,7 +65,20 @@ impl Vault {
     /// One sentence: what is wrong, and the way out.
     pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, StartError> {
         let keys = KeyFolder::load(&config.key_dir, config.mode)?;
-        let store: Arc<dyn VaultStore> = Arc::new(SqliteStore::open(&config.database(), keys.id, config.mode)?);
+        let store = Arc::new(SqliteStore::open(&config.database(), keys.id, config.mode)?);
+        Self::assemble(config, clock, keys, store).await
+    }
+
+    /// [`Self::open`] with a folder that is loaded and a database that is open.
+    ///
+    /// # Errors
+    /// One sentence: what is wrong, and the way out.
+    pub async fn assemble(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        keys: KeyFolder,
+        store: Arc<dyn VaultStore>,
+    ) -> Result<Arc<Self>, StartError> {
         let audit =
             AuditLog::open(&config.audit_log(), "encrypted-vault", config.audit_sync, Arc::clone(&clock))?;
         let runtime = RuntimeDirectory::open(config, keys.id)?;

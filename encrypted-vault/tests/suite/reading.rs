@@ -1,0 +1,141 @@
+//! Reading with good tokens.
+
+use actix_web::test::TestRequest;
+use serde_json::json;
+use shared_proto::event::Event;
+use shared_proto::id::SecretId;
+use shared_proto::secret::ValueEncoding;
+use shared_proto::wire::vault::OpenedKey;
+
+use crate::support::{Secret, World, command, send};
+
+#[actix_web::test]
+async fn a_stored_value_is_read_with_its_token_and_with_a_cached_one() {
+    let world = World::new().await;
+    let secret = world.secret("hunter2").await;
+    let token = world.token(&[secret]);
+    for _ in 0..2 {
+        let opened: OpenedKey = world.read(&token, &secret).await.expect(200);
+        assert_eq!((opened.key_id, opened.version), (secret.id, secret.version));
+        assert_eq!(opened.decrypted_key.as_str(), "hunter2");
+        assert_eq!(opened.encoding, ValueEncoding::Text);
+    }
+    let lower = TestRequest::get()
+        .uri(&format!("/api/keys/{}", secret.id))
+        .insert_header(("authorization", format!("bearer {token}")));
+    assert_eq!(send(&world.vault, lower).await.status, 200, "the scheme has no case");
+}
+
+#[actix_web::test]
+async fn empty_tiny_binary_and_largest_values_round_trip() {
+    let world = World::new().await;
+    let largest = "x".repeat(1 << 20);
+    let values = [("", ValueEncoding::Text), ("y", ValueEncoding::Text), ("AP8=", ValueEncoding::Base64)];
+    for (value, encoding) in values.into_iter().chain([(largest.as_str(), ValueEncoding::Text)]) {
+        let (secret, envelope) = world.manager.seal_as(SecretId::generate(), 1, encoding, value);
+        world.store(vec![envelope]).await;
+        let opened: OpenedKey = world.read(&world.token(&[secret]), &secret).await.expect(200);
+        assert!(opened.decrypted_key.as_str() == value && opened.encoding == encoding);
+    }
+}
+
+#[actix_web::test]
+async fn each_token_opens_the_version_that_it_names() {
+    let world = World::new().await;
+    let id = SecretId::generate();
+    let (old, first) = world.manager.seal(id, 1, "old");
+    let (new, second) = world.manager.seal(id, 2, "new");
+    world.store(vec![first, second]).await;
+    assert_eq!(world.value(&world.token(&[old]), &old).await.unwrap(), "old");
+    assert_eq!(world.value(&world.token(&[new]), &new).await.unwrap(), "new");
+}
+
+#[actix_web::test]
+async fn unknown_malformed_and_not_granted_ids_look_the_same() {
+    let world = World::new().await;
+    let (mine, other) = (world.secret("mine").await, world.secret("other").await);
+    let token = world.token(&[mine]);
+    let unknown = Secret { id: SecretId::generate(), ..mine };
+    let paths = [other.id.to_string(), unknown.id.to_string(), "sec_short".to_owned(), "x".to_owned()];
+    let mut bodies = Vec::new();
+    for path in paths {
+        let reply = crate::support::get(&world.vault, &format!("/api/keys/{path}"), &token).await;
+        assert_eq!(reply.problem(), (404, "secret_not_found".to_owned()), "{path}");
+        bodies.push(reply.body_without_id());
+    }
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1);
+    // Named, but never stored.
+    assert_eq!(world.value(&world.token(&[unknown]), &unknown).await, Err((404, "secret_not_found".to_owned())));
+}
+
+#[actix_web::test]
+async fn a_token_for_another_environment_opens_nothing() {
+    let world = World::new().await;
+    let secret = world.secret("here").await;
+    let mut draft = world.draft(&[secret]);
+    draft.env = [9; 16];
+    assert_eq!(world.value(&draft.sign(), &secret).await, Err((401, "token_invalid".to_owned())));
+}
+
+async fn read_many(world: &World, token: &str, ids: &[SecretId]) -> crate::support::Reply {
+    let body = json!({ "key_ids": ids }).to_string().into_bytes();
+    command(&world.vault, "/api/keys:read", token, body).await
+}
+
+#[actix_web::test]
+async fn a_batch_answers_line_by_line_in_the_order_asked() {
+    let mut world = World::new().await;
+    let (good, gone, not_granted) = (world.secret("g").await, world.secret("d").await, world.secret("n").await);
+    let token = world.token(&[good, gone]);
+    world.revoke(Event::Destroy(world.manager.environment, gone.id, gone.version)).await;
+    let reply = read_many(&world, &token, &[good.id, gone.id, not_granted.id, good.id]).await;
+    assert_eq!(reply.status, 200);
+    let keys = reply.json()["keys"].clone();
+    assert_eq!(keys[0]["decrypted_key"], "g");
+    assert_eq!(keys[1], json!({ "key_id": gone.id.to_string(), "code": "token_invalid" }));
+    assert_eq!(keys[2], json!({ "key_id": not_granted.id.to_string(), "code": "secret_not_found" }));
+    assert_eq!(keys[3], keys[0], "asked twice, answered twice");
+}
+
+#[actix_web::test]
+async fn a_batch_takes_1_to_64_ids() {
+    let world = World::new().await;
+    let mut secrets = Vec::new();
+    let mut envelopes = Vec::new();
+    for number in 0..64 {
+        let (secret, envelope) = world.manager.seal(SecretId::generate(), 1, &format!("value {number}"));
+        secrets.push(secret);
+        envelopes.push(envelope);
+    }
+    world.store(envelopes).await;
+    let token = world.token(&secrets);
+    let ids: Vec<SecretId> = secrets.iter().map(|secret| secret.id).collect();
+    let keys = read_many(&world, &token, &ids).await.json()["keys"].clone();
+    for (number, key) in keys.as_array().unwrap().iter().enumerate() {
+        assert_eq!(key["decrypted_key"], format!("value {number}"));
+    }
+    let refused = (400, "parameter_invalid".to_owned());
+    assert_eq!(read_many(&world, &token, &[]).await.problem(), refused);
+    let too_many: Vec<SecretId> = ids.iter().copied().chain([ids[0]]).collect();
+    assert_eq!(read_many(&world, &token, &too_many).await.problem(), refused);
+}
+
+#[actix_web::test]
+async fn a_batch_holds_at_most_eight_mebibytes_of_values() {
+    let world = World::new().await;
+    let value = "x".repeat(1 << 20);
+    let mut secrets = Vec::new();
+    for _ in 0..9 {
+        secrets.push(world.secret(&value).await);
+    }
+    let small = world.secret("small").await;
+    secrets.push(small);
+    let ids: Vec<SecretId> = secrets.iter().map(|secret| secret.id).collect();
+    let reply = read_many(&world, &world.token(&secrets), &ids).await;
+    let keys = reply.json()["keys"].clone();
+    let opened = keys.as_array().unwrap().iter().filter(|key| key.get("decrypted_key").is_some()).count();
+    assert_eq!(keys[8]["code"], "body_too_large");
+    assert_eq!(keys[9]["decrypted_key"], "small", "what still fits is answered");
+    assert!((7..=9).contains(&opened) && reply.body.len() <= (8 << 20) + 4096, "{opened} of {}", reply.body.len());
+}

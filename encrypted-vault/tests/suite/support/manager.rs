@@ -1,0 +1,166 @@
+//! A manager: seals, signs tokens, commands and events.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::RSA_PKCS1_SHA256;
+use shared_proto::command::{CommandClaims, Operation};
+use shared_proto::encoding::Bytes;
+use shared_proto::envelope::seal::{new_transfer_key, release_key, seal};
+use shared_proto::envelope::{EnvelopeDigest, Header, WrappedTransferKey};
+use shared_proto::event::{Event, EventClaims, EventHash, NO_EVENT, event_hash};
+use shared_proto::id::{EnvironmentId, ManagerId, SecretId, VaultId, Version};
+use shared_proto::identity::{IdentityDocument, IdentityKey, Issuer, Mode, Owner};
+use shared_proto::jwk::Thumbprint;
+use shared_proto::jws::{self, Kind};
+use shared_proto::rsa_key::{RsaPrivate, encrypting_key};
+use shared_proto::secret::{ReleaseKey, RootKey, SecretValue, TransferKey, ValueEncoding};
+use shared_proto::statement::{KeyStatement, Purpose};
+use shared_proto::wire::vault::{EnvelopeToStore, Poll, Push, Store};
+use zeroize::Zeroizing;
+
+use super::keys::{signing_keys, transport_pem};
+
+/// What the manager remembers of a stored version.
+#[derive(Clone, Copy)]
+pub(crate) struct Secret {
+    pub(crate) id: SecretId,
+    pub(crate) version: Version,
+    pub(crate) digest: EnvelopeDigest,
+}
+
+pub(crate) struct Manager {
+    pub(crate) id: ManagerId,
+    pub(crate) mode: Mode,
+    pub(crate) identity: IdentityKey,
+    pub(crate) vault: VaultId,
+    pub(crate) environment: EnvironmentId,
+    pub(crate) root: RootKey,
+    pub(crate) transfer: (TransferKey, WrappedTransferKey),
+    pub(crate) transport_kid: Thumbprint,
+    /// The chain of events.
+    pub(crate) events: Vec<String>,
+}
+
+impl Manager {
+    pub(crate) fn new(vault: VaultId, mode: Mode) -> Self {
+        let transport = RsaPrivate::from_pem(transport_pem()).unwrap();
+        Self {
+            id: ManagerId::generate(),
+            mode,
+            identity: IdentityKey::generate().unwrap().0,
+            vault,
+            environment: EnvironmentId::generate(),
+            root: RootKey::generate(),
+            transfer: new_transfer_key(&encrypting_key(transport.public()).unwrap()).unwrap(),
+            transport_kid: transport.public().thumbprint(),
+            events: Vec::new(),
+        }
+    }
+
+    pub(crate) fn issuer(&self) -> Issuer {
+        Issuer { mode: self.mode, manager: self.id }
+    }
+
+    pub(crate) fn document(&self) -> IdentityDocument {
+        IdentityDocument { id: Owner::Manager(self.id), mode: self.mode, key: self.identity.public().clone() }
+    }
+
+    /// The statement of the token signing key.
+    pub(crate) fn statement(&self, validity: (u64, u64)) -> KeyStatement {
+        let key = signing_keys()[0].public().clone();
+        KeyStatement::sign(&self.identity, Owner::Manager(self.id), Purpose::TokenSigning, key, validity)
+    }
+
+    pub(crate) fn header(&self, id: SecretId, version: Version) -> Header {
+        Header { vault: self.vault, environment: self.environment, secret: id, version }
+    }
+
+    /// An envelope with a text value, and what is remembered of it.
+    pub(crate) fn seal(&self, id: SecretId, version: u64, value: &str) -> (Secret, EnvelopeToStore) {
+        self.seal_as(id, version, ValueEncoding::Text, value)
+    }
+
+    pub(crate) fn seal_as(
+        &self,
+        id: SecretId,
+        version: u64,
+        encoding: ValueEncoding,
+        value: &str,
+    ) -> (Secret, EnvelopeToStore) {
+        let version = Version::new(version).unwrap();
+        let value = SecretValue::from_json(encoding, Zeroizing::new(value.to_owned())).unwrap();
+        let sealed = seal(self.header(id, version), &value, &self.root).unwrap();
+        let envelope = EnvelopeToStore {
+            environment: self.environment,
+            secret_id: id,
+            version,
+            epoch: 1,
+            digest: sealed.digest,
+            moved: sealed.inner.move_with(&self.transfer.0).unwrap(),
+            commit: sealed.ciphertext.commitment,
+            nonce: sealed.ciphertext.nonce,
+            ciphertext: shared_proto::encoding::ByteString(sealed.ciphertext.bytes),
+        };
+        (Secret { id, version, digest: sealed.digest }, envelope)
+    }
+
+    pub(crate) fn store_body(&self, envelopes: Vec<EnvelopeToStore>) -> Store {
+        Store { transfer_key: self.transfer.1.clone(), transport_kid: self.transport_kid, envelopes }
+    }
+
+    pub(crate) fn release_key(&self, secret: &Secret) -> ReleaseKey {
+        release_key(&self.root, &secret.digest).unwrap()
+    }
+
+    /// The header value of a command with this body.
+    pub(crate) fn command(&self, op: Operation, body: &[u8], now: u64) -> String {
+        let claims = CommandClaims::new(self.issuer(), self.vault, op, body, now);
+        self.sign(Kind::Command, &claims)
+    }
+
+    /// Numbers an event and appends it to the chain.
+    pub(crate) fn event(&mut self, event: Event) -> String {
+        let seq = self.newest() + 1;
+        let compact = self.event_at(event, seq, self.newest_hash());
+        self.events.push(compact.clone());
+        compact
+    }
+
+    /// An event with any place in any chain.
+    pub(crate) fn event_at(&self, event: Event, seq: u64, prev: EventHash) -> String {
+        self.sign(Kind::Event, &EventClaims::new(self.issuer(), self.vault, event, seq, prev, super::NOW))
+    }
+
+    pub(crate) fn newest(&self) -> u64 {
+        u64::try_from(self.events.len()).unwrap()
+    }
+
+    pub(crate) fn newest_hash(&self) -> EventHash {
+        self.events.last().map_or(NO_EVENT, |event| event_hash(event))
+    }
+
+    pub(crate) fn push_body(&self, from: usize) -> Push {
+        Push { nonce: Bytes(shared_proto::encoding::random()), events: self.events[from..].to_vec() }
+    }
+
+    pub(crate) fn poll_body(&self, seal_key: Option<Thumbprint>) -> Poll {
+        Poll {
+            nonce: Bytes(shared_proto::encoding::random()),
+            newest: self.newest(),
+            newest_hash: self.newest_hash(),
+            seal_key,
+            statements: vec![self.statement((super::NOW - 60, super::NOW + 86_400))],
+        }
+    }
+
+    pub(crate) fn sign<T: serde::Serialize>(&self, kind: Kind, claims: &T) -> String {
+        jws::sign(kind, self.identity.kid(), claims, |input| Ok(self.identity.sign(input).0.to_vec())).unwrap()
+    }
+}
+
+/// An RS256 signature.
+pub(crate) fn rs256(key: &RsaPrivate, input: &[u8]) -> Vec<u8> {
+    let pair = key.signing_pair().unwrap();
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input, &mut signature).unwrap();
+    signature
+}

@@ -1,0 +1,13 @@
+//! What the tests are made of: keys, a manager, tokens written by hand, and a vault with its directories.
+
+mod draft;
+mod http;
+mod keys;
+mod manager;
+mod world;
+
+pub(crate) use draft::{Draft, raw_jws, seal_by_hand};
+pub(crate) use http::{Reply, command, get, send};
+pub(crate) use keys::{rsa_pem, signing_keys, transport_pem};
+pub(crate) use manager::{Manager, Secret, rs256};
+pub(crate) use world::{NOW, World, copy_database};
