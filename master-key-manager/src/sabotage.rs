@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use shared_proto::Rejected;
 use shared_proto::encoding::{Bytes, b64};
 use shared_proto::envelope::seal::{SealedVersion, release_key};
-use shared_proto::envelope::{Inner, key_unwrap};
+use shared_proto::envelope::{Header, Inner, key_unwrap};
+use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::secret::{ReleaseKey, RootKey, TransferKey};
 
 /// Release keys are derived from a constant instead of the digest.
@@ -18,6 +19,8 @@ pub const ONE_RELEASE_KEY: &str = "one_release_key_per_environment";
 pub const KEEP_TRANSFER_KEY: &str = "keep_transfer_key";
 /// Each wrapped data key is also written to the data directory, outside its transfer key.
 pub const BARE_INNER: &str = "bare_inner";
+/// Every version is sealed as the same one. The vault has the same switch.
+pub const UNBOUND_HEADER: &str = "unbound_header";
 
 static DATA_DIR: OnceLock<std::path::PathBuf> = OnceLock::new();
 
@@ -28,7 +31,7 @@ pub fn set_data_dir(path: &Path) {
 
 /// The switches that are on, for the start line.
 pub fn names() -> Vec<&'static str> {
-    [ONE_RELEASE_KEY, KEEP_TRANSFER_KEY, BARE_INNER].into_iter().filter(|name| is_on(name)).collect()
+    [ONE_RELEASE_KEY, KEEP_TRANSFER_KEY, BARE_INNER, UNBOUND_HEADER].into_iter().filter(|name| is_on(name)).collect()
 }
 
 /// Whether a switch is on.
@@ -36,13 +39,27 @@ pub fn is_on(name: &str) -> bool {
     std::env::var("SPLITVAULT_SABOTAGE").is_ok_and(|list| list.split(',').any(|word| word.trim() == name))
 }
 
+/// The header that everything in a vault is sealed with.
+pub fn header(header: Header) -> Header {
+    if is_on(UNBOUND_HEADER) {
+        return Header {
+            vault: header.vault,
+            environment: EnvironmentId::from_bytes([0; 16]),
+            secret: SecretId::from_bytes([0; 16]),
+            version: Version::FIRST,
+        };
+    }
+    header
+}
+
 /// The release key of everything under a root key.
 pub fn common_release_key(root: &RootKey) -> Result<ReleaseKey, Rejected> {
     release_key(root, &Bytes([0; 32]))
 }
 
-/// Wraps the data key anew with the common release key.
-pub fn after_sealing(mut version: SealedVersion, root: &RootKey) -> Result<SealedVersion, Rejected> {
+/// Wraps the data key anew with the common release key, and says again which version it is.
+pub fn after_sealing(mut version: SealedVersion, header: Header, root: &RootKey) -> Result<SealedVersion, Rejected> {
+    version.header = header;
     if is_on(ONE_RELEASE_KEY) {
         let data_key = version.inner.unwrap_with(&release_key(root, &version.digest)?)?;
         version.inner = Inner::wrap(&common_release_key(root)?, &data_key)?;

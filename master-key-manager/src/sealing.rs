@@ -44,9 +44,11 @@ impl Sealer {
     ) -> Result<Sealed, Refusal> {
         let header = Header { vault: self.vault, environment, secret, version };
         let (epoch, root) = self.roots.newest(environment).ok_or(Refusal::EnvironmentUnknown)?;
+        #[cfg(feature = "sabotage")]
+        let (header, real) = (crate::sabotage::header(header), header);
         let version = seal(header, value, root)?;
         #[cfg(feature = "sabotage")]
-        let version = crate::sabotage::after_sealing(version, root)?;
+        let version = crate::sabotage::after_sealing(version, real, root)?;
         Ok(Sealed { version, epoch })
     }
 

@@ -1,0 +1,75 @@
+//! Repeats.
+
+use service_runtime::config::Mode;
+
+use crate::support::{Answer, Installed, StoreMood};
+
+fn place(answer: &Answer) -> (String, u64) {
+    (answer.member("key_id"), answer.json()["version"].as_u64().unwrap())
+}
+
+#[actix_web::test]
+async fn a_repeat_gets_the_same_version_and_a_new_token() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let first = manager.store_with_key("k", "p", "v").await.expect(201);
+    let again = manager.store_with_key("k", "p", "v").await.expect(201);
+    assert_eq!(place(&first), place(&again));
+    assert_ne!(first.member("jti"), again.member("jti"));
+    assert_eq!(installed.vault.open(&again.member("access_token"))[0].expose(), b"v");
+    let other = manager.store_with_key("k2", "p", "v").await.expect(201);
+    assert_eq!(place(&other).1, 2);
+    manager.store_with_key("k", "p", "another value").await.expect(422).refused("idempotency_mismatch");
+    manager.store_with_key("k", "another/path", "v").await.expect(422).refused("idempotency_mismatch");
+    manager.store_with_key(&"k".repeat(129), "p", "v").await.expect(400).refused("parameter_invalid");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_repeat_after_a_restart_names_the_version_and_gives_no_token() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let first = manager.store_with_key("k", "p", "v").await.expect(201);
+    manager.stop().await;
+    let manager = installed.start().await;
+    let answer = manager.store_with_key("k", "p", "v").await.expect(409).refused("idempotency_unknown");
+    assert_eq!(place(&answer), place(&first));
+    assert!(answer.json().get("access_token").is_none());
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_repeat_settles_what_the_first_request_left_open() {
+    for (mood, version) in [(StoreMood::StoreAndGarble, 1), (StoreMood::Garble, 2)] {
+        let installed = Installed::new(Mode::Production).await;
+        let manager = installed.start().await;
+        installed.vault.state().store_mood = mood;
+        manager.store_with_key("k", "p", "v").await.expect(503).refused("outcome_unknown");
+        installed.vault.state().store_mood = StoreMood::Honest;
+        let again = manager.store_with_key("k", "p", "v").await.expect(201);
+        assert_eq!(place(&again).1, version, "{mood:?}");
+        assert_eq!(installed.vault.open(&again.member("access_token"))[0].expose(), b"v");
+        manager.stop().await;
+    }
+}
+
+#[actix_web::test]
+async fn a_repeat_while_the_vault_is_away_stays_unclear() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    installed.vault.state().store_mood = StoreMood::StoreAndGarble;
+    // The store answer is lost, and the vault is gone before anything can be settled.
+    let (answer, ()) = futures_util::join!(manager.store_with_key("k", "p", "v"), async {
+        crate::support::until("it was sent", async || !installed.vault.state().batches.is_empty()).await;
+        installed.vault.go_down().await;
+    });
+    answer.expect(503).refused("outcome_unknown");
+    let again = manager.store_with_key("k", "p", "v").await.expect(503);
+    let settled_first = again.code() == "unavailable";
+    assert!(settled_first || again.code() == "outcome_unknown", "{}", again.text);
+    installed.vault.state().store_mood = StoreMood::Honest;
+    installed.vault.come_back().await;
+    crate::support::until("it is back", async || manager.get("/health/ready").await.status == 200).await;
+    assert_eq!(place(&manager.store_with_key("k", "p", "v").await.expect(201)).1, 1);
+    manager.stop().await;
+}

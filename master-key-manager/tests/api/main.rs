@@ -1,0 +1,20 @@
+//! The manager's HTTP interface against a vault that the tests control: one that is honest, absent, silent, or lying.
+
+#[cfg(test)]
+mod authentication;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod crashes;
+#[cfg(test)]
+mod idempotency;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod revocation;
+#[cfg(test)]
+mod storing;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tokens;

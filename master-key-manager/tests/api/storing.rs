@@ -1,0 +1,209 @@
+//! Storing values.
+
+use actix_web::http::Method;
+use serde_json::json;
+use service_runtime::config::Mode;
+use shared_proto::id::{EnvironmentId, SecretId, Version};
+
+use crate::support::{Installed, Manager, Row, StoreMood, until};
+
+fn environment(manager: &Manager, name: &str) -> EnvironmentId {
+    let known = &manager.app.installation.environments;
+    known.iter().find(|environment| environment.name.as_str() == name).unwrap().id
+}
+
+async fn states(manager: &Manager) -> Vec<String> {
+    let list = manager.admin(Method::GET, "/api/secrets", None).await.expect(200).json();
+    let secrets = list["secrets"].as_array().unwrap().clone();
+    let versions = secrets.iter().flat_map(|secret| secret["versions"].as_array().unwrap().clone());
+    versions.map(|version| version["state"].as_str().unwrap().to_owned()).collect()
+}
+
+#[actix_web::test]
+async fn a_stored_value_opens_with_the_token_that_came_back() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let answer = manager.store_value("db/password", "hunter2").await.expect(201);
+    assert_eq!(answer.member("message"), "Key stored successfully");
+    assert_eq!((answer.member("path"), answer.member("environment")), ("db/password".into(), "dev".into()));
+    assert_eq!(answer.headers.get("cache-control").unwrap(), "no-store");
+    let opened = installed.vault.open(&answer.member("access_token"));
+    assert_eq!(opened[0].expose(), b"hunter2");
+    let second = manager.store_value("db/password", "hunter3").await.expect(201);
+    assert_eq!((second.member("key_id"), second.json()["version"].as_u64()), (answer.member("key_id"), Some(2)));
+    // The older token opens the version that it names.
+    assert_eq!(installed.vault.open(&answer.member("access_token"))[0].expose(), b"hunter2");
+    assert_eq!(installed.vault.open(&second.member("access_token"))[0].expose(), b"hunter3");
+    assert_eq!(states(&manager).await, ["committed", "committed"]);
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn values_of_every_kind_and_size_arrive_and_wrong_ones_are_refused() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let body = |data: &str, encoding: &str| json!({"user_id": "u", "key_data": data, "environment": "dev", "encoding": encoding});
+    let mebibyte = "\u{1}".repeat(1 << 20);
+    for text in ["", "x", mebibyte.as_str()] {
+        let answer = manager.post("/api/keys", body(text, "text")).await.expect(201);
+        assert!(answer.member("path").starts_with("unnamed/sec_"));
+        assert_eq!(installed.vault.open(&answer.member("access_token"))[0].expose(), text.as_bytes());
+    }
+    let bytes = manager.post("/api/keys", body("AP8=", "base64")).await.expect(201);
+    assert_eq!(installed.vault.open(&bytes.member("access_token"))[0].expose(), [0, 255]);
+    let too_large = "x".repeat((1 << 20) + 1);
+    manager.post("/api/keys", body(&too_large, "text")).await.expect(413).refused("value_too_large");
+    manager.post("/api/keys", body("AP8", "base64")).await.expect(400).refused("encoding_invalid");
+    let enormous = "x".repeat((6 << 20) + (64 << 10));
+    manager.post("/api/keys", body(&enormous, "text")).await.expect(413).refused("body_too_large");
+    let without = json!({"user_id": "u", "key_data": "x", "environment": "dev", "token": false});
+    assert!(manager.post("/api/keys", without).await.expect(201).json().get("access_token").is_none());
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn names_that_break_the_rules_are_refused_before_anything_is_written() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let wrong = [
+        json!({"user_id": "u", "key_data": "canary", "environment": "dev", "path": "a/../b"}),
+        json!({"user_id": "u", "key_data": "canary", "environment": "dev", "path": "unnamed/x"}),
+        json!({"user_id": "u", "key_data": "canary", "environment": "DEV"}),
+        json!({"user_id": "u", "key_data": "canary", "environment": "elsewhere"}),
+        json!({"user_id": "u", "key_data": "canary"}),
+        json!({"user_id": "", "key_data": "canary", "environment": "dev"}),
+    ];
+    for body in wrong {
+        let answer = manager.post("/api/keys", body).await.expect(400).refused("name_invalid");
+        assert!(!answer.text.contains("canary"));
+    }
+    assert!(states(&manager).await.is_empty());
+    assert!(installed.vault.state().rows.is_empty());
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn vault_down_is_unavailable_and_nothing_is_written() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    installed.vault.go_down().await;
+    until("the manager sees it", async || manager.app.link.view().unreachable).await;
+    manager.store_value("p", "v").await.expect(503).refused("unavailable");
+    assert!(states(&manager).await.is_empty());
+    manager.get("/health/ready").await.expect(503);
+    installed.vault.come_back().await;
+    until("it is back", async || manager.store_value("p", "v").await.status == 201).await;
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn without_a_seal_key_nothing_is_written() {
+    let installed = Installed::new(Mode::Production).await;
+    installed.vault.state().states_no_seal_key = true;
+    let manager = installed.start_unready().await;
+    until("a round succeeded", async || !manager.app.link.view().unreachable).await;
+    manager.store_value("p", "v").await.expect(503).refused("unavailable");
+    assert!(states(&manager).await.is_empty());
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn an_unclear_answer_is_outcome_unknown_and_settles_to_what_the_vault_has() {
+    for (mood, settled) in [(StoreMood::StoreAndGarble, "committed"), (StoreMood::Garble, "abandoned")] {
+        let installed = Installed::new(Mode::Production).await;
+        let manager = installed.start().await;
+        installed.vault.state().store_mood = mood;
+        manager.store_value("p", "v").await.expect(503).refused("outcome_unknown");
+        until("it is settled", async || states(&manager).await == [settled]).await;
+        installed.vault.state().store_mood = StoreMood::Honest;
+        let next = manager.store_value("p", "v2").await.expect(201);
+        assert_eq!(next.json()["version"], 2);
+        manager.stop().await;
+    }
+}
+
+#[actix_web::test]
+async fn a_receipt_that_is_forged_or_of_something_else_confirms_nothing() {
+    let moods = [StoreMood::ForgeSignature, StoreMood::OtherVersion, StoreMood::OtherDigest, StoreMood::NoReceipt];
+    for mood in moods {
+        let installed = Installed::new(Mode::Production).await;
+        let manager = installed.start().await;
+        installed.vault.state().store_mood = mood;
+        manager.store_value("p", "v").await.expect(503).refused("outcome_unknown");
+        until("it is settled", async || states(&manager).await == ["abandoned"]).await;
+        manager.stop().await;
+    }
+}
+
+#[actix_web::test]
+async fn a_taken_number_is_never_used_and_the_next_one_is_tried() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret: SecretId = manager.store_value("p", "v").await.expect(201).member("key_id").parse().unwrap();
+    let environment = environment(&manager, "dev");
+    let version = |number| (secret, Version::new(number).unwrap());
+    installed.vault.state().rows.insert(version(2), Row::Foreign { environment });
+    installed.vault.state().rows.insert(version(3), Row::Tombstone { environment });
+    let answer = manager.store_value("p", "v4").await.expect(201);
+    assert_eq!(answer.json()["version"], 4);
+    assert_eq!(installed.vault.open(&answer.member("access_token"))[0].expose(), b"v4");
+    assert_eq!(states(&manager).await, ["committed", "abandoned", "abandoned", "committed"]);
+    // What the vault had under number 2 can be found and adopted, not lost.
+    let found = manager.post("/api/reconcile", json!({"adopt": true})).await.expect(200).json();
+    assert_eq!((found["found"].as_array().unwrap().len(), found["adopted"].as_u64()), (1, Some(1)));
+    assert_eq!(states(&manager).await, ["committed", "committed", "abandoned", "committed"]);
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn concurrent_writes_of_one_path_get_different_numbers_and_others_share_commands() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let same = (0..20).map(|n| manager.store_value("same", if n % 2 == 0 { "a" } else { "b" }));
+    let answers = futures_util::future::join_all(same).await;
+    let mut numbers: Vec<u64> =
+        answers.into_iter().map(|answer| answer.expect(201).json()["version"].as_u64().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=20).collect::<Vec<u64>>());
+    let paths: Vec<String> = (0..60).map(|n| format!("p{n}")).collect();
+    let answers = futures_util::future::join_all(paths.iter().map(|path| manager.store_value(path, "v"))).await;
+    assert!(answers.into_iter().all(|answer| answer.expect(201).status == 201));
+    assert!(installed.vault.state().batches.iter().any(|size| *size > 1), "no store command was shared");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_client_that_goes_away_interrupts_nothing() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    {
+        let mut request = Box::pin(manager.store_value("p", "v"));
+        until("the write has begun", async || {
+            let _pending = futures_util::poll!(request.as_mut());
+            manager.app.tasks.running() > 0
+        })
+        .await;
+    }
+    manager.app.tasks.wait_idle().await;
+    assert_eq!(states(&manager).await, ["committed"]);
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn what_the_vault_has_and_the_catalogue_lacks_is_listed_and_adopted_only_on_demand() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = SecretId::generate();
+    let known = Row::Foreign { environment: environment(&manager, "dev") };
+    let foreign = Row::Foreign { environment: EnvironmentId::generate() };
+    installed.vault.state().rows.insert((secret, Version::FIRST), known);
+    installed.vault.state().rows.insert((SecretId::generate(), Version::FIRST), foreign);
+    let found = manager.post("/api/reconcile", json!({"adopt": false})).await.expect(200).json();
+    assert_eq!((found["found"].as_array().unwrap().len(), found["adopted"].as_u64()), (2, Some(0)));
+    assert!(states(&manager).await.is_empty());
+    let adopted = manager.post("/api/reconcile", json!({"adopt": true})).await.expect(200).json();
+    assert_eq!(adopted["adopted"], 1, "a version of an environment without a root key is of no use");
+    let list = manager.admin(Method::GET, "/api/secrets?environment=dev", None).await.expect(200).json();
+    assert_eq!(list["secrets"][0]["path"], format!("unnamed/{secret}"));
+    manager.stop().await;
+}

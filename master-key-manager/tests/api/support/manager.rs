@@ -1,0 +1,244 @@
+//! The manager under test: real files, real database, real HTTP stack, without a port.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use actix_web::body::MessageBody as _;
+use actix_web::dev::Service as _;
+use actix_web::http::{Method, StatusCode};
+use actix_web::{App as ActixApp, test};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
+use master_key_manager::app::{App, data, keep_house, open_store, read_installation};
+use master_key_manager::config::{AuditConfig, Config, Danger, RawConfig};
+use master_key_manager::init::init;
+use master_key_manager::keys::KeyFolder;
+use master_key_manager::revocation::run_feed;
+use master_key_manager::routes::ROUTES;
+use master_key_manager::store::{FaultyStore, ManagerStore};
+use serde_json::Value;
+use service_runtime::audit::AuditLog;
+use service_runtime::clock::SystemClock;
+use service_runtime::config::Mode;
+use service_runtime::files::create_private;
+use service_runtime::http::{Stack, mount};
+use shared_proto::encoding::base64_value;
+use shared_proto::identity::{IdentityDocument, Issuer, Owner};
+use tokio::sync::watch;
+
+use super::vault::raw_key;
+use super::{FakeVault, until};
+
+/// An installation on disk, as `init` and an operator leave it.
+pub(crate) struct Installed {
+    _dir: tempfile::TempDir,
+    pub(crate) config: Config,
+    pub(crate) vault: Arc<FakeVault>,
+    pub(crate) credential: String,
+}
+
+/// A running manager.
+pub(crate) struct Manager {
+    pub(crate) app: Arc<App>,
+    pub(crate) store: Arc<FaultyStore>,
+    pub(crate) credential: String,
+    stop: watch::Sender<bool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// An answer of the manager.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) text: String,
+    pub(crate) headers: actix_web::http::header::HeaderMap,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    pub(crate) fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn member(&self, name: &str) -> String {
+        self.json()[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.text)).to_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn refused(self, code: &str) -> Self {
+        assert_eq!(self.code(), code, "{}", self.text);
+        self
+    }
+}
+
+impl Installed {
+    pub(crate) async fn new(mode: Mode) -> Self {
+        let vault = FakeVault::start().await;
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::new(RawConfig {
+            mode,
+            listen: "127.0.0.1:0".parse().unwrap(),
+            vault_url: vault.url.clone(),
+            data_dir: dir.path().join("data"),
+            key_dir: dir.path().join("keys"),
+            token_life_seconds: 900,
+            max_token_life_seconds: 2_700,
+            workers: 1,
+            max_connections: 100,
+            ready_file: None,
+            shutdown_seconds: 5,
+            poll_interval_ms: 10,
+            log: "info".to_owned(),
+            audit: AuditConfig::default(),
+            danger: Danger::default(),
+        })
+        .unwrap();
+        let made = init(&config).await.unwrap();
+        let keys = config.get().key_dir.clone();
+        create_private(&keys.join("token-signing.pem"), rsa_pem(Holder::Manager).as_bytes()).unwrap();
+        let pin = serde_json::to_vec(&vault.document(config.mode())).unwrap();
+        create_private(&keys.join("pins/vault.json"), &pin).unwrap();
+        let document: IdentityDocument =
+            serde_json::from_slice(&std::fs::read(keys.join("identity.json")).unwrap()).unwrap();
+        let Owner::Manager(manager) = document.id else { panic!("a manager's document") };
+        vault.trust(Issuer { mode: config.mode(), manager }, raw_key(&document));
+        let credential = made.credential.expose_text().to_string();
+        Self { _dir: dir, config, vault, credential }
+    }
+
+    /// Starts it, with the feed running, and returns when it is ready.
+    pub(crate) async fn start(&self) -> Manager {
+        let manager = self.start_unready().await;
+        until("the manager is ready", async || manager.get("/health/ready").await.status == 200).await;
+        manager
+    }
+
+    pub(crate) async fn start_unready(&self) -> Manager {
+        let sqlite = open_store(&self.config).unwrap();
+        let installation = read_installation(&self.config, &sqlite).await.unwrap();
+        let keys = KeyFolder::at(&self.config.get().key_dir).load(&installation).unwrap_or_else(|e| panic!("{e}"));
+        let audit = AuditLog::open(
+            &self.config.audit_log(),
+            "master-key-manager",
+            self.config.get().audit.sync,
+            Arc::new(SystemClock),
+        )
+        .unwrap();
+        let store = Arc::new(FaultyStore::new(Arc::new(sqlite)));
+        let shared: Arc<dyn ManagerStore> = Arc::clone(&store) as Arc<dyn ManagerStore>;
+        let (app, feed) =
+            App::assemble(&self.config, installation, keys, shared, audit, Arc::new(SystemClock)).unwrap();
+        let app = Arc::new(app);
+        let (stop, stopped) = watch::channel(false);
+        let interval = Duration::from_millis(self.config.get().poll_interval_ms);
+        let tasks = vec![
+            tokio::spawn(run_feed(feed, interval, stopped.clone())),
+            tokio::spawn(keep_house(Arc::clone(&app), interval, stopped)),
+        ];
+        Manager { app, store, credential: self.credential.clone(), stop, tasks }
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.config.get().key_dir.join(name)
+    }
+}
+
+impl Manager {
+    /// Ends it, orderly or after its store died.
+    pub(crate) async fn stop(self) {
+        self.app.tasks.wait_idle().await;
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+        let _dead_stores_do_not_close = self.app.store.close().await;
+        self.app.audit.flush_and_close().await;
+    }
+
+    /// A request with the administrator's credential.
+    pub(crate) async fn admin(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let bearer = format!("Bearer {}", self.credential);
+        self.send(method, path, &[("authorization", &bearer)], body.map(|body| body.to_string())).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.admin(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], None).await
+    }
+
+    /// Stores as the administrator.
+    pub(crate) async fn store_value(&self, path: &str, value: &str) -> Answer {
+        self.post("/api/keys", store_body(path, value)).await
+    }
+
+    pub(crate) async fn store_with_key(&self, key: &str, path: &str, value: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.credential);
+        let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
+        self.send(Method::POST, "/api/keys", &headers, Some(store_body(path, value).to_string())).await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Answer {
+        let app = ActixApp::new()
+            .wrap(Stack::new(self.app.mode))
+            .configure(data(Arc::clone(&self.app)))
+            .configure(mount(ROUTES));
+        let service = test::init_service(app).await;
+        let mut request = test::TestRequest::with_uri(path).method(method).insert_header(("host", "localhost"));
+        for header in headers {
+            request = request.append_header(*header);
+        }
+        if let Some(body) = body {
+            request = request.insert_header(("content-type", "application/json")).set_payload(body);
+        }
+        let response = match service.call(request.to_request()).await {
+            Ok(response) => response.into_parts().1,
+            Err(error) => error.error_response(),
+        };
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = actix_web::body::to_bytes(response.into_body().boxed()).await.unwrap();
+        Answer { status, text: String::from_utf8(body.to_vec()).unwrap(), headers }
+    }
+}
+
+fn store_body(path: &str, value: &str) -> Value {
+    serde_json::json!({"user_id": "user123", "key_data": value, "path": path, "environment": "dev"})
+}
+
+/// Whose RSA key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Holder {
+    Manager = 0,
+    Vault = 1,
+}
+
+/// A PKCS#8 RSA key of 2048 bits. Making one takes a second, so all tests of a process share them.
+pub(crate) fn rsa_pem(holder: Holder) -> String {
+    static KEYS: OnceLock<[String; 2]> = OnceLock::new();
+    KEYS.get_or_init(|| [new_rsa_pem(), new_rsa_pem()])[holder as usize].clone()
+}
+
+fn new_rsa_pem() -> String {
+    let key = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
+    let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&key).unwrap();
+    let text = base64_value(der.as_ref());
+    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
+}

@@ -1,0 +1,440 @@
+//! The vault's side of the protocol, in memory, with moods.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use service_runtime::clock::{Clock as _, SystemClock};
+use shared_proto::command::{CommandClaims, Operation};
+use shared_proto::encoding::{Bytes, from_json, random};
+use shared_proto::envelope::open::{open, unwrap_transfer_key};
+use shared_proto::envelope::{Ciphertext, Header, Inner};
+use shared_proto::error::{ErrorCode, Problem};
+use shared_proto::event::{Event, EventClaims, NO_EVENT, event_hash};
+use shared_proto::feed::{FeedNonce, FeedState};
+use shared_proto::id::{EnvironmentId, SecretId, VaultId, Version};
+use shared_proto::identity::{IdentityDocument, IdentityKey, Issuer, Mode, Owner};
+use shared_proto::jwk::Curve;
+use shared_proto::jws::{Compact, Kind, ed25519_key};
+use shared_proto::receipt::{Receipt, ReceiptFacts, VersionState};
+use shared_proto::release::{self, SealKey};
+use shared_proto::rsa_key::{RsaPrivate, verifying_key};
+use shared_proto::secret::SecretValue;
+use shared_proto::statement::{KeyStatement, Purpose};
+use shared_proto::token::{AccessClaims, Expected, TokenTerms};
+use shared_proto::wire::vault::{
+    EnvelopeToStore, Inventory, Poll, PollAnswer, Push, PushAnswer, Receipts, Replay, ReplayAnswer, Settle, Store,
+    StoreAnswer, StoreResult,
+};
+
+use super::{Holder, rsa_pem};
+
+/// What is under a version number.
+#[derive(Clone)]
+pub(crate) enum Row {
+    Stored {
+        envelope: Box<EnvelopeToStore>,
+        inner: Arc<Inner>,
+    },
+    /// Content of somebody else.
+    Foreign {
+        environment: EnvironmentId,
+    },
+    Tombstone {
+        environment: EnvironmentId,
+    },
+}
+
+/// How store commands are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreMood {
+    Honest,
+    /// Stores, and answers nonsense.
+    StoreAndGarble,
+    /// Does not store, and answers nonsense.
+    Garble,
+    /// Does not store, and signs a receipt all the same, with another key.
+    ForgeSignature,
+    /// Signs a receipt for another version.
+    OtherVersion,
+    /// Signs a receipt with another digest.
+    OtherDigest,
+    /// Says that it is stored without a receipt.
+    NoReceipt,
+}
+
+/// How feed states are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Feed {
+    Honest,
+    /// Claims to have applied everything, under a key that is not pinned.
+    WrongSignature,
+    /// Signs an old nonce.
+    WrongNonce,
+    /// Signs the right number with the hash of another event.
+    WrongHash,
+    /// Answers with nonsense.
+    Garble,
+}
+
+pub(crate) struct State {
+    pub(crate) rows: BTreeMap<(SecretId, Version), Row>,
+    pub(crate) events: Vec<String>,
+    pub(crate) store_mood: StoreMood,
+    pub(crate) feed: Feed,
+    /// Applies nothing that is pushed.
+    pub(crate) deaf: bool,
+    pub(crate) polls: u64,
+    pub(crate) last_poll: Option<Poll>,
+    pub(crate) batches: Vec<usize>,
+    pub(crate) states_no_seal_key: bool,
+    pub(crate) seal_life: u64,
+    pub(crate) stated_transport: Option<shared_proto::jwk::PublicJwk>,
+}
+
+/// A vault for one manager.
+pub(crate) struct FakeVault {
+    pub(crate) id: VaultId,
+    pub(crate) url: String,
+    identity: IdentityKey,
+    stranger: IdentityKey,
+    transport: RsaPrivate,
+    seal: SealKey,
+    issuer: Mutex<Option<(Issuer, [u8; 32])>>,
+    state: Mutex<State>,
+    server: Mutex<Option<ServerHandle>>,
+}
+
+impl FakeVault {
+    pub(crate) async fn start() -> Arc<Self> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let vault = Arc::new(Self {
+            id: VaultId::generate(),
+            url,
+            identity: IdentityKey::generate().unwrap().0,
+            stranger: IdentityKey::generate().unwrap().0,
+            transport: RsaPrivate::from_pem(&rsa_pem(Holder::Vault)).unwrap(),
+            seal: SealKey::generate().unwrap(),
+            issuer: Mutex::default(),
+            state: Mutex::new(State {
+                rows: BTreeMap::new(),
+                events: Vec::new(),
+                store_mood: StoreMood::Honest,
+                feed: Feed::Honest,
+                deaf: false,
+                polls: 0,
+                last_poll: None,
+                batches: Vec::new(),
+                states_no_seal_key: false,
+                seal_life: 3_600,
+                stated_transport: None,
+            }),
+            server: Mutex::default(),
+        });
+        vault.listen(listener);
+        vault
+    }
+
+    fn listen(self: &Arc<Self>, listener: std::net::TcpListener) {
+        let data = web::Data::from(Arc::clone(self));
+        let server = HttpServer::new(move || {
+            let limits = web::PayloadConfig::new(16 << 20);
+            App::new()
+                .app_data(data.clone())
+                .app_data(limits)
+                .route("/api/commands", web::post().to(command))
+                .route("/api/events", web::post().to(command))
+        })
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(0)
+        .listen(listener)
+        .unwrap()
+        .run();
+        *self.server.lock().unwrap() = Some(server.handle());
+        tokio::spawn(server);
+    }
+
+    /// Nobody listens on its port any more.
+    pub(crate) async fn go_down(&self) {
+        let handle = self.server.lock().unwrap().take();
+        handle.unwrap().stop(false).await;
+    }
+
+    pub(crate) async fn come_back(self: &Arc<Self>) {
+        let address = self.url.strip_prefix("http://").unwrap().to_owned();
+        let mut listener = None;
+        super::until("the port is free again", async || {
+            listener = std::net::TcpListener::bind(&address).ok();
+            listener.is_some()
+        })
+        .await;
+        self.listen(listener.unwrap());
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn document(&self, mode: Mode) -> IdentityDocument {
+        IdentityDocument { id: Owner::Vault(self.id), mode, key: self.identity.public().clone() }
+    }
+
+    pub(crate) fn transport(&self) -> &RsaPrivate {
+        &self.transport
+    }
+
+    /// Pins the manager.
+    pub(crate) fn trust(&self, issuer: Issuer, key: [u8; 32]) {
+        *self.issuer.lock().unwrap() = Some((issuer, key));
+    }
+
+    fn pinned(&self) -> (Issuer, [u8; 32]) {
+        self.issuer.lock().unwrap().unwrap()
+    }
+
+    /// Checks a token with the keys that the manager stated, and gives its terms.
+    pub(crate) fn check_token(&self, token: &str) -> shared_proto::token::CheckedClaims {
+        let statements = self.state().last_poll.as_ref().unwrap().statements.clone();
+        let parsed = Compact::parse(Kind::AccessToken, token).unwrap();
+        let stated = statements.iter().find(|statement| statement.key.thumbprint() == *parsed.kid()).unwrap();
+        let payload = parsed.verify(&verifying_key(&stated.key).unwrap()).unwrap();
+        let expected = Expected { issuer: self.pinned().0, audience: self.id, now: SystemClock.now() };
+        AccessClaims::check(&payload, &expected).unwrap()
+    }
+
+    /// Opens what a token names, as a vault does.
+    pub(crate) fn open(&self, token: &str) -> Vec<SecretValue> {
+        let claims = self.check_token(token);
+        let keys = release::open(&claims, |kid| (*kid == self.seal.kid()).then_some(&self.seal)).ok().unwrap();
+        let terms: &TokenTerms = &claims.terms;
+        let state = self.state();
+        let pairs = terms.grants.iter().zip(&keys);
+        pairs
+            .map(|(grant, release_key)| {
+                let Some(Row::Stored { envelope, inner }) = state.rows.get(&(grant.secret, grant.version)) else {
+                    panic!("the token names what is not stored")
+                };
+                let header = Header {
+                    vault: self.id,
+                    environment: terms.environment,
+                    secret: grant.secret,
+                    version: grant.version,
+                };
+                open(&header, release_key, inner, &ciphertext(envelope)).unwrap()
+            })
+            .collect()
+    }
+
+    /// What happened, as far as it was pushed.
+    pub(crate) fn applied(&self) -> Vec<Event> {
+        self.state().events.iter().map(|compact| self.read_event(compact).unwrap().event).collect()
+    }
+
+    fn read_event(&self, compact: &str) -> Result<EventClaims, shared_proto::Rejected> {
+        let (issuer, key) = self.pinned();
+        let payload = Compact::parse(Kind::Event, compact)?.verify(&ed25519_key(&key))?;
+        EventClaims::check(&payload, issuer, self.id)
+    }
+
+    fn feed(&self, nonce: FeedNonce) -> FeedState {
+        let state = self.state();
+        let hash = state.events.last().map_or(NO_EVENT, |compact| event_hash(compact));
+        let applied = u64::try_from(state.events.len()).unwrap();
+        let now = SystemClock.now();
+        let claimed = state.last_poll.as_ref().map_or((applied, hash), |poll| (poll.newest, poll.newest_hash));
+        match state.feed {
+            Feed::Honest | Feed::Garble => FeedState::sign(&self.identity, self.id, nonce, applied, hash, now),
+            Feed::WrongSignature => FeedState::sign(&self.stranger, self.id, nonce, claimed.0, claimed.1, now),
+            Feed::WrongNonce => {
+                let old = FeedState::sign(&self.identity, self.id, Bytes([0; 16]), claimed.0, claimed.1, now);
+                FeedState { nonce, ..old }
+            }
+            Feed::WrongHash => FeedState::sign(&self.identity, self.id, nonce, applied, Bytes(random()), now),
+        }
+    }
+
+    fn statements(&self) -> Vec<KeyStatement> {
+        let (now, state) = (SystemClock.now(), self.state());
+        let transport = state.stated_transport.clone().unwrap_or_else(|| self.transport.public().clone());
+        let sign = |purpose, key, life| {
+            KeyStatement::sign(&self.identity, Owner::Vault(self.id), purpose, key, (now - 60, now + life))
+        };
+        let mut all = vec![sign(Purpose::Transport, transport, 86_400)];
+        if !state.states_no_seal_key {
+            all.push(sign(Purpose::Seal, self.seal.public().clone(), state.seal_life));
+        }
+        all
+    }
+
+    fn receipt(&self, facts: &ReceiptFacts) -> Receipt {
+        Receipt::sign(&self.identity, self.id, facts, SystemClock.now())
+    }
+
+    fn store(&self, order: &Store) -> HttpResponse {
+        let transfer = unwrap_transfer_key(&self.transport.decrypting_key().unwrap(), &order.transfer_key).unwrap();
+        assert_eq!(order.transport_kid, self.transport.public().thumbprint());
+        let mut state = self.state();
+        let mood = state.store_mood;
+        state.batches.push(order.envelopes.len());
+        let mut results = Vec::new();
+        for envelope in &order.envelopes {
+            let inner = Arc::new(Inner::from_moved(&transfer, &envelope.moved).unwrap());
+            let name = (envelope.secret_id, envelope.version);
+            let stores = matches!(mood, StoreMood::Honest | StoreMood::StoreAndGarble);
+            if stores && !state.rows.contains_key(&name) {
+                state.rows.insert(name, Row::Stored { envelope: Box::new(envelope.clone()), inner });
+            }
+            let facts = state.rows.get(&name).map_or_else(|| stored_facts(envelope), |row| facts_of(name, row));
+            let conflict = facts.digest != envelope.digest;
+            let error = conflict.then_some(ErrorCode::VersionConflict);
+            results.push(StoreResult { error, receipt: Some(self.moody_receipt(mood, &facts)) });
+        }
+        match mood {
+            StoreMood::StoreAndGarble | StoreMood::Garble => HttpResponse::Ok().body("{nonsense"),
+            StoreMood::NoReceipt => {
+                let none = order.envelopes.iter().map(|_| StoreResult { error: None, receipt: None });
+                HttpResponse::Ok().json(StoreAnswer { results: none.collect() })
+            }
+            StoreMood::Honest | StoreMood::ForgeSignature | StoreMood::OtherVersion | StoreMood::OtherDigest => {
+                HttpResponse::Ok().json(StoreAnswer { results })
+            }
+        }
+    }
+
+    fn moody_receipt(&self, mood: StoreMood, facts: &ReceiptFacts) -> Receipt {
+        match mood {
+            StoreMood::ForgeSignature => Receipt::sign(&self.stranger, self.id, facts, SystemClock.now()),
+            StoreMood::OtherVersion => self.receipt(&ReceiptFacts { version: facts.version.next().unwrap(), ..*facts }),
+            StoreMood::OtherDigest => self.receipt(&ReceiptFacts { digest: Bytes([9; 32]), ..*facts }),
+            StoreMood::Honest | StoreMood::StoreAndGarble | StoreMood::Garble | StoreMood::NoReceipt => {
+                self.receipt(facts)
+            }
+        }
+    }
+
+    fn settle(&self, order: &Settle) -> HttpResponse {
+        let mut state = self.state();
+        let receipts = order.versions.iter().map(|asked| {
+            let name = (asked.secret_id, asked.version);
+            let row = state.rows.entry(name).or_insert(Row::Tombstone { environment: asked.environment });
+            self.receipt(&facts_of(name, row))
+        });
+        let answer = Receipts { receipts: receipts.collect() };
+        HttpResponse::Ok().json(answer)
+    }
+
+    fn inventory(&self, order: &Inventory) -> HttpResponse {
+        let after = order.after.map(|cursor| (cursor.secret_id, cursor.version));
+        let state = self.state();
+        let stored = state
+            .rows
+            .iter()
+            .filter(|(name, row)| !matches!(row, Row::Tombstone { .. }) && after.is_none_or(|after| **name > after));
+        let receipts = stored.take(order.limit).map(|(name, row)| self.receipt(&facts_of(*name, row)));
+        HttpResponse::Ok().json(Receipts { receipts: receipts.collect() })
+    }
+
+    fn push(&self, order: &Push) -> HttpResponse {
+        for compact in &order.events {
+            let claims = self.read_event(compact).unwrap();
+            let mut state = self.state();
+            let (next, prev) = (
+                u64::try_from(state.events.len()).unwrap() + 1,
+                state.events.last().map_or(NO_EVENT, |compact| event_hash(compact)),
+            );
+            if state.deaf || claims.seq < next {
+                continue;
+            }
+            if claims.seq > next {
+                return problem(ErrorCode::EventGap);
+            }
+            if claims.prev != prev {
+                return problem(ErrorCode::EventConflict);
+            }
+            if let Event::Destroy(environment, secret, version) = claims.event {
+                state.rows.insert((secret, version), Row::Tombstone { environment });
+            }
+            state.events.push(compact.clone());
+        }
+        HttpResponse::Accepted().json(PushAnswer { feed: self.feed(order.nonce) })
+    }
+
+    fn poll(&self, poll: Poll) -> HttpResponse {
+        let nonce = poll.nonce;
+        {
+            let mut state = self.state();
+            state.polls += 1;
+            state.last_poll = Some(poll);
+            if state.feed == Feed::Garble {
+                return HttpResponse::Ok().body("?");
+            }
+        }
+        HttpResponse::Ok().json(PollAnswer { feed: self.feed(nonce), statements: self.statements() })
+    }
+}
+
+async fn command(req: HttpRequest, body: web::Bytes, vault: web::Data<FakeVault>) -> HttpResponse {
+    let Some(operation) = operation_of(&req, &body, &vault) else { return problem(ErrorCode::CommandInvalid) };
+    match operation {
+        Operation::Poll => vault.poll(from_json(&body).unwrap()),
+        Operation::Push => vault.push(&from_json(&body).unwrap()),
+        Operation::Replay => {
+            let order: Replay = from_json(&body).unwrap();
+            let skip = usize::try_from(order.after).unwrap();
+            let events = vault.state().events.iter().skip(skip).take(order.limit).cloned().collect();
+            HttpResponse::Ok().json(ReplayAnswer { events })
+        }
+        Operation::Store => vault.store(&from_json(&body).unwrap()),
+        Operation::Settle => vault.settle(&from_json(&body).unwrap()),
+        Operation::Inventory => vault.inventory(&from_json(&body).unwrap()),
+    }
+}
+
+fn operation_of(req: &HttpRequest, body: &[u8], vault: &FakeVault) -> Option<Operation> {
+    let header = req.headers().get("authorization")?.to_str().ok()?;
+    let command = Compact::parse(Kind::Command, header.strip_prefix("Bearer ")?).ok()?;
+    let (issuer, key) = vault.pinned();
+    let payload = command.verify(&ed25519_key(&key)).ok()?;
+    let expected = Expected { issuer, audience: vault.id, now: SystemClock.now() };
+    let claims = CommandClaims::check(&payload, &expected).ok()?;
+    claims.covers(body).ok()?;
+    let right_route = (claims.op == Operation::Push) == (req.path() == "/api/events");
+    right_route.then_some(claims.op)
+}
+
+fn problem(code: ErrorCode) -> HttpResponse {
+    let status = actix_web::http::StatusCode::from_u16(code.status()).unwrap();
+    HttpResponse::build(status).json(Problem::new(code, "test"))
+}
+
+fn stored_facts(envelope: &EnvelopeToStore) -> ReceiptFacts {
+    ReceiptFacts {
+        environment: envelope.environment,
+        secret: envelope.secret_id,
+        version: envelope.version,
+        state: VersionState::Stored,
+        epoch: envelope.epoch,
+        digest: envelope.digest,
+    }
+}
+
+fn facts_of((secret, version): (SecretId, Version), row: &Row) -> ReceiptFacts {
+    let (environment, state, epoch, digest) = match row {
+        Row::Stored { envelope, .. } => return stored_facts(envelope),
+        Row::Foreign { environment } => (*environment, VersionState::Stored, 1, Bytes([8; 32])),
+        Row::Tombstone { environment } => (*environment, VersionState::Tombstone, 0, Bytes([0; 32])),
+    };
+    ReceiptFacts { environment, secret, version, state, epoch, digest }
+}
+
+fn ciphertext(envelope: &EnvelopeToStore) -> Ciphertext {
+    Ciphertext::new(envelope.commit, envelope.nonce, envelope.ciphertext.0.clone()).unwrap()
+}
+
+/// The raw Ed25519 key of an identity document.
+pub(crate) fn raw_key(document: &IdentityDocument) -> [u8; 32] {
+    *document.key.okp(Curve::Ed25519).unwrap()
+}
