@@ -79,23 +79,23 @@ impl Vault {
         keys: KeyFolder,
         store: Arc<dyn VaultStore>,
     ) -> Result<Arc<Self>, StartError> {
-        let audit =
-            AuditLog::open(&config.audit_log(), "encrypted-vault", config.audit_sync, Arc::clone(&clock))?;
+        let audit = AuditLog::open(&config.audit_log(), "encrypted-vault", config.audit_sync, Arc::clone(&clock))?;
         let runtime = RuntimeDirectory::open(config, keys.id)?;
         let owner = Owner::Vault(keys.id);
         let boot = boot_id().map_err(|error| StartError::new(format!("/proc gives no boot id ({error}).")))?;
         let seal_keys = SealKeys::open(&runtime, boot, Arc::clone(&clock), (&keys.identity, owner))?;
         let source = Source { pins: keys.pins.clone(), issuer: keys.issuer, vault: keys.id };
-        let (feed, history_lost) =
-            Feed::open(Arc::clone(&store), MarkFile::new(&runtime), Arc::clone(&clock), source)
-                .await
-                .map_err(|reason| StartError::new(format!("The events in the database are refused: {reason}.")))?;
+        let (feed, history_lost) = Feed::open(Arc::clone(&store), MarkFile::new(&runtime), Arc::clone(&clock), source)
+            .await
+            .map_err(|reason| StartError::new(format!("The events in the database are refused: {reason}.")))?;
         if history_lost {
             tracing::warn!("the database is older than the mark, or the mark is gone: all seal keys are destroyed");
             seal_keys.destroy_all()?;
         }
         // The mark is written only after the seal keys are gone, so that a crash in between is noticed again.
-        feed.acknowledge().await.map_err(|_| StartError::new("The mark cannot be written; check the runtime directory."))?;
+        feed.acknowledge()
+            .await
+            .map_err(|_| StartError::new("The mark cannot be written; check the runtime directory."))?;
         if !seal_keys.turn(&keys.identity, owner)?.all_new {
             feed.trust_history();
         }
@@ -134,8 +134,7 @@ impl Vault {
     /// The statements of this vault's living keys.
     pub fn own_statements(&self) -> Vec<KeyStatement> {
         let owner = Owner::Vault(self.keys.id);
-        let transport =
-            self.transport.at(self.clock.now(), &self.keys.identity, owner, &self.keys.transport_public);
+        let transport = self.transport.at(self.clock.now(), &self.keys.identity, owner, &self.keys.transport_public);
         std::iter::once(transport).chain(self.seal_keys.statements()).collect()
     }
 
@@ -191,9 +190,8 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     files::check_private_directory(&config.data_dir)?;
     let _lock = DirectoryLock::acquire(&config.data_dir)?;
     let vault = Vault::open(&config, Arc::new(SystemClock)).await?;
-    let ticker = tokio::spawn(every(Duration::from_secs(1), Arc::clone(&vault), |vault| vault.tick()));
-    let watcher =
-        tokio::spawn(every(Duration::from_millis(100), Arc::clone(&vault), |vault| vault.refusals.reload()));
+    let ticker = tokio::spawn(every(Duration::from_secs(1), Arc::clone(&vault), Vault::tick));
+    let watcher = tokio::spawn(every(Duration::from_millis(100), Arc::clone(&vault), |vault| vault.refusals.reload()));
     let data = web::Data::new(Arc::clone(&vault));
     let configure = move |app: &mut web::ServiceConfig| {
         app.app_data(data.clone());

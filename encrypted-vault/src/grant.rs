@@ -245,7 +245,8 @@ impl Authorized {
             let alive = claims.seals.iter().any(|(kid, _)| seals.is_alive(kid));
             return if alive { Ok(()) } else { Err(ReadRefusal::SealKeyUnknown) };
         }
-        let opened = seals.with(|alive| release::open(claims, |kid| alive.iter().copied().find(|key| key.kid() == *kid)));
+        let opened =
+            seals.with(|alive| release::open(claims, |kid| alive.iter().copied().find(|key| key.kid() == *kid)));
         let keys = opened.map_err(|error| match error {
             OpenError::SealKeyUnknown => ReadRefusal::SealKeyUnknown,
             OpenError::Rejected => ReadRefusal::Token,

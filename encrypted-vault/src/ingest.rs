@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::join_all;
 use service_runtime::audit::{AuditRecord, AuditStatus};
 use service_runtime::http::{ApiError, RequestMeta};
+use shared_proto::Rejected;
 use shared_proto::encoding::sha256;
 use shared_proto::envelope::{Ciphertext, Header, Inner, WrappedTransferKey, digest, open};
 use shared_proto::error::ErrorCode;
 use shared_proto::receipt::{Receipt, ReceiptFacts, VersionState};
 use shared_proto::secret::TransferKey;
-use shared_proto::wire::vault::{EnvelopeToStore, MAX_BATCH, Receipts, Settle, Store, StoreAnswer, StoreResult, VersionName};
-use shared_proto::Rejected;
+use shared_proto::wire::vault::{
+    EnvelopeToStore, MAX_BATCH, Receipts, Settle, Store, StoreAnswer, StoreResult, VersionName,
+};
 
 use crate::app::Vault;
 use crate::store::{NewRow, WrappedKey};
@@ -24,7 +26,10 @@ const TRANSFER_KEYS: usize = 64;
 
 /// Transfer keys in memory, by the hash of their wrapped form, so that RSA is paid once for each and not per secret.
 #[derive(Default)]
-pub struct TransferKeys(Mutex<HashMap<[u8; 32], (Arc<TransferKey>, u64)>>);
+pub struct TransferKeys(Mutex<HashMap<[u8; 32], Remembered>>);
+
+// A key, and the second of the boot clock when it came.
+type Remembered = (Arc<TransferKey>, u64);
 
 impl TransferKeys {
     fn get(&self, hash: &[u8; 32]) -> Option<Arc<TransferKey>> {
@@ -55,7 +60,9 @@ impl TransferKeys {
 /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or committed.
 pub async fn store(vault: &Arc<Vault>, body: Store, meta: &RequestMeta) -> Result<StoreAnswer, ApiError> {
     if !(1..=MAX_BATCH).contains(&body.envelopes.len()) || body.transport_kid != vault.keys.transport_kid {
-        return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 envelopes under the stated transport key."));
+        return Err(
+            ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 envelopes under the stated transport key.")
+        );
     }
     let transfer_key = transfer_key(vault, body.transfer_key).await?;
     let names: Vec<VersionName> = body.envelopes.iter().map(name_of).collect();
@@ -133,12 +140,8 @@ async fn transfer_key(vault: &Arc<Vault>, wrapped: WrappedTransferKey) -> Result
 
 fn take_in(vault: &Vault, transfer_key: &TransferKey, envelope: EnvelopeToStore) -> Result<NewRow, Rejected> {
     let name = name_of(&envelope);
-    let header = Header {
-        vault: vault.keys.id,
-        environment: name.environment,
-        secret: name.secret_id,
-        version: name.version,
-    };
+    let header =
+        Header { vault: vault.keys.id, environment: name.environment, secret: name.secret_id, version: name.version };
     #[cfg(feature = "sabotage")]
     let header = crate::sabotage::header(header);
     let ciphertext = Ciphertext::new(envelope.commit, envelope.nonce, envelope.ciphertext.0).map_err(|_| Rejected)?;
@@ -152,21 +155,13 @@ fn take_in(vault: &Vault, transfer_key: &TransferKey, envelope: EnvelopeToStore)
 }
 
 fn outcome(vault: &Vault, row: &NewRow, facts: &ReceiptFacts) -> StoreResult {
-    let ours = facts.state == VersionState::Stored
-        && facts.digest == row.digest
-        && facts.environment == row.name.environment;
-    StoreResult {
-        error: (!ours).then_some(ErrorCode::VersionConflict),
-        receipt: Some(receipt(vault, facts)),
-    }
+    let ours =
+        facts.state == VersionState::Stored && facts.digest == row.digest && facts.environment == row.name.environment;
+    StoreResult { error: (!ours).then_some(ErrorCode::VersionConflict), receipt: Some(receipt(vault, facts)) }
 }
 
 fn name_of(envelope: &EnvelopeToStore) -> VersionName {
-    VersionName {
-        environment: envelope.environment,
-        secret_id: envelope.secret_id,
-        version: envelope.version,
-    }
+    VersionName { environment: envelope.environment, secret_id: envelope.secret_id, version: envelope.version }
 }
 
 fn record(action: &'static str, status: AuditStatus, name: VersionName, meta: &RequestMeta) -> AuditRecord {

@@ -52,10 +52,13 @@ pub async fn read_many(
     let (mut authorized, mut lines) = (Vec::new(), Vec::with_capacity(asked.key_ids.len()));
     for key_id in asked.key_ids {
         let found = choose(&vault, &token, key_id, &mut room, &meta).await?;
-        lines.push((key_id, found.map(|(allowed, row)| {
-            authorized.push(allowed);
-            row
-        })));
+        lines.push((
+            key_id,
+            found.map(|(allowed, row)| {
+                authorized.push(allowed);
+                row
+            }),
+        ));
     }
     let mut grants = DecryptGrant::record_all(authorized, &vault.audit, &meta).await?.into_iter();
     let mut keys = Vec::with_capacity(lines.len());
@@ -80,8 +83,7 @@ fn authenticate(vault: &Vault, req: &HttpRequest) -> Result<Unrevoked, ApiError>
     };
     let text = bearer(req).ok_or_else(|| stranger(ReadRefusal::Token))?;
     let expected = Expected { issuer: vault.keys.issuer, audience: vault.keys.id, now: vault.clock.now() };
-    let claims =
-        UnverifiedToken::new(text).verify(&vault.manager_keys, &vault.tokens, &expected).map_err(stranger)?;
+    let claims = UnverifiedToken::new(text).verify(&vault.manager_keys, &vault.tokens, &expected).map_err(stranger)?;
     let jti = claims.jti();
     claims.check_revocation(&vault.feed, &vault.refusals).map_err(|refusal| {
         let record = AuditRecord::new("read", AuditStatus::Denied, &meta()).jti(jti).code(refusal.code());

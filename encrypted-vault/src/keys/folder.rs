@@ -129,8 +129,7 @@ fn read_document(path: &Path) -> Result<IdentityDocument, StartError> {
 
 fn load_pins(dir: &Path, mode: Mode) -> Result<Pins, StartError> {
     check_private_directory(dir)?;
-    let documents =
-        names_in(dir)?.iter().map(|name| read_document(&dir.join(name))).collect::<Result<Vec<_>, _>>()?;
+    let documents = names_in(dir)?.iter().map(|name| read_document(&dir.join(name))).collect::<Result<Vec<_>, _>>()?;
     let pins = Pins::new(&documents)
         .map_err(|Malformed(reason)| refuse(dir, &format!("{reason}; copy the manager's identity.json there")))?;
     if pins.mode() != mode {

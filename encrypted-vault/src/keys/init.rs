@@ -20,8 +20,7 @@ pub fn init(dir: &Path, mode: Mode) -> Result<IdentityDocument, StartError> {
     create_private_directory(&dir.join("storage-keys"))?;
     let (identity, pem) =
         IdentityKey::generate().map_err(|_| StartError::new("No identity key could be generated."))?;
-    let document =
-        IdentityDocument { id: Owner::Vault(VaultId::generate()), mode, key: identity.public().clone() };
+    let document = IdentityDocument { id: Owner::Vault(VaultId::generate()), mode, key: identity.public().clone() };
     create_private(&dir.join("identity.pem"), pem.as_bytes())?;
     // EXPOSE: the storage key goes into its file.
     let storage = Zeroizing::new(format!("{}\n", *Zeroizing::new(b64(StorageKey::generate().expose()))));

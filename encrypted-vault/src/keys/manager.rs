@@ -37,8 +37,7 @@ impl ManagerKeys {
                 Some((stated.kid, (stated, key)))
             })
             .collect();
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) =
-            Known { statements: statements.to_vec(), keys };
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Known { statements: statements.to_vec(), keys };
         true
     }
 

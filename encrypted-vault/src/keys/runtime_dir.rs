@@ -24,11 +24,15 @@ impl RuntimeDirectory {
         check_private_directory(&dir)?;
         let in_memory = is_memory_backed(&dir).unwrap_or(false);
         if !in_memory {
-            weaker(config, config.danger.runtime_on_disk, &format!(
-                "The runtime directory {} is not on tmpfs, so seal keys would outlive their destruction on a disk; set \
+            weaker(
+                config,
+                config.danger.runtime_on_disk,
+                &format!(
+                    "The runtime directory {} is not on tmpfs, so seal keys would outlive their destruction on a disk; set \
                  runtime_dir to a tmpfs, or danger.runtime_on_disk.",
-                dir.display()
-            ))?;
+                    dir.display()
+                ),
+            )?;
         }
         if swap_is_on() {
             weaker(

@@ -73,8 +73,7 @@ impl SealKeys {
         clock: Arc<dyn Clock>,
         (identity, owner): (&IdentityKey, Owner),
     ) -> Result<Self, StartError> {
-        let keys =
-            Self { directory: directory.path().to_owned(), boot_id, clock, living: RwLock::default() };
+        let keys = Self { directory: directory.path().to_owned(), boot_id, clock, living: RwLock::default() };
         let mut living = Vec::new();
         for path in keys.files()? {
             match keys.read(&path, identity, owner) {
@@ -127,8 +126,7 @@ impl SealKeys {
     pub fn with<T>(&self, act: impl FnOnce(&[&SealKey]) -> T) -> T {
         let (now, boot) = (self.clock.now(), self.clock.boot());
         let living = self.living.read().unwrap_or_else(PoisonError::into_inner);
-        let alive: Vec<&SealKey> =
-            living.iter().filter(|key| key.is_alive(now, boot)).map(|key| &key.key).collect();
+        let alive: Vec<&SealKey> = living.iter().filter(|key| key.is_alive(now, boot)).map(|key| &key.key).collect();
         act(&alive)
     }
 
@@ -183,9 +181,8 @@ impl SealKeys {
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, StartError> {
-        let cannot = |error: std::io::Error| {
-            StartError::new(format!("{} cannot be read ({error}).", self.directory.display()))
-        };
+        let cannot =
+            |error: std::io::Error| StartError::new(format!("{} cannot be read ({error}).", self.directory.display()));
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.directory).map_err(cannot)? {
             let path = entry.map_err(cannot)?.path();

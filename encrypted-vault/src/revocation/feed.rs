@@ -234,8 +234,7 @@ impl Feed {
         }
         let mut state = self.write();
         if names_living_seal_key && state.gate != Gate::Open {
-            state.gate =
-                if state.applied.applied >= newest.applied { Gate::Open } else { Gate::NeedsEvents(newest) };
+            state.gate = if state.applied.applied >= newest.applied { Gate::Open } else { Gate::NeedsEvents(newest) };
         }
         Ok(())
     }
@@ -289,7 +288,10 @@ impl Feed {
     fn stop(&self) -> FeedError {
         let mut state = self.write();
         if !state.stopped {
-            tracing::error!(applied = state.applied.applied, "ALARM: the manager's events contradict those applied here; the feed is stopped");
+            tracing::error!(
+                applied = state.applied.applied,
+                "ALARM: the manager's events contradict those applied here; the feed is stopped"
+            );
         }
         state.stopped = true;
         FeedError::Conflict

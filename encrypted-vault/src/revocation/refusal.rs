@@ -43,13 +43,16 @@ impl RefusalFile {
     fn hits(&self, jti: TokenId, subject: Subject) -> bool {
         let empty = self.tokens.is_empty() && self.subjects.is_empty();
         self.everything
-            || (!empty
-                && (self.tokens.contains(&jti.to_string()) || self.subjects.contains(&subject.to_string())))
+            || (!empty && (self.tokens.contains(&jti.to_string()) || self.subjects.contains(&subject.to_string())))
     }
 
     fn change(&mut self, refusal: Refusal, lift: bool) {
         let set = |set: &mut BTreeSet<String>, name: String| {
-            if lift { set.remove(&name) } else { set.insert(name) };
+            if lift {
+                set.remove(&name)
+            } else {
+                set.insert(name)
+            };
         };
         match refusal {
             Refusal::Token(jti) => set(&mut self.tokens, jti.to_string()),
@@ -133,8 +136,7 @@ pub fn refuse_command(data_dir: &Path, refusal: Refusal, lift: bool) -> Result<&
     let path = path_in(data_dir);
     let mut file = read_file(&path)?;
     file.change(refusal, lift);
-    let bytes = serde_json::to_vec_pretty(&file)
-        .map_err(|_| StartError::new("The refusals could not be written."))?;
+    let bytes = serde_json::to_vec_pretty(&file).map_err(|_| StartError::new("The refusals could not be written."))?;
     replace_private(&path, &bytes)
         .map_err(|error| StartError::new(format!("{} cannot be written ({error}).", path.display())))?;
     let wanted = format!("{:?}", Bytes(sha256(&bytes)));
@@ -148,7 +150,9 @@ pub fn refuse_command(data_dir: &Path, refusal: Refusal, lift: bool) -> Result<&
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    Err(StartError::new("It is written, but the running vault did not take it over within ten seconds; stop the vault."))
+    Err(StartError::new(
+        "It is written, but the running vault did not take it over within ten seconds; stop the vault.",
+    ))
 }
 
 /// The refusals in the file of a data directory.

@@ -142,12 +142,8 @@ mod tests {
     #[test]
     fn a_revocation_hits_tokens_minted_before_it_and_none_after() {
         let whole = token(0);
-        let events = [
-            Event::Token(whole.jti),
-            Event::Subject(whole.subject),
-            Event::Credential(whole.client_id),
-            Event::All,
-        ];
+        let events =
+            [Event::Token(whole.jti), Event::Subject(whole.subject), Event::Credential(whole.client_id), Event::All];
         for event in events {
             let mut set = WorkingSet::default();
             set.apply(5, &event, 0);

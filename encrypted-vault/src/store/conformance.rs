@@ -39,7 +39,10 @@ async fn rows(store: &dyn VaultStore) -> Result<(), String> {
     let page = store.inventory(None, 1).await.map_err(text)?;
     rule(page.len() == 1, "an inventory keeps its limit")?;
     let rest = store.inventory(Some((first.name.secret_id, first.name.version)), 9).await.map_err(text)?;
-    rule(rest.len() == 1 && rest.iter().all(|facts| facts.digest == second.digest), "an inventory goes on behind its cursor")
+    rule(
+        rest.len() == 1 && rest.iter().all(|facts| facts.digest == second.digest),
+        "an inventory goes on behind its cursor",
+    )
 }
 
 async fn tombstones(store: &dyn VaultStore) -> Result<(), String> {
@@ -87,8 +90,7 @@ async fn statements(store: &dyn VaultStore) -> Result<(), String> {
 
 fn new_row(secret_id: SecretId, version: u64, epoch: u32) -> Result<NewRow, String> {
     let version = Version::new(version).map_err(|error| error.to_string())?;
-    let ciphertext =
-        Ciphertext::new(Bytes([1; 32]), Bytes([2; 12]), vec![3; 80]).map_err(|error| error.to_string())?;
+    let ciphertext = Ciphertext::new(Bytes([1; 32]), Bytes([2; 12]), vec![3; 80]).map_err(|error| error.to_string())?;
     Ok(NewRow {
         name: VersionName { environment: EnvironmentId::generate(), secret_id, version },
         digest: Bytes(shared_proto::encoding::random()),

@@ -45,10 +45,7 @@ impl<S: VaultStore> FaultyStore<S> {
         self.fault.load(Ordering::SeqCst) == fault as u8
     }
 
-    async fn write<T: Send>(
-        &self,
-        act: impl Future<Output = Result<T, StoreFault>> + Send,
-    ) -> Result<T, StoreFault> {
+    async fn write<T: Send>(&self, act: impl Future<Output = Result<T, StoreFault>> + Send) -> Result<T, StoreFault> {
         if self.has(Fault::WritesFail) {
             return Err(StoreFault::Unavailable);
         }
@@ -56,10 +53,7 @@ impl<S: VaultStore> FaultyStore<S> {
         if self.has(Fault::AnswersLost) { Err(StoreFault::OutcomeUnknown) } else { outcome }
     }
 
-    async fn look<T: Send>(
-        &self,
-        act: impl Future<Output = Result<T, StoreFault>> + Send,
-    ) -> Result<T, StoreFault> {
+    async fn look<T: Send>(&self, act: impl Future<Output = Result<T, StoreFault>> + Send) -> Result<T, StoreFault> {
         if self.has(Fault::ReadsFail) { Err(StoreFault::Unavailable) } else { act.await }
     }
 }

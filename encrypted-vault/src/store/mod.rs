@@ -112,13 +112,12 @@ fn tombstone(name: VersionName) -> ReceiptFacts {
 }
 
 /// The facts of a stored row.
-fn stored(environment: EnvironmentId, secret: SecretId, version: Version, epoch: u32, digest: Bytes<32>) -> ReceiptFacts {
-    ReceiptFacts {
-        environment,
-        secret,
-        version,
-        state: shared_proto::receipt::VersionState::Stored,
-        epoch,
-        digest,
-    }
+fn stored(
+    environment: EnvironmentId,
+    secret: SecretId,
+    version: Version,
+    epoch: u32,
+    digest: Bytes<32>,
+) -> ReceiptFacts {
+    ReceiptFacts { environment, secret, version, state: shared_proto::receipt::VersionState::Stored, epoch, digest }
 }

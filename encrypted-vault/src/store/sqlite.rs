@@ -121,9 +121,8 @@ impl VaultStore for SqliteStore {
     ) -> Result<Vec<ReceiptFacts>, StoreFault> {
         self.readers
             .read(move |conn| {
-                let (secret, version) = after.map_or((Vec::new(), 0), |(secret, version)| {
-                    (secret.as_bytes().to_vec(), version.get())
-                });
+                let (secret, version) =
+                    after.map_or((Vec::new(), 0), |(secret, version)| (secret.as_bytes().to_vec(), version.get()));
                 conn.prepare_cached(
                     "SELECT e.environment_id, e.secret_id, e.version, e.digest, max(k.epoch) FROM envelopes e
                      JOIN wrapped_keys k ON k.secret_id = e.secret_id AND k.version = e.version
@@ -141,11 +140,12 @@ impl VaultStore for SqliteStore {
             .run(move |conn| {
                 for event in &events {
                     // The primary key and this condition together keep the numbers without gaps.
-                    let added = conn.prepare_cached(
-                        "INSERT INTO events (seq, compact)
+                    let added = conn
+                        .prepare_cached(
+                            "INSERT INTO events (seq, compact)
                          SELECT ?1, ?2 WHERE (SELECT coalesce(max(seq), 0) FROM events) = ?1 - 1",
-                    )?
-                    .execute(params![event.seq.cast_signed(), event.compact])?;
+                        )?
+                        .execute(params![event.seq.cast_signed(), event.compact])?;
                     if added != 1 {
                         return Err(rusqlite::Error::StatementChangedRows(added));
                     }

@@ -55,8 +55,7 @@ impl Draft {
 
     /// The bytes that the seal is bound to, as docs/protocol.md says.
     pub(crate) fn info(&self) -> Vec<u8> {
-        let grants: Vec<u8> =
-            self.grants.iter().flat_map(|(id, version)| lp(&[id, &version.to_be_bytes()])).collect();
+        let grants: Vec<u8> = self.grants.iter().flat_map(|(id, version)| lp(&[id, &version.to_be_bytes()])).collect();
         let confirmation = self.cnf.as_ref().map(|(name, value)| format!("{name}:{value}")).unwrap_or_default();
         lp(&[
             b"splitvault/1/token",
