@@ -1,6 +1,7 @@
 //! Putting the vault together: load, check, serve, tick, stop.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::web;
@@ -55,6 +56,7 @@ pub struct Vault {
     /// What must run to its end.
     pub tasks: Tasks,
     rows: Cache<(SecretId, Version), Arc<Row>>,
+    unkept_statements: AtomicBool,
     transport: TransportStatement,
 }
 
@@ -113,6 +115,7 @@ impl Vault {
             clock,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
             rows: Cache::builder().weigher(weight).max_capacity(CACHED_ROW_BYTES).build(),
+            unkept_statements: AtomicBool::new(false),
             transport: TransportStatement::default(),
             keys,
         };
@@ -138,13 +141,17 @@ impl Vault {
         std::iter::once(transport).chain(self.seal_keys.statements()).collect()
     }
 
-    /// Takes over the manager's statements, and keeps them for a restart.
-    pub async fn learn_manager_keys(&self, statements: &[KeyStatement]) -> Result<(), StoreFault> {
-        if self.manager_keys.replace(statements, &self.keys.pins) {
+    /// Takes over the manager's statements, and keeps them for a restart. A full disk does not make the poll fail that
+    /// brought them: they count, and the next poll tries again to keep them.
+    pub async fn learn_manager_keys(&self, statements: &[KeyStatement]) {
+        let changed = self.manager_keys.replace(statements, &self.keys.pins);
+        if self.unkept_statements.fetch_or(changed, Ordering::SeqCst) || changed {
             let documents = statements.iter().filter_map(|statement| serde_json::to_string(statement).ok());
-            self.store.replace_statements(documents.collect()).await?;
+            match self.store.replace_statements(documents.collect()).await {
+                Ok(()) => self.unkept_statements.store(false, Ordering::SeqCst),
+                Err(fault) => tracing::warn!(%fault, "the manager's key statements could not be kept"),
+            }
         }
-        Ok(())
     }
 
     /// Whether tokens can be opened.
@@ -162,7 +169,7 @@ impl Vault {
             }
             Err(error) => tracing::error!(%error, "the seal keys could not be turned"),
         }
-        self.tokens.sweep(self.clock.now(), &self.seal_keys);
+        self.tokens.sweep(self.clock.now(), &self.seal_keys, &self.feed);
         self.transfer_keys.sweep(self.clock.boot());
         self.feed.forget_expired();
         self.rows.run_pending_tasks();

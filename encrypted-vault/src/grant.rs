@@ -134,12 +134,13 @@ impl TokenCache {
         Self(Cache::builder().max_capacity(capacity).time_to_live(life).build())
     }
 
-    /// Drops and wipes what is over: expired tokens, and those whose seal keys are destroyed. Called every second,
-    /// because an idle cache does no housekeeping of its own.
-    pub fn sweep(&self, now: u64, seals: &SealKeys) {
+    /// Drops and wipes what is over: expired and revoked tokens, and those whose seal keys are destroyed. Called every
+    /// second, because an idle cache does no housekeeping of its own.
+    pub fn sweep(&self, now: u64, seals: &SealKeys, feed: &Feed) {
         for (key, token) in &self.0 {
             let sealed = token.claims.seals.iter().any(|(kid, _)| seals.is_alive(kid));
-            if now >= token.claims.terms.expires_at || !sealed {
+            let revoked = feed.check_token(&token.facts()) == Verdict::Revoked;
+            if now >= token.claims.terms.expires_at || !sealed || revoked {
                 self.0.invalidate(&*key);
             }
         }

@@ -67,7 +67,14 @@ pub async fn read_many(
             (Err(code), _) => ReadResult::Refused { key_id, code },
             (Ok(row), grants) => {
                 let grant = grants.next().ok_or_else(|| ApiError::new(ErrorCode::Internal))?;
-                ReadResult::Opened(open(&vault, grant, row, &meta, key_id).await?)
+                match open(&vault, grant, row, &meta, key_id).await {
+                    Ok(opened) => ReadResult::Opened(opened),
+                    // An altered row must not keep the others back.
+                    Err(error) if error.code() == ErrorCode::TokenInvalid => {
+                        ReadResult::Refused { key_id, code: error.code() }
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         });
     }

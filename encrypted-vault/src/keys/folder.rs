@@ -78,8 +78,11 @@ impl StorageKeys {
         let mut keys = BTreeMap::new();
         for name in names_in(dir)? {
             let path = dir.join(&name);
-            let number = name.strip_suffix(".key").and_then(|stem| stem.parse::<u32>().ok()).filter(|n| *n > 0);
-            let Some(number) = number else { return Err(refuse(&path, "storage keys are named <number>.key")) };
+            let number = name.strip_suffix(".key").and_then(|stem| stem.parse::<u32>().ok());
+            // `01.key` would silently take the place of `1.key`.
+            let Some(number) = number.filter(|number| *number > 0 && name == format!("{number}.key")) else {
+                return Err(refuse(&path, "storage keys are named <number>.key"));
+            };
             let key = from_b64_secret(read_text(&path)?.trim_end())
                 .map_err(|_| refuse(&path, "it is not the base64url text of 32 bytes"))?;
             keys.insert(number, StorageKey::from_bytes(key));

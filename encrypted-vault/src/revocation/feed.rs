@@ -4,7 +4,7 @@
 //! revocation: a token that knows of newer events, or seal keys that are all new until the manager's newest number is
 //! known to have been applied.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex as BlockingMutex, PoisonError, RwLock};
 
 use service_runtime::clock::Clock;
 use service_runtime::sqlite::StoreFault;
@@ -49,8 +49,8 @@ pub struct Feed {
     state: RwLock<State>,
     // Taken while events are applied, so that there is one writer of the chain.
     applying: Mutex<()>,
-    // Taken while the mark is written, so that it never goes back.
-    marking: Mutex<()>,
+    // What the mark in the file says; none when that does not stand for this database. Held while the file is written.
+    marked: Arc<BlockingMutex<Option<Mark>>>,
 }
 
 /// Whose events are believed.
@@ -65,8 +65,8 @@ pub struct Source {
 
 struct State {
     applied: Mark,
-    // None: the mark in the file does not stand for this database.
-    marked: Option<Mark>,
+    // A write failed or did not say how it ended: the database may hold more than is applied here.
+    unsure: bool,
     stopped: bool,
     gate: Gate,
     set: WorkingSet,
@@ -117,9 +117,10 @@ impl Feed {
         for (secret, version) in store.tombstones().await.map_err(|fault| fault.to_string())? {
             set.bury(secret, version);
         }
-        let marked = known.filter(|_| contains_mark);
-        let state = RwLock::new(State { applied: head, marked, stopped: false, gate: Gate::NeedsPoll, set });
-        let feed = Self { store, mark, clock, source, state, applying: Mutex::new(()), marking: Mutex::new(()) };
+        let marked = Arc::new(BlockingMutex::new(known.filter(|_| contains_mark)));
+        let state = State { applied: head, unsure: false, stopped: false, gate: Gate::NeedsPoll, set };
+        let (state, applying) = (RwLock::new(state), Mutex::new(()));
+        let feed = Self { store, mark, clock, source, state, applying, marked };
         Ok((feed, !contains_mark))
     }
 
@@ -155,20 +156,22 @@ impl Feed {
     /// # Errors
     /// The mark cannot be raised; then nothing is acknowledged.
     pub async fn acknowledge(&self) -> Result<Mark, FeedError> {
-        let _one_at_a_time = self.marking.lock().await;
-        let (applied, marked) = {
-            let state = self.read();
-            (state.applied, state.marked)
-        };
-        if marked != Some(applied) {
-            let mark = self.mark.clone();
-            let raised = tokio::task::spawn_blocking(move || mark.write(applied)).await;
-            if !matches!(raised, Ok(Ok(()))) {
-                return Err(FeedError::Mark);
+        let applied = self.read().applied;
+        let (marked, file) = (Arc::clone(&self.marked), self.mark.clone());
+        // The lock is held where the file is written: a caller that goes away would drop a lock of its own while the
+        // write goes on, and a newer mark could be overtaken by it.
+        let raised = tokio::task::spawn_blocking(move || {
+            let mut marked = marked.lock().unwrap_or_else(PoisonError::into_inner);
+            if marked.is_none_or(|marked| marked.applied < applied.applied) {
+                file.write(applied)?;
+                *marked = Some(applied);
             }
-            self.write().marked = Some(applied);
+            std::io::Result::Ok(())
+        });
+        match raised.await {
+            Ok(Ok(())) => Ok(applied),
+            Ok(Err(_)) | Err(_) => Err(FeedError::Mark),
         }
-        Ok(applied)
     }
 
     /// Applies events: verified, in order, durable; what is known already changes nothing.
@@ -177,12 +180,19 @@ impl Feed {
     /// See [`FeedError`]; whatever precedes the refused event in the list stays unapplied too.
     pub async fn push(&self, events: &[String]) -> Result<(), FeedError> {
         let _one_at_a_time = self.applying.lock().await;
+        if self.read().unsure {
+            self.catch_up().await?;
+        }
         let mut head = self.read().applied;
-        let mut fresh = Vec::new();
+        let mut fresh: Vec<(EventClaims, String)> = Vec::new();
         for compact in events {
             let claims = self.verify(compact).map_err(|Rejected| FeedError::Rejected)?;
             if claims.seq <= head.applied {
-                self.compare_known(claims.seq, compact).await?;
+                match fresh.iter().find(|(known, _)| known.seq == claims.seq) {
+                    Some((_, known)) if known == compact => {}
+                    Some(_) => return Err(self.stop()),
+                    None => self.compare_known(claims.seq, compact).await?,
+                }
                 continue;
             }
             if claims.seq > head.applied + 1 {
@@ -202,18 +212,13 @@ impl Feed {
             return Ok(());
         }
         let rows = fresh.iter().map(|(claims, compact)| new_event(claims, compact)).collect();
-        self.store.append_events(rows, self.clock.now()).await.map_err(FeedError::Store)?;
-        let boot = self.clock.boot();
-        let mut state = self.write();
-        for (claims, _) in &fresh {
-            state.set.apply(claims.seq, &claims.event, boot);
+        if let Err(fault) = self.store.append_events(rows, self.clock.now()).await {
+            self.write().unsure = true;
+            // What was written counts from now on; what cannot be read now is read before the next event is applied.
+            let _read_later = self.catch_up().await;
+            return Err(FeedError::Store(fault));
         }
-        state.applied = head;
-        if let Gate::NeedsEvents(needed) = state.gate
-            && state.applied.applied >= needed.applied
-        {
-            state.gate = Gate::Open;
-        }
+        self.apply(fresh.iter().map(|(claims, _)| claims), head);
         Ok(())
     }
 
@@ -258,6 +263,42 @@ impl Feed {
         let boot = self.clock.boot();
         if let Some(oldest) = boot.checked_sub(LIFE_SECONDS) {
             self.write().set.forget_before(oldest);
+        }
+    }
+
+    // Applies what the database holds beyond the state in memory.
+    async fn catch_up(&self) -> Result<(), FeedError> {
+        loop {
+            let mut head = self.read().applied;
+            let page = self.store.events(head.applied, MAX_PAGE).await.map_err(FeedError::Store)?;
+            let mut found = Vec::with_capacity(page.len());
+            for (seq, compact) in &page {
+                let claims = self.verify(compact).map_err(|Rejected| FeedError::Store(StoreFault::Corrupt))?;
+                if claims.seq != head.applied + 1 || claims.seq != *seq || claims.prev != head.event_hash {
+                    return Err(FeedError::Store(StoreFault::Corrupt));
+                }
+                head = Mark { applied: *seq, event_hash: event_hash(compact) };
+                found.push(claims);
+            }
+            self.apply(found.iter(), head);
+            if page.len() < MAX_PAGE {
+                self.write().unsure = false;
+                return Ok(());
+            }
+        }
+    }
+
+    fn apply<'e>(&self, events: impl Iterator<Item = &'e EventClaims>, head: Mark) {
+        let boot = self.clock.boot();
+        let mut state = self.write();
+        for claims in events {
+            state.set.apply(claims.seq, &claims.event, boot);
+        }
+        state.applied = head;
+        if let Gate::NeedsEvents(needed) = state.gate
+            && state.applied.applied >= needed.applied
+        {
+            state.gate = Gate::Open;
         }
     }
 
