@@ -82,8 +82,7 @@ impl EventClaims {
     /// a clock: a vault whose clock is wrong must still learn what is revoked.
     pub fn check(payload: &VerifiedPayload, issuer: Issuer, audience: VaultId) -> Result<Self, Rejected> {
         let claims: Self = payload.claims()?;
-        let good =
-            claims.iss == issuer
+        let good = claims.iss == issuer
             && claims.aud == audience
             && claims.iat <= crate::id::MAX_VERSION
             && (1..=crate::id::MAX_VERSION).contains(&claims.seq);
@@ -124,8 +123,6 @@ struct Payload {
 
 read_from_objects_only!(Payload);
 
-// serde hands these functions references.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 fn to_members<S: Serializer>(event: &Event, serializer: S) -> Result<S::Ok, S::Error> {
     use serde::ser::SerializeMap as _;
 
@@ -138,12 +135,9 @@ fn to_members<S: Serializer>(event: &Event, serializer: S) -> Result<S::Ok, S::E
         Event::Version(secret, version) => Payload { secret_id: Some(secret), version: Some(version), ..empty },
         Event::SigningKey(kid) => Payload { kid: Some(kid), ..empty },
         Event::All => empty,
-        Event::Destroy(environment, secret, version) => Payload {
-            environment: Some(environment),
-            secret_id: Some(secret),
-            version: Some(version),
-            ..empty
-        },
+        Event::Destroy(environment, secret, version) => {
+            Payload { environment: Some(environment), secret_id: Some(secret), version: Some(version), ..empty }
+        }
     };
     let mut map = serializer.serialize_map(Some(1))?;
     map.serialize_entry(&format!("{URN}{}", event.kind()), &payload)?;
@@ -161,9 +155,7 @@ fn from_members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Event, D::
         ("credential", None, None, Some(client), None, None, None, None) => Ok(Event::Credential(*client)),
         ("signing-key", None, None, None, Some(kid), None, None, None) => Ok(Event::SigningKey(*kid)),
         ("secret", None, None, None, None, None, Some(secret), None) => Ok(Event::Secret(*secret)),
-        ("version", None, None, None, None, None, Some(secret), Some(version)) => {
-            Ok(Event::Version(*secret, *version))
-        }
+        ("version", None, None, None, None, None, Some(secret), Some(version)) => Ok(Event::Version(*secret, *version)),
         ("all", None, None, None, None, None, None, None) => Ok(Event::All),
         ("destroy", None, None, None, None, Some(environment), Some(secret), Some(version)) => {
             Ok(Event::Destroy(*environment, *secret, *version))

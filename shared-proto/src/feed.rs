@@ -69,12 +69,5 @@ impl FeedState {
 }
 
 fn message(vault: VaultId, nonce: FeedNonce, applied: u64, event_hash: EventHash, time: u64) -> Vec<u8> {
-    lp(&[
-        b"splitvault/1/feed",
-        vault.as_bytes(),
-        &nonce.0,
-        &applied.to_be_bytes(),
-        &event_hash.0,
-        &time.to_be_bytes(),
-    ])
+    lp(&[b"splitvault/1/feed", vault.as_bytes(), &nonce.0, &applied.to_be_bytes(), &event_hash.0, &time.to_be_bytes()])
 }

@@ -192,7 +192,9 @@ mod tests {
         assert_eq!(id.to_string().parse::<SecretId>().unwrap(), id);
         assert!(id.to_string().parse::<EnvironmentId>().is_err());
         assert!(id.bare().parse::<SecretId>().is_err());
-        for broken in ["sec_", "sec_AAAAAAAAAAAAAAAAAAAAAB", "sec_AAAAAAAAAAAAAAAAAAAAAA=", "SEC_AAAAAAAAAAAAAAAAAAAAAA"] {
+        for broken in
+            ["sec_", "sec_AAAAAAAAAAAAAAAAAAAAAB", "sec_AAAAAAAAAAAAAAAAAAAAAA=", "SEC_AAAAAAAAAAAAAAAAAAAAAA"]
+        {
             assert!(broken.parse::<SecretId>().is_err(), "{broken}");
         }
     }

@@ -7,6 +7,7 @@
 pub mod command;
 pub mod credential;
 pub mod encoding;
+#[cfg(any(feature = "seal", feature = "open"))]
 pub mod envelope;
 pub mod error;
 pub mod event;
@@ -17,6 +18,7 @@ pub mod jwk;
 pub mod jws;
 pub mod name;
 pub mod receipt;
+#[cfg(any(feature = "seal", feature = "open"))]
 pub mod release;
 pub mod rsa_key;
 pub mod secret;

@@ -117,7 +117,9 @@ mod tests {
             assert!(SecretPath::parse(good).is_ok(), "{good:?}");
         }
         let long = "a".repeat(513);
-        for bad in ["", "/", "/a", "a/", "a//b", ".", "a/../b", "a/./b", "a\0b", "a\nb", "a\u{85}b", "a\\b", "e\u{301}", &long] {
+        for bad in
+            ["", "/", "/a", "a/", "a//b", ".", "a/../b", "a/./b", "a\0b", "a\nb", "a\u{85}b", "a\\b", "e\u{301}", &long]
+        {
             assert!(SecretPath::parse(bad).is_err(), "{bad:?}");
         }
         assert!(SecretPath::parse("a".repeat(512)).is_ok());

@@ -47,9 +47,9 @@ pub struct RsaPrivate {
 impl RsaPrivate {
     /// Reads and checks a PKCS#8 PEM text.
     pub fn from_pem(pem: &str) -> Result<Self, RsaKeyError> {
-        let key = rsa::RsaPrivateKey::from_pkcs8_pem(pem.trim()).map_err(|error| match error {
-            rsa::pkcs8::Error::PublicKey(_) | rsa::pkcs8::Error::KeyMalformed => RsaKeyError::Inconsistent,
-            _ => RsaKeyError::NotPkcs8,
+        let key = rsa::RsaPrivateKey::from_pkcs8_pem(pem.trim()).map_err(|error| {
+            let inconsistent = matches!(error, rsa::pkcs8::Error::PublicKey(_) | rsa::pkcs8::Error::KeyMalformed);
+            if inconsistent { RsaKeyError::Inconsistent } else { RsaKeyError::NotPkcs8 }
         })?;
         check_public(key.n(), key.e())?;
         key.validate().map_err(|_| RsaKeyError::Inconsistent)?;
@@ -98,8 +98,7 @@ pub fn verifying_key(jwk: &PublicJwk) -> Result<jsonwebtoken::DecodingKey, Malfo
 pub fn encrypting_key(jwk: &PublicJwk) -> Result<aws::OaepPublicEncryptingKey, Malformed> {
     const REFUSED: Malformed = Malformed("not a usable RSA public key");
     let (n, e) = components(jwk)?;
-    let spki =
-        rsa::RsaPublicKey::new(n, e).map_err(|_| REFUSED)?.to_public_key_der().map_err(|_| REFUSED)?.into_vec();
+    let spki = rsa::RsaPublicKey::new(n, e).map_err(|_| REFUSED)?.to_public_key_der().map_err(|_| REFUSED)?.into_vec();
     let key = aws::PublicEncryptingKey::from_der(&spki).map_err(|_| REFUSED)?;
     aws::OaepPublicEncryptingKey::new(key).map_err(|_| REFUSED)
 }

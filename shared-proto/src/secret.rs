@@ -3,8 +3,10 @@
 
 use zeroize::Zeroizing;
 
+use crate::Malformed;
+#[cfg(any(feature = "open", all(test, feature = "seal")))]
+use crate::Rejected;
 use crate::encoding::{base64_value, from_base64_value, random};
-use crate::{Malformed, Rejected};
 
 /// The largest secret value in bytes, after decoding.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
@@ -90,6 +92,7 @@ impl SecretValue {
     }
 
     /// The value found in an opened frame.
+    #[cfg(any(feature = "open", all(test, feature = "seal")))]
     pub(crate) fn from_frame(encoding: ValueEncoding, bytes: Zeroizing<Vec<u8>>) -> Result<Self, Rejected> {
         let text_is_utf8 = encoding == ValueEncoding::Base64 || std::str::from_utf8(&bytes).is_ok();
         if text_is_utf8 && bytes.len() <= MAX_VALUE_BYTES { Ok(Self { encoding, bytes }) } else { Err(Rejected) }

@@ -236,8 +236,6 @@ impl AccessClaims {
     }
 }
 
-// serde hands these functions references.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 fn bare_environment<S: Serializer>(id: &EnvironmentId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&id.bare())
 }
@@ -246,10 +244,7 @@ fn from_bare_environment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<E
     EnvironmentId::from_bare(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-fn seals_object<S: Serializer>(
-    seals: &[(Thumbprint, SealedContentKey)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn seals_object<S: Serializer>(seals: &[(Thumbprint, SealedContentKey)], serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(seals.len()))?;
     for (kid, sealed) in seals {
         map.serialize_entry(kid, sealed)?;
@@ -257,9 +252,7 @@ fn seals_object<S: Serializer>(
     map.end()
 }
 
-fn unique_seals<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<(Thumbprint, SealedContentKey)>, D::Error> {
+fn unique_seals<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Thumbprint, SealedContentKey)>, D::Error> {
     unique_members::<D, SealedContentKey>(deserializer)?
         .into_iter()
         .map(|(kid, sealed)| Ok((Bytes(crate::encoding::from_b64_exact(&kid).map_err(D::Error::custom)?), sealed)))

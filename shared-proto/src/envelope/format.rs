@@ -3,9 +3,11 @@
 use zeroize::Zeroizing;
 
 use super::Header;
+use crate::Malformed;
+#[cfg(any(feature = "open", all(test, feature = "seal")))]
+use crate::Rejected;
 use crate::encoding::{Bytes, lp, sha256};
 use crate::secret::{MAX_VALUE_BYTES, SecretValue, ValueEncoding};
-use crate::{Malformed, Rejected};
 
 /// Length of the GCM nonce in bytes.
 pub const NONCE_BYTES: usize = 12;
@@ -53,7 +55,7 @@ pub fn digest(header: &Header, ciphertext: &Ciphertext) -> EnvelopeDigest {
 }
 
 /// kind ‖ u32 length ‖ value ‖ zeros.
-#[cfg_attr(not(feature = "seal"), expect(dead_code, reason = "only the manager makes frames"))]
+#[cfg(any(feature = "seal", test))]
 pub(super) fn frame(value: &SecretValue) -> Zeroizing<Vec<u8>> {
     // EXPOSE: the frame is the plaintext of the envelope.
     let bytes = value.expose();
@@ -72,7 +74,7 @@ pub(super) fn frame(value: &SecretValue) -> Zeroizing<Vec<u8>> {
 }
 
 /// The inverse of [`frame`]; refuses whatever it would not have made.
-#[cfg_attr(not(feature = "open"), expect(dead_code, reason = "only the vault opens frames"))]
+#[cfg(any(feature = "open", all(test, feature = "seal")))]
 pub(super) fn unframe(frame: &[u8]) -> Result<SecretValue, Rejected> {
     let (kind, rest) = frame.split_first().ok_or(Rejected)?;
     let (length, rest) = rest.split_first_chunk::<4>().ok_or(Rejected)?;

@@ -20,11 +20,9 @@ pub type MovedKey = Bytes<48>;
 pub type StoredKey = Bytes<48>;
 
 /// A transfer key encrypted to the vault's transport key (RSA-OAEP), as sent with each store command.
-#[cfg(any(feature = "seal", feature = "open"))]
 pub type WrappedTransferKey = crate::encoding::ByteString;
 
 /// The OAEP label of transfer keys.
-#[cfg(any(feature = "seal", feature = "open"))]
 pub const TRANSFER_LABEL: &[u8] = b"splitvault/1/transfer";
 
 /// RFC 3394 wrapping of a 32-byte key (40 bytes out) or of a 40-byte one (48 bytes out).

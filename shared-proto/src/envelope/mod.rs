@@ -3,7 +3,6 @@
 //! The manager seals ([`seal`]) and never keeps the ciphertext; the vault keeps it and opens ([`open`]) only with the
 //! release key that a token brings. `docs/protocol.md` section 3 has the picture.
 
-#[cfg(any(feature = "seal", feature = "open"))]
 mod derive;
 mod format;
 mod header;
@@ -16,5 +15,4 @@ pub mod seal;
 pub use format::{COMMITMENT_BYTES, Ciphertext, EnvelopeDigest, KeyCommitment, NONCE_BYTES, digest};
 pub use header::Header;
 pub use keys::{Inner, MovedKey, StoredKey, key_unwrap, key_wrap};
-#[cfg(any(feature = "seal", feature = "open"))]
 pub use keys::{TRANSFER_LABEL, WrappedTransferKey};
