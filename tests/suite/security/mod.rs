@@ -1,1 +1,9 @@
 //! What an attacker tries.
+
+mod both_stolen;
+mod manager_stolen;
+mod traces;
+mod treasure;
+mod vault_database_stolen;
+mod vault_stolen;
+mod vault_without_authorization;

@@ -1,0 +1,69 @@
+//! S7 and S11: the thief has all that the manager has; and also all tokens and traffic, or the vault's database.
+
+use std::path::Path;
+
+use system_tests::Installation;
+use system_tests::loot::{Piece, add_tokens};
+use system_tests::thief::{Report, rob};
+use tempfile::TempDir;
+
+use super::treasure::{Treasure, all_open, assert_no_value, assert_opened, hide, knows_names, tokens};
+
+const WHOLE_MANAGER: [Piece; 2] = [Piece::ManagerData, Piece::ManagerKeys];
+
+#[tokio::test]
+async fn stolen_manager_with_every_token_and_all_traffic_gives_names_and_no_value() {
+    let (report, loot, treasures) = steal_manager("").await;
+    assert!(report.count("wrapped_keys") >= treasures.len() as u64, "{:?}", report.pieces);
+    assert_eq!(report.count("tokens"), treasures.len() as u64);
+    assert_eq!(report.count("envelopes"), treasures.len() as u64);
+    assert_no_value(&report, loot.path(), &treasures);
+    assert!(knows_names(&report, &treasures), "{:?}", report.names);
+}
+
+#[tokio::test]
+async fn control_transfer_keys_kept_by_the_manager_give_every_value() {
+    let (report, _loot, treasures) = steal_manager("keep_transfer_key").await;
+    assert_opened(&report, &treasures);
+}
+
+#[tokio::test]
+async fn control_data_keys_kept_outside_their_transfer_key_give_every_value() {
+    let (report, _loot, treasures) = steal_manager("bare_inner").await;
+    assert_opened(&report, &treasures);
+}
+
+#[tokio::test]
+async fn stolen_manager_and_vault_database_give_no_value_without_the_vaults_key_files() {
+    let installation = Installation::builder().production().running().await;
+    let treasures = hide(&installation).await;
+    let loot = tempfile::tempdir().unwrap();
+    installation.steal(loot.path(), &WHOLE_MANAGER);
+    installation.steal(loot.path(), &[Piece::VaultData]);
+    add_tokens(loot.path(), tokens(&treasures));
+    let report = rob("S11", loot.path());
+    assert_eq!(report.count("envelopes"), treasures.len() as u64);
+    assert_no_value(&report, loot.path(), &treasures);
+    assert!(knows_names(&report, &treasures), "{:?}", report.names);
+
+    // Control: the storage key, as if it lay in the database.
+    let storage_key = installation.vault.keys().join("storage-keys/1.key");
+    std::fs::copy(&storage_key, loot.path().join("vault-data/storage.key")).unwrap();
+    assert_opened(&rob("S11 control", loot.path()), &treasures);
+}
+
+async fn steal_manager(switches: &str) -> (Report, TempDir, Vec<Treasure>) {
+    let builder = Installation::builder().production().recorded().sabotaged("", switches);
+    let mut installation = builder.running().await;
+    let treasures = hide(&installation).await;
+    all_open(&installation, &treasures).await;
+    // Also what it leaves when it ends.
+    installation.manager.stop().await;
+    let loot = tempfile::tempdir().unwrap();
+    installation.steal(loot.path(), &WHOLE_MANAGER);
+    installation.steal(loot.path(), &[Piece::Traffic]);
+    add_tokens(loot.path(), tokens(&treasures));
+    let report = rob("S7", loot.path());
+    assert!(Path::new(loot.path()).join("traffic").read_dir().unwrap().count() > treasures.len());
+    (report, loot, treasures)
+}

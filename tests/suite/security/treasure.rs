@@ -1,0 +1,108 @@
+//! Secrets whose values and names are known to the drill, and what of them a thief found.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use system_tests::thief::Report;
+use system_tests::{Installation, Stored};
+
+use super::traces::{self, Needle};
+
+/// One version of a secret that a drill hid.
+#[derive(Clone, Debug)]
+pub(super) struct Treasure {
+    /// Its name.
+    pub(super) path: String,
+    /// Its value.
+    pub(super) value: String,
+    /// What the manager answered.
+    pub(super) stored: Stored,
+}
+
+/// Hides secrets in all three environments: several in one, two versions of one, a long one. Their tokens are minted.
+pub(super) async fn hide(installation: &Installation) -> Vec<Treasure> {
+    let name = || format!("vaulted/{}", random_word());
+    let twice = name();
+    let places = [
+        ("dev", twice.clone(), 1),
+        ("dev", twice, 1),
+        ("dev", name(), 1),
+        ("staging", name(), 1),
+        ("production", name(), 1),
+        ("production", name(), 90),
+    ];
+    let mut treasures = Vec::new();
+    for (environment, path, words) in places {
+        let value = (0..words).map(|_| random_word()).collect::<Vec<_>>().concat();
+        treasures.push(hide_at(installation, environment, &path, &value).await);
+    }
+    treasures
+}
+
+/// Hides one secret.
+pub(super) async fn hide_at(installation: &Installation, environment: &str, path: &str, value: &str) -> Treasure {
+    let body = json!({"user_id": "user123", "environment": environment, "path": path, "key_data": value});
+    let answer = installation.admin_call("POST", "/api/keys", Some(body)).await;
+    Treasure { path: path.to_owned(), value: value.to_owned(), stored: Stored::of(&answer) }
+}
+
+/// Checks that every token opens its value: a drill on an installation that serves nothing says nothing.
+pub(super) async fn all_open(installation: &Installation, treasures: &[Treasure]) {
+    for treasure in treasures {
+        let answer = installation.read(&treasure.stored.key_id, &treasure.stored.token).await.expect(200);
+        assert_eq!(answer.text("decrypted_key"), treasure.value);
+    }
+}
+
+/// The tokens.
+pub(super) fn tokens(treasures: &[Treasure]) -> impl Iterator<Item = &str> {
+    treasures.iter().map(|treasure| treasure.stored.token.as_str())
+}
+
+/// Checks that the thief opened exactly these.
+pub(super) fn assert_opened(report: &Report, treasures: &[Treasure]) {
+    let mut expected: Vec<_> = treasures
+        .iter()
+        .map(|treasure| {
+            let value = STANDARD.encode(treasure.value.as_bytes());
+            (treasure.stored.key_id.clone(), treasure.stored.version, value)
+        })
+        .collect();
+    let opened = report.opened.iter();
+    let mut found: Vec<_> = opened.map(|one| (one.secret_id.clone(), one.version, one.value_b64.clone())).collect();
+    expected.sort();
+    found.sort();
+    assert_eq!(found, expected, "notes of the thief: {:?}", report.notes);
+}
+
+/// Checks that the thief opened nothing, and that no value lies readably in what he has.
+pub(super) fn assert_no_value(report: &Report, loot: &Path, treasures: &[Treasure]) {
+    assert_eq!(report.opened, [], "{:?}", report.pieces);
+    let values: Vec<Needle> =
+        treasures.iter().map(|treasure| Needle::new(&treasure.path, treasure.value.as_bytes())).collect();
+    assert_eq!(traces::in_tree(loot, &values), Vec::<String>::new());
+}
+
+/// Checks that no name lies readably in what the thief has.
+pub(super) fn assert_no_name(report: &Report, loot: &Path, treasures: &[Treasure]) {
+    let words = || treasures.iter().map(|treasure| treasure.path.split('/').next_back().unwrap());
+    let names: Vec<Needle> = words().map(|word| Needle::new(word, word.as_bytes())).collect();
+    assert_eq!(traces::in_tree(loot, &names), Vec::<String>::new());
+    assert!(!words().any(|word| report.names.iter().any(|name| name.contains(word))), "{:?}", report.names);
+}
+
+/// Whether the thief knows every name.
+pub(super) fn knows_names(report: &Report, treasures: &[Treasure]) -> bool {
+    treasures.iter().all(|treasure| report.names.contains(&treasure.path))
+}
+
+/// A word that is nowhere else: 128 random bits in hex.
+pub(super) fn random_word() -> String {
+    let mut bytes = [0; 16];
+    fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
