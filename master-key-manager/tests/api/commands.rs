@@ -1,1 +1,139 @@
-//! Soon.
+//! The command line of the real program.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use service_runtime::process::DirectoryLock;
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(mode: &str) -> Self {
+        let place = Self { dir: tempfile::tempdir().unwrap() };
+        let text = format!(
+            "mode = \"{mode}\"\nlisten = \"127.0.0.1:0\"\nvault_url = \"http://127.0.0.1:9\"\n\
+             data_dir = \"data\"\nkey_dir = \"keys\"\n"
+        );
+        std::fs::write(place.path("manager.toml"), text).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_master-key-manager"))
+            .arg("--config")
+            .arg(self.path("manager.toml"))
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    fn succeeds(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+fn mode_of(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn all_files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| if path.is_dir() { [vec![path.clone()], all_files(&path)].concat() } else { vec![path] })
+        .collect()
+}
+
+#[test]
+fn init_makes_private_files_shows_the_credential_once_and_overwrites_nothing() {
+    let place = Place::new("production");
+    let said = place.succeeds(&["init"]);
+    assert_eq!(said.matches("spv_").count(), 1);
+    assert!(said.contains("BACK UP") && said.contains("Environment dev: env_"));
+    for folder in ["data", "keys"] {
+        assert_eq!(mode_of(&place.path(folder)), 0o700);
+        for path in all_files(&place.path(folder)) {
+            assert_eq!(mode_of(&path), if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+        }
+    }
+    let credential = said.lines().last().unwrap().to_owned();
+    for path in all_files(&place.path("data")).into_iter().filter(|path| path.is_file()) {
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(20).any(|window| window == &credential.as_bytes()[4..24]), "{}", path.display());
+    }
+    let before: Vec<_> = all_files(&place.path("keys")).iter().map(|path| std::fs::read(path).ok()).collect();
+    assert!(place.fails(&["init"]).contains("is not overwritten"));
+    let after: Vec<_> = all_files(&place.path("keys")).iter().map(|path| std::fs::read(path).ok()).collect();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn init_writes_the_credential_to_a_private_file_and_minds_its_mode() {
+    let place = Place::new("development");
+    let file = place.path("credential");
+    let named = file.to_str().unwrap();
+    assert!(place.fails(&["init", "--mode", "production"]).contains("contradicts the configuration"));
+    std::fs::write(&file, "mine").unwrap();
+    assert!(place.fails(&["init", "--credential-file", named]).contains("is not overwritten"));
+    assert!(!place.path("data").exists(), "a refused init leaves nothing behind");
+    std::fs::remove_file(&file).unwrap();
+    let said = place.succeeds(&["init", "--mode", "development", "--credential-file", named]);
+    assert!(!said.contains("spv_"));
+    assert_eq!(mode_of(&file), 0o600);
+    let first = std::fs::read_to_string(&file).unwrap();
+    assert!(first.starts_with("spv_") && first.ends_with('\n'));
+    let said = place.succeeds(&["admin", "reset"]);
+    let second = said.lines().last().unwrap();
+    assert!(second.starts_with("spv_") && second != first.trim());
+}
+
+#[test]
+fn a_service_that_cannot_start_says_why_in_one_sentence() {
+    let place = Place::new("production");
+    let one_line = |text: String| {
+        assert_eq!(text.trim().lines().count(), 1, "{text}");
+        text
+    };
+    assert!(one_line(place.fails(&["run"])).contains("init") || !place.path("data").exists());
+    place.succeeds(&["init"]);
+    assert!(one_line(place.fails(&["run"])).contains("token-signing.pem"));
+    let lock = DirectoryLock::acquire(&place.path("data")).unwrap();
+    for command in [&["run"][..], &["admin", "reset"], &["restore", "x"]] {
+        assert!(one_line(place.fails(command)).contains("in use by another process"), "{command:?}");
+    }
+    drop(lock);
+    let text = std::fs::read_to_string(place.path("manager.toml")).unwrap();
+    std::fs::write(place.path("manager.toml"), text.replace("production", "development")).unwrap();
+    assert!(one_line(place.fails(&["run"])).contains("never mix"));
+    std::fs::write(place.path("manager.toml"), text.replace("vault_url", "vault_uri")).unwrap();
+    assert!(one_line(place.fails(&["check-config"])).contains("vault_ur"));
+}
+
+#[test]
+fn a_backup_restores_and_the_document_needs_no_configuration() {
+    let place = Place::new("production");
+    place.succeeds(&["init"]);
+    assert!(place.succeeds(&["check-config"]).contains("production mode"));
+    let copy = place.path("copy.db");
+    place.succeeds(&["backup", copy.to_str().unwrap()]);
+    assert_eq!(mode_of(&copy), 0o600);
+    place.fails(&["backup", copy.to_str().unwrap()]);
+    place.succeeds(&["restore", copy.to_str().unwrap()]);
+    let bare = Command::new(env!("CARGO_BIN_EXE_master-key-manager")).arg("openapi").output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&bare.stdout).unwrap();
+    assert!(document["paths"]["/api/keys"]["post"].is_object());
+}

@@ -1,1 +1,188 @@
-//! Soon.
+//! Key folders that stop the start, each with one sentence and the repair.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use master_key_manager::app::{open_store, read_installation};
+use master_key_manager::keys::KeyFolder;
+use service_runtime::config::Mode;
+use shared_proto::id::VaultId;
+use shared_proto::identity::{IdentityDocument, IdentityKey, Mode as DocumentMode, Owner};
+use shared_proto::jwk::PublicJwk;
+
+use crate::support::{Holder, Installed, rsa_pem};
+
+/// The sentence that stops the start; none if it starts.
+async fn refusal(installed: &Installed) -> Option<String> {
+    let store = open_store(&installed.config).unwrap();
+    let installation = read_installation(&installed.config, &store).await.unwrap();
+    KeyFolder::at(&installed.config.get().key_dir).load(&installation).err().map(|refusal| refusal.sentence)
+}
+
+#[track_caller]
+fn says(refusal: Option<String>, parts: &[&str]) {
+    let sentence = refusal.expect("it should not start");
+    for part in parts {
+        assert!(sentence.contains(part), "{sentence}");
+    }
+    assert!(!sentence.contains('\n') && sentence.ends_with('.') || sentence.contains("run: "), "{sentence}");
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+fn openssl(arguments: &[&str]) -> String {
+    let output = Command::new("openssl").args(arguments).output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn rsa_of(bits: &str, exponent: &str) -> String {
+    let bits = format!("rsa_keygen_bits:{bits}");
+    let exponent = format!("rsa_keygen_pubexp:{exponent}");
+    openssl(&["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", &bits, "-pkeyopt", &exponent])
+}
+
+fn document(id: Owner, mode: DocumentMode, key: PublicJwk) -> String {
+    serde_json::to_string(&IdentityDocument { id, mode, key }).unwrap()
+}
+
+#[actix_web::test]
+async fn what_init_and_an_operator_made_starts() {
+    let installed = Installed::new(Mode::Production).await;
+    assert_eq!(refusal(&installed).await, None);
+    let pem = installed.file("token-signing.pem");
+    let public = openssl(&["pkey", "-in", pem.to_str().unwrap(), "-pubout"]);
+    write(&installed.file("token-signing.pub.pem"), &public);
+    assert_eq!(refusal(&installed).await, None);
+}
+
+#[actix_web::test]
+async fn a_file_that_others_may_read_or_that_is_missing_stops_the_start() {
+    let installed = Installed::new(Mode::Production).await;
+    let roots: Vec<_> = std::fs::read_dir(installed.file("root-keys")).unwrap().map(|e| e.unwrap().path()).collect();
+    let files = ["token-signing.pem", "identity.pem", "identity.json", "credential-hmac.key", "pins/vault.json"];
+    for path in files.iter().map(|name| installed.file(name)).chain([roots[0].clone()]) {
+        let shown = path.to_str().unwrap().to_owned();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+        says(refusal(&installed).await, &[&shown, "chmod 600"]);
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        let away = path.with_file_name("away");
+        std::fs::rename(&path, &away).unwrap();
+        let keep = installed.config.get().data_dir.join("away");
+        std::fs::rename(&away, &keep).unwrap();
+        assert!(refusal(&installed).await.is_some(), "{shown}");
+        std::os::unix::fs::symlink(&keep, &path).unwrap();
+        assert!(refusal(&installed).await.is_some(), "{shown} as a link");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::rename(&keep, &path).unwrap();
+    }
+    std::fs::set_permissions(installed.file("root-keys"), PermissionsExt::from_mode(0o750)).unwrap();
+    says(refusal(&installed).await, &["root-keys", "chmod 700"]);
+    std::fs::set_permissions(installed.file("root-keys"), PermissionsExt::from_mode(0o700)).unwrap();
+    assert_eq!(refusal(&installed).await, None);
+}
+
+#[actix_web::test]
+async fn a_weak_or_inconsistent_token_signing_key_stops_the_start() {
+    let installed = Installed::new(Mode::Production).await;
+    let pem = installed.file("token-signing.pem");
+    let good = rsa_pem(Holder::Manager);
+    write(&pem, &rsa_of("1024", "65537"));
+    says(refusal(&installed).await, &["1024 bits", "generate-keys.sh"]);
+    write(&pem, &rsa_of("2048", "3"));
+    says(refusal(&installed).await, &["exponent is below 65537"]);
+    write(&pem, &openssl(&["genpkey", "-algorithm", "ED25519"]));
+    says(refusal(&installed).await, &["cannot sign tokens", "generate-keys.sh"]);
+    write(&pem, "");
+    says(refusal(&installed).await, &["not an RSA private key"]);
+    let lines: Vec<&str> = good.lines().collect();
+    for damaged in [8, 20] {
+        let mut lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        lines[damaged] = lines[damaged].chars().rev().collect();
+        write(&pem, &lines.join("\n"));
+        assert!(refusal(&installed).await.is_some(), "line {damaged}");
+    }
+    write(&pem, &good);
+    write(&installed.file("token-signing.pub.pem"), &{
+        let other = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(other.path(), rsa_pem(Holder::Vault)).unwrap();
+        openssl(&["pkey", "-in", other.path().to_str().unwrap(), "-pubout"])
+    });
+    says(refusal(&installed).await, &["not the public half"]);
+}
+
+#[actix_web::test]
+async fn a_key_of_the_vault_or_an_unknown_file_stops_the_start() {
+    let installed = Installed::new(Mode::Production).await;
+    for name in ["transport.pem", "transport.pub.pem", "storage-keys", "seal-x.json"] {
+        write(&installed.file(name), "x");
+        says(refusal(&installed).await, &[name, "belongs to the vault"]);
+        std::fs::remove_file(installed.file(name)).unwrap();
+    }
+    for name in ["notes.txt", "token-signing.pem.bak", "root-keys/notes", "root-keys/env_x.1.key", "pins/notes"] {
+        write(&installed.file(name), "x");
+        says(refusal(&installed).await, &[name, "move it away"]);
+        std::fs::remove_file(installed.file(name)).unwrap();
+    }
+    assert_eq!(refusal(&installed).await, None);
+}
+
+#[actix_web::test]
+async fn an_identity_that_does_not_fit_stops_the_start() {
+    let installed = Installed::new(Mode::Production).await;
+    let path = installed.file("identity.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let good: IdentityDocument = serde_json::from_str(&text).unwrap();
+    let stranger = IdentityKey::generate().unwrap().0.public().clone();
+    write(&path, &document(good.id, good.mode, stranger));
+    says(refusal(&installed).await, &["not of the key in identity.pem"]);
+    write(&path, &document(good.id, DocumentMode::Development, good.key.clone()));
+    says(refusal(&installed).await, &["says development, the database says production"]);
+    write(&path, &document(Owner::Manager(shared_proto::id::ManagerId::generate()), good.mode, good.key));
+    says(refusal(&installed).await, &["another manager than the database"]);
+    write(&path, "{}");
+    says(refusal(&installed).await, &["not an identity document"]);
+    write(&path, &text);
+    write(&installed.file("identity.pem"), &rsa_pem(Holder::Manager));
+    says(refusal(&installed).await, &["not an Ed25519 private key"]);
+}
+
+#[actix_web::test]
+async fn pins_that_do_not_fit_stop_the_start() {
+    let installed = Installed::new(Mode::Production).await;
+    let pin = installed.file("pins/vault.json");
+    let good = installed.vault.document(DocumentMode::Production);
+    write(&pin, &document(good.id, DocumentMode::Development, good.key.clone()));
+    says(refusal(&installed).await, &["development mode", "pin a vault of the same mode"]);
+    write(&pin, &std::fs::read_to_string(installed.file("identity.json")).unwrap());
+    says(refusal(&installed).await, &["pins a manager"]);
+    std::fs::remove_file(&pin).unwrap();
+    says(refusal(&installed).await, &["no identity", "identity.json"]);
+    let next = IdentityKey::generate().unwrap().0.public().clone();
+    write(&pin, &document(good.id, good.mode, good.key));
+    write(&installed.file("pins/next.json"), &document(good.id, good.mode, next.clone()));
+    assert_eq!(refusal(&installed).await, None);
+    write(&installed.file("pins/third.json"), &document(good.id, good.mode, next.clone()));
+    says(refusal(&installed).await, &["more than two"]);
+    std::fs::remove_file(installed.file("pins/third.json")).unwrap();
+    write(&installed.file("pins/next.json"), &document(Owner::Vault(VaultId::generate()), good.mode, next));
+    says(refusal(&installed).await, &["not of one service"]);
+}
+
+#[actix_web::test]
+async fn an_environment_without_its_root_key_stops_the_start() {
+    let installed = Installed::new(Mode::Production).await;
+    let folder = installed.file("root-keys");
+    let one = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let text = std::fs::read_to_string(&one).unwrap();
+    write(&one, "short\n");
+    says(refusal(&installed).await, &["is not a key"]);
+    std::fs::remove_file(&one).unwrap();
+    says(refusal(&installed).await, &["has no root key", "restore it from the backup"]);
+    write(&one, &text);
+    assert_eq!(refusal(&installed).await, None);
+}

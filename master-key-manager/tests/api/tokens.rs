@@ -1,1 +1,143 @@
-//! Soon.
+//! Minting and listing tokens.
+
+use actix_web::http::Method;
+use serde_json::{Value, json};
+use service_runtime::config::Mode;
+
+use crate::support::{Installed, Manager, StoreMood, until};
+
+async fn stored(manager: &Manager, path: &str, value: &str) -> String {
+    manager.store_value(path, value).await.expect(201).member("key_id")
+}
+
+#[actix_web::test]
+async fn a_token_opens_the_versions_that_were_asked_for() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let first = stored(&manager, "a", "a1").await;
+    stored(&manager, "a", "a2").await;
+    let second = stored(&manager, "b", "b1").await;
+    let body = json!({"grants": [{"key_id": first, "version": 1}, {"key_id": second}], "user_id": "bob"});
+    let answer = manager.post("/api/tokens", body).await.expect(201);
+    let opened = installed.vault.open(&answer.member("access_token"));
+    assert_eq!((opened[0].expose(), opened[1].expose()), (&b"a1"[..], &b"b1"[..]));
+    let newest = manager.post("/api/tokens", json!({"grants": [{"key_id": first}]})).await.expect(201);
+    assert_eq!(newest.json()["grants"][0]["version"], 2);
+    let listed = manager.admin(Method::GET, "/api/tokens?limit=500", None).await.expect(200).json();
+    let bobs: Vec<&Value> =
+        listed["tokens"].as_array().unwrap().iter().filter(|token| token["user_id"] == "bob").collect();
+    assert_eq!(bobs.len(), 1);
+    assert_eq!(bobs[0]["grants"].as_array().unwrap().len(), 2);
+    assert!(!listed.to_string().contains(&answer.member("access_token")));
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn what_is_not_committed_does_not_exist_for_a_token() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = stored(&manager, "a", "a1").await;
+    installed.vault.state().store_mood = StoreMood::Garble;
+    manager.store_value("a", "a2").await.expect(503);
+    let mint = async |grants: Value| manager.post("/api/tokens", json!({ "grants": grants })).await;
+    mint(json!([{"key_id": secret, "version": 2}])).await.expect(404).refused("secret_not_found");
+    mint(json!([{"key_id": secret, "version": 9}])).await.expect(404).refused("secret_not_found");
+    let unknown = "sec_AAAAAAAAAAAAAAAAAAAAAA";
+    mint(json!([{"key_id": secret}, {"key_id": unknown}])).await.expect(404).refused("secret_not_found");
+    let destroyed = manager.post(&format!("/api/keys/{secret}/destroy"), json!({"versions": [1]})).await;
+    assert_eq!(destroyed.expect(200).member("status"), "revoked");
+    mint(json!([{"key_id": secret, "version": 1}])).await.expect(404).refused("secret_not_found");
+    mint(json!([{"key_id": secret}])).await.expect(404).refused("secret_not_found");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn terms_out_of_range_are_refused() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = stored(&manager, "a", "a1").await;
+    let elsewhere = json!({"user_id": "u", "key_data": "x", "environment": "staging"});
+    let elsewhere = manager.post("/api/keys", elsewhere).await.expect(201).member("key_id");
+    let grant = json!({"key_id": secret});
+    let many: Vec<Value> =
+        (0..65).map(|_| json!({"key_id": shared_proto::id::SecretId::generate().to_string()})).collect();
+    let wrong = [
+        json!({"grants": []}),
+        json!({ "grants": many }),
+        json!({"grants": [grant, grant]}),
+        json!({"grants": [grant, {"key_id": elsewhere}]}),
+        json!({"grants": [grant], "life_seconds": 0}),
+        json!({"grants": [grant], "life_seconds": 2_701}),
+    ];
+    for body in wrong {
+        manager.post("/api/tokens", body).await.expect(400).refused("parameter_invalid");
+    }
+    manager.post("/api/tokens", json!({"grants": [grant], "more": 1})).await.expect(400).refused("body_invalid");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_token_never_outlives_its_seal_key() {
+    let installed = Installed::new(Mode::Production).await;
+    installed.vault.state().seal_life = 300;
+    let manager = installed.start().await;
+    let secret = stored(&manager, "a", "a1").await;
+    let body = json!({"grants": [{"key_id": secret}], "life_seconds": 2_700});
+    let terms =
+        installed.vault.check_token(&manager.post("/api/tokens", body).await.expect(201).member("access_token"));
+    assert!(terms.terms.expires_at - terms.terms.issued_at <= 300);
+    installed.vault.state().seal_life = 3_600;
+    let body = json!({"grants": [{"key_id": secret}], "life_seconds": 60});
+    let terms =
+        installed.vault.check_token(&manager.post("/api/tokens", body).await.expect(201).member("access_token"));
+    assert_eq!(terms.terms.expires_at - terms.terms.issued_at, 60);
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn tokens_are_made_while_the_vault_is_away_and_not_with_a_revoked_key() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = stored(&manager, "a", "a1").await;
+    installed.vault.go_down().await;
+    until("the manager sees it", async || manager.app.link.view().unreachable).await;
+    let body = json!({"grants": [{"key_id": secret}]});
+    manager.post("/api/tokens", body.clone()).await.expect(201);
+    installed.vault.come_back().await;
+    until("it is back", async || manager.get("/health/ready").await.status == 200).await;
+    let jwks = manager.get("/.well-known/jwks.json").await.json();
+    let revoked = manager.post("/api/revocations", json!({"kind": "signing-key", "kid": jwks["keys"][0]["kid"]}));
+    revoked.await.expect(200);
+    manager.post("/api/tokens", body).await.expect(503).refused("unavailable");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn lists_are_paged_and_their_parameters_strict() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    for n in 0..5 {
+        stored(&manager, &format!("p{n}"), "v").await;
+    }
+    for (path, rows, id) in [("/api/secrets", "secrets", "key_id"), ("/api/tokens", "tokens", "jti")] {
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = manager.admin(Method::GET, &format!("{path}?limit=2{after}"), None).await.expect(200).json();
+            let ids = page[rows].as_array().unwrap().iter().map(|row| row[id].as_str().unwrap().to_owned());
+            seen.extend(ids);
+            let Some(next) = page.get("next").and_then(Value::as_str) else { break };
+            after = format!("&after={next}");
+        }
+        let mut unique = seen.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!((seen.len(), unique.len()), (5, 5), "{path}");
+        for wrong in ["limit=0", "limit=501", "typo=1", "limit=1&limit=2", "after=x"] {
+            let refused = manager.admin(Method::GET, &format!("{path}?{wrong}"), None).await;
+            refused.expect(400).refused("parameter_invalid");
+        }
+    }
+    let none = manager.admin(Method::GET, "/api/secrets?environment=production", None).await.expect(200).json();
+    assert_eq!(none["secrets"].as_array().unwrap().len(), 0);
+    manager.stop().await;
+}

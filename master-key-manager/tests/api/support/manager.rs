@@ -82,7 +82,7 @@ impl Answer {
 
 impl Installed {
     pub(crate) async fn new(mode: Mode) -> Self {
-        let vault = FakeVault::start().await;
+        let vault = FakeVault::start();
         let dir = tempfile::tempdir().unwrap();
         let config = Config::new(RawConfig {
             mode,

@@ -85,6 +85,8 @@ pub(crate) struct State {
     pub(crate) feed: Feed,
     /// Applies nothing that is pushed.
     pub(crate) deaf: bool,
+    /// Does not say what became of versions.
+    pub(crate) settles_nothing: bool,
     pub(crate) polls: u64,
     pub(crate) last_poll: Option<Poll>,
     pub(crate) batches: Vec<usize>,
@@ -107,7 +109,7 @@ pub(crate) struct FakeVault {
 }
 
 impl FakeVault {
-    pub(crate) async fn start() -> Arc<Self> {
+    pub(crate) fn start() -> Arc<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let vault = Arc::new(Self {
@@ -124,6 +126,7 @@ impl FakeVault {
                 store_mood: StoreMood::Honest,
                 feed: Feed::Honest,
                 deaf: false,
+                settles_nothing: false,
                 polls: 0,
                 last_poll: None,
                 batches: Vec::new(),
@@ -180,10 +183,6 @@ impl FakeVault {
 
     pub(crate) fn document(&self, mode: Mode) -> IdentityDocument {
         IdentityDocument { id: Owner::Vault(self.id), mode, key: self.identity.public().clone() }
-    }
-
-    pub(crate) fn transport(&self) -> &RsaPrivate {
-        &self.transport
     }
 
     /// Pins the manager.
@@ -317,6 +316,9 @@ impl FakeVault {
 
     fn settle(&self, order: &Settle) -> HttpResponse {
         let mut state = self.state();
+        if state.settles_nothing {
+            return HttpResponse::Ok().body("?");
+        }
         let receipts = order.versions.iter().map(|asked| {
             let name = (asked.secret_id, asked.version);
             let row = state.rows.entry(name).or_insert(Row::Tombstone { environment: asked.environment });
