@@ -80,14 +80,20 @@ rsa_key() { # FOLDER NAME BITS
 }
 rsa_key "$manager_keys" token-signing 2048
 rsa_key "$vault_keys" transport 3072
-"$bin/encrypted-vault" --config "$run/encrypted-vault.toml" init
-"$bin/master-key-manager" --config "$run/master-key-manager.toml" init --credential-file "$run/admin-credential"
+# What each `init` says for an operator with one service stands, for both, at the end.
+initialize() { # SERVICE, further arguments
+    "$bin/$1" --config "$run/$1.toml" init "${@:2}" >/dev/null
+}
+initialize encrypted-vault
+initialize master-key-manager --credential-file "$run/admin-credential"
 cp "$vault_keys/identity.json" "$manager_keys/pins/vault.json"
 cp "$manager_keys/identity.json" "$vault_keys/pins/manager.json"
 rm "$marker"
 
 fingerprint() { # FILE
-    printf '  %s  %s\n' "$(openssl pkey -in "$1" -pubout -outform DER | openssl dgst -sha256 -r | cut -d' ' -f1)" "${1#"$keys"/}"
+    local digest
+    digest=$(openssl pkey -in "$1" -pubout -outform DER | openssl dgst -sha256 -r)
+    printf '  %s  %s\n' "${digest%% *}" "${1#"$keys"/}"
 }
 echo
 echo "Fingerprints (SHA-256 of the public key, DER):"

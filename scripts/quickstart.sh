@@ -44,7 +44,7 @@ mkdir -p run
 exec 9>run/quickstart.lock
 flock -n 9 || die "another quickstart is running; wait for it"
 
-# One package for each build: cargo unifies features over a joint build, and then each service would get the other's half.
+# One package for each build: cargo unifies features over a joint build, and each service would get the other's half.
 for service in "${services[@]}"; do
     echo "Building $service …"
     cargo build --release --locked -q -p "$service"
@@ -56,15 +56,21 @@ if [[ -e keys/.unfinished || ! -e $manager_config || ! -d keys/master-key-manage
     scripts/generate-keys.sh --manager-port "${manager_port:-8000}" --vault-port "${vault_port:-8001}"
 fi
 
+free_port_after() { # PORT
+    local port=$1
+    while ((port = port < 55000 ? port + 10 : 10000)); port_taken "$port"; do :; done
+    echo "$port"
+}
 use_port() { # PIDFILE CONFIG OPTION PORT: prints the port to use; PORT, if given, goes into the configuration
     local port
     port=$(sed -n 's/^listen = .*:\([0-9]*\)"$/\1/p' "$2")
     [[ $port ]] || die "$2 has no line listen = \"127.0.0.1:PORT\""
     if is_ours "$1"; then
-        [[ -z $4 || $4 == "$port" ]] || die "it runs on port $port already; end that first: scripts/quickstart.sh --stop"
+        [[ -z $4 || $4 == "$port" ]] || die "it runs on port $port; end it first: scripts/quickstart.sh --stop"
     else
         port=${4:-$port}
-        ! port_taken "$port" || die "port $port is taken by another program; end it, or choose: scripts/quickstart.sh $3 $((port + 10000 < 65536 ? port + 10000 : port - 10000))"
+        ! port_taken "$port" ||
+            die "port $port is taken by another program; end it, or choose: $0 $3 $(free_port_after "$port")"
         sed -i "s/^listen = .*/listen = \"127.0.0.1:$port\"/" "$2"
     fi
     echo "$port"
@@ -114,7 +120,8 @@ printf 'Authorization: Bearer %s\n' "$(member access_token <<<"$answer")" >"$hea
 printf '\nGET %s/api/keys/%s\nAuthorization: Bearer <access_token>\n' "$vault" "$key_id"
 answer=$(call -H @"$header" "$vault/api/keys/$key_id")
 echo "→ $answer"
-[[ $(member decrypted_key <<<"$answer") == super_secret_value ]] || die "the vault did not open it; see run/encrypted-vault.log"
+[[ $(member decrypted_key <<<"$answer") == super_secret_value ]] ||
+    die "the vault did not open it; see run/encrypted-vault.log"
 
 printf '\nDELETE %s/api/tokens/%s\nAuthorization: Bearer <admin credential>\n' "$manager" "$jti"
 deadline=$((SECONDS + 10))
@@ -132,7 +139,7 @@ echo "→ $answer"
 cat <<TEXT
 
 Both services are running; logs and data are in run/, keys in keys/. Next:
-  curl -H 'Content-Type: application/json' -d '{"user_id": "user123", "key_data": "another", "path": "db/password"}' $manager/api/keys
+  curl -H 'Content-Type: application/json' -d '{"user_id": "user123", "key_data": "another"}' $manager/api/keys
   curl -H @run/admin.header $manager/api/secrets          what is stored (never a value)
   curl -H @run/admin.header $manager/api/tokens           which tokens live
   curl $manager/openapi.json                              all routes of the manager; the vault has its own

@@ -18,7 +18,8 @@ start_service() { # BINARY CONFIG PIDFILE LOG
     (
         # The child writes its own number before it becomes the service: a script killed here leaves no orphan that the
         # next run does not know. Descriptor 9 is quickstart's lock, which must end with the script.
-        echo "$BASHPID $(started_at "$BASHPID")" >"$3.new" && mv "$3.new" "$3"
+        pid=$BASHPID # which is another one inside of $(…)
+        echo "$pid $(started_at "$pid")" >"$3.new" && mv "$3.new" "$3"
         exec setsid "$1" --config "$2" run
     ) >>"$4" 2>&1 </dev/null 9>&- &
 }
