@@ -94,12 +94,16 @@ impl Vault {
             tracing::warn!("the database is older than the mark, or the mark is gone: all seal keys are destroyed");
             seal_keys.destroy_all()?;
         }
-        // The mark is written only after the seal keys are gone, so that a crash in between is noticed again.
+        if !seal_keys.is_empty() {
+            feed.trust_history();
+        }
+        // The mark changes only after the seal keys are gone, so that a crash in between is noticed again, and before new
+        // ones are made, so that they count as new until a poll was heard, however often the vault starts.
         feed.acknowledge()
             .await
             .map_err(|_| StartError::new("The mark cannot be written; check the runtime directory."))?;
-        if !seal_keys.turn(&keys.identity, owner)?.all_new {
-            feed.trust_history();
+        if seal_keys.turn(&keys.identity, owner)?.all_new {
+            feed.distrust_history();
         }
         let manager_keys = ManagerKeys::default();
         manager_keys.replace(&stored_statements(&*store).await?, &keys.pins);

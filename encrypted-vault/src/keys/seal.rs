@@ -144,7 +144,8 @@ impl SealKeys {
         living.iter().filter(|key| key.is_alive(now, boot)).map(|key| key.statement.clone()).collect()
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
         self.living.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 

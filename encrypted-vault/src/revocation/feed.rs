@@ -151,22 +151,30 @@ impl Feed {
         if self.read().set.hits_grant(rseq, grant) { Verdict::Revoked } else { Verdict::Allowed }
     }
 
-    /// The newest applied event, once it is marked: what a feed state may say.
+    /// The newest applied event, once it is marked: what a feed state may say. While the gate is closed no mark stands,
+    /// which is the strongest one: a vault that starts without it destroys its seal keys and waits for a poll again.
     ///
     /// # Errors
-    /// The mark cannot be raised; then nothing is acknowledged.
+    /// The mark cannot be raised or removed; then nothing is acknowledged.
     pub async fn acknowledge(&self) -> Result<Mark, FeedError> {
-        let applied = self.read().applied;
+        let (applied, open) = {
+            let state = self.read();
+            (state.applied, state.gate == Gate::Open)
+        };
         let (marked, file) = (Arc::clone(&self.marked), self.mark.clone());
         // The lock is held where the file is written: a caller that goes away would drop a lock of its own while the
         // write goes on, and a newer mark could be overtaken by it.
         let raised = tokio::task::spawn_blocking(move || {
             let mut marked = marked.lock().unwrap_or_else(PoisonError::into_inner);
+            if !open {
+                *marked = None;
+                return file.remove();
+            }
             if marked.is_none_or(|marked| marked.applied < applied.applied) {
                 file.write(applied)?;
                 *marked = Some(applied);
             }
-            std::io::Result::Ok(())
+            Ok(())
         });
         match raised.await {
             Ok(Ok(())) => Ok(applied),

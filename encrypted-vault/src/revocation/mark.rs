@@ -42,4 +42,15 @@ impl MarkFile {
     pub fn write(&self, mark: Mark) -> std::io::Result<()> {
         replace_private(&self.0, &serde_json::to_vec(&mark)?)
     }
+
+    /// Removes the mark: nothing is trusted at the next start.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove(&self) -> std::io::Result<()> {
+        match std::fs::remove_file(&self.0) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
 }
