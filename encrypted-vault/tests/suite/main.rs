@@ -10,6 +10,10 @@
 
 mod support;
 
+mod history;
+mod local_refusals;
 mod reading;
+mod revocation;
+mod seal_keys;
 mod token_attacks;
 mod token_seals;

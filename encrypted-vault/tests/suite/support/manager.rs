@@ -148,7 +148,7 @@ impl Manager {
             newest: self.newest(),
             newest_hash: self.newest_hash(),
             seal_key,
-            statements: vec![self.statement((super::NOW - 60, super::NOW + 86_400))],
+            statements: vec![self.statement((super::NOW - 86_400, super::NOW + 86_400))],
         }
     }
 
