@@ -21,7 +21,7 @@ use shared_proto::statement::KeyStatement;
 use crate::config::Config;
 use crate::grant::TokenCache;
 use crate::ingest::TransferKeys;
-use crate::keys::{KeyFolder, ManagerKeys, RuntimeDirectory, SealKeys, TransportStatement};
+use crate::keys::{LoadedKeys, ManagerKeys, RuntimeDirectory, SealKeys, TransportStatement};
 use crate::revocation::{Feed, MarkFile, Refusals, Source};
 use crate::routes::ROUTES;
 use crate::store::{Row, SqliteStore, VaultStore};
@@ -34,7 +34,7 @@ const CACHED_ROW_BYTES: u64 = 64 << 20;
 /// A running vault.
 pub struct Vault {
     /// Long-lived keys.
-    pub keys: KeyFolder,
+    pub keys: LoadedKeys,
     /// Seal keys.
     pub seal_keys: SealKeys,
     /// The manager's token signing keys.
@@ -66,7 +66,7 @@ impl Vault {
     /// # Errors
     /// One sentence: what is wrong, and the way out.
     pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, StartError> {
-        let keys = KeyFolder::load(&config.key_dir, config.mode)?;
+        let keys = LoadedKeys::load(&config.key_dir, config.mode)?;
         let store = Arc::new(SqliteStore::open(&config.database(), keys.id, config.mode)?);
         Self::assemble(config, clock, keys, store).await
     }
@@ -78,7 +78,7 @@ impl Vault {
     pub async fn assemble(
         config: &Config,
         clock: Arc<dyn Clock>,
-        keys: KeyFolder,
+        keys: LoadedKeys,
         store: Arc<dyn VaultStore>,
     ) -> Result<Arc<Self>, StartError> {
         let audit = AuditLog::open(&config.audit_log(), "encrypted-vault", config.audit_sync, Arc::clone(&clock))?;

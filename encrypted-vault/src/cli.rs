@@ -130,7 +130,7 @@ fn serve(config: Config) -> Result<(), StartError> {
 }
 
 fn init(config: &Config) -> Result<(), StartError> {
-    let document = keys::init(&config.key_dir, config.mode)?;
+    let document = keys::create(&config.key_dir, config.mode)?;
     let Owner::Vault(id) = document.id else { return Err(StartError::new("The identity is not a vault's.")) };
     app::create_data_directory(config)?;
     SqliteStore::create(&config.database(), id, config.mode)?;

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::idempotency::Bodies;
 use crate::identity::Authenticator;
 use crate::issuer::{Lives, Mint, TokenSealer};
-use crate::keys::{KeyFolder, LoadedKeys, TokenSigner};
+use crate::keys::{LoadedKeys, TokenSigner};
 use crate::refusal::Refusal;
 use crate::revocation::{Feed, Link, Revocations, event_signer, run_feed, stopped};
 use crate::routes;
@@ -153,7 +153,7 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let _lock = DirectoryLock::acquire(&raw.data_dir)?;
     let store = open_store(config)?;
     let installation = read_installation(config, &store).await?;
-    let keys = KeyFolder::at(&raw.key_dir).load(&installation)?;
+    let keys = LoadedKeys::load(&raw.key_dir, &installation)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let audit = AuditLog::open(&config.audit_log(), "master-key-manager", raw.audit.sync, Arc::clone(&clock))?;
     log_start(config, &installation);

@@ -5,18 +5,19 @@ use std::path::Path;
 use service_runtime::StartError;
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::files::{create_private, create_private_directory};
+use service_runtime::key_folder::{IDENTITY, IDENTITY_DOCUMENT, KeyFolder, write_key};
 use service_runtime::process::DirectoryLock;
 use shared_proto::credential::PlainCredential;
-use shared_proto::encoding::random;
+use shared_proto::encoding::{b64, random};
 use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, ServiceId};
-use shared_proto::identity::{IdentityDocument, IdentityKey, Owner};
+use shared_proto::identity::Owner;
 use shared_proto::name::EnvironmentName;
 use zeroize::Zeroizing;
 
 use crate::app::{open_store, read_installation};
 use crate::config::Config;
 use crate::identity::CredentialHasher;
-use crate::keys::{KeyFolder, RootKeys, fingerprint, names, write_key_file};
+use crate::keys::{RootKeys, credential_hasher, names};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Environment, IdentityStore as _, Installation, NewCredential, NewInstallation};
 
@@ -56,7 +57,7 @@ pub async fn init(config: &Config) -> Result<Made, StartError> {
     let manager = ManagerId::generate();
     let identity = make_keys(config, &folder, manager, &environments)?;
     let credential = PlainCredential::generate();
-    let hasher = folder.credential_hasher()?;
+    let hasher = credential_hasher(&folder)?;
     let store = SqliteStore::open(&config.database())?;
     let installation = NewInstallation {
         installation: Installation {
@@ -84,7 +85,7 @@ pub async fn reset_administrator(config: &Config) -> Result<PlainCredential, Sta
     let _lock = DirectoryLock::acquire(&config.get().data_dir)?;
     let store = open_store(config)?;
     read_installation(config, &store).await?;
-    let hasher = KeyFolder::at(&config.get().key_dir).credential_hasher()?;
+    let hasher = credential_hasher(&KeyFolder::at(&config.get().key_dir))?;
     let credential = PlainCredential::generate();
     let reset = store.reset_administrator(new_credential(&hasher, &credential), SystemClock.now()).await;
     reset
@@ -109,21 +110,14 @@ fn make_keys(
     manager: ManagerId,
     environments: &[Environment],
 ) -> Result<String, StartError> {
-    let defect = |_| StartError::new("The machine gives no randomness; nothing is safe without it.");
-    let (identity, pem) = IdentityKey::generate().map_err(defect)?;
-    let document =
-        IdentityDocument { id: Owner::Manager(manager), mode: config.mode(), key: identity.public().clone() };
-    let document = serde_json::to_string(&document).map_err(|_| StartError::new("The identity cannot be written."))?;
-    create_private(&folder.file(names::IDENTITY), pem.as_bytes())?;
-    create_private(&folder.file(names::IDENTITY_DOCUMENT), format!("{document}\n").as_bytes())?;
-    write_key_file(&folder.file(names::CREDENTIAL_HMAC), &Zeroizing::new(random()))?;
-    create_private_directory(&folder.file(names::PINS))?;
+    let document = folder.create_identity(Owner::Manager(manager), config.mode())?;
+    write_key(&folder.file(names::CREDENTIAL_HMAC), &Zeroizing::new(random()))?;
     let roots = folder.file(names::ROOT_KEYS);
     create_private_directory(&roots)?;
     for environment in environments {
         RootKeys::create(&roots, environment.id, FIRST_EPOCH)?;
     }
-    Ok(fingerprint(identity.public()))
+    Ok(b64(&document.key.thumbprint().0))
 }
 
 fn new_credential(hasher: &CredentialHasher, credential: &PlainCredential) -> NewCredential {
@@ -132,7 +126,7 @@ fn new_credential(hasher: &CredentialHasher, credential: &PlainCredential) -> Ne
 
 /// Looks before anything is made, so that a refused `init` leaves nothing behind.
 fn refuse_existing(config: &Config, folder: &KeyFolder) -> Result<(), StartError> {
-    let files = [names::IDENTITY, names::IDENTITY_DOCUMENT, names::CREDENTIAL_HMAC, names::ROOT_KEYS];
+    let files = [IDENTITY, IDENTITY_DOCUMENT, names::CREDENTIAL_HMAC, names::ROOT_KEYS];
     let mut all: Vec<_> = files.iter().map(|name| folder.file(name)).collect();
     all.push(config.database());
     all.push(config.audit_log());

@@ -1,14 +1,15 @@
 //! The plumbing that is the same in every process of Splitvault.
 //!
 //! It guarantees how a process starts (hardened, alone on its data directory, from files whose modes were checked), how
-//! it speaks HTTP, how it writes its audit log and how it uses SQLite. It knows no key and no secret: nothing in here
-//! depends on anything of `shared-proto` but the table of error codes.
+//! it speaks HTTP, how it writes its audit log and how it uses SQLite. It owns no key: it reads and checks the files of
+//! a key folder for the service that they belong to.
 
 pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod files;
 pub mod http;
+pub mod key_folder;
 pub mod process;
 pub mod sqlite;
 pub mod tasks;

@@ -1,22 +1,23 @@
-//! The key folder: what must be in it, what must not, and the checks at start.
+//! Everything in the vault's key folder, loaded and checked as a whole.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use aws_lc_rs::rsa::OaepPrivateDecryptingKey;
-use service_runtime::files::{check_private_directory, read_private};
+use service_runtime::files::{check_private_directory, create_private_directory};
+use service_runtime::key_folder::{
+    IDENTITY, IDENTITY_DOCUMENT, KeyFolder, PINS, entries, read_key, refused, write_key,
+};
 use service_runtime::process::StartError;
-use shared_proto::encoding::from_b64_secret;
+use shared_proto::Rejected;
 use shared_proto::envelope::{Inner, StoredKey};
 use shared_proto::id::VaultId;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Issuer, Mode, Owner, Pins};
 use shared_proto::jwk::{PublicJwk, Thumbprint};
-use shared_proto::rsa_key::RsaPrivate;
 use shared_proto::secret::StorageKey;
-use shared_proto::{Malformed, Rejected};
 
-/// Everything in the key folder, checked.
-pub struct KeyFolder {
+/// Every long-lived key of a running vault.
+pub struct LoadedKeys {
     /// This vault.
     pub id: VaultId,
     /// Identity key.
@@ -35,36 +36,52 @@ pub struct KeyFolder {
     pub storage: StorageKeys,
 }
 
-impl KeyFolder {
-    /// Loads and checks the folder.
+impl LoadedKeys {
+    /// Loads and checks everything in the folder at `path`.
     ///
     /// # Errors
     /// A file is missing, foreign, readable by others, malformed or weak, or two files do not belong together.
-    pub fn load(dir: &Path, mode: Mode) -> Result<Self, StartError> {
-        check_private_directory(dir)?;
-        refuse_foreign_files(dir)?;
-        let identity = IdentityKey::from_pem(&read_text(&dir.join("identity.pem"))?)
-            .map_err(|Malformed(reason)| refuse(&dir.join("identity.pem"), reason))?;
-        let (id, document) = own_document(dir, mode)?;
-        if document.key != *identity.public() {
-            return Err(refuse(&dir.join("identity.json"), "it does not belong to identity.pem"));
-        }
-        let pins = load_pins(&dir.join("pins"), mode)?;
-        let Owner::Manager(manager) = pins.id() else {
-            return Err(refuse(&dir.join("pins"), "the pinned identity is not that of a manager"));
+    pub fn load(path: &Path, mode: Mode) -> Result<Self, StartError> {
+        let folder = KeyFolder::at(path);
+        folder.check_entries(&KNOWN, &NAMES_OF_THE_MANAGER, "manager")?;
+        let (identity, document) = folder.identity(mode)?;
+        let Owner::Vault(id) = document.id else {
+            let fix = "restore the vault's own";
+            return Err(refused(&folder.file(IDENTITY_DOCUMENT), "it is the identity of a manager", fix));
         };
-        let transport = load_rsa(dir, "transport")?;
+        let pins = folder.pins(mode)?;
+        let Owner::Manager(manager) = pins.id() else {
+            return Err(refused(&folder.file(PINS), "it pins a vault", "put the manager's identity.json there"));
+        };
+        let transport = folder.rsa(TRANSPORT)?;
+        let decrypting = transport.decrypting_key();
         Ok(Self {
             id,
             identity,
             issuer: Issuer { mode: pins.mode(), manager },
             pins,
-            transport: transport.decrypting_key().map_err(|Rejected| unusable(&dir.join("transport.pem")))?,
+            transport: decrypting.map_err(|Rejected| {
+                refused(&folder.file("transport.pem"), "it cannot decrypt", "make a new one")
+            })?,
             transport_kid: transport.public().thumbprint(),
             transport_public: transport.public().clone(),
-            storage: StorageKeys::load(&dir.join("storage-keys"))?,
+            storage: StorageKeys::load(&folder.file(STORAGE_KEYS))?,
         })
     }
+}
+
+/// `encrypted-vault init`: everything of a new vault except its RSA key, which `scripts/generate-keys.sh` makes.
+///
+/// # Errors
+/// A file is there already, or cannot be written.
+pub fn create(path: &Path, mode: Mode) -> Result<IdentityDocument, StartError> {
+    create_private_directory(path)?;
+    let folder = KeyFolder::at(path);
+    let document = folder.create_identity(Owner::Vault(VaultId::generate()), mode)?;
+    create_private_directory(&folder.file(STORAGE_KEYS))?;
+    // EXPOSE: the storage key goes into its file.
+    write_key(&folder.file(STORAGE_KEYS).join("1.key"), StorageKey::generate().expose())?;
+    Ok(document)
 }
 
 /// The storage keys by number; the highest one wraps new rows.
@@ -76,19 +93,17 @@ impl StorageKeys {
     fn load(dir: &Path) -> Result<Self, StartError> {
         check_private_directory(dir)?;
         let mut keys = BTreeMap::new();
-        for name in names_in(dir)? {
+        for name in entries(dir)? {
             let path = dir.join(&name);
             let number = name.strip_suffix(".key").and_then(|stem| stem.parse::<u32>().ok());
             // `01.key` would silently take the place of `1.key`.
             let Some(number) = number.filter(|number| *number > 0 && name == format!("{number}.key")) else {
-                return Err(refuse(&path, "storage keys are named <number>.key"));
+                return Err(refused(&path, "storage keys are named <number>.key", "move it away"));
             };
-            let key = from_b64_secret(read_text(&path)?.trim_end())
-                .map_err(|_| refuse(&path, "it is not the base64url text of 32 bytes"))?;
-            keys.insert(number, StorageKey::from_bytes(key));
+            keys.insert(number, StorageKey::from_bytes(read_key(&path)?));
         }
         if keys.is_empty() {
-            return Err(refuse(dir, "there is no storage key; run `encrypted-vault init` or restore the backup"));
+            return Err(refused(dir, "there is no storage key", "restore it from the backup"));
         }
         Ok(Self { keys })
     }
@@ -105,77 +120,13 @@ impl StorageKeys {
     }
 }
 
-/// This vault's own identity document.
-pub(super) fn own_document(dir: &Path, mode: Mode) -> Result<(VaultId, IdentityDocument), StartError> {
-    let path = dir.join("identity.json");
-    let document = read_document(&path)?;
-    if document.mode != mode {
-        return Err(refuse(&path, "it was made in the other mode; development and production never share keys"));
-    }
-    match document.id {
-        Owner::Vault(id) => Ok((id, document)),
-        Owner::Manager(_) => Err(refuse(&path, "it is the identity of a manager")),
-    }
-}
+/// RSA key that transfer keys are encrypted to: `transport.pem`, PKCS#8.
+const TRANSPORT: &str = "transport";
+/// Folder of storage keys.
+const STORAGE_KEYS: &str = "storage-keys";
 
-/// Reads a private text file.
-fn read_text(path: &Path) -> Result<zeroize::Zeroizing<String>, StartError> {
-    let mut bytes = read_private(path)?;
-    String::from_utf8(std::mem::take(&mut *bytes))
-        .map(zeroize::Zeroizing::new)
-        .map_err(|_| refuse(path, "it is not a text file"))
-}
+const KNOWN: [&str; 6] =
+    ["transport.pem", "transport.pub.pem", IDENTITY, IDENTITY_DOCUMENT, STORAGE_KEYS, PINS];
 
-fn read_document(path: &Path) -> Result<IdentityDocument, StartError> {
-    serde_json::from_str(&read_text(path)?).map_err(|_| refuse(path, "it is not an identity document"))
-}
-
-fn load_pins(dir: &Path, mode: Mode) -> Result<Pins, StartError> {
-    check_private_directory(dir)?;
-    let documents = names_in(dir)?.iter().map(|name| read_document(&dir.join(name))).collect::<Result<Vec<_>, _>>()?;
-    let pins = Pins::new(&documents)
-        .map_err(|Malformed(reason)| refuse(dir, &format!("{reason}; copy the manager's identity.json there")))?;
-    if pins.mode() != mode {
-        return Err(refuse(dir, "the pinned manager is in the other mode"));
-    }
-    Ok(pins)
-}
-
-fn load_rsa(dir: &Path, name: &str) -> Result<RsaPrivate, StartError> {
-    let path = dir.join(format!("{name}.pem"));
-    let key = RsaPrivate::from_pem(&read_text(&path)?)
-        .map_err(|error| refuse(&path, &format!("{error}; make one with scripts/generate-keys.sh")))?;
-    let public = dir.join(format!("{name}.pub.pem"));
-    if public.exists() && !key.matches_public_pem(&read_text(&public)?) {
-        return Err(refuse(&public, &format!("it does not belong to {name}.pem")));
-    }
-    Ok(key)
-}
-
-// A key of the manager in this folder would join what the design keeps apart, so nothing unknown may lie here.
-fn refuse_foreign_files(dir: &Path) -> Result<(), StartError> {
-    const KNOWN: &[&str] =
-        &["identity.pem", "identity.json", "transport.pem", "transport.pub.pem", "storage-keys", "pins"];
-    match names_in(dir)?.into_iter().find(|name| !KNOWN.contains(&name.as_str())) {
-        Some(name) => Err(refuse(&dir.join(name), "it does not belong into the vault's key folder; move it out")),
-        None => Ok(()),
-    }
-}
-
-fn names_in(dir: &Path) -> Result<Vec<String>, StartError> {
-    let listing = std::fs::read_dir(dir).map_err(|error| refuse(dir, &error.to_string()))?;
-    listing
-        .map(|entry| {
-            let entry = entry.map_err(|error| refuse(dir, &error.to_string()))?;
-            entry.file_name().into_string().map_err(|_| refuse(dir, "it holds a file name that is not UTF-8"))
-        })
-        .collect()
-}
-
-fn unusable(path: &Path) -> StartError {
-    refuse(path, "the key cannot be used")
-}
-
-fn refuse(path: &Path, reason: &str) -> StartError {
-    StartError::new(format!("{} is refused: {reason}.", path.display()))
-}
+/// What the names of the manager's key files begin with.
+const NAMES_OF_THE_MANAGER: [&str; 3] = ["token-signing", "root-key", "credential-hmac"];

@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use service_runtime::StartError;
-use service_runtime::files::{check_private_directory, create_private};
-use shared_proto::encoding::b64;
+use service_runtime::files::check_private_directory;
+use service_runtime::key_folder::{entries, read_key, write_key};
 use shared_proto::id::EnvironmentId;
 use shared_proto::secret::RootKey;
-use zeroize::Zeroizing;
 
-use super::folder::{entries, read_key_file};
 use crate::store::Environment;
 
 /// The root keys of all environments.
@@ -32,7 +30,7 @@ impl RootKeys {
                     path.display()
                 )));
             };
-            keys.entry(environment).or_default().insert(epoch, RootKey::from_bytes(read_key_file(&path)?));
+            keys.entry(environment).or_default().insert(epoch, RootKey::from_bytes(read_key(&path)?));
         }
         for environment in environments {
             if !keys.contains_key(&environment.id) {
@@ -70,16 +68,8 @@ impl RootKeys {
     pub fn create(folder: &Path, environment: EnvironmentId, epoch: u32) -> Result<(), StartError> {
         let key = RootKey::generate();
         // EXPOSE: the key goes into its file.
-        write_key_file(&Self::file(folder, environment, epoch), key.expose())
+        write_key(&Self::file(folder, environment, epoch), key.expose())
     }
-}
-
-/// Writes `b64` of a key and a newline, private from the first moment.
-pub(crate) fn write_key_file(path: &Path, key: &[u8; 32]) -> Result<(), StartError> {
-    let text = Zeroizing::new(b64(key));
-    // Not `push`: growing would leave an unwiped copy behind.
-    let line = Zeroizing::new([text.as_bytes(), b"\n"].concat());
-    create_private(path, &line)
 }
 
 fn parse_name(name: &str) -> Option<(EnvironmentId, u32)> {

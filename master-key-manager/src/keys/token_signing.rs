@@ -1,11 +1,7 @@
 //! The RSA key that signs access tokens, parsed once.
 
-use std::path::Path;
-
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
-use service_runtime::StartError;
-use service_runtime::files::read_private;
 use shared_proto::Rejected;
 use shared_proto::jwk::{PublicJwk, Thumbprint};
 use shared_proto::jws::{Kind, sign};
@@ -20,21 +16,12 @@ pub struct TokenSigner {
 }
 
 impl TokenSigner {
-    /// Reads the key, and compares the public file with it if there is one.
+    /// The signer with this key.
     ///
     /// # Errors
-    /// The file is missing, open to others, not PKCS#8, weak or inconsistent, or the public file is of another key.
-    pub fn load(private: &Path, public: &Path) -> Result<Self, StartError> {
-        let fix = "make a new one with scripts/generate-keys.sh";
-        let refused = |why: &dyn std::fmt::Display| {
-            StartError::new(format!("{} cannot sign tokens: {why}; {fix}.", private.display()))
-        };
-        let bytes = read_private(private)?;
-        let pem = std::str::from_utf8(&bytes).map_err(|_| refused(&"it is not text"))?;
-        let key = RsaPrivate::from_pem(pem).map_err(|error| refused(&error))?;
-        let pair = key.signing_pair().map_err(|_| refused(&"its parts do not belong together"))?;
-        check_public_file(public, &key)?;
-        Ok(Self { pair, public: key.public().clone(), kid: key.public().thumbprint() })
+    /// The key cannot sign.
+    pub fn new(key: &RsaPrivate) -> Result<Self, Rejected> {
+        Ok(Self { pair: key.signing_pair()?, public: key.public().clone(), kid: key.public().thumbprint() })
     }
 
     /// The public half.
@@ -57,17 +44,5 @@ impl TokenSigner {
             self.pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input, &mut signature).map_err(|_| Rejected)?;
             Ok(signature)
         })
-    }
-}
-
-fn check_public_file(path: &Path, key: &RsaPrivate) -> Result<(), StartError> {
-    match std::fs::read_to_string(path) {
-        Ok(pem) if key.matches_public_pem(&pem) => Ok(()),
-        Ok(_) => Err(StartError::new(format!(
-            "{} is not the public half of the token signing key; remove it, or put the key back that it belongs to.",
-            path.display()
-        ))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(StartError::new(format!("{} cannot be read ({error}).", path.display()))),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use master_key_manager::app::{open_store, read_installation};
-use master_key_manager::keys::KeyFolder;
+use master_key_manager::keys::LoadedKeys;
 use service_runtime::config::Mode;
 use shared_proto::id::VaultId;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Mode as DocumentMode, Owner};
@@ -17,7 +17,7 @@ use crate::support::{Holder, Installed, rsa_pem};
 async fn refusal(installed: &Installed) -> Option<String> {
     let store = open_store(&installed.config).unwrap();
     let installation = read_installation(&installed.config, &store).await.unwrap();
-    KeyFolder::at(&installed.config.get().key_dir).load(&installation).err().map(|refusal| refusal.sentence)
+    LoadedKeys::load(&installed.config.get().key_dir, &installation).err().map(|refusal| refusal.sentence)
 }
 
 #[track_caller]
@@ -96,7 +96,7 @@ async fn a_weak_or_inconsistent_token_signing_key_stops_the_start() {
     write(&pem, &rsa_of("2048", "3"));
     says(refusal(&installed).await, &["exponent is below 65537"]);
     write(&pem, &openssl(&["genpkey", "-algorithm", "ED25519"]));
-    says(refusal(&installed).await, &["cannot sign tokens", "generate-keys.sh"]);
+    says(refusal(&installed).await, &["token-signing.pem", "generate-keys.sh"]);
     write(&pem, "");
     says(refusal(&installed).await, &["not an RSA private key"]);
     let lines: Vec<&str> = good.lines().collect();
@@ -112,7 +112,7 @@ async fn a_weak_or_inconsistent_token_signing_key_stops_the_start() {
         std::fs::write(other.path(), rsa_pem(Holder::Vault)).unwrap();
         openssl(&["pkey", "-in", other.path().to_str().unwrap(), "-pubout"])
     });
-    says(refusal(&installed).await, &["not the public half"]);
+    says(refusal(&installed).await, &["does not belong to token-signing.pem"]);
 }
 
 #[actix_web::test]
@@ -139,9 +139,9 @@ async fn an_identity_that_does_not_fit_stops_the_start() {
     let good: IdentityDocument = serde_json::from_str(&text).unwrap();
     let stranger = IdentityKey::generate().unwrap().0.public().clone();
     write(&path, &document(good.id, good.mode, stranger));
-    says(refusal(&installed).await, &["not of the key in identity.pem"]);
+    says(refusal(&installed).await, &["does not belong to identity.pem"]);
     write(&path, &document(good.id, DocumentMode::Development, good.key.clone()));
-    says(refusal(&installed).await, &["says development, the database says production"]);
+    says(refusal(&installed).await, &["made in development mode"]);
     write(&path, &document(Owner::Manager(shared_proto::id::ManagerId::generate()), good.mode, good.key));
     says(refusal(&installed).await, &["another manager than the database"]);
     write(&path, "{}");
@@ -157,7 +157,7 @@ async fn pins_that_do_not_fit_stop_the_start() {
     let pin = installed.file("pins/vault.json");
     let good = installed.vault.document(DocumentMode::Production);
     write(&pin, &document(good.id, DocumentMode::Development, good.key.clone()));
-    says(refusal(&installed).await, &["development mode", "pin a vault of the same mode"]);
+    says(refusal(&installed).await, &["development mode", "pin a service of the same mode"]);
     write(&pin, &std::fs::read_to_string(installed.file("identity.json")).unwrap());
     says(refusal(&installed).await, &["pins a manager"]);
     std::fs::remove_file(&pin).unwrap();

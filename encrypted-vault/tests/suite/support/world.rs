@@ -60,7 +60,7 @@ impl World {
     pub(crate) fn directories(mode: Mode) -> (TempDir, Config, IdentityDocument, Manager) {
         let dir = tempfile::tempdir().unwrap();
         let place = |name: &str| dir.path().join(name);
-        let document = keys::init(&place("keys"), mode).unwrap();
+        let document = keys::create(&place("keys"), mode).unwrap();
         let Owner::Vault(id) = document.id else { panic!("init makes a vault") };
         create_private(&place("keys/transport.pem"), transport_pem().as_bytes()).unwrap();
         let manager = Manager::new(id, mode);

@@ -13,7 +13,7 @@ use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
 use master_key_manager::app::{App, data, keep_house, open_store, read_installation};
 use master_key_manager::config::{AuditConfig, Config, Danger, RawConfig};
 use master_key_manager::init::init;
-use master_key_manager::keys::KeyFolder;
+use master_key_manager::keys::LoadedKeys;
 use master_key_manager::revocation::run_feed;
 use master_key_manager::routes::ROUTES;
 use master_key_manager::store::{FaultyStore, ManagerStore};
@@ -125,7 +125,7 @@ impl Installed {
     pub(crate) async fn start_unready(&self) -> Manager {
         let sqlite = open_store(&self.config).unwrap();
         let installation = read_installation(&self.config, &sqlite).await.unwrap();
-        let keys = KeyFolder::at(&self.config.get().key_dir).load(&installation).unwrap_or_else(|e| panic!("{e}"));
+        let keys = LoadedKeys::load(&self.config.get().key_dir, &installation).unwrap_or_else(|e| panic!("{e}"));
         let audit = AuditLog::open(
             &self.config.audit_log(),
             "master-key-manager",
