@@ -60,9 +60,8 @@ impl LoadedKeys {
             identity,
             issuer: Issuer { mode: pins.mode(), manager },
             pins,
-            transport: decrypting.map_err(|Rejected| {
-                refused(&folder.file("transport.pem"), "it cannot decrypt", "make a new one")
-            })?,
+            transport: decrypting
+                .map_err(|Rejected| refused(&folder.file("transport.pem"), "it cannot decrypt", "make a new one"))?,
             transport_kid: transport.public().thumbprint(),
             transport_public: transport.public().clone(),
             storage: StorageKeys::load(&folder.file(STORAGE_KEYS))?,
@@ -125,8 +124,7 @@ const TRANSPORT: &str = "transport";
 /// Folder of storage keys.
 const STORAGE_KEYS: &str = "storage-keys";
 
-const KNOWN: [&str; 6] =
-    ["transport.pem", "transport.pub.pem", IDENTITY, IDENTITY_DOCUMENT, STORAGE_KEYS, PINS];
+const KNOWN: [&str; 6] = ["transport.pem", "transport.pub.pem", IDENTITY, IDENTITY_DOCUMENT, STORAGE_KEYS, PINS];
 
 /// What the names of the manager's key files begin with.
 const NAMES_OF_THE_MANAGER: [&str; 3] = ["token-signing", "root-key", "credential-hmac"];

@@ -10,7 +10,9 @@
 
 mod support;
 
+mod commands;
 mod history;
+mod ingest;
 mod local_refusals;
 mod reading;
 mod revocation;
