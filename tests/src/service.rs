@@ -22,6 +22,7 @@ pub struct Service {
     pub(crate) head: String,
     pub(crate) settings: Vec<String>,
     pub(crate) tables: Vec<String>,
+    environment: Vec<(String, PathBuf)>,
     process: Option<Child>,
 }
 
@@ -30,7 +31,8 @@ impl Service {
         let folder = root.join(name);
         crate::keys::make_folder(&folder);
         let (head, settings, tables) = (String::new(), Vec::new(), Vec::new());
-        Self { name, folder, binary, sabotage: None, port: free_port(), head, settings, tables, process: None }
+        let (port, environment) = (free_port(), Vec::new());
+        Self { name, folder, binary, sabotage: None, port, head, settings, tables, environment, process: None }
     }
 
     /// Its data directory.
@@ -91,6 +93,11 @@ impl Service {
         self.settings.retain(|known| known.split('=').next().unwrap_or_default().trim() != key);
         self.settings.push(line.to_owned());
         self.write_config();
+    }
+
+    /// Adds a variable to the environment of the process, as `LD_PRELOAD`. It counts from the next start.
+    pub fn set_variable(&mut self, name: &str, value: &Path) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts the process and waits until it listens.
@@ -197,7 +204,7 @@ impl Service {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg("--config").arg(self.config()).args(arguments);
-        command.env_remove("SPLITVAULT_SABOTAGE");
+        command.env_remove("SPLITVAULT_SABOTAGE").envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(switches) = &self.sabotage {
             command.env("SPLITVAULT_SABOTAGE", switches);
         }

@@ -1,10 +1,14 @@
 //! What an attacker tries.
 
 mod both_stolen;
+mod forged_feed;
 mod manager_stolen;
+mod revoked_means_refused;
+mod stolen_token;
 mod traces;
 mod treasure;
 mod vault_database_altered;
 mod vault_database_stolen;
 mod vault_stolen;
 mod vault_without_authorization;
+mod wrong_kind_of_token;
