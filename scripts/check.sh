@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# All checks that are no tests: format, lints, documents, tidiness, dependencies, and who may hold which half.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+Usage: scripts/check.sh [--update]
+  --update    write tests/output/crate-edges.txt anew instead of comparing with it
+Needs python3; uses cargo-deny when it is installed. Set CARGO_NET_OFFLINE=true to keep it from the network.
+TEXT
+}
+die() { echo "check: $*" >&2; exit 1; }
+step() { printf '\n== %s\n' "$*"; }
+forbid() { # WHY PATTERN FILE…: no line may match
+    local found
+    found=$(grep -nHP -e "$2" -- "${@:3}") || return 0
+    printf '%s\n' "$found" >&2
+    die "$1"
+}
+
+update=''
+case ${1-} in '') ;; --update) update=yes ;; --help) usage; exit 0 ;; *) die "unknown option $1; see --help" ;; esac
+cd "$(dirname "$0")/.."
+command -v python3 >/dev/null || die "python3 is missing; install it (Debian: apt-get install python3)"
+packages=(shared-proto service-runtime master-key-manager encrypted-vault splitvault-client system-tests benches)
+mapfile -t rust < <(git ls-files --cached --others --exclude-standard '*.rs')
+mapfile -t scripts < <(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
+
+step "shell syntax"
+for script in "${scripts[@]}"; do bash -n "$script"; done
+
+step "format"
+cargo fmt --all --check
+
+step "tidiness"
+# The patterns are broken up so that they do not find themselves.
+forbid "finish it or file an issue" '\b(TO''DO|FIX''ME|XX''X|HA''CK)\b' "${rust[@]}" "${scripts[@]}"
+forbid "finish it or file an issue" '^(?!\s*//[/!]).*\b(to''do|unimple''mented)!' "${rust[@]}"
+forbid "a lint is lifted with #[expect(…, reason)], which ends with its cause" '#!?\[al''low\(' "${rust[@]}"
+for file in "${rust[@]}" "${scripts[@]}"; do
+    lines=$(wc -l <"$file")
+    ((lines < 500)) || die "$file has $lines lines; split it by concept (below 500)"
+done
+
+step "the rsa crate performs no private operation (RUSTSEC-2023-0071)"
+# It may parse, check and convert. What it offers for signing and decrypting lies in other modules, or in methods that
+# need a source of randomness or a padding scheme from them.
+private_operation='(?<![\w:])(::)?rsa::(?!\{?(BigUint|RsaPrivateKey|RsaPublicKey|pkcs8|traits)\b)|\buse rsa as\b|extern crate rsa\b'
+forbid "only parsing and checking with the rsa crate; private operations run in aws-lc-rs" "$private_operation" "${rust[@]}"
+grep -qP "$private_operation" <<<'let key = rsa::pkcs1v15::SigningKey::new(key);' || die "the pattern finds nothing"
+forbid "private operations run in aws-lc-rs" '\.(decrypt_blinded|sign_with_rng|sign_blinded)\(' "${rust[@]}"
+forbid "rsa_key.rs parses and checks; it neither signs nor decrypts" '\.(sign|decrypt)\(' shared-proto/src/rsa_key.rs
+
+step "dependencies"
+tree=$(cargo tree --locked --workspace --edges normal,build --prefix none --format '{p}')
+grep -q '^aws-lc-rs ' <<<"$tree" || die "cargo tree lists no aws-lc-rs, so this check sees nothing"
+! grep -E '^(ring|openssl|openssl-sys|native-tls) ' <<<"$tree" || die "one crypto library is enough: aws-lc-rs"
+if command -v cargo-deny >/dev/null; then
+    cargo deny --offline --config deny.toml check bans licenses sources
+else
+    echo "cargo-deny is not installed: licences are not checked here (cargo install --locked cargo-deny)"
+fi
+
+step "crate edges"
+edges=$(cargo metadata --locked --no-deps --format-version 1 | python3 -c '
+import json, sys
+for package in sorted(json.load(sys.stdin)["packages"], key=lambda package: package["name"]):
+    for edge in sorted(package["dependencies"], key=lambda edge: (edge["kind"] or "", edge["name"])):
+        if "path" in edge:
+            kind, features = edge["kind"] or "normal", ", ".join(sorted(edge["features"]))
+            print(package["name"], "->", edge["name"], f"({kind})", f"[{features}]" if features else "")
+' | sed 's/ *$//')
+if [[ $update ]]; then
+    printf '%s\n' "$edges" >tests/output/crate-edges.txt
+fi
+diff -u tests/output/crate-edges.txt - <<<"$edges" ||
+    die "the edges between our crates changed; if that is meant, run scripts/check.sh --update and have it reviewed"
+
+step "lints"
+lint() { cargo clippy --locked --quiet --all-targets --no-deps "$@" -- -D warnings; }
+for features in '' seal open seal,open,openapi; do lint -p shared-proto --features "$features"; done
+for package in "${packages[@]:1}"; do lint -p "$package"; done
+for service in master-key-manager encrypted-vault; do lint -p "$service" --features sabotage; done
+
+step "documents of the code"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --no-deps
+
+step "trust edges of the release builds"
+# One package for each build: a joint build would unify the features, and each binary would get both halves.
+bin=${CARGO_TARGET_DIR:-target}/release
+for service in encrypted-vault master-key-manager; do cargo build --release --locked --quiet -p "$service"; done
+has() { grep -qaF -e "$2" "$bin/$1"; }
+seals='splitvault/1/release' opens='splitvault: this binary can open'
+has master-key-manager "$seals" || die "the manager cannot derive release keys, or the label has moved"
+has encrypted-vault "$opens" || die "the vault cannot open envelopes, or the mark has moved"
+! has encrypted-vault "$seals" || die "the vault's binary derives release keys: feature seal is in it"
+! has master-key-manager "$opens" || die "the manager's binary opens envelopes: feature open is in it"
+for service in encrypted-vault master-key-manager; do
+    ! has "$service" SPLITVAULT_SABOTAGE || die "$service has its weaknesses for the drills built in"
+done
+
+printf '\nAll checks passed.\n'

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# All tests. Makes what it needs in target/: a Python environment for the independent implementation and the thief, and
+# the services once as they are and once with the weaknesses that the controls of the drills need.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+Usage: scripts/test.sh [--system [ARGUMENTS…]]
+  --system    only the system tests; ARGUMENTS go to the test binary, as a part of a test's name
+TEXT
+}
+die() { echo "test: $*" >&2; exit 1; }
+step() { printf '\n== %s (after %d s)\n' "$*" "$SECONDS"; }
+
+only_system=''
+case ${1-} in '') ;; --system) only_system=yes; shift ;; --help) usage; exit 0 ;; *) die "unknown option $1; see --help" ;; esac
+cd "$(dirname "$0")/.."
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+for tool in cargo openssl python3; do
+    command -v $tool >/dev/null || die "$tool is missing; install it and run this again"
+done
+python3 -c 'import sqlite3, venv, ensurepip' 2>/dev/null ||
+    die "python3 lacks sqlite3, venv or ensurepip; install them (Debian: apt-get install python3-venv)"
+
+step "Python environment"
+venv=$target/venv requirements=tests/protocol/requirements.txt
+if ! cmp -s "$requirements" "$venv/requirements.txt"; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" ||
+        die "pip could not install $requirements; connect to a package index (or set PIP_INDEX_URL)"
+    cp "$requirements" "$venv/requirements.txt"
+fi
+export SPLITVAULT_PYTHON=$venv/bin/python3 PYTHONDONTWRITEBYTECODE=1
+
+if [[ ! $only_system ]]; then
+    step "protocol and thief in Python"
+    "$SPLITVAULT_PYTHON" tests/protocol/check_vectors.py | tail -n 1
+    "$SPLITVAULT_PYTHON" tests/thief/self_test.py | tail -n 1
+
+    # One package for each invocation: a joint one would give each service the features of the other.
+    step "tests of each package"
+    cargo test --locked --quiet -p shared-proto --features seal,open,openapi
+    for package in service-runtime encrypted-vault master-key-manager splitvault-client benches; do
+        cargo test --locked --quiet -p "$package"
+    done
+fi
+
+# `cargo test` builds the services with the features of their tests, and into the same place: the system tests take
+# copies of what an ordinary build gives.
+build() { # FOLDER, further arguments of cargo
+    mkdir -p "$1"
+    local service
+    for service in encrypted-vault master-key-manager; do
+        cargo build --locked --quiet -p "$service" "${@:2}"
+        cp --remove-destination "$target/debug/$service" "$1/"
+    done
+}
+step "services, with and without weaknesses"
+build "$target/sabotaged" --features sabotage
+build "$target/services"
+for service in encrypted-vault master-key-manager; do
+    grep -qaF SPLITVAULT_SABOTAGE "$target/sabotaged/$service" || die "the weaknesses of $service are not built in"
+    ! grep -qaF SPLITVAULT_SABOTAGE "$target/services/$service" || die "the weaknesses of $service are built in"
+done
+export SPLITVAULT_BIN_DIR=$target/services SPLITVAULT_SABOTAGED_BIN_DIR=$target/sabotaged
+
+step "system tests"
+cargo test --locked --quiet -p system-tests ${only_system:+--test suite} -- "$@"
+printf '\nAll tests passed in %d s.\n' "$SECONDS"
