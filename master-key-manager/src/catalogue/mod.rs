@@ -7,6 +7,7 @@ mod delivery;
 mod destroy;
 mod locks;
 mod reconcile;
+mod repeat;
 mod settle;
 mod store_flow;
 mod transfer;

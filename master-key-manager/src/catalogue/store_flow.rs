@@ -15,14 +15,15 @@ use shared_proto::secret::{SecretValue, ValueEncoding};
 use shared_proto::statement::StatedKey;
 use shared_proto::wire::manager::{CatalogueState, IssuedToken};
 
+use super::repeat::First;
 use super::{Delivery, DeliveryQueue, Settler};
-use crate::idempotency::{Bodies, BodyMark, Comparison, IdempotencyKey};
+use crate::idempotency::{Bodies, BodyMark, IdempotencyKey};
 use crate::identity::Caller;
-use crate::issuer::{Mint, MintRequest};
+use crate::issuer::Mint;
 use crate::refusal::Refusal;
 use crate::revocation::Link;
 use crate::sealing::Sealer;
-use crate::store::{Begun, Committed, Environment, ManagerStore, NewToken, NewVersion, SecretState, VersionRow};
+use crate::store::{Begun, Committed, Environment, ManagerStore, NewToken, NewVersion, VersionRow};
 
 /// Stores values.
 pub struct StoreFlow {
@@ -210,72 +211,21 @@ impl StoreFlow {
             (Committed::No, _) => Err(UNCLEAR),
         }
     }
-
-    async fn first_request(&self, subject: &Subject, key: &IdempotencyKey, mark: &BodyMark) -> Result<First, Refusal> {
-        let found = self.store.idempotent(*subject, key.as_str().to_owned(), self.clock.now()).await?;
-        let Some((secret, version)) = found else { return Ok(First::None) };
-        let comparison = self.bodies.compare(subject, key, mark);
-        if comparison == Comparison::Different {
-            return Err(Refusal::BodyDiffers);
-        }
-        let state = self.store.secret(secret).await?.ok_or(Refusal::SecretNotFound)?;
-        let held = self.settler.locks().lock(&(state.environment, state.path.clone())).await;
-        let pending: Vec<VersionRow> = self.store.secret(secret).await?.map(|state| state.pending).unwrap_or_default();
-        let settled = self.settler.settle(&pending).await;
-        drop(held);
-        settled.map_err(|_| Refusal::OutcomeUnknown("the vault does not say what became of the first request"))?;
-        let row = self.store.version(secret, version).await?.ok_or(Refusal::SecretNotFound)?;
-        match (row.state, comparison) {
-            (CatalogueState::Abandoned, _) => Ok(First::Abandoned(state)),
-            (CatalogueState::Committed, Comparison::Same) => Ok(First::Committed(state, version)),
-            (CatalogueState::Committed, Comparison::Forgotten | Comparison::Different) => {
-                Err(Refusal::BodyForgotten { secret, version })
-            }
-            (CatalogueState::Destroyed, _) => Err(Refusal::SecretNotFound),
-            (CatalogueState::Pending, _) => Err(Refusal::OutcomeUnknown("the first request is not settled")),
-        }
-    }
-
-    /// The same id and version, with a new token.
-    async fn answer_again(
-        &self,
-        environment: &Environment,
-        request: &StoreRequest,
-        state: &SecretState,
-        version: Version,
-        caller: Caller,
-        meta: &RequestMeta,
-    ) -> Result<StoredSecret, Refusal> {
-        let place = Place { environment, secret: state.secret, path: state.path.clone() };
-        let token = if request.token {
-            let wanted = MintRequest {
-                grants: vec![(state.secret, Some(version))],
-                label: Some(request.label.clone()),
-                life: None,
-            };
-            Some(self.mint.mint(wanted, caller, meta).await?.token)
-        } else {
-            self.audit.record(line(meta, &place, None)).await?;
-            None
-        };
-        Ok(answer(place, version, request, token))
-    }
 }
 
-/// What the first request with an idempotency key came to.
-enum First {
-    None,
-    Committed(SecretState, Version),
-    Abandoned(SecretState),
+/// Where a version goes.
+pub(super) struct Place<'a> {
+    pub(super) environment: &'a Environment,
+    pub(super) secret: SecretId,
+    pub(super) path: SecretPath,
 }
 
-struct Place<'a> {
-    environment: &'a Environment,
-    secret: SecretId,
-    path: SecretPath,
-}
-
-fn answer(place: Place<'_>, version: Version, request: &StoreRequest, token: Option<IssuedToken>) -> StoredSecret {
+pub(super) fn answer(
+    place: Place<'_>,
+    version: Version,
+    request: &StoreRequest,
+    token: Option<IssuedToken>,
+) -> StoredSecret {
     StoredSecret {
         secret: place.secret,
         version,
@@ -286,7 +236,7 @@ fn answer(place: Place<'_>, version: Version, request: &StoreRequest, token: Opt
     }
 }
 
-fn line(meta: &RequestMeta, place: &Place<'_>, token: Option<&NewToken>) -> AuditRecord {
+pub(super) fn line(meta: &RequestMeta, place: &Place<'_>, token: Option<&NewToken>) -> AuditRecord {
     let line = AuditRecord::new("store", AuditStatus::Success, meta)
         .key_id(place.secret.to_string())
         .key_path(place.path.as_str());

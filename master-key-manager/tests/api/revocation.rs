@@ -1,6 +1,7 @@
 //! Revocations and destructions: told only on the vault's signature, never lost.
 
 use actix_web::http::Method;
+use master_key_manager::revocation::FeedStatus;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use service_runtime::sqlite;
@@ -220,6 +221,41 @@ async fn a_restored_manager_takes_its_events_back_before_it_numbers_or_mints() {
     assert_eq!(adopted["adopted"], 1);
     let minted = manager.post("/api/tokens", json!({"grants": [{"key_id": second}]})).await.expect(201);
     assert_eq!(installed.vault.open(&minted.member("access_token"))[0].expose(), b"v");
+    manager.stop().await;
+}
+
+/// Two histories of one manager: the vault has the one, the database the other.
+#[actix_web::test]
+async fn events_that_do_not_continue_our_chain_are_not_taken_back() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let backup = installed.config.get().data_dir.join("backup.db");
+    sqlite::backup(&installed.config.database(), &backup).unwrap();
+    for _ in 0..2 {
+        manager.post("/api/revocations", json!({"kind": "all"})).await.expect(200);
+    }
+    manager.stop().await;
+    let other_history = std::mem::take(&mut installed.vault.state().events);
+    sqlite::restore(&backup, &installed.config.database()).unwrap();
+    let manager = installed.start().await;
+    manager.post("/api/revocations", json!({"kind": "all"})).await.expect(200);
+    manager.stop().await;
+    installed.vault.state().events = other_history;
+    let manager = installed.start_unready().await;
+    until("the conflict is seen", async || manager.app.link.view().status == FeedStatus::Conflict).await;
+    assert_eq!(list(&manager).await["newest"], 1);
+    manager.store_value("p", "v").await.expect(503).refused("unavailable");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn events_that_we_did_not_sign_are_not_taken_back() {
+    let installed = Installed::new(Mode::Production).await;
+    installed.vault.forge_event(Event::All);
+    let manager = installed.start_unready().await;
+    until("some polls were answered", async || installed.vault.state().polls > 3).await;
+    assert_eq!(list(&manager).await["newest"], 0);
+    manager.get("/health/ready").await.expect(503);
     manager.stop().await;
 }
 

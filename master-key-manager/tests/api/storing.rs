@@ -123,8 +123,30 @@ async fn an_unclear_answer_is_outcome_unknown_and_settles_to_what_the_vault_has(
 }
 
 #[actix_web::test]
+async fn a_pending_number_that_turns_out_to_be_other_content_is_given_up() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    installed.vault.state().store_mood = StoreMood::Garble;
+    installed.vault.state().settles_nothing = true;
+    manager.store_value("p", "v").await.expect(503).refused("outcome_unknown");
+    let listed = manager.admin(Method::GET, "/api/secrets", None).await.expect(200).json();
+    let secret: SecretId = listed["secrets"][0]["key_id"].as_str().unwrap().parse().unwrap();
+    let foreign = Row::Foreign { environment: environment(&manager, "dev") };
+    installed.vault.state().rows.insert((secret, Version::FIRST), foreign);
+    installed.vault.state().settles_nothing = false;
+    until("it is settled", async || states(&manager).await == ["abandoned"]).await;
+    manager.stop().await;
+}
+
+#[actix_web::test]
 async fn a_receipt_that_is_forged_or_of_something_else_confirms_nothing() {
-    let moods = [StoreMood::ForgeSignature, StoreMood::OtherVersion, StoreMood::OtherDigest, StoreMood::NoReceipt];
+    let moods = [
+        StoreMood::ForgeSignature,
+        StoreMood::OtherVersion,
+        StoreMood::OtherConflict,
+        StoreMood::OtherDigest,
+        StoreMood::NoReceipt,
+    ];
     for mood in moods {
         let installed = Installed::new(Mode::Production).await;
         let manager = installed.start().await;

@@ -15,8 +15,8 @@ use shared_proto::event::{Event, EventClaims, NO_EVENT, event_hash};
 use shared_proto::feed::{FeedNonce, FeedState};
 use shared_proto::id::{EnvironmentId, SecretId, VaultId, Version};
 use shared_proto::identity::{IdentityDocument, IdentityKey, Issuer, Mode, Owner};
-use shared_proto::jwk::Curve;
-use shared_proto::jws::{Compact, Kind, ed25519_key};
+use shared_proto::jwk::{Curve, PublicJwk};
+use shared_proto::jws::{Compact, Kind, ed25519_key, sign};
 use shared_proto::receipt::{Receipt, ReceiptFacts, VersionState};
 use shared_proto::release::{self, SealKey};
 use shared_proto::rsa_key::{RsaPrivate, verifying_key};
@@ -58,6 +58,8 @@ pub(crate) enum StoreMood {
     ForgeSignature,
     /// Signs a receipt for another version.
     OtherVersion,
+    /// Says that the number is taken, with the receipt of another version and other content.
+    OtherConflict,
     /// Signs a receipt with another digest.
     OtherDigest,
     /// Says that it is stored without a receipt.
@@ -92,7 +94,7 @@ pub(crate) struct State {
     pub(crate) batches: Vec<usize>,
     pub(crate) states_no_seal_key: bool,
     pub(crate) seal_life: u64,
-    pub(crate) stated_transport: Option<shared_proto::jwk::PublicJwk>,
+    pub(crate) stated_transport: Option<PublicJwk>,
 }
 
 /// A vault for one manager.
@@ -232,6 +234,15 @@ impl FakeVault {
         self.state().events.iter().map(|compact| self.read_event(compact).unwrap().event).collect()
     }
 
+    /// Puts an event into the chain that carries the manager's kid and not its signature.
+    pub(crate) fn forge_event(&self, event: Event) {
+        let (issuer, key) = self.pinned();
+        let claims = EventClaims::new(issuer, self.id, event, 1, NO_EVENT, SystemClock.now());
+        let kid = PublicJwk::ed25519(key).thumbprint();
+        let forged = sign(Kind::Event, kid, &claims, |input| Ok(self.stranger.sign(input).0.to_vec())).unwrap();
+        self.state().events.push(forged);
+    }
+
     fn read_event(&self, compact: &str) -> Result<EventClaims, shared_proto::Rejected> {
         let (issuer, key) = self.pinned();
         let payload = Compact::parse(Kind::Event, compact)?.verify(&ed25519_key(&key))?;
@@ -288,7 +299,7 @@ impl FakeVault {
             }
             let facts = state.rows.get(&name).map_or_else(|| stored_facts(envelope), |row| facts_of(name, row));
             let conflict = facts.digest != envelope.digest;
-            let error = conflict.then_some(ErrorCode::VersionConflict);
+            let error = (conflict || mood == StoreMood::OtherConflict).then_some(ErrorCode::VersionConflict);
             results.push(StoreResult { error, receipt: Some(self.moody_receipt(mood, &facts)) });
         }
         match mood {
@@ -297,9 +308,11 @@ impl FakeVault {
                 let none = order.envelopes.iter().map(|_| StoreResult { error: None, receipt: None });
                 HttpResponse::Ok().json(StoreAnswer { results: none.collect() })
             }
-            StoreMood::Honest | StoreMood::ForgeSignature | StoreMood::OtherVersion | StoreMood::OtherDigest => {
-                HttpResponse::Ok().json(StoreAnswer { results })
-            }
+            StoreMood::Honest
+            | StoreMood::ForgeSignature
+            | StoreMood::OtherVersion
+            | StoreMood::OtherConflict
+            | StoreMood::OtherDigest => HttpResponse::Ok().json(StoreAnswer { results }),
         }
     }
 
@@ -307,6 +320,10 @@ impl FakeVault {
         match mood {
             StoreMood::ForgeSignature => Receipt::sign(&self.stranger, self.id, facts, SystemClock.now()),
             StoreMood::OtherVersion => self.receipt(&ReceiptFacts { version: facts.version.next().unwrap(), ..*facts }),
+            StoreMood::OtherConflict => {
+                let version = facts.version.next().unwrap();
+                self.receipt(&ReceiptFacts { version, digest: Bytes([9; 32]), ..*facts })
+            }
             StoreMood::OtherDigest => self.receipt(&ReceiptFacts { digest: Bytes([9; 32]), ..*facts }),
             StoreMood::Honest | StoreMood::StoreAndGarble | StoreMood::Garble | StoreMood::NoReceipt => {
                 self.receipt(facts)

@@ -1,0 +1,80 @@
+//! Repeats of a store request under an `Idempotency-Key`: settle what the first one left open, then answer the same.
+
+use service_runtime::http::RequestMeta;
+use shared_proto::id::{Subject, Version};
+use shared_proto::wire::manager::CatalogueState;
+
+use super::store_flow::{Place, StoreFlow, StoreRequest, StoredSecret, answer, line};
+use crate::idempotency::{BodyMark, Comparison, IdempotencyKey};
+use crate::identity::Caller;
+use crate::issuer::MintRequest;
+use crate::refusal::Refusal;
+use crate::store::{Environment, SecretState, VersionRow};
+
+/// What the first request with an idempotency key came to.
+pub(super) enum First {
+    /// There was none.
+    None,
+    /// The vault has its version.
+    Committed(SecretState, Version),
+    /// Its version never came to the vault.
+    Abandoned(SecretState),
+}
+
+impl StoreFlow {
+    /// What became of the first request with this key.
+    pub(super) async fn first_request(
+        &self,
+        subject: &Subject,
+        key: &IdempotencyKey,
+        mark: &BodyMark,
+    ) -> Result<First, Refusal> {
+        let found = self.store.idempotent(*subject, key.as_str().to_owned(), self.clock.now()).await?;
+        let Some((secret, version)) = found else { return Ok(First::None) };
+        let comparison = self.bodies.compare(subject, key, mark);
+        if comparison == Comparison::Different {
+            return Err(Refusal::BodyDiffers);
+        }
+        let state = self.store.secret(secret).await?.ok_or(Refusal::SecretNotFound)?;
+        let held = self.settler.locks().lock(&(state.environment, state.path.clone())).await;
+        let pending: Vec<VersionRow> = self.store.secret(secret).await?.map(|state| state.pending).unwrap_or_default();
+        let settled = self.settler.settle(&pending).await;
+        drop(held);
+        settled.map_err(|_| Refusal::OutcomeUnknown("the vault does not say what became of the first request"))?;
+        let row = self.store.version(secret, version).await?.ok_or(Refusal::SecretNotFound)?;
+        match (row.state, comparison) {
+            (CatalogueState::Abandoned, _) => Ok(First::Abandoned(state)),
+            (CatalogueState::Committed, Comparison::Same) => Ok(First::Committed(state, version)),
+            (CatalogueState::Committed, Comparison::Forgotten | Comparison::Different) => {
+                Err(Refusal::BodyForgotten { secret, version })
+            }
+            (CatalogueState::Destroyed, _) => Err(Refusal::SecretNotFound),
+            (CatalogueState::Pending, _) => Err(Refusal::OutcomeUnknown("the first request is not settled")),
+        }
+    }
+
+    /// The same id and version, with a new token.
+    pub(super) async fn answer_again(
+        &self,
+        environment: &Environment,
+        request: &StoreRequest,
+        state: &SecretState,
+        version: Version,
+        caller: Caller,
+        meta: &RequestMeta,
+    ) -> Result<StoredSecret, Refusal> {
+        let place = Place { environment, secret: state.secret, path: state.path.clone() };
+        let token = if request.token {
+            let wanted = MintRequest {
+                grants: vec![(state.secret, Some(version))],
+                label: Some(request.label.clone()),
+                life: None,
+            };
+            Some(self.mint.mint(wanted, caller, meta).await?.token)
+        } else {
+            self.audit.record(line(meta, &place, None)).await?;
+            None
+        };
+        Ok(answer(place, version, request, token))
+    }
+}
