@@ -1,20 +1,16 @@
 //! The running service: its parts, put together once.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::web;
 use service_runtime::StartError;
 use service_runtime::audit::AuditLog;
-use service_runtime::clock::{Clock, SystemClock};
+use service_runtime::clock::Clock;
 use service_runtime::config::Mode;
-use service_runtime::http::{ServeConfig, serve, shutdown_signal};
-use service_runtime::process::DirectoryLock;
 use service_runtime::tasks::Tasks;
 use shared_proto::encoding::b64;
 use shared_proto::id::{TokenId, VaultId};
 use shared_proto::identity::{Issuer, Owner, Pins};
-use tokio::sync::watch;
 
 use crate::catalogue::{KeyedLocks, Settler, StoreFlow, start_delivery};
 use crate::config::Config;
@@ -23,11 +19,10 @@ use crate::identity::Authenticator;
 use crate::issuer::{Lives, Mint, TokenSealer};
 use crate::keys::{LoadedKeys, TokenSigner};
 use crate::refusal::Refusal;
-use crate::revocation::{Feed, Link, Revocations, event_signer, run_feed, stopped};
+use crate::revocation::{Feed, Link, Revocations, event_signer};
 use crate::routes;
 use crate::sealing::Sealer;
-use crate::store::sqlite::SqliteStore;
-use crate::store::{IdentityStore as _, Installation, ManagerStore};
+use crate::store::{Installation, ManagerStore};
 use crate::vault_client::{Signing, VaultClient};
 
 /// What handlers work with.
@@ -63,7 +58,7 @@ pub struct App {
 }
 
 impl App {
-    /// Puts the parts together. Call it on the runtime that is to run the tasks; start [`run_feed`] with the feed.
+    /// Puts the parts together. Call it on the runtime that is to run the tasks; start [`crate::revocation::run_feed`] with the feed.
     ///
     /// # Errors
     /// The vault's URL or the machine's TLS setup is not usable.
@@ -143,36 +138,6 @@ impl App {
     }
 }
 
-/// Runs the service until it is asked to stop.
-///
-/// # Errors
-/// Why it does not start, with the repair.
-pub async fn run(config: &Config) -> Result<(), StartError> {
-    let raw = config.get();
-    let shutdown = shutdown_signal()?;
-    let _lock = DirectoryLock::acquire(&raw.data_dir)?;
-    let store = open_store(config)?;
-    let installation = read_installation(config, &store).await?;
-    let keys = LoadedKeys::load(&raw.key_dir, &installation)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let audit = AuditLog::open(&config.audit_log(), "master-key-manager", raw.audit.sync, Arc::clone(&clock))?;
-    log_start(config, &installation);
-    let (app, feed) = App::assemble(config, installation, keys, Arc::new(store), audit, clock)?;
-    let app = Arc::new(app);
-    let (stop, stopped) = watch::channel(false);
-    let interval = Duration::from_millis(raw.poll_interval_ms);
-    let polling = tokio::spawn(run_feed(feed, interval, stopped.clone()));
-    let housekeeping = tokio::spawn(keep_house(Arc::clone(&app), interval, stopped));
-    let served = serve(serve_config(config), raw.mode, routes::ROUTES, data(Arc::clone(&app)), shutdown).await;
-    // What was accepted still needs the vault; the feed goes on until it is done.
-    app.tasks.wait_idle().await;
-    stop.send_replace(true);
-    let _ended = tokio::join!(polling, housekeeping);
-    let closed = app.store.close().await;
-    app.audit.flush_and_close().await;
-    served.and(closed.map_err(|fault| StartError::new(format!("The database was not closed ({fault})."))))
-}
-
 /// Adds the application to a worker.
 pub fn data(app: Arc<App>) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
     let app = web::Data::from(app);
@@ -181,101 +146,12 @@ pub fn data(app: Arc<App>) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 
     }
 }
 
-/// Settles what is pending and forgets what has expired.
-pub async fn keep_house(app: Arc<App>, interval: Duration, mut stop: watch::Receiver<bool>) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut pruned_at = 0;
-    loop {
-        tokio::select! {
-            biased;
-            () = stopped(&mut stop) => return,
-            _ = ticks.tick() => {}
-        }
-        if app.link.keys_for_storing().is_ok()
-            && let Err(refusal) = app.flow.settler.settle_idle().await
-        {
-            tracing::warn!(%refusal, "pending versions are not settled yet");
-        }
-        let now = app.clock.now();
-        if now.saturating_sub(pruned_at) >= PRUNE_SECONDS {
-            pruned_at = now;
-            if let Err(fault) = app.store.prune(now).await {
-                tracing::warn!(%fault, "expired rows were not removed");
-            }
-        }
-    }
-}
-
-/// Opens the database of a configuration; `init` must have made it.
-///
-/// # Errors
-/// It is not there, or cannot be opened.
-pub fn open_store(config: &Config) -> Result<SqliteStore, StartError> {
-    let path = config.database();
-    if !path.exists() {
-        return Err(StartError::new(format!(
-            "There is no database {}; run: master-key-manager --config <file> init",
-            path.display()
-        )));
-    }
-    SqliteStore::open(&path)
-}
-
-/// Reads what `init` wrote, and compares the mode.
-///
-/// # Errors
-/// The database is empty, cannot be read, or is of the other mode.
-pub async fn read_installation(config: &Config, store: &SqliteStore) -> Result<Installation, StartError> {
-    let shown = config.database();
-    let shown = shown.display();
-    let found = store.installation().await.map_err(|fault| {
-        StartError::new(format!("The database {shown} cannot be read ({fault}); restore a backup of it."))
-    })?;
-    let Some(installation) = found else {
-        return Err(StartError::new(format!("The database {shown} is empty; remove it and run init.")));
-    };
-    if installation.mode != config.mode() {
-        return Err(StartError::new(format!(
-            "The configuration says {} mode and the database {shown} is of {} mode; the two never mix: use the other \
-             configuration, or make a new installation.",
-            config.mode(),
-            installation.mode
-        )));
-    }
-    Ok(installation)
-}
-
 fn vault_id(pins: &Pins) -> Result<VaultId, StartError> {
     match pins.id() {
         Owner::Vault(id) => Ok(id),
         Owner::Manager(_) => {
             Err(StartError::new("The pinned identity is not a vault's; pin the vault's identity.json."))
         }
-    }
-}
-
-fn serve_config(config: &Config) -> ServeConfig {
-    let raw = config.get();
-    let mut serve = ServeConfig::new(raw.listen);
-    serve.workers = raw.workers;
-    serve.max_connections = raw.max_connections;
-    serve.shutdown_seconds = raw.shutdown_seconds;
-    serve.ready_file.clone_from(&raw.ready_file);
-    serve
-}
-
-fn log_start(config: &Config, installation: &Installation) {
-    let raw = config.get();
-    let dangers = raw.danger.names().join(", ");
-    tracing::info!(mode = %installation.mode, manager = %installation.manager, audit_sync = ?raw.audit.sync, dangers, "starting");
-    if raw.mode.is_development() {
-        tracing::warn!("development mode: none of the security claims holds; never store a real secret here");
-    }
-    #[cfg(feature = "sabotage")]
-    {
-        crate::sabotage::set_data_dir(&raw.data_dir);
-        tracing::error!(switches = ?crate::sabotage::names(), "this build can be weakened on purpose");
     }
 }
 
@@ -289,5 +165,3 @@ fn jwks(signer: &TokenSigner) -> String {
     }
     serde_json::json!({ "keys": [key] }).to_string()
 }
-
-const PRUNE_SECONDS: u64 = 600;

@@ -10,7 +10,7 @@ use shared_proto::credential::PlainCredential;
 use shared_proto::identity::Mode;
 
 use crate::config::Config;
-use crate::{app, init, routes};
+use crate::{init, routes, run};
 
 /// The master-key-manager of Splitvault.
 #[derive(Debug, Parser)]
@@ -96,7 +96,7 @@ pub fn execute(cli: Cli) -> Result<(), StartError> {
         Command::Run => {
             let config = config()?;
             telemetry::init(Some(&config.get().log));
-            runtime()?.block_on(app::run(&config))
+            runtime()?.block_on(run::run(&config))
         }
         Command::Init(arguments) => make(&config()?, &arguments),
         Command::Admin { command: Admin::Reset { credential } } => {

@@ -14,9 +14,9 @@ use shared_proto::identity::Owner;
 use shared_proto::name::EnvironmentName;
 use zeroize::Zeroizing;
 
-use crate::app::{open_store, read_installation};
 use crate::config::Config;
 use crate::identity::CredentialHasher;
+use crate::installation::{open_store, read_installation};
 use crate::keys::{RootKeys, credential_hasher, names};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Environment, IdentityStore as _, Installation, NewCredential, NewInstallation};

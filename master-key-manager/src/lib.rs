@@ -11,11 +11,13 @@ pub mod http;
 pub mod idempotency;
 pub mod identity;
 pub mod init;
+pub mod installation;
 pub mod issuer;
 pub mod keys;
 pub mod refusal;
 pub mod revocation;
 pub mod routes;
+pub mod run;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 pub mod sealing;

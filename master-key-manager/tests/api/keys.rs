@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use master_key_manager::app::{open_store, read_installation};
+use master_key_manager::installation::{open_store, read_installation};
 use master_key_manager::keys::LoadedKeys;
 use service_runtime::config::Mode;
 use shared_proto::id::VaultId;

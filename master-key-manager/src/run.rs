@@ -1,0 +1,102 @@
+//! The life of the process: start, serve, stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_runtime::StartError;
+use service_runtime::audit::AuditLog;
+use service_runtime::clock::{Clock, SystemClock};
+use service_runtime::http::{ServeConfig, serve, shutdown_signal};
+use service_runtime::process::DirectoryLock;
+use tokio::sync::watch;
+
+use crate::app::{App, data};
+use crate::config::Config;
+use crate::installation::{open_store, read_installation};
+use crate::keys::LoadedKeys;
+use crate::revocation::{run_feed, stopped};
+use crate::routes;
+use crate::store::Installation;
+
+/// Runs the service until it is asked to stop.
+///
+/// # Errors
+/// Why it does not start, with the repair.
+pub async fn run(config: &Config) -> Result<(), StartError> {
+    let raw = config.get();
+    let shutdown = shutdown_signal()?;
+    let _lock = DirectoryLock::acquire(&raw.data_dir)?;
+    let store = open_store(config)?;
+    let installation = read_installation(config, &store).await?;
+    let keys = LoadedKeys::load(&raw.key_dir, &installation)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let audit = AuditLog::open(&config.audit_log(), "master-key-manager", raw.audit.sync, Arc::clone(&clock))?;
+    log_start(config, &installation);
+    let (app, feed) = App::assemble(config, installation, keys, Arc::new(store), audit, clock)?;
+    let app = Arc::new(app);
+    let (stop, stopped) = watch::channel(false);
+    let interval = Duration::from_millis(raw.poll_interval_ms);
+    let polling = tokio::spawn(run_feed(feed, interval, stopped.clone()));
+    let housekeeping = tokio::spawn(keep_house(Arc::clone(&app), interval, stopped));
+    let served = serve(serve_config(config), raw.mode, routes::ROUTES, data(Arc::clone(&app)), shutdown).await;
+    // What was accepted still needs the vault; the feed goes on until it is done.
+    app.tasks.wait_idle().await;
+    stop.send_replace(true);
+    let _ended = tokio::join!(polling, housekeeping);
+    let closed = app.store.close().await;
+    app.audit.flush_and_close().await;
+    served.and(closed.map_err(|fault| StartError::new(format!("The database was not closed ({fault})."))))
+}
+
+/// Settles what is pending and forgets what has expired.
+pub async fn keep_house(app: Arc<App>, interval: Duration, mut stop: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut pruned_at = 0;
+    loop {
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            _ = ticks.tick() => {}
+        }
+        if app.link.keys_for_storing().is_ok()
+            && let Err(refusal) = app.flow.settler.settle_idle().await
+        {
+            tracing::warn!(%refusal, "pending versions are not settled yet");
+        }
+        let now = app.clock.now();
+        if now.saturating_sub(pruned_at) >= PRUNE_SECONDS {
+            pruned_at = now;
+            if let Err(fault) = app.store.prune(now).await {
+                tracing::warn!(%fault, "expired rows were not removed");
+            }
+        }
+    }
+}
+
+fn serve_config(config: &Config) -> ServeConfig {
+    let raw = config.get();
+    let mut serve = ServeConfig::new(raw.listen);
+    serve.workers = raw.workers;
+    serve.max_connections = raw.max_connections;
+    serve.shutdown_seconds = raw.shutdown_seconds;
+    serve.ready_file.clone_from(&raw.ready_file);
+    serve
+}
+
+fn log_start(config: &Config, installation: &Installation) {
+    let raw = config.get();
+    let dangers = raw.danger.names().join(", ");
+    tracing::info!(mode = %installation.mode, manager = %installation.manager, audit_sync = ?raw.audit.sync, dangers, "starting");
+    if raw.mode.is_development() {
+        tracing::warn!("development mode: none of the security claims holds; never store a real secret here");
+    }
+    #[cfg(feature = "sabotage")]
+    {
+        crate::sabotage::set_data_dir(&raw.data_dir);
+        tracing::error!(switches = ?crate::sabotage::names(), "this build can be weakened on purpose");
+    }
+}
+
+/// Expired rows do no harm; they only take room.
+const PRUNE_SECONDS: u64 = 600;
