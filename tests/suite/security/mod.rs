@@ -5,6 +5,7 @@ mod forged_feed;
 mod manager_stolen;
 mod revoked_means_refused;
 mod stolen_token;
+mod stranger_probes;
 mod traces;
 mod treasure;
 mod vault_database_altered;
