@@ -48,7 +48,8 @@ impl RsaPrivate {
     /// Reads and checks a PKCS#8 PEM text.
     pub fn from_pem(pem: &str) -> Result<Self, RsaKeyError> {
         let key = rsa::RsaPrivateKey::from_pkcs8_pem(pem.trim()).map_err(|error| {
-            let inconsistent = matches!(error, rsa::pkcs8::Error::PublicKey(_) | rsa::pkcs8::Error::KeyMalformed);
+            // A key of another algorithm is `PublicKey`.
+            let inconsistent = matches!(error, rsa::pkcs8::Error::KeyMalformed);
             if inconsistent { RsaKeyError::Inconsistent } else { RsaKeyError::NotPkcs8 }
         })?;
         check_public(key.n(), key.e())?;
