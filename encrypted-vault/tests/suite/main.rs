@@ -10,6 +10,7 @@
 
 mod support;
 
+mod altered_rows;
 mod commands;
 mod history;
 mod ingest;
@@ -17,5 +18,7 @@ mod local_refusals;
 mod reading;
 mod revocation;
 mod seal_keys;
+mod start;
+mod storage_faults;
 mod token_attacks;
 mod token_seals;

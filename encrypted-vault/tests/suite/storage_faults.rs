@@ -1,0 +1,176 @@
+//! A database that fails, and an audit log that cannot be written.
+
+use std::sync::Arc;
+
+use encrypted_vault::app::Vault;
+use encrypted_vault::keys::LoadedKeys;
+use encrypted_vault::store::{Fault, FaultyStore, SqliteStore, check_conformance};
+use service_runtime::clock::ManualClock;
+use shared_proto::command::Operation;
+use shared_proto::event::Event;
+use shared_proto::id::{SecretId, TokenId};
+use shared_proto::identity::Mode;
+use shared_proto::receipt::VersionState;
+use shared_proto::wire::vault::{Inventory, Replay, Settle, VersionName};
+
+use crate::support::{World, command};
+
+/// A vault on a store that fails on demand.
+async fn faulty() -> (World, Arc<FaultyStore<SqliteStore>>) {
+    let mut world = World::new().await;
+    world.stop().await;
+    let keys = LoadedKeys::load(&world.config.key_dir, Mode::Development).unwrap();
+    let database = SqliteStore::open(&world.config.database(), keys.id, Mode::Development).unwrap();
+    let store = Arc::new(FaultyStore::new(database));
+    let (clock, shared) = (Arc::<ManualClock>::clone(&world.clock), Arc::clone(&store));
+    world.vault = Vault::assemble(&world.config, clock, keys, shared).await.unwrap();
+    (world, store)
+}
+
+fn unavailable() -> (u16, String) {
+    (503, "storage_unavailable".to_owned())
+}
+
+fn unknown() -> (u16, String) {
+    (503, "outcome_unknown".to_owned())
+}
+
+#[actix_web::test]
+async fn sqlite_keeps_the_rules_of_every_store() {
+    let (dir, config, document, _) = World::directories(Mode::Development);
+    let shared_proto::identity::Owner::Vault(id) = document.id else { panic!("a vault") };
+    let store = SqliteStore::open(&config.database(), id, Mode::Development).unwrap();
+    check_conformance(&store).await.unwrap();
+    drop(dir);
+}
+
+#[actix_web::test]
+async fn a_store_that_fails_gives_no_receipt_and_leaves_nothing() {
+    let (world, store) = faulty().await;
+    let (secret, envelope) = world.manager.seal(SecretId::generate(), 1, "v");
+    let body = world.manager.store_body(vec![envelope]);
+    store.set(Fault::WritesFail);
+    assert_eq!(world.order(Operation::Store, &body).await.problem(), unavailable());
+    let name = VersionName { environment: world.manager.environment, secret_id: secret.id, version: secret.version };
+    let settle = Settle { versions: vec![name] };
+    assert_eq!(world.order(Operation::Settle, &settle).await.problem(), unavailable());
+    store.set(Fault::None);
+    let listed = world.order(Operation::Inventory, &Inventory { after: None, limit: 9 }).await;
+    assert!(listed.json()["receipts"].as_array().unwrap().is_empty());
+    assert_eq!(world.order(Operation::Store, &body).await.status, 200, "no tombstone either");
+}
+
+#[actix_web::test]
+async fn a_store_whose_answer_is_lost_says_so_and_the_repeat_settles_it() {
+    let (world, store) = faulty().await;
+    let (secret, envelope) = world.manager.seal(SecretId::generate(), 1, "v");
+    store.set(Fault::AnswersLost);
+    let body = world.manager.store_body(vec![envelope]);
+    assert_eq!(world.order(Operation::Store, &body).await.problem(), unknown());
+    store.set(Fault::None);
+    let result = world.store(body.envelopes).await.results.remove(0);
+    assert!(result.error.is_none());
+    let facts = result.receipt.unwrap().verify(&world.vault_pins()).unwrap();
+    assert_eq!((facts.digest, facts.state), (secret.digest, VersionState::Stored));
+    assert_eq!(world.value(&world.token(&[secret]), &secret).await.unwrap(), "v");
+}
+
+#[actix_web::test]
+async fn a_revocation_that_is_not_written_is_not_acknowledged() {
+    let (mut world, store) = faulty().await;
+    let secret = world.secret("v").await;
+    let draft = world.draft(&[secret]);
+    world.manager.event(Event::Token(draft.jti.parse().unwrap()));
+    let push = world.manager.push_body(0);
+    store.set(Fault::WritesFail);
+    for _ in 0..2 {
+        assert_eq!(world.order(Operation::Push, &push).await.problem(), unavailable());
+        assert_eq!(world.poll().await.json()["feed"]["applied"], 0, "nor by a poll");
+    }
+    store.set(Fault::None);
+    assert_eq!(world.order(Operation::Push, &push).await.status, 202);
+    store.set(Fault::ReadsFail);
+    assert_eq!(world.order(Operation::Push, &push).await.problem(), unavailable(), "what is there cannot be compared");
+    assert!(world.value(&draft.sign(), &secret).await.is_err());
+}
+
+#[actix_web::test]
+async fn a_revocation_whose_answer_is_lost_holds_and_the_next_one_is_applied_too() {
+    let (mut world, store) = faulty().await;
+    let secret = world.secret("v").await;
+    let draft = world.draft(&[secret]);
+    assert!(world.value(&draft.sign(), &secret).await.is_ok());
+    world.manager.event(Event::Token(draft.jti.parse().unwrap()));
+    let push = world.manager.push_body(0);
+    store.set(Fault::AnswersLost);
+    assert_eq!(world.order(Operation::Push, &push).await.problem(), unknown());
+    assert!(world.value(&draft.sign(), &secret).await.is_err(), "it was written, so it holds");
+    store.set(Fault::None);
+    let again = world.order(Operation::Push, &push).await;
+    assert_eq!((again.status, &again.json()["feed"]["applied"]), (202, &1.into()));
+    world.revoke(Event::Token(TokenId::generate())).await;
+    world.reopen().await;
+    assert!(world.value(&draft.sign(), &secret).await.is_err());
+}
+
+#[actix_web::test]
+async fn a_database_that_cannot_be_read_opens_nothing() {
+    let (world, store) = faulty().await;
+    let (secret, cached) = (world.secret("v").await, world.secret("w").await);
+    let token = world.token(&[secret, cached]);
+    assert!(world.value(&token, &cached).await.is_ok());
+    store.set(Fault::ReadsFail);
+    assert_eq!(world.value(&token, &secret).await, Err(unavailable()));
+    let body = format!(r#"{{"key_ids":["{}","{}"]}}"#, cached.id, secret.id).into_bytes();
+    assert_eq!(command(&world.vault, "/api/keys:read", &token, body).await.problem(), unavailable());
+    for (op, body) in [
+        (Operation::Inventory, serde_json::to_value(Inventory { after: None, limit: 9 }).unwrap()),
+        (Operation::Replay, serde_json::to_value(Replay { after: 0, limit: 9 }).unwrap()),
+    ] {
+        assert_eq!(world.order(op, &body).await.problem(), unavailable(), "{op:?}");
+    }
+    store.set(Fault::None);
+    assert_eq!(world.value(&token, &secret).await.unwrap(), "v");
+}
+
+#[actix_web::test]
+async fn a_full_disk_does_not_keep_new_signing_keys_out_and_they_are_kept_when_it_is_not_full() {
+    let (mut world, store) = faulty().await;
+    let secret = world.secret("v").await;
+    let mut poll = world.manager.poll_body(world.seal_kid());
+    poll.statements = vec![world.manager.statement((super::support::NOW - 7, super::support::NOW + 999))];
+    store.set(Fault::WritesFail);
+    assert_eq!(world.order(Operation::Poll, &poll).await.status, 200);
+    assert!(world.value(&world.token(&[secret]), &secret).await.is_ok());
+    assert_ne!(world.vault.store.statements().await.unwrap(), [serde_json::to_string(&poll.statements[0]).unwrap()]);
+    store.set(Fault::None);
+    assert_eq!(world.order(Operation::Poll, &poll).await.status, 200);
+    assert_eq!(world.vault.store.statements().await.unwrap(), [serde_json::to_string(&poll.statements[0]).unwrap()]);
+    world.reopen().await;
+    assert!(world.value(&world.token(&[secret]), &secret).await.is_ok(), "without a poll");
+}
+
+#[actix_web::test]
+async fn without_an_audit_line_nothing_is_released_and_nothing_is_stored_but_revocations_work() {
+    let mut world = World::new().await;
+    let secret = world.secret("v").await;
+    let draft = world.draft(&[secret]);
+    let token = draft.sign();
+    assert!(world.value(&token, &secret).await.is_ok());
+    // From here on every line is refused, as by a full disk.
+    world.vault.audit.flush_and_close().await;
+    let refused = (503, "audit_unavailable".to_owned());
+    let reply = world.read(&token, &secret).await;
+    assert_eq!(reply.problem(), refused);
+    assert!(!String::from_utf8_lossy(&reply.body).contains("decrypted_key"));
+    let body = format!(r#"{{"key_ids":["{}"]}}"#, secret.id).into_bytes();
+    assert_eq!(command(&world.vault, "/api/keys:read", &token, body).await.problem(), refused);
+    let (_, envelope) = world.manager.seal(SecretId::generate(), 1, "w");
+    let store = world.manager.store_body(vec![envelope]);
+    assert_eq!(world.order(Operation::Store, &store).await.problem(), refused);
+    let listed = world.order(Operation::Inventory, &Inventory { after: None, limit: 9 }).await;
+    assert_eq!(listed.json()["receipts"].as_array().unwrap().len(), 1);
+    assert_eq!(crate::support::get(&world.vault, "/health/ready", "").await.status, 503);
+    world.revoke(Event::Token(draft.jti.parse().unwrap())).await;
+    assert_eq!(world.value(&token, &secret).await, Err((401, "token_invalid".to_owned())));
+}
