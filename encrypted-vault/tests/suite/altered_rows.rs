@@ -71,7 +71,7 @@ async fn a_thousand_flipped_bits_never_give_another_value() {
                 Value::Blob(bytes)
             }
             Value::Integer(integer) => Value::Integer(integer ^ (1_i64 << roll(64))),
-            other => panic!("{other:?} in {column}"),
+            other @ (Value::Null | Value::Real(_) | Value::Text(_)) => panic!("{other:?} in {column}"),
         };
         set_cell(&conn, table, column, secret, flipped);
         match world.value(token, secret).await {

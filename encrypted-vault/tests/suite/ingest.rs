@@ -82,8 +82,8 @@ async fn a_taken_version_is_never_replaced() {
 
 #[actix_web::test]
 async fn an_envelope_that_does_not_fit_is_refused_and_its_neighbours_are_stored() {
-    let world = World::new().await;
     type Change = fn(&mut EnvelopeToStore);
+    let world = World::new().await;
     let changes: [(&str, Change); 12] = [
         ("digest", |envelope| envelope.digest.0[0] ^= 1),
         ("epoch 0", |envelope| envelope.epoch = 0),

@@ -137,7 +137,7 @@ fn one_or_two_pins_of_one_manager_in_our_mode_are_needed() {
     assert!(three.contains("more than two"), "{three}");
     refusal(|keys| add(keys, "b.json", &document(pinned(keys).id, Mode::Development)));
     refusal(|keys| {
-        add(keys, "b.json", &document(Owner::Manager(shared_proto::id::ManagerId::generate()), Mode::Production))
+        add(keys, "b.json", &document(Owner::Manager(shared_proto::id::ManagerId::generate()), Mode::Production));
     });
     let vault =
         refusal(|keys| add(keys, "manager.json", &document(Owner::Vault(VaultId::generate()), Mode::Production)));

@@ -60,7 +60,7 @@ async fn a_seal_bound_to_other_terms_is_refused() {
         let mut claims = other.claims();
         claims["seals"] = sealed["seals"].clone();
         claims["rk"] = sealed["rk"].clone();
-        let token = other.sign_claims(&Value::Object(claims).to_string());
+        let token = Draft::sign_claims(&Value::Object(claims).to_string());
         assert_eq!(world.value(&token, &secret).await, invalid(), "{name}");
     }
 }
@@ -76,7 +76,7 @@ async fn seals_and_release_keys_that_do_not_fit_are_refused() {
         let mut claims = draft.claims();
         claims["seals"] = seals;
         claims["rk"] = json!(rk);
-        world.value(&draft.sign_claims(&Value::Object(claims).to_string()), &secret).await
+        world.value(&Draft::sign_claims(&Value::Object(claims).to_string()), &secret).await
     };
     let (seals, rk) = seal_by_hand(&draft.info(), &[release_key], &keys);
     assert_eq!(try_with(Value::Object(seals.clone()), rk.clone()).await.unwrap(), "v");

@@ -90,11 +90,11 @@ impl Draft {
 
     /// The compact form, validly signed.
     pub(crate) fn sign(&self) -> String {
-        self.sign_claims(&Value::Object(self.claims()).to_string())
+        Self::sign_claims(&Value::Object(self.claims()).to_string())
     }
 
     /// Validly signed, with these claims.
-    pub(crate) fn sign_claims(&self, claims: &str) -> String {
+    pub(crate) fn sign_claims(claims: &str) -> String {
         raw_jws(&Self::header(), claims, &signing_keys()[0])
     }
 
