@@ -1,1 +1,3 @@
-//! Documents under `tests/output/` that change only on purpose.
+//! Documents that change only on purpose: those under `tests/output/`, and the table of claims.
+
+mod claims;

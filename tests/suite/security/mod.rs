@@ -1,6 +1,7 @@
 //! What an attacker tries.
 
 mod both_stolen;
+mod canary;
 mod forged_feed;
 mod manager_stolen;
 mod revoked_means_refused;
