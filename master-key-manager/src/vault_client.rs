@@ -144,3 +144,72 @@ const CONNECT_TIME: Duration = Duration::from_secs(1);
 const IDLE_TIME: Duration = Duration::from_secs(8);
 /// 256 events of 2,000 bytes make half of it.
 const MAX_ANSWER: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use service_runtime::clock::SystemClock;
+    use shared_proto::id::ManagerId;
+    use shared_proto::identity::Mode;
+    use shared_proto::wire::vault::{Replay, ReplayAnswer};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What a command comes to when the other side reads the request and then sends these bytes and hangs up.
+    async fn answered(bytes: Vec<u8>) -> Result<ReplayAnswer, CallError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 16 << 10];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            // A client that has seen enough closes first.
+            let _closed = stream.write_all(&bytes).await;
+        });
+        let result = ask(&format!("http://{address}")).await;
+        server.await.unwrap();
+        result
+    }
+
+    async fn ask(url: &str) -> Result<ReplayAnswer, CallError> {
+        let issuer = Issuer { mode: Mode::Production, manager: ManagerId::generate() };
+        let identity = IdentityKey::generate().unwrap().0;
+        let signing = Arc::new(Signing { identity, issuer, vault: VaultId::generate() });
+        let client = VaultClient::new(url, signing, Arc::new(SystemClock)).unwrap();
+        client.command(Operation::Replay, &Replay { after: 0, limit: 1 }).await
+    }
+
+    fn http(head: &str, body: &str) -> Vec<u8> {
+        format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).into_bytes()
+    }
+
+    #[tokio::test]
+    async fn a_command_that_may_have_arrived_is_never_called_unsent() {
+        assert_eq!(answered(Vec::new()).await.err(), Some(CallError::Unclear));
+        assert_eq!(
+            answered(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{".to_vec()).await.err(),
+            Some(CallError::Unclear)
+        );
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        assert_eq!(ask(&format!("http://{free}")).await.err(), Some(CallError::NotSent));
+    }
+
+    #[tokio::test]
+    async fn answers_are_bounded_strict_and_never_lead_elsewhere() {
+        assert!(answered(http("200 OK", r#"{"events":[]}"#)).await.is_ok());
+        let huge = format!("{{\"events\":[\"{}\"]}}", "x".repeat(MAX_ANSWER));
+        let bad = [
+            http("200 OK", &huge),
+            http("200 OK", r#"{"events":[],"more":1}"#),
+            http("307 Temporary Redirect\r\nlocation: http://127.0.0.1:9/", ""),
+            http("502 Bad Gateway", "<html>"),
+        ];
+        for bytes in bad {
+            assert_eq!(answered(bytes).await.err(), Some(CallError::BadAnswer));
+        }
+        let problem = serde_json::to_string(&Problem::new(ErrorCode::EventGap, "id")).unwrap();
+        let refused = answered(http("409 Conflict", &problem)).await.err();
+        assert_eq!(refused, Some(CallError::Refused(ErrorCode::EventGap)));
+    }
+}

@@ -142,3 +142,65 @@ impl Link {
         tokio::time::timeout(limit, applied).await.is_ok_and(|seen| seen.is_ok())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use service_runtime::clock::ManualClock;
+    use shared_proto::jwk::PublicJwk;
+
+    use super::*;
+
+    fn seal_key(byte: u8, not_before: u64, not_after: u64) -> StatedKey {
+        let key = PublicJwk::x25519([byte; 32]);
+        StatedKey { kid: key.thumbprint(), key, purpose: Purpose::Seal, not_before, not_after }
+    }
+
+    #[test]
+    fn the_newest_key_that_is_valid_now_is_used_and_an_expired_one_never() {
+        let clock = Arc::new(ManualClock::new(1_000, 0));
+        let link = Link::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let (old, new, future) = (seal_key(1, 900, 1_200), seal_key(2, 950, 1_100), seal_key(3, 1_050, 2_000));
+        link.set_keys(vec![future.clone(), old.clone(), new.clone()]);
+        let at = |now| {
+            clock.set_now(now);
+            link.seal_kid()
+        };
+        assert_eq!(at(899), None);
+        assert_eq!(at(1_000), Some(new.kid));
+        assert_eq!(at(1_050), Some(future.kid));
+        link.set_keys(vec![old.clone(), new]);
+        assert_eq!(at(1_100), Some(old.kid));
+        assert_eq!(at(1_200), None);
+        assert!(link.key(Purpose::Transport).is_none());
+    }
+
+    #[test]
+    fn only_a_fresh_state_that_agrees_is_ready() {
+        let clock = Arc::new(ManualClock::new(1_000, 50));
+        let link = Link::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let mut transport = seal_key(2, 0, 9_999);
+        transport.purpose = Purpose::Transport;
+        link.set_keys(vec![seal_key(1, 0, 9_999), transport]);
+        let good = FeedView {
+            status: FeedStatus::CaughtUp,
+            applied: 0,
+            verified_at: Some(50),
+            unreachable: false,
+            store_healthy: true,
+        };
+        let ready = |view: FeedView| {
+            link.update(|now| *now = view);
+            link.is_ready()
+        };
+        assert!(ready(good));
+        assert!(!ready(FeedView { status: FeedStatus::CatchingUp, ..good }));
+        assert!(!ready(FeedView { status: FeedStatus::Conflict, ..good }));
+        assert!(!ready(FeedView { verified_at: None, ..good }));
+        assert!(!ready(FeedView { unreachable: true, ..good }));
+        assert!(!ready(FeedView { store_healthy: false, ..good }));
+        clock.advance(4);
+        assert!(ready(good));
+        clock.advance(1);
+        assert!(!ready(good));
+    }
+}

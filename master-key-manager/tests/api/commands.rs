@@ -1,6 +1,6 @@
 //! The command line of the real program.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -99,6 +99,22 @@ fn init_writes_the_credential_to_a_private_file_and_minds_its_mode() {
     let said = place.succeeds(&["admin", "reset"]);
     let second = said.lines().last().unwrap();
     assert!(second.starts_with("spv_") && second != first.trim());
+}
+
+#[test]
+fn init_beside_the_remains_of_another_leaves_nothing_behind() {
+    for remains in ["keys/credential-hmac.key", "keys/identity.pem", "data/manager.db", "data/audit.jsonl"] {
+        let place = Place::new("production");
+        for folder in ["data", "keys"] {
+            std::fs::create_dir(place.path(folder)).unwrap();
+            std::fs::set_permissions(place.path(folder), PermissionsExt::from_mode(0o700)).unwrap();
+        }
+        std::fs::write(place.path(remains), "").unwrap();
+        assert!(place.fails(&["init"]).contains("is not overwritten"));
+        let files = [all_files(&place.path("keys")), all_files(&place.path("data"))].concat();
+        let made = files.iter().filter(|path| !path.ends_with("lock") && **path != place.path(remains));
+        assert_eq!(made.count(), 0, "{remains}");
+    }
 }
 
 #[test]
