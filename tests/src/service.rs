@@ -20,6 +20,7 @@ pub struct Service {
     pub(crate) sabotage: Option<String>,
     pub(crate) port: u16,
     pub(crate) head: String,
+    listen: Option<String>,
     pub(crate) settings: Vec<String>,
     pub(crate) tables: Vec<String>,
     environment: Vec<(String, PathBuf)>,
@@ -32,7 +33,19 @@ impl Service {
         crate::keys::make_folder(&folder);
         let (head, settings, tables) = (String::new(), Vec::new(), Vec::new());
         let (port, environment) = (free_port(), Vec::new());
-        Self { name, folder, binary, sabotage: None, port, head, settings, tables, environment, process: None }
+        Self {
+            name,
+            folder,
+            binary,
+            sabotage: None,
+            port,
+            head,
+            listen: None,
+            settings,
+            tables,
+            environment,
+            process: None,
+        }
     }
 
     /// Its data directory.
@@ -48,6 +61,11 @@ impl Service {
     /// Its configuration file.
     pub fn config(&self) -> PathBuf {
         self.folder.join("config.toml")
+    }
+
+    /// `encrypted-vault` or `master-key-manager`.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// The port on which it listens, the same after each restart.
@@ -98,6 +116,25 @@ impl Service {
     /// Adds a variable to the environment of the process, as `LD_PRELOAD`. It counts from the next start.
     pub fn set_variable(&mut self, name: &str, value: &Path) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Takes a line out of the configuration again.
+    pub fn unset(&mut self, line: &str) {
+        self.settings.retain(|known| known != line);
+        self.write_config();
+    }
+
+    /// Changes what the configuration says of mode, runtime directory or the vault's address.
+    pub fn replace_in_head(&mut self, from: &str, to: &str) {
+        assert!(self.head.contains(from), "{}", self.head);
+        self.head = self.head.replace(from, to);
+        self.write_config();
+    }
+
+    /// Listens elsewhere; on its own port again when `address` is empty.
+    pub fn listen_on(&mut self, address: &str) {
+        self.listen = Some(address.to_owned()).filter(|address| !address.is_empty());
+        self.write_config();
     }
 
     /// Starts the process and waits until it listens.
@@ -193,9 +230,10 @@ impl Service {
     }
 
     pub(crate) fn write_config(&self) {
-        let (port, settings, tables) = (self.port, self.settings.join("\n"), self.tables.join("\n"));
+        let listen = self.listen.clone().unwrap_or_else(|| format!("127.0.0.1:{}", self.port));
+        let (settings, tables) = (self.settings.join("\n"), self.tables.join("\n"));
         let text = format!(
-            "{}listen = \"127.0.0.1:{port}\"\ndata_dir = \"data\"\nkey_dir = \"keys\"\nready_file = \"ready\"\n{settings}\n{tables}\n",
+            "{}listen = \"{listen}\"\ndata_dir = \"data\"\nkey_dir = \"keys\"\nready_file = \"ready\"\n{settings}\n{tables}\n",
             self.head
         );
         std::fs::write(self.config(), text).unwrap();

@@ -1,7 +1,12 @@
 //! What a user or an operator does, and what may happen to the services meanwhile.
 
+mod backup;
 mod crash;
 mod first_secret;
 mod idempotency;
+mod local_refusals;
+mod odd_requests;
 mod peer_down;
+mod shutdown;
+mod start_refusals;
 mod values;

@@ -1,0 +1,102 @@
+//! `backup` and `restore` of both services.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use serde_json::json;
+use system_tests::{Installation, Service, wait_until};
+
+fn backup(installation: &Installation, service: &Service, name: &str) -> PathBuf {
+    let file = installation.folder().join(name);
+    service.run_well(&["backup", file.to_str().unwrap()]);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    file
+}
+
+#[tokio::test]
+async fn backup_of_a_running_vault_restores_what_was_there_and_not_its_old_tokens() {
+    let mut installation = Installation::running().await;
+    let kept = installation.store_at("a/kept", "kept").await;
+    let file = backup(&installation, &installation.vault, "vault.backup");
+    let again = installation.vault.run(&["backup", file.to_str().unwrap()]);
+    assert!(!again.status.success(), "a backup is never overwritten");
+    let lost = installation.store_at("a/lost", "lost").await;
+    let running = installation.vault.run(&["restore", file.to_str().unwrap()]);
+    assert!(!running.status.success(), "not while the vault runs");
+    assert!(installation.opens(&lost).await);
+    // An event after the backup makes the restored database older than the mark.
+    installation.revoke(&installation.store("other").await.jti).await;
+
+    installation.vault.stop().await;
+    installation.vault.run_well(&["restore", file.to_str().unwrap()]);
+    installation.vault.start().await;
+    installation.ready().await;
+    installation.read(&kept.key_id, &kept.token).await.expect_code("seal_key_unknown");
+    let token = installation.mint(&[(&kept.key_id, 1)]).await.expect(201).text("access_token");
+    assert_eq!(installation.read(&kept.key_id, &token).await.expect(200).text("decrypted_key"), "kept");
+    let token = installation.mint(&[(&lost.key_id, 1)]).await.expect(201).text("access_token");
+    assert!(matches!(installation.read(&lost.key_id, &token).await.status, 401 | 404));
+}
+
+#[tokio::test]
+async fn restored_manager_takes_back_revocations_and_adopts_what_it_forgot() {
+    let mut installation = Installation::running().await;
+    let early = installation.store_at("a/early", "early").await;
+    let file = backup(&installation, &installation.manager, "manager.backup");
+    let late = installation.store_at("a/late", "late").await;
+    let (second, revoked) = (installation.store_at("a/early", "second").await, installation.store("revoked").await);
+    installation.revoke(&revoked.jti).await;
+
+    installation.manager.stop().await;
+    installation.manager.run_well(&["restore", file.to_str().unwrap()]);
+    installation.manager.start().await;
+    installation.ready().await;
+    assert!(!installation.opens(&revoked).await, "still refused");
+    let list = installation.admin_call("GET", "/api/revocations", None).await.expect(200);
+    assert_eq!((list.number("newest"), list.number("applied")), (1, 1), "taken back from the vault");
+
+    let reconcile = |adopt| installation.admin_call("POST", "/api/reconcile", Some(json!({"adopt": adopt})));
+    let found = reconcile(false).await.expect(200).json();
+    assert_eq!((found["found"].as_array().unwrap().len(), &found["adopted"]), (3, &json!(0)), "{found}");
+    assert_eq!(reconcile(true).await.expect(200).number("adopted"), 3);
+    assert_eq!(reconcile(false).await.expect(200).json()["found"], json!([]));
+    for (stored, value) in [(&early, "early"), (&second, "second"), (&late, "late")] {
+        let token = installation.mint(&[(&stored.key_id, stored.version)]).await.expect(201).text("access_token");
+        assert_eq!(installation.read(&stored.key_id, &token).await.expect(200).text("decrypted_key"), value);
+    }
+    assert_eq!(installation.store_at("a/early", "third").await.version, 3);
+}
+
+#[tokio::test]
+async fn number_that_a_restored_manager_would_use_twice_is_passed_over() {
+    let mut installation = Installation::running().await;
+    let first = installation.store_at("a/b", "one").await;
+    let file = backup(&installation, &installation.manager, "manager.backup");
+    let second = installation.store_at("a/b", "two").await;
+    installation.manager.stop().await;
+    installation.manager.run_well(&["restore", file.to_str().unwrap()]);
+    installation.manager.start().await;
+    installation.ready().await;
+    let third = installation.store_at("a/b", "three").await;
+    assert_eq!((&third.key_id, third.version), (&first.key_id, 3), "2 is taken at the vault");
+    for (stored, value) in [(&second, "two"), (&third, "three")] {
+        assert_eq!(installation.read(&stored.key_id, &stored.token).await.expect(200).text("decrypted_key"), value);
+    }
+}
+
+#[tokio::test]
+async fn reset_administrator_shuts_the_old_credential_out() {
+    let mut installation = Installation::running().await;
+    let (old, file) = (installation.admin(), installation.folder().join("new-credential"));
+    let reset = ["admin", "reset", "--credential-file", file.to_str().unwrap()];
+    assert!(!installation.manager.run(&reset).status.success(), "not while the manager runs");
+    installation.manager.stop().await;
+    installation.manager.run_well(&reset);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    installation.manager.start().await;
+    installation.ready().await;
+    let new = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+    let list = |credential: &str| installation.manager.call("GET", "/api/secrets").bearer(credential).send();
+    list(&old).await.expect_code("credential_invalid");
+    wait_until("the new one is let in", async || list(&new).await.status == 200).await;
+}
