@@ -97,13 +97,13 @@ impl Canary {
 
     async fn manager(&mut self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let call = self.installation.manager.call(method, path).bearer(&self.installation.admin());
-        let call = body.iter().fold(call, |call, body| call.json(body));
+        let call = body.iter().fold(call, Call::json);
         self.send(call).await
     }
 
     async fn vault(&mut self, method: &str, path: &str, token: &str, body: Option<Value>) -> Answer {
         let call = self.installation.vault.call(method, path).bearer(token);
-        let call = body.iter().fold(call, |call, body| call.json(body));
+        let call = body.iter().fold(call, Call::json);
         self.send(call).await
     }
 
@@ -369,7 +369,7 @@ impl Canary {
             for path in files(&service.keys()) {
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
                 let text = fs::read_to_string(&path).unwrap();
-                if name.ends_with(".key") {
+                if path.extension().is_some_and(|extension| extension == "key") {
                     found.push((name, decoded(text.trim())));
                 } else if text.contains("PRIVATE KEY") {
                     let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();

@@ -17,8 +17,6 @@ async fn revocation_that_only_an_impostor_confirms_stays_pending_until_the_vault
     let genuine = last_answer(&installation, "push");
     let foreign = last_answer(&stranger, "push");
 
-    type Forge = fn(&Value, &Value, &Value) -> Value;
-    // Of the request, a genuine older answer, and a genuine answer of another vault.
     let forgeries: [Forge; 7] = [
         |_, old, _| old.clone(),
         |_, _, foreign| foreign.clone(),
@@ -214,6 +212,9 @@ async fn token_revoked_after_the_backups_of_both_services_stays_dead_when_both_a
     assert_eq!((answer.text("status"), answer.number("sequence")), ("revoked".to_owned(), 1));
     installation.read(&kept.key_id, &minted.text("access_token")).await.expect_code("token_invalid");
 }
+
+/// What an impostor makes of the request, a genuine older answer, and a genuine answer of another vault.
+type Forge = fn(&Value, &Value, &Value) -> Value;
 
 fn change(answer: &Value, change: impl FnOnce(&mut Value)) -> Value {
     let mut answer = answer.clone();

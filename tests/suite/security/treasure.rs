@@ -104,5 +104,5 @@ pub(super) fn knows_names(report: &Report, treasures: &[Treasure]) -> bool {
 pub(super) fn random_word() -> String {
     let mut bytes = [0; 16];
     fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_ne_bytes(bytes))
 }

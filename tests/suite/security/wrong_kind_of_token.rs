@@ -7,7 +7,7 @@ use system_tests::{Answer, Call, Installation};
 async fn only_an_access_token_of_this_installation_reads_at_the_vault() {
     let (installation, foreign) = two_installations().await;
     let stored = installation.store("value").await;
-    let event = newest_event(&installation).await;
+    let event = newest_event(&installation);
     let other = foreign.store("other").await;
     let mut answers = Vec::new();
     for (what, bearer) in [
@@ -22,7 +22,7 @@ async fn only_an_access_token_of_this_installation_reads_at_the_vault() {
         let single = installation.vault.call("GET", &format!("/api/keys/{}", stored.key_id));
         let batch = installation.vault.call("POST", "/api/keys:read").json(&json!({"key_ids": [stored.key_id]}));
         for call in [single, batch] {
-            answers.push(refusal(what, call.bearer(&bearer).send().await));
+            answers.push(refusal(what, &call.bearer(&bearer).send().await));
         }
     }
     // And without any, or in other places than the one header.
@@ -37,14 +37,14 @@ async fn only_an_access_token_of_this_installation_reads_at_the_vault() {
         ("with two schemes", vault.call("GET", &path).bearer(&format!("Bearer {}", stored.token))),
         ("in another header", vault.call("GET", &path).header("x-access-token", &stored.token)),
     ] {
-        answers.push(refusal(what, call.send().await));
+        answers.push(refusal(what, &call.send().await));
     }
     let twice = [
         format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{0}\r\nconnection: close\r\n", vault.port()),
         format!("authorization: Bearer {0}\r\nauthorization: Bearer {0}\r\n\r\n", stored.token),
     ]
     .concat();
-    answers.push(refusal("twice", system_tests::http::raw(vault.port(), twice.as_bytes()).await.unwrap()));
+    answers.push(refusal("twice", &system_tests::http::raw(vault.port(), twice.as_bytes()).await.unwrap()));
     // Nobody learns which fault it was.
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
     assert_eq!(answers[0]["code"], "token_invalid");
@@ -55,7 +55,7 @@ async fn only_an_access_token_of_this_installation_reads_at_the_vault() {
 async fn only_a_command_of_the_pinned_manager_for_this_body_is_obeyed_by_the_vault() {
     let (installation, foreign) = two_installations().await;
     let stored = installation.store("value").await;
-    let event = newest_event(&installation).await;
+    let event = newest_event(&installation);
     let poll = command(&installation, "poll");
     let other_body = json!({"after": 0, "limit": 10});
     let mut answers = Vec::new();
@@ -68,14 +68,14 @@ async fn only_a_command_of_the_pinned_manager_for_this_body_is_obeyed_by_the_vau
             ("a command for another body", poll.clone()),
         ] {
             let call = installation.vault.call("POST", route).json(&other_body).bearer(&bearer);
-            answers.push(refusal(what, call.send().await));
+            answers.push(refusal(what, &call.send().await));
         }
-        answers.push(refusal("none", installation.vault.call("POST", route).json(&other_body).send().await));
+        answers.push(refusal("none", &installation.vault.call("POST", route).json(&other_body).send().await));
     }
     // A genuine command with its genuine body on the other route.
     let exchange = exchanges(&installation, "poll").pop().unwrap();
     let call = installation.vault.call("POST", "/api/events").header("content-type", "application/json");
-    answers.push(refusal("a poll as a push", call.bearer(&poll).body(exchange.request.clone()).send().await));
+    answers.push(refusal("a poll as a push", &call.bearer(&poll).body(exchange.request.clone()).send().await));
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
     assert_eq!(answers[0]["code"], "command_invalid");
     // Control: the same bytes where they belong.
@@ -88,7 +88,7 @@ async fn only_a_command_of_the_pinned_manager_for_this_body_is_obeyed_by_the_vau
 async fn only_a_service_credential_is_obeyed_by_the_manager() {
     let (mut installation, foreign) = two_installations().await;
     let stored = installation.store("value").await;
-    let event = newest_event(&installation).await;
+    let event = newest_event(&installation);
     let before = installation.admin();
     let mut bearers = vec![
         ("an access token", stored.token.clone()),
@@ -101,7 +101,7 @@ async fn only_a_service_credential_is_obeyed_by_the_manager() {
     let mut answers = Vec::new();
     for (what, bearer) in &bearers {
         for call in manager_calls(&installation, &stored.key_id, &stored.jti) {
-            answers.push(refusal(what, call.bearer(bearer).send().await));
+            answers.push(refusal(what, &call.bearer(bearer).send().await));
         }
     }
     // A credential that was replaced.
@@ -112,7 +112,7 @@ async fn only_a_service_credential_is_obeyed_by_the_manager() {
     bearers = vec![("a credential that was replaced", before)];
     for (what, bearer) in &bearers {
         for call in manager_calls(&installation, &stored.key_id, &stored.jti) {
-            answers.push(refusal(what, call.bearer(bearer).send().await));
+            answers.push(refusal(what, &call.bearer(bearer).send().await));
         }
     }
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
@@ -152,7 +152,7 @@ fn with_another_end(text: &str) -> String {
 }
 
 /// The document of a refusal, without what differs in each answer.
-fn refusal(what: &str, answer: Answer) -> Value {
+fn refusal(what: &str, answer: &Answer) -> Value {
     assert_eq!(answer.status, 401, "{what}: {answer}");
     answer.code();
     let mut document = answer.json();
@@ -175,7 +175,7 @@ fn bearer_of(exchange: &system_tests::proxy::Exchange) -> String {
     header.1.strip_prefix("Bearer ").unwrap().to_owned()
 }
 
-async fn newest_event(installation: &Installation) -> String {
+fn newest_event(installation: &Installation) -> String {
     let push: Value = serde_json::from_slice(&exchanges(installation, "push").pop().unwrap().request).unwrap();
     push["events"][0].as_str().unwrap().to_owned()
 }
