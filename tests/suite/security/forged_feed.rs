@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
+use shared_proto::event::event_hash;
 use system_tests::proxy::{Exchange, Verdict};
 use system_tests::{Call, Installation, wait_until};
 
@@ -17,26 +18,19 @@ async fn revocation_that_only_an_impostor_confirms_stays_pending_until_the_vault
     let genuine = last_answer(&installation, "push");
     let foreign = last_answer(&stranger, "push");
 
-    let forgeries: [Forge; 7] = [
+    let forgeries: [Forge; 6] = [
         |_, old, _| old.clone(),
         |_, _, foreign| foreign.clone(),
-        |request, old, _| change(old, |feed| feed["nonce"] = request["nonce"].clone()),
         |request, _, foreign| change(foreign, |feed| feed["nonce"] = request["nonce"].clone()),
-        |request, old, _| {
-            change(old, |feed| {
-                feed["nonce"] = request["nonce"].clone();
-                feed["applied"] = 2.into();
-            })
-        },
+        // With everything right but the signature: of another state, of another vault, none.
+        as_if_applied,
         |request, old, foreign| {
-            change(old, |feed| {
-                feed["nonce"] = request["nonce"].clone();
+            change(&as_if_applied(request, old, foreign), |feed| {
                 feed["signature"] = foreign["feed"]["signature"].clone();
             })
         },
-        |request, old, _| {
-            change(old, |feed| {
-                feed["nonce"] = request["nonce"].clone();
+        |request, old, foreign| {
+            change(&as_if_applied(request, old, foreign), |feed| {
                 feed.as_object_mut().unwrap().remove("signature");
             })
         },
@@ -215,6 +209,17 @@ async fn token_revoked_after_the_backups_of_both_services_stays_dead_when_both_a
 
 /// What an impostor makes of the request, a genuine older answer, and a genuine answer of another vault.
 type Forge = fn(&Value, &Value, &Value) -> Value;
+
+/// The feed state that the vault would sign if it had applied what is pushed: the impostor sees the events.
+fn as_if_applied(request: &Value, old: &Value, _foreign: &Value) -> Value {
+    change(old, |feed| {
+        feed["nonce"] = request["nonce"].clone();
+        if let Some(event) = request["events"].as_array().and_then(|events| events.last()) {
+            feed["applied"] = 2.into();
+            feed["event_hash"] = json!(event_hash(event.as_str().unwrap()));
+        }
+    })
+}
 
 fn change(answer: &Value, change: impl FnOnce(&mut Value)) -> Value {
     let mut answer = answer.clone();
