@@ -42,6 +42,7 @@ const fn row(id: &'static str, method: Method, path: &'static str, handler: fn()
         access: Access::AccessToken,
         body_limit: 64,
         summary: "A route of this test.",
+        parameters: &[],
         request_schema: None,
         responses: &[Answer { status: 200, description: "Done.", schema: None }],
         problems: &[ErrorCode::TokenInvalid],

@@ -8,7 +8,7 @@ mod tokens;
 
 use actix_web::http::Method;
 use actix_web::web;
-use service_runtime::http::{Access, Answer, LIVE, Route, openapi};
+use service_runtime::http::{Access, Answer, LIVE, Parameter, Place, Route, openapi};
 use shared_proto::error::ErrorCode as Code;
 use shared_proto::wire::manager as wire;
 use utoipa::openapi::{OpenApi, RefOr, Schema};
@@ -28,6 +28,7 @@ pub static ROUTES: &[Route] = &[
         access: Access::Public,
         body_limit: 0,
         summary: "Whether everything is there that storing, minting and revoking need.",
+        parameters: &[],
         request_schema: None,
         responses: &[answer(200, "It is.", None), answer(503, "It is not.", None)],
         problems: &[],
@@ -40,6 +41,7 @@ pub static ROUTES: &[Route] = &[
         access: Access::Public,
         body_limit: 0,
         summary: "This document.",
+        parameters: &[],
         request_schema: None,
         responses: &[answer(200, "The document.", None)],
         problems: &[],
@@ -52,6 +54,7 @@ pub static ROUTES: &[Route] = &[
         access: Access::Public,
         body_limit: 0,
         summary: "The public keys that access tokens are signed with.",
+        parameters: &[],
         request_schema: None,
         responses: &[answer(200, "The keys.", None)],
         problems: &[],
@@ -64,6 +67,7 @@ pub static ROUTES: &[Route] = &[
         access: Access::AdministratorOrDevelopment,
         body_limit: STORE_LIMIT,
         summary: "Stores a value as a new version and answers with a token for it.",
+        parameters: &[IDEMPOTENCY_KEY],
         request_schema: Some("StoreKey"),
         responses: &[answer(201, "It is stored.", Some("StoredKeyAnswer"))],
         problems: &[
@@ -90,6 +94,7 @@ pub static ROUTES: &[Route] = &[
         access: Access::Administrator,
         body_limit: SMALL_LIMIT,
         summary: "Erases versions for ever.",
+        parameters: &[],
         request_schema: Some("Destroy"),
         responses: &[
             answer(200, "The vault has erased them.", Some("DestroyAnswer")),
@@ -105,6 +110,7 @@ pub static ROUTES: &[Route] = &[
         access: Access::Administrator,
         body_limit: 0,
         summary: "Lists secrets and their versions, without values.",
+        parameters: &[ENVIRONMENT, AFTER, LIMIT],
         request_schema: None,
         responses: &[answer(200, "A page.", Some("SecretList"))],
         problems: ON_LISTS,
@@ -117,6 +123,7 @@ pub static ROUTES: &[Route] = &[
         access: Access::Administrator,
         body_limit: SMALL_LIMIT,
         summary: "Makes a token for versions that are stored.",
+        parameters: &[],
         request_schema: Some("MintToken"),
         responses: &[answer(201, "The token.", Some("MintAnswer"))],
         problems: ON_SECRETS,
@@ -129,6 +136,7 @@ pub static ROUTES: &[Route] = &[
         access: Access::Administrator,
         body_limit: 0,
         summary: "Lists the tokens that have not expired.",
+        parameters: &[AFTER, LIMIT],
         request_schema: None,
         responses: &[answer(200, "A page.", Some("TokenList"))],
         problems: ON_LISTS,
@@ -141,6 +149,7 @@ pub static ROUTES: &[Route] = &[
         access: Access::Administrator,
         body_limit: 0,
         summary: "Revokes a token.",
+        parameters: &[],
         request_schema: None,
         responses: REVOKED,
         problems: &[Code::CredentialInvalid, Code::TokenNotFound, Code::OutcomeUnknown, Code::StorageUnavailable],
@@ -153,6 +162,7 @@ pub static ROUTES: &[Route] = &[
         access: Access::Administrator,
         body_limit: SMALL_LIMIT,
         summary: "Revokes tokens by what they have in common.",
+        parameters: &[],
         request_schema: Some("Revoke"),
         responses: REVOKED,
         problems: &[
@@ -172,6 +182,7 @@ pub static ROUTES: &[Route] = &[
         access: Access::Administrator,
         body_limit: 0,
         summary: "Lists revocations and destructions, and how far the vault is.",
+        parameters: &[AFTER, LIMIT],
         request_schema: None,
         responses: &[answer(200, "A page.", Some("RevocationList"))],
         problems: ON_LISTS,
@@ -184,6 +195,7 @@ pub static ROUTES: &[Route] = &[
         access: Access::Administrator,
         body_limit: SMALL_LIMIT,
         summary: "Finds, and adopts if asked, versions that the vault has and the catalogue lacks.",
+        parameters: &[],
         request_schema: Some("Reconcile"),
         responses: &[answer(200, "What was found.", Some("ReconcileAnswer"))],
         problems: &[Code::CredentialInvalid, Code::Unavailable, Code::AuditUnavailable, Code::StorageUnavailable],
@@ -260,3 +272,13 @@ mod tests {
         assert_eq!(value["paths"]["/api/tokens/{jti}"]["delete"]["operationId"], "revoke_token");
     }
 }
+
+const IDEMPOTENCY_KEY: Parameter = Parameter {
+    name: "Idempotency-Key",
+    place: Place::Header,
+    description: "1 to 128 visible ASCII characters; a repeat within 24 hours is not stored again.",
+};
+const ENVIRONMENT: Parameter =
+    Parameter { name: "environment", place: Place::Query, description: "Only secrets of this environment." };
+const AFTER: Parameter = Parameter { name: "after", place: Place::Query, description: "`next` of the page before." };
+const LIMIT: Parameter = Parameter { name: "limit", place: Place::Query, description: "1 to 500; 100 by default." };

@@ -11,6 +11,8 @@ mod idempotency;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
 mod revocation;
 #[cfg(test)]
 mod storing;

@@ -12,6 +12,7 @@ pub const LIVE: Route = Route {
     access: Access::Public,
     body_limit: 0,
     summary: "Whether the process answers.",
+    parameters: &[],
     request_schema: None,
     responses: &[Answer { status: 200, description: "It does.", schema: None }],
     problems: &[],

@@ -17,7 +17,7 @@ pub use self::{
     health::LIVE,
     openapi::openapi,
     request::{RequestMeta, bearer, read_body, read_json},
-    route::{Access, Answer, Route, mount},
+    route::{Access, Answer, Parameter, Place, Route, mount},
     server::{ServeConfig, serve, shutdown_signal},
     stack::{MAX_HEAD, Stack},
 };

@@ -4,13 +4,13 @@ use shared_proto::error::{ErrorCode, Problem};
 use utoipa::openapi::{
     ComponentsBuilder, Content, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem,
     PathsBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema, Type,
-    path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn},
+    path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
     schema::SchemaType,
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 
-use super::{Access, Route};
+use super::{Access, Place, Route};
 
 /// The document of a service. `schemas` are named as the rows name them; `Problem` is added.
 pub fn openapi(title: &str, routes: &[Route], schemas: impl IntoIterator<Item = (String, RefOr<Schema>)>) -> OpenApi {
@@ -38,15 +38,14 @@ pub fn openapi(title: &str, routes: &[Route], schemas: impl IntoIterator<Item = 
 fn operation(row: &Route) -> Operation {
     let mut operation = OperationBuilder::new().operation_id(Some(row.id)).summary(Some(row.summary));
     for name in parameters(row.path) {
-        let text = ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).build();
-        operation = operation.parameter(
-            ParameterBuilder::new()
-                .name(name)
-                .parameter_in(ParameterIn::Path)
-                .required(Required::True)
-                .schema(Some(RefOr::T(Schema::Object(text))))
-                .build(),
-        );
+        operation = operation.parameter(parameter(name, ParameterIn::Path, None));
+    }
+    for known in row.parameters {
+        let place = match known.place {
+            Place::Query => ParameterIn::Query,
+            Place::Header => ParameterIn::Header,
+        };
+        operation = operation.parameter(parameter(known.name, place, Some(known.description)));
     }
     if let Some(schema) = row.request_schema {
         let body = RequestBodyBuilder::new().content("application/json", json(schema)).required(Some(Required::True));
@@ -70,6 +69,18 @@ fn operation(row: &Route) -> Operation {
         operation = operation.security(SecurityRequirement::default());
     }
     operation.build()
+}
+
+fn parameter(name: &str, place: ParameterIn, description: Option<&str>) -> Parameter {
+    let required = if place == ParameterIn::Path { Required::True } else { Required::False };
+    let text = ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).build();
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(required)
+        .description(description)
+        .schema(Some(RefOr::T(Schema::Object(text))))
+        .build()
 }
 
 /// One response per status; its description lists the codes.

@@ -34,6 +34,26 @@ pub struct Answer {
     pub schema: Option<&'static str>,
 }
 
+/// Where a parameter of a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Behind the `?`.
+    Query,
+    /// In a header.
+    Header,
+}
+
+/// An optional parameter of a request, apart from those in the path.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it stands.
+    pub place: Place,
+    /// One sentence.
+    pub description: &'static str,
+}
+
 /// One route.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -49,6 +69,8 @@ pub struct Route {
     pub body_limit: usize,
     /// One sentence.
     pub summary: &'static str,
+    /// Query and header parameters.
+    pub parameters: &'static [Parameter],
     /// Name of the schema of the JSON body.
     pub request_schema: Option<&'static str>,
     /// What it answers when it does what was asked.
