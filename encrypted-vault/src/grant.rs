@@ -134,6 +134,11 @@ impl TokenCache {
         Self(Cache::builder().max_capacity(capacity).time_to_live(life).build())
     }
 
+    /// How many tokens are kept.
+    pub fn count(&self) -> u64 {
+        self.0.entry_count()
+    }
+
     /// Drops and wipes what is over: expired and revoked tokens, and those whose seal keys are destroyed. Called every
     /// second, because an idle cache does no housekeeping of its own.
     pub fn sweep(&self, now: u64, seals: &SealKeys, feed: &Feed) {

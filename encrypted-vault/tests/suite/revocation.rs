@@ -58,6 +58,25 @@ async fn every_kind_hits_tokens_from_before_it_and_none_from_after() {
 }
 
 #[actix_web::test]
+async fn the_release_keys_of_a_revoked_or_expired_token_are_wiped_within_a_second() {
+    let mut world = World::new().await;
+    let secret = world.secret("v").await;
+    let (draft, mut short) = (world.draft(&[secret]), world.draft(&[secret]));
+    short.exp = NOW + 10;
+    for token in [draft.sign(), short.sign()] {
+        assert!(world.value(&token, &secret).await.is_ok());
+    }
+    world.vault.tick();
+    assert_eq!(world.vault.tokens.count(), 2);
+    world.revoke(Event::Token(draft.jti.parse().unwrap())).await;
+    world.vault.tick();
+    assert_eq!(world.vault.tokens.count(), 1);
+    world.clock.advance(10);
+    world.vault.tick();
+    assert_eq!(world.vault.tokens.count(), 0);
+}
+
+#[actix_web::test]
 async fn a_revoked_secret_takes_its_grant_and_leaves_the_others() {
     let mut world = World::new().await;
     let (gone, stays) = (world.secret("gone").await, world.secret("stays").await);

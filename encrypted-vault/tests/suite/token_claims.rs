@@ -1,9 +1,12 @@
 //! Claims that must not open anything. Every claim that is wrong is wrong inside the seal as well: a seal that does not
 //! fit would hide that a check is missing.
 
+use encrypted_vault::store::{NewRow, WrappedKey};
 use serde_json::{Value, json};
+use shared_proto::envelope::{Ciphertext, Inner};
 use shared_proto::id::{ManagerId, SecretId, TokenId, VaultId};
 use shared_proto::identity::{Issuer, Mode};
+use shared_proto::wire::vault::VersionName;
 
 use crate::support::{Draft, NOW, Secret, Target, signing_keys};
 
@@ -86,6 +89,26 @@ async fn a_token_for_another_vault_or_from_another_manager_is_refused() {
     }
     target.refused_draft("client_id", |draft| draft.client_id = draft.sub.clone()).await;
     target.refused_draft("jti", |draft| draft.jti = format!("{}A", TokenId::generate())).await;
+}
+
+#[actix_web::test]
+async fn a_token_for_another_vault_is_refused_even_when_that_vaults_row_is_here() {
+    let mut target = Target::new().await;
+    let here = std::mem::replace(&mut target.world.manager.vault, VaultId::generate());
+    let manager = &target.world.manager;
+    let (secret, envelope) = manager.seal(SecretId::generate(), 1, "theirs");
+    let inner = Inner::from_moved(&manager.transfer.0, &envelope.moved).unwrap();
+    let (storage_key, stored) = target.world.vault.keys.storage.store(&inner).unwrap();
+    let ciphertext = Ciphertext::new(envelope.commit, envelope.nonce, envelope.ciphertext.0).unwrap();
+    let name = VersionName { environment: manager.environment, secret_id: secret.id, version: secret.version };
+    let key = WrappedKey { epoch: 1, storage_key, stored };
+    let row = NewRow { name, digest: secret.digest, ciphertext, key };
+    target.world.vault.store.insert(vec![row], NOW).await.unwrap();
+    let theirs = target.world.draft(&[secret]);
+    assert_eq!(target.world.value(&theirs.sign(), &secret).await, Err((401, "token_invalid".to_owned())));
+    target.world.manager.vault = here;
+    let ours = target.world.draft(&[secret]);
+    assert_eq!(target.world.value(&ours.sign(), &secret).await, Err((401, "token_invalid".to_owned())));
 }
 
 #[actix_web::test]
