@@ -125,6 +125,9 @@ impl StoreFlow {
         meta: &RequestMeta,
     ) -> Result<StoredSecret, Refusal> {
         let (seal_key, transport) = self.link.keys_for_storing()?;
+        if request.token {
+            self.mint.may_sign(caller.credential()).await?;
+        }
         let new_id = SecretId::generate();
         let named = again_at.as_ref().or(request.path.as_ref());
         let path = named.cloned().unwrap_or_else(|| SecretPath::unnamed(new_id));

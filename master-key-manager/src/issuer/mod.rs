@@ -103,6 +103,14 @@ impl Mint {
         Ok(Minted { token: signed?, grants })
     }
 
+    /// Whether tokens can be made with this credential now: asked before a write that ends in a token.
+    ///
+    /// # Errors
+    /// The credential is disabled, or the token signing key was revoked.
+    pub async fn may_sign(&self, credential: CredentialId) -> Result<(), Refusal> {
+        self.decide(self.store.mint_rows(Vec::new(), credential).await?).map(|_nothing| ())
+    }
+
     /// The claims of a token from now on.
     pub fn terms(
         &self,

@@ -109,6 +109,12 @@ async fn tokens_are_made_while_the_vault_is_away_and_not_with_a_revoked_key() {
     let revoked = manager.post("/api/revocations", json!({"kind": "signing-key", "kid": jwks["keys"][0]["kid"]}));
     revoked.await.expect(200);
     manager.post("/api/tokens", body).await.expect(503).refused("unavailable");
+    // A write that would end in a dead token writes nothing; one without a token is fine.
+    let mut write = json!({"user_id": "u", "key_data": "v", "environment": "dev", "path": "after"});
+    manager.post("/api/keys", write.clone()).await.expect(503).refused("unavailable");
+    write["token"] = json!(false);
+    let stored = manager.post("/api/keys", write).await.expect(201).json();
+    assert_eq!(stored["version"], 1);
     manager.stop().await;
 }
 
