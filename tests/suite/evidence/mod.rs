@@ -1,3 +1,4 @@
 //! Documents that change only on purpose: those under `tests/output/`, and the table of claims.
 
 mod claims;
+mod documents;

@@ -1,0 +1,124 @@
+//! The commands in the documents run as they stand there.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use system_tests::{Installation, repository, target_dir};
+
+/// The lines of the ```sh blocks of a document.
+fn commands(document: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(repository().join(document)).unwrap();
+    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.flat_map(str::lines).map(str::to_owned).collect()
+}
+
+/// A copy of everything that a clone would have.
+fn copy_of_the_repository(place: &Path) {
+    let list = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    assert!(list.status.success());
+    for name in list.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let name = std::str::from_utf8(name).unwrap();
+        let (from, to) = (repository().join(name), place.join(name));
+        // A file that was deleted and not yet committed is listed all the same.
+        if from.exists() {
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::copy(&from, &to).unwrap();
+        }
+    }
+}
+
+fn run(place: &Path, command: &str) -> Output {
+    Command::new("bash")
+        .args(["-c", command])
+        .current_dir(place)
+        .env("CARGO_TARGET_DIR", target_dir())
+        .output()
+        .unwrap()
+}
+
+fn shown(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn quick_start_of_the_readme_does_what_it_says_on_a_fresh_clone() {
+    assert_eq!(commands("README.md"), ["scripts/quickstart.sh", "scripts/test.sh"]);
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    copy_of_the_repository(place);
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (taken, vault) = (busy.local_addr().unwrap().port(), free_port());
+    let quick_start = |manager: u16| format!("scripts/quickstart.sh --manager-port {manager} --vault-port {vault}");
+
+    let refused = run(place, &quick_start(taken));
+    assert!(!refused.status.success());
+    assert!(shown(&refused).contains(&format!("port {taken} is taken")), "{}", shown(&refused));
+
+    let manager = free_port();
+    let first = run(place, &quick_start(manager));
+    let text = shown(&first);
+    let ended = Ended(place);
+    assert!(first.status.success(), "{text}");
+    for part in [
+        r#"{"user_id": "user123", "key_data": "super_secret_value"}"#,
+        r#""message":"Key stored successfully""#,
+        r#""decrypted_key":"super_secret_value""#,
+        r#""status":"revoked""#,
+        r#""code":"token_invalid""#,
+        "scripts/quickstart.sh --stop",
+    ] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    // It said that both go on running, and its next commands work.
+    for command in text.lines().filter(|line| line.starts_with("  curl ")) {
+        let command = command.split("          ").next().unwrap();
+        let next = run(place, &command.replacen("curl ", "curl -fsS ", 1));
+        assert!(next.status.success(), "{command}: {}", shown(&next));
+    }
+    let again = run(place, "scripts/quickstart.sh");
+    assert!(again.status.success() && shown(&again).contains("runs already"), "{}", shown(&again));
+    drop(ended);
+    for port in [manager, vault] {
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "port {port} is still served");
+    }
+}
+
+#[tokio::test]
+async fn commands_of_the_operations_manual_run() {
+    let installation = Installation::running().await;
+    let mut ran = 0;
+    for line in commands("docs/operations.md") {
+        if line.starts_with("cargo build") {
+            // These builds are made by scripts/check.sh.
+            assert!(["master-key-manager", "encrypted-vault"].iter().any(|package| line.ends_with(package)), "{line}");
+            continue;
+        }
+        let words: Vec<&str> = line.split(' ').collect();
+        let [name, "--config", _, arguments @ ..] = words.as_slice() else { panic!("{line}") };
+        let service = if *name == "encrypted-vault" { &installation.vault } else { &installation.manager };
+        assert_eq!(service.name(), *name, "{line}");
+        let file = installation.folder().join(arguments.last().unwrap());
+        service.run_well(&[arguments[0], file.to_str().unwrap()]);
+        ran += 1;
+    }
+    assert_eq!(ran, 2);
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Ends what the quick start began, also when the test fails.
+struct Ended<'a>(&'a Path);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let stopped = run(self.0, "scripts/quickstart.sh --stop");
+        assert!(stopped.status.success() || std::thread::panicking(), "{}", shown(&stopped));
+    }
+}
