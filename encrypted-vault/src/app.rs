@@ -91,7 +91,10 @@ impl Vault {
             .await
             .map_err(|reason| StartError::new(format!("The events in the database are refused: {reason}.")))?;
         if history_lost {
-            tracing::warn!("the database is older than the mark, or the mark is gone: all seal keys are destroyed");
+            tracing::warn!(
+                "no mark stands for this database (a first start, a restarted machine, or a restored backup): earlier \
+                 tokens are dead, and nothing opens before the manager's poll"
+            );
             seal_keys.destroy_all()?;
         }
         if !seal_keys.is_empty() {
