@@ -254,6 +254,16 @@ fn schemas() -> Vec<(String, RefOr<Schema>)> {
     all
 }
 
+const IDEMPOTENCY_KEY: Parameter = Parameter {
+    name: "Idempotency-Key",
+    place: Place::Header,
+    description: "1 to 128 visible ASCII characters; a repeat within 24 hours is not stored again.",
+};
+const ENVIRONMENT: Parameter =
+    Parameter { name: "environment", place: Place::Query, description: "Only secrets of this environment." };
+const AFTER: Parameter = Parameter { name: "after", place: Place::Query, description: "`next` of the page before." };
+const LIMIT: Parameter = Parameter { name: "limit", place: Place::Query, description: "1 to 500; 100 by default." };
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,13 +282,3 @@ mod tests {
         assert_eq!(value["paths"]["/api/tokens/{jti}"]["delete"]["operationId"], "revoke_token");
     }
 }
-
-const IDEMPOTENCY_KEY: Parameter = Parameter {
-    name: "Idempotency-Key",
-    place: Place::Header,
-    description: "1 to 128 visible ASCII characters; a repeat within 24 hours is not stored again.",
-};
-const ENVIRONMENT: Parameter =
-    Parameter { name: "environment", place: Place::Query, description: "Only secrets of this environment." };
-const AFTER: Parameter = Parameter { name: "after", place: Place::Query, description: "`next` of the page before." };
-const LIMIT: Parameter = Parameter { name: "limit", place: Place::Query, description: "1 to 500; 100 by default." };

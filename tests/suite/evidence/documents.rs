@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use system_tests::{Installation, repository, target_dir};
 
-/// The lines of the ```sh blocks of a document.
+/// The lines of the shell blocks of a document.
 fn commands(document: &str) -> Vec<String> {
     let text = std::fs::read_to_string(repository().join(document)).unwrap();
     let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
