@@ -13,7 +13,12 @@ die() { echo "test: $*" >&2; exit 1; }
 step() { printf '\n== %s (after %d s)\n' "$*" "$SECONDS"; }
 
 only_system=''
-case ${1-} in '') ;; --system) only_system=yes; shift ;; --help) usage; exit 0 ;; *) die "unknown option $1; see --help" ;; esac
+case ${1-} in
+    '') ;;
+    --system) only_system=yes; shift ;;
+    --help) usage; exit 0 ;;
+    *) die "unknown option $1; see --help" ;;
+esac
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 for tool in cargo openssl python3; do
@@ -33,21 +38,9 @@ if ! cmp -s "$requirements" "$venv/requirements.txt"; then
 fi
 export SPLITVAULT_PYTHON=$venv/bin/python3 PYTHONDONTWRITEBYTECODE=1
 
-if [[ ! $only_system ]]; then
-    step "protocol and thief in Python"
-    "$SPLITVAULT_PYTHON" tests/protocol/check_vectors.py | tail -n 1
-    "$SPLITVAULT_PYTHON" tests/thief/self_test.py | tail -n 1
-
-    # One package for each invocation: a joint one would give each service the features of the other.
-    step "tests of each package"
-    cargo test --locked --quiet -p shared-proto --features seal,open,openapi
-    for package in service-runtime encrypted-vault master-key-manager splitvault-client benches; do
-        cargo test --locked --quiet -p "$package"
-    done
-fi
-
-# `cargo test` builds the services with the features of their tests, and into the same place: the system tests take
-# copies of what an ordinary build gives.
+# An ordinary build of each service, one package at a time, as it is released: a joint build, such as that of the tests
+# below, unifies the features and gives each service the other's half. `cargo test` builds into the same place, so the
+# system tests get copies.
 build() { # FOLDER, further arguments of cargo
     mkdir -p "$1"
     local service
@@ -65,6 +58,16 @@ for service in encrypted-vault master-key-manager; do
 done
 export SPLITVAULT_BIN_DIR=$target/services SPLITVAULT_SABOTAGED_BIN_DIR=$target/sabotaged
 
-step "system tests"
-cargo test --locked --quiet -p system-tests ${only_system:+--test suite} -- "$@"
+if [[ $only_system ]]; then
+    step "system tests"
+    cargo test --locked --quiet -p system-tests --test suite -- "$@"
+    exit
+fi
+
+step "protocol and thief in Python"
+"$SPLITVAULT_PYTHON" tests/protocol/check_vectors.py | tail -n 1
+"$SPLITVAULT_PYTHON" tests/thief/self_test.py | tail -n 1
+
+step "all tests in Rust"
+cargo test --locked --quiet --workspace
 printf '\nAll tests passed in %d s.\n' "$SECONDS"
