@@ -22,6 +22,8 @@ pub enum Fault {
     AnswersLost = 2,
     /// Reads fail.
     ReadsFail = 3,
+    /// Writes happen, but the answer is lost, and nothing can be read to find out.
+    Blind = 4,
 }
 
 /// Wraps a store.
@@ -50,11 +52,11 @@ impl<S: VaultStore> FaultyStore<S> {
             return Err(StoreFault::Unavailable);
         }
         let outcome = act.await;
-        if self.has(Fault::AnswersLost) { Err(StoreFault::OutcomeUnknown) } else { outcome }
+        if self.has(Fault::AnswersLost) || self.has(Fault::Blind) { Err(StoreFault::OutcomeUnknown) } else { outcome }
     }
 
     async fn look<T: Send>(&self, act: impl Future<Output = Result<T, StoreFault>> + Send) -> Result<T, StoreFault> {
-        if self.has(Fault::ReadsFail) { Err(StoreFault::Unavailable) } else { act.await }
+        if self.has(Fault::ReadsFail) || self.has(Fault::Blind) { Err(StoreFault::Unavailable) } else { act.await }
     }
 }
 

@@ -114,6 +114,20 @@ async fn a_revocation_whose_answer_is_lost_holds_and_the_next_one_is_applied_too
 }
 
 #[actix_web::test]
+async fn what_a_blind_vault_wrote_is_found_before_the_next_event() {
+    let (mut world, store) = faulty().await;
+    let secret = world.secret("v").await;
+    let draft = world.draft(&[secret]);
+    world.manager.event(Event::Token(draft.jti.parse().unwrap()));
+    store.set(Fault::Blind);
+    assert_eq!(world.order(Operation::Push, &world.manager.push_body(0)).await.problem(), unknown());
+    store.set(Fault::None);
+    assert_eq!(world.poll().await.json()["feed"]["applied"], 0, "not known, so not claimed");
+    world.revoke(Event::Token(TokenId::generate())).await;
+    assert!(world.value(&draft.sign(), &secret).await.is_err());
+}
+
+#[actix_web::test]
 async fn a_database_that_cannot_be_read_opens_nothing() {
     let (world, store) = faulty().await;
     let (secret, cached) = (world.secret("v").await, world.secret("w").await);
