@@ -8,7 +8,7 @@ use crate::installation::Installation;
 use crate::keys::{make_folder, token_signing, transport, write_private};
 use crate::proxy::Proxy;
 use crate::service::Service;
-use crate::target_dir;
+use crate::{binaries, target_dir};
 
 /// An installation to be made.
 #[derive(Clone, Debug, Default)]
@@ -126,17 +126,20 @@ impl Installation {
 }
 
 fn service(name: &'static str, switches: Option<String>, folder: &TempDir) -> Service {
-    let (variable, place) = match switches {
-        Some(_) => ("SPLITVAULT_SABOTAGED_BIN_DIR", "sabotaged"),
-        None => ("SPLITVAULT_BIN_DIR", "debug"),
+    let binaries = match switches {
+        Some(_) => sabotaged_binaries(),
+        None => binaries(),
     };
-    let binaries = std::env::var_os(variable).map_or_else(|| target_dir().join(place), PathBuf::from);
     let binary = binaries.join(name);
     assert!(binary.exists(), "{} is missing; scripts/test.sh builds it", binary.display());
     let mut service = Service::new(name, folder.path(), binary);
     service.sabotage = switches;
     make_folder(&service.keys());
     service
+}
+
+fn sabotaged_binaries() -> PathBuf {
+    std::env::var_os("SPLITVAULT_SABOTAGED_BIN_DIR").map_or_else(|| target_dir().join("sabotaged"), PathBuf::from)
 }
 
 /// In memory where there is memory, as in production.

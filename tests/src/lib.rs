@@ -51,3 +51,8 @@ pub fn repository() -> PathBuf {
 pub fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
 }
+
+/// Where the services lie that are not weakened.
+pub fn binaries() -> PathBuf {
+    std::env::var_os("SPLITVAULT_BIN_DIR").map_or_else(|| target_dir().join("debug"), PathBuf::from)
+}

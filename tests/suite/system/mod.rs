@@ -3,6 +3,7 @@
 mod backup;
 mod crash;
 mod first_secret;
+mod generate_keys;
 mod idempotency;
 mod local_refusals;
 mod odd_requests;
