@@ -26,9 +26,10 @@ const INLINE_BYTES: usize = 64 * 1024;
 /// `GET /api/keys/{key_id}`.
 pub async fn read_one(req: HttpRequest, vault: web::Data<Arc<Vault>>) -> Result<HttpResponse, ApiError> {
     let token = authenticate(&vault, &req)?;
-    let asked = req.match_info().query("key_id").parse::<SecretId>();
-    let secret = asked.map_err(|_| ApiError::new(ErrorCode::SecretNotFound))?;
     let meta = RequestMeta::of(&req);
+    let asked = req.match_info().query("key_id").parse::<SecretId>();
+    // What is not an id cannot name a secret either.
+    let secret = asked.map_err(|_| refuse(&vault, &meta, None, ReadRefusal::NotFound))?;
     let refuse = |refusal| refuse(&vault, &meta, Some(secret), refusal);
     let (authorized, row) = find(&vault, &token, secret).await.map_err(|error| error.told(refuse))?;
     let mut grants = DecryptGrant::record_all(vec![authorized], &vault.audit, &meta).await?;
@@ -135,6 +136,8 @@ async fn choose(
         Ok((authorized, row)) => {
             // A frame is at least as long as its value.
             let Some(left) = room.checked_sub(row.ciphertext.bytes.len()) else {
+                let record = AuditRecord::new("read", AuditStatus::Denied, meta).key_id(key_id.to_string());
+                vault.audit.record_without_waiting(record.code(ErrorCode::BodyTooLarge));
                 return Ok(Err(ErrorCode::BodyTooLarge));
             };
             *room = left;

@@ -4,6 +4,8 @@
 //! last until lifted. A file that cannot be read refuses everything.
 
 use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -134,6 +136,8 @@ impl Refusals {
 /// The file cannot be read or written, or a running vault does not take it over within ten seconds.
 pub fn refuse_command(data_dir: &Path, refusal: Refusal, lift: bool) -> Result<&'static str, StartError> {
     let path = path_in(data_dir);
+    // Two commands at once must not lose each other's change.
+    let _one_at_a_time = lock_changes(data_dir)?;
     let mut file = read_file(&path)?;
     file.change(refusal, lift);
     let bytes = serde_json::to_vec_pretty(&file).map_err(|_| StartError::new("The refusals could not be written."))?;
@@ -170,6 +174,15 @@ fn read_file(path: &Path) -> Result<RefusalFile, StartError> {
     serde_json::from_slice(&read_private(path)?).map_err(|_| {
         StartError::new(format!("{} cannot be read, so everything is refused; repair or remove it.", path.display()))
     })
+}
+
+fn lock_changes(data_dir: &Path) -> Result<File, StartError> {
+    let path = data_dir.join("refusals.lock");
+    let cannot = |error: std::io::Error| StartError::new(format!("{} cannot be locked ({error}).", path.display()));
+    let mut options = OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(cannot)?;
+    file.lock().map_err(cannot)?;
+    Ok(file)
 }
 
 fn path_in(data_dir: &Path) -> PathBuf {

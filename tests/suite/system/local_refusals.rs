@@ -75,3 +75,18 @@ async fn refusal_file_that_cannot_be_read_refuses_everything() {
         assert!(!installation.vault.run(&wrong).status.success(), "{wrong:?}");
     }
 }
+
+#[tokio::test]
+async fn refusals_given_at_the_same_time_all_stand() {
+    let installation = Installation::running().await;
+    let tokens: Vec<String> = (0..8_u8).map(|n| shared_proto::id::TokenId::from_bytes([n; 16]).to_string()).collect();
+    std::thread::scope(|scope| {
+        for jti in &tokens {
+            scope.spawn(|| installation.vault.run_well(&["refuse", "token", jti]));
+        }
+    });
+    let list = installation.vault.run_well(&["refuse", "list"]);
+    for jti in &tokens {
+        assert!(list.contains(jti.as_str()), "{jti} is missing in {list}");
+    }
+}
