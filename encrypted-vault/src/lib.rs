@@ -8,7 +8,6 @@ pub mod cli;
 pub mod config;
 pub mod decrypt;
 pub mod grant;
-pub mod http;
 pub mod ingest;
 pub mod keys;
 pub mod revocation;

@@ -6,10 +6,9 @@ use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, web};
 
 use crate::app::Vault;
-use crate::routes;
 
 /// `GET /health/ready`: `ready` with 200, or `unavailable` with 503.
-pub async fn ready(vault: web::Data<Arc<Vault>>) -> HttpResponse {
+pub(super) async fn ready(vault: web::Data<Arc<Vault>>) -> HttpResponse {
     if vault.is_ready() {
         HttpResponse::Ok().content_type(ContentType::plaintext()).body("ready")
     } else {
@@ -18,6 +17,6 @@ pub async fn ready(vault: web::Data<Arc<Vault>>) -> HttpResponse {
 }
 
 /// `GET /openapi.json`.
-pub async fn openapi_document() -> HttpResponse {
-    HttpResponse::Ok().content_type(ContentType::json()).body(routes::openapi_json())
+pub(super) async fn openapi_document() -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(super::openapi_json())
 }

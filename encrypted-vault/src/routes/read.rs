@@ -19,12 +19,12 @@ use crate::grant::{Authorized, DecryptGrant, ReadRefusal, Unrevoked, UnverifiedT
 use crate::store::Row;
 
 /// The largest body of `POST /api/keys:read`, in bytes: 64 ids take about 2 KiB.
-pub const READ_LIMIT: usize = 8 * 1024;
+pub(super) const READ_LIMIT: usize = 8 * 1024;
 /// Above this size a row is opened on a blocking thread: deciphering a megabyte takes longer than passing it over.
 const INLINE_BYTES: usize = 64 * 1024;
 
 /// `GET /api/keys/{key_id}`.
-pub async fn read_one(req: HttpRequest, vault: web::Data<Arc<Vault>>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn read_one(req: HttpRequest, vault: web::Data<Arc<Vault>>) -> Result<HttpResponse, ApiError> {
     let token = authenticate(&vault, &req)?;
     let meta = RequestMeta::of(&req);
     let asked = req.match_info().query("key_id").parse::<SecretId>();
@@ -38,7 +38,7 @@ pub async fn read_one(req: HttpRequest, vault: web::Data<Arc<Vault>>) -> Result<
 }
 
 /// `POST /api/keys:read`.
-pub async fn read_many(
+pub(super) async fn read_many(
     req: HttpRequest,
     payload: web::Payload,
     vault: web::Data<Arc<Vault>>,

@@ -23,7 +23,7 @@ use crate::ingest;
 use crate::revocation::{FeedError, Mark};
 
 /// `POST /api/commands`.
-pub async fn commands(
+pub(super) async fn commands(
     req: HttpRequest,
     payload: web::Payload,
     vault: web::Data<Arc<Vault>>,
@@ -52,7 +52,7 @@ pub async fn commands(
 }
 
 /// `POST /api/events`.
-pub async fn events(
+pub(super) async fn events(
     req: HttpRequest,
     payload: web::Payload,
     vault: web::Data<Arc<Vault>>,
@@ -78,7 +78,7 @@ pub async fn events(
 }
 
 /// `GET /api/key-statements`.
-pub async fn key_statements(vault: web::Data<Arc<Vault>>) -> HttpResponse {
+pub(super) async fn key_statements(vault: web::Data<Arc<Vault>>) -> HttpResponse {
     HttpResponse::Ok().json(VaultStatements { id: vault.keys.id, statements: vault.own_statements() })
 }
 

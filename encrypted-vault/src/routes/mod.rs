@@ -1,5 +1,9 @@
 //! The routes of the vault. The table mounts the application, feeds the `OpenAPI` document and drives the tests.
 
+mod commands;
+mod health;
+mod read;
+
 use actix_web::http::Method;
 use actix_web::web;
 use service_runtime::http::{Access, Answer, LIVE, Route, openapi};
@@ -7,8 +11,6 @@ use shared_proto::error::ErrorCode as Code;
 use shared_proto::wire::vault as wire;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
-
-use crate::http;
 
 /// Every route of the vault.
 pub static ROUTES: &[Route] = &[
@@ -23,20 +25,20 @@ pub static ROUTES: &[Route] = &[
         request_schema: None,
         responses: &[Answer { status: 200, description: "The value.", schema: Some("OpenedKey") }],
         problems: READING,
-        handler: || web::to(http::read_one),
+        handler: || web::to(read::read_one),
     },
     Route {
         id: "keys.read",
         method: Method::POST,
         path: "/api/keys:read",
         access: Access::AccessToken,
-        body_limit: http::READ_LIMIT,
+        body_limit: read::READ_LIMIT,
         summary: "Opens up to 64 versions that one access token names.",
         parameters: &[],
         request_schema: Some("ReadKeys"),
         responses: &[Answer { status: 200, description: "A line for each id.", schema: Some("ReadAnswer") }],
         problems: READING,
-        handler: || web::to(http::read_many),
+        handler: || web::to(read::read_many),
     },
     Route {
         id: "commands",
@@ -49,7 +51,7 @@ pub static ROUTES: &[Route] = &[
         request_schema: Some("Command"),
         responses: &[Answer { status: 200, description: "The answer to the command.", schema: Some("CommandAnswer") }],
         problems: COMMANDS,
-        handler: || web::to(http::commands),
+        handler: || web::to(commands::commands),
     },
     Route {
         id: "events.push",
@@ -62,7 +64,7 @@ pub static ROUTES: &[Route] = &[
         request_schema: Some("Push"),
         responses: &[Answer { status: 202, description: "The feed state.", schema: Some("PushAnswer") }],
         problems: COMMANDS,
-        handler: || web::to(http::events),
+        handler: || web::to(commands::events),
     },
     Route {
         id: "key-statements",
@@ -75,7 +77,7 @@ pub static ROUTES: &[Route] = &[
         request_schema: None,
         responses: &[Answer { status: 200, description: "The statements.", schema: Some("VaultStatements") }],
         problems: &[],
-        handler: || web::to(http::key_statements),
+        handler: || web::to(commands::key_statements),
     },
     LIVE,
     Route {
@@ -92,7 +94,7 @@ pub static ROUTES: &[Route] = &[
             Answer { status: 503, description: "unavailable", schema: None },
         ],
         problems: &[],
-        handler: || web::to(http::ready),
+        handler: || web::to(health::ready),
     },
     Route {
         id: "openapi",
@@ -105,7 +107,7 @@ pub static ROUTES: &[Route] = &[
         request_schema: None,
         responses: &[Answer { status: 200, description: "The OpenAPI document.", schema: None }],
         problems: &[],
-        handler: || web::to(http::openapi_document),
+        handler: || web::to(health::openapi_document),
     },
 ];
 
