@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::join_all;
 use service_runtime::audit::{AuditRecord, AuditStatus};
 use service_runtime::http::{ApiError, RequestMeta};
+use service_runtime::tasks::by_size;
 use shared_proto::Rejected;
 use shared_proto::encoding::sha256;
 use shared_proto::envelope::{Ciphertext, Header, Inner, WrappedTransferKey, digest, open};
@@ -66,12 +67,11 @@ pub async fn store(vault: &Arc<Vault>, body: Store, meta: &RequestMeta) -> Resul
     }
     let transfer_key = transfer_key(vault, body.transfer_key).await?;
     let names: Vec<VersionName> = body.envelopes.iter().map(name_of).collect();
-    let worker = Arc::clone(vault);
-    let rows: Vec<Option<NewRow>> = tokio::task::spawn_blocking(move || {
+    let (worker, bytes) = (Arc::clone(vault), body.envelopes.iter().map(|one| one.ciphertext.0.len()).sum());
+    let rows: Vec<Option<NewRow>> = by_size(bytes, move || {
         body.envelopes.into_iter().map(|envelope| take_in(&worker, &transfer_key, envelope).ok()).collect()
     })
-    .await
-    .map_err(|_| ApiError::new(ErrorCode::Internal))?;
+    .await?;
     // Recorded before the act; all lines of a command share one durable write.
     let lines = names.iter().map(|name| vault.audit.record(record("store", AuditStatus::Success, *name, meta)));
     for line in join_all(lines).await {

@@ -7,6 +7,30 @@ use std::{future::Future, sync::Arc};
 
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
+/// Work on more bytes than this goes to a thread of its own: ciphering or parsing a megabyte would hold up every other
+/// connection of an async thread, while handing over a kilobyte takes longer than the work.
+const INLINE_BYTES: usize = 64 * 1024;
+
+/// The work panicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a task broke down")]
+pub struct BrokenDown;
+
+/// Does work on `bytes` bytes, in place or on a blocking thread.
+///
+/// # Errors
+/// It panicked on its thread.
+pub async fn by_size<T, F>(bytes: usize, work: F) -> Result<T, BrokenDown>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    if bytes <= INLINE_BYTES {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|_| BrokenDown)
+}
+
 /// The running tasks of a process.
 #[derive(Clone, Debug)]
 pub struct Tasks {
@@ -67,6 +91,16 @@ impl Drop for Running {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn large_work_leaves_the_async_thread_and_small_work_does_not() {
+        let here = std::thread::current().id();
+        let place = async |bytes| by_size(bytes, || std::thread::current().id()).await.unwrap();
+        assert_eq!(place(INLINE_BYTES).await, here);
+        assert_ne!(place(INLINE_BYTES + 1).await, here);
+        assert_eq!(by_size(INLINE_BYTES + 1, || panic!("on purpose")).await, Err::<(), _>(BrokenDown));
+    }
+
     use tokio::sync::oneshot;
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::de::DeserializeOwned;
 use service_runtime::audit::{AuditRecord, AuditStatus};
 use service_runtime::http::{ApiError, RequestMeta, bearer, read_body};
+use service_runtime::tasks::by_size;
 use shared_proto::command::{CommandClaims, Operation};
 use shared_proto::encoding::from_json;
 use shared_proto::error::ErrorCode;
@@ -33,7 +34,7 @@ pub(super) async fn commands(
     match operation {
         Operation::Poll => poll(&vault, parse(&body)?).await,
         Operation::Store => {
-            let order = parse(&body)?;
+            let order = by_size(body.len(), move || parse(&body)).await??;
             let worker = Arc::clone(&vault);
             // A manager that hangs up must not stop a store half-way.
             let task = vault.tasks.run_to_end(async move { ingest::store(&worker, order, &meta).await });
@@ -94,8 +95,9 @@ async fn authenticate(
     };
     let claims = bearer(req).ok_or(Rejected).and_then(|text| verify(vault, text)).map_err(refused)?;
     let body = read_body(req, payload, claims.op.body_limit()).await?;
-    claims.covers(&body).map_err(refused)?;
-    Ok((claims.op, body))
+    let operation = claims.op;
+    let covered = by_size(body.len(), move || claims.covers(&body).map(|()| body)).await?;
+    Ok((operation, covered.map_err(refused)?))
 }
 
 fn verify(vault: &Vault, text: &str) -> Result<CommandClaims, Rejected> {

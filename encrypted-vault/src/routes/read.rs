@@ -6,6 +6,7 @@ use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use service_runtime::audit::{AuditRecord, AuditStatus};
 use service_runtime::http::{ApiError, RequestMeta, bearer, read_json};
+use service_runtime::tasks::by_size;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
 use shared_proto::secret::SecretValue;
@@ -20,8 +21,6 @@ use crate::store::Row;
 
 /// The largest body of `POST /api/keys:read`, in bytes: 64 ids take about 2 KiB.
 pub(super) const READ_LIMIT: usize = 8 * 1024;
-/// Above this size a row is opened on a blocking thread: deciphering a megabyte takes longer than passing it over.
-const INLINE_BYTES: usize = 64 * 1024;
 
 /// `GET /api/keys/{key_id}`.
 pub(super) async fn read_one(req: HttpRequest, vault: web::Data<Arc<Vault>>) -> Result<HttpResponse, ApiError> {
@@ -154,13 +153,9 @@ async fn open(
     key_id: SecretId,
 ) -> Result<OpenedKey, ApiError> {
     let version = grant.version();
-    let opened = if row.ciphertext.bytes.len() <= INLINE_BYTES {
-        Opener::new(&vault.keys.storage).open(grant, &row)
-    } else {
-        let worker = Arc::clone(vault);
-        let task = tokio::task::spawn_blocking(move || Opener::new(&worker.keys.storage).open(grant, &row));
-        task.await.map_err(|_| ApiError::new(ErrorCode::Internal))?
-    };
+    let worker = Arc::clone(vault);
+    let opened =
+        by_size(row.ciphertext.bytes.len(), move || Opener::new(&worker.keys.storage).open(grant, &row)).await?;
     let value: SecretValue = opened.map_err(|_| {
         // The row was altered, or the token does not fit it; the allowed line is followed by what happened.
         let record = AuditRecord::new("read", AuditStatus::Failed, meta).key_id(key_id.to_string());

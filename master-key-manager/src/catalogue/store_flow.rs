@@ -9,6 +9,7 @@ use std::sync::Arc;
 use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus};
 use service_runtime::clock::Clock;
 use service_runtime::http::RequestMeta;
+use service_runtime::tasks::by_size;
 use shared_proto::id::{PersonId, SecretId, Subject, Version};
 use shared_proto::name::{EnvironmentName, SecretPath, UserLabel};
 use shared_proto::secret::{SecretValue, ValueEncoding};
@@ -54,7 +55,7 @@ pub struct StoreRequest {
     /// What the submitter calls himself.
     pub label: UserLabel,
     /// The value.
-    pub value: SecretValue,
+    pub value: Arc<SecretValue>,
     /// Its name; without one it is filed as unnamed.
     pub path: Option<SecretPath>,
     /// Where.
@@ -166,7 +167,12 @@ impl StoreFlow {
         transport: &StatedKey,
     ) -> Result<(VersionRow, Subject), Refusal> {
         for _ in 0..MAX_TRIES {
-            let sealed = self.sealer.seal(place.environment.id, place.secret, version, &request.value)?;
+            let (sealer, value) = (Arc::clone(&self.sealer), Arc::clone(&request.value));
+            let (environment, secret) = (place.environment.id, place.secret);
+            // EXPOSE: only its length.
+            let sealed =
+                by_size(request.value.expose().len(), move || sealer.seal(environment, secret, version, &value));
+            let sealed = sealed.await.map_err(|_| Refusal::Internal("sealing broke down"))??;
             let row = VersionRow {
                 secret: place.secret,
                 environment: place.environment.id,

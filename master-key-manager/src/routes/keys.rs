@@ -86,7 +86,7 @@ fn parse(
     let value = SecretValue::from_json(body.encoding.unwrap_or(ValueEncoding::Text), body.key_data);
     Ok(StoreRequest {
         label,
-        value: value.map_err(|error| match error {
+        value: value.map(Arc::new).map_err(|error| match error {
             ValueError::TooLarge => ApiError::new(ErrorCode::ValueTooLarge),
             ValueError::NotBase64 => ApiError::new(ErrorCode::EncodingInvalid),
         })?,

@@ -11,7 +11,7 @@ use actix_web::{
 };
 use shared_proto::error::{ErrorCode, Problem};
 
-use crate::{audit::AuditUnavailable, sqlite::StoreFault};
+use crate::{audit::AuditUnavailable, sqlite::StoreFault, tasks::BrokenDown};
 
 /// A refusal or a fault.
 #[derive(Clone, Debug)]
@@ -172,5 +172,11 @@ impl From<StoreFault> for ApiError {
 impl From<AuditUnavailable> for ApiError {
     fn from(fault: AuditUnavailable) -> Self {
         Self::new(ErrorCode::AuditUnavailable).cause(fault.to_string())
+    }
+}
+
+impl From<BrokenDown> for ApiError {
+    fn from(fault: BrokenDown) -> Self {
+        Self::new(ErrorCode::Internal).cause(fault.to_string())
     }
 }
