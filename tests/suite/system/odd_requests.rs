@@ -154,7 +154,7 @@ async fn oversized_bodies_leave_the_memory_flat() {
     let installation = Installation::running().await;
     let admin = installation.admin();
     let huge = vec![b'x'; 40 << 20];
-    let before: Vec<u64> = [&installation.vault, &installation.manager].map(resident_kib).to_vec();
+    let before: Vec<u64> = [&installation.vault, &installation.manager].map(peak_kib).to_vec();
     for _ in 0..5 {
         for (service, path, bearer) in [
             (&installation.manager, "/api/keys", admin.as_str()),
@@ -172,8 +172,9 @@ async fn oversized_bodies_leave_the_memory_flat() {
         refused_early(chunked.body(chunks)).await;
     }
     for (service, before) in [&installation.vault, &installation.manager].into_iter().zip(before) {
-        let grown = resident_kib(service).saturating_sub(before);
-        assert!(grown < 64 * 1024, "{grown} KiB more after 200 MiB of bodies");
+        let grown = peak_kib(service).saturating_sub(before);
+        // The largest body that is read has 16 MiB; one of these would be seen.
+        assert!(grown < 30 * 1024, "{grown} KiB more after bodies of 40 MiB");
     }
     assert!(installation.opens(&installation.store("value").await).await);
 }
@@ -185,8 +186,9 @@ async fn refused_early(call: Call) {
     }
 }
 
-fn resident_kib(service: &Service) -> u64 {
+/// The most memory that a service ever had in use.
+fn peak_kib(service: &Service) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
