@@ -91,12 +91,20 @@ step "trust edges of the release builds"
 # One package for each build: a joint build would unify the features, and each binary would get both halves.
 bin=${CARGO_TARGET_DIR:-target}/release
 for service in encrypted-vault master-key-manager; do cargo build --release --locked --quiet -p "$service"; done
+expect() { # SERVICE HALF
+    local said
+    said=$("$bin/$1" --version)
+    [[ $said == *" ($2)" ]] || die "$1 --version says '$said': its build should have one half of shared-proto"
+}
+expect encrypted-vault opens
+expect master-key-manager seals
+# What the features say is seen in the code, too: a text that only the one and the other half uses.
 has() { grep -qaF -e "$2" "$bin/$1"; }
 seals='splitvault/1/release' opens='splitvault: this binary can open'
 has master-key-manager "$seals" || die "the manager cannot derive release keys, or the label has moved"
 has encrypted-vault "$opens" || die "the vault cannot open envelopes, or the mark has moved"
-! has encrypted-vault "$seals" || die "the vault's binary derives release keys: feature seal is in it"
-! has master-key-manager "$opens" || die "the manager's binary opens envelopes: feature open is in it"
+! has encrypted-vault "$seals" || die "the vault's binary derives release keys"
+! has master-key-manager "$opens" || die "the manager's binary opens envelopes"
 for service in encrypted-vault master-key-manager; do
     ! has "$service" SPLITVAULT_SABOTAGE || die "$service has its weaknesses for the drills built in"
 done

@@ -18,7 +18,7 @@ use crate::store::SqliteStore;
 
 /// Keeps ciphertext, and opens it for a valid, unrevoked token.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version = shared_proto::VERSION, about)]
 struct Arguments {
     /// Configuration file.
     #[arg(long, global = true, env = "SPLITVAULT_CONFIG")]

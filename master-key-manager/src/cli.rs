@@ -14,7 +14,7 @@ use crate::{init, routes, run};
 
 /// The master-key-manager of Splitvault.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version = shared_proto::VERSION, about)]
 pub struct Cli {
     /// The configuration file.
     #[arg(long, value_name = "FILE", global = true, env = "SPLITVAULT_CONFIG")]

@@ -36,3 +36,12 @@ pub struct Rejected;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
+
+/// The version of a service, with the half of the protocol that its build can perform. A released service has one half;
+/// scripts/check.sh asks the binaries, because cargo gives both halves to both services when they are built together.
+pub const VERSION: &str = match (cfg!(feature = "seal"), cfg!(feature = "open")) {
+    (true, true) => concat!(env!("CARGO_PKG_VERSION"), " (seals and opens)"),
+    (true, false) => concat!(env!("CARGO_PKG_VERSION"), " (seals)"),
+    (false, true) => concat!(env!("CARGO_PKG_VERSION"), " (opens)"),
+    (false, false) => env!("CARGO_PKG_VERSION"),
+};
