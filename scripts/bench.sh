@@ -30,6 +30,8 @@ for package in encrypted-vault master-key-manager benches; do
 done
 bin=${CARGO_TARGET_DIR:-target}/release
 place=$(mktemp -d)
+# Otherwise each run leaves a runtime directory of its own in shared memory.
+export RUNTIME_DIRECTORY=$place/runtime
 finish() {
     for name in master-key-manager encrypted-vault; do stop_service "$place/$name.pid" 20 || true; done
     [[ -z ${bare_pid-} ]] || kill "$bare_pid" 2>/dev/null || true

@@ -37,6 +37,8 @@ fn run(place: &Path, command: &str) -> Output {
         .args(["-c", command])
         .current_dir(place)
         .env("CARGO_TARGET_DIR", target_dir())
+        // Or else the vault would leave one in shared memory.
+        .env("RUNTIME_DIRECTORY", place.join("runtime"))
         .output()
         .unwrap()
 }
