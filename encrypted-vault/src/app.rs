@@ -10,7 +10,7 @@ use service_runtime::audit::AuditLog;
 use service_runtime::clock::{Clock, SystemClock};
 use service_runtime::files::create_private_directory;
 use service_runtime::http::{serve, shutdown_signal};
-use service_runtime::process::{DirectoryLock, StartError, boot_id, harden};
+use service_runtime::process::{DirectoryLock, StartError, boot_id};
 use service_runtime::sqlite::StoreFault;
 use service_runtime::tasks::Tasks;
 use service_runtime::{files, telemetry};
@@ -198,7 +198,6 @@ fn weight(_: &(SecretId, Version), row: &Arc<Row>) -> u32 {
 /// One sentence: why the vault does not start, or why it ended.
 pub async fn run(config: Config) -> Result<(), StartError> {
     telemetry::init(config.log.as_deref());
-    harden().map_err(|error| StartError::new(format!("Core dumps cannot be forbidden ({error}).")))?;
     announce(&config);
     let shutdown = shutdown_signal()?;
     files::check_private_directory(&config.data_dir)?;

@@ -1,10 +1,10 @@
 //! The command line.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use service_runtime::cli::{self, say};
 use service_runtime::process::{DirectoryLock, StartError};
 use service_runtime::sqlite;
 use shared_proto::identity::Owner;
@@ -85,26 +85,18 @@ enum Refused {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let outcome = run(Arguments::parse());
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "encrypted-vault: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let arguments = Arguments::parse();
+    cli::main("encrypted-vault", || run(arguments))
 }
 
 fn run(arguments: Arguments) -> Result<(), StartError> {
     if matches!(arguments.command, Command::Openapi) {
         return say(&routes::openapi_json());
     }
-    let path = arguments
-        .config
-        .ok_or_else(|| StartError::new("Name the configuration file with --config or SPLITVAULT_CONFIG."))?;
-    let config = Config::load(&path)?;
+    let path = cli::config_path(arguments.config.as_ref())?;
+    let config = Config::load(path)?;
     match arguments.command {
-        Command::Run => serve(config),
+        Command::Run => cli::runtime()?.block_on(app::run(config)),
         Command::Init => init(&config),
         Command::CheckConfig => say(&format!("{} is good: {} mode.", path.display(), config.mode)),
         Command::Backup { file } => {
@@ -119,14 +111,6 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
         Command::Refuse { what } => refuse(&config, what),
         Command::Openapi => Ok(()),
     }
-}
-
-fn serve(config: Config) -> Result<(), StartError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| StartError::new(format!("No threads can be started ({error}).")))?;
-    runtime.block_on(app::run(config))
 }
 
 fn init(config: &Config) -> Result<(), StartError> {
@@ -158,8 +142,4 @@ fn refuse(config: &Config, what: Refuse) -> Result<(), StartError> {
         Refused::Everything => Refusal::Everything,
     };
     say(refuse_command(&config.data_dir, refusal, lift)?)
-}
-
-fn say(text: &str) -> Result<(), StartError> {
-    writeln!(std::io::stdout(), "{text}").map_err(|_| StartError::new("Nothing can be written to the output."))
 }

@@ -1,10 +1,11 @@
 //! The command line.
 
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use service_runtime::process::{DirectoryLock, harden};
+use service_runtime::cli::{self, runtime, say};
+use service_runtime::process::DirectoryLock;
 use service_runtime::{StartError, sqlite, telemetry};
 use shared_proto::credential::PlainCredential;
 use shared_proto::identity::Mode;
@@ -15,7 +16,7 @@ use crate::{init, routes, run};
 /// The master-key-manager of Splitvault.
 #[derive(Debug, Parser)]
 #[command(version = shared_proto::VERSION, about)]
-pub struct Cli {
+struct Cli {
     /// The configuration file.
     #[arg(long, value_name = "FILE", global = true, env = "SPLITVAULT_CONFIG")]
     config: Option<PathBuf>,
@@ -81,17 +82,14 @@ enum ModeArgument {
     Production,
 }
 
-/// Carries out a command line.
-///
-/// # Errors
-/// One sentence for the operator.
-pub fn execute(cli: Cli) -> Result<(), StartError> {
-    // Before any key is read.
-    harden().map_err(|error| StartError::new(format!("Core dumps cannot be forbidden ({error}).")))?;
-    let config = || match &cli.config {
-        Some(path) => Config::load(path),
-        None => Err(StartError::new("No configuration file is named; use --config FILE.")),
-    };
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = Cli::parse();
+    cli::main("master-key-manager", || execute(arguments))
+}
+
+fn execute(cli: Cli) -> Result<(), StartError> {
+    let config = || Config::load(cli::config_path(cli.config.as_ref())?);
     match cli.command {
         Command::Run => {
             let config = config()?;
@@ -177,14 +175,4 @@ fn refuse_existing_file(output: &CredentialOutput) -> Result<(), StartError> {
 
 fn exists(path: &Path) -> StartError {
     StartError::new(format!("{} exists and is not overwritten; choose another file.", path.display()))
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    built.map_err(|error| StartError::new(format!("The runtime cannot be started ({error}).")))
-}
-
-fn say(text: &str) -> Result<(), StartError> {
-    let written = writeln!(io::stdout(), "{text}");
-    written.map_err(|error| StartError::new(format!("Standard output cannot be written ({error}).")))
 }

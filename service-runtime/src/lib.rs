@@ -5,6 +5,7 @@
 //! a key folder for the service that they belong to.
 
 pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod files;

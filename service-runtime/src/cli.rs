@@ -1,0 +1,54 @@
+//! The command line of a process: what surrounds the commands of either service.
+//!
+//! Guarantees that a process is hardened before a command reads a key, and that a refusal is one sentence on standard
+//! error and a failing exit status.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::process::{StartError, harden};
+
+/// Runs a command of the program `name`.
+pub fn main(name: &str, command: impl FnOnce() -> Result<(), StartError>) -> ExitCode {
+    let hardened = harden().map_err(|error| StartError::new(format!("Core dumps cannot be forbidden ({error}).")));
+    match hardened.and_then(|()| command()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refusal) => {
+            // Nothing is left to be done about a closed standard error.
+            let _written = writeln!(std::io::stderr(), "{name}: {refusal}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The configuration file that the command line or the environment names.
+///
+/// # Errors
+/// None is named.
+pub fn config_path(named: Option<&PathBuf>) -> Result<&Path, StartError> {
+    let path = named.map(PathBuf::as_path);
+    path.ok_or_else(|| StartError::new("No configuration file is named; use --config FILE or SPLITVAULT_CONFIG."))
+}
+
+/// The runtime of the process. The HTTP server brings threads of its own.
+///
+/// # Errors
+/// No threads can be started.
+pub fn runtime() -> Result<Runtime, StartError> {
+    let built = Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| StartError::new(format!("No threads can be started ({error}).")))
+}
+
+/// Prints a line.
+///
+/// # Errors
+/// Standard output is closed or full.
+pub fn say(text: &str) -> Result<(), StartError> {
+    let written = writeln!(std::io::stdout(), "{text}");
+    written.map_err(|error| StartError::new(format!("Standard output cannot be written ({error}).")))
+}
