@@ -1,20 +1,37 @@
-"""Vectors of sections 4 to 7: access tokens and their info, commands, events, revocation."""
+"""Vectors of section 5: access tokens and their info."""
 
 import json
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import splitvault_protocol as p
-from fixtures import expand, pkcs8, rsa_key, x25519_key
+from fixtures import expand, pkcs8, x25519_key
+from jws_attacks import claim_attacks, header_attacks
+from token_parts import (
+    CLIENT,
+    CONTENT_KEY,
+    CONTEXT,
+    DEAD_SEAL,
+    ISSUER,
+    JTI,
+    OTHER_ISSUER,
+    OTHER_SIGNING,
+    SEAL,
+    SEALS,
+    SIGNING,
+    SUBJECT,
+    claims_of,
+    release_keys,
+    sealed,
+    sign,
+)
 from vectors_documents import (
     ENVIRONMENT_ID,
     MANAGER_ID,
     MANAGER_IDENTITY,
     NOW,
     OTHER_ENVIRONMENT_ID,
-    OTHER_MANAGER_ID,
     OTHER_SECRET_ID,
     OTHER_VAULT_ID,
     SECRET_ID,
@@ -24,77 +41,8 @@ from vectors_documents import (
     flipped,
     text_of,
     unused_bit,
-    with_number,
-    without_member,
 )
 from vectors_envelope import negative
-
-ISSUER = p.issuer_of("production", MANAGER_ID)
-OTHER_ISSUER = p.issuer_of("production", OTHER_MANAGER_ID)
-SIGNING, OTHER_SIGNING = rsa_key("token signing"), rsa_key("other token signing")
-SEALS = [x25519_key(f"seal {number}") for number in range(9)]
-SEAL, DEAD_SEAL = SEALS[0], SEALS[1]
-CONTENT_KEY = expand("content key", 32)
-SUBJECT = p.format_id("usr", expand("subject", 16))
-CLIENT = p.format_id("crd", expand("client", 16))
-JTI = p.b64(expand("jti", 16))
-
-
-def release_keys(count):
-    return [expand(f"release key {number}", 32) for number in range(count)]
-
-
-def claims_of(**changes):
-    claims = {
-        "iss": ISSUER,
-        "sub": SUBJECT,
-        "aud": VAULT_ID,
-        "exp": NOW + 900,
-        "nbf": NOW,
-        "iat": NOW,
-        "jti": JTI,
-        "client_id": CLIENT,
-        "env": ENVIRONMENT_ID[4:],
-        "grants": [[SECRET_ID[4:], 1], [OTHER_SECRET_ID[4:], 7]],
-        "rseq": 5,
-    }
-    return {**claims, **changes}
-
-
-def sealed(claims, seals=(SEAL,), rks=None):
-    ephemerals = [x25519_key(f"ephemeral {number}") for number in range(len(seals))]
-    rks = rks or release_keys(len(claims["grants"]))
-    publics = [key.public_key() for key in seals]
-    return p.seal_release_keys(claims, publics, rks, CONTENT_KEY, ephemerals)
-
-
-def sign(claims, key=SIGNING, **header_changes):
-    """A token with these claims (an object, or text as it is) and, if asked, another header."""
-    head = {"alg": "RS256", "typ": "at+jwt", "kid": p.kid_of(key.public_key())} | header_changes
-    payload = (
-        claims if isinstance(claims, bytes) else claims.encode() if isinstance(claims, str) else p.compact_json(claims)
-    )
-    return p.sign_raw(key, p.compact_json(head), payload)
-
-
-def sign_parts(head, payload, key=SIGNING):
-    """A signature over two parts that are taken as they are."""
-    message = f"{head}.{payload}".encode()
-    if key in (SIGNING, OTHER_SIGNING):
-        signature = key.sign(message, padding.PKCS1v15(), hashes.SHA256())
-    else:
-        signature = key.sign(message)
-    return f"{head}.{payload}.{p.b64(signature)}"
-
-
-CONTEXT = {
-    "issuer": ISSUER,
-    "vault": VAULT_ID,
-    "now": NOW,
-    "token_signing_keys": [p.jwk_of(key.public_key()) for key in (SIGNING, OTHER_SIGNING)],
-    "living_seal_keys": [{"kid": p.kid_of(SEAL.public_key()), "private_key": p.b64(expand("seal 0", 32))}],
-    "manager_identity": p.jwk_of(MANAGER_IDENTITY.public_key()),
-}
 
 
 def good_access_tokens():
@@ -183,194 +131,6 @@ def binding_attacks():
     rk = p.b64_decode(claims["rk"])
     yield "rk: last bit", sign({**claims, "rk": p.b64(rk[:-1] + bytes([rk[-1] ^ 1]))}), {}
     yield "rk: release keys exchanged", sign({**claims, "rk": p.b64(rk[32:64] + rk[:32] + rk[64:])}), {}
-
-
-def header_attacks(claims, sign_with, key, typ, alg, other_typ):
-    """(reason, compact form) for every kind of token; `claims` are good ones."""
-    kid = p.kid_of(key.public_key())
-    head, payload = {"alg": alg, "typ": typ, "kid": kid}, p.compact_json(claims)
-
-    def text_head(text):
-        return p.sign_raw(key, text.encode(), payload)
-
-    def raw(document):
-        return text_head(text_of(document))
-
-    good = raw(head)
-    one, two, three = good.split(".")
-    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    for name, secret in (
-        ("PEM", pem),
-        ("DER", der),
-        ("JWK", p.compact_json(p.jwk_of(key.public_key()))),
-        ("nothing", b""),
-    ):
-        message = f"{p.b64(text_of({**head, 'alg': 'HS256'}).encode())}.{two}"
-        mac = p.hmac.digest(secret, message.encode(), "sha256")
-        yield f"HS256 with the public key as {name}", f"{message}.{p.b64(mac)}"
-    for value in ("none", "None", "NONE", ""):
-        none = p.b64(text_of({**head, "alg": value}).encode())
-        yield f"alg is {value or 'empty'}, no signature", f"{none}.{two}."
-        yield f"alg is {value or 'empty'}, the good signature", f"{none}.{two}.{three}"
-        yield f"alg is {value or 'empty'}, signed", raw({**head, "alg": value})
-    for value in (
-        alg.lower(),
-        alg.capitalize() if alg != alg.capitalize() else alg.upper(),
-        "RS384",
-        "RS512",
-        "PS256",
-        "ES256",
-        "Ed25519",
-        "HS256",
-        "EdDSA" if alg == "RS256" else "RS256",
-    ):
-        yield f"alg is {value}, signed as {alg}", raw({**head, "alg": value})
-    for value in ("JWT", "jwt", typ.upper(), "application/" + typ, other_typ, "", typ + " "):
-        yield (
-            f"typ is {value or 'empty'}" + (" and a space" if value.endswith(" ") else ""),
-            raw({**head, "typ": value}),
-        )
-    kids = {
-        "unknown": p.kid_of(rsa_key("stranger's token signing").public_key())
-        if alg == "RS256"
-        else p.kid_of(STRANGER.public_key()),
-        "empty": "",
-        "a path": "../../../../dev/null",
-        "an absolute path": "/proc/self/environ",
-        "a path after the kid": f"{kid}/../{kid}",
-        "SQL": "' OR '1'='1' --",
-        "SQL that adds": "x' UNION SELECT 'a2V5' --",
-        "a URL": "https://attacker.example/key.json",
-        "a NUL after the kid": kid + "\0",
-        "a space after the kid": kid + " ",
-        "padded": kid + "=",
-        "in capitals": kid.upper(),
-        "with an unused bit": unused_bit(kid),
-        "that of a seal key": p.kid_of(SEAL.public_key()),
-    }
-    for name, value in kids.items():
-        yield f"kid is {name}", raw({**head, "kid": value})
-    for name in head:
-        yield f"header: {name} is missing", raw({k: v for k, v in head.items() if k != name})
-        yield f"header: {name} is null", raw({**head, name: None})
-        yield f"header: {name} is a number", raw({**head, name: 1})
-        yield f"header: {name} is an array", raw({**head, name: [head[name]]})
-        yield f"header: {name} is given twice", text_head(text_of(head)[:-1] + f',"{name}":{json.dumps(head[name])}}}')
-        yield f"header: {name} is given twice, first wrong", text_head(f'{{"{name}":"x",' + text_of(head)[1:])
-    yield "header: alg is given twice, once escaped", text_head(text_of(head)[:-1] + f',"\\u0061lg":"{alg}"}}')
-    jwk = p.jwk_of(OTHER_SIGNING.public_key() if alg == "RS256" else STRANGER.public_key())
-    extra = {
-        "crit": [],
-        "crit of exp": ["exp"],
-        "crit of b64": ["b64"],
-        "b64": False,
-        "b64 true": True,
-        "jku": "https://attacker.example/jwks.json",
-        "x5u": "https://attacker.example/chain.pem",
-        "jwk": jwk,
-        "x5c": ["MII="],
-        "x5t#S256": kid,
-        "zip": "DEF",
-        "cty": "JWT",
-        "enc": "A256GCM",
-        "iss": "x",
-        "": "",
-        "KID": kid,
-    }
-    for name, value in extra.items():
-        yield f"header has {name or 'an empty name'}", raw({**head, name.split(" ")[0]: value})
-    attacker = OTHER_SIGNING if alg == "RS256" else STRANGER
-    yield (
-        "jwk of an attacker in the header, and his signature",
-        p.sign_raw(attacker, p.compact_json({**head, "jwk": jwk}), payload),
-    )
-    yield "signed by another key under this kid", p.sign_raw(attacker, p.compact_json(head), payload)
-    yield "header is an array", text_head(f"[{text_of(head)}]")
-    yield "header is an array of its values", text_head(text_of(list(head.values())))
-    yield "header is a string", text_head('"RS256"')
-    yield "header is empty", text_head("{}")
-    yield "header is not JSON", text_head(text_of(head)[:-1])
-    yield "header has text after it", text_head(text_of(head) + "{}")
-    yield "header is not UTF-8", p.sign_raw(key, text_of(head).encode()[:-1] + b',"\xff":""}', payload)
-
-    # Forms. Parts that are signed as they are, so that only the form is wrong.
-    def loose(data):
-        """JSON bytes, with a space if need be, whose b64 has unused bits."""
-        return data if len(data) % 3 else data[:-1] + b" }"
-
-    loose_head, loose_payload = p.b64(loose(p.compact_json(head))), p.b64(loose(payload))
-    yield "unused bit in the header", sign_parts(unused_bit(loose_head), two, key)
-    yield "unused bit in the payload", sign_parts(one, unused_bit(loose_payload), key)
-    yield "unused bit in the signature", f"{one}.{two}.{unused_bit(three)}"
-    yield "padded header", sign_parts(loose_head + "=" * (-len(loose_head) % 4), two, key)
-    yield "padded payload", sign_parts(one, loose_payload + "=" * (-len(loose_payload) % 4), key)
-    yield "padded signature", f"{one}.{two}.{three}" + "=" * (-len(three) % 4)
-    newline = two[:8] + "\n" + two[8:]
-    yield "a newline in the payload", sign_parts(one, newline, key)
-    yield "the other base64 alphabet", f"{one}.{two}.{three.replace('-', '+').replace('_', '/')}"
-    yield "two parts", f"{one}.{two}"
-    yield "four parts", f"{good}.{three}"
-    yield "five parts (JWE)", f"{good}.{two}.{three}"
-    yield "empty signature", f"{one}.{two}."
-    yield "empty payload", sign_parts(one, "", key)
-    yield "empty header", sign_parts("", two, key)
-    yield "empty text", ""
-    yield "two dots", ".."
-    yield "a space before", " " + good
-    yield "a newline after", good + "\n"
-    yield "a dot after", good + "."
-    yield "JSON serialization", text_of({"protected": one, "payload": two, "signature": three})
-    yield "signature: first bit", f"{one}.{two}.{flipped(three)}"
-    yield "signature: cut by a byte", f"{one}.{two}.{p.b64(p.b64_decode(three)[:-1])}"
-    yield "signature: a zero more", f"{one}.{two}.{p.b64(p.b64_decode(three) + bytes(1))}"
-    yield "signature of zeros", f"{one}.{two}.{p.b64(bytes(len(p.b64_decode(three))))}"
-    changed = p.b64(payload[:-1] + b" }")
-    yield "payload changed after signing", f"{one}.{changed}.{three}"
-    yield "payload is an array", p.sign_raw(key, p.compact_json(head), b"[" + payload + b"]")
-    yield (
-        "payload is an array of its values",
-        p.sign_raw(key, p.compact_json(head), p.compact_json(list(claims.values()))),
-    )
-    yield "payload is empty JSON", p.sign_raw(key, p.compact_json(head), b"{}")
-    yield "payload is null", p.sign_raw(key, p.compact_json(head), b"null")
-    yield "payload is not JSON", p.sign_raw(key, p.compact_json(head), payload[:-1])
-    yield "payload has text after it", p.sign_raw(key, p.compact_json(head), payload + b"{}")
-    yield "payload is not UTF-8", p.sign_raw(key, p.compact_json(head), payload[:-1] + b',"\xff":""}')
-    yield "payload has a lone surrogate", p.sign_raw(key, p.compact_json(head), payload[:-1] + b',"\\ud800":""}')
-    yield "payload has a byte order mark", p.sign_raw(key, p.compact_json(head), b"\xef\xbb\xbf" + payload)
-    yield "payload is UTF-16", p.sign_raw(key, p.compact_json(head), payload.decode().encode("utf-16-le"))
-
-
-def claim_attacks(claims, sign_with, numbers, ranged):
-    """(reason, compact form): each claim missing, given twice, of another type; `numbers` also as other literals."""
-    for name in claims:
-        yield f"{name} is missing", sign_with(without_member(claims, name))
-        twice = f'{text_of(claims)[:-1]},"{name}":{json.dumps(claims[name])}}}'
-        yield f"{name} is given twice", sign_with(twice)
-        yield f"{name} is null", sign_with({**claims, name: None})
-        wrong = str(claims[name]) if name in numbers else 1
-        yield f"{name} is {'text' if name in numbers else 'a number'}", sign_with({**claims, name: wrong})
-        yield f"{name} is in an array", sign_with({**claims, name: [claims[name]]})
-        yield f"{name} is in an object", sign_with({**claims, name: {"a": claims[name]}})
-        yield f"{name} is true", sign_with({**claims, name: True})
-    for name in numbers:
-        for literal in (
-            f"{claims[name]}.0",
-            f"{claims[name]}.5",
-            f"{claims[name]}e0",
-            f"-{claims[name]}",
-            f"0{claims[name]}",
-        ):
-            yield f"{name} is {literal}", sign_with(with_number(claims, name, literal))
-        if name in ranged:
-            yield f"{name} is 2^53", sign_with({**claims, name: 2**53})
-    first = next(iter(claims))
-    escaped = f'{text_of(claims)[:-1]},"\\u{ord(first[0]):04x}{first[1:]}":{json.dumps(claims[first])}}}'
-    yield f"{first} is given twice, once escaped", sign_with(escaped)
-    yield "an unknown claim", sign_with({**claims, "scope": "read"})
-    yield "an unknown claim of no name", sign_with({**claims, "": ""})
-    yield "a claim in capitals", sign_with({**claims, first.upper(): claims[first]})
 
 
 def bad_access_tokens():
@@ -591,248 +351,6 @@ def token_infos():
     return {"positive": positive, "negative": negatives}
 
 
-BODY = b'{"after":0,"limit":256}'
-
-
-def commands():
-    def claims_for(**changes):
-        claims = {"iss": ISSUER, "aud": VAULT_ID, "iat": NOW, "nbf": NOW, "exp": NOW + 60, "jti": JTI, "op": "replay"}
-        return {**claims, "body": p.b64(p.sha256(BODY)), **changes}
-
-    def make(claims):
-        text = claims if isinstance(claims, str) else text_of(claims)
-        return p.sign_jws("command", MANAGER_IDENTITY, text.encode())
-
-    positive = [
-        {"name": f"operation {op}", "command": make(claims_for(op=op)), "op": op, "body": BODY.hex()}
-        for op in p.OPERATIONS
-    ]
-    for name, claims in {
-        "30 s ahead": claims_for(iat=NOW + 30, nbf=NOW + 30, exp=NOW + 90),
-        "last second": claims_for(iat=NOW - 59, nbf=NOW - 59, exp=NOW + 1),
-    }.items():
-        positive.append({"name": name, "command": make(claims), "op": "replay", "body": BODY.hex()})
-    empty = make(claims_for(op="poll", body=p.b64(p.sha256(b""))))
-    positive.append({"name": "empty body", "command": empty, "op": "poll", "body": ""})
-
-    good = claims_for()
-    negatives = []
-
-    def refuse(reason, command, body=BODY):
-        negatives.append(negative(reason, command=command, body=body.hex()))
-
-    for reason, command in header_attacks(good, make, MANAGER_IDENTITY, "command+jwt", "EdDSA", "secevent+jwt"):
-        refuse(reason, command)
-    for reason, command in claim_attacks(good, make, ("iat", "nbf", "exp"), ("iat", "nbf", "exp")):
-        refuse(reason, command)
-    for reason, changes in {
-        "another issuer": {"iss": OTHER_ISSUER},
-        "another mode": {"iss": p.issuer_of("development", MANAGER_ID)},
-        "another vault": {"aud": OTHER_VAULT_ID},
-        "expired this second": {"iat": NOW - 60, "nbf": NOW - 60, "exp": NOW},
-        "expired by one second": {"iat": NOW - 61, "nbf": NOW - 61, "exp": NOW - 1},
-        "life of 61 s": {"exp": NOW + 61},
-        "iat 31 s ahead": {"iat": NOW + 31, "exp": NOW + 91},
-        "nbf 31 s ahead": {"nbf": NOW + 31},
-        "exp is iat": {"iat": NOW + 20, "exp": NOW + 20},
-        "exp before iat": {"iat": NOW + 20, "exp": NOW + 10},
-        "exp is nbf": {"nbf": NOW + 20, "exp": NOW + 20},
-        "an unknown operation": {"op": "destroy"},
-        "operation in capitals": {"op": "REPLAY"},
-        "empty operation": {"op": ""},
-        "jti of 21 characters": {"jti": JTI[:-1]},
-        "jti has an unused bit": {"jti": unused_bit(JTI)},
-        "hash of 31 bytes": {"body": p.b64(bytes(31))},
-        "hash has an unused bit": {"body": unused_bit(good["body"])},
-        "hash in hexadecimal": {"body": p.sha256(BODY).hex()},
-        "hash of another body": {"body": p.b64(p.sha256(b"{}"))},
-        "seq of an event": {"seq": 1},
-    }.items():
-        refuse(reason, make({**good, **changes}))
-    refuse("another body", make(good), BODY + b" ")
-    refuse("no body", make(good), b"")
-    refuse("signed by the vault", p.sign_jws("command", VAULT_IDENTITY, good))
-    event = p.make_event(MANAGER_IDENTITY, ISSUER, VAULT_ID, NOW, JTI, 1, p.ZERO_HASH, "all", {})
-    refuse("an event", event)
-    refuse("an access token", sign(sealed(claims_of())))
-    refuse("too long", make(text_of(good) + " " * 2_000))
-    return {
-        "context": {**CONTEXT, "manager_identity_private": pkcs8(MANAGER_IDENTITY).hex()},
-        "positive": positive,
-        "negative": negatives,
-    }
-
-
-EVENTS = [
-    ("token", {"jti": JTI}),
-    ("subject", {"sub": SUBJECT}),
-    ("subject", {"sub": "svc" + SUBJECT[3:]}),
-    ("credential", {"client_id": CLIENT}),
-    ("secret", {"secret_id": SECRET_ID}),
-    ("version", {"secret_id": SECRET_ID, "version": 3}),
-    ("signing-key", {"kid": p.kid_of(OTHER_SIGNING.public_key())}),
-    ("all", {}),
-    ("destroy", {"environment": ENVIRONMENT_ID, "secret_id": SECRET_ID, "version": 9}),
-]
-
-
-def chain_of(events, start=NOW - 1_000):
-    chain, prev = [], p.ZERO_HASH
-    for seq, (kind, payload) in enumerate(events, 1):
-        jti = p.b64(expand(f"event {seq}", 16))
-        chain.append(p.make_event(MANAGER_IDENTITY, ISSUER, VAULT_ID, start + seq, jti, seq, prev, kind, payload))
-        prev = p.event_hash(chain[-1])
-    return chain
-
-
-def events():
-    chain = chain_of(EVENTS)
-    positive = []
-    for seq, (compact, (kind, payload)) in enumerate(zip(chain, EVENTS, strict=True), 1):
-        prev = p.event_hash(chain[seq - 2]) if seq > 1 else p.ZERO_HASH
-        entry = {"name": f"{seq}: {kind}", "event": compact, "seq": seq, "kind": kind, "payload": payload}
-        positive.append({**entry, "prev": prev.hex(), "hash": p.event_hash(compact).hex()})
-    head = p.event_hash(chain[-1])
-    number = len(chain) + 1
-
-    def claims_for(**changes):
-        claims = {"iss": ISSUER, "aud": VAULT_ID, "iat": NOW, "jti": JTI, "seq": number, "prev": p.b64(head)}
-        return {**claims, "events": {"urn:splitvault:event:all": {}}, **changes}
-
-    def make(claims):
-        text = claims if isinstance(claims, str) else text_of(claims)
-        return p.sign_jws("event", MANAGER_IDENTITY, text.encode())
-
-    def of(name, payload):
-        return make(claims_for(events={name: payload}))
-
-    ahead = make(claims_for(iat=NOW + 86400))
-    positive.append(
-        {"name": f"{number}: a day ahead", "event": ahead, "seq": number, "kind": "all", "payload": {}}
-        | {"prev": head.hex(), "hash": p.event_hash(ahead).hex()}
-    )
-    good = claims_for()
-    negatives = []
-
-    def refuse(reason, event, code="token_invalid"):
-        negatives.append(negative(reason, event=event, code=code))
-
-    for reason, event in header_attacks(good, make, MANAGER_IDENTITY, "secevent+jwt", "EdDSA", "command+jwt"):
-        refuse(reason, event)
-    for reason, event in claim_attacks(good, make, ("iat", "seq"), ("iat", "seq")):
-        refuse(reason, event)
-    prefix = "urn:splitvault:event:"
-    for reason, changes in {
-        "another issuer": {"iss": OTHER_ISSUER},
-        "another vault": {"aud": OTHER_VAULT_ID},
-        "seq 0": {"seq": 0},
-        "prev of 31 bytes": {"prev": p.b64(head[:-1])},
-        "prev has an unused bit": {"prev": unused_bit(p.b64(head))},
-        "jti of 23 characters": {"jti": JTI + "A"},
-        "exp of a command": {"exp": NOW + 60},
-        "no event": {"events": {}},
-        "two events": {"events": {prefix + "all": {}, prefix + "token": {"jti": JTI}}},
-        "an unknown kind": {"events": {prefix + "everything": {}}},
-        "kind in capitals": {"events": {prefix + "ALL": {}}},
-        "kind without its prefix": {"events": {"all": {}}},
-        "kind of RFC 8417": {"events": {"https://schemas.openid.net/secevent/risc/event-type/account-disabled": {}}},
-        "empty kind": {"events": {prefix: {}}},
-    }.items():
-        refuse(reason, make({**good, **changes}))
-    for kind, payload in dict(EVENTS).items():
-        refuse(f"{kind}: an unknown member", of(prefix + kind, {**payload, "note": ""}))
-        refuse(f"{kind}: payload is null", of(prefix + kind, None))
-        refuse(f"{kind}: payload is an array of its values", of(prefix + kind, list(payload.values())))
-        foreign = "sub" if kind == "token" else "jti"
-        refuse(f"{kind}: a member of another kind, null", of(prefix + kind, {**payload, foreign: None}))
-        refuse(f"{kind}: payload is an array", of(prefix + kind, [payload]))
-        for name, value in payload.items():
-            refuse(f"{kind}: {name} is missing", of(prefix + kind, {k: v for k, v in payload.items() if k != name}))
-            refuse(f"{kind}: {name} is null", of(prefix + kind, {**payload, name: None}))
-            if isinstance(value, str):
-                refuse(f"{kind}: {name} has a character more", of(prefix + kind, {**payload, name: value + "A"}))
-                refuse(f"{kind}: {name} has a character less", of(prefix + kind, {**payload, name: value[:-1]}))
-            else:
-                refuse(f"{kind}: {name} is 0", of(prefix + kind, {**payload, name: 0}))
-                refuse(f"{kind}: {name} is text", of(prefix + kind, {**payload, name: str(value)}))
-            twice = json.dumps({name: value})[1:-1]
-            text = text_of(claims_for(events={prefix + kind: payload})).replace(
-                "{" + f'"{name}"', "{" + twice + "," + f'"{name}"'
-            )
-            if text.count(f'"{name}"') > 1 + (name in good):
-                refuse(f"{kind}: {name} is given twice", make(text))
-    refuse("secret: a bare id", of(prefix + "secret", {"secret_id": SECRET_ID[4:]}))
-    refuse("secret: an environment's id", of(prefix + "secret", {"secret_id": ENVIRONMENT_ID}))
-    refuse("subject: a credential's id", of(prefix + "subject", {"sub": CLIENT}))
-    refuse("credential: a service's id", of(prefix + "credential", {"client_id": "svc" + CLIENT[3:]}))
-    refuse("signed by the vault", p.sign_jws("event", VAULT_IDENTITY, good))
-    refuse("a command", p.make_command(MANAGER_IDENTITY, ISSUER, VAULT_ID, NOW, NOW + 60, JTI, "push", BODY))
-    refuse("too long", make(text_of(good) + " " * 2_000))
-    refuse("a number too far", make(claims_for(seq=number + 1)), "event_gap")
-    refuse("a number far too far", make(claims_for(seq=p.MAX_INTEGER)), "event_gap")
-    refuse("prev of the event before", make(claims_for(prev=p.b64(p.event_hash(chain[-2])))), "event_conflict")
-    refuse("prev of no event", make(claims_for(prev=p.b64(p.ZERO_HASH))), "event_conflict")
-    refuse("a known number with other bytes", make(claims_for(seq=number - 1)), "event_conflict")
-    first = claims_for(seq=1, prev=p.b64(p.ZERO_HASH))
-    refuse("the first number with other bytes", make(first), "event_conflict")
-    same = p.parse_json(p.b64_decode(chain[0].split(".")[1]))
-    refuse("a known event, written with white space", make(text_of(same) + " "), "event_conflict")
-    return {"context": {**CONTEXT, "applied": len(chain)}, "positive": positive, "negative": negatives}
-
-
-def revocations():
-    """Which tokens an event hits. Every entry is one event numbered 1 … after `before` events that hit nothing."""
-    kid, other_kid = (p.kid_of(key.public_key()) for key in (SIGNING, OTHER_SIGNING))
-    unrelated = ("token", {"jti": p.b64(expand("unrelated", 16))})
-    token = {"kid": kid, "jti": JTI, "sub": SUBJECT, "client_id": CLIENT, "env": ENVIRONMENT_ID[4:]}
-    asked = {"secret": SECRET_ID, "version": 1}
-    hits, misses = [], []
-
-    def case(name, event, hit, rseq=0, before=0, code=None, **token_changes):
-        grant = {**asked, **{k: token_changes.pop(k) for k in list(token_changes) if k in asked}}
-        chain = chain_of([unrelated] * before + ([event] if event else []))
-        entry = {"name": name, "events": chain, "token": {**token, "rseq": rseq, **token_changes}, "asked": grant}
-        if hit:
-            hits.append(negative(name, **entry, code=code or "token_invalid"))
-        else:
-            misses.append(entry)
-
-    other = p.b64(expand("someone else", 16))
-    matches = [
-        ("token", {"jti": JTI}, {"jti": other}),
-        ("subject", {"sub": SUBJECT}, {"sub": "usr_" + other}),
-        ("credential", {"client_id": CLIENT}, {"client_id": "crd_" + other}),
-        ("secret", {"secret_id": SECRET_ID}, {"secret": "sec_" + other}),
-        ("version", {"secret_id": SECRET_ID, "version": 1}, {"version": 2}),
-        ("all", {}, None),
-    ]
-    for kind, payload, miss in matches:
-        case(f"{kind}: rseq below", (kind, payload), True)
-        case(f"{kind}: rseq just below", (kind, payload), True, rseq=3, before=3)
-        case(f"{kind}: rseq is the number", (kind, payload), False, rseq=4, before=3)
-        if miss:
-            case(f"{kind}: another", (kind, payload), False, **miss)
-    case(
-        "version: the same number of another secret",
-        ("version", {"secret_id": SECRET_ID, "version": 1}),
-        False,
-        secret="sec_" + other,
-    )
-    case("subject: the same bytes, another prefix", ("subject", {"sub": SUBJECT}), False, sub="svc" + SUBJECT[3:])
-    case("signing-key: rseq below", ("signing-key", {"kid": kid}), True)
-    case("signing-key: whatever the rseq", ("signing-key", {"kid": kid}), True, rseq=4, before=3)
-    case("signing-key: another", ("signing-key", {"kid": other_kid}), False)
-    destroy = ("destroy", {"environment": ENVIRONMENT_ID, "secret_id": SECRET_ID, "version": 1})
-    case("destroy: rseq below", destroy, True)
-    case("destroy: whatever the rseq", destroy, True, rseq=4, before=3)
-    case("destroy: another version", destroy, False, version=2)
-    case("destroy: another secret", destroy, False, secret="sec_" + other)
-    case("no event", None, False)
-    case("rseq above the number applied", None, True, rseq=1, code="revocations_behind")
-    case("rseq far above the number applied", unrelated, True, rseq=p.MAX_INTEGER, code="revocations_behind")
-    return {"context": CONTEXT, "positive": misses, "negative": hits}
-
-
 def files():
     return {
         "token_info": ("info of access tokens (section 5).", token_infos()),
@@ -840,10 +358,4 @@ def files():
             "Access tokens (sections 4 and 5); stage: whether the claims or the seals are refused.",
             access_tokens(),
         ),
-        "command": ("Commands (sections 4 and 7).", commands()),
-        "event": (
-            "Events, one chain; those under negative come when the first `applied` are applied (section 6).",
-            events(),
-        ),
-        "revocation": ("What events hit (section 6): positive tokens may be read, negative ones not.", revocations()),
     }
