@@ -3,6 +3,7 @@
 //! The `rsa` crate never performs a private-key operation here (RUSTSEC-2023-0071). A key file is accepted only when it
 //! is PKCS#8, 2048 to 4096 bits, has a public exponent of at least 65537, primes that are not close, and is consistent.
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa as aws;
 use rsa::BigUint;
 use rsa::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePublicKey as _};
@@ -33,6 +34,9 @@ pub enum RsaKeyError {
     /// The parts of the key contradict each other.
     #[error("its parts do not belong together")]
     Inconsistent,
+    /// The machine gave no randomness or memory.
+    #[error("no key could be generated")]
+    NotGenerated,
     /// |p − q| is so small that the modulus can be factored (FIPS 186-5 A.1.3).
     #[error("its two primes are too close to each other")]
     ClosePrimes,
@@ -45,6 +49,21 @@ pub struct RsaPrivate {
 }
 
 impl RsaPrivate {
+    /// A new key of 2048, 3072 or 4096 bits, as a PKCS#8 PEM text for its key file.
+    pub fn generate_pem(bits: usize) -> Result<Zeroizing<String>, RsaKeyError> {
+        let size = match bits {
+            2048 => aws::KeySize::Rsa2048,
+            3072 => aws::KeySize::Rsa3072,
+            4096 => aws::KeySize::Rsa4096,
+            _ => return Err(RsaKeyError::Length(bits)),
+        };
+        let der: Pkcs8V1Der<'static> = aws::PrivateDecryptingKey::generate(size)
+            .and_then(|key| key.as_der())
+            .map_err(|_| RsaKeyError::NotGenerated)?;
+        let document = rsa::pkcs8::SecretDocument::try_from(der.as_ref()).map_err(|_| RsaKeyError::NotGenerated)?;
+        document.to_pem("PRIVATE KEY", rsa::pkcs8::LineEnding::LF).map_err(|_| RsaKeyError::NotGenerated)
+    }
+
     /// Reads and checks a PKCS#8 PEM text.
     pub fn from_pem(pem: &str) -> Result<Self, RsaKeyError> {
         let key = rsa::RsaPrivateKey::from_pkcs8_pem(pem.trim()).map_err(|error| {
@@ -121,4 +140,26 @@ fn check_public(n: &BigUint, e: &BigUint) -> Result<(), RsaKeyError> {
         return Err(RsaKeyError::Length(n.bits()));
     }
     if *e < BigUint::from(65537_u32) { Err(RsaKeyError::Exponent) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_key_is_one_that_is_accepted() {
+        let pem = RsaPrivate::generate_pem(2048).unwrap();
+        assert!(pem.starts_with("-----BEGIN PRIVATE KEY-----\n") && pem.ends_with("-----END PRIVATE KEY-----\n"));
+        let key = RsaPrivate::from_pem(&pem).unwrap();
+        assert!(verifying_key(key.public()).is_ok() && encrypting_key(key.public()).is_ok());
+        assert!(key.signing_pair().is_ok() && key.decrypting_key().is_ok());
+        assert_ne!(*pem, *RsaPrivate::generate_pem(2048).unwrap());
+    }
+
+    #[test]
+    fn a_length_that_is_not_offered_is_refused() {
+        for bits in [0, 1024, 2047, 2049, 8192] {
+            assert_eq!(RsaPrivate::generate_pem(bits).err(), Some(RsaKeyError::Length(bits)));
+        }
+    }
 }
