@@ -87,9 +87,14 @@ impl VaultClient {
         let command = self.sign(op, &body).map_err(|Rejected| CallError::NotSent)?;
         let url = match op {
             Operation::Push => self.events.clone(),
-            Operation::Poll | Operation::Replay | Operation::Store | Operation::Settle | Operation::Inventory => {
-                self.commands.clone()
-            }
+            Operation::Poll
+            | Operation::Replay
+            | Operation::Store
+            | Operation::Settle
+            | Operation::Inventory
+            | Operation::Handout
+            | Operation::Rewrap
+            | Operation::Retire => self.commands.clone(),
         };
         let request = self
             .http
@@ -135,7 +140,13 @@ fn time_of(op: Operation) -> Duration {
         Operation::Poll | Operation::Push => Duration::from_secs(2),
         // 16 MiB and an fsync on a slow disk; after that the outcome is unclear and gets settled.
         Operation::Store => Duration::from_secs(8),
-        Operation::Replay | Operation::Settle | Operation::Inventory => Duration::from_secs(5),
+        // A retirement erases the wrapped keys of a whole environment; it is repeated until it is signed.
+        Operation::Replay
+        | Operation::Settle
+        | Operation::Inventory
+        | Operation::Handout
+        | Operation::Rewrap
+        | Operation::Retire => Duration::from_secs(5),
     }
 }
 

@@ -28,6 +28,12 @@ pub enum Operation {
     Settle,
     /// List what is stored.
     Inventory,
+    /// Hand out the wrapped keys of rows under one epoch.
+    Handout,
+    /// Add wrapped keys of a newer epoch to rows.
+    Rewrap,
+    /// Erase the wrapped keys below an epoch, and take no more of them.
+    Retire,
 }
 
 impl Operation {
@@ -40,6 +46,9 @@ impl Operation {
             Self::Store => "store",
             Self::Settle => "settle",
             Self::Inventory => "inventory",
+            Self::Handout => "handout",
+            Self::Rewrap => "rewrap",
+            Self::Retire => "retire",
         }
     }
 
@@ -48,7 +57,13 @@ impl Operation {
         match self {
             Self::Store => 16 << 20,
             Self::Push => 1 << 20,
-            Self::Poll | Self::Replay | Self::Settle | Self::Inventory => 64 << 10,
+            Self::Poll
+            | Self::Replay
+            | Self::Settle
+            | Self::Inventory
+            | Self::Handout
+            | Self::Rewrap
+            | Self::Retire => 64 << 10,
         }
     }
 }

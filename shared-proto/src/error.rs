@@ -86,6 +86,7 @@ error_table! {
     VersionConflict, "version_conflict", 409, No, "The version number is taken by other content or by a tombstone.";
     EventGap, "event_gap", 409, Later, "An event is missing before this one; send from the expected number.";
     EventConflict, "event_conflict", 409, No, "A known event number came with other content; the feed is stopped.";
+    EpochIncomplete, "epoch_incomplete", 409, Later, "A stored version has no key of this epoch yet; rewrap it first.";
     AlreadyExists, "already_exists", 409, No, "The thing to be made is there already.";
     BodyTooLarge, "body_too_large", 413, No, "The body is larger than this route takes.";
     ValueTooLarge, "value_too_large", 413, No, "A secret value is at most 1048576 bytes after decoding.";
@@ -123,6 +124,9 @@ pub struct Problem {
     /// With `event_gap`: the event number that is expected next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<u64>,
+    /// With `epoch_incomplete`: how many stored versions lack a key of the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacking: Option<u64>,
     /// With `idempotency_unknown`: the secret that the first request wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
@@ -142,6 +146,7 @@ impl Problem {
             detail: None,
             request_id: request_id.into(),
             expected: None,
+            lacking: None,
             key_id: None,
             version: None,
         }

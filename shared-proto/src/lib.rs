@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod credential;
+pub mod derive;
 pub mod encoding;
 #[cfg(any(feature = "seal", feature = "open"))]
 pub mod envelope;
@@ -20,6 +21,7 @@ pub mod name;
 pub mod receipt;
 #[cfg(any(feature = "seal", feature = "open"))]
 pub mod release;
+pub mod retirement;
 pub mod rsa_key;
 pub mod secret;
 pub mod statement;

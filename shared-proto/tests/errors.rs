@@ -28,7 +28,7 @@ const HEAD: &str = "# Errors
 
 Every refusal is a problem document (RFC 9457, `application/problem+json`) with a stable `code`, the same `request_id` as the
 `X-Request-Id` header, and sometimes a `detail` for people. Match on `code`. A few members come with one code only: `expected`
-(`event_gap`), `key_id` and `version` (`idempotency_unknown`).
+(`event_gap`), `lacking` (`epoch_incomplete`), `key_id` and `version` (`idempotency_unknown`).
 
 Retry: *no* the same request will be refused again; *later* nothing was written, wait for `Retry-After`; *same-key* it may have been
 carried out, repeat it with the same `Idempotency-Key`; *new-token* fetch a new access token first.

@@ -198,6 +198,18 @@ def check_receipt(_, entry, positive):
     return verify() if positive else must_refuse(verify)
 
 
+def check_retirement(_, entry, positive):
+    def verify():
+        return p.verify_retirement(p.parse_json(entry["text"]), entry["vault"], pins_of(entry))
+
+    return verify() if positive else must_refuse(verify)
+
+
+def check_fingerprint(_, entry, positive):
+    if positive == (p.fingerprint(bytes.fromhex(entry["key"])) != entry["fingerprint"]):
+        raise AssertionError("the fingerprint differs" if positive else "this fingerprint must not come out")
+
+
 def check_credential(_, entry, positive):
     if not positive:
         return must_refuse(lambda: p.parse_credential(entry["credential"]))

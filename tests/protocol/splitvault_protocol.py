@@ -111,6 +111,11 @@ def derive(key, label, *parts):
     return HKDFExpand(hashes.SHA256(), 32, lp("splitvault/1/" + label, *parts)).derive(key)
 
 
+def fingerprint(key):
+    """What reports call a symmetric key."""
+    return b64(derive(key, "fingerprint"))[:16]
+
+
 def sha256(data):
     return hashlib.sha256(data).digest()
 
@@ -480,7 +485,7 @@ EVENT_CLAIMS = ("iss", "aud", "iat", "jti", "seq", "prev", "events")
 TOKEN_CLAIMS = (
     *("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "env", "grants", "rseq", "seals", "rk"),
 )
-OPERATIONS = ("poll", "push", "replay", "store", "settle", "inventory")
+OPERATIONS = ("poll", "push", "replay", "store", "settle", "inventory", "handout", "rewrap", "retire")
 
 
 def sign_jws(kind, private_key, claims):
@@ -806,6 +811,29 @@ def verify_receipt(receipt, vault_id, identities):
         raise Refused("another vault")
     _check_signature(receipt, identities, message)
     return receipt
+
+
+RETIREMENT_FIELDS = ("vault", "environment", "epoch", "rows", "time", "kid", "signature")
+
+
+def _retirement_message(retirement):
+    vault, environment = (parse_id(retirement[name], kind) for name, kind in (("vault", "vlt"), ("environment", "env")))
+    epoch, rows = u32(parse_epoch(retirement["epoch"])), u64(parse_integer(retirement["rows"]))
+    return lp("splitvault/1/retirement", vault, environment, epoch, rows, u64(parse_integer(retirement["time"])))
+
+
+def make_retirement(identity_key, vault_id, environment, epoch, rows, time):
+    retirement = {"vault": vault_id, "environment": environment, "epoch": epoch, "rows": rows, "time": time}
+    return {**retirement, **_signed(identity_key, _retirement_message(retirement))}
+
+
+def verify_retirement(retirement, vault_id, identities):
+    exact_members(retirement, RETIREMENT_FIELDS)
+    message = _retirement_message(retirement)
+    if retirement["vault"] != vault_id:
+        raise Refused("another vault")
+    _check_signature(retirement, identities, message)
+    return retirement
 
 
 # --- 9. Credentials ---------------------------------------------------------------------------------------------------

@@ -48,7 +48,9 @@ pub(super) async fn commands(
         }
         Operation::Replay => replay(&vault, &parse(&body)?, &meta).await,
         Operation::Inventory => inventory(&vault, &parse(&body)?, &meta).await,
-        Operation::Push => Err(ApiError::new(ErrorCode::CommandInvalid)),
+        Operation::Push | Operation::Handout | Operation::Rewrap | Operation::Retire => {
+            Err(ApiError::new(ErrorCode::CommandInvalid))
+        }
     }
 }
 

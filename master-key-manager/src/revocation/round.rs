@@ -108,8 +108,14 @@ impl Feed {
     async fn poll(&self) -> Result<(), Trouble> {
         let (newest, newest_hash) = self.store.newest_event().await?;
         let nonce = fresh_nonce();
-        let request =
-            Poll { nonce, newest, newest_hash, seal_key: self.link.seal_kid(), statements: vec![self.statement()] };
+        let request = Poll {
+            nonce,
+            newest,
+            newest_hash,
+            seal_key: self.link.seal_kid(),
+            statements: vec![self.statement()],
+            pins: self.pins.kids().copied().collect(),
+        };
         let answer: PollAnswer = match self.client.command(Operation::Poll, &request).await {
             Err(CallError::Refused(ErrorCode::EventConflict)) => return Err(Trouble::Conflict),
             answered => answered?,

@@ -26,6 +26,7 @@ struct Parts {
     detail: Option<String>,
     cause: Option<String>,
     expected: Option<u64>,
+    lacking: Option<u64>,
     key_id: Option<String>,
     version: Option<u64>,
     allow: Option<String>,
@@ -35,7 +36,9 @@ impl ApiError {
     /// A refusal with this code.
     pub fn new(code: ErrorCode) -> Self {
         let (detail, cause, key_id, allow) = (None, None, None, None);
-        Self { parts: Box::new(Parts { code, detail, cause, expected: None, key_id, version: None, allow }) }
+        Self {
+            parts: Box::new(Parts { code, detail, cause, expected: None, lacking: None, key_id, version: None, allow }),
+        }
     }
 
     /// What is wrong with this request, for the client. Never quotes a body.
@@ -56,6 +59,13 @@ impl ApiError {
     #[must_use]
     pub fn expected(mut self, expected: u64) -> Self {
         self.parts.expected = Some(expected);
+        self
+    }
+
+    /// How many stored versions lack a key of the epoch.
+    #[must_use]
+    pub fn lacking(mut self, lacking: u64) -> Self {
+        self.parts.lacking = Some(lacking);
         self
     }
 
@@ -95,6 +105,7 @@ impl ApiError {
         let problem = Problem {
             detail: self.parts.detail.clone(),
             expected: self.parts.expected,
+            lacking: self.parts.lacking,
             key_id: self.parts.key_id.clone(),
             version: self.parts.version,
             ..Problem::new(self.parts.code, request_id)

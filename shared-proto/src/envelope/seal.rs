@@ -4,10 +4,11 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey};
 
 use super::Header;
-use super::derive::{commitment, derive, encryption_key};
+use super::derive::{commitment, encryption_key};
 use super::format::{Ciphertext, EnvelopeDigest, NONCE_BYTES, digest, frame};
 use super::keys::{Inner, TRANSFER_LABEL, WrappedTransferKey};
 use crate::Rejected;
+use crate::derive::derive;
 use crate::encoding::{ByteString, Bytes, random};
 use crate::secret::{DataKey, ReleaseKey, RootKey, SecretValue, TransferKey};
 
@@ -43,7 +44,7 @@ pub fn seal(header: Header, value: &SecretValue, root_key: &RootKey) -> Result<S
 /// `RK = F(root key, "release", digest)`: opens this one envelope and no other.
 pub fn release_key(root_key: &RootKey, digest: &EnvelopeDigest) -> Result<ReleaseKey, Rejected> {
     // EXPOSE: input of the derivation.
-    derive(root_key.expose(), b"splitvault/1/release", &digest.0).map(ReleaseKey::from_bytes)
+    derive(root_key.expose(), b"splitvault/1/release", &[&digest.0]).map(ReleaseKey::from_bytes)
 }
 
 /// A new transfer key, and its form for the vault.

@@ -10,10 +10,12 @@ use crate::feed::{FeedNonce, FeedState};
 use crate::id::{EnvironmentId, SecretId, VaultId, Version};
 use crate::jwk::Thumbprint;
 use crate::receipt::Receipt;
+use crate::retirement::Retirement;
 use crate::secret::ValueEncoding;
 use crate::statement::KeyStatement;
 
-/// The most envelopes in a store command, versions in a settle command and ids in a batch read.
+/// The most envelopes in a store command, versions in a settle or handout command, rows in a rewrap command and ids in a
+/// batch read.
 pub const MAX_BATCH: usize = 64;
 /// The most value bytes in one answer of `keys:read`.
 pub const MAX_BATCH_BYTES: usize = 8 << 20;
@@ -104,6 +106,9 @@ pub struct Poll {
     pub seal_key: Option<Thumbprint>,
     /// The manager's living token signing keys.
     pub statements: Vec<KeyStatement>,
+    /// The one or two identity keys of this vault that the manager accepts.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub pins: Vec<Thumbprint>,
 }
 
 /// Answer to [`Poll`].
@@ -206,7 +211,7 @@ pub struct EnvelopeToStore {
     pub ciphertext: ByteString,
 }
 
-/// What became of one envelope of a [`Store`].
+/// What became of one envelope of a [`Store`] or one row of a [`Rewrap`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -215,17 +220,17 @@ pub struct StoreResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub error: Option<ErrorCode>,
-    /// What is stored under that version; absent when the envelope was malformed.
+    /// What is stored under that version; absent when what was sent is malformed, or nothing is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
 }
 
-/// Answer to [`Store`], in order.
+/// Answer to [`Store`] and [`Rewrap`], in order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StoreAnswer {
-    /// One for each envelope.
+    /// One for each envelope or row.
     pub results: Vec<StoreResult>,
 }
 
@@ -285,4 +290,112 @@ pub struct Inventory {
 pub struct Receipts {
     /// The receipts.
     pub receipts: Vec<Receipt>,
+}
+
+/// Body of a `handout` command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Handout {
+    /// The transfer key, encrypted to the transport key.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub transfer_key: ByteString,
+    /// Which transport key.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub transport_kid: Thumbprint,
+    /// The epoch whose wrapped keys are asked for, from 1.
+    pub epoch: u32,
+    /// 1 to 64 versions.
+    pub versions: Vec<VersionName>,
+}
+
+/// One line of the answer to [`Handout`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged, deny_unknown_fields)]
+pub enum HandedOut {
+    /// The wrapped data key.
+    Key {
+        /// The envelope's digest.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        digest: Bytes<32>,
+        /// The wrapped data key of the epoch, under the transfer key.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        moved: Bytes<48>,
+    },
+    /// There is none.
+    Refused {
+        /// Why.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        error: ErrorCode,
+    },
+}
+
+/// Answer to [`Handout`], in the order asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct HandoutAnswer {
+    /// One for each version.
+    pub rows: Vec<HandedOut>,
+}
+
+/// Body of a `rewrap` command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Rewrap {
+    /// The transfer key, encrypted to the transport key.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub transfer_key: ByteString,
+    /// Which transport key.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub transport_kid: Thumbprint,
+    /// Epoch of the root key that each `moved` was made with.
+    pub epoch: u32,
+    /// 1 to 64 rows.
+    pub rows: Vec<RowToRewrap>,
+}
+
+/// One row of a [`Rewrap`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RowToRewrap {
+    /// Environment.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub environment: EnvironmentId,
+    /// Secret.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub secret_id: SecretId,
+    /// Version.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub version: Version,
+    /// Digest of the stored envelope.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub digest: Bytes<32>,
+    /// The data key wrapped for the new epoch, under the transfer key.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub moved: Bytes<48>,
+}
+
+/// Body of a `retire` command.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Retire {
+    /// Environment.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub environment: EnvironmentId,
+    /// What is below this epoch is erased.
+    pub epoch: u32,
+}
+
+/// Answer to [`Retire`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RetireAnswer {
+    /// What the vault signs.
+    pub retirement: Retirement,
 }

@@ -1,14 +1,16 @@
-//! JWKs, key statements, feed states and receipts.
+//! JWKs, key statements, feed states, receipts, retirements and fingerprints.
 
 use serde_json::Value;
+use shared_proto::derive::fingerprint;
 use shared_proto::encoding::{b64, from_json};
 use shared_proto::feed::FeedState;
 use shared_proto::jwk::PublicJwk;
 use shared_proto::receipt::Receipt;
+use shared_proto::retirement::Retirement;
 use shared_proto::rsa_key::{encrypting_key, verifying_key};
 use shared_proto::statement::{KeyStatement, StatedKey};
 
-use super::support::{accepted, number, pins, read, refused, run, same, same_bytes, text};
+use super::support::{accepted, array, number, pins, read, refused, run, same, same_bytes, text};
 
 #[test]
 fn jwk() {
@@ -83,4 +85,29 @@ fn receipt() {
         same("digest", b64(&facts.digest.0).as_str(), text(&said, "digest"))
     };
     run("receipt", (3, 87), positive, |entry| refused(verify(entry).ok_or(())));
+}
+
+#[test]
+fn retirement() {
+    let verify = |entry: &Value| {
+        let retirement: Retirement = from_json(text(entry, "text").as_bytes()).ok()?;
+        retirement.verify(&pins(read(entry, "vault"), read(entry, "identity"))).ok()
+    };
+    let positive = |entry: &Value| {
+        let facts = accepted(verify(entry).ok_or(()))?;
+        let said: Value = serde_json::from_str(text(entry, "text")).unwrap();
+        same("environment", facts.environment.to_string().as_str(), text(&said, "environment"))?;
+        same("epoch", u64::from(facts.epoch), number(&said, "epoch"))?;
+        same("rows", facts.rows, number(&said, "rows"))?;
+        same("time", facts.time, number(&said, "time"))
+    };
+    run("retirement", (4, 66), positive, |entry| refused(verify(entry).ok_or(())));
+}
+
+#[test]
+fn fingerprints() {
+    let positive = |entry: &Value| {
+        same("fingerprint", accepted(fingerprint(&array(entry, "key")))?.as_str(), text(entry, "fingerprint"))
+    };
+    run("fingerprint", (3, 6), positive, |entry| refused(positive(entry)));
 }

@@ -36,6 +36,8 @@ pub(crate) struct Manager {
     pub(crate) root: RootKey,
     pub(crate) transfer: (TransferKey, WrappedTransferKey),
     pub(crate) transport_kid: Thumbprint,
+    /// The identities of the vault that it accepts.
+    pub(crate) pins: Vec<Thumbprint>,
     /// The chain of events.
     pub(crate) events: Vec<String>,
 }
@@ -52,6 +54,7 @@ impl Manager {
             root: RootKey::generate(),
             transfer: new_transfer_key(&encrypting_key(transport.public()).unwrap()).unwrap(),
             transport_kid: transport.public().thumbprint(),
+            pins: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -149,6 +152,7 @@ impl Manager {
             newest_hash: self.newest_hash(),
             seal_key,
             statements: vec![self.statement((super::NOW - 86_400, super::NOW + 86_400))],
+            pins: self.pins.clone(),
         }
     }
 

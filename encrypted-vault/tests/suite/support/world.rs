@@ -63,7 +63,8 @@ impl World {
         let document = keys::create(&place("keys"), mode).unwrap();
         let Owner::Vault(id) = document.id else { panic!("init makes a vault") };
         create_private(&place("keys/transport.pem"), transport_pem().as_bytes()).unwrap();
-        let manager = Manager::new(id, mode);
+        let mut manager = Manager::new(id, mode);
+        manager.pins.push(document.key.thumbprint());
         let pin = serde_json::to_vec(&manager.document()).unwrap();
         create_private(&place("keys/pins/manager.json"), &pin).unwrap();
         private_directory(&place("data"));

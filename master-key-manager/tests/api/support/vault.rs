@@ -409,6 +409,7 @@ async fn command(req: HttpRequest, body: web::Bytes, vault: web::Data<FakeVault>
         Operation::Store => vault.store(&from_json(&body).unwrap()),
         Operation::Settle => vault.settle(&from_json(&body).unwrap()),
         Operation::Inventory => vault.inventory(&from_json(&body).unwrap()),
+        Operation::Handout | Operation::Rewrap | Operation::Retire => problem(ErrorCode::CommandInvalid),
     }
 }
 
