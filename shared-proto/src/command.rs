@@ -7,7 +7,7 @@ use crate::encoding::{Bytes, sha256};
 use crate::id::{TokenId, VaultId};
 use crate::identity::Issuer;
 use crate::jws::VerifiedPayload;
-use crate::token::{Expected, LEEWAY_SECONDS};
+use crate::token::{Expected, Times};
 
 /// How long a command lives, in seconds.
 pub const LIFE_SECONDS: u64 = 60;
@@ -103,15 +103,8 @@ impl CommandClaims {
     /// Reads and checks the claims of a command whose signature held; the body comes later.
     pub fn check(payload: &VerifiedPayload, expected: &Expected) -> Result<Self, Rejected> {
         let claims: Self = payload.claims()?;
-        let ahead = expected.now.saturating_add(LEEWAY_SECONDS);
-        let good = claims.iss == expected.issuer
-            && claims.aud == expected.audience
-            && expected.now < claims.exp
-            && claims.nbf <= ahead
-            && claims.iat <= ahead
-            && claims.nbf < claims.exp
-            && claims.exp.checked_sub(claims.iat).is_some_and(|life| (1..=LIFE_SECONDS).contains(&life));
-        if good { Ok(claims) } else { Err(Rejected) }
+        let times = Times { issued_at: claims.iat, not_before: claims.nbf, expires_at: claims.exp };
+        if expected.fits(claims.iss, claims.aud, times, LIFE_SECONDS) { Ok(claims) } else { Err(Rejected) }
     }
 
     /// Whether this is the body that was signed for.

@@ -156,6 +156,30 @@ pub struct Expected {
     pub now: u64,
 }
 
+/// The times of a token or command, in Unix seconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) issued_at: u64,
+    pub(crate) not_before: u64,
+    pub(crate) expires_at: u64,
+}
+
+impl Expected {
+    /// Whether something of this issuer, for this audience and with these times, counts now and lives at most `longest`
+    /// seconds. It may come from a clock that is [`LEEWAY_SECONDS`] ahead; it has no leeway at its end.
+    pub(crate) fn fits(&self, issuer: Issuer, audience: VaultId, times: Times, longest: u64) -> bool {
+        let Times { issued_at, not_before, expires_at } = times;
+        let ahead = self.now.saturating_add(LEEWAY_SECONDS);
+        issuer == self.issuer
+            && audience == self.audience
+            && self.now < expires_at
+            && not_before <= ahead
+            && issued_at <= ahead
+            && not_before < expires_at
+            && expires_at.checked_sub(issued_at).is_some_and(|life| (1..=longest).contains(&life))
+    }
+}
+
 /// Claims that were checked against [`Expected`], and the sealed release keys.
 #[derive(Debug)]
 pub struct CheckedClaims {
@@ -196,17 +220,11 @@ impl AccessClaims {
     /// from another manager; and for any `cnf`, because this version implements no proof of possession.
     pub fn check(payload: &VerifiedPayload, expected: &Expected) -> Result<CheckedClaims, Rejected> {
         let claims: Self = payload.claims()?;
-        let ahead = expected.now.saturating_add(LEEWAY_SECONDS);
+        let times = Times { issued_at: claims.iat, not_before: claims.nbf, expires_at: claims.exp };
         let mut secrets: Vec<SecretId> = claims.grants.iter().map(|grant| grant.secret).collect();
         secrets.sort_unstable();
         secrets.dedup();
-        let good = claims.iss == expected.issuer
-            && claims.aud == expected.audience
-            && expected.now < claims.exp
-            && claims.nbf <= ahead
-            && claims.iat <= ahead
-            && claims.nbf < claims.exp
-            && claims.exp.checked_sub(claims.iat).is_some_and(|life| (1..=MAX_LIFE_SECONDS).contains(&life))
+        let good = expected.fits(claims.iss, claims.aud, times, MAX_LIFE_SECONDS)
             && (1..=MAX_GRANTS).contains(&claims.grants.len())
             && secrets.len() == claims.grants.len()
             && (1..=MAX_SEALS).contains(&claims.seals.len())
