@@ -9,18 +9,17 @@ use std::sync::{Arc, Mutex as BlockingMutex, PoisonError, RwLock};
 use service_runtime::clock::Clock;
 use service_runtime::sqlite::StoreFault;
 use shared_proto::Rejected;
-use shared_proto::event::{Event, EventClaims, EventHash, NO_EVENT, event_hash};
-use shared_proto::id::VaultId;
-use shared_proto::identity::{Issuer, Pins};
-use shared_proto::jws::{Compact, Kind, ed25519_key};
+use shared_proto::event::{EventClaims, EventHash, event_hash};
 use shared_proto::token::Grant;
-use shared_proto::wire::vault::{MAX_PAGE, VersionName};
+use shared_proto::wire::vault::MAX_PAGE;
 use tokio::sync::Mutex;
 
+use super::chain::{self, Loaded, Source};
+use super::gate::Gate;
 use super::working_set::{TokenFacts, Verdict, WorkingSet};
 use super::{Mark, MarkFile};
 use crate::keys::seal::LIFE_SECONDS;
-use crate::store::{NewEvent, VaultStore};
+use crate::store::VaultStore;
 
 /// Why events are not applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,16 +52,6 @@ pub struct Feed {
     marked: Arc<BlockingMutex<Option<Mark>>>,
 }
 
-/// Whose events are believed.
-pub struct Source {
-    /// The pinned manager.
-    pub pins: Pins,
-    /// Its issuer.
-    pub issuer: Issuer,
-    /// This vault.
-    pub vault: VaultId,
-}
-
 struct State {
     applied: Mark,
     // A write failed or did not say how it ended: the database may hold more than is applied here.
@@ -70,17 +59,6 @@ struct State {
     stopped: bool,
     gate: Gate,
     set: WorkingSet,
-}
-
-/// Whether anything may be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gate {
-    /// Yes.
-    Open,
-    /// Not before a poll names a living seal key.
-    NeedsPoll,
-    /// Not before this is applied.
-    NeedsEvents(Mark),
 }
 
 impl Feed {
@@ -96,32 +74,11 @@ impl Feed {
         source: Source,
     ) -> Result<(Self, bool), String> {
         let known = mark.read();
-        let mut set = WorkingSet::default();
-        let mut head = Mark { applied: 0, event_hash: NO_EVENT };
-        let mut contains_mark = known == Some(head);
-        loop {
-            let page = store.events(head.applied, MAX_PAGE).await.map_err(|fault| fault.to_string())?;
-            for (seq, compact) in &page {
-                let claims = EventClaims::reread(compact).map_err(|_| format!("event {seq} cannot be read"))?;
-                if claims.seq != head.applied + 1 || claims.seq != *seq || claims.prev != head.event_hash {
-                    return Err(format!("event {seq} does not follow the one before it"));
-                }
-                set.apply(*seq, &claims.event, clock.boot());
-                head = Mark { applied: *seq, event_hash: event_hash(compact) };
-                contains_mark |= known == Some(head);
-            }
-            if page.len() < MAX_PAGE {
-                break;
-            }
-        }
-        for (secret, version) in store.tombstones().await.map_err(|fault| fault.to_string())? {
-            set.bury(secret, version);
-        }
-        let marked = Arc::new(BlockingMutex::new(known.filter(|_| contains_mark)));
+        let Loaded { head, set, contains } = chain::load(&store, known, clock.boot()).await?;
         let state = State { applied: head, unsure: false, stopped: false, gate: Gate::NeedsPoll, set };
+        let marked = Arc::new(BlockingMutex::new(known.filter(|_| contains)));
         let (state, applying) = (RwLock::new(state), Mutex::new(()));
-        let feed = Self { store, mark, clock, source, state, applying, marked };
-        Ok((feed, !contains_mark))
+        Ok((Self { store, mark, clock, source, state, applying, marked }, !contains))
     }
 
     /// Opens the gate: seal keys from before this start are alive, and the database is not older than the mark.
@@ -194,7 +151,7 @@ impl Feed {
         let mut head = self.read().applied;
         let mut fresh: Vec<(EventClaims, String)> = Vec::new();
         for compact in events {
-            let claims = self.verify(compact).map_err(|Rejected| FeedError::Rejected)?;
+            let claims = self.source.verify(compact).map_err(|Rejected| FeedError::Rejected)?;
             if claims.seq <= head.applied {
                 match fresh.iter().find(|(known, _)| known.seq == claims.seq) {
                     Some((_, known)) if known == compact => {}
@@ -206,11 +163,8 @@ impl Feed {
             if claims.seq > head.applied + 1 {
                 return Err(FeedError::Gap { expected: head.applied + 1 });
             }
-            let next = Mark { applied: claims.seq, event_hash: event_hash(compact) };
-            if claims.prev != head.event_hash || self.contradicts_poll(next) {
-                return Err(self.stop());
-            }
-            head = next;
+            let next = chain::link(head, &claims, compact).filter(|next| !self.read().gate.contradicts(*next));
+            head = next.ok_or_else(|| self.stop())?;
             fresh.push((claims, compact.clone()));
         }
         if self.read().stopped {
@@ -219,7 +173,7 @@ impl Feed {
         if fresh.is_empty() {
             return Ok(());
         }
-        let rows = fresh.iter().map(|(claims, compact)| new_event(claims, compact)).collect();
+        let rows = fresh.iter().map(|(claims, compact)| chain::new_event(claims, compact)).collect();
         if let Err(fault) = self.store.append_events(rows, self.clock.now()).await {
             self.write().unsure = true;
             // What was written counts from now on; what cannot be read now is read before the next event is applied.
@@ -246,8 +200,9 @@ impl Feed {
             return Err(self.stop());
         }
         let mut state = self.write();
-        if names_living_seal_key && state.gate != Gate::Open {
-            state.gate = if state.applied.applied >= newest.applied { Gate::Open } else { Gate::NeedsEvents(newest) };
+        let applied = state.applied;
+        if names_living_seal_key {
+            state.gate.heard(newest, applied);
         }
         Ok(())
     }
@@ -281,11 +236,9 @@ impl Feed {
             let page = self.store.events(head.applied, MAX_PAGE).await.map_err(FeedError::Store)?;
             let mut found = Vec::with_capacity(page.len());
             for (seq, compact) in &page {
-                let claims = self.verify(compact).map_err(|Rejected| FeedError::Store(StoreFault::Corrupt))?;
-                if claims.seq != head.applied + 1 || claims.seq != *seq || claims.prev != head.event_hash {
-                    return Err(FeedError::Store(StoreFault::Corrupt));
-                }
-                head = Mark { applied: *seq, event_hash: event_hash(compact) };
+                let claims = self.source.verify(compact).map_err(|Rejected| FeedError::Store(StoreFault::Corrupt))?;
+                let next = chain::link(head, &claims, compact).filter(|next| next.applied == *seq);
+                head = next.ok_or(FeedError::Store(StoreFault::Corrupt))?;
                 found.push(claims);
             }
             self.apply(found.iter(), head);
@@ -303,22 +256,7 @@ impl Feed {
             state.set.apply(claims.seq, &claims.event, boot);
         }
         state.applied = head;
-        if let Gate::NeedsEvents(needed) = state.gate
-            && state.applied.applied >= needed.applied
-        {
-            state.gate = Gate::Open;
-        }
-    }
-
-    fn verify(&self, compact: &str) -> Result<EventClaims, Rejected> {
-        let token = Compact::parse(Kind::Event, compact)?;
-        let key = self.source.pins.key(token.kid()).ok_or(Rejected)?;
-        let payload = token.verify(&ed25519_key(key))?;
-        EventClaims::check(&payload, self.source.issuer, self.source.vault)
-    }
-
-    fn contradicts_poll(&self, event: Mark) -> bool {
-        matches!(self.read().gate, Gate::NeedsEvents(needed) if needed.applied == event.applied && needed != event)
+        state.gate.applied(head);
     }
 
     async fn compare_known(&self, seq: u64, compact: &str) -> Result<(), FeedError> {
@@ -326,12 +264,7 @@ impl Feed {
     }
 
     async fn hash_at(&self, seq: u64) -> Result<EventHash, FeedError> {
-        let Some(before) = seq.checked_sub(1) else { return Ok(NO_EVENT) };
-        let found = self.store.events(before, 1).await.map_err(FeedError::Store)?;
-        match found.first() {
-            Some((found, compact)) if *found == seq => Ok(event_hash(compact)),
-            Some(_) | None => Err(FeedError::Store(StoreFault::Corrupt)),
-        }
+        chain::hash_at(&self.store, seq).await.map_err(FeedError::Store)
     }
 
     fn stop(&self) -> FeedError {
@@ -353,18 +286,4 @@ impl Feed {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn new_event(claims: &EventClaims, compact: &str) -> NewEvent {
-    let destroys = match claims.event {
-        Event::Destroy(environment, secret_id, version) => Some(VersionName { environment, secret_id, version }),
-        Event::Token(_)
-        | Event::Subject(_)
-        | Event::Credential(_)
-        | Event::Secret(_)
-        | Event::Version(..)
-        | Event::SigningKey(_)
-        | Event::All => None,
-    };
-    NewEvent { seq: claims.seq, compact: compact.to_owned(), destroys }
 }
