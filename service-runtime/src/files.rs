@@ -93,14 +93,29 @@ pub fn create_private_directory(path: &Path) -> Result<(), StartError> {
 /// # Errors
 /// Something is there already, or the file cannot be written; a half-written file is removed.
 pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), StartError> {
-    write_new(path, bytes).map_err(|error| {
-        let shown = path.display();
-        if error.kind() == io::ErrorKind::AlreadyExists {
-            StartError::new(format!("{shown} exists and is not overwritten; move it away first if it is not needed."))
-        } else {
-            StartError::new(format!("The file {shown} cannot be written ({error}); check its directory."))
-        }
-    })
+    write_new(path, bytes).map_err(|error| not_created(path, &error))
+}
+
+/// As [`create_private`], and a reader or a crash never finds half of it: for folders that a running service watches.
+///
+/// # Errors
+/// Something is there already, or the file cannot be written.
+pub fn create_private_whole(path: &Path, bytes: &[u8]) -> Result<(), StartError> {
+    let temporary = temporary_beside(path).map_err(|error| not_created(path, &error))?;
+    let made = write_new(&temporary, bytes)
+        // A link, because it never replaces what is there.
+        .and_then(|()| std::fs::hard_link(&temporary, path));
+    let _swept_later = std::fs::remove_file(&temporary);
+    made.and_then(|()| sync_parent(path)).map_err(|error| not_created(path, &error))
+}
+
+fn not_created(path: &Path, error: &io::Error) -> StartError {
+    let shown = path.display();
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        StartError::new(format!("{shown} exists and is not overwritten; move it away first if it is not needed."))
+    } else {
+        StartError::new(format!("The file {shown} cannot be written ({error}); check its directory."))
+    }
 }
 
 /// Puts `bytes` in the place of a file: a reader sees the old content or the new, also after a crash.
@@ -117,6 +132,83 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     renamed
 }
 
+/// Destroys a file: its name first, so that a crash leaves no half-destroyed key behind ([`sweep`] goes on with it), then
+/// its bytes, then the file. One that is not there is destroyed already. A disk may keep copies of what it overwrote.
+///
+/// # Errors
+/// The file cannot be renamed, overwritten or removed.
+pub fn destroy_private(path: &Path) -> io::Result<()> {
+    let dying = dying_name(path)?;
+    match std::fs::rename(path, &dying) {
+        Ok(()) => sync_parent(path).and_then(|()| erase(&dying)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts the file `successor` in the place of `path`, whose bytes are destroyed. A crash leaves either file in that place,
+/// and what is left to be destroyed to [`sweep`].
+///
+/// # Errors
+/// A file cannot be renamed, overwritten or removed.
+pub fn destroy_by_replacing(path: &Path, successor: &Path) -> io::Result<()> {
+    let dying = dying_name(path)?;
+    // Left by a crash before the renaming: another name of the same file.
+    let _usually_none = std::fs::remove_file(&dying);
+    std::fs::hard_link(path, &dying)?;
+    std::fs::rename(successor, path)?;
+    sync_parent(path)?;
+    erase(&dying)
+}
+
+fn dying_name(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    Ok(path.with_file_name(format!(".{name}{DYING}")))
+}
+
+/// Whether a name is one that a crash may leave behind: a file being written, or being destroyed.
+pub(crate) fn is_left_behind(name: &str) -> bool {
+    name.starts_with('.') && (name.ends_with(TEMPORARY) || name.ends_with(DYING))
+}
+
+/// Destroys what a crash left half-written or half-destroyed in a folder.
+///
+/// # Errors
+/// The folder cannot be read, or a file not removed.
+pub fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // Another process may be writing it at this moment.
+        let fresh = || entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at.elapsed().is_ok_and(young));
+        if is_left_behind(&name) && (name.ends_with(DYING) || !fresh()) {
+            erase(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Nobody writes a file of some kilobytes for longer.
+fn young(age: std::time::Duration) -> bool {
+    age.as_secs() < 60
+}
+
+/// How the name of a file ends that is being written.
+const TEMPORARY: &str = ".tmp";
+/// How the name of a file ends that is being destroyed.
+const DYING: &str = ".destroyed";
+
+/// Overwrites and removes. A file that has another name as well is somebody's: only this name goes.
+fn erase(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).custom_flags(NO_FOLLOW).open(path)?;
+    let meta = file.metadata()?;
+    if meta.is_file() && meta.nlink() == 1 {
+        io::copy(&mut io::repeat(0).take(meta.len()), &mut file)?;
+        file.sync_all()?;
+    }
+    std::fs::remove_file(path).and_then(|()| sync_parent(path))
+}
+
 /// Makes the names in the directory of `path` durable.
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
@@ -131,7 +223,7 @@ pub(crate) fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    Ok(path.with_file_name(format!(".{name}.{}.{number}.tmp", std::process::id())))
+    Ok(path.with_file_name(format!(".{name}.{}.{number}{TEMPORARY}", std::process::id())))
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -221,6 +313,38 @@ mod tests {
         replace_private(&path, b"three").unwrap();
         assert_eq!(**read_private(&path).unwrap(), *b"three");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a temporary file stayed");
+    }
+
+    #[test]
+    fn destroyed_file_is_overwritten_and_gone_and_its_other_name_stays_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("key"), dir.path().join("other"));
+        create_private_whole(&path, b"secret").unwrap();
+        let mut opened = File::open(&path).unwrap();
+        destroy_private(&path).unwrap();
+        let mut left = Vec::new();
+        opened.read_to_end(&mut left).unwrap();
+        assert_eq!(left, [0; 6], "the bytes outlived the file");
+        destroy_private(&path).unwrap();
+        create_private(&path, b"shared").unwrap();
+        std::fs::hard_link(&path, &other).unwrap();
+        destroy_private(&path).unwrap();
+        assert_eq!(**read_private(&other).unwrap(), *b"shared");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_crash_left_is_swept_and_what_is_being_written_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dying, old) = (dir.path().join(".key.destroyed"), dir.path().join(".key.1.0.tmp"));
+        let (young, key) = (dir.path().join(".key.2.0.tmp"), dir.path().join("key"));
+        for path in [&dying, &old, &young, &key] {
+            create_private(path, b"x").unwrap();
+        }
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
+        File::options().write(true).open(&old).unwrap().set_modified(long_ago).unwrap();
+        sweep(dir.path()).unwrap();
+        assert!(!dying.exists() && !old.exists() && young.exists() && key.exists());
     }
 
     #[test]

@@ -10,7 +10,9 @@ use shared_proto::identity::{IdentityDocument, IdentityKey, Mode, Owner, Pins};
 use shared_proto::rsa_key::RsaPrivate;
 use zeroize::Zeroizing;
 
-use crate::files::{check_private_directory, create_private, create_private_directory, read_private};
+use crate::files::{
+    check_private_directory, create_private_directory, create_private_whole, is_left_behind, read_private,
+};
 use crate::process::StartError;
 
 /// The private identity key, PKCS#8.
@@ -19,6 +21,9 @@ pub const IDENTITY: &str = "identity.pem";
 pub const IDENTITY_DOCUMENT: &str = "identity.json";
 /// Folder of the other service's identity documents.
 pub const PINS: &str = "pins";
+
+/// Folder of earlier pins, in the folder of pins.
+pub(crate) const RETIRED: &str = "retired";
 
 /// A key folder.
 #[derive(Clone, Debug)]
@@ -91,8 +96,8 @@ impl KeyFolder {
         let document = IdentityDocument { id, mode, key: key.public().clone() };
         let json = serde_json::to_string(&document)
             .map_err(|_| StartError::new("The identity document cannot be written."))?;
-        create_private(&self.file(IDENTITY), pem.as_bytes())?;
-        create_private(&self.file(IDENTITY_DOCUMENT), format!("{json}\n").as_bytes())?;
+        create_private_whole(&self.file(IDENTITY), pem.as_bytes())?;
+        create_private_whole(&self.file(IDENTITY_DOCUMENT), format!("{json}\n").as_bytes())?;
         create_private_directory(&self.file(PINS))?;
         Ok(document)
     }
@@ -108,6 +113,9 @@ impl KeyFolder {
         let mut documents = Vec::new();
         for name in entries(&folder)? {
             let path = folder.join(&name);
+            if name == RETIRED {
+                continue;
+            }
             if path.extension().is_none_or(|extension| extension != "json") {
                 return Err(refused(&path, "it is not a pin (*.json)", "move it away"));
             }
@@ -143,7 +151,7 @@ impl KeyFolder {
     }
 }
 
-/// The names in a folder, sorted.
+/// The names in a folder, sorted; without what a crash left half-written or half-destroyed.
 ///
 /// # Errors
 /// It cannot be listed.
@@ -154,6 +162,7 @@ pub fn entries(folder: &Path) -> Result<Vec<String>, StartError> {
         .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
         .collect::<Result<Vec<_>, _>>()
         .map_err(cannot)?;
+    names.retain(|name| !is_left_behind(name));
     names.sort_unstable();
     Ok(names)
 }
@@ -177,7 +186,7 @@ pub fn write_key(path: &Path, key: &[u8; 32]) -> Result<(), StartError> {
     let text = Zeroizing::new(b64(key));
     // Not `push`: growing would leave an unwiped copy behind.
     let line = Zeroizing::new([text.as_bytes(), b"\n"].concat());
-    create_private(path, &line)
+    create_private_whole(path, &line)
 }
 
 /// A refusal of a file: what is wrong, and the fix.
@@ -185,14 +194,14 @@ pub fn refused(path: &Path, reason: &str, fix: &str) -> StartError {
     StartError::new(format!("{} is refused: {reason}; {fix}.", path.display()))
 }
 
-fn read_text(path: &Path) -> Result<Zeroizing<String>, StartError> {
+pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, StartError> {
     let mut bytes = read_private(path)?;
     String::from_utf8(std::mem::take(&mut *bytes))
         .map(Zeroizing::new)
         .map_err(|_| refused(path, "it is not a text file", "restore it from the backup"))
 }
 
-fn read_document(path: &Path) -> Result<IdentityDocument, StartError> {
+pub(crate) fn read_document(path: &Path) -> Result<IdentityDocument, StartError> {
     from_json(&read_private(path)?)
         .map_err(|_| refused(path, "it is not an identity document", "copy it again from its service"))
 }

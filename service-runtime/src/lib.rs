@@ -11,6 +11,8 @@ pub mod config;
 pub mod files;
 pub mod http;
 pub mod key_folder;
+pub mod key_report;
+pub mod key_slots;
 pub mod process;
 pub mod sqlite;
 pub mod tasks;

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Rejected;
-use crate::encoding::{Bytes, lp, read_from_objects_only};
+#[cfg(feature = "open")]
+use crate::encoding::Bytes;
+use crate::encoding::{lp, read_from_objects_only};
 use crate::id::{EnvironmentId, VaultId};
 #[cfg(feature = "open")]
 use crate::identity::IdentityKey;

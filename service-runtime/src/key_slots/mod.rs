@@ -1,0 +1,59 @@
+//! Keys that take turns. The key folder is the desired state: who rotates a key changes files, and the running service
+//! follows (docs/adr/0006-key-folder-is-the-state.md).
+//!
+//! Guarantees that each step is one rename, so that a step that was cut short is finished by the next look at the folder;
+//! that a key file is whole or not there; that a key is never overwritten while it may still be needed. Since when a key
+//! has its place is the modification time of its file: a backup restored without times begins its age anew.
+
+mod identity;
+mod numbered;
+mod pins;
+mod rsa;
+mod watch;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::SystemTime;
+
+pub use identity::{IDENTITY_NEXT, IDENTITY_NEXT_DOCUMENT, IDENTITY_RETIRED, IdentitySlots, NextIdentity};
+pub use numbered::{KeyState, NumberedKey, confirm, create_numbered, load_numbered, path_of, retire};
+pub use rsa::{RsaSlot, RsaSlots};
+pub use watch::FolderWatch;
+
+use crate::files::NO_FOLLOW;
+use crate::key_folder::refused;
+use crate::process::StartError;
+
+/// Since when a key file has its place (Unix seconds).
+///
+/// # Errors
+/// It is not there, or cannot be examined.
+pub fn in_place_since(path: &Path) -> Result<u64, StartError> {
+    let meta = std::fs::symlink_metadata(path).map_err(|error| cannot(path, "examined", &error))?;
+    Ok(u64::try_from(meta.mtime()).unwrap_or(0))
+}
+
+/// Makes the age of a key begin now. Done before the file is renamed to its new place: the other way round, a crash
+/// would leave it there with an age that is too high, and it would end too early.
+fn begin_age(path: &Path) -> Result<(), StartError> {
+    File::options()
+        .write(true)
+        .custom_flags(NO_FOLLOW)
+        .open(path)
+        .and_then(|file| file.set_modified(SystemTime::now()).and_then(|()| file.sync_all()))
+        .map_err(|error| cannot(path, "given a new date", &error))
+}
+
+fn cannot(path: &Path, verb: &str, error: &io::Error) -> StartError {
+    StartError::new(format!("{} cannot be {verb} ({error}); check its folder.", path.display()))
+}
+
+fn no_randomness() -> StartError {
+    StartError::new("The machine gives no randomness; nothing is safe without it.")
+}
+
+fn under_way(path: &Path, waits_for: &str) -> StartError {
+    refused(path, &format!("a rotation is under way and waits for {waits_for}"), "let it end first")
+}
