@@ -9,7 +9,7 @@ use moka::sync::Cache;
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::{Clock, SystemClock};
 use service_runtime::files::create_private_directory;
-use service_runtime::http::{serve, shutdown_signal};
+use service_runtime::http::{Health, serve, shutdown_signal};
 use service_runtime::process::{DirectoryLock, StartError, boot_id};
 use service_runtime::sqlite::StoreFault;
 use service_runtime::tasks::Tasks;
@@ -23,7 +23,7 @@ use crate::grant::TokenCache;
 use crate::ingest::TransferKeys;
 use crate::keys::{LoadedKeys, ManagerKeys, RuntimeDirectory, SealKeys, TransportStatement};
 use crate::revocation::{Feed, MarkFile, Refusals, Source};
-use crate::routes::ROUTES;
+use crate::routes::{self, ROUTES};
 use crate::store::{Row, SqliteStore, VaultStore};
 
 /// Verified tokens kept in memory. A token with 64 grants takes about 10 KiB.
@@ -161,11 +161,6 @@ impl Vault {
         }
     }
 
-    /// Whether tokens can be opened.
-    pub fn is_ready(&self) -> bool {
-        self.feed.is_ready() && self.audit.is_healthy() && self.manager_keys.any_valid(self.clock.now())
-    }
-
     /// What is due every second: turn of the seal keys, and wiping of what is over.
     pub fn tick(&self) {
         match self.seal_keys.turn(&self.keys.identity, Owner::Vault(self.keys.id)) {
@@ -180,6 +175,17 @@ impl Vault {
         self.transfer_keys.sweep(self.clock.boot());
         self.feed.forget_expired();
         self.rows.run_pending_tasks();
+    }
+}
+
+impl Health for Vault {
+    /// Whether tokens can be opened.
+    fn is_ready(&self) -> bool {
+        self.feed.is_ready() && self.audit.is_healthy() && self.manager_keys.any_valid(self.clock.now())
+    }
+
+    fn openapi(&self) -> String {
+        routes::openapi_json()
     }
 }
 
@@ -231,7 +237,7 @@ async fn every(period: Duration, vault: Arc<Vault>, act: fn(&Vault)) {
 }
 
 fn announce(config: &Config) {
-    let danger = config.danger.active().join(",");
+    let danger = config.danger.names().join(",");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), mode = %config.mode, danger, "encrypted-vault starts");
     if config.mode.is_development() {
         tracing::warn!("development mode: nothing that SECURITY.md claims holds; never store a real secret here");

@@ -70,11 +70,12 @@ pub struct Danger {
 
 impl Danger {
     /// The names of the options that are on.
-    pub fn active(self) -> Vec<&'static str> {
-        [(self.plain_http, "plain_http"), (self.runtime_on_disk, "runtime_on_disk"), (self.swap, "swap")]
-            .into_iter()
-            .filter_map(|(on, name)| on.then_some(name))
-            .collect()
+    pub fn names(self) -> Vec<&'static str> {
+        config::names_that_are_on(&[
+            (self.plain_http, "danger.plain_http"),
+            (self.runtime_on_disk, "danger.runtime_on_disk"),
+            (self.swap, "danger.swap"),
+        ])
     }
 }
 

@@ -7,6 +7,7 @@ use service_runtime::StartError;
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::Clock;
 use service_runtime::config::Mode;
+use service_runtime::http::Health;
 use service_runtime::tasks::Tasks;
 use shared_proto::encoding::b64;
 use shared_proto::id::{TokenId, VaultId};
@@ -121,7 +122,7 @@ impl App {
             tasks: Tasks::new(tokio::runtime::Handle::current()),
             clock,
             jwks,
-            openapi: serde_json::to_string(&routes::document()).unwrap_or_default(),
+            openapi: serde_json::to_string(&routes::openapi_document()).unwrap_or_default(),
         };
         Ok((app, feed))
     }
@@ -135,6 +136,17 @@ impl App {
             Some(_) => Ok(()),
             None => Err(Refusal::TokenNotFound),
         }
+    }
+}
+
+impl Health for App {
+    /// Whether everything is there that storing, minting and revoking need.
+    fn is_ready(&self) -> bool {
+        self.link.is_ready() && self.audit.is_healthy()
+    }
+
+    fn openapi(&self) -> String {
+        self.openapi.clone()
     }
 }
 

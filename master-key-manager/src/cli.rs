@@ -118,7 +118,7 @@ fn execute(cli: Cli) -> Result<(), StartError> {
             say("The database is restored. At its start the manager takes later events back from the vault.")
         }
         Command::Openapi => {
-            let text = serde_json::to_string_pretty(&routes::document());
+            let text = serde_json::to_string_pretty(&routes::openapi_document());
             say(&text.map_err(|_| StartError::new("The document cannot be written."))?)
         }
     }

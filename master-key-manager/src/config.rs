@@ -81,7 +81,7 @@ pub struct Danger {
 impl Danger {
     /// The names of the options that are on.
     pub fn names(self) -> Vec<&'static str> {
-        if self.plain_http { vec!["danger.plain_http"] } else { Vec::new() }
+        config::names_that_are_on(&[(self.plain_http, "danger.plain_http")])
     }
 }
 

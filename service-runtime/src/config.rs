@@ -41,6 +41,11 @@ pub fn check_listen(mode: Mode, addr: &SocketAddr, danger_plain_http: bool) -> R
     }
 }
 
+/// The names of those of a table's options that are on.
+pub fn names_that_are_on(options: &[(bool, &'static str)]) -> Vec<&'static str> {
+    options.iter().filter_map(|(on, name)| on.then_some(*name)).collect()
+}
+
 /// The sentence for a TOML error, built from what the program knows and from the place, never from the value.
 fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
     let start = error.span().map_or(0, |span| span.start).min(text.len());

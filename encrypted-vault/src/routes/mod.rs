@@ -1,16 +1,19 @@
 //! The routes of the vault. The table mounts the application, feeds the `OpenAPI` document and drives the tests.
 
 mod commands;
-mod health;
 mod read;
+
+use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::web;
-use service_runtime::http::{Access, Answer, LIVE, Route, openapi};
+use service_runtime::http::{Access, Answer, LIVE, Route, document, openapi, ready};
 use shared_proto::error::ErrorCode as Code;
 use shared_proto::wire::vault as wire;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
+
+use crate::app::Vault;
 
 /// Every route of the vault.
 pub static ROUTES: &[Route] = &[
@@ -80,35 +83,8 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(commands::key_statements),
     },
     LIVE,
-    Route {
-        id: "health.ready",
-        method: Method::GET,
-        path: "/health/ready",
-        access: Access::Public,
-        body_limit: 0,
-        summary: "One word: ready, or (with 503) unavailable.",
-        parameters: &[],
-        request_schema: None,
-        responses: &[
-            Answer { status: 200, description: "ready", schema: None },
-            Answer { status: 503, description: "unavailable", schema: None },
-        ],
-        problems: &[],
-        handler: || web::to(health::ready),
-    },
-    Route {
-        id: "openapi",
-        method: Method::GET,
-        path: "/openapi.json",
-        access: Access::Public,
-        body_limit: 0,
-        summary: "This document.",
-        parameters: &[],
-        request_schema: None,
-        responses: &[Answer { status: 200, description: "The OpenAPI document.", schema: None }],
-        problems: &[],
-        handler: || web::to(health::openapi_document),
-    },
+    ready::<Arc<Vault>>(),
+    document::<Arc<Vault>>(),
 ];
 
 const READING: &[Code] = &[

@@ -8,10 +8,12 @@ mod tokens;
 
 use actix_web::http::Method;
 use actix_web::web;
-use service_runtime::http::{Access, Answer, LIVE, Parameter, Place, Route, openapi};
+use service_runtime::http::{Access, Answer, LIVE, Parameter, Place, Route, document, openapi, ready};
 use shared_proto::error::ErrorCode as Code;
 use shared_proto::wire::manager as wire;
 use utoipa::openapi::{OpenApi, RefOr, Schema};
+
+use crate::app::App;
 
 /// A value of 1 MiB in which every character is escaped as `\u0000` has 6 MiB; the rest is for the other members.
 const STORE_LIMIT: usize = (6 << 20) + (64 << 10);
@@ -21,32 +23,8 @@ const SMALL_LIMIT: usize = 16 << 10;
 /// Every route.
 pub static ROUTES: &[Route] = &[
     LIVE,
-    Route {
-        id: "health.ready",
-        method: Method::GET,
-        path: "/health/ready",
-        access: Access::Public,
-        body_limit: 0,
-        summary: "Whether everything is there that storing, minting and revoking need.",
-        parameters: &[],
-        request_schema: None,
-        responses: &[answer(200, "It is.", None), answer(503, "It is not.", None)],
-        problems: &[],
-        handler: || web::to(public::ready),
-    },
-    Route {
-        id: "openapi",
-        method: Method::GET,
-        path: "/openapi.json",
-        access: Access::Public,
-        body_limit: 0,
-        summary: "This document.",
-        parameters: &[],
-        request_schema: None,
-        responses: &[answer(200, "The document.", None)],
-        problems: &[],
-        handler: || web::to(public::openapi_document),
-    },
+    ready::<App>(),
+    document::<App>(),
     Route {
         id: "jwks",
         method: Method::GET,
@@ -220,7 +198,7 @@ const ON_LISTS: &[Code] =
     &[Code::CredentialInvalid, Code::ParameterInvalid, Code::AuditUnavailable, Code::StorageUnavailable];
 
 /// The `OpenAPI` document.
-pub fn document() -> OpenApi {
+pub fn openapi_document() -> OpenApi {
     openapi("Splitvault master-key-manager", ROUTES, schemas())
 }
 
@@ -270,7 +248,7 @@ mod tests {
 
     #[test]
     fn every_schema_that_the_document_names_is_in_it() {
-        let text = serde_json::to_string(&document()).unwrap();
+        let text = serde_json::to_string(&openapi_document()).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         let mut named = 0;
         for part in text.split("\"#/components/schemas/").skip(1) {

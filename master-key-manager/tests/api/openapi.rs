@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use master_key_manager::routes::{ROUTES, document};
+use master_key_manager::routes::{ROUTES, openapi_document};
 
 #[test]
 fn the_openapi_document_is_the_committed_one_and_names_every_route() {
-    let text = format!("{}\n", document().to_pretty_json().unwrap());
+    let text = format!("{}\n", openapi_document().to_pretty_json().unwrap());
     let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
     for route in ROUTES {
         let operation = &parsed["paths"][route.path][&route.method.as_str().to_ascii_lowercase()];

@@ -1,24 +1,93 @@
-//! The liveness route, the same in both services.
+//! The routes that are the same in both services: liveness, readiness and the `OpenAPI` document.
 
-use actix_web::{HttpResponse, http::Method, web};
+use std::sync::Arc;
+
+use actix_web::{
+    HttpResponse,
+    http::{Method, header::ContentType},
+    web,
+};
 
 use super::{Access, Answer, Route};
 
+/// What these routes ask of a service. It is the application data `web::Data<S>`.
+pub trait Health: 'static {
+    /// Whether everything is there that it needs for its work.
+    fn is_ready(&self) -> bool;
+    /// Its `OpenAPI` document, as JSON.
+    fn openapi(&self) -> String;
+}
+
+impl<S: Health> Health for Arc<S> {
+    fn is_ready(&self) -> bool {
+        S::is_ready(self)
+    }
+
+    fn openapi(&self) -> String {
+        S::openapi(self)
+    }
+}
+
 /// `GET /health/live`: the process answers. Says nothing about what it needs.
-pub const LIVE: Route = Route {
-    id: "health.live",
-    method: Method::GET,
-    path: "/health/live",
-    access: Access::Public,
-    body_limit: 0,
-    summary: "Whether the process answers.",
-    parameters: &[],
-    request_schema: None,
-    responses: &[Answer { status: 200, description: "It does.", schema: None }],
-    problems: &[],
-    handler: || web::to(live),
-};
+pub const LIVE: Route = public(
+    "health.live",
+    "/health/live",
+    "Whether the process answers.",
+    &[Answer { status: 200, description: "It does.", schema: None }],
+    || web::to(live),
+);
+
+/// `GET /health/ready`.
+pub const fn ready<S: Health>() -> Route {
+    const RESPONSES: &[Answer] = &[
+        Answer { status: 200, description: "ready", schema: None },
+        Answer { status: 503, description: "unavailable", schema: None },
+    ];
+    let summary = "One word: ready, or (with 503) unavailable.";
+    public("health.ready", "/health/ready", summary, RESPONSES, || web::to(is_ready::<S>))
+}
+
+/// `GET /openapi.json`.
+pub const fn document<S: Health>() -> Route {
+    const RESPONSES: &[Answer] = &[Answer { status: 200, description: "The OpenAPI document.", schema: None }];
+    public("openapi", "/openapi.json", "This document.", RESPONSES, || web::to(openapi::<S>))
+}
+
+const fn public(
+    id: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    responses: &'static [Answer],
+    handler: fn() -> actix_web::Route,
+) -> Route {
+    Route {
+        id,
+        method: Method::GET,
+        path,
+        access: Access::Public,
+        body_limit: 0,
+        summary,
+        parameters: &[],
+        request_schema: None,
+        responses,
+        problems: &[],
+        handler,
+    }
+}
 
 async fn live() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok")
+    HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok")
+}
+
+async fn is_ready<S: Health>(service: web::Data<S>) -> HttpResponse {
+    let (mut answer, word) = if service.is_ready() {
+        (HttpResponse::Ok(), "ready")
+    } else {
+        (HttpResponse::ServiceUnavailable(), "unavailable")
+    };
+    answer.content_type(ContentType::plaintext()).body(word)
+}
+
+async fn openapi<S: Health>(service: web::Data<S>) -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(service.openapi())
 }

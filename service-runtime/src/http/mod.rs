@@ -14,7 +14,7 @@ mod stack;
 
 pub use self::{
     error::ApiError,
-    health::LIVE,
+    health::{Health, LIVE, document, ready},
     openapi::openapi,
     request::{RequestMeta, bearer, read_body, read_json},
     route::{Access, Answer, Parameter, Place, Route, mount},
