@@ -12,16 +12,17 @@ use service_runtime::files::create_private_directory;
 use service_runtime::http::{Health, serve, shutdown_signal};
 use service_runtime::process::{DirectoryLock, StartError, boot_id};
 use service_runtime::sqlite::StoreFault;
+use service_runtime::standing::StandingStatements;
 use service_runtime::tasks::Tasks;
 use service_runtime::{files, telemetry};
 use shared_proto::id::{SecretId, Version};
 use shared_proto::identity::Owner;
-use shared_proto::statement::KeyStatement;
+use shared_proto::statement::{KeyStatement, Purpose};
 
 use crate::config::Config;
 use crate::grant::TokenCache;
 use crate::ingest::TransferKeys;
-use crate::keys::{LoadedKeys, ManagerKeys, RuntimeDirectory, SealKeys, TransportStatement};
+use crate::keys::{LoadedKeys, ManagerKeys, RuntimeDirectory, SealKeys};
 use crate::revocation::{Feed, MarkFile, Refusals, Source};
 use crate::routes::{self, ROUTES};
 use crate::store::{Row, SqliteStore, VaultStore};
@@ -57,7 +58,7 @@ pub struct Vault {
     pub tasks: Tasks,
     rows: Cache<(SecretId, Version), Arc<Row>>,
     unkept_statements: AtomicBool,
-    transport: TransportStatement,
+    transport: StandingStatements,
 }
 
 impl Vault {
@@ -123,7 +124,7 @@ impl Vault {
             tasks: Tasks::new(tokio::runtime::Handle::current()),
             rows: Cache::builder().weigher(weight).max_capacity(CACHED_ROW_BYTES).build(),
             unkept_statements: AtomicBool::new(false),
-            transport: TransportStatement::default(),
+            transport: StandingStatements::new(Purpose::Transport),
             keys,
         };
         Ok(Arc::new(vault))
@@ -144,8 +145,10 @@ impl Vault {
     /// The statements of this vault's living keys.
     pub fn own_statements(&self) -> Vec<KeyStatement> {
         let owner = Owner::Vault(self.keys.id);
-        let transport = self.transport.at(self.clock.now(), &self.keys.identity, owner, &self.keys.transport_public);
-        std::iter::once(transport).chain(self.seal_keys.statements()).collect()
+        let keys = [(&self.keys.transport_public, None)];
+        let mut statements = self.transport.at(self.clock.now(), &self.keys.identity, owner, &keys);
+        statements.extend(self.seal_keys.statements());
+        statements
     }
 
     /// Takes over the manager's statements, and keeps them for a restart. A full disk does not make the poll fail that

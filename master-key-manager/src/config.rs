@@ -132,12 +132,9 @@ impl Config {
         &self.raw
     }
 
-    /// The mode, as it stands in documents.
-    pub fn mode(&self) -> shared_proto::identity::Mode {
-        match self.raw.mode {
-            Mode::Development => shared_proto::identity::Mode::Development,
-            Mode::Production => shared_proto::identity::Mode::Production,
-        }
+    /// Development or production.
+    pub fn mode(&self) -> Mode {
+        self.raw.mode
     }
 
     /// The database file.

@@ -15,6 +15,7 @@ pub mod key_report;
 pub mod key_slots;
 pub mod process;
 pub mod sqlite;
+pub mod standing;
 pub mod tasks;
 pub mod telemetry;
 

@@ -4,10 +4,8 @@ mod folder;
 mod manager;
 mod runtime_dir;
 pub mod seal;
-mod stated;
 
 pub use folder::{LoadedKeys, StorageKeys, create};
 pub use manager::ManagerKeys;
 pub use runtime_dir::RuntimeDirectory;
 pub use seal::{SealKeys, Turn};
-pub use stated::TransportStatement;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use service_runtime::clock::Clock;
 use service_runtime::sqlite::StoreFault;
+use service_runtime::standing::StandingStatements;
 use shared_proto::command::Operation;
 use shared_proto::encoding::{Bytes, random};
 use shared_proto::error::ErrorCode;
@@ -27,7 +28,7 @@ pub struct Feed {
     sign: SignEvent,
     clock: Arc<dyn Clock>,
     token_key: PublicJwk,
-    statement: Mutex<Option<KeyStatement>>,
+    statements: StandingStatements,
     last_trouble: Mutex<Option<String>>,
 }
 
@@ -48,11 +49,6 @@ pub(super) enum Trouble {
     Withheld,
 }
 
-/// How long a statement of a token signing key is valid, in seconds; it is signed anew at half of it.
-const STATEMENT_LIFE: u64 = 24 * 60 * 60;
-/// Its not-before lies back, for clocks that differ.
-const SKEW: u64 = 60;
-
 impl Feed {
     /// A feed to the pinned vault.
     #[expect(clippy::too_many_arguments, reason = "the parts of one object, put together in one place")]
@@ -66,8 +62,8 @@ impl Feed {
         token_key: PublicJwk,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let (statement, last_trouble) = (Mutex::default(), Mutex::default());
-        Self { store, client, link, signing, pins, sign, clock, token_key, statement, last_trouble }
+        let (statements, last_trouble) = (StandingStatements::new(Purpose::TokenSigning), Mutex::default());
+        Self { store, client, link, signing, pins, sign, clock, token_key, statements, last_trouble }
     }
 
     /// The knowledge that it keeps up to date.
@@ -113,7 +109,7 @@ impl Feed {
             newest,
             newest_hash,
             seal_key: self.link.seal_kid(),
-            statements: vec![self.statement()],
+            statements: self.own_statements(),
             pins: self.pins.kids().copied().collect(),
         };
         let answer: PollAnswer = match self.client.command(Operation::Poll, &request).await {
@@ -180,24 +176,9 @@ impl Feed {
         Ok(())
     }
 
-    /// The statement of the token signing key, signed anew at half its life.
-    fn statement(&self) -> KeyStatement {
-        let now = self.clock.now();
-        let mut kept = self.statement.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(statement) = kept.as_ref().filter(|statement| {
-            statement.not_before <= now && now.saturating_add(STATEMENT_LIFE / 2) < statement.not_after
-        }) {
-            return statement.clone();
-        }
-        let statement = KeyStatement::sign(
-            &self.signing.identity,
-            Owner::Manager(self.signing.issuer.manager),
-            Purpose::TokenSigning,
-            self.token_key.clone(),
-            (now.saturating_sub(SKEW), now.saturating_add(STATEMENT_LIFE)),
-        );
-        *kept = Some(statement.clone());
-        statement
+    fn own_statements(&self) -> Vec<KeyStatement> {
+        let owner = Owner::Manager(self.signing.issuer.manager);
+        self.statements.at(self.clock.now(), &self.signing.identity, owner, &[(&self.token_key, None)])
     }
 
     /// Remembers how the round ended; logs when that changed, not every second.

@@ -6,6 +6,7 @@ use shared_proto::id::{
     CredentialId, EnvironmentId, ManagerId, PersonId, SecretId, ServiceId, Subject, TokenId, Version,
 };
 use shared_proto::identity::Mode;
+use shared_proto::jwk::Thumbprint;
 use shared_proto::name::{EnvironmentName, SecretPath, UserLabel};
 use shared_proto::token::Grant;
 use shared_proto::wire::manager::CatalogueState;
@@ -165,8 +166,8 @@ pub struct MintRows {
     pub rseq: u64,
     /// Whether the credential is known and enabled.
     pub credential_enabled: bool,
-    /// Number of the event that revoked everything that a signing key signs, by the key's kid.
-    pub revoked_keys: Vec<shared_proto::jwk::Thumbprint>,
+    /// The token signing keys that were revoked.
+    pub revoked_keys: Vec<Thumbprint>,
 }
 
 /// A token in the list.

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId, Version};
+use shared_proto::jwk::Thumbprint;
 
 use super::SqliteStore;
 use super::catalogue::limit_of;
@@ -107,7 +108,7 @@ fn is_enabled(conn: &Connection, credential: CredentialId) -> rusqlite::Result<b
         .exists([credential.as_bytes()])
 }
 
-fn revoked_keys(conn: &Connection) -> rusqlite::Result<Vec<shared_proto::jwk::Thumbprint>> {
+fn revoked_keys(conn: &Connection) -> rusqlite::Result<Vec<Thumbprint>> {
     // `;` is the character after `:`.
     conn.prepare_cached("SELECT name FROM events WHERE name >= 'signing-key:' AND name < 'signing-key;'")?
         .query_map([], |row| row.get::<_, String>(0))?
