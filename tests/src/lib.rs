@@ -24,6 +24,7 @@
 )]
 
 mod builder;
+pub mod history;
 pub mod http;
 mod installation;
 mod keys;
@@ -33,12 +34,14 @@ pub mod proxy;
 mod service;
 pub mod thief;
 mod wait;
+mod workload;
 
 pub use builder::Builder;
 pub use http::{Answer, Call};
 pub use installation::{Installation, Stored};
 pub use service::Service;
 pub use wait::{DEADLINE, wait_until};
+pub use workload::Workload;
 
 use std::path::{Path, PathBuf};
 

@@ -150,24 +150,30 @@ impl Service {
 
     /// Starts the process and waits until it listens, or ends; then the answer is what it said.
     pub async fn try_start(&mut self) -> Option<String> {
-        assert!(self.process.is_none(), "{} runs already", self.name);
-        self.write_config();
-        let _gone = std::fs::remove_file(self.ready_file());
         let before = self.log().len();
-        let log = File::options().append(true).create(true).open(self.log_file()).unwrap();
-        let mut command = self.command(&["run"]);
-        command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
+        self.launch();
         let deadline = Instant::now() + DEADLINE;
         while !self.ready_file().exists() {
-            if child.try_wait().unwrap().is_some() {
+            if !self.is_running() {
+                self.process = None;
                 return Some(self.log().split_off(before));
             }
             assert!(Instant::now() < deadline, "{} does not listen: {}", self.name, self.log().split_off(before));
             tokio::time::sleep(PAUSE).await;
         }
-        self.process = Some(child);
         None
+    }
+
+    /// Starts the process and waits for nothing.
+    pub fn launch(&mut self) {
+        assert!(self.process.is_none(), "{} runs already", self.name);
+        self.write_config();
+        let _gone = std::fs::remove_file(self.ready_file());
+        let log = File::options().append(true).create(true).open(self.log_file()).unwrap();
+        let mut command = self.command(&["run"]);
+        command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null());
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
+        self.process = Some(child);
     }
 
     /// Asks it to end (SIGTERM) and waits.

@@ -3,6 +3,7 @@
 mod both_stolen;
 mod canary;
 mod forged_feed;
+mod kill_cycles;
 mod manager_stolen;
 mod revoked_means_refused;
 mod stolen_token;

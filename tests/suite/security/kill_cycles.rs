@@ -1,0 +1,157 @@
+//! kill -9 at any moment, under load, judged by the history checker.
+//!
+//! `scripts/crash.sh` runs more cycles of it and shows how fast the services are ready again.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use system_tests::history::{History, Rule, Violation, inspect};
+use system_tests::{Installation, Service, Workload};
+
+#[tokio::test]
+async fn services_killed_at_any_moment_under_load_keep_every_promise() {
+    let (cycles, seed) = (setting("SPLITVAULT_CRASH_CYCLES").unwrap_or(10), seed());
+    let mut installation = Installation::running().await;
+    // The default: how fast a vault is ready again depends on the manager's poll.
+    installation.manager.set("poll_interval_ms = 1000");
+    installation.restart_manager().await;
+    let (mut random, mut report) = (Rng::with_seed(seed), Report::default());
+    let mut workload = Workload::start(&installation, seed);
+    for cycle in 1..=cycles {
+        workload.answers(random.u64(5..150)).await;
+        one_kill(&mut installation, &mut random, &mut report).await;
+        if cycle % 20 == 0 || cycle == cycles {
+            workload.answers(20).await;
+            let history = workload.stop().await;
+            let violations = history.judge(&inspect(&installation, &history).await);
+            assert_eq!(violations, [], "seed {seed}, cycle {cycle}");
+            println!("cycle {cycle}: {}", summary(&history));
+            workload.resume(seed.wrapping_add(cycle));
+        }
+    }
+    println!("{}", report.shown());
+}
+
+/// The checker must find a write that is lost behind the services' backs, at either of them.
+#[tokio::test]
+async fn control_row_that_vanishes_from_either_database_is_found_as_a_lost_write() {
+    for (service, statement) in [
+        ("encrypted-vault", "DELETE FROM envelopes WHERE secret_id = (SELECT secret_id FROM envelopes LIMIT 1)"),
+        ("master-key-manager", "DELETE FROM versions WHERE secret_id = (SELECT secret_id FROM versions LIMIT 1)"),
+    ] {
+        let mut installation = Installation::running().await;
+        let mut workload = Workload::start(&installation, seed());
+        workload.answers(100).await;
+        let history = workload.stop().await;
+        assert_eq!(history.judge(&inspect(&installation, &history).await), [], "before");
+
+        let vault = service == installation.vault.name();
+        let victim = if vault { &mut installation.vault } else { &mut installation.manager };
+        victim.stop().await;
+        change_database(victim, statement);
+        victim.start().await;
+        let found = history.judge(&inspect(&installation, &history).await);
+        assert!(found.iter().any(|Violation { rule, .. }| *rule == Rule::Kept), "{service}: {found:?}");
+    }
+}
+
+async fn one_kill(installation: &mut Installation, random: &mut Rng, report: &mut Report) {
+    // Within one request's way through the services, not only when an answer has just been given.
+    tokio::time::sleep(Duration::from_micros(random.u64(..20_000))).await;
+    let (vault, manager) = match random.usize(..5) {
+        0 | 1 => (true, false),
+        2 | 3 => (false, true),
+        _ => (true, true),
+    };
+    let during_start = random.usize(..4) == 0;
+    for (hit, service) in [(vault, &mut installation.vault), (manager, &mut installation.manager)] {
+        if hit {
+            service.kill();
+            report.kills += 1;
+            if during_start {
+                service.launch();
+                tokio::time::sleep(Duration::from_micros(random.u64(..60_000))).await;
+                service.kill();
+                report.kills += 1;
+            }
+        }
+    }
+    let mut started = Instant::now();
+    if vault {
+        installation.vault.start().await;
+    }
+    if manager {
+        started = Instant::now();
+        installation.manager.start().await;
+    }
+    let who = match (vault, manager) {
+        (true, true) => "both services",
+        (true, false) => installation.vault.name(),
+        _ => installation.manager.name(),
+    };
+    installation.ready().await;
+    report.ready.entry(who).or_default().push(started.elapsed());
+}
+
+/// How fast the services were ready, from the start of the last process.
+#[derive(Default)]
+struct Report {
+    kills: u32,
+    ready: BTreeMap<&'static str, Vec<Duration>>,
+}
+
+impl Report {
+    fn shown(&self) -> String {
+        let mut text = format!("{} kills", self.kills);
+        for (who, times) in &self.ready {
+            let mut times = times.clone();
+            times.sort();
+            let (middle, slow, slowest) =
+                (times[times.len() / 2], times[times.len() * 99 / 100], times[times.len() - 1]);
+            let over = times.iter().filter(|time| **time > Duration::from_secs(2)).count();
+            write!(
+                text,
+                "\n{who}: {} restarts, ready after {middle:.0?} (median), {slow:.0?} (p99), {slowest:.0?} (slowest); \
+                 {over} over 2 s",
+                times.len(),
+            )
+            .unwrap();
+        }
+        text
+    }
+}
+
+fn summary(history: &History) -> String {
+    let unclear = history.stores.len() - history.acknowledged().count();
+    format!(
+        "every promise kept: {} acknowledged writes ({unclear} others), {} tokens, {} revocations and destructions, {} reads",
+        history.acknowledged().count(),
+        history.tokens.len(),
+        history.withdrawals.len(),
+        history.reads.len()
+    )
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+}
+
+/// Shown, so that a run can be repeated.
+fn seed() -> u64 {
+    let seed = setting("SPLITVAULT_CRASH_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
+    println!("seed {seed}");
+    seed
+}
+
+/// Runs SQL on a service's database while the service is down.
+fn change_database(service: &Service, statement: &str) {
+    let name = if service.name() == "encrypted-vault" { "vault.db" } else { "manager.db" };
+    let python = std::env::var("SPLITVAULT_PYTHON").expect("scripts/test.sh sets it");
+    let code =
+        "import sqlite3, sys\nwith sqlite3.connect(sys.argv[1]) as db: assert db.execute(sys.argv[2]).rowcount > 0";
+    let status = Command::new(python).args(["-c", code]).arg(service.data().join(name)).arg(statement).status();
+    assert!(status.unwrap().success());
+}
