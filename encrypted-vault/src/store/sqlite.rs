@@ -72,7 +72,9 @@ impl SqliteStore {
         let mut conn = open_writer(path)?;
         migrate(&mut conn, MIGRATIONS)?;
         check_installation(&conn, path, id, mode)?;
-        Ok(Self { writer: Writer::spawn(conn)?, readers: Readers::open(path, READERS)? })
+        let writer = Writer::spawn(conn)?;
+        let readers = Readers::open(path, READERS, writer.health())?;
+        Ok(Self { writer, readers })
     }
 }
 

@@ -5,6 +5,7 @@
 //! moment. Refuses a SQLite with the WAL-reset defect, and a database that is newer than the code.
 
 mod backup;
+mod health;
 mod pool;
 mod writer;
 
@@ -14,6 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use self::{
     backup::{backup, restore},
+    health::Health,
     pool::Readers,
     writer::Writer,
 };

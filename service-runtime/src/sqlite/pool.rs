@@ -1,34 +1,38 @@
 //! Connections that only read.
 //!
-//! Each use is one read transaction: all its statements see the same state, whatever is committed meanwhile.
+//! Each use is one read transaction: all its statements see the same state, whatever is committed meanwhile. A
+//! connection that met a fault of the disk is closed; the next use opens another.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Semaphore;
 
-use super::{StoreFault, code_of, fault_of, open_reader};
+use super::{Health, StoreFault, code_of, fault_of, open_reader};
 use crate::process::StartError;
 
 /// A pool of read-only connections. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Readers {
+    path: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
     free: Arc<Semaphore>,
+    health: Health,
 }
 
 impl Readers {
-    /// Opens `count` connections (at least one) to an existing database.
+    /// Opens `count` connections (at least one) to an existing database; `health` is that of its writer.
     ///
     /// # Errors
     /// As [`open_reader`].
-    pub fn open(path: &Path, count: usize) -> Result<Self, StartError> {
+    pub fn open(path: &Path, count: usize, health: &Health) -> Result<Self, StartError> {
         let count = count.max(1);
         let idle = (0..count).map(|_| open_reader(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { idle: Arc::new(Mutex::new(idle)), free: Arc::new(Semaphore::new(count)) })
+        let (idle, free) = (Arc::new(Mutex::new(idle)), Arc::new(Semaphore::new(count)));
+        Ok(Self { path: path.to_owned(), idle, free, health: health.clone() })
     }
 
     /// Runs `job` on a blocking thread, in one snapshot of the database.
@@ -41,16 +45,33 @@ impl Readers {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| StoreFault::Unavailable)?;
-        let idle = Arc::clone(&self.idle);
+        let (idle, path, health) = (Arc::clone(&self.idle), self.path.clone(), self.health.clone());
         let worked = tokio::task::spawn_blocking(move || {
             let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(conn) = taken else { return Err(StoreFault::Unavailable) };
+            let conn = match taken {
+                Some(conn) => conn,
+                None => open_reader(&path).map_err(|error| {
+                    tracing::error!(%error, "a reader cannot be opened");
+                    StoreFault::Unavailable
+                })?,
+            };
             // Gives the connection back also when the job panics; the transaction is rolled back by then.
-            let conn = Borrowed { conn: Some(conn), idle };
-            let result = conn.conn.as_ref().map_or(Err(StoreFault::Unavailable), |conn| in_snapshot(conn, job));
-            drop(conn);
+            let mut borrowed = Borrowed { conn: Some(conn), idle };
+            let result = match &borrowed.conn {
+                Some(conn) => in_snapshot(conn, job),
+                None => Err(rusqlite::Error::InvalidQuery),
+            };
+            if let Err(error) = &result
+                && health.note(error)
+            {
+                borrowed.conn = None;
+            }
+            drop(borrowed);
             drop(permit);
-            result
+            result.map_err(|error| {
+                tracing::warn!(error = code_of(&error), "a database query failed");
+                fault_of(&error)
+            })
         });
         worked.await.unwrap_or(Err(StoreFault::Unavailable))
     }
@@ -69,14 +90,10 @@ impl Drop for Borrowed {
     }
 }
 
-fn in_snapshot<T>(conn: &Connection, job: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreFault> {
-    let fault = |error: rusqlite::Error| {
-        tracing::warn!(error = code_of(&error), "a database query failed");
-        fault_of(&error)
-    };
-    let snapshot = Transaction::new_unchecked(conn, TransactionBehavior::Deferred).map_err(fault)?;
-    let value = job(&snapshot).map_err(fault)?;
+fn in_snapshot<T>(conn: &Connection, job: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    let snapshot = Transaction::new_unchecked(conn, TransactionBehavior::Deferred)?;
+    let value = job(&snapshot)?;
     // Nothing was written; ending the transaction lets the WAL be written back.
-    snapshot.finish().map_err(fault)?;
+    snapshot.finish()?;
     Ok(value)
 }

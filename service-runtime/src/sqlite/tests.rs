@@ -118,7 +118,7 @@ async fn failed_commit_fails_every_job_and_writes_nothing() {
 #[tokio::test]
 async fn reader_sees_one_snapshot_and_cannot_write() {
     let (_dir, path, conn) = database();
-    let readers = Readers::open(&path, 2).unwrap();
+    let readers = Readers::open(&path, 2, &Health::default()).unwrap();
     conn.execute("INSERT INTO note (text) VALUES ('old')", []).unwrap();
     let both = readers.read(move |reader| {
         let before = notes(reader)?;
@@ -135,6 +135,61 @@ async fn reader_sees_one_snapshot_and_cannot_write() {
         assert_eq!(panics, Err(StoreFault::Unavailable));
     }
     assert_eq!(readers.read(notes).await.unwrap().len(), 2);
+}
+
+/// Polls until the database is trusted again.
+async fn wait_trusted(health: &Health) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while !health.is_good() {
+        assert!(std::time::Instant::now() < deadline, "the database is not trusted again");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_disk_fails_the_whole_batch_and_writing_goes_on_when_there_is_space() {
+    let (_dir, path, conn) = database();
+    // As on a disk without space: the new connection that recovery opens has this limit no more.
+    conn.execute_batch("PRAGMA max_page_count = 3").unwrap();
+    let writer = Writer::spawn(conn).unwrap();
+    let (go, blocked) = block(&writer);
+    let small = writer.run(insert("small"));
+    let large = writer.run(|conn| conn.execute("INSERT INTO note (text) VALUES (?1)", ["x".repeat(100_000)]));
+    let (mut small, mut large) = (Box::pin(small), Box::pin(large));
+    std::future::poll_fn(|cx| {
+        assert!(small.as_mut().poll(cx).is_pending() && large.as_mut().poll(cx).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    go.send(()).unwrap();
+    blocked.await.unwrap().unwrap();
+    assert_eq!((small.await, large.await), (Err(StoreFault::Unavailable), Err(StoreFault::Unavailable)));
+    assert!(notes(&open_reader(&path).unwrap()).unwrap().is_empty());
+    // Without any further write.
+    wait_trusted(writer.health()).await;
+    assert_eq!(writer.run(insert("later")).await, Ok(1));
+}
+
+#[tokio::test]
+async fn damaged_database_takes_no_write_before_it_is_whole_again() {
+    let (_dir, path, conn) = database();
+    conn.execute("INSERT INTO note (text) VALUES ('kept')", []).unwrap();
+    let writer = Writer::spawn(conn).unwrap();
+    // Cuts the log, so that what is read comes from the file that is damaged.
+    writer.run(insert("also kept")).await.unwrap();
+    drop(open_writer(&path).unwrap().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+    let good = std::fs::read(&path).unwrap();
+    let mut bad = good.clone();
+    bad[4_096..].fill(0xff);
+    std::fs::write(&path, bad).unwrap();
+    let readers = Readers::open(&path, 2, writer.health()).unwrap();
+    assert_eq!(readers.read(notes).await, Err(StoreFault::Corrupt));
+    assert!(!writer.health().is_good());
+    assert_eq!(writer.run(insert("on a damaged file")).await, Err(StoreFault::Unavailable));
+    std::fs::write(&path, good).unwrap();
+    wait_trusted(writer.health()).await;
+    assert_eq!(readers.read(notes).await.unwrap(), ["kept", "also kept"]);
+    assert_eq!(writer.run(insert("later")).await, Ok(1));
 }
 
 #[test]

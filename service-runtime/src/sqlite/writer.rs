@@ -1,20 +1,23 @@
 //! The one connection that writes.
 //!
 //! Jobs that wait together share a transaction and its fsync. Each has a savepoint of its own, so that one which fails
-//! takes nothing of its neighbours with it. Nobody is answered before the commit.
+//! takes nothing of its neighbours with it. Nobody is answered before the commit. After a fault of the disk every job is
+//! refused until [`Health`] trusts the database again.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{StoreFault, code_of, fault_of};
+use super::{Health, StoreFault, code_of, fault_of};
 use crate::process::StartError;
 
 /// A handle of the writer thread. Clones share it; it ends when the last is dropped, or by [`Writer::close`].
@@ -22,6 +25,7 @@ use crate::process::StartError;
 pub struct Writer {
     queue: SyncSender<Message>,
     observer: Option<Arc<dyn Fn(usize) + Send + Sync>>,
+    health: Health,
 }
 
 enum Message {
@@ -33,6 +37,9 @@ enum Message {
 const MAX_BATCH: usize = 256;
 /// Jobs that wait; more means that the disk does not keep up.
 const QUEUE: usize = 4_096;
+/// How often a database that is not trusted is tried again, also when there is nothing to write. A check that takes
+/// long is repeated less often.
+const RETRY: Duration = Duration::from_secs(1);
 
 impl Writer {
     /// Starts the writer thread on a connection of [`super::open_writer`].
@@ -52,12 +59,19 @@ impl Writer {
         observer: Option<Arc<dyn Fn(usize) + Send + Sync>>,
     ) -> Result<Self, StartError> {
         let (queue, inbox) = sync_channel(QUEUE);
-        let committed = observer.clone();
+        let (committed, health) = (observer.clone(), Health::default());
+        let path = conn.path().map(PathBuf::from).unwrap_or_default();
+        let file = DatabaseFile { path, conn: Some(conn), health: health.clone(), not_before: Instant::now() };
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || run(conn, inbox, committed.as_deref()))
+            .spawn(move || run(file, inbox, committed.as_deref()))
             .map_err(|error| StartError::new(format!("The database thread cannot be started ({error}).")))?;
-        Ok(Self { queue, observer })
+        Ok(Self { queue, observer, health })
+    }
+
+    /// Whether the disk does what it is asked; [`super::Readers`] of the same database share it.
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Runs `job` in a transaction and returns when it is committed. The job runs to its end even if the caller goes
@@ -163,10 +177,41 @@ impl<T, F> Drop for Typed<T, F> {
     }
 }
 
-fn run(conn: Connection, inbox: Receiver<Message>, committed: Option<&(dyn Fn(usize) + Send + Sync)>) {
+/// The database as the thread has it.
+struct DatabaseFile {
+    path: PathBuf,
+    // None while the file is not trusted.
+    conn: Option<Connection>,
+    health: Health,
+    not_before: Instant,
+}
+
+impl DatabaseFile {
+    /// A connection to a database that is trusted; opened anew, at most once in [`RETRY`], when it was not.
+    fn trusted(&mut self) -> Result<&Connection, StoreFault> {
+        if !self.health.is_good() {
+            self.conn = None;
+            let begun = Instant::now();
+            if begun >= self.not_before {
+                self.conn = self.health.reopen(&self.path).inspect_err(|error| tracing::error!(%error)).ok();
+                self.not_before = Instant::now() + RETRY.max(begun.elapsed() * 10);
+            }
+        }
+        self.conn.as_ref().ok_or(StoreFault::Unavailable)
+    }
+}
+
+fn run(mut file: DatabaseFile, inbox: Receiver<Message>, committed: Option<&(dyn Fn(usize) + Send + Sync)>) {
     let mut closing = None;
     while closing.is_none() {
-        let Ok(first) = inbox.recv() else { break };
+        let first = match inbox.recv_timeout(RETRY) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                let _known_to_health = file.trusted();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
         let (mut jobs, mut next) = (Vec::new(), Some(first));
         while let Some(message) = next {
             match message {
@@ -181,7 +226,8 @@ fn run(conn: Connection, inbox: Receiver<Message>, committed: Option<&(dyn Fn(us
         if jobs.is_empty() {
             continue;
         }
-        let outcome = write_batch(&conn, &mut jobs);
+        let health = file.health.clone();
+        let outcome = file.trusted().and_then(|conn| write_batch(conn, &health, &mut jobs));
         if let (Ok(()), Some(committed)) = (outcome, committed) {
             committed(jobs.len());
         }
@@ -190,26 +236,29 @@ fn run(conn: Connection, inbox: Receiver<Message>, committed: Option<&(dyn Fn(us
         }
     }
     // Not essential: the next start would do the same from the WAL.
-    let _checkpointed = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    if let Some(conn) = &file.conn {
+        let _checkpointed = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
     // Whoever waits for the close may open the file at once, and no later job may slip in.
-    drop(conn);
+    drop(file);
     drop(inbox);
     if let Some(reply) = closing {
         let _caller_gone = reply.send(());
     }
 }
 
-fn write_batch(conn: &Connection, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreFault> {
+fn write_batch(conn: &Connection, health: &Health, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreFault> {
     conn.execute_batch("BEGIN IMMEDIATE").map_err(|error| {
         tracing::error!(error = code_of(&error), "a transaction cannot be begun");
+        health.note(&error);
         fault_of(&error)
     })?;
     let mut lost = None;
     for job in jobs.iter_mut() {
         if let Some(fault) = lost {
             job.refuse(fault);
-        } else if let Err(error) = in_savepoint(conn, job.as_mut()) {
-            // The transaction itself is gone (full disk, I/O error): nothing of the batch is written.
+        } else if let Err(error) = in_savepoint(conn, health, job.as_mut()) {
+            // The transaction is gone, or stands on a disk that failed: nothing of the batch is written.
             tracing::error!(error = code_of(&error), "a transaction was lost");
             lost = Some(fault_of(&error));
         }
@@ -219,6 +268,7 @@ fn write_batch(conn: &Connection, jobs: &mut [Box<dyn Job>]) -> Result<(), Store
     }
     conn.execute_batch("COMMIT").map_err(|error| {
         tracing::error!(error = code_of(&error), "a transaction cannot be committed");
+        health.note(&error);
         // The frame of the commit may have reached the WAL although the fsync failed: a crash now would replay it.
         let unclear = error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure);
         roll_back(conn, if unclear { StoreFault::OutcomeUnknown } else { fault_of(&error) })
@@ -226,15 +276,20 @@ fn write_batch(conn: &Connection, jobs: &mut [Box<dyn Job>]) -> Result<(), Store
 }
 
 /// An error of the job is the job's; an error of this function is the batch's.
-fn in_savepoint(conn: &Connection, job: &mut dyn Job) -> rusqlite::Result<()> {
-    conn.execute_batch("SAVEPOINT job")?;
+fn in_savepoint(conn: &Connection, health: &Health, job: &mut dyn Job) -> rusqlite::Result<()> {
+    conn.execute_batch("SAVEPOINT job").inspect_err(|error| {
+        health.note(error);
+    })?;
     let worked = job.work(conn);
     if conn.is_autocommit() {
         // SQLite rolled the whole transaction back by itself.
-        return Err(worked.err().unwrap_or(rusqlite::Error::InvalidQuery));
+        let error = worked.err().unwrap_or(rusqlite::Error::InvalidQuery);
+        health.note(&error);
+        return Err(error);
     }
     match worked {
         Ok(()) => conn.execute_batch("RELEASE job"),
+        Err(error) if health.note(&error) => Err(error),
         Err(_) => conn.execute_batch("ROLLBACK TO job; RELEASE job"),
     }
 }

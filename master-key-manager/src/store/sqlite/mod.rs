@@ -30,7 +30,8 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self, StartError> {
         let mut conn = open_writer(path)?;
         migrate(&mut conn, schema::STEPS)?;
-        let readers = Readers::open(path, READERS)?;
-        Ok(Self { writer: Writer::spawn(conn)?, readers })
+        let writer = Writer::spawn(conn)?;
+        let readers = Readers::open(path, READERS, writer.health())?;
+        Ok(Self { writer, readers })
     }
 }
