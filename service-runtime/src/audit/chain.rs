@@ -7,7 +7,7 @@ use std::{
     ffi::OsStr,
     fs::{File, OpenOptions},
     io::{self, BufRead, BufReader, Read},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -81,6 +81,23 @@ pub(super) fn read_all(path: &Path) -> Result<Found, StartError> {
 pub(super) fn segment_path(path: &Path, sequence: u64) -> PathBuf {
     let (stem, extension) = name_parts(path);
     path.with_file_name(format!("{stem}-{sequence}{extension}"))
+}
+
+/// Whether a file still has the last line of `tip` just before byte `end`.
+pub(super) fn still_ends_with(path: &Path, end: u64, tip: &Tip) -> io::Result<bool> {
+    let file = OpenOptions::new().read(true).custom_flags(files::NO_FOLLOW).open(path)?;
+    // The kernel's copy may be better than the disk's: it is given up, so that the disk is asked. A kernel may decline.
+    let _asked = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    let start = end.saturating_sub(MAX_LINE);
+    let mut tail = vec![0; usize::try_from(end - start).unwrap_or(0)];
+    match file.read_exact_at(&mut tail, start) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+        read => read?,
+    }
+    if tail.pop() != Some(b'\n') {
+        return Ok(false);
+    }
+    Ok(tail.rsplit(|byte| *byte == b'\n').next().is_some_and(|line| hash_of(line) == tip.hash))
 }
 
 #[derive(Deserialize)]

@@ -5,9 +5,9 @@
 //! rather than let something happen unrecorded. What a stranger can cause is counted and sampled, so that he cannot
 //! fill the disk that releases wait for.
 //!
-//! A file whose write or fsync failed is never appended to again: the log continues in a new segment,
-//! `audit-<sequence>.jsonl`, whose first line continues the chain. Lines of the old file from that sequence on were
-//! never acknowledged and do not count.
+//! A file whose write or fsync failed is never appended to again: its end is read from the disk and compared, and the
+//! log continues in a new segment, `audit-<sequence>.jsonl`, whose first line continues the chain. Lines of the old file
+//! from that sequence on do not count: they were never acknowledged, or are in the new file as well.
 
 mod chain;
 mod record;

@@ -169,6 +169,10 @@ impl Segment for Faulty {
 }
 
 fn open_faulty(fixture: &Fixture) -> (AuditLog, Arc<AtomicU64>, Arc<AtomicUsize>) {
+    open_faulty_with(fixture, AuditSync::Fsync)
+}
+
+fn open_faulty_with(fixture: &Fixture, sync: AuditSync) -> (AuditLog, Arc<AtomicU64>, Arc<AtomicUsize>) {
     let (failing, syncs) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicUsize::new(0)));
     let (f, s) = (Arc::clone(&failing), Arc::clone(&syncs));
     let open: OpenSegment = Box::new(move |path| {
@@ -176,8 +180,79 @@ fn open_faulty(fixture: &Fixture) -> (AuditLog, Arc<AtomicU64>, Arc<AtomicUsize>
         Ok(Box::new(Faulty { inner, failing: Arc::clone(&f), syncs: Arc::clone(&s) }) as Box<dyn Segment>)
     });
     let clock = Arc::clone(&fixture.clock) as Arc<dyn Clock>;
-    let log = AuditLog::open_on(&fixture.path, "test-service", AuditSync::Fsync, clock, open).unwrap();
+    let log = AuditLog::open_on(&fixture.path, "test-service", sync, clock, open).unwrap();
     (log, failing, syncs)
+}
+
+/// Polls until the log is healthy.
+fn wait_healthy(log: &AuditLog) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !log.is_healthy() {
+        assert!(std::time::Instant::now() < deadline, "the log does not recover");
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn log_that_nobody_writes_to_notices_by_itself_that_the_disk_works_again() {
+    let fixture = Fixture::new();
+    let (log, failing, _) = open_faulty(&fixture);
+    log.record(line()).await.unwrap();
+    failing.store(2, Ordering::SeqCst);
+    assert_eq!(log.record(line()).await, Err(AuditUnavailable));
+    failing.store(0, Ordering::SeqCst);
+    fixture.clock.advance(1);
+    wait_healthy(&log);
+    log.flush_and_close().await;
+    assert_eq!(verify(&fixture.path).unwrap(), 2);
+    let second = std::fs::read_to_string(fixture.path.with_file_name("audit-2.jsonl")).unwrap();
+    assert!(second.contains("audit_resumed"), "{second}");
+}
+
+#[tokio::test]
+async fn log_that_lost_what_it_had_confirmed_does_not_go_on() {
+    let fixture = Fixture::new();
+    let (log, failing, _) = open_faulty(&fixture);
+    log.record(line().key_id("one")).await.unwrap();
+    log.record(line().key_id("two")).await.unwrap();
+    let good = std::fs::read_to_string(&fixture.path).unwrap();
+    failing.store(2, Ordering::SeqCst);
+    assert_eq!(log.record(line()).await, Err(AuditUnavailable));
+    failing.store(0, Ordering::SeqCst);
+    for lost in [good.replace("two", "too"), good[..good.len() - 1].to_owned(), String::new()] {
+        std::fs::write(&fixture.path, lost).unwrap();
+        fixture.clock.advance(1);
+        assert_eq!(log.record(line()).await, Err(AuditUnavailable));
+        assert!(!log.is_healthy());
+    }
+    // What is there again, with anything behind it, is what was confirmed.
+    std::fs::write(&fixture.path, format!("{good}torn")).unwrap();
+    fixture.clock.advance(1);
+    log.record(line()).await.unwrap();
+    log.flush_and_close().await;
+    assert_eq!(verify(&fixture.path).unwrap(), 3);
+}
+
+#[tokio::test]
+async fn lines_not_yet_fsynced_are_written_again_when_the_fsync_fails() {
+    let fixture = Fixture::new();
+    let (log, failing, syncs) = open_faulty_with(&fixture, AuditSync::Os);
+    for _ in 0..3 {
+        log.record(line()).await.unwrap();
+    }
+    failing.store(2, Ordering::SeqCst);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while syncs.load(Ordering::SeqCst) == 0 || log.is_healthy() {
+        assert!(std::time::Instant::now() < deadline, "nothing was fsynced");
+        std::thread::yield_now();
+    }
+    // The pages of the failed fsync never reached the disk.
+    std::fs::write(&fixture.path, "").unwrap();
+    failing.store(0, Ordering::SeqCst);
+    fixture.clock.advance(1);
+    log.record(line()).await.unwrap();
+    log.flush_and_close().await;
+    assert_eq!(verify(&fixture.path).unwrap(), 4);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! The thread that appends audit lines.
 //!
 //! It takes everything that is queued, appends it with one write and one fsync, and only then answers. Its idea of the
-//! chain moves forward when the disk has confirmed, never before.
+//! chain moves forward when the disk has confirmed, never before. After a fault it goes on in a new segment once the
+//! disk still has the end of what it had confirmed; what was answered for and not yet fsynced is written again.
 
 use std::{
     fs::{File, OpenOptions},
@@ -20,8 +21,8 @@ use tokio::sync::oneshot;
 
 use super::{
     AuditSync, AuditUnavailable,
-    chain::{Tip, hash_of, read_all, segment_path},
-    record::Entry,
+    chain::{Tip, hash_of, read_all, segment_path, still_ends_with},
+    record::{AuditRecord, AuditStatus, Entry},
 };
 use crate::{clock::Clock, files, process::StartError};
 
@@ -73,10 +74,16 @@ pub(super) struct Writer {
     open_segment: OpenSegment,
     /// None while the last file is not trusted.
     segment: Option<Box<dyn Segment>>,
+    /// The file that is, or was, appended to.
+    segment_path: PathBuf,
+    /// The end of what was answered for.
     tip: Tip,
+    /// The end of what was fsynced, and where that is in the file.
+    durable: (Tip, u64),
+    /// Lines between the two.
+    unsynced: Vec<u8>,
     last_attempt: Option<u64>,
     retained: Vec<Entry>,
-    unsynced: bool,
 }
 
 impl Writer {
@@ -105,21 +112,24 @@ impl Writer {
             healthy,
             open_segment,
             segment: Some(segment),
+            segment_path: found.last_segment,
+            durable: (found.tip.clone(), found.whole_bytes),
             tip: found.tip,
+            unsynced: Vec::new(),
             last_attempt: None,
             retained: Vec::new(),
-            unsynced: false,
         })
     }
 
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         let _unhealthy_when_gone = UnhealthyWhenGone(Arc::clone(&self.healthy));
         loop {
-            let first = if self.unsynced {
+            let first = if self.segment.is_none() || !self.unsynced.is_empty() {
                 match inbox.recv_timeout(Duration::from_secs(1)) {
                     Ok(message) => message,
                     Err(RecvTimeoutError::Timeout) => {
                         self.sync_now();
+                        self.try_again();
                         continue;
                     }
                     Err(RecvTimeoutError::Disconnected) => break,
@@ -186,20 +196,19 @@ impl Writer {
             tip = Tip { sequence, hash: hash_of(buffer.get(start..).unwrap_or_default()) };
             buffer.push(b'\n');
         }
-        let durable = match (self.segment.as_mut(), self.sync) {
+        let written = match (self.segment.as_mut(), self.sync) {
             (None, _) => Err(io::Error::from(io::ErrorKind::NotFound)),
             (Some(segment), AuditSync::Fsync) => segment.append(&buffer).and_then(|()| segment.sync()),
             (Some(segment), AuditSync::Os) => segment.append(&buffer),
         };
-        match durable {
-            Ok(()) => {
-                self.tip = tip;
-                self.unsynced = self.sync == AuditSync::Os;
-                self.healthy.store(true, Ordering::SeqCst);
-                Ok(())
-            }
-            Err(error) => Err(self.fail(&error)),
+        written.map_err(|error| self.fail(&error))?;
+        self.tip = tip;
+        self.unsynced.append(&mut buffer);
+        if self.sync == AuditSync::Fsync {
+            self.all_is_durable();
         }
+        self.healthy.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     /// At most once a second: a new file, because the pages of one whose fsync failed may be gone although the kernel
@@ -210,34 +219,71 @@ impl Writer {
             return Err(AuditUnavailable);
         }
         self.last_attempt = Some(second);
-        let path = segment_path(&self.path, self.tip.sequence.saturating_add(1));
-        // A file of this name holds no acknowledged line: the number is not yet taken.
-        let opened = match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => (self.open_segment)(&path),
-        };
-        match opened {
-            Ok(segment) => {
-                tracing::warn!(next = self.tip.sequence.saturating_add(1), "the audit log continues in a new segment");
-                self.segment = Some(segment);
-                Ok(())
-            }
-            Err(error) => Err(self.fail(&error)),
+        self.open_next_segment().map_err(|error| self.fail(&error))
+    }
+
+    fn open_next_segment(&mut self) -> io::Result<()> {
+        let (durable, end) = &self.durable;
+        if *end > 0 && !still_ends_with(&self.segment_path, *end, durable)? {
+            return Err(io::Error::other(format!(
+                "{} has lost lines up to {} that it had confirmed; keep it as evidence and restart",
+                self.segment_path.display(),
+                durable.sequence
+            )));
         }
+        let next = durable.sequence.saturating_add(1);
+        let path = segment_path(&self.path, next);
+        // A file of this name holds no line that is not here: the number is the first that is not durable.
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut segment = (self.open_segment)(&path)?;
+        if !self.unsynced.is_empty() {
+            segment.append(&self.unsynced)?;
+            segment.sync()?;
+        }
+        tracing::warn!(next, "the audit log continues in a new segment");
+        (self.segment, self.segment_path, self.durable.1) = (Some(segment), path, 0);
+        self.all_is_durable();
+        Ok(())
+    }
+
+    /// While nothing is to be written it must still be noticed that the disk works again. The line that shows it says
+    /// in the log itself that lines before it may be missing.
+    fn try_again(&mut self) {
+        if self.segment.is_some() || self.last_attempt == Some(self.clock.boot()) {
+            return;
+        }
+        let mut entries = std::mem::take(&mut self.retained);
+        if entries.is_empty() {
+            let record = AuditRecord::background("audit_resumed", AuditStatus::Success);
+            entries.push(Entry { timestamp: self.clock.now(), record, count: None });
+        }
+        self.write_batch(entries, Vec::new());
     }
 
     fn sync_now(&mut self) {
-        if let Some(Err(error)) = self.unsynced.then(|| self.segment.as_mut().map(|segment| segment.sync())).flatten() {
-            self.fail(&error);
+        if self.unsynced.is_empty() {
+            return;
         }
-        self.unsynced = false;
+        match self.segment.as_mut().map(|segment| segment.sync()) {
+            Some(Ok(())) => self.all_is_durable(),
+            Some(Err(error)) => drop(self.fail(&error)),
+            None => {}
+        }
+    }
+
+    fn all_is_durable(&mut self) {
+        let bytes = u64::try_from(self.unsynced.len()).unwrap_or(u64::MAX);
+        self.durable = (self.tip.clone(), self.durable.1.saturating_add(bytes));
+        self.unsynced.clear();
     }
 
     fn fail(&mut self, error: &io::Error) -> AuditUnavailable {
         tracing::error!(%error, "the audit log cannot be written");
         self.segment = None;
         self.last_attempt = Some(self.clock.boot());
-        self.unsynced = false;
         self.healthy.store(false, Ordering::SeqCst);
         AuditUnavailable
     }

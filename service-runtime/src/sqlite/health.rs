@@ -50,10 +50,8 @@ impl Health {
     /// It is still not trusted.
     pub(super) fn reopen(&self, path: &Path) -> Result<Connection, StartError> {
         let conn = open_writer(path)?;
-        let checked = rewrite(&conn).and_then(|()| match self.doubtful.load(Ordering::SeqCst) {
-            true => quick_check(&conn),
-            false => Ok(()),
-        });
+        let doubtful = self.doubtful.load(Ordering::SeqCst);
+        let checked = rewrite(&conn).and_then(|()| if doubtful { quick_check(&conn) } else { Ok(()) });
         checked.and_then(|()| prove_writable(&conn)).map_err(|error| {
             self.note(&error);
             StartError::new(format!("The database is still not good ({}).", code_of(&error)))
