@@ -9,40 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use service_runtime::clock::Clock;
-use shared_proto::Malformed;
 use shared_proto::encoding::random;
 use shared_proto::id::Subject;
+use shared_proto::name::IdempotencyKey;
 use zeroize::Zeroizing;
 
 use crate::catalogue::KeyedLocks;
 
 /// How long a key is remembered, in seconds.
 pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
-/// The longest key in characters.
-pub const MAX_KEY_CHARS: usize = 128;
-
-/// A checked `Idempotency-Key`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct IdempotencyKey(String);
-
-impl IdempotencyKey {
-    /// 1 to 128 visible ASCII characters.
-    ///
-    /// # Errors
-    /// Anything else.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
-        if (1..=MAX_KEY_CHARS).contains(&text.len()) && visible {
-            return Ok(Self(text.to_owned()));
-        }
-        Err(Malformed("an Idempotency-Key has 1 to 128 visible ASCII characters"))
-    }
-
-    /// The key.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// How a body compares with that of the first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,14 +92,6 @@ mod tests {
     use shared_proto::id::ServiceId;
 
     use super::*;
-
-    #[test]
-    fn keys_are_visible_ascii_of_bounded_length() {
-        assert!(IdempotencyKey::parse("a").is_ok() && IdempotencyKey::parse(&"x".repeat(128)).is_ok());
-        for wrong in ["", "a b", "a\n", "é", &"x".repeat(129)] {
-            assert!(IdempotencyKey::parse(wrong).is_err(), "{wrong:?}");
-        }
-    }
 
     #[test]
     fn another_body_is_seen_and_a_new_process_has_forgotten() {

@@ -3,6 +3,8 @@
 //! Guarantees that an error names file, line and key and never repeats a value: people paste credentials into the
 //! wrong line. Refuses addresses on which the chosen mode is not safe.
 
+mod document;
+
 use std::{net::SocketAddr, path::Path};
 
 use serde::de::DeserializeOwned;
@@ -18,7 +20,7 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, StartError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         StartError::new(format!("The configuration file {} cannot be read ({}).", path.display(), error.kind()))
     })?;
-    toml::from_str(&text).map_err(|error| StartError::new(explain(path, &text, &error)))
+    document::parse(&path.display().to_string(), &text).map_err(StartError::new)
 }
 
 /// Checks that the mode may listen there.
@@ -44,47 +46,6 @@ pub fn check_listen(mode: Mode, addr: &SocketAddr, danger_plain_http: bool) -> R
 /// The names of those of a table's options that are on.
 pub fn names_that_are_on(options: &[(bool, &'static str)]) -> Vec<&'static str> {
     options.iter().filter_map(|(on, name)| on.then_some(*name)).collect()
-}
-
-/// The sentence for a TOML error, built from what the program knows and from the place, never from the value.
-fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
-    let start = error.span().map_or(0, |span| span.start).min(text.len());
-    let before = text.get(..start).unwrap_or_default();
-    let line_number = before.matches('\n').count() + 1;
-    let line = text.lines().nth(line_number - 1).unwrap_or_default();
-    let place = format!("{} line {line_number}", path.display());
-    let key = line.split_once('=').map_or("", |(key, _)| key.trim());
-    let key = if is_plain_key(key) { full_key(before, key) } else { String::new() };
-    let message = error.message();
-    if let Some(missing) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-        return format!("The configuration file {} lacks the key `{missing}`; add it.", path.display());
-    }
-    if message.starts_with("unknown field `") {
-        return format!("{place}: there is no setting `{key}`; remove it or correct its name.");
-    }
-    if message.starts_with("duplicate ") {
-        return format!("{place}: the key `{key}` is given twice; keep one.");
-    }
-    let typed = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant `"];
-    if typed.iter().any(|prefix| message.starts_with(prefix)) {
-        // What serde expected stands behind the last of these words; before it stands the value.
-        let expected = message.rsplit_once(", expected ").map_or("another form", |(_, expected)| expected);
-        return format!("{place}: the value of `{key}` does not fit; expected {expected}.");
-    }
-    format!("{place}: the value or syntax at `{key}` is not accepted; see the documentation of this key.")
-}
-
-/// Whether this can be the name of a key, and not a value that lost its key.
-fn is_plain_key(key: &str) -> bool {
-    !key.is_empty() && key.len() <= 64 && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-}
-
-fn full_key(before: &str, key: &str) -> String {
-    let table = before.lines().rev().map(str::trim).find(|line| line.starts_with('['));
-    match table.map(|line| line.trim_matches(['[', ']'])) {
-        Some(table) if is_plain_key(table) => format!("{table}.{key}"),
-        Some(_) | None => key.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Service credentials: opaque, long-lived, of use at the manager only.
+//! Service credentials: opaque, long-lived, of use at the manager only; and how credentials and tokens are sent.
 
 use zeroize::Zeroizing;
 
@@ -47,9 +47,25 @@ impl PlainCredential {
     }
 }
 
+/// The credential or token in an `Authorization` header (RFC 6750 section 2.1): the scheme, one space, one word.
+pub fn bearer_in(header: &str) -> Option<&str> {
+    let (scheme, credential) = header.split_once(' ')?;
+    let plain = !credential.is_empty() && credential.bytes().all(|byte| byte.is_ascii_graphic());
+    (scheme.eq_ignore_ascii_case("bearer") && plain).then_some(credential)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_one_word_after_bearer_is_a_credential() {
+        assert_eq!(bearer_in("Bearer abc"), Some("abc"));
+        assert_eq!(bearer_in("bEARER abc"), Some("abc"));
+        for wrong in ["", "Bearer", "Bearer ", "Bearer  abc", "Bearer abc ", "Bearer a b", "Basic abc", "Bearer ä"] {
+            assert_eq!(bearer_in(wrong), None, "{wrong:?}");
+        }
+    }
 
     #[test]
     fn a_credential_reads_back_and_a_typing_error_is_seen() {

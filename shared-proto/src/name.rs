@@ -13,6 +13,8 @@ pub const MAX_PATH_BYTES: usize = 512;
 pub const MAX_ENVIRONMENT_BYTES: usize = 63;
 /// The longest `user_id` label in bytes.
 pub const MAX_LABEL_BYTES: usize = 256;
+/// The longest `Idempotency-Key` in bytes.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 128;
 
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $check:ident) => {
@@ -61,6 +63,10 @@ name_type! {
     /// What a submitter calls himself (`user_id`). A label, never an identity.
     UserLabel, check_label
 }
+name_type! {
+    /// A submitter's name for one request (`Idempotency-Key`), so that a repeat is known as one.
+    IdempotencyKey, check_idempotency_key
+}
 
 impl SecretPath {
     /// The path under which a submission without one is filed.
@@ -105,6 +111,14 @@ fn check_label(text: &str) -> Result<(), Malformed> {
     Ok(())
 }
 
+fn check_idempotency_key(text: &str) -> Result<(), Malformed> {
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !(1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&text.len()) || !visible {
+        return Err(Malformed("an Idempotency-Key has 1 to 128 visible ASCII characters"));
+    }
+    Ok(())
+}
+
 const UNNAMED: &str = "unnamed";
 
 #[cfg(test)]
@@ -135,5 +149,13 @@ mod tests {
             assert!(UserLabel::parse(bad).is_err(), "{bad:?}");
         }
         assert!(UserLabel::parse("user123").is_ok());
+    }
+
+    #[test]
+    fn idempotency_keys_are_visible_ascii_of_bounded_length() {
+        assert!(IdempotencyKey::parse("a").is_ok() && IdempotencyKey::parse("x".repeat(128)).is_ok());
+        for wrong in ["", "a b", "a\n", "é", &"x".repeat(129)] {
+            assert!(IdempotencyKey::parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

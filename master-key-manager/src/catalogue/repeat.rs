@@ -2,10 +2,11 @@
 
 use service_runtime::http::RequestMeta;
 use shared_proto::id::{Subject, Version};
+use shared_proto::name::IdempotencyKey;
 use shared_proto::wire::manager::CatalogueState;
 
 use super::store_flow::{Place, StoreFlow, StoreRequest, StoredSecret, answer, line};
-use crate::idempotency::{BodyMark, Comparison, IdempotencyKey};
+use crate::idempotency::{BodyMark, Comparison};
 use crate::identity::Caller;
 use crate::issuer::MintRequest;
 use crate::refusal::Refusal;

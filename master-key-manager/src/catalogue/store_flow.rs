@@ -11,14 +11,14 @@ use service_runtime::clock::Clock;
 use service_runtime::http::RequestMeta;
 use service_runtime::tasks::by_size;
 use shared_proto::id::{PersonId, SecretId, Subject, Version};
-use shared_proto::name::{EnvironmentName, SecretPath, UserLabel};
+use shared_proto::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use shared_proto::secret::{SecretValue, ValueEncoding};
 use shared_proto::statement::StatedKey;
 use shared_proto::wire::manager::{CatalogueState, IssuedToken};
 
 use super::repeat::First;
 use super::{Delivery, DeliveryQueue, Settler};
-use crate::idempotency::{Bodies, BodyMark, IdempotencyKey};
+use crate::idempotency::{Bodies, BodyMark};
 use crate::identity::Caller;
 use crate::issuer::Mint;
 use crate::refusal::Refusal;

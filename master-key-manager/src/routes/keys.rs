@@ -8,7 +8,7 @@ use service_runtime::http::ApiError;
 use shared_proto::Malformed;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
-use shared_proto::name::{EnvironmentName, SecretPath, UserLabel};
+use shared_proto::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use shared_proto::secret::{SecretValue, ValueEncoding, ValueError};
 use shared_proto::wire::manager::{Destroy, DestroyAnswer, StoredKeyAnswer};
 use zeroize::Zeroizing;
@@ -17,7 +17,7 @@ use super::revocations::status_of;
 use crate::app::App;
 use crate::catalogue::{StoreRequest, destroy as destroy_versions};
 use crate::http::{Authed, Json, perform, record_refusal};
-use crate::idempotency::{BodyMark, IdempotencyKey};
+use crate::idempotency::BodyMark;
 use crate::identity::Caller;
 
 /// `StoreKey` of the wire types, with its names still as text: a name that breaks the rules is `name_invalid` and not

@@ -7,26 +7,25 @@ use serde::{
     de::{DeserializeOwned, Deserializer, Visitor},
     forward_to_deserialize_any,
 };
-use shared_proto::error::ErrorCode;
-
-use super::ApiError;
 
 /// Deeper than any body of ours, shallower than any stack.
 const MAX_DEPTH: usize = 32;
 
 /// Decodes a whole body.
-pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let invalid = |detail: String| ApiError::new(ErrorCode::BodyInvalid).detail(detail);
-    let text = std::str::from_utf8(body).map_err(|_| invalid("The body is not UTF-8.".to_owned()))?;
+///
+/// # Errors
+/// The sentence for the client.
+pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "The body is not UTF-8.".to_owned())?;
     if is_deeper_than(text, MAX_DEPTH) {
-        return Err(invalid(format!("The body is nested more than {MAX_DEPTH} deep.")));
+        return Err(format!("The body is nested more than {MAX_DEPTH} deep."));
     }
     // serde also reads a struct from an array, by position.
     if !text.trim_start().starts_with('{') {
-        return Err(invalid("The body is not a JSON object.".to_owned()));
+        return Err("The body is not a JSON object.".to_owned());
     }
     // `from_str` refuses anything but white space after the document.
-    serde_json::from_str(text).map_err(|error| invalid(explain::<T>(text, &error)))
+    serde_json::from_str(text).map_err(|error| explain::<T>(text, &error))
 }
 
 fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String {
@@ -163,8 +162,7 @@ mod tests {
     }
 
     fn refusal(body: &str) -> String {
-        let error = decode::<Body>(body.as_bytes()).unwrap_err();
-        let answer = format!("{error:?} {error}");
+        let answer = decode::<Body>(body.as_bytes()).unwrap_err();
         assert!(!answer.contains("canary"), "{answer}");
         answer
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::{HttpMessage, HttpRequest, error::PayloadError, http::header, web};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
+use shared_proto::credential::bearer_in;
 use shared_proto::error::ErrorCode;
 use zeroize::Zeroizing;
 
@@ -46,9 +47,7 @@ pub(super) struct RequestId(pub(super) String);
 pub fn bearer(req: &HttpRequest) -> Option<&str> {
     let mut all = req.headers().get_all(header::AUTHORIZATION);
     let (Some(only), None) = (all.next(), all.next()) else { return None };
-    let (scheme, credential) = only.to_str().ok()?.split_once(' ')?;
-    let plain = !credential.is_empty() && credential.bytes().all(|byte| byte.is_ascii_graphic());
-    (scheme.eq_ignore_ascii_case("bearer") && plain).then_some(credential)
+    bearer_in(only.to_str().ok()?)
 }
 
 /// Reads and decodes a JSON body of at most `limit` bytes.
@@ -62,7 +61,7 @@ pub async fn read_json<T: DeserializeOwned>(
 ) -> Result<T, ApiError> {
     check_media_type(req)?;
     let body = read_body(req, payload, limit).await?;
-    decode::decode(&body)
+    decode::decode(&body).map_err(|detail| ApiError::new(ErrorCode::BodyInvalid).detail(detail))
 }
 
 /// Reads a body of at most `limit` bytes.
