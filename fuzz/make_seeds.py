@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Writes the seed corpora, fuzz/seeds/<target>/, anew from shared-proto/vectors and the texts below.
+
+Seeds are few and small: the fuzzer changes them, and keeps what it finds in the build directory. No seed holds a key
+that is in use anywhere.
+"""
+
+import base64
+import json
+import pathlib
+import shutil
+
+HERE = pathlib.Path(__file__).resolve().parent
+VECTORS = HERE.parent / "shared-proto" / "vectors"
+FEW = 6
+
+
+def vectors(name, kind="positive"):
+    return json.loads((VECTORS / f"{name}.json").read_text())[kind]
+
+
+def spread(items, count=FEW):
+    """`count` of the items, from the first to the last."""
+    items = list(items)
+    step = max(1, len(items) // count)
+    return items[::step][:count]
+
+
+def payload(compact):
+    part = compact.split(".")[1]
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def compact(name, member):
+    good = [entry[member] for entry in vectors(name)]
+    smallest = sorted(good, key=len)[:3]
+    near = [entry[member] for entry in spread(vectors(name, "negative"), 3)]
+    # As a token, and as the claims of one; fewer tokens, because nobody can sign them here.
+    return [*smallest[:1], *near[:2], *(payload(text) for text in smallest + spread(good, 3))]
+
+
+def texts(name, member="text", limit=900):
+    return [entry[member] for entry in vectors(name) if len(entry[member]) <= limit]
+
+
+SECRET = "sec_oxOWVv1CMnimDzkbyT2sXA"
+BODIES = [
+    {"user_id": "user123", "key_data": "HUNTER2"},
+    {"user_id": "user123", "key_data": "aHVudGVyMg==", "encoding": "base64", "path": "db/password",
+     "environment": "dev", "token": False},
+    {"grants": [{"key_id": SECRET}, {"key_id": "sec_41j03deaNM6JE8dLW_D2gg", "version": 2}], "user_id": "HUNTER2",
+     "life_seconds": 60},
+    {"kind": "token", "jti": "e2XGg0os6TjtNWxtIg4j3w"},
+    {"kind": "version", "key_id": SECRET, "version": 3},
+    {"kind": "all"},
+    {"versions": [1, 2]},
+    {"adopt": True},
+    {"key_ids": [SECRET]},
+    {"user_id": "HUNTER2", "key_data": 1, "HUNTER2": ["HUNTER2", {"HUNTER2": None}]},
+]
+COMMANDS = [
+    {"nonce": "kFYrw4pDvyzxQ1arP7wwow", "newest": 0, "newest_hash": "A" * 43, "seal_key": None, "statements": []},
+    {"nonce": "kFYrw4pDvyzxQ1arP7wwow", "events": ["a.b.c"]},
+    {"after": 0, "limit": 256},
+    {"versions": [{"environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "secret_id": SECRET, "version": 1}]},
+    {"after": {"secret_id": SECRET, "version": 1}, "limit": 1},
+    {"transfer_key": "AAAA", "transport_kid": "A" * 43, "envelopes": [
+        {"environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "secret_id": SECRET, "version": 1, "epoch": 1, "digest": "A" * 43,
+         "moved": "A" * 64, "commit": "A" * 43, "nonce": "A" * 16, "ciphertext": "AAAA"}]},
+]
+CONFIGURATIONS = [
+    'mode = "production"\nlisten = "127.0.0.1:8001"\ndata_dir = "data"\nworkers = 2\n[audit]\nsync = "os"\n'
+    "[danger]\nplain_http = false\n",
+    'mode = "development"\ndata_dir = "HUNTER2"\n',
+    'mode = "HUNTER2"\ndata_dir = 1\nHUNTER2 = "HUNTER2"\n[HUNTER2]\n',
+    "mode = HUNTER2",
+]
+NAMES = ["db/primary/password", "ünïcode/é", "e\u0301", "a/../b", "unnamed/x", "staging-1", "user 123", '"vlt_', "17",
+         "urn:splitvault:production:mgr_KWIpoFdly5QHXUEC3mp_Fg"]
+
+CORPORA = {
+    "access_token": compact("access_token", "token"),
+    "base64": ["", "AA", "AP8=", "-_-_", '"AAAAAAAAAAAAAAAA"', "A" * 43, "spv_AAA"],
+    "bodies": [json.dumps(body) for body in BODIES] + texts("feed")[:1] + texts("receipt")[:1],
+    "command": compact("command", "command") + [json.dumps(body) for body in COMMANDS],
+    "configuration": CONFIGURATIONS,
+    "credential": ["Bearer abc", "bearer  abc", "Basic YTpi"]
+    + [f"Bearer {entry['credential']}" for entry in spread(vectors("credential"), 3)],
+    "documents": spread(texts("statement"), 4) + texts("receipt")[:2] + texts("feed")[:2] + spread(texts("jwk"), 4)
+    + ['{"id":"vlt_rKtnMJKXXqAA17azfhLesQ","mode":"production","key":{"kty":"OKP","crv":"Ed25519",'
+       '"x":"QmTtrhrKOo-iWx2wDkwB-KHbrCbVJWYFUMUwMFBvRRE"}}'],
+    "envelope": [b"", b"\x00\x00\x00", b"\x00\x00\x01\x00\x00\x01", b"\x00\x45\xff", b"\x00\x00\x00\x50"]
+    + [bytes.fromhex(entry["frame"]) for entry in vectors("frame") if len(entry.get("frame", "x" * 999)) <= 512][:3],
+    "event": compact("event", "event"),
+    "lp": [b"", b"\x00\x00\x00\x01a", b"\x01\x02ab\x01c" + b"\x00\x00\x00\x00\x00\x00\x00\x02xy" * 8],
+    "names": NAMES + [entry["text"] for entry in spread(vectors("id"), 4)],
+    "pem": ["-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"
+            "-----END PRIVATE KEY-----\n", "A" * 43 + "\n", b"\x00\x20A", b"\x01\x00=\x02\x00+"],
+}
+
+for target, seeds in CORPORA.items():
+    folder = HERE / "seeds" / target
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for number, seed in enumerate(seeds, start=1):
+        (folder / f"{number:02}").write_bytes(seed if isinstance(seed, bytes) else seed.encode())
