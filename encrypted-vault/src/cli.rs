@@ -71,7 +71,8 @@ enum Refuse {
 enum Refused {
     /// One token.
     Token {
-        /// Its jti.
+        /// Its jti. One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         jti: String,
     },
     /// All tokens of a subject.

@@ -79,7 +79,10 @@ async fn refusal_file_that_cannot_be_read_refuses_everything() {
 #[tokio::test]
 async fn refusals_given_at_the_same_time_all_stand() {
     let installation = Installation::running().await;
-    let tokens: Vec<String> = (0..8_u8).map(|n| shared_proto::id::TokenId::from_bytes([n; 16]).to_string()).collect();
+    // Ids are base64url: one of these begins with a hyphen.
+    let tokens: Vec<String> =
+        (0..8_u8).map(|n| shared_proto::id::TokenId::from_bytes([0xf8 + n; 16]).to_string()).collect();
+    assert!(tokens.iter().any(|jti| jti.starts_with('-')));
     std::thread::scope(|scope| {
         for jti in &tokens {
             scope.spawn(|| installation.vault.run_well(&["refuse", "token", jti]));
