@@ -124,10 +124,12 @@ impl WorkingSet {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use shared_proto::encoding::Bytes;
     use shared_proto::id::{EnvironmentId, PersonId};
 
     use super::*;
+    use crate::keys::seal::LIFE_SECONDS;
 
     fn token(rseq: u64) -> TokenFacts {
         TokenFacts {
@@ -174,6 +176,119 @@ mod tests {
             assert!(!set.hits_token(&token(2)));
             assert!(set.hits_grant(2, &grant) && !set.hits_grant(3, &grant));
             assert_eq!(set.passing(), 1);
+        }
+    }
+
+    /// One moment in the life of a vault.
+    #[derive(Clone, Debug)]
+    enum Moment {
+        Apply(Event),
+        /// A token is minted: it knows of a share (in quarters) of the events since its seal key was made.
+        Mint {
+            facts: TokenFacts,
+            grant: Grant,
+            knows: u64,
+        },
+        TurnSealKey,
+        /// Quarters of an hour go by, and the vault forgets.
+        Pass(u64),
+    }
+
+    fn moments() -> impl Strategy<Value = Vec<Moment>> {
+        // Few names, so that events and tokens meet.
+        let name = || (0..3_u8).prop_map(|n| [n; 16]);
+        let grant = || {
+            (name(), 1..3_u64).prop_map(|(secret, version)| Grant {
+                secret: SecretId::from_bytes(secret),
+                version: Version::new(version).unwrap(),
+            })
+        };
+        let event = prop_oneof![
+            name().prop_map(|raw| Event::Token(TokenId::from_bytes(raw))),
+            name().prop_map(|raw| Event::Subject(Subject::Person(PersonId::from_bytes(raw)))),
+            name().prop_map(|raw| Event::Credential(CredentialId::from_bytes(raw))),
+            name().prop_map(|raw| Event::Secret(SecretId::from_bytes(raw))),
+            grant().prop_map(|grant| Event::Version(grant.secret, grant.version)),
+            (0..9_u8).prop_map(|n| Event::SigningKey(Bytes([n; 32]))),
+            Just(Event::All),
+            grant().prop_map(|grant| Event::Destroy(EnvironmentId::from_bytes([0; 16]), grant.secret, grant.version)),
+        ];
+        let facts = (name(), name(), name(), 0..3_u8).prop_map(|(jti, subject, client, kid)| TokenFacts {
+            jti: TokenId::from_bytes(jti),
+            subject: Subject::Person(PersonId::from_bytes(subject)),
+            client_id: CredentialId::from_bytes(client),
+            kid: Bytes([kid; 32]),
+            rseq: 0,
+        });
+        let moment = prop_oneof![
+            3 => event.prop_map(Moment::Apply),
+            3 => (facts, grant(), 0..=4_u64).prop_map(|(facts, grant, knows)| Moment::Mint { facts, grant, knows }),
+            1 => Just(Moment::TurnSealKey),
+            2 => (1..4_u64).prop_map(Moment::Pass),
+        ];
+        proptest::collection::vec(moment, 1..60)
+    }
+
+    fn names_token(event: &Event, token: &TokenFacts) -> bool {
+        match *event {
+            Event::Token(jti) => jti == token.jti,
+            Event::Subject(subject) => subject == token.subject,
+            Event::Credential(client_id) => client_id == token.client_id,
+            Event::All => true,
+            Event::SigningKey(kid) => kid == token.kid,
+            Event::Secret(_) | Event::Version(..) | Event::Destroy(..) => false,
+        }
+    }
+
+    fn names_grant(event: &Event, grant: &Grant) -> bool {
+        match *event {
+            Event::Secret(secret) => secret == grant.secret,
+            Event::Version(secret, version) | Event::Destroy(_, secret, version) => {
+                (secret, version) == (grant.secret, grant.version)
+            }
+            Event::Token(_) | Event::Subject(_) | Event::Credential(_) | Event::All | Event::SigningKey(_) => false,
+        }
+    }
+
+    /// The reference: the whole history, nothing forgotten. For ever, or for tokens that were minted before.
+    fn hits(history: &[Event], rseq: u64, names: impl Fn(&Event) -> bool) -> bool {
+        (1..).zip(history).any(|(seq, event)| {
+            let for_ever = matches!(event, Event::SigningKey(_) | Event::Destroy(..));
+            (for_ever || rseq < seq) && names(event)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_token_whose_seal_key_is_alive_is_forgotten_to_be_revoked(moments in moments()) {
+            let (mut set, mut history, mut tokens) = (WorkingSet::default(), Vec::new(), Vec::new());
+            let mut boot = LIFE_SECONDS;
+            let (mut sealed_at, mut known_then) = (boot, 0);
+            for moment in moments {
+                match moment {
+                    Moment::Apply(event) => {
+                        history.push(event);
+                        set.apply(history.len() as u64, &event, boot);
+                    }
+                    Moment::Mint { mut facts, grant, knows } => {
+                        // The manager decided on it after it had seen the seal key, so it knows all events until then.
+                        facts.rseq = known_then + (history.len() as u64 - known_then) * knows / 4;
+                        tokens.push((facts, grant, sealed_at));
+                    }
+                    Moment::TurnSealKey => (sealed_at, known_then) = (boot, history.len() as u64),
+                    Moment::Pass(quarters) => {
+                        boot += quarters * LIFE_SECONDS / 4;
+                        set.forget_before(boot - LIFE_SECONDS);
+                    }
+                }
+                let alive = tokens.iter().filter(|(_, _, sealed_at)| boot < sealed_at + LIFE_SECONDS);
+                for (facts, grant, _) in alive {
+                    let whole = hits(&history, facts.rseq, |event| names_token(event, facts));
+                    prop_assert_eq!(set.hits_token(facts), whole, "{:?}", facts);
+                    let one = hits(&history, facts.rseq, |event| names_grant(event, grant));
+                    prop_assert_eq!(set.hits_grant(facts.rseq, grant), one, "{:?} {:?}", facts.rseq, grant);
+                }
+            }
         }
     }
 }

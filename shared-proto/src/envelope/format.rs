@@ -112,6 +112,9 @@ const TAG_BYTES: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -140,5 +143,57 @@ mod tests {
         assert!(broken(&|f| f[4] = 60), "length beyond the frame");
         assert!(broken(&|f| f.resize(128, 0)), "a larger bucket than needed");
         assert!(broken(&|f| f.truncate(32)), "truncated");
+    }
+
+    fn contents() -> impl Strategy<Value = (ValueEncoding, Vec<u8>)> {
+        let text = any::<String>().prop_map(|text| (ValueEncoding::Text, text.into_bytes()));
+        // Long enough for every rule of the size classes up to 8 KiB.
+        let bytes = vec(any::<u8>(), 0..9000).prop_map(|bytes| (ValueEncoding::Base64, bytes));
+        prop_oneof![text, bytes]
+    }
+
+    fn value_of(encoding: ValueEncoding, bytes: &[u8]) -> SecretValue {
+        SecretValue::from_frame(encoding, Zeroizing::new(bytes.to_vec())).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_reads_back_from_the_smallest_bucket_that_holds_it((encoding, bytes) in contents()) {
+            let framed = frame(&value_of(encoding, &bytes));
+            let again = unframe(&framed).unwrap();
+            prop_assert_eq!((again.encoding(), again.expose()), (encoding, bytes.as_slice()));
+            let needed = PREFIX_BYTES + bytes.len();
+            prop_assert!(framed.len() >= needed && bucket_of(framed.len()) == framed.len());
+            prop_assert!((needed..framed.len()).all(|shorter| padded_length(shorter) == framed.len()));
+        }
+
+        #[test]
+        fn of_all_frames_only_that_of_its_value_is_read(start in vec(any::<u8>(), 0..200), length in 0..300_usize) {
+            let mut any_frame = start;
+            any_frame.resize(length, 0);
+            if let Some(kind) = any_frame.first_mut() {
+                *kind %= 3;
+            }
+            // Mostly a length that could be right.
+            if let Some(high) = any_frame.get_mut(1..4) {
+                high.fill(0);
+            }
+            if let Ok(value) = unframe(&any_frame) {
+                prop_assert_eq!(frame(&value).to_vec(), any_frame);
+            }
+        }
+
+        #[test]
+        fn a_frame_with_one_byte_changed_is_refused_or_is_the_frame_of_another_value(
+            text in "[ -~]{0,80}", place: prop::sample::Index, change in 1..=u8::MAX
+        ) {
+            let good = frame(&value_of(ValueEncoding::Text, text.as_bytes()));
+            let mut changed = good.to_vec();
+            let place = place.index(changed.len());
+            changed[place] ^= change;
+            if let Ok(other) = unframe(&changed) {
+                prop_assert_eq!(frame(&other).to_vec(), changed);
+            }
+        }
     }
 }

@@ -1,0 +1,8 @@
+//! Properties of what both services must agree on, over random inputs.
+
+#[cfg(test)]
+mod envelope;
+#[cfg(test)]
+mod signed;
+#[cfg(test)]
+mod texts;
