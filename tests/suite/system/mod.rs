@@ -6,6 +6,7 @@ mod first_secret;
 mod generate_keys;
 mod idempotency;
 mod local_refusals;
+mod model;
 mod odd_requests;
 mod peer_down;
 mod shutdown;
