@@ -30,6 +30,7 @@ for script in "${scripts[@]}"; do bash -n "$script"; done
 
 step "format"
 cargo fmt --all --check
+cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 step "tidiness"
 # The patterns are broken up so that they do not find themselves.

@@ -21,7 +21,7 @@ case ${1-} in
 esac
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-for tool in cargo openssl python3; do
+for tool in cargo openssl python3 c++; do
     command -v $tool >/dev/null || die "$tool is missing; install it and run this again"
 done
 python3 -c 'import sqlite3, venv, ensurepip' 2>/dev/null ||
@@ -70,4 +70,8 @@ step "protocol and thief in Python"
 
 step "all tests in Rust"
 cargo test --locked --quiet --workspace
+
+step "fuzz targets, for a moment each, and their control"
+scripts/fuzz.sh --seconds 2
+scripts/fuzz.sh --control
 printf '\nAll tests passed in %d s.\n' "$SECONDS"
