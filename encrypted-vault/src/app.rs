@@ -1,7 +1,7 @@
 //! Putting the vault together: load, check, serve, tick, stop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_web::web;
@@ -15,27 +15,39 @@ use service_runtime::sqlite::StoreFault;
 use service_runtime::standing::StandingStatements;
 use service_runtime::tasks::Tasks;
 use service_runtime::{files, telemetry};
-use shared_proto::id::{SecretId, Version};
-use shared_proto::identity::Owner;
+use shared_proto::Rejected;
+use shared_proto::id::{SecretId, VaultId, Version};
+use shared_proto::identity::{Issuer, Owner};
 use shared_proto::statement::{KeyStatement, Purpose};
 
-use crate::config::Config;
+use crate::config::{Config, KeyTimes};
 use crate::grant::TokenCache;
-use crate::ingest::TransferKeys;
-use crate::keys::{LoadedKeys, ManagerKeys, RuntimeDirectory, SealKeys};
+use crate::keys::{KeyRing, ManagerKeys, RuntimeDirectory, SealKeys};
 use crate::revocation::{Feed, MarkFile, Refusals, Source};
+use crate::rotation::{self, RotationState};
 use crate::routes::{self, ROUTES};
-use crate::store::{Row, SqliteStore, VaultStore};
+use crate::store::{Row, SqliteStore, Statements, VaultStore};
+use crate::transfer::TransferKeys;
 
 /// Verified tokens kept in memory. A token with 64 grants takes about 10 KiB.
 const CACHED_TOKENS: u64 = 10_000;
 /// Ciphertext rows kept in memory, in bytes.
 const CACHED_ROW_BYTES: u64 = 64 << 20;
+/// How long a poll shows that the clock is right, in seconds of the boot clock.
+const CLOCK_CONFIRMED_SECONDS: u64 = 120;
 
 /// A running vault.
 pub struct Vault {
+    /// This vault.
+    pub id: VaultId,
+    /// Issuer of the pinned manager.
+    pub issuer: Issuer,
     /// Long-lived keys.
-    pub keys: LoadedKeys,
+    pub keys: Arc<KeyRing>,
+    /// How long keys that were replaced stay.
+    pub key_times: KeyTimes,
+    /// What their rotation remembers.
+    pub rotation: RotationState,
     /// Seal keys.
     pub seal_keys: SealKeys,
     /// The manager's token signing keys.
@@ -59,6 +71,8 @@ pub struct Vault {
     rows: Cache<(SecretId, Version), Arc<Row>>,
     unkept_statements: AtomicBool,
     transport: StandingStatements,
+    // The second of the boot clock when a poll was verified last.
+    polled_at: AtomicU64,
 }
 
 impl Vault {
@@ -67,8 +81,8 @@ impl Vault {
     /// # Errors
     /// One sentence: what is wrong, and the way out.
     pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, StartError> {
-        let keys = LoadedKeys::load(&config.key_dir, config.mode)?;
-        let store = Arc::new(SqliteStore::open(&config.database(), keys.id, config.mode)?);
+        let keys = Arc::new(KeyRing::open(&config.key_dir, config.mode)?);
+        let store = Arc::new(SqliteStore::open(&config.database(), keys.current().id, config.mode)?);
         Self::assemble(config, clock, keys, store).await
     }
 
@@ -79,15 +93,16 @@ impl Vault {
     pub async fn assemble(
         config: &Config,
         clock: Arc<dyn Clock>,
-        keys: LoadedKeys,
+        ring: Arc<KeyRing>,
         store: Arc<dyn VaultStore>,
     ) -> Result<Arc<Self>, StartError> {
         let audit = AuditLog::open(&config.audit_log(), "encrypted-vault", config.audit_sync, Arc::clone(&clock))?;
+        let keys = ring.current();
         let runtime = RuntimeDirectory::open(config, keys.id)?;
         let owner = Owner::Vault(keys.id);
         let boot = boot_id().map_err(|error| StartError::new(format!("/proc gives no boot id ({error}).")))?;
         let seal_keys = SealKeys::open(&runtime, boot, Arc::clone(&clock), (&keys.identity, owner))?;
-        let source = Source { pins: keys.pins.clone(), issuer: keys.issuer, vault: keys.id };
+        let source = Source { keys: Arc::clone(&ring), issuer: keys.issuer, vault: keys.id };
         let (feed, history_lost) = Feed::open(Arc::clone(&store), MarkFile::new(&runtime), Arc::clone(&clock), source)
             .await
             .map_err(|reason| StartError::new(format!("The events in the database are refused: {reason}.")))?;
@@ -110,8 +125,14 @@ impl Vault {
             feed.distrust_history();
         }
         let manager_keys = ManagerKeys::default();
-        manager_keys.replace(&stored_statements(&*store).await?, &keys.pins);
+        let (statements, stated_at) = stored_statements(&*store).await?;
+        let _nothing_is_older = manager_keys.replace(&statements, stated_at, &keys.pins);
         let vault = Self {
+            id: keys.id,
+            issuer: keys.issuer,
+            keys: ring,
+            key_times: config.key_times,
+            rotation: RotationState::default(),
             seal_keys,
             manager_keys,
             transfer_keys: TransferKeys::default(),
@@ -125,7 +146,7 @@ impl Vault {
             rows: Cache::builder().weigher(weight).max_capacity(CACHED_ROW_BYTES).build(),
             unkept_statements: AtomicBool::new(false),
             transport: StandingStatements::new(Purpose::Transport),
-            keys,
+            polled_at: AtomicU64::new(0),
         };
         Ok(Arc::new(vault))
     }
@@ -144,29 +165,50 @@ impl Vault {
 
     /// The statements of this vault's living keys.
     pub fn own_statements(&self) -> Vec<KeyStatement> {
-        let owner = Owner::Vault(self.keys.id);
-        let keys = [(&self.keys.transport_public, None)];
-        let mut statements = self.transport.at(self.clock.now(), &self.keys.identity, owner, &keys);
-        statements.extend(self.seal_keys.statements());
+        let (owner, keys) = (Owner::Vault(self.id), self.keys.current());
+        // The key before it is stated for as long as it is accepted; the last one is the one to be used.
+        let end = keys.transport.first().map(|active| active.since.saturating_add(self.key_times.transport_overlap));
+        let ends = std::iter::once(None).chain(std::iter::repeat(end));
+        let mut transport: Vec<_> = keys.transport.iter().map(|key| &key.public).zip(ends).collect();
+        transport.reverse();
+        let mut statements = self.transport.at(self.clock.now(), &keys.identity, owner, &transport);
+        statements.extend(self.seal_keys.statements(&keys.identity, owner));
         statements
     }
 
     /// Takes over the manager's statements, and keeps them for a restart. A full disk does not make the poll fail that
     /// brought them: they count, and the next poll tries again to keep them.
-    pub async fn learn_manager_keys(&self, statements: &[KeyStatement]) {
-        let changed = self.manager_keys.replace(statements, &self.keys.pins);
+    ///
+    /// # Errors
+    /// The poll is older than what was taken over, and says something else.
+    pub async fn learn_manager_keys(&self, statements: &[KeyStatement], stated_at: u64) -> Result<(), Rejected> {
+        let changed = self.manager_keys.replace(statements, stated_at, &self.keys.current().pins)?;
+        self.polled_at.store(self.clock.boot(), Ordering::SeqCst);
         if self.unkept_statements.fetch_or(changed, Ordering::SeqCst) || changed {
             let documents = statements.iter().filter_map(|statement| serde_json::to_string(statement).ok());
-            match self.store.replace_statements(documents.collect()).await {
+            match self.store.replace_statements(Statements { documents: documents.collect(), stated_at }).await {
                 Ok(()) => self.unkept_statements.store(false, Ordering::SeqCst),
                 Err(fault) => tracing::warn!(%fault, "the manager's key statements could not be kept"),
             }
         }
+        Ok(())
+    }
+
+    /// Reads these rows from the database when they are asked for next.
+    pub fn forget_rows(&self, rows: impl Iterator<Item = (SecretId, Version)>) {
+        rows.for_each(|row| self.rows.invalidate(&row));
+    }
+
+    /// Whether the manager's clock and this one agree, as far as a poll of the last minutes shows: a command is good for
+    /// a minute only. What can never be undone does not happen by a clock that jumped.
+    pub fn clock_is_confirmed(&self) -> bool {
+        let polled_at = self.polled_at.load(Ordering::SeqCst);
+        polled_at > 0 && self.clock.boot().saturating_sub(polled_at) < CLOCK_CONFIRMED_SECONDS
     }
 
     /// What is due every second: turn of the seal keys, and wiping of what is over.
     pub fn tick(&self) {
-        match self.seal_keys.turn(&self.keys.identity, Owner::Vault(self.keys.id)) {
+        match self.seal_keys.turn(&self.keys.current().identity, Owner::Vault(self.id)) {
             Ok(turn) => {
                 if turn.all_new && turn.made {
                     self.feed.distrust_history();
@@ -192,9 +234,10 @@ impl Health for Vault {
     }
 }
 
-async fn stored_statements(store: &dyn VaultStore) -> Result<Vec<KeyStatement>, StartError> {
-    let documents = store.statements().await.map_err(|fault| StartError::new(format!("{fault}.")))?;
-    Ok(documents.iter().filter_map(|document| serde_json::from_str(document).ok()).collect())
+async fn stored_statements(store: &dyn VaultStore) -> Result<(Vec<KeyStatement>, u64), StartError> {
+    let found = store.statements().await.map_err(|fault| StartError::new(format!("{fault}.")))?;
+    let statements = found.documents.iter().filter_map(|document| serde_json::from_str(document).ok());
+    Ok((statements.collect(), found.stated_at))
 }
 
 fn weight(_: &(SecretId, Version), row: &Arc<Row>) -> u32 {
@@ -214,6 +257,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let vault = Vault::open(&config, Arc::new(SystemClock)).await?;
     let ticker = tokio::spawn(every(Duration::from_secs(1), Arc::clone(&vault), Vault::tick));
     let watcher = tokio::spawn(every(Duration::from_millis(100), Arc::clone(&vault), |vault| vault.refusals.reload()));
+    let rotation = tokio::spawn(rotation::run(Arc::clone(&vault)));
     let data = web::Data::new(Arc::clone(&vault));
     let configure = move |app: &mut web::ServiceConfig| {
         app.app_data(data.clone());
@@ -222,6 +266,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     vault.tasks.wait_idle().await;
     ticker.abort();
     watcher.abort();
+    rotation.abort();
     vault.store.close().await;
     vault.audit.flush_and_close().await;
     served

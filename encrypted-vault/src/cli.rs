@@ -13,6 +13,7 @@ use crate::app;
 use crate::config::Config;
 use crate::keys;
 use crate::revocation::{Refusal, read_refusals, refuse_command};
+use crate::rotation::{Rotate, rotate_keys};
 use crate::routes;
 use crate::store::SqliteStore;
 
@@ -47,6 +48,17 @@ enum Command {
     },
     /// Print the `OpenAPI` document.
     Openapi,
+    /// Rotate keys, or print them with their ages and what is due.
+    RotateKeys {
+        #[command(subcommand)]
+        what: Rotate,
+        /// How long to wait for the running vault, in seconds.
+        #[arg(long, global = true, default_value_t = 30)]
+        wait: u64,
+        /// Print one JSON document.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// Refuse tokens here, without the manager, until it is lifted.
     Refuse {
         #[command(subcommand)]
@@ -108,6 +120,10 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
             let _lock = DirectoryLock::acquire(&config.data_dir)?;
             sqlite::restore(&file, &config.database())?;
             say("Restored. Tokens from before are dead; the vault opens again when the manager has polled it.")
+        }
+        Command::RotateKeys { what, wait, json } => {
+            let report = rotate_keys(&config, &what, wait)?;
+            say(if json { report.json() } else { report.text() }.trim_end())
         }
         Command::Refuse { what } => refuse(&config, what),
         Command::Openapi => Ok(()),

@@ -39,9 +39,21 @@ struct RawConfig {
     /// The audit log.
     #[serde(default)]
     audit: RawAudit,
+    /// Keys that were replaced.
+    #[serde(default)]
+    keys: RawKeys,
     /// Options that weaken the service.
     #[serde(default)]
     danger: Danger,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawKeys {
+    /// How long a retired storage key is kept for backups that need it, in days. Default 30; 0 destroys it at once.
+    backup_retention_days: Option<u64>,
+    /// How long a replaced transport key is accepted, in seconds. Default 86,400, and not below it in production.
+    transport_overlap_seconds: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -79,6 +91,38 @@ impl Danger {
     }
 }
 
+/// How long keys that were replaced stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyTimes {
+    /// Seconds until a retired storage key is destroyed.
+    pub backup_retention: u64,
+    /// Seconds for which a replaced transport key is accepted.
+    pub transport_overlap: u64,
+}
+
+impl Default for KeyTimes {
+    fn default() -> Self {
+        Self { backup_retention: 30 * DAY, transport_overlap: DAY }
+    }
+}
+
+impl KeyTimes {
+    fn new(raw: &RawKeys, mode: Mode) -> Result<Self, StartError> {
+        let default = Self::default();
+        let transport_overlap = raw.transport_overlap_seconds.unwrap_or(default.transport_overlap);
+        if !mode.is_development() && transport_overlap < default.transport_overlap {
+            return Err(StartError::new(format!(
+                "keys.transport_overlap_seconds is {transport_overlap}; outside development it is {DAY} or more."
+            )));
+        }
+        let days = raw.backup_retention_days.map(|days| days.saturating_mul(DAY));
+        Ok(Self { backup_retention: days.unwrap_or(default.backup_retention), transport_overlap })
+    }
+}
+
+/// Seconds.
+const DAY: u64 = 24 * 60 * 60;
+
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -96,6 +140,8 @@ pub struct Config {
     pub log: Option<String>,
     /// When an audit line counts as recorded.
     pub audit_sync: AuditSync,
+    /// How long keys that were replaced stay.
+    pub key_times: KeyTimes,
     /// Weakening options.
     pub danger: Danger,
 }
@@ -124,6 +170,7 @@ impl Config {
             runtime_dir: raw.runtime_dir.map(|dir| base.join(dir)),
             log: raw.log,
             audit_sync: raw.audit.sync,
+            key_times: KeyTimes::new(&raw.keys, raw.mode)?,
             danger: raw.danger,
         })
     }

@@ -1,15 +1,13 @@
 //! Taking envelopes in: unwrap from the transfer key, wrap under the storage key, commit, sign receipts.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use service_runtime::audit::{AuditRecord, AuditStatus};
 use service_runtime::http::{ApiError, RequestMeta};
 use service_runtime::tasks::by_size;
 use shared_proto::Rejected;
-use shared_proto::encoding::sha256;
-use shared_proto::envelope::{Ciphertext, Header, Inner, WrappedTransferKey, digest, open};
+use shared_proto::envelope::{Ciphertext, Header, Inner, digest};
 use shared_proto::error::ErrorCode;
 use shared_proto::receipt::{Receipt, ReceiptFacts, VersionState};
 use shared_proto::secret::TransferKey;
@@ -18,56 +16,23 @@ use shared_proto::wire::vault::{
 };
 
 use crate::app::Vault;
+use crate::keys::LoadedKeys;
 use crate::store::{NewRow, WrappedKey};
-
-/// How long a transfer key is remembered, in seconds of the boot clock: twice its life at the manager.
-const TRANSFER_KEY_SECONDS: u64 = 10 * 60;
-/// How many are remembered. A manager uses one every five minutes; more would be an attack on memory.
-const TRANSFER_KEYS: usize = 64;
-
-/// Transfer keys in memory, by the hash of their wrapped form, so that RSA is paid once for each and not per secret.
-#[derive(Default)]
-pub struct TransferKeys(Mutex<HashMap<[u8; 32], Remembered>>);
-
-// A key, and the second of the boot clock when it came.
-type Remembered = (Arc<TransferKey>, u64);
-
-impl TransferKeys {
-    fn get(&self, hash: &[u8; 32]) -> Option<Arc<TransferKey>> {
-        let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.get(hash).map(|(key, _)| Arc::clone(key))
-    }
-
-    fn put(&self, hash: [u8; 32], key: TransferKey, boot: u64) -> Arc<TransferKey> {
-        let key = Arc::new(key);
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= TRANSFER_KEYS {
-            keys.clear();
-        }
-        keys.insert(hash, (Arc::clone(&key), boot));
-        key
-    }
-
-    /// Drops and wipes what is over. Called every second.
-    pub fn sweep(&self, boot: u64) {
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.retain(|_, (_, since)| boot.saturating_sub(*since) < TRANSFER_KEY_SECONDS);
-    }
-}
+use crate::transfer::transfer_key;
 
 /// Carries out a `store` command.
 ///
 /// # Errors
 /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or committed.
 pub async fn store(vault: &Arc<Vault>, body: Store, meta: &RequestMeta) -> Result<StoreAnswer, ApiError> {
-    if !(1..=MAX_BATCH).contains(&body.envelopes.len()) || body.transport_kid != vault.keys.transport_kid {
-        return Err(
-            ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 envelopes under the stated transport key.")
-        );
+    if !(1..=MAX_BATCH).contains(&body.envelopes.len()) {
+        return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 envelopes."));
     }
-    let transfer_key = transfer_key(vault, body.transfer_key).await?;
+    let transfer_key = transfer_key(vault, body.transport_kid, body.transfer_key).await?;
     let names: Vec<VersionName> = body.envelopes.iter().map(name_of).collect();
-    let (worker, bytes) = (Arc::clone(vault), body.envelopes.iter().map(|one| one.ciphertext.0.len()).sum());
+    // Held until the commit, so that no storage key is retired while a row is on its way under it.
+    let keys = vault.keys.current();
+    let (worker, bytes) = (Arc::clone(&keys), body.envelopes.iter().map(|one| one.ciphertext.0.len()).sum());
     let rows: Vec<Option<NewRow>> = by_size(bytes, move || {
         body.envelopes.into_iter().map(|envelope| take_in(&worker, &transfer_key, envelope).ok()).collect()
     })
@@ -91,7 +56,9 @@ pub async fn store(vault: &Arc<Vault>, body: Store, meta: &RequestMeta) -> Resul
         let result = match row {
             None => StoreResult { error: Some(ErrorCode::BodyInvalid), receipt: None },
             Some(row) => match found.next() {
-                Some(facts) => outcome(vault, row, &facts),
+                Some(Some(facts)) => outcome(vault, row, &facts),
+                // Its epoch is retired.
+                Some(None) => StoreResult { error: Some(ErrorCode::VersionConflict), receipt: None },
                 None => StoreResult { error: Some(ErrorCode::Internal), receipt: None },
             },
         };
@@ -100,7 +67,9 @@ pub async fn store(vault: &Arc<Vault>, body: Store, meta: &RequestMeta) -> Resul
         }
         result
     });
-    Ok(StoreAnswer { results: results.collect() })
+    let results = results.collect();
+    drop(keys);
+    Ok(StoreAnswer { results })
 }
 
 /// Carries out a `settle` command: says what became of versions, for ever.
@@ -120,28 +89,14 @@ pub async fn settle(vault: &Vault, body: Settle, meta: &RequestMeta) -> Result<R
 
 /// Signs what is under a version number.
 pub fn receipt(vault: &Vault, facts: &ReceiptFacts) -> Receipt {
-    Receipt::sign(&vault.keys.identity, vault.keys.id, facts, vault.clock.now())
+    let keys = vault.keys.current();
+    Receipt::sign(&keys.identity, keys.id, facts, vault.clock.now())
 }
 
-async fn transfer_key(vault: &Arc<Vault>, wrapped: WrappedTransferKey) -> Result<Arc<TransferKey>, ApiError> {
-    let hash = sha256(&wrapped.0);
-    if let Some(key) = vault.transfer_keys.get(&hash) {
-        return Ok(key);
-    }
-    let worker = Arc::clone(vault);
-    let unwrapped =
-        tokio::task::spawn_blocking(move || open::unwrap_transfer_key(&worker.keys.transport, &wrapped)).await;
-    match unwrapped {
-        Ok(Ok(key)) => Ok(vault.transfer_keys.put(hash, key, vault.clock.boot())),
-        Ok(Err(Rejected)) => Err(ApiError::new(ErrorCode::BodyInvalid).detail("The transfer key does not open.")),
-        Err(_) => Err(ApiError::new(ErrorCode::Internal)),
-    }
-}
-
-fn take_in(vault: &Vault, transfer_key: &TransferKey, envelope: EnvelopeToStore) -> Result<NewRow, Rejected> {
+fn take_in(keys: &LoadedKeys, transfer_key: &TransferKey, envelope: EnvelopeToStore) -> Result<NewRow, Rejected> {
     let name = name_of(&envelope);
     let header =
-        Header { vault: vault.keys.id, environment: name.environment, secret: name.secret_id, version: name.version };
+        Header { vault: keys.id, environment: name.environment, secret: name.secret_id, version: name.version };
     #[cfg(feature = "sabotage")]
     let header = crate::sabotage::header(header);
     let ciphertext = Ciphertext::new(envelope.commit, envelope.nonce, envelope.ciphertext.0).map_err(|_| Rejected)?;
@@ -150,7 +105,7 @@ fn take_in(vault: &Vault, transfer_key: &TransferKey, envelope: EnvelopeToStore)
         return Err(Rejected);
     }
     let inner = Inner::from_moved(transfer_key, &envelope.moved)?;
-    let (storage_key, stored) = vault.keys.storage.store(&inner)?;
+    let (storage_key, stored) = keys.storage.store(&inner)?;
     Ok(NewRow { name, digest, ciphertext, key: WrappedKey { epoch: envelope.epoch, storage_key, stored } })
 }
 

@@ -11,7 +11,10 @@ pub mod grant;
 pub mod ingest;
 pub mod keys;
 pub mod revocation;
+pub mod rewrap;
+pub mod rotation;
 pub mod routes;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 pub mod store;
+pub mod transfer;

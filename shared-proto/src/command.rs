@@ -107,6 +107,11 @@ impl CommandClaims {
         if expected.fits(claims.iss, claims.aud, times, LIFE_SECONDS) { Ok(claims) } else { Err(Rejected) }
     }
 
+    /// When it was signed (Unix seconds).
+    pub fn issued_at(&self) -> u64 {
+        self.iat
+    }
+
     /// Whether this is the body that was signed for.
     pub fn covers(&self, body: &[u8]) -> Result<(), Rejected> {
         if self.body.0 == sha256(body) { Ok(()) } else { Err(Rejected) }

@@ -1,20 +1,19 @@
 //! Everything in the vault's key folder, loaded and checked as a whole.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use aws_lc_rs::rsa::OaepPrivateDecryptingKey;
-use service_runtime::files::{check_private_directory, create_private_directory};
-use service_runtime::key_folder::{
-    IDENTITY, IDENTITY_DOCUMENT, KeyFolder, PINS, entries, read_key, refused, write_key,
-};
+use service_runtime::files::create_private_directory;
+use service_runtime::key_folder::{IDENTITY, IDENTITY_DOCUMENT, KeyFolder, PINS, refused, write_key};
+use service_runtime::key_slots::{IDENTITY_NEXT, IDENTITY_NEXT_DOCUMENT, IDENTITY_RETIRED, RsaSlot};
 use service_runtime::process::StartError;
-use shared_proto::Rejected;
-use shared_proto::envelope::{Inner, StoredKey};
 use shared_proto::id::VaultId;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Issuer, Mode, Owner, Pins};
-use shared_proto::jwk::{PublicJwk, Thumbprint};
+use shared_proto::jwk::{Curve, PublicJwk, Thumbprint};
 use shared_proto::secret::StorageKey;
+use shared_proto::{Malformed, Rejected};
+
+use super::StorageKeys;
 
 /// Every long-lived key of a running vault.
 pub struct LoadedKeys {
@@ -22,18 +21,31 @@ pub struct LoadedKeys {
     pub id: VaultId,
     /// Identity key.
     pub identity: IdentityKey,
+    /// The identity key to come.
+    pub next_identity: Option<Thumbprint>,
     /// The pinned manager.
     pub pins: Pins,
     /// Issuer of the pinned manager.
     pub issuer: Issuer,
-    /// Transport key, for unwrapping transfer keys.
-    pub transport: OaepPrivateDecryptingKey,
-    /// Its public half.
-    pub transport_public: PublicJwk,
-    /// Its thumbprint.
-    pub transport_kid: Thumbprint,
+    /// Transport keys: the one in use, and the one before it while that is accepted.
+    pub transport: Vec<TransportKey>,
+    /// Whether a transport key waits to be taken into use.
+    pub transport_waits: bool,
     /// Storage keys.
     pub storage: StorageKeys,
+    earlier_pins: Vec<(Thumbprint, [u8; 32])>,
+}
+
+/// A transport key.
+pub struct TransportKey {
+    /// For unwrapping transfer keys.
+    pub private: OaepPrivateDecryptingKey,
+    /// The public half.
+    pub public: PublicJwk,
+    /// Its thumbprint.
+    pub kid: Thumbprint,
+    /// Since when it is in use (Unix seconds).
+    pub since: u64,
 }
 
 impl LoadedKeys {
@@ -44,8 +56,8 @@ impl LoadedKeys {
     pub fn load(path: &Path, mode: Mode) -> Result<Self, StartError> {
         let folder = KeyFolder::at(path);
         folder.check_entries(&KNOWN, &NAMES_OF_THE_MANAGER, "manager")?;
-        let (identity, document) = folder.identity(mode)?;
-        let Owner::Vault(id) = document.id else {
+        let identity = folder.identity_slots(mode)?;
+        let Owner::Vault(id) = identity.document.id else {
             let fix = "restore the vault's own";
             return Err(refused(&folder.file(IDENTITY_DOCUMENT), "it is the identity of a manager", fix));
         };
@@ -53,19 +65,42 @@ impl LoadedKeys {
         let Owner::Manager(manager) = pins.id() else {
             return Err(refused(&folder.file(PINS), "it pins a vault", "put the manager's identity.json there"));
         };
-        let transport = folder.rsa(TRANSPORT)?;
-        let decrypting = transport.decrypting_key();
+        let earlier_pins = folder.retired_pins(&pins)?.iter().map(ed25519).collect::<Result<_, Malformed>>();
+        let slots = folder.rsa_slots(TRANSPORT)?;
+        let transport = std::iter::once(slots.active).chain(slots.previous).map(|slot| TransportKey::new(&slot));
         Ok(Self {
             id,
-            identity,
+            next_identity: identity.next.map(|next| next.key.kid()),
+            identity: identity.active,
             issuer: Issuer { mode: pins.mode(), manager },
+            earlier_pins: earlier_pins
+                .map_err(|error| refused(&folder.file(PINS), error.0, "remove the retired pin that is not one"))?,
             pins,
-            transport: decrypting
+            transport: transport
+                .collect::<Result<_, Rejected>>()
                 .map_err(|Rejected| refused(&folder.file("transport.pem"), "it cannot decrypt", "make a new one"))?,
-            transport_kid: transport.public().thumbprint(),
-            transport_public: transport.public().clone(),
+            transport_waits: slots.next.is_some(),
             storage: StorageKeys::load(&folder.file(STORAGE_KEYS))?,
         })
+    }
+
+    /// The transport key that the manager chose.
+    pub fn transport(&self, kid: &Thumbprint) -> Option<&TransportKey> {
+        self.transport.iter().find(|key| key.kid == *kid)
+    }
+
+    /// The key of the manager that may have signed an event, which can be older than the pins. Only the order of events
+    /// is trusted, and that comes with a command that a pinned key signed.
+    pub fn event_key(&self, kid: &Thumbprint) -> Option<&[u8; 32]> {
+        let earlier = || self.earlier_pins.iter().find(|(known, _)| known == kid).map(|(_, key)| key);
+        self.pins.key(kid).or_else(earlier)
+    }
+}
+
+impl TransportKey {
+    fn new(slot: &RsaSlot) -> Result<Self, Rejected> {
+        let public = slot.key.public().clone();
+        Ok(Self { private: slot.key.decrypting_key()?, kid: public.thumbprint(), public, since: slot.since })
     }
 }
 
@@ -83,48 +118,28 @@ pub fn create(path: &Path, mode: Mode) -> Result<IdentityDocument, StartError> {
     Ok(document)
 }
 
-/// The storage keys by number; the highest one wraps new rows.
-pub struct StorageKeys {
-    keys: BTreeMap<u32, StorageKey>,
-}
-
-impl StorageKeys {
-    fn load(dir: &Path) -> Result<Self, StartError> {
-        check_private_directory(dir)?;
-        let mut keys = BTreeMap::new();
-        for name in entries(dir)? {
-            let path = dir.join(&name);
-            let number = name.strip_suffix(".key").and_then(|stem| stem.parse::<u32>().ok());
-            // `01.key` would silently take the place of `1.key`.
-            let Some(number) = number.filter(|number| *number > 0 && name == format!("{number}.key")) else {
-                return Err(refused(&path, "storage keys are named <number>.key", "move it away"));
-            };
-            keys.insert(number, StorageKey::from_bytes(read_key(&path)?));
-        }
-        if keys.is_empty() {
-            return Err(refused(dir, "there is no storage key", "restore it from the backup"));
-        }
-        Ok(Self { keys })
-    }
-
-    /// The form at rest of a wrapped key, and the number of the storage key that wraps it.
-    pub fn store(&self, inner: &Inner) -> Result<(u32, StoredKey), Rejected> {
-        let (number, key) = self.keys.last_key_value().ok_or(Rejected)?;
-        Ok((*number, inner.store_with(key)?))
-    }
-
-    /// The inverse of [`Self::store`].
-    pub fn load_inner(&self, number: u32, stored: &StoredKey) -> Result<Inner, Rejected> {
-        Inner::from_stored(self.keys.get(&number).ok_or(Rejected)?, stored)
-    }
+fn ed25519(document: &IdentityDocument) -> Result<(Thumbprint, [u8; 32]), Malformed> {
+    Ok((document.key.thumbprint(), *document.key.okp(Curve::Ed25519)?))
 }
 
 /// RSA key that transfer keys are encrypted to: `transport.pem`, PKCS#8.
-const TRANSPORT: &str = "transport";
+pub const TRANSPORT: &str = "transport";
 /// Folder of storage keys.
-const STORAGE_KEYS: &str = "storage-keys";
+pub const STORAGE_KEYS: &str = "storage-keys";
 
-const KNOWN: [&str; 6] = ["transport.pem", "transport.pub.pem", IDENTITY, IDENTITY_DOCUMENT, STORAGE_KEYS, PINS];
+const KNOWN: [&str; 11] = [
+    "transport.pem",
+    "transport.pub.pem",
+    "transport-next.pem",
+    "transport-previous.pem",
+    IDENTITY,
+    IDENTITY_DOCUMENT,
+    IDENTITY_NEXT,
+    IDENTITY_NEXT_DOCUMENT,
+    IDENTITY_RETIRED,
+    STORAGE_KEYS,
+    PINS,
+];
 
 /// What the names of the manager's key files begin with.
 const NAMES_OF_THE_MANAGER: [&str; 3] = ["token-signing", "root-key", "credential-hmac"];

@@ -1,9 +1,13 @@
 //! The manager's token signing keys, as its statements name them. They come with each poll and are kept for a restart.
+//!
+//! Refuses statements that come in an older poll than those that were taken over: a replay must not bring back a key that
+//! was removed.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use jsonwebtoken::DecodingKey;
+use shared_proto::Rejected;
 use shared_proto::identity::Pins;
 use shared_proto::jwk::Thumbprint;
 use shared_proto::rsa_key::verifying_key;
@@ -18,27 +22,42 @@ pub struct ManagerKeys {
 #[derive(Default)]
 struct Known {
     statements: Vec<KeyStatement>,
+    stated_at: u64,
     keys: HashMap<Thumbprint, (StatedKey, DecodingKey)>,
 }
 
 impl ManagerKeys {
-    /// Takes the place of all statements before. A statement that does not verify is left out.
+    /// Takes the place of all statements before. A statement that does not verify is left out. `stated_at` is when the
+    /// poll was signed that brings them (Unix seconds).
     ///
     /// Answers whether anything changed.
-    pub fn replace(&self, statements: &[KeyStatement], pins: &Pins) -> bool {
-        if self.current.read().unwrap_or_else(PoisonError::into_inner).statements == statements {
-            return false;
+    ///
+    /// # Errors
+    /// They are other ones, and older than those that are known.
+    pub fn replace(&self, statements: &[KeyStatement], stated_at: u64, pins: &Pins) -> Result<bool, Rejected> {
+        {
+            let known = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            if known.statements == statements && known.stated_at == stated_at {
+                return Ok(false);
+            }
         }
-        let keys = statements
-            .iter()
-            .filter_map(|statement| {
-                let stated = statement.verify(pins).ok().filter(|key| key.purpose == Purpose::TokenSigning)?;
-                let key = verifying_key(&stated.key).ok()?;
-                Some((stated.kid, (stated, key)))
-            })
-            .collect();
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Known { statements: statements.to_vec(), keys };
-        true
+        let mut known = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if stated_at < known.stated_at {
+            return if known.statements == statements { Ok(false) } else { Err(Rejected) };
+        }
+        known.stated_at = stated_at;
+        if known.statements == statements {
+            return Ok(false);
+        }
+        known.keys = verified(statements, pins);
+        known.statements = statements.to_vec();
+        Ok(true)
+    }
+
+    /// Leaves out what was stated with an identity key that is pinned no more.
+    pub fn verify_again(&self, pins: &Pins) {
+        let mut known = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        known.keys = verified(&known.statements, pins);
     }
 
     /// The key with this kid, if it may be used at `now` (Unix seconds).
@@ -58,4 +77,13 @@ impl ManagerKeys {
         let known = self.current.read().unwrap_or_else(PoisonError::into_inner);
         known.keys.values().any(|(stated, _)| stated.valid_at(now))
     }
+}
+
+fn verified(statements: &[KeyStatement], pins: &Pins) -> HashMap<Thumbprint, (StatedKey, DecodingKey)> {
+    let usable = |statement: &KeyStatement| {
+        let stated = statement.verify(pins).ok().filter(|key| key.purpose == Purpose::TokenSigning)?;
+        let key = verifying_key(&stated.key).ok()?;
+        Some((stated.kid, (stated, key)))
+    };
+    statements.iter().filter_map(usable).collect()
 }

@@ -2,10 +2,14 @@
 
 mod folder;
 mod manager;
+mod ring;
 mod runtime_dir;
 pub mod seal;
+mod storage;
 
-pub use folder::{LoadedKeys, StorageKeys, create};
+pub use folder::{LoadedKeys, STORAGE_KEYS, TRANSPORT, TransportKey, create};
 pub use manager::ManagerKeys;
+pub use ring::KeyRing;
 pub use runtime_dir::RuntimeDirectory;
 pub use seal::{SealKeys, Turn};
+pub use storage::StorageKeys;

@@ -4,7 +4,7 @@
 //! not keep one alive. Expired ones are also destroyed at every start. A restart of the machine ends them all.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use service_runtime::clock::Clock;
@@ -38,7 +38,7 @@ struct Living {
     key: SealKey,
     made_at: u64,
     made_at_boot: u64,
-    statement: KeyStatement,
+    statement: Mutex<KeyStatement>,
 }
 
 /// What [`SealKeys::turn`] changed.
@@ -137,11 +137,11 @@ impl SealKeys {
         living.iter().any(|key| key.key.kid() == *kid && key.is_alive(now, boot))
     }
 
-    /// The statements of the living keys.
-    pub fn statements(&self) -> Vec<KeyStatement> {
+    /// The statements of the living keys, signed anew when the identity key is another one.
+    pub fn statements(&self, identity: &IdentityKey, owner: Owner) -> Vec<KeyStatement> {
         let (now, boot) = (self.clock.now(), self.clock.boot());
         let living = self.living.read().unwrap_or_else(PoisonError::into_inner);
-        living.iter().filter(|key| key.is_alive(now, boot)).map(|key| key.statement.clone()).collect()
+        living.iter().filter(|key| key.is_alive(now, boot)).map(|key| key.statement(identity, owner)).collect()
     }
 
     /// Whether there is none.
@@ -152,7 +152,7 @@ impl SealKeys {
     // When the newest key that is valid now was made, on the boot clock.
     fn newest(&self, now: u64) -> Option<u64> {
         let living = self.living.read().unwrap_or_else(PoisonError::into_inner);
-        living.iter().filter(|key| now >= key.statement.not_before).map(|key| key.made_at_boot).max()
+        living.iter().filter(|key| now >= key.not_before()).map(|key| key.made_at_boot).max()
     }
 
     fn make(&self, identity: &IdentityKey, owner: Owner, now: u64, boot: u64) -> Result<Living, StartError> {
@@ -201,14 +201,30 @@ impl SealKeys {
 
 impl Living {
     fn new(key: SealKey, made_at: u64, made_at_boot: u64, identity: &IdentityKey, owner: Owner) -> Self {
-        let validity = (made_at.saturating_sub(SKEW_SECONDS), made_at.saturating_add(LIFE_SECONDS));
-        let statement = KeyStatement::sign(identity, owner, Purpose::Seal, key.public().clone(), validity);
+        let statement = Mutex::new(state(&key, made_at, identity, owner));
         Self { key, made_at, made_at_boot, statement }
+    }
+
+    fn statement(&self, identity: &IdentityKey, owner: Owner) -> KeyStatement {
+        let mut statement = self.statement.lock().unwrap_or_else(PoisonError::into_inner);
+        if statement.kid != identity.kid() {
+            *statement = state(&self.key, self.made_at, identity, owner);
+        }
+        statement.clone()
+    }
+
+    fn not_before(&self) -> u64 {
+        self.made_at.saturating_sub(SKEW_SECONDS)
     }
 
     fn is_alive(&self, now: u64, boot: u64) -> bool {
         now < self.made_at.saturating_add(LIFE_SECONDS) && boot < self.made_at_boot.saturating_add(LIFE_SECONDS)
     }
+}
+
+fn state(key: &SealKey, made_at: u64, identity: &IdentityKey, owner: Owner) -> KeyStatement {
+    let validity = (made_at.saturating_sub(SKEW_SECONDS), made_at.saturating_add(LIFE_SECONDS));
+    KeyStatement::sign(identity, owner, Purpose::Seal, key.public().clone(), validity)
 }
 
 fn remove(path: &std::path::Path) -> Result<(), StartError> {

@@ -6,17 +6,18 @@ use service_runtime::sqlite::StoreFault;
 use shared_proto::Rejected;
 use shared_proto::event::{Event, EventClaims, EventHash, NO_EVENT, event_hash};
 use shared_proto::id::VaultId;
-use shared_proto::identity::{Issuer, Pins};
+use shared_proto::identity::Issuer;
 use shared_proto::jws::{Compact, Kind, ed25519_key};
 use shared_proto::wire::vault::{MAX_PAGE, VersionName};
 
 use super::{Mark, working_set::WorkingSet};
+use crate::keys::KeyRing;
 use crate::store::{NewEvent, VaultStore};
 
 /// Whose events are believed.
 pub struct Source {
-    /// The pinned manager.
-    pub pins: Pins,
+    /// The pinned manager, and those of its identities that were pinned before.
+    pub keys: Arc<KeyRing>,
     /// Its issuer.
     pub issuer: Issuer,
     /// This vault.
@@ -27,8 +28,8 @@ impl Source {
     /// Reads an event that the manager signed.
     pub(super) fn verify(&self, compact: &str) -> Result<EventClaims, Rejected> {
         let token = Compact::parse(Kind::Event, compact)?;
-        let key = self.pins.key(token.kid()).ok_or(Rejected)?;
-        let payload = token.verify(&ed25519_key(key))?;
+        let keys = self.keys.current();
+        let payload = token.verify(&ed25519_key(keys.event_key(token.kid()).ok_or(Rejected)?))?;
         EventClaims::check(&payload, self.issuer, self.vault)
     }
 }

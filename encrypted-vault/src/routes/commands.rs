@@ -20,8 +20,8 @@ use shared_proto::{Malformed, Rejected};
 use zeroize::Zeroizing;
 
 use crate::app::Vault;
-use crate::ingest;
 use crate::revocation::{FeedError, Mark};
+use crate::{ingest, rewrap, rotation};
 
 /// `POST /api/commands`.
 pub(super) async fn commands(
@@ -29,10 +29,10 @@ pub(super) async fn commands(
     payload: web::Payload,
     vault: web::Data<Arc<Vault>>,
 ) -> Result<HttpResponse, ApiError> {
-    let (operation, body) = authenticate(&vault, &req, payload).await?;
+    let (claims, body) = authenticate(&vault, &req, payload).await?;
     let meta = RequestMeta::of(&req);
-    match operation {
-        Operation::Poll => poll(&vault, parse(&body)?).await,
+    match claims.op {
+        Operation::Poll => poll(&vault, parse(&body)?, claims.issued_at()).await,
         Operation::Store => {
             let order = by_size(body.len(), move || parse(&body)).await??;
             let worker = Arc::clone(&vault);
@@ -46,11 +46,25 @@ pub(super) async fn commands(
             let task = vault.tasks.run_to_end(async move { ingest::settle(&worker, order, &meta).await });
             Ok(HttpResponse::Ok().json(task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))??))
         }
+        Operation::Handout => {
+            let order = parse(&body)?;
+            Ok(HttpResponse::Ok().json(rewrap::handout(&vault, order, &meta).await?))
+        }
+        Operation::Rewrap => {
+            let order = parse(&body)?;
+            let worker = Arc::clone(&vault);
+            let task = vault.tasks.run_to_end(async move { rewrap::rewrap(&worker, order, &meta).await });
+            Ok(HttpResponse::Ok().json(task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))??))
+        }
+        Operation::Retire => {
+            let order = parse(&body)?;
+            let worker = Arc::clone(&vault);
+            let task = vault.tasks.run_to_end(async move { rewrap::retire(&worker, order, &meta).await });
+            Ok(HttpResponse::Ok().json(task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))??))
+        }
         Operation::Replay => replay(&vault, &parse(&body)?, &meta).await,
         Operation::Inventory => inventory(&vault, &parse(&body)?, &meta).await,
-        Operation::Push | Operation::Handout | Operation::Rewrap | Operation::Retire => {
-            Err(ApiError::new(ErrorCode::CommandInvalid))
-        }
+        Operation::Push => Err(ApiError::new(ErrorCode::CommandInvalid)),
     }
 }
 
@@ -60,8 +74,8 @@ pub(super) async fn events(
     payload: web::Payload,
     vault: web::Data<Arc<Vault>>,
 ) -> Result<HttpResponse, ApiError> {
-    let (operation, body) = authenticate(&vault, &req, payload).await?;
-    if operation != Operation::Push {
+    let (claims, body) = authenticate(&vault, &req, payload).await?;
+    if claims.op != Operation::Push {
         return Err(ApiError::new(ErrorCode::CommandInvalid));
     }
     let push: Push = parse(&body)?;
@@ -82,14 +96,14 @@ pub(super) async fn events(
 
 /// `GET /api/key-statements`.
 pub(super) async fn key_statements(vault: web::Data<Arc<Vault>>) -> HttpResponse {
-    HttpResponse::Ok().json(VaultStatements { id: vault.keys.id, statements: vault.own_statements() })
+    HttpResponse::Ok().json(VaultStatements { id: vault.id, statements: vault.own_statements() })
 }
 
 async fn authenticate(
     vault: &Vault,
     req: &HttpRequest,
     payload: web::Payload,
-) -> Result<(Operation, Zeroizing<Vec<u8>>), ApiError> {
+) -> Result<(CommandClaims, Zeroizing<Vec<u8>>), ApiError> {
     let refused = |Rejected| {
         let record = AuditRecord::new("command", AuditStatus::Denied, &RequestMeta::of(req));
         vault.audit.refusal_before_signature(record.code(ErrorCode::CommandInvalid));
@@ -97,23 +111,28 @@ async fn authenticate(
     };
     let claims = bearer(req).ok_or(Rejected).and_then(|text| verify(vault, text)).map_err(refused)?;
     let body = read_body(req, payload, claims.op.body_limit()).await?;
-    let operation = claims.op;
-    let covered = by_size(body.len(), move || claims.covers(&body).map(|()| body)).await?;
-    Ok((operation, covered.map_err(refused)?))
+    let covered = by_size(body.len(), move || claims.covers(&body).map(|()| (claims, body))).await?;
+    covered.map_err(refused)
 }
 
 fn verify(vault: &Vault, text: &str) -> Result<CommandClaims, Rejected> {
     let token = Compact::parse(Kind::Command, text)?;
-    let key = vault.keys.pins.key(token.kid()).ok_or(Rejected)?;
-    let payload = token.verify(&ed25519_key(key))?;
-    let expected = Expected { issuer: vault.keys.issuer, audience: vault.keys.id, now: vault.clock.now() };
+    let keys = vault.keys.current();
+    let payload = token.verify(&ed25519_key(keys.pins.key(token.kid()).ok_or(Rejected)?))?;
+    let expected = Expected { issuer: vault.issuer, audience: vault.id, now: vault.clock.now() };
     CommandClaims::check(&payload, &expected)
 }
 
-async fn poll(vault: &Vault, poll: Poll) -> Result<HttpResponse, ApiError> {
+async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64) -> Result<HttpResponse, ApiError> {
+    if !(1..=2).contains(&poll.pins.len()) {
+        return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 or 2 pins."));
+    }
     let names_living = poll.seal_key.is_some_and(|kid| vault.seal_keys.is_alive(&kid));
     let newest = Mark { applied: poll.newest, event_hash: poll.newest_hash };
-    vault.learn_manager_keys(&poll.statements).await;
+    // A replayed poll: nothing that it says is news.
+    let news = vault.learn_manager_keys(&poll.statements, stated_at).await;
+    news.map_err(|Rejected| ApiError::new(ErrorCode::CommandInvalid))?;
+    rotation::heard_pins(vault, &poll.pins).await;
     vault.feed.heard(newest, names_living).await.map_err(told)?;
     let feed = feed_state(vault, poll.nonce).await?;
     Ok(HttpResponse::Ok().json(PollAnswer { feed, statements: vault.own_statements() }))
@@ -137,8 +156,8 @@ async fn inventory(vault: &Vault, order: &Inventory, meta: &RequestMeta) -> Resu
 
 async fn feed_state(vault: &Vault, nonce: FeedNonce) -> Result<FeedState, ApiError> {
     let mark = vault.feed.acknowledge().await.map_err(told)?;
-    let now = vault.clock.now();
-    Ok(FeedState::sign(&vault.keys.identity, vault.keys.id, nonce, mark.applied, mark.event_hash, now))
+    let (keys, now) = (vault.keys.current(), vault.clock.now());
+    Ok(FeedState::sign(&keys.identity, keys.id, nonce, mark.applied, mark.event_hash, now))
 }
 
 fn page(limit: usize) -> Result<usize, ApiError> {

@@ -49,7 +49,7 @@ pub static ROUTES: &[Route] = &[
         path: "/api/commands",
         access: Access::Command,
         body_limit: 16 << 20,
-        summary: "Carries out a signed command of the manager: poll, replay, store, settle or inventory.",
+        summary: "Carries out a signed command of the manager: poll, replay, store, settle, inventory, handout, rewrap or retire.",
         parameters: &[],
         request_schema: Some("Command"),
         responses: &[Answer { status: 200, description: "The answer to the command.", schema: Some("CommandAnswer") }],
@@ -104,6 +104,7 @@ const COMMANDS: &[Code] = &[
     Code::ParameterInvalid,
     Code::EventGap,
     Code::EventConflict,
+    Code::EpochIncomplete,
     Code::AuditUnavailable,
     Code::StorageUnavailable,
     Code::OutcomeUnknown,
@@ -138,6 +139,9 @@ enum Command {
     Store(wire::Store),
     Settle(wire::Settle),
     Inventory(wire::Inventory),
+    Handout(wire::Handout),
+    Rewrap(wire::Rewrap),
+    Retire(wire::Retire),
 }
 
 /// The answer of `/api/commands`.
@@ -149,4 +153,6 @@ enum CommandAnswer {
     Replay(wire::ReplayAnswer),
     Store(wire::StoreAnswer),
     Receipts(wire::Receipts),
+    Handout(wire::HandoutAnswer),
+    Retire(wire::RetireAnswer),
 }

@@ -15,7 +15,7 @@ use shared_proto::wire::vault::{MAX_BATCH, MAX_BATCH_BYTES, OpenedKey, ReadAnswe
 use zeroize::Zeroizing;
 
 use crate::app::Vault;
-use crate::decrypt::Opener;
+use crate::decrypt::{NotOpened, Opener};
 use crate::grant::{Authorized, DecryptGrant, ReadRefusal, Unrevoked, UnverifiedToken};
 use crate::store::Row;
 
@@ -89,7 +89,7 @@ fn authenticate(vault: &Vault, req: &HttpRequest) -> Result<Unrevoked, ApiError>
         ApiError::new(refusal.code())
     };
     let text = bearer(req).ok_or_else(|| stranger(ReadRefusal::Token))?;
-    let expected = Expected { issuer: vault.keys.issuer, audience: vault.keys.id, now: vault.clock.now() };
+    let expected = Expected { issuer: vault.issuer, audience: vault.id, now: vault.clock.now() };
     let claims = UnverifiedToken::new(text).verify(&vault.manager_keys, &vault.tokens, &expected).map_err(stranger)?;
     let jti = claims.jti();
     claims.check_revocation(&vault.feed, &vault.refusals).map_err(|refusal| {
@@ -153,9 +153,15 @@ async fn open(
     key_id: SecretId,
 ) -> Result<OpenedKey, ApiError> {
     let version = grant.version();
-    let worker = Arc::clone(vault);
-    let opened =
-        by_size(row.ciphertext.bytes.len(), move || Opener::new(&worker.keys.storage).open(grant, &row)).await?;
+    let mut opened = try_to_open(vault, grant, row).await?;
+    if let Err(NotOpened(grant)) = opened {
+        // Its wrapped keys may have been exchanged since it was kept in memory.
+        vault.forget_rows(std::iter::once((key_id, version)));
+        opened = match vault.row(key_id, version).await? {
+            Some(row) => try_to_open(vault, grant, row).await?,
+            None => Err(NotOpened(grant)),
+        };
+    }
     let value: SecretValue = opened.map_err(|_| {
         // The row was altered, or the token does not fit it; the allowed line is followed by what happened.
         let record = AuditRecord::new("read", AuditStatus::Failed, meta).key_id(key_id.to_string());
@@ -164,6 +170,15 @@ async fn open(
     })?;
     // EXPOSE: this is the answer that the token was made for.
     Ok(OpenedKey { key_id, version, encoding: value.encoding(), decrypted_key: value.expose_json() })
+}
+
+async fn try_to_open(
+    vault: &Vault,
+    grant: DecryptGrant,
+    row: Arc<Row>,
+) -> Result<Result<SecretValue, NotOpened>, ApiError> {
+    let keys = vault.keys.current();
+    Ok(by_size(row.ciphertext.bytes.len(), move || Opener::new(&keys.storage).open(grant, &row)).await?)
 }
 
 fn refuse(vault: &Vault, meta: &RequestMeta, key_id: Option<SecretId>, refusal: ReadRefusal) -> ApiError {

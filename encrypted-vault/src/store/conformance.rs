@@ -6,7 +6,7 @@ use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::receipt::VersionState;
 use shared_proto::wire::vault::VersionName;
 
-use super::{NewEvent, NewRow, VaultStore, WrappedKey};
+use super::{KeyOfRow, NewEvent, NewKey, NewRow, Statements, VaultStore, WrappedKey};
 
 /// Runs the kit on an empty store.
 ///
@@ -15,6 +15,8 @@ use super::{NewEvent, NewRow, VaultStore, WrappedKey};
 pub async fn check(store: &dyn VaultStore) -> Result<(), String> {
     rows(store).await?;
     tombstones(store).await?;
+    epochs(store).await?;
+    storage_keys(store).await?;
     events(store).await?;
     statements(store).await
 }
@@ -23,7 +25,7 @@ async fn rows(store: &dyn VaultStore) -> Result<(), String> {
     let first = new_row(SecretId::generate(), 1, 1)?;
     let other = NewRow { digest: Bytes([9; 32]), ..first.clone() };
     let inserted = store.insert(vec![first.clone(), other.clone()], 7).await.map_err(text)?;
-    let digests: Vec<_> = inserted.iter().map(|facts| facts.digest).collect();
+    let digests: Vec<_> = inserted.iter().flatten().map(|facts| facts.digest).collect();
     rule(digests == [first.digest, first.digest], "a stored version is never changed")?;
     let again = store.insert(vec![first.clone()], 8).await.map_err(text)?;
     rule(again.first() == inserted.first(), "the same envelope again gets the same facts")?;
@@ -50,12 +52,76 @@ async fn tombstones(store: &dyn VaultStore) -> Result<(), String> {
     let settled = store.settle(vec![row.name], 1).await.map_err(text)?;
     rule(settled.iter().all(|facts| facts.state == VersionState::Tombstone), "settling nothing makes a tombstone")?;
     let late = store.insert(vec![row.clone()], 2).await.map_err(text)?;
-    rule(late.iter().all(|facts| facts.state == VersionState::Tombstone), "a late store meets the tombstone")?;
+    rule(
+        late.iter().all(|facts| facts.is_some_and(|facts| facts.state == VersionState::Tombstone)),
+        "a late store meets the tombstone",
+    )?;
     rule(store.read(row.name.secret_id, row.name.version).await.map_err(text)?.is_none(), "and leaves nothing")?;
     let kept = new_row(SecretId::generate(), 1, 1)?;
     let kept_facts = store.insert(vec![kept.clone()], 3).await.map_err(text)?;
     let settled = store.settle(vec![kept.name], 4).await.map_err(text)?;
-    rule(settled == kept_facts, "settling what is stored tells so")
+    rule(settled.into_iter().map(Some).eq(kept_facts), "settling what is stored tells so")
+}
+
+async fn epochs(store: &dyn VaultStore) -> Result<(), String> {
+    let row = new_row(SecretId::generate(), 1, 1)?;
+    let environment = row.name.environment;
+    let other = new_row(SecretId::generate(), 1, 1)?;
+    store.insert(vec![row.clone(), other.clone()], 1).await.map_err(text)?;
+    let wrapped = |epoch| WrappedKey { epoch, storage_key: 1, stored: Bytes([u8::try_from(epoch).unwrap_or(0); 48]) };
+    let new = |epoch, digest| NewKey { name: row.name, digest, key: wrapped(epoch) };
+    let add = async |key: NewKey| store.rewrap(vec![key]).await.map(|found| found.first().copied().flatten());
+    let nowhere = NewKey { name: VersionName { secret_id: SecretId::generate(), ..row.name }, ..new(2, row.digest) };
+    rule(add(nowhere).await.map_err(text)?.is_none(), "a key cannot be added to nothing")?;
+    let refused = add(new(2, Bytes([8; 32]))).await.map_err(text)?;
+    rule(refused.is_some_and(|found| found.key.is_none() && found.facts.epoch == 1), "nor to another envelope")?;
+    let incomplete = store.retire(environment, 2).await.map_err(text)?;
+    rule((incomplete.rows, incomplete.lacking) == (1, 1), "an epoch that a row lacks is not retired below")?;
+    let added = add(new(2, row.digest)).await.map_err(text)?;
+    rule(added.is_some_and(|found| found.key == Some(wrapped(2)) && found.facts.epoch == 2), "a newer key is added")?;
+    let replaced = NewKey { key: WrappedKey { stored: Bytes([9; 48]), ..wrapped(2) }, ..new(2, row.digest) };
+    let kept = add(replaced).await.map_err(text)?;
+    rule(kept.is_some_and(|found| found.key == Some(wrapped(2))), "and never replaced")?;
+    let both = store.read(row.name.secret_id, row.name.version).await.map_err(text)?;
+    rule(both.is_some_and(|found| found.keys == [wrapped(2), row.key]), "a row keeps both keys, newest first")?;
+    let newer = NewKey { key: wrapped(4), ..new(4, row.digest) };
+    add(newer).await.map_err(text)?;
+    let back = add(new(3, row.digest)).await.map_err(text)?;
+    rule(back.is_some_and(|found| found.key.is_none()), "a key below the newest is refused")?;
+    let asked = store.wrapped(2, vec![row.name, other.name]).await.map_err(text)?;
+    rule(asked == [Some((row.digest, wrapped(2))), None], "the key of an epoch is found, or nothing")?;
+    for _again in 0..2 {
+        let retired = store.retire(environment, 4).await.map_err(text)?;
+        rule((retired.rows, retired.lacking) == (1, 0), "an epoch that every row has is retired below")?;
+    }
+    let left = store.read(row.name.secret_id, row.name.version).await.map_err(text)?;
+    rule(left.is_some_and(|found| found.keys == [wrapped(4)]), "what is below a retired epoch is erased")?;
+    let others = store.read(other.name.secret_id, other.name.version).await.map_err(text)?;
+    rule(others.is_some_and(|found| found.keys == [other.key]), "another environment keeps its keys")?;
+    let old = NewRow { name: VersionName { environment, ..new_row(SecretId::generate(), 1, 3)?.name }, ..row.clone() };
+    let stored = store.insert(vec![old], 2).await.map_err(text)?;
+    rule(stored == [None], "nothing is stored below a retired epoch")
+}
+
+async fn storage_keys(store: &dyn VaultStore) -> Result<(), String> {
+    let rows = [new_row(SecretId::generate(), 1, 1)?, new_row(SecretId::generate(), 1, 1)?];
+    store.insert(rows.to_vec(), 1).await.map_err(text)?;
+    let key = |number| WrappedKey { storage_key: number, stored: Bytes([5; 48]), epoch: 1 };
+    let mut after = None;
+    while let Some(old) = store.not_under(9, after, 1).await.map_err(text)?.pop() {
+        rule(after.is_none_or(|last| last < (old.secret, old.version, old.key.epoch)), "the search goes forward")?;
+        after = Some((old.secret, old.version, old.key.epoch));
+        let changed = KeyOfRow { key: WrappedKey { stored: Bytes([6; 48]), ..old.key }, ..old };
+        store.exchange(vec![(changed, key(8))]).await.map_err(text)?;
+        let new = WrappedKey { epoch: old.key.epoch, ..key(9) };
+        store.exchange(vec![(old, new)]).await.map_err(text)?;
+    }
+    rule(store.not_under(9, None, 9).await.map_err(text)?.is_empty(), "every key is exchanged")?;
+    for row in rows {
+        let found = store.read(row.name.secret_id, row.name.version).await.map_err(text)?;
+        rule(found.is_some_and(|found| found.keys == [key(9)]), "and no key that changed meanwhile")?;
+    }
+    Ok(())
 }
 
 async fn events(store: &dyn VaultStore) -> Result<(), String> {
@@ -81,9 +147,10 @@ async fn events(store: &dyn VaultStore) -> Result<(), String> {
 }
 
 async fn statements(store: &dyn VaultStore) -> Result<(), String> {
-    for documents in [vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]] {
-        store.replace_statements(documents.clone()).await.map_err(text)?;
-        rule(store.statements().await.map_err(text)? == documents, "statements are replaced as a whole")?;
+    for (documents, stated_at) in [(vec!["a".to_owned(), "b".to_owned()], 7), (vec!["c".to_owned()], 8)] {
+        let statements = Statements { documents, stated_at };
+        store.replace_statements(statements.clone()).await.map_err(text)?;
+        rule(store.statements().await.map_err(text)? == statements, "statements are replaced as a whole")?;
     }
     Ok(())
 }

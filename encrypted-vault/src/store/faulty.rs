@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use service_runtime::sqlite::StoreFault;
-use shared_proto::id::{SecretId, Version};
+use shared_proto::envelope::EnvelopeDigest;
+use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::receipt::ReceiptFacts;
 use shared_proto::wire::vault::VersionName;
 
-use super::{NewEvent, NewRow, Row, VaultStore};
+use super::{Completeness, KeyOfRow, NewEvent, NewKey, NewRow, Rewrapped, Row, Statements, VaultStore, WrappedKey};
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ impl<S: VaultStore> FaultyStore<S> {
 
 #[async_trait]
 impl<S: VaultStore> VaultStore for FaultyStore<S> {
-    async fn insert(&self, rows: Vec<NewRow>, now: u64) -> Result<Vec<ReceiptFacts>, StoreFault> {
+    async fn insert(&self, rows: Vec<NewRow>, now: u64) -> Result<Vec<Option<ReceiptFacts>>, StoreFault> {
         self.write(self.inner.insert(rows, now)).await
     }
 
@@ -82,6 +83,35 @@ impl<S: VaultStore> VaultStore for FaultyStore<S> {
         self.look(self.inner.inventory(after, limit)).await
     }
 
+    async fn wrapped(
+        &self,
+        epoch: u32,
+        names: Vec<VersionName>,
+    ) -> Result<Vec<Option<(EnvelopeDigest, WrappedKey)>>, StoreFault> {
+        self.look(self.inner.wrapped(epoch, names)).await
+    }
+
+    async fn rewrap(&self, keys: Vec<NewKey>) -> Result<Vec<Option<Rewrapped>>, StoreFault> {
+        self.write(self.inner.rewrap(keys)).await
+    }
+
+    async fn retire(&self, environment: EnvironmentId, epoch: u32) -> Result<Completeness, StoreFault> {
+        self.write(self.inner.retire(environment, epoch)).await
+    }
+
+    async fn not_under(
+        &self,
+        storage_key: u32,
+        after: Option<(SecretId, Version, u32)>,
+        limit: usize,
+    ) -> Result<Vec<KeyOfRow>, StoreFault> {
+        self.look(self.inner.not_under(storage_key, after, limit)).await
+    }
+
+    async fn exchange(&self, keys: Vec<(KeyOfRow, WrappedKey)>) -> Result<(), StoreFault> {
+        self.write(self.inner.exchange(keys)).await
+    }
+
     async fn append_events(&self, events: Vec<NewEvent>, now: u64) -> Result<(), StoreFault> {
         self.write(self.inner.append_events(events, now)).await
     }
@@ -94,11 +124,11 @@ impl<S: VaultStore> VaultStore for FaultyStore<S> {
         self.look(self.inner.tombstones()).await
     }
 
-    async fn replace_statements(&self, documents: Vec<String>) -> Result<(), StoreFault> {
-        self.write(self.inner.replace_statements(documents)).await
+    async fn replace_statements(&self, statements: Statements) -> Result<(), StoreFault> {
+        self.write(self.inner.replace_statements(statements)).await
     }
 
-    async fn statements(&self) -> Result<Vec<String>, StoreFault> {
+    async fn statements(&self) -> Result<Statements, StoreFault> {
         self.look(self.inner.statements()).await
     }
 

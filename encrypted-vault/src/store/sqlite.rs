@@ -6,17 +6,21 @@ use async_trait::async_trait;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
 use service_runtime::process::StartError;
-use service_runtime::sqlite::{Readers, StoreFault, Writer, check_version, migrate, open_writer};
+use service_runtime::sqlite::{Readers, StoreFault, Writer, check_version, migrate, open_reader, open_writer};
 use shared_proto::encoding::Bytes;
-use shared_proto::envelope::Ciphertext;
+use shared_proto::envelope::{Ciphertext, EnvelopeDigest};
 use shared_proto::id::{EnvironmentId, SecretId, VaultId, Version};
 use shared_proto::identity::Mode;
 use shared_proto::receipt::ReceiptFacts;
 use shared_proto::wire::vault::VersionName;
 
-use super::{NewEvent, NewRow, Row, VaultStore, WrappedKey, stored, tombstone};
+use super::{
+    Completeness, KeyOfRow, NewEvent, NewKey, NewRow, Rewrapped, Row, Statements, VaultStore, WrappedKey, stored,
+    tombstone, wrapped_keys,
+};
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE installation (vault_id BLOB NOT NULL, mode TEXT NOT NULL);
 CREATE TABLE envelopes (
     secret_id BLOB NOT NULL, version INTEGER NOT NULL, environment_id BLOB NOT NULL, digest BLOB NOT NULL,
@@ -30,8 +34,15 @@ CREATE TABLE tombstones (
     PRIMARY KEY (secret_id, version)) WITHOUT ROWID;
 CREATE TABLE events (seq INTEGER PRIMARY KEY, compact TEXT NOT NULL);
 CREATE TABLE statements (position INTEGER PRIMARY KEY, document TEXT NOT NULL);
-"];
+",
+    "
+CREATE TABLE retired_epochs (environment_id BLOB PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
+ALTER TABLE statements ADD COLUMN stated_at INTEGER NOT NULL DEFAULT 0;
+",
+];
 
+/// Rows whose older keys are erased in one transaction: writes wait for it, so it is short.
+const ERASED_AT_ONCE: usize = 256;
 /// Connections that only read.
 const READERS: usize = 4;
 
@@ -76,6 +87,16 @@ impl SqliteStore {
         let readers = Readers::open(path, READERS, writer.health())?;
         Ok(Self { writer, readers })
     }
+
+    /// How many wrapped keys are under each storage key, also while the vault runs.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn count_by_storage_key(path: &Path) -> Result<Vec<(u32, u64)>, StartError> {
+        let conn = open_reader(path)?;
+        wrapped_keys::count_by_storage_key(&conn)
+            .map_err(|error| StartError::new(format!("{} cannot be read ({error}).", path.display())))
+    }
 }
 
 fn check_installation(conn: &Connection, path: &Path, id: VaultId, mode: Mode) -> Result<(), StartError> {
@@ -94,7 +115,7 @@ fn check_installation(conn: &Connection, path: &Path, id: VaultId, mode: Mode) -
 
 #[async_trait]
 impl VaultStore for SqliteStore {
-    async fn insert(&self, rows: Vec<NewRow>, now: u64) -> Result<Vec<ReceiptFacts>, StoreFault> {
+    async fn insert(&self, rows: Vec<NewRow>, now: u64) -> Result<Vec<Option<ReceiptFacts>>, StoreFault> {
         self.writer.run(move |conn| rows.iter().map(|row| insert_one(conn, row, now)).collect()).await
     }
 
@@ -135,6 +156,55 @@ impl VaultStore for SqliteStore {
                 .collect()
             })
             .await
+    }
+
+    async fn wrapped(
+        &self,
+        epoch: u32,
+        names: Vec<VersionName>,
+    ) -> Result<Vec<Option<(EnvelopeDigest, WrappedKey)>>, StoreFault> {
+        self.readers.read(move |conn| wrapped_keys::of_epoch(conn, epoch, &names)).await
+    }
+
+    async fn rewrap(&self, keys: Vec<NewKey>) -> Result<Vec<Option<Rewrapped>>, StoreFault> {
+        self.writer.run(move |conn| keys.iter().map(|key| wrapped_keys::add(conn, key)).collect()).await
+    }
+
+    async fn retire(&self, environment: EnvironmentId, epoch: u32) -> Result<Completeness, StoreFault> {
+        let completeness = move |conn: &Connection| wrapped_keys::completeness(conn, environment, epoch);
+        let before = self.readers.read(completeness).await?;
+        if before.lacking > 0 {
+            return Ok(before);
+        }
+        self.writer.run(move |conn| wrapped_keys::retire_below(conn, environment, epoch)).await?;
+        let mut after = None;
+        loop {
+            let find =
+                move |conn: &Connection| wrapped_keys::with_older(conn, (environment, epoch), after, ERASED_AT_ONCE);
+            let page = self.readers.read(find).await?;
+            let Some(last) = page.last().copied() else { break };
+            let erase =
+                move |conn: &Connection| page.iter().try_for_each(|name| wrapped_keys::erase_below(conn, *name, epoch));
+            self.writer.run(erase).await?;
+            after = Some(last);
+        }
+        // A row that was stored between the first look and the mark shows here.
+        self.readers.read(completeness).await
+    }
+
+    async fn not_under(
+        &self,
+        storage_key: u32,
+        after: Option<(SecretId, Version, u32)>,
+        limit: usize,
+    ) -> Result<Vec<KeyOfRow>, StoreFault> {
+        self.readers.read(move |conn| wrapped_keys::not_under(conn, storage_key, after, limit)).await
+    }
+
+    async fn exchange(&self, keys: Vec<(KeyOfRow, WrappedKey)>) -> Result<(), StoreFault> {
+        let exchange =
+            move |conn: &Connection| keys.iter().try_for_each(|(old, new)| wrapped_keys::exchange(conn, old, new));
+        self.writer.run(exchange).await
     }
 
     async fn append_events(&self, events: Vec<NewEvent>, now: u64) -> Result<(), StoreFault> {
@@ -182,24 +252,33 @@ impl VaultStore for SqliteStore {
             .await
     }
 
-    async fn replace_statements(&self, documents: Vec<String>) -> Result<(), StoreFault> {
+    async fn replace_statements(&self, statements: Statements) -> Result<(), StoreFault> {
         self.writer
             .run(move |conn| {
                 conn.execute("DELETE FROM statements", [])?;
-                for document in &documents {
-                    conn.execute("INSERT INTO statements (document) VALUES (?1)", [document])?;
+                for document in &statements.documents {
+                    conn.execute(
+                        "INSERT INTO statements (document, stated_at) VALUES (?1, ?2)",
+                        params![document, statements.stated_at.cast_signed()],
+                    )?;
                 }
                 Ok(())
             })
             .await
     }
 
-    async fn statements(&self) -> Result<Vec<String>, StoreFault> {
+    async fn statements(&self) -> Result<Statements, StoreFault> {
         self.readers
             .read(|conn| {
-                conn.prepare_cached("SELECT document FROM statements ORDER BY position")?
-                    .query_map([], |row| row.get(0))?
-                    .collect()
+                let mut found = Statements::default();
+                let mut statement =
+                    conn.prepare_cached("SELECT document, stated_at FROM statements ORDER BY position")?;
+                let mut lines = statement.query([])?;
+                while let Some(line) = lines.next()? {
+                    found.documents.push(line.get(0)?);
+                    found.stated_at = line.get::<_, i64>(1)?.cast_unsigned();
+                }
+                Ok(found)
             })
             .await
     }
@@ -209,10 +288,13 @@ impl VaultStore for SqliteStore {
     }
 }
 
-fn insert_one(conn: &Connection, row: &NewRow, now: u64) -> rusqlite::Result<ReceiptFacts> {
+fn insert_one(conn: &Connection, row: &NewRow, now: u64) -> rusqlite::Result<Option<ReceiptFacts>> {
     let VersionName { environment, secret_id, version } = row.name;
     if let Some(facts) = existing(conn, secret_id, version)? {
-        return Ok(facts);
+        return Ok(Some(facts));
+    }
+    if row.key.epoch < wrapped_keys::retired_below(conn, environment)? {
+        return Ok(None);
     }
     conn.prepare_cached(
         "INSERT INTO envelopes
@@ -229,21 +311,16 @@ fn insert_one(conn: &Connection, row: &NewRow, now: u64) -> rusqlite::Result<Rec
         row.ciphertext.bytes,
         now.cast_signed(),
     ])?;
-    conn.prepare_cached(
-        "INSERT INTO wrapped_keys (secret_id, version, epoch, storage_key, wrapped) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute(params![
-        secret_id.as_bytes(),
-        version.get().cast_signed(),
-        row.key.epoch,
-        row.key.storage_key,
-        row.key.stored.0,
-    ])?;
-    Ok(stored(environment, secret_id, version, row.key.epoch, row.digest))
+    wrapped_keys::insert(conn, secret_id, version, &row.key)?;
+    Ok(Some(stored(environment, secret_id, version, row.key.epoch, row.digest)))
 }
 
 /// What is under a name: an envelope, a tombstone or nothing.
-fn existing(conn: &Connection, secret: SecretId, version: Version) -> rusqlite::Result<Option<ReceiptFacts>> {
+pub(super) fn existing(
+    conn: &Connection,
+    secret: SecretId,
+    version: Version,
+) -> rusqlite::Result<Option<ReceiptFacts>> {
     let found = conn
         .prepare_cached(
             "SELECT e.environment_id, e.secret_id, e.version, e.digest, max(k.epoch) FROM envelopes e
@@ -324,11 +401,11 @@ fn facts_of(row: &SqlRow<'_>) -> rusqlite::Result<ReceiptFacts> {
     ))
 }
 
-fn rows(limit: usize) -> i64 {
+pub(super) fn rows(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-fn version_at(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Version> {
+pub(super) fn version_at(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Version> {
     let number = row.get::<_, i64>(column)?;
     Version::new(number.cast_unsigned())
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error)))

@@ -66,6 +66,7 @@ async fn every_claim_of_a_command_is_checked() {
         ("op", json!("store")),
         ("op", json!("Poll")),
         ("op", json!("handout")),
+        ("op", json!("retire ")),
         ("body", json!(b64(&sha256(b"another body")))),
         ("body", json!("")),
         ("jti", json!("short")),
@@ -75,7 +76,8 @@ async fn every_claim_of_a_command_is_checked() {
         let mut claims = good.clone();
         claims[name] = value;
         let reply = try_claims(&claims).await;
-        let expected = if claims["op"] == "store" { (400, "body_invalid".to_owned()) } else { invalid() };
+        let other_order = claims["op"] == "store" || claims["op"] == "handout";
+        let expected = if other_order { (400, "body_invalid".to_owned()) } else { invalid() };
         assert_eq!(reply.problem(), expected, "{claims}");
     }
     for name in ["iss", "aud", "exp", "nbf", "iat", "jti", "op", "body"] {
@@ -139,7 +141,16 @@ async fn a_command_is_good_for_its_own_route_and_body_only() {
     let manager = &world.manager;
     let (_, body) = poll(manager);
     let push = serde_json::to_vec(&manager.push_body(0)).unwrap();
-    let operations = [Operation::Poll, Operation::Replay, Operation::Store, Operation::Settle, Operation::Inventory];
+    let operations = [
+        Operation::Poll,
+        Operation::Replay,
+        Operation::Store,
+        Operation::Settle,
+        Operation::Inventory,
+        Operation::Handout,
+        Operation::Rewrap,
+        Operation::Retire,
+    ];
     for op in operations {
         let order = manager.command(op, &push, NOW);
         assert_eq!(command(&world.vault, EVENTS, &order, push.clone()).await.problem(), invalid(), "{op:?}");
@@ -161,6 +172,9 @@ async fn bodies_over_the_limit_of_their_order_are_refused_and_strangers_bodies_a
         (Operation::Replay, COMMANDS, 64 << 10),
         (Operation::Settle, COMMANDS, 64 << 10),
         (Operation::Inventory, COMMANDS, 64 << 10),
+        (Operation::Handout, COMMANDS, 64 << 10),
+        (Operation::Rewrap, COMMANDS, 64 << 10),
+        (Operation::Retire, COMMANDS, 64 << 10),
         (Operation::Push, EVENTS, 1 << 20),
         (Operation::Store, COMMANDS, 16 << 20),
     ];

@@ -131,7 +131,7 @@ async fn a_wrong_transfer_key_stores_nothing() {
     let unknown = Store { transport_kid: Bytes(random()), ..world.manager.store_body(vec![envelope(&world).1]) };
     assert_eq!(world.order(Operation::Store, &unknown).await.problem(), invalid("parameter_invalid"));
     // A key that opens, but is not the one that these envelopes were moved with.
-    let transport = world.vault.keys.transport_public.clone();
+    let transport = world.vault.keys.current().transport[0].public.clone();
     let (_, fresh) = new_transfer_key(&encrypting_key(&transport).unwrap()).unwrap();
     let body = Store { transfer_key: fresh, ..world.manager.store_body(vec![envelope(&world).1]) };
     let answer: StoreAnswer = world.order(Operation::Store, &body).await.expect(200);

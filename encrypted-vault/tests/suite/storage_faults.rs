@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use encrypted_vault::app::Vault;
-use encrypted_vault::keys::LoadedKeys;
+use encrypted_vault::keys::KeyRing;
 use encrypted_vault::store::{Fault, FaultyStore, SqliteStore, check_conformance};
 use service_runtime::clock::ManualClock;
 use shared_proto::command::Operation;
@@ -19,8 +19,8 @@ use crate::support::{World, command};
 async fn faulty() -> (World, Arc<FaultyStore<SqliteStore>>) {
     let mut world = World::new().await;
     world.stop().await;
-    let keys = LoadedKeys::load(&world.config.key_dir, Mode::Development).unwrap();
-    let database = SqliteStore::open(&world.config.database(), keys.id, Mode::Development).unwrap();
+    let keys = Arc::new(KeyRing::open(&world.config.key_dir, Mode::Development).unwrap());
+    let database = SqliteStore::open(&world.config.database(), world.vault.id, Mode::Development).unwrap();
     let store = Arc::new(FaultyStore::new(database));
     let (clock, shared) = (Arc::<ManualClock>::clone(&world.clock), Arc::clone(&store));
     world.vault = Vault::assemble(&world.config, clock, keys, shared).await.unwrap();
@@ -156,10 +156,16 @@ async fn a_full_disk_does_not_keep_new_signing_keys_out_and_they_are_kept_when_i
     store.set(Fault::WritesFail);
     assert_eq!(world.order(Operation::Poll, &poll).await.status, 200);
     assert!(world.value(&world.token(&[secret]), &secret).await.is_ok());
-    assert_ne!(world.vault.store.statements().await.unwrap(), [serde_json::to_string(&poll.statements[0]).unwrap()]);
+    assert_ne!(
+        world.vault.store.statements().await.unwrap().documents,
+        [serde_json::to_string(&poll.statements[0]).unwrap()]
+    );
     store.set(Fault::None);
     assert_eq!(world.order(Operation::Poll, &poll).await.status, 200);
-    assert_eq!(world.vault.store.statements().await.unwrap(), [serde_json::to_string(&poll.statements[0]).unwrap()]);
+    assert_eq!(
+        world.vault.store.statements().await.unwrap().documents,
+        [serde_json::to_string(&poll.statements[0]).unwrap()]
+    );
     world.reopen().await;
     assert!(world.value(&world.token(&[secret]), &secret).await.is_ok(), "without a poll");
 }

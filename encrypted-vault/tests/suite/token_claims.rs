@@ -98,7 +98,7 @@ async fn a_token_for_another_vault_is_refused_even_when_that_vaults_row_is_here(
     let manager = &target.world.manager;
     let (secret, envelope) = manager.seal(SecretId::generate(), 1, "theirs");
     let inner = Inner::from_moved(&manager.transfer.0, &envelope.moved).unwrap();
-    let (storage_key, stored) = target.world.vault.keys.storage.store(&inner).unwrap();
+    let (storage_key, stored) = target.world.vault.keys.current().storage.store(&inner).unwrap();
     let ciphertext = Ciphertext::new(envelope.commit, envelope.nonce, envelope.ciphertext.0).unwrap();
     let name = VersionName { environment: manager.environment, secret_id: secret.id, version: secret.version };
     let key = WrappedKey { epoch: 1, storage_key, stored };

@@ -29,6 +29,7 @@ pub struct AuditRecord {
     key_id: Option<String>,
     key_path: Option<String>,
     jti: Option<String>,
+    count: Option<u64>,
     request_id: String,
     ip_address: String,
     user_agent: String,
@@ -49,6 +50,7 @@ impl AuditRecord {
             key_id: None,
             key_path: None,
             jti: None,
+            count: None,
             request_id: clean(&request.request_id, MAX_CHARS),
             ip_address: clean(&request.ip_address, MAX_CHARS),
             user_agent: clean(&request.user_agent, MAX_CHARS),
@@ -79,6 +81,13 @@ impl AuditRecord {
     #[must_use]
     pub fn jti(mut self, jti: impl AsRef<str>) -> Self {
         self.jti = Some(clean(jti.as_ref(), MAX_CHARS));
+        self
+    }
+
+    /// How many things one decision is about.
+    #[must_use]
+    pub fn count(mut self, count: u64) -> Self {
+        self.count = Some(count);
         self
     }
 
@@ -120,7 +129,7 @@ impl Entry {
             action: record.action,
             status: record.status,
             code: record.code,
-            count: self.count,
+            count: self.count.or(record.count),
             request_id: &record.request_id,
             ip_address: &record.ip_address,
             user_agent: &record.user_agent,

@@ -4,6 +4,7 @@
 //! under any wrapping key. Its RFC 5649 half is not used, because it does not zero its padding.
 
 use aes_kw::KeyInit as _;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use zeroize::Zeroizing;
 
 use crate::Rejected;
@@ -45,6 +46,11 @@ pub fn key_unwrap<const IN: usize, const OUT: usize>(
 }
 
 impl Inner {
+    /// Whether two wrapped keys are the same, in constant time.
+    pub fn is_same(&self, other: &Self) -> bool {
+        verify_slices_are_equal(&*self.0, &*other.0).is_ok()
+    }
+
     /// Wraps a data key with its release key.
     #[cfg(feature = "seal")]
     pub fn wrap(release_key: &ReleaseKey, data_key: &DataKey) -> Result<Self, Rejected> {

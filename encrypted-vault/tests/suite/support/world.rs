@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use encrypted_vault::app::Vault;
-use encrypted_vault::config::{Config, Danger};
+use encrypted_vault::config::{Config, Danger, KeyTimes};
 use encrypted_vault::keys;
 use encrypted_vault::store::SqliteStore;
 use serde::Serialize;
@@ -76,6 +76,7 @@ impl World {
             runtime_dir: Some(place("runtime")),
             log: None,
             audit_sync: AuditSync::Os,
+            key_times: KeyTimes::default(),
             danger: Danger { plain_http: false, runtime_on_disk: true, swap: true },
         };
         SqliteStore::create(&config.database(), id, mode).unwrap();
