@@ -1,7 +1,9 @@
 //! The chain of an audit log on disk, read from the first line to the last.
 //!
-//! Guarantees that every line that counts names the hash of the one before and the next number. Only a last line
-//! without its newline, which was never acknowledged, may be cut off.
+//! Guarantees that every line that counts names the hash of the one before and the next number. Only what a crash left
+//! of lines that were never acknowledged does not count: a last line without its newline, and everything from the first
+//! zero byte on, which is what a power cut makes of the sectors of an append. The log continues beside such a file, so
+//! that what lies behind the zeros stays as evidence.
 
 use std::{
     ffi::OsStr,
@@ -47,7 +49,7 @@ pub fn verify(path: &Path) -> Result<u64, StartError> {
 /// What [`read_all`] found.
 pub(super) struct Found {
     pub(super) tip: Tip,
-    /// The file that is appended to, and how many of its bytes are whole lines.
+    /// The file that is appended to, made if it is not there, and how many of its bytes are whole lines.
     pub(super) last_segment: PathBuf,
     pub(super) whole_bytes: u64,
 }
@@ -57,11 +59,11 @@ pub(super) fn read_all(path: &Path) -> Result<Found, StartError> {
     let later = later_segments(path).map_err(|error| unreadable(path, &error))?;
     let mut tip = Tip::start();
     let mut segment = path.to_path_buf();
-    let mut whole_bytes = 0;
+    let (mut whole_bytes, mut has_zeros) = (0, false);
     let mut ends = later.iter().map(|(first, next)| (Some(*first), Some(next))).collect::<Vec<_>>();
     ends.push((None, None));
     for (end, next) in ends {
-        whole_bytes = read_segment(&segment, end, &mut tip)?;
+        (whole_bytes, has_zeros) = read_segment(&segment, end, &mut tip)?;
         if let (Some(first), Some(next)) = (end, next) {
             if tip.sequence.checked_add(1) != Some(first) {
                 return Err(StartError::new(format!(
@@ -73,6 +75,13 @@ pub(super) fn read_all(path: &Path) -> Result<Found, StartError> {
             }
             segment.clone_from(next);
         }
+    }
+    if has_zeros {
+        tracing::warn!(
+            after_line = tip.sequence,
+            "the audit log ends in zeros, as after a power cut: they are left behind"
+        );
+        return Ok(Found { last_segment: segment_path(path, tip.sequence.saturating_add(1)), tip, whole_bytes: 0 });
     }
     Ok(Found { tip, last_segment: segment, whole_bytes })
 }
@@ -109,33 +118,38 @@ struct Link {
 /// More than any line of ours.
 const MAX_LINE: u64 = 64 * 1024;
 
-/// Reads lines below `end`, advances `tip`, returns the length of the whole lines.
-fn read_segment(path: &Path, end: Option<u64>, tip: &mut Tip) -> Result<u64, StartError> {
+/// Reads lines below `end`, advances `tip`, returns the length of the whole lines, and whether zeros follow.
+fn read_segment(path: &Path, end: Option<u64>, tip: &mut Tip) -> Result<(u64, bool), StartError> {
     let file = match OpenOptions::new().read(true).custom_flags(files::NO_FOLLOW).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, false)),
         Err(error) => return Err(unreadable(path, &error)),
     };
     files::check_open_file(path, &file)?;
     let mut reader: BufReader<File> = BufReader::new(file);
     let (mut bytes, mut line) = (0, Vec::new());
     loop {
+        let next = tip.sequence.saturating_add(1);
+        if end == Some(next) {
+            // From here on the next segment counts, whatever is left of this one.
+            return Ok((bytes, false));
+        }
         line.clear();
         let mut limited = reader.by_ref().take(MAX_LINE);
         let length = limited.read_until(b'\n', &mut line).map_err(|error| unreadable(path, &error))?;
         let length = u64::try_from(length).unwrap_or(u64::MAX);
+        // JSON has no zero byte.
+        if end.is_none() && line.contains(&0) {
+            return Ok((bytes, true));
+        }
         if line.pop() != Some(b'\n') {
             if length == MAX_LINE {
                 return Err(broken(path, tip));
             }
             // Nothing, or a last line that was cut by a crash.
-            return Ok(bytes);
+            return Ok((bytes, false));
         }
         let parsed: Link = serde_json::from_slice(&line).map_err(|_| broken(path, tip))?;
-        let next = tip.sequence.saturating_add(1);
-        if end == Some(next) {
-            return Ok(bytes);
-        }
         if parsed.sequence != next || parsed.previous_hash != tip.hash {
             return Err(broken(path, tip));
         }

@@ -110,6 +110,43 @@ async fn torn_last_line_is_cut_and_the_chain_goes_on() {
 }
 
 #[tokio::test]
+async fn zeros_that_a_power_cut_left_are_kept_and_the_chain_goes_on_beside_them() {
+    let fixture = Fixture::new();
+    fixture.write(2).await;
+    let whole = std::fs::read(&fixture.path).unwrap();
+    fixture.write(2).await;
+    let four = std::fs::read(&fixture.path).unwrap();
+    // Sectors of the two last lines, which were one append, did not reach the disk: within one of them, over the end of
+    // the first, all of the first, more than any line.
+    let third = whole.len()..whole.len() + (four.len() - whole.len()) / 2;
+    for (zeros, longer) in [
+        (third.start + 5..third.start + 9, 0),
+        (third.start + 5..third.end + 3, 0),
+        (third, 0),
+        (whole.len()..four.len(), 100_000),
+    ] {
+        let mut torn = four.clone();
+        torn[zeros].fill(0);
+        torn.resize(four.len() + longer, 0);
+        std::fs::write(&fixture.path, &torn).unwrap();
+        assert_eq!(verify(&fixture.path).unwrap(), 2);
+        fixture.write(1).await;
+        fixture.write(1).await;
+        assert_eq!(verify(&fixture.path).unwrap(), 4);
+        assert_eq!(std::fs::read(&fixture.path).unwrap(), torn, "it stays as evidence");
+        let second = fixture.path.with_file_name("audit-3.jsonl");
+        // Torn again, before any line of it was whole.
+        std::fs::write(&second, [0; 700]).unwrap();
+        fixture.write(1).await;
+        assert_eq!(verify(&fixture.path).unwrap(), 3);
+        // Zeros in front of a later segment are no end: lines are missing.
+        std::fs::write(&fixture.path, [&whole[..10], &[0; 600], &whole[10..]].concat()).unwrap();
+        assert!(fixture.open().is_err());
+        std::fs::remove_file(second).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn log_that_others_can_read_is_refused() {
     let fixture = Fixture::new();
     fixture.write(1).await;
