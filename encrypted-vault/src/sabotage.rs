@@ -1,14 +1,10 @@
 //! Weaknesses for the controls of the drills, chosen by `SPLITVAULT_SABOTAGE` (a list separated by commas). Compiled
 //! only with the feature `sabotage`, which no release build has.
 
+pub use service_runtime::sabotage::is_on;
 use shared_proto::envelope::Header;
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::token::Grant;
-
-/// Whether a weakness is switched on.
-pub fn is_on(name: &str) -> bool {
-    std::env::var("SPLITVAULT_SABOTAGE").is_ok_and(|list| list.split(',').any(|word| word == name))
-}
 
 /// `no_authorization`: whoever has any token may ask for anything; the first release key stands for all.
 pub fn grant_anyway(found: Option<(usize, Grant)>, secret: SecretId, grants: &[Grant]) -> Option<(usize, Grant)> {

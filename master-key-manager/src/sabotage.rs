@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use service_runtime::sabotage::is_on;
 use shared_proto::Rejected;
 use shared_proto::encoding::{Bytes, b64};
 use shared_proto::envelope::seal::{SealedVersion, release_key};
@@ -32,11 +33,6 @@ pub fn set_data_dir(path: &Path) {
 /// The switches that are on, for the start line.
 pub fn names() -> Vec<&'static str> {
     [ONE_RELEASE_KEY, KEEP_TRANSFER_KEY, BARE_INNER, UNBOUND_HEADER].into_iter().filter(|name| is_on(name)).collect()
-}
-
-/// Whether a switch is on.
-pub fn is_on(name: &str) -> bool {
-    std::env::var("SPLITVAULT_SABOTAGE").is_ok_and(|list| list.split(',').any(|word| word.trim() == name))
 }
 
 /// The header that everything in a vault is sealed with.

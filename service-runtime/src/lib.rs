@@ -14,6 +14,8 @@ pub mod key_folder;
 pub mod key_report;
 pub mod key_slots;
 pub mod process;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
 pub mod sqlite;
 pub mod standing;
 pub mod tasks;

@@ -72,7 +72,7 @@ pub fn open_writer(path: &Path) -> Result<Connection, StartError> {
             let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
             if mode.eq_ignore_ascii_case("wal") { Ok(()) } else { Err(rusqlite::Error::InvalidQuery) }
         })
-        .and_then(|()| conn.pragma_update(None, "synchronous", "FULL"))
+        .and_then(|()| conn.pragma_update(None, "synchronous", synchronous()))
         .map_err(|error| cannot_open(path, &error))?;
     Ok(conn)
 }
@@ -140,6 +140,15 @@ pub(crate) fn code_of(error: &rusqlite::Error) -> String {
         rusqlite::Error::SqlInputError { error, .. } => format!("SQLite error {}", error.extended_code),
         _ => "a row or a parameter had another type than expected".to_owned(),
     }
+}
+
+/// Every commit is fsynced before it is acknowledged.
+fn synchronous() -> &'static str {
+    #[cfg(feature = "sabotage")]
+    if crate::sabotage::is_on("synchronous_off") {
+        return "OFF";
+    }
+    "FULL"
 }
 
 const COMMON_FLAGS: OpenFlags =
