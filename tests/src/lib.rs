@@ -30,6 +30,7 @@ mod installation;
 mod keys;
 pub mod loot;
 mod message;
+pub mod power;
 pub mod proxy;
 mod service;
 pub mod thief;

@@ -8,12 +8,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use system_tests::history::{History, Rule, Violation, inspect};
+use system_tests::history::{Rule, Violation, inspect};
 use system_tests::{Installation, Service, Workload};
+
+use super::crash_run::{expect_every_promise_kept, seed, setting};
 
 #[tokio::test]
 async fn services_killed_at_any_moment_under_load_keep_every_promise() {
-    let (cycles, seed) = (setting("SPLITVAULT_CRASH_CYCLES").unwrap_or(10), seed());
+    let (cycles, seed) = (setting("SPLITVAULT_KILL_CYCLES").unwrap_or(10), seed());
     let mut installation = Installation::running().await;
     // The default: how fast a vault is ready again depends on the manager's poll.
     installation.manager.set("poll_interval_ms = 1000");
@@ -25,10 +27,7 @@ async fn services_killed_at_any_moment_under_load_keep_every_promise() {
         one_kill(&mut installation, &mut random, &mut report).await;
         if cycle % 20 == 0 || cycle == cycles {
             workload.answers(20).await;
-            let history = workload.stop().await;
-            let violations = history.judge(&inspect(&installation, &history).await);
-            assert_eq!(violations, [], "seed {seed}, cycle {cycle}");
-            println!("cycle {cycle}: {}", summary(&history));
+            expect_every_promise_kept(&installation, &mut workload, &format!("seed {seed}, cycle {cycle}")).await;
             workload.resume(seed.wrapping_add(cycle));
         }
     }
@@ -122,28 +121,6 @@ impl Report {
         }
         text
     }
-}
-
-fn summary(history: &History) -> String {
-    let unclear = history.stores.len() - history.acknowledged().count();
-    format!(
-        "every promise kept: {} acknowledged writes ({unclear} others), {} tokens, {} revocations and destructions, {} reads",
-        history.acknowledged().count(),
-        history.tokens.len(),
-        history.withdrawals.len(),
-        history.reads.len()
-    )
-}
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
-}
-
-/// Shown, so that a run can be repeated.
-fn seed() -> u64 {
-    let seed = setting("SPLITVAULT_CRASH_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
-    println!("seed {seed}");
-    seed
 }
 
 /// Runs SQL on a service's database while the service is down.

@@ -2,9 +2,11 @@
 
 mod both_stolen;
 mod canary;
+mod crash_run;
 mod forged_feed;
 mod kill_cycles;
 mod manager_stolen;
+mod power_loss;
 mod revoked_means_refused;
 mod stolen_token;
 mod stranger_probes;

@@ -1,0 +1,134 @@
+//! Power cuts at any moment, under load: what was not fsynced is gone, wholly or in part, and so is all memory. Judged by
+//! the same checker as kills.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fastrand::Rng;
+use system_tests::history::{Rule, inspect};
+use system_tests::power::{Disk, Forgotten};
+use system_tests::{Builder, Installation, Service, Workload};
+
+use super::crash_run::{expect_every_promise_kept, seed, setting};
+
+#[tokio::test]
+async fn power_cut_at_any_moment_loses_nothing_that_was_acknowledged() {
+    let (cuts, seed) = (setting("SPLITVAULT_POWER_CUTS").unwrap_or(10), seed());
+    let (mut installation, vault, manager) = watched(Installation::builder()).await;
+    let mut random = Rng::with_seed(seed);
+    let mut workload = Workload::start(&installation, seed);
+    for cut in 1..=cuts {
+        workload.answers(random.u64(5..150)).await;
+        tokio::time::sleep(Duration::from_micros(random.u64(..20_000))).await;
+        let (hit_vault, hit_manager) = [(true, false), (false, true), (true, true)][random.usize(..3)];
+        let mut undone = 0;
+        if hit_vault {
+            undone += installation.cut_vault(&vault, some_or_all(&mut random));
+        }
+        if hit_manager {
+            undone += installation.cut_manager(&manager, some_or_all(&mut random));
+        }
+        println!("cut {cut}: vault {hit_vault}, manager {hit_manager}, {undone} changes were not durable");
+        if hit_vault {
+            installation.vault.start().await;
+        }
+        if hit_manager {
+            installation.manager.start().await;
+        }
+        installation.ready().await;
+        if cut % 10 == 0 || cut == cuts {
+            expect_every_promise_kept(&installation, &mut workload, &format!("seed {seed}, cut {cut}")).await;
+            workload.resume(seed.wrapping_add(cut));
+        }
+    }
+}
+
+/// If one call of the services went past the shim, it could not put everything back.
+#[tokio::test]
+async fn every_change_that_the_services_make_is_seen_and_can_be_taken_back() {
+    let mut installation = Installation::builder().make();
+    let before = [tree(&installation.vault), tree(&installation.manager)];
+    let disks = [Disk::of(&mut installation.vault), Disk::of(&mut installation.manager)];
+    installation.start().await;
+    let mut workload = Workload::start(&installation, seed());
+    workload.answers(200).await;
+    workload.stop().await;
+    installation.restart_vault().await;
+    installation.restart_manager().await;
+    installation.cut_vault(&disks[0], Forgotten::Everything);
+    installation.cut_manager(&disks[1], Forgotten::Everything);
+    let after = [tree(&installation.vault), tree(&installation.manager)];
+    assert_eq!(after, before);
+}
+
+/// The checker must see that a database which is not fsynced loses what it acknowledged.
+#[tokio::test]
+async fn control_database_that_is_not_fsynced_loses_acknowledged_writes() {
+    for (vault, manager) in [("synchronous_off", ""), ("", "synchronous_off")] {
+        let (mut installation, vault_disk, manager_disk) =
+            watched(Installation::builder().sabotaged(vault, manager)).await;
+        let mut workload = Workload::start(&installation, seed());
+        workload.answers(100).await;
+        let history = workload.stop().await;
+        if vault.is_empty() {
+            installation.cut_manager(&manager_disk, Forgotten::Unsynced);
+            installation.manager.start().await;
+        } else {
+            installation.cut_vault(&vault_disk, Forgotten::Unsynced);
+            installation.vault.start().await;
+        }
+        let found = history.judge(&inspect(&installation, &history).await);
+        assert!(found.iter().any(|violation| violation.rule == Rule::Kept), "{vault}{manager}: {found:?}");
+    }
+}
+
+/// What `audit.sync = "os"` says of itself: it survives a crash of the service, not of the machine.
+#[tokio::test]
+async fn control_audit_log_that_is_left_to_the_kernel_loses_lines() {
+    let builder = Installation::builder().vault_table("[audit]\nsync = \"os\"");
+    let (mut installation, vault, _manager) = watched(builder).await;
+    let mut workload = Workload::start(&installation, seed());
+    workload.answers(100).await;
+    installation.vault.kill();
+    installation.vault.start().await;
+    expect_every_promise_kept(&installation, &mut workload, "killed").await;
+
+    workload.resume(1);
+    workload.answers(100).await;
+    let history = workload.stop().await;
+    installation.cut_vault(&vault, Forgotten::Unsynced);
+    installation.vault.start().await;
+    let found = history.judge(&inspect(&installation, &history).await);
+    assert!(!found.is_empty() && found.iter().all(|violation| violation.rule == Rule::Audited), "{found:?}");
+}
+
+async fn watched(builder: Builder) -> (Installation, Disk, Disk) {
+    let mut installation = builder.make();
+    let (vault, manager) = (Disk::of(&mut installation.vault), Disk::of(&mut installation.manager));
+    installation.start().await;
+    (installation, vault, manager)
+}
+
+fn some_or_all(random: &mut Rng) -> Forgotten<'_> {
+    if random.usize(..3) == 0 { Forgotten::Unsynced } else { Forgotten::PartOfUnsynced(random) }
+}
+
+/// Every durable file of a service, with its content.
+fn tree(service: &Service) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    collect(&service.data(), &mut found);
+    collect(&service.keys(), &mut found);
+    found
+}
+
+fn collect(folder: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if !path.to_string_lossy().ends_with("-shm") {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+}
