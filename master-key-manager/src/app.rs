@@ -10,21 +10,21 @@ use service_runtime::config::Mode;
 use service_runtime::http::Health;
 use service_runtime::tasks::Tasks;
 use shared_proto::encoding::b64;
-use shared_proto::id::{TokenId, VaultId};
-use shared_proto::identity::{Issuer, Owner, Pins};
+use shared_proto::id::TokenId;
+use shared_proto::jwk::PublicJwk;
 
 use crate::catalogue::{KeyedLocks, Settler, StoreFlow, start_delivery};
 use crate::config::Config;
 use crate::idempotency::Bodies;
 use crate::identity::Authenticator;
 use crate::issuer::{Lives, Mint, TokenSealer};
-use crate::keys::{LoadedKeys, TokenSigner};
+use crate::keys::{KeyRing, LoadedKeys};
 use crate::refusal::Refusal;
 use crate::revocation::{Feed, Link, Revocations, event_signer};
 use crate::routes;
 use crate::sealing::Sealer;
 use crate::store::{Installation, ManagerStore};
-use crate::vault_client::{Signing, VaultClient};
+use crate::vault_client::VaultClient;
 
 /// What handlers work with.
 pub struct App {
@@ -38,8 +38,8 @@ pub struct App {
     pub link: Arc<Link>,
     /// The vault's address.
     pub client: Arc<VaultClient>,
-    /// The vault's identity.
-    pub pins: Pins,
+    /// The keys in use.
+    pub keys: Arc<KeyRing>,
     /// Checks credentials.
     pub authenticator: Authenticator,
     /// Stores, mints and settles.
@@ -52,8 +52,6 @@ pub struct App {
     pub tasks: Tasks,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The JWKS document.
-    pub jwks: String,
     /// The `OpenAPI` document.
     pub openapi: String,
 }
@@ -71,27 +69,23 @@ impl App {
         audit: AuditLog,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Arc<Feed>), StartError> {
-        let vault = vault_id(&keys.pins)?;
         let raw = config.get();
-        let issuer = Issuer { mode: installation.mode, manager: installation.manager };
-        let signing = Arc::new(Signing { identity: keys.identity, issuer, vault });
-        let (signer, pins) = (Arc::new(keys.token_signer), keys.pins);
+        let keys = Arc::new(KeyRing::new(&raw.key_dir, installation.clone(), keys));
+        let signing = keys.signing();
+        let (issuer, vault) = (signing.issuer, signing.vault);
         let link = Arc::new(Link::new(Arc::clone(&clock)));
         let client = Arc::new(VaultClient::new(&raw.vault_url, Arc::clone(&signing), Arc::clone(&clock))?);
-        let sign = event_signer(Arc::clone(&signing), Arc::clone(&clock));
+        let sign = event_signer(signing, Arc::clone(&clock));
         let feed = Arc::new(Feed::new(
             Arc::clone(&store),
             Arc::clone(&client),
             Arc::clone(&link),
-            signing,
-            pins.clone(),
+            Arc::clone(&keys),
             Arc::clone(&sign),
-            signer.public().clone(),
             Arc::clone(&clock),
         ));
-        let sealer = Arc::new(Sealer::new(Arc::new(keys.roots), vault));
-        let jwks = jwks(&signer);
-        let token_sealer = Arc::new(TokenSealer::new(Arc::clone(&sealer), signer, issuer, vault));
+        let sealer = Arc::new(Sealer::new(Arc::clone(&keys), vault));
+        let token_sealer = Arc::new(TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault));
         let lives = Lives { default: raw.token_life_seconds, max: raw.max_token_life_seconds };
         let mint =
             Mint::new(Arc::clone(&store), Arc::clone(&link), token_sealer, audit.clone(), Arc::clone(&clock), lives);
@@ -100,8 +94,8 @@ impl App {
             store: Arc::clone(&store),
             link: Arc::clone(&link),
             sealer,
-            delivery: start_delivery(Arc::clone(&client), pins.clone(), Arc::clone(&clock)),
-            settler: Arc::new(Settler::new(Arc::clone(&store), Arc::clone(&client), pins.clone(), locks)),
+            delivery: start_delivery(Arc::clone(&client), Arc::clone(&keys), Arc::clone(&clock)),
+            settler: Arc::new(Settler::new(Arc::clone(&store), Arc::clone(&client), Arc::clone(&keys), locks)),
             mint: Arc::new(mint),
             bodies: Arc::new(Bodies::new(Arc::clone(&clock))),
             audit: audit.clone(),
@@ -111,20 +105,28 @@ impl App {
         let app = Self {
             mode: raw.mode,
             installation,
-            authenticator: Authenticator::new(Arc::clone(&store), keys.credentials),
+            authenticator: Authenticator::new(Arc::clone(&store), Arc::clone(&keys)),
             revocations: Revocations::new(Arc::clone(&store), Arc::clone(&link), sign, Arc::clone(&clock)),
             store,
             link,
             client,
-            pins,
+            keys,
             flow: Arc::new(flow),
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
             clock,
-            jwks,
             openapi: serde_json::to_string(&routes::openapi_document()).unwrap_or_default(),
         };
         Ok((app, feed))
+    }
+
+    /// The JWKS document: every key that tokens may be signed with now, also the next one and the one before.
+    pub fn jwks(&self) -> String {
+        let keys = self.keys.now();
+        let living = keys.tokens.accepted(&self.keys.revoked());
+        let now = self.clock.now();
+        let living = living.iter().filter(|(_, end)| end.is_none_or(|end| now < end));
+        serde_json::json!({ "keys": living.map(|(key, _)| jwk(key)).collect::<Vec<_>>() }).to_string()
     }
 
     /// Whether a token can still be revoked.
@@ -158,22 +160,13 @@ pub fn data(app: Arc<App>) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 
     }
 }
 
-fn vault_id(pins: &Pins) -> Result<VaultId, StartError> {
-    match pins.id() {
-        Owner::Vault(id) => Ok(id),
-        Owner::Manager(_) => {
-            Err(StartError::new("The pinned identity is not a vault's; pin the vault's identity.json."))
-        }
-    }
-}
-
-fn jwks(signer: &TokenSigner) -> String {
-    let mut key = serde_json::to_value(signer.public()).unwrap_or_default();
-    if let Some(members) = key.as_object_mut() {
+fn jwk(key: &PublicJwk) -> serde_json::Value {
+    let mut document = serde_json::to_value(key).unwrap_or_default();
+    if let Some(members) = document.as_object_mut() {
         let text = |text: &str| serde_json::Value::String(text.to_owned());
-        members.insert("kid".to_owned(), text(&b64(&signer.kid().0)));
+        members.insert("kid".to_owned(), text(&b64(&key.thumbprint().0)));
         members.insert("use".to_owned(), text("sig"));
         members.insert("alg".to_owned(), text("RS256"));
     }
-    serde_json::json!({ "keys": [key] }).to_string()
+    document
 }

@@ -11,6 +11,7 @@ use shared_proto::credential::PlainCredential;
 use shared_proto::identity::Mode;
 
 use crate::config::Config;
+use crate::rotation::{RotateKeys, rotate_keys};
 use crate::{init, routes, run};
 
 /// The master-key-manager of Splitvault.
@@ -47,6 +48,8 @@ enum Command {
         /// The backup.
         file: PathBuf,
     },
+    /// Exchange keys while the service runs, and report on them.
+    RotateKeys(RotateKeys),
     /// Print the `OpenAPI` document.
     Openapi,
 }
@@ -117,6 +120,7 @@ fn execute(cli: Cli) -> Result<(), StartError> {
             sqlite::restore(&file, &config.database())?;
             say("The database is restored. At its start the manager takes later events back from the vault.")
         }
+        Command::RotateKeys(arguments) => rotate_keys(&config()?, arguments),
         Command::Openapi => {
             let text = serde_json::to_string_pretty(&routes::openapi_document());
             say(&text.map_err(|_| StartError::new("The document cannot be written."))?)

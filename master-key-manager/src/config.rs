@@ -54,6 +54,9 @@ pub struct RawConfig {
     /// The audit log.
     #[serde(default)]
     pub audit: AuditConfig,
+    /// How long replaced keys are kept.
+    #[serde(default)]
+    pub keys: KeysConfig,
     /// What weakens a property.
     #[serde(default)]
     pub danger: Danger,
@@ -66,6 +69,26 @@ pub struct AuditConfig {
     /// `fsync` (default): a line survives a crash of the machine. `os`: of the service only.
     #[serde(default)]
     pub sync: AuditSync,
+}
+
+/// `[keys]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysConfig {
+    /// How many days a root key is kept that nothing is under any more, for a backup of the vault that is restored;
+    /// default 30. With 0 it is destroyed at once.
+    #[serde(default = "default_retention")]
+    pub backup_retention_days: u64,
+    /// How many seconds after the last version changed its root key the vault is told to forget the old one; default
+    /// 3,600, and not less in production: tokens of the old key must have ended.
+    #[serde(default = "default_overlap")]
+    pub root_key_overlap_seconds: u64,
+}
+
+impl Default for KeysConfig {
+    fn default() -> Self {
+        Self { backup_retention_days: default_retention(), root_key_overlap_seconds: default_overlap() }
+    }
 }
 
 /// `[danger]`.
@@ -123,6 +146,9 @@ impl Config {
         }
         if !(10..=10_000).contains(&raw.poll_interval_ms) {
             return Err(StartError::new("poll_interval_ms is 10 to 10000; 1000 is the default."));
+        }
+        if !raw.mode.is_development() && raw.keys.root_key_overlap_seconds < default_overlap() {
+            return Err(StartError::new("keys.root_key_overlap_seconds is at least 3600 in production mode."));
         }
         Ok(Self { raw })
     }
@@ -192,6 +218,15 @@ fn default_poll_interval() -> u64 {
     1_000
 }
 
+fn default_retention() -> u64 {
+    30
+}
+
+// The longest life of a token is 45 minutes; the rest is for clocks that differ.
+fn default_overlap() -> u64 {
+    3_600
+}
+
 fn default_log() -> String {
     "info".to_owned()
 }
@@ -229,5 +264,7 @@ mod tests {
             assert!(load(&format!("{good}{bad}")).is_err(), "{bad}");
         }
         assert!(load(&format!("{good}listen = \"0.0.0.0:8000\"")).is_err());
+        assert!(load(&format!("{good}[keys]\nroot_key_overlap_seconds = 3600\nbackup_retention_days = 0")).is_ok());
+        assert!(load(&format!("{good}[keys]\nroot_key_overlap_seconds = 3599")).unwrap_err().contains("3600"));
     }
 }

@@ -6,6 +6,7 @@ use service_runtime::StartError;
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::files::{create_private, create_private_directory};
 use service_runtime::key_folder::{IDENTITY, IDENTITY_DOCUMENT, KeyFolder, write_key};
+use service_runtime::key_slots::KeyState;
 use service_runtime::process::DirectoryLock;
 use shared_proto::credential::PlainCredential;
 use shared_proto::encoding::{b64, random};
@@ -115,7 +116,7 @@ fn make_keys(
     let roots = folder.file(names::ROOT_KEYS);
     create_private_directory(&roots)?;
     for environment in environments {
-        RootKeys::create(&roots, environment.id, FIRST_EPOCH)?;
+        RootKeys::create(&roots, environment.id, FIRST_EPOCH, KeyState::Active)?;
     }
     Ok(b64(&document.key.thumbprint().0))
 }

@@ -16,6 +16,7 @@ pub mod issuer;
 pub mod keys;
 pub mod refusal;
 pub mod revocation;
+pub mod rotation;
 pub mod routes;
 pub mod run;
 #[cfg(feature = "sabotage")]

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::installation::{open_store, read_installation};
 use crate::keys::LoadedKeys;
 use crate::revocation::{run_feed, stopped};
+use crate::rotation::run_rotations;
 use crate::routes;
 use crate::store::Installation;
 
@@ -36,13 +37,15 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let app = Arc::new(app);
     let (stop, stopped) = watch::channel(false);
     let interval = Duration::from_millis(raw.poll_interval_ms);
-    let polling = tokio::spawn(run_feed(feed, interval, stopped.clone()));
+    let polling = tokio::spawn(run_feed(Arc::clone(&feed), interval, stopped.clone()));
+    let rotating = run_rotations((Arc::clone(&app), feed), raw.keys, interval, stopped.clone());
+    let rotating = tokio::spawn(rotating);
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&app), interval, stopped));
     let served = serve(serve_config(config), raw.mode, routes::ROUTES, data(Arc::clone(&app)), shutdown).await;
     // What was accepted still needs the vault; the feed goes on until it is done.
     app.tasks.wait_idle().await;
     stop.send_replace(true);
-    let _ended = tokio::join!(polling, housekeeping);
+    let _ended = tokio::join!(polling, housekeeping, rotating);
     let closed = app.store.close().await;
     app.audit.flush_and_close().await;
     served.and(closed.map_err(|fault| StartError::new(format!("The database was not closed ({fault})."))))

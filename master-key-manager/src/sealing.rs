@@ -7,13 +7,13 @@ use shared_proto::envelope::seal::{SealedVersion, release_key, seal};
 use shared_proto::id::{EnvironmentId, SecretId, VaultId, Version};
 use shared_proto::secret::{ReleaseKey, SecretValue};
 
-use crate::keys::RootKeys;
+use crate::keys::KeyRing;
 use crate::refusal::Refusal;
 use crate::store::VersionRow;
 
 /// Seals for one vault, with the root keys of the environments.
 pub struct Sealer {
-    roots: Arc<RootKeys>,
+    keys: Arc<KeyRing>,
     vault: VaultId,
 }
 
@@ -27,8 +27,8 @@ pub struct Sealed {
 
 impl Sealer {
     /// For this vault.
-    pub fn new(roots: Arc<RootKeys>, vault: VaultId) -> Self {
-        Self { roots, vault }
+    pub fn new(keys: Arc<KeyRing>, vault: VaultId) -> Self {
+        Self { keys, vault }
     }
 
     /// Encrypts a value as this version.
@@ -43,7 +43,8 @@ impl Sealer {
         value: &SecretValue,
     ) -> Result<Sealed, Refusal> {
         let header = Header { vault: self.vault, environment, secret, version };
-        let (epoch, root) = self.roots.newest(environment).ok_or(Refusal::EnvironmentUnknown)?;
+        let keys = self.keys.now();
+        let (epoch, root) = keys.roots.newest(environment).ok_or(Refusal::EnvironmentUnknown)?;
         #[cfg(feature = "sabotage")]
         let (header, real) = (crate::sabotage::header(header), header);
         let version = seal(header, value, root)?;
@@ -57,7 +58,8 @@ impl Sealer {
     /// # Errors
     /// The root key of its environment and epoch is not there.
     pub fn release_key(&self, row: &VersionRow) -> Result<ReleaseKey, Refusal> {
-        let root = self
+        let keys = self.keys.now();
+        let root = keys
             .roots
             .of(row.environment, row.epoch)
             .ok_or(Refusal::Internal("a root key of the catalogue is not in the key folder"))?;

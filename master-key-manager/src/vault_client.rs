@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,8 +23,8 @@ use shared_proto::jws::{Kind, sign};
 
 /// What the manager signs with, and for whom.
 pub struct Signing {
-    /// The manager's identity key.
-    pub identity: IdentityKey,
+    /// The manager's identity key; it changes.
+    pub identity: ArcSwap<IdentityKey>,
     /// The manager as an issuer.
     pub issuer: Issuer,
     /// The vault that it speaks to.
@@ -82,9 +83,22 @@ impl VaultClient {
     /// # Errors
     /// There is no answer, or it is a refusal.
     pub async fn command<A: DeserializeOwned>(&self, op: Operation, request: &impl Serialize) -> Result<A, CallError> {
+        self.command_signed_by(&self.signing.identity.load(), op, request).await
+    }
+
+    /// Sends a command that this identity key signs, to learn whether the vault accepts it.
+    ///
+    /// # Errors
+    /// There is no answer, or it is a refusal.
+    pub async fn command_signed_by<A: DeserializeOwned>(
+        &self,
+        identity: &IdentityKey,
+        op: Operation,
+        request: &impl Serialize,
+    ) -> Result<A, CallError> {
         // Our own types always serialize; if not, nothing was sent.
         let body = serde_json::to_vec(request).map_err(|_| CallError::NotSent)?;
-        let command = self.sign(op, &body).map_err(|Rejected| CallError::NotSent)?;
+        let command = self.sign(identity, op, &body).map_err(|Rejected| CallError::NotSent)?;
         let url = match op {
             Operation::Push => self.events.clone(),
             Operation::Poll
@@ -111,10 +125,10 @@ impl VaultClient {
         read_answer(response).await
     }
 
-    fn sign(&self, op: Operation, body: &[u8]) -> Result<String, Rejected> {
+    fn sign(&self, identity: &IdentityKey, op: Operation, body: &[u8]) -> Result<String, Rejected> {
         let signing = &self.signing;
         let claims = CommandClaims::new(signing.issuer, signing.vault, op, body, self.clock.now());
-        sign(Kind::Command, signing.identity.kid(), &claims, |input| Ok(signing.identity.sign(input).0.to_vec()))
+        sign(Kind::Command, identity.kid(), &claims, |input| Ok(identity.sign(input).0.to_vec()))
     }
 }
 
@@ -185,7 +199,7 @@ mod tests {
 
     async fn ask(url: &str) -> Result<ReplayAnswer, CallError> {
         let issuer = Issuer { mode: Mode::Production, manager: ManagerId::generate() };
-        let identity = IdentityKey::generate().unwrap().0;
+        let identity = ArcSwap::from_pointee(IdentityKey::generate().unwrap().0);
         let signing = Arc::new(Signing { identity, issuer, vault: VaultId::generate() });
         let client = VaultClient::new(url, signing, Arc::new(SystemClock)).unwrap();
         client.command(Operation::Replay, &Replay { after: 0, limit: 1 }).await

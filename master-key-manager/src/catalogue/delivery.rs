@@ -7,13 +7,13 @@ use service_runtime::clock::Clock;
 use shared_proto::command::Operation;
 use shared_proto::encoding::ByteString;
 use shared_proto::error::ErrorCode;
-use shared_proto::identity::Pins;
 use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::statement::StatedKey;
 use shared_proto::wire::vault::{EnvelopeToStore, MAX_BATCH, Store, StoreAnswer, StoreResult};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::transfer::TransferKeys;
+use crate::keys::KeyRing;
 use crate::refusal::Refusal;
 use crate::sealing::Sealed;
 use crate::vault_client::{CallError, VaultClient};
@@ -60,9 +60,9 @@ impl DeliveryQueue {
 }
 
 /// Starts the task that makes commands of what is handed in; it ends when all queues are dropped.
-pub fn start_delivery(client: Arc<VaultClient>, pins: Pins, clock: Arc<dyn Clock>) -> DeliveryQueue {
+pub fn start_delivery(client: Arc<VaultClient>, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> DeliveryQueue {
     let (queue, inbox) = mpsc::channel(QUEUE);
-    let carrier = Arc::new(Carrier { client, pins, transfer: TransferKeys::new(clock) });
+    let carrier = Arc::new(Carrier { client, keys, transfer: TransferKeys::new(clock) });
     tokio::spawn(carry(carrier, inbox));
     DeliveryQueue(queue)
 }
@@ -106,7 +106,7 @@ fn size_of(parcel: &Parcel) -> usize {
 
 struct Carrier {
     client: Arc<VaultClient>,
-    pins: Pins,
+    keys: Arc<KeyRing>,
     transfer: TransferKeys,
 }
 
@@ -148,7 +148,7 @@ impl Carrier {
 
     /// Only a receipt of the pinned vault with the very same facts counts as stored.
     fn judge(&self, expected: &ReceiptFacts, result: &StoreResult) -> Delivery {
-        let facts = result.receipt.as_ref().and_then(|receipt| receipt.verify(&self.pins).ok());
+        let facts = result.receipt.as_ref().and_then(|receipt| receipt.verify(&self.keys.now().pins).ok());
         let Some(facts) = facts else {
             return match result.error {
                 Some(ErrorCode::BodyInvalid) => Delivery::NotWritten("the vault refused the envelope"),

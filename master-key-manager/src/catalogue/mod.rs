@@ -18,3 +18,4 @@ pub use locks::KeyedLocks;
 pub use reconcile::{Found, reconcile};
 pub use settle::{Settled, Settler};
 pub use store_flow::{StoreFlow, StoreRequest, StoredSecret};
+pub(crate) use transfer::{Transfer, TransferKeys};

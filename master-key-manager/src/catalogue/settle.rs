@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use shared_proto::command::Operation;
 use shared_proto::id::EnvironmentId;
-use shared_proto::identity::Pins;
 use shared_proto::name::SecretPath;
 use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::wire::vault::{MAX_BATCH, Receipts, Settle, VersionName};
 
 use super::KeyedLocks;
+use crate::keys::KeyRing;
 use crate::refusal::Refusal;
 use crate::store::{ManagerStore, VersionRow};
 use crate::vault_client::{CallError, VaultClient};
@@ -28,7 +28,7 @@ pub enum Settled {
 pub struct Settler {
     store: Arc<dyn ManagerStore>,
     client: Arc<VaultClient>,
-    pins: Pins,
+    keys: Arc<KeyRing>,
     locks: Arc<KeyedLocks<(EnvironmentId, SecretPath)>>,
 }
 
@@ -37,10 +37,10 @@ impl Settler {
     pub fn new(
         store: Arc<dyn ManagerStore>,
         client: Arc<VaultClient>,
-        pins: Pins,
+        keys: Arc<KeyRing>,
         locks: Arc<KeyedLocks<(EnvironmentId, SecretPath)>>,
     ) -> Self {
-        Self { store, client, pins, locks }
+        Self { store, client, keys, locks }
     }
 
     /// The locks that writers of a path take.
@@ -86,8 +86,9 @@ impl Settler {
                     Refusal::Unavailable("the vault does not say what became of an earlier version")
                 }
             })?;
+        let keys = self.keys.now();
         let facts: Vec<ReceiptFacts> =
-            answer.receipts.iter().filter_map(|receipt| receipt.verify(&self.pins).ok()).collect();
+            answer.receipts.iter().filter_map(|receipt| receipt.verify(&keys.pins).ok()).collect();
         let fitting = facts.len() == rows.len()
             && rows.iter().zip(&facts).all(|(row, facts)| {
                 (row.environment, row.secret, row.version) == (facts.environment, facts.secret, facts.version)

@@ -13,15 +13,15 @@ use shared_proto::statement::StatedKey;
 use crate::refusal::Refusal;
 
 /// A transfer key with its form for the vault.
-pub(super) struct Transfer {
-    pub(super) key: TransferKey,
-    pub(super) wrapped: WrappedTransferKey,
-    pub(super) transport_kid: Thumbprint,
+pub(crate) struct Transfer {
+    pub(crate) key: TransferKey,
+    pub(crate) wrapped: WrappedTransferKey,
+    pub(crate) transport_kid: Thumbprint,
     made_at: u64,
 }
 
 /// Keeps the newest transfer key.
-pub(super) struct TransferKeys {
+pub(crate) struct TransferKeys {
     newest: Mutex<Option<Arc<Transfer>>>,
     clock: Arc<dyn Clock>,
 }
@@ -30,12 +30,12 @@ pub(super) struct TransferKeys {
 const LIFE_SECONDS: u64 = 5 * 60;
 
 impl TransferKeys {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { newest: Mutex::default(), clock }
     }
 
     /// The key in use, or a new one when it is old or the transport key is another.
-    pub(super) fn for_transport(&self, transport: &StatedKey) -> Result<Arc<Transfer>, Refusal> {
+    pub(crate) fn for_transport(&self, transport: &StatedKey) -> Result<Arc<Transfer>, Refusal> {
         let now = self.clock.boot();
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(transfer) = newest.as_ref().filter(|transfer| {

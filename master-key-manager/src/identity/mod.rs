@@ -11,6 +11,7 @@ use service_runtime::sqlite::StoreFault;
 use shared_proto::credential::PlainCredential;
 use shared_proto::id::{CredentialId, Subject};
 
+use crate::keys::KeyRing;
 use crate::store::ManagerStore;
 
 /// Hashes service credentials under a key of the key folder.
@@ -69,15 +70,15 @@ impl Caller {
 /// Checks credentials.
 pub struct Authenticator {
     store: Arc<dyn ManagerStore>,
-    hasher: CredentialHasher,
+    keys: Arc<KeyRing>,
     /// Hashed when there is nothing to hash, so that the work is the same.
     decoy: PlainCredential,
 }
 
 impl Authenticator {
     /// Over this store.
-    pub fn new(store: Arc<dyn ManagerStore>, hasher: CredentialHasher) -> Self {
-        Self { store, hasher, decoy: PlainCredential::generate() }
+    pub fn new(store: Arc<dyn ManagerStore>, keys: Arc<KeyRing>) -> Self {
+        Self { store, keys, decoy: PlainCredential::generate() }
     }
 
     /// The administrator that `presented` belongs to; `None` for everything that is not a good credential.
@@ -86,7 +87,7 @@ impl Authenticator {
     /// The database cannot be read.
     pub async fn administrator(&self, presented: Option<&str>) -> Result<Option<Caller>, StoreFault> {
         let parsed = presented.and_then(|text| PlainCredential::parse(text).ok());
-        let hash = self.hasher.hash(parsed.as_ref().unwrap_or(&self.decoy));
+        let hash = self.keys.now().credentials.hash(parsed.as_ref().unwrap_or(&self.decoy));
         let row = self.store.credential(hash).await?;
         // The index found the row by a search that is not constant in time, but over keyed hashes, which tell nothing.
         let stored = row.as_ref().map_or([0; 32], |row| row.hmac);

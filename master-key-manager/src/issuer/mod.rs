@@ -19,6 +19,7 @@ use shared_proto::wire::manager::IssuedToken;
 
 pub use self::signing::TokenSealer;
 use crate::identity::Caller;
+use crate::keys::TokenSigner;
 use crate::refusal::Refusal;
 use crate::revocation::Link;
 use crate::store::{ManagerStore, MintRows, NewToken, VersionRow};
@@ -87,7 +88,7 @@ impl Mint {
             (None, None) => return Err(Refusal::Parameter("a stranger has no subject of his own")),
         };
         let rows = self.store.mint_rows(request.grants, caller.credential()).await?;
-        let (versions, rseq) = self.decide(rows)?;
+        let (versions, rseq, signer) = self.decide(rows)?;
         let environment = one_environment(&versions)?;
         let grants = grants_of(&versions);
         let token = self.terms(subject, caller.credential(), environment, grants.clone(), request.life, &seal_key);
@@ -97,7 +98,7 @@ impl Mint {
         self.audit.record(line).await?;
         let (recorded, signed) = tokio::join!(
             self.store.insert_token(token.clone(), rseq),
-            self.sealer.seal_and_sign(token, rseq, versions, seal_key)
+            self.sealer.seal_and_sign(token, rseq, versions, (seal_key, signer))
         );
         recorded?;
         Ok(Minted { token: signed?, grants })
@@ -146,7 +147,9 @@ impl Mint {
         versions: Vec<VersionRow>,
         seal_key: StatedKey,
     ) -> Result<IssuedToken, Refusal> {
-        self.sealer.seal_and_sign(token, rseq, versions, seal_key).await
+        // The row is there: revoked or not, a key decides only over whether the token opens anything.
+        let signer = self.sealer.signer(&[])?;
+        self.sealer.seal_and_sign(token, rseq, versions, (seal_key, signer)).await
     }
 
     fn check(&self, request: &MintRequest) -> Result<(), Refusal> {
@@ -163,15 +166,13 @@ impl Mint {
         Ok(())
     }
 
-    fn decide(&self, rows: MintRows) -> Result<(Vec<VersionRow>, u64), Refusal> {
+    fn decide(&self, rows: MintRows) -> Result<(Vec<VersionRow>, u64, Arc<TokenSigner>), Refusal> {
         if !rows.credential_enabled {
             return Err(Refusal::CredentialDisabled);
         }
-        if rows.revoked_keys.contains(&self.sealer.kid()) {
-            return Err(Refusal::Unavailable("the token signing key was revoked; replace it"));
-        }
+        let signer = self.sealer.signer(&rows.revoked_keys)?;
         let versions: Option<Vec<VersionRow>> = rows.versions.into_iter().collect();
-        Ok((versions.ok_or(Refusal::SecretNotFound)?, rows.rseq))
+        Ok((versions.ok_or(Refusal::SecretNotFound)?, rows.rseq, signer))
     }
 }
 

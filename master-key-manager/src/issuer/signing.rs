@@ -12,7 +12,7 @@ use shared_proto::token::TokenTerms;
 use shared_proto::wire::manager::IssuedToken;
 use zeroize::Zeroizing;
 
-use crate::keys::TokenSigner;
+use crate::keys::{KeyRing, TokenSigner};
 use crate::refusal::Refusal;
 use crate::sealing::Sealer;
 use crate::store::{NewToken, VersionRow};
@@ -20,20 +20,23 @@ use crate::store::{NewToken, VersionRow};
 /// Seals release keys into tokens and signs them.
 pub struct TokenSealer {
     sealer: Arc<Sealer>,
-    signer: Arc<TokenSigner>,
+    keys: Arc<KeyRing>,
     issuer: Issuer,
     vault: VaultId,
 }
 
 impl TokenSealer {
     /// For one vault.
-    pub fn new(sealer: Arc<Sealer>, signer: Arc<TokenSigner>, issuer: Issuer, vault: VaultId) -> Self {
-        Self { sealer, signer, issuer, vault }
+    pub fn new(sealer: Arc<Sealer>, keys: Arc<KeyRing>, issuer: Issuer, vault: VaultId) -> Self {
+        Self { sealer, keys, issuer, vault }
     }
 
-    /// The token signing key in use.
-    pub fn kid(&self) -> Thumbprint {
-        self.signer.kid()
+    /// The token signing key in use, when `revoked` are those that must not be.
+    ///
+    /// # Errors
+    /// Nothing can be signed now.
+    pub fn signer(&self, revoked: &[Thumbprint]) -> Result<Arc<TokenSigner>, Refusal> {
+        self.keys.signer(revoked)
     }
 
     /// Makes the token, on a thread where half a millisecond of arithmetic keeps nobody waiting.
@@ -42,10 +45,10 @@ impl TokenSealer {
         token: NewToken,
         rseq: u64,
         versions: Vec<VersionRow>,
-        seal_key: StatedKey,
+        (seal_key, signer): (StatedKey, Arc<TokenSigner>),
     ) -> Result<IssuedToken, Refusal> {
         let this = Arc::clone(self);
-        let made = tokio::task::spawn_blocking(move || this.make(token, rseq, &versions, seal_key));
+        let made = tokio::task::spawn_blocking(move || this.make(token, rseq, &versions, seal_key, &signer));
         made.await.map_err(|_| Refusal::Internal("the signing task broke down"))?
     }
 
@@ -55,6 +58,7 @@ impl TokenSealer {
         rseq: u64,
         versions: &[VersionRow],
         seal_key: StatedKey,
+        signer: &TokenSigner,
     ) -> Result<IssuedToken, Refusal> {
         let release_keys: Vec<ReleaseKey> =
             versions.iter().map(|row| self.sealer.release_key(row)).collect::<Result<_, _>>()?;
@@ -73,7 +77,7 @@ impl TokenSealer {
             grants: token.grants,
         };
         let claims = release::seal(terms, &release_keys, &[seal_key.key])?;
-        let access_token = Zeroizing::new(self.signer.sign(&claims)?);
+        let access_token = Zeroizing::new(signer.sign(&claims)?);
         Ok(IssuedToken { access_token, token_type: "Bearer".to_owned(), jti, expires_at })
     }
 }

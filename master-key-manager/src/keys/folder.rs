@@ -1,41 +1,65 @@
 //! Everything in the manager's key folder, loaded and checked as a whole.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use service_runtime::StartError;
+use service_runtime::files::sweep;
 use service_runtime::key_folder::{IDENTITY, IDENTITY_DOCUMENT, KeyFolder, PINS, read_key, refused};
-use shared_proto::identity::{IdentityKey, Owner, Pins};
+use service_runtime::key_slots::{IDENTITY_NEXT, IDENTITY_NEXT_DOCUMENT, IDENTITY_RETIRED, NextIdentity, RsaSlot};
+use shared_proto::Rejected;
+use shared_proto::id::VaultId;
+use shared_proto::identity::{IdentityDocument, IdentityKey, Owner, Pins};
 
-use super::{RootKeys, TokenSigner, names};
+use super::{RootKeys, TokenKey, TokenKeys, names};
 use crate::identity::CredentialHasher;
 use crate::store::Installation;
 
-/// Every key of a running manager.
+/// Every key of a manager.
 pub struct LoadedKeys {
-    /// Signs access tokens.
-    pub token_signer: TokenSigner,
+    /// Sign access tokens.
+    pub tokens: TokenKeys,
     /// Signs commands, events and key statements.
-    pub identity: IdentityKey,
+    pub identity: Arc<IdentityKey>,
+    /// Since when (Unix seconds).
+    pub identity_since: u64,
+    /// The identity key to come.
+    pub next_identity: Option<NextIdentity>,
+    /// Earlier identities of this manager: events that they signed are ours.
+    pub retired_identities: Vec<IdentityDocument>,
     /// Root keys by environment and epoch.
     pub roots: RootKeys,
     /// Hashes service credentials.
     pub credentials: CredentialHasher,
     /// The vault's identity.
     pub pins: Pins,
+    /// The vault.
+    pub vault: VaultId,
 }
 
 impl LoadedKeys {
-    /// Loads and checks everything in the folder at `path`.
+    /// Loads and checks everything in the folder at `path`, after finishing what a crash cut short.
     ///
     /// # Errors
     /// The first thing that is wrong, with its repair.
     pub fn load(path: &Path, installation: &Installation) -> Result<Self, StartError> {
         let folder = KeyFolder::at(path);
+        for place in [folder.file(""), folder.file(names::ROOT_KEYS)] {
+            sweep(&place).map_err(|error| refused(&place, &error.to_string(), "repair it"))?;
+        }
         folder.check_entries(&KNOWN, &NAMES_OF_THE_VAULT, "vault")?;
-        let token_signer = TokenSigner::new(&folder.rsa(names::TOKEN_SIGNING)?)
-            .map_err(|_| refused(&folder.file("token-signing.pem"), "it cannot sign", "make a new one"))?;
-        let (identity, document) = folder.identity(installation.mode)?;
-        if document.id != Owner::Manager(installation.manager) {
+        let slots = folder.rsa_slots(names::TOKEN_SIGNING)?;
+        let token_key = |slot: &RsaSlot| {
+            let path = folder.file("token-signing.pem");
+            TokenKey::new(slot).map_err(|Rejected| refused(&path, "it cannot sign", "make a new one"))
+        };
+        let tokens = TokenKeys {
+            next: slots.next.as_ref().map(token_key).transpose()?,
+            active: token_key(&slots.active)?,
+            previous: slots.previous.as_ref().map(token_key).transpose()?,
+        };
+        let identity = folder.identity_slots(installation.mode)?;
+        if identity.document.id != Owner::Manager(installation.manager) {
             return Err(refused(
                 &folder.file(IDENTITY_DOCUMENT),
                 "it names another manager than the database",
@@ -43,15 +67,21 @@ impl LoadedKeys {
             ));
         }
         let pins = folder.pins(installation.mode)?;
-        match pins.id() {
-            Owner::Vault(_) => {}
-            Owner::Manager(_) => {
-                let fix = "put the vault's identity.json there";
-                return Err(refused(&folder.file(PINS), "it pins a manager", fix));
-            }
-        }
-        let roots = RootKeys::load(&folder.file(names::ROOT_KEYS), &installation.environments)?;
-        Ok(Self { token_signer, identity, roots, credentials: credential_hasher(&folder)?, pins })
+        let Owner::Vault(vault) = pins.id() else {
+            let fix = "put the vault's identity.json there";
+            return Err(refused(&folder.file(PINS), "it pins a manager", fix));
+        };
+        Ok(Self {
+            tokens,
+            identity: Arc::new(identity.active),
+            identity_since: identity.since,
+            next_identity: identity.next,
+            retired_identities: identity.retired,
+            roots: RootKeys::load(&folder.file(names::ROOT_KEYS), &installation.environments)?,
+            credentials: credential_hasher(&folder)?,
+            pins,
+            vault,
+        })
     }
 }
 
@@ -64,11 +94,16 @@ pub fn credential_hasher(folder: &KeyFolder) -> Result<CredentialHasher, StartEr
     read_key(&folder.file(names::CREDENTIAL_HMAC)).map(|key| CredentialHasher::new(&key))
 }
 
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 12] = [
     "token-signing.pem",
+    "token-signing-next.pem",
+    "token-signing-previous.pem",
     "token-signing.pub.pem",
     IDENTITY,
     IDENTITY_DOCUMENT,
+    IDENTITY_NEXT,
+    IDENTITY_NEXT_DOCUMENT,
+    IDENTITY_RETIRED,
     names::CREDENTIAL_HMAC,
     names::ROOT_KEYS,
     PINS,

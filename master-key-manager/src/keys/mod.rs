@@ -1,12 +1,15 @@
-//! The manager's keys: what must be kept from everybody, loaded and checked before anything else runs.
+//! The manager's keys: what must be kept from everybody, loaded and checked before anything else runs, and loaded again
+//! when the key folder changes.
 
 mod folder;
+mod ring;
 mod root;
 mod token_signing;
 
 pub use folder::{LoadedKeys, credential_hasher};
-pub use root::RootKeys;
-pub use token_signing::TokenSigner;
+pub use ring::KeyRing;
+pub use root::{RootKeys, RootSlot};
+pub use token_signing::{OVERLAP_SECONDS, TokenKey, TokenKeys, TokenSigner};
 
 /// Names in the key folder that only the manager has (docs/protocol.md section 11).
 pub mod names {

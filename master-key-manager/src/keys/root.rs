@@ -1,39 +1,54 @@
 //! Root keys: one for each environment and epoch, each independent randomness.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use service_runtime::StartError;
-use service_runtime::files::check_private_directory;
-use service_runtime::key_folder::{entries, read_key, write_key};
+use service_runtime::key_folder::refused;
+use service_runtime::key_slots::{KeyState, create_numbered, load_numbered};
 use shared_proto::id::EnvironmentId;
 use shared_proto::secret::RootKey;
 
 use crate::store::Environment;
 
 /// The root keys of all environments.
-pub struct RootKeys(HashMap<EnvironmentId, BTreeMap<u32, RootKey>>);
+pub struct RootKeys(HashMap<EnvironmentId, BTreeMap<u32, RootSlot>>);
+
+/// The root key of one epoch.
+pub struct RootSlot {
+    key: RootKey,
+    /// Unconfirmed, active or retired.
+    pub state: KeyState,
+    /// Since when (Unix seconds).
+    pub since: u64,
+}
+
+impl RootSlot {
+    /// What people may see of it.
+    pub fn fingerprint(&self) -> String {
+        // EXPOSE: input of the derivation, which cannot fail at this length.
+        shared_proto::derive::fingerprint(self.key.expose()).unwrap_or_default()
+    }
+}
 
 impl RootKeys {
-    /// Reads `<environment id>.<epoch>.key` of a folder.
+    /// Reads `<environment id>.<epoch>.key` and its unconfirmed and retired forms.
     ///
     /// # Errors
-    /// A file is not named or formed like a root key, is open to others, or an environment has none.
+    /// A file is not named or formed like a root key, is open to others, or an environment has none in use.
     pub fn load(folder: &Path, environments: &[Environment]) -> Result<Self, StartError> {
-        check_private_directory(folder)?;
-        let mut keys: HashMap<EnvironmentId, BTreeMap<u32, RootKey>> = HashMap::new();
-        for name in entries(folder)? {
-            let path = folder.join(&name);
-            let Some((environment, epoch)) = parse_name(&name) else {
-                return Err(StartError::new(format!(
-                    "{} is not named like a root key (<environment id>.<epoch>.key); move it away.",
-                    path.display()
-                )));
+        let mut keys: HashMap<EnvironmentId, BTreeMap<u32, RootSlot>> = HashMap::new();
+        for found in load_numbered(folder)? {
+            let Ok(environment) = found.scope.parse() else {
+                let name = folder.join(format!("{}.{}.key", found.scope, found.number));
+                return Err(refused(&name, "it is not named <environment id>.<epoch>.key", "move it away"));
             };
-            keys.entry(environment).or_default().insert(epoch, RootKey::from_bytes(read_key(&path)?));
+            let slot = RootSlot { key: RootKey::from_bytes(found.key), state: found.state, since: found.since };
+            keys.entry(environment).or_default().insert(found.number, slot);
         }
+        let keys = Self(keys);
         for environment in environments {
-            if !keys.contains_key(&environment.id) {
+            if keys.newest(environment.id).is_none() {
                 return Err(StartError::new(format!(
                     "The environment {} ({}) has no root key in {}; restore it from the backup, for nothing of it can \
                      be read without.",
@@ -43,41 +58,38 @@ impl RootKeys {
                 )));
             }
         }
-        Ok(Self(keys))
+        Ok(keys)
     }
 
-    /// The key that new versions of an environment are sealed with, and its epoch.
+    /// The key that new versions of an environment are sealed with, and its epoch. Never one whose backup is not
+    /// confirmed.
     pub fn newest(&self, environment: EnvironmentId) -> Option<(u32, &RootKey)> {
-        self.0.get(&environment)?.last_key_value().map(|(epoch, key)| (*epoch, key))
+        self.in_use(environment).last().map(|(epoch, slot)| (epoch, &slot.key))
     }
 
-    /// The key of an epoch.
+    /// The key of an epoch. Never one whose backup is not confirmed.
     pub fn of(&self, environment: EnvironmentId, epoch: u32) -> Option<&RootKey> {
-        self.0.get(&environment)?.get(&epoch)
+        let slot = self.0.get(&environment)?.get(&epoch)?;
+        (slot.state != KeyState::Unconfirmed).then_some(&slot.key)
     }
 
-    /// The file of a root key.
-    pub fn file(folder: &Path, environment: EnvironmentId, epoch: u32) -> PathBuf {
-        folder.join(format!("{environment}.{epoch}.key"))
+    /// The keys of an environment that something may be under, ascending.
+    pub fn in_use(&self, environment: EnvironmentId) -> impl DoubleEndedIterator<Item = (u32, &RootSlot)> {
+        self.all(environment).filter(|(_, slot)| slot.state == KeyState::Active)
+    }
+
+    /// All keys of an environment, ascending by epoch.
+    pub fn all(&self, environment: EnvironmentId) -> impl DoubleEndedIterator<Item = (u32, &RootSlot)> {
+        self.0.get(&environment).into_iter().flatten().map(|(epoch, slot)| (*epoch, slot))
     }
 
     /// Makes a new root key and its file.
     ///
     /// # Errors
-    /// The file exists or cannot be written.
-    pub fn create(folder: &Path, environment: EnvironmentId, epoch: u32) -> Result<(), StartError> {
+    /// The epoch was used already, or the file cannot be written.
+    pub fn create(folder: &Path, environment: EnvironmentId, epoch: u32, state: KeyState) -> Result<(), StartError> {
         let key = RootKey::generate();
         // EXPOSE: the key goes into its file.
-        write_key(&Self::file(folder, environment, epoch), key.expose())
+        create_numbered(folder, (&environment.to_string(), epoch), state, key.expose())
     }
-}
-
-fn parse_name(name: &str) -> Option<(EnvironmentId, u32)> {
-    let (environment, epoch) = name.strip_suffix(".key")?.split_once('.')?;
-    let number: u32 = epoch.parse().ok()?;
-    // One spelling of each name: no leading zeros or signs.
-    if number == 0 || number.to_string() != epoch {
-        return None;
-    }
-    Some((environment.parse().ok()?, number))
 }

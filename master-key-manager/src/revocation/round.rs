@@ -9,12 +9,12 @@ use shared_proto::command::Operation;
 use shared_proto::encoding::{Bytes, random};
 use shared_proto::error::ErrorCode;
 use shared_proto::feed::{FeedNonce, FeedState};
-use shared_proto::identity::{Owner, Pins};
-use shared_proto::jwk::PublicJwk;
+use shared_proto::identity::Owner;
 use shared_proto::statement::{KeyStatement, Purpose};
 use shared_proto::wire::vault::{MAX_PAGE, Poll, PollAnswer, Push, PushAnswer};
 
 use super::{FeedStatus, Link};
+use crate::keys::{KeyRing, LoadedKeys};
 use crate::store::{ManagerStore, SignEvent};
 use crate::vault_client::{CallError, Signing, VaultClient};
 
@@ -24,10 +24,9 @@ pub struct Feed {
     pub(super) client: Arc<VaultClient>,
     pub(super) link: Arc<Link>,
     pub(super) signing: Arc<Signing>,
-    pub(super) pins: Pins,
+    pub(super) keys: Arc<KeyRing>,
     sign: SignEvent,
     clock: Arc<dyn Clock>,
-    token_key: PublicJwk,
     statements: StandingStatements,
     last_trouble: Mutex<Option<String>>,
 }
@@ -51,19 +50,17 @@ pub(super) enum Trouble {
 
 impl Feed {
     /// A feed to the pinned vault.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one object, put together in one place")]
     pub fn new(
         store: Arc<dyn ManagerStore>,
         client: Arc<VaultClient>,
         link: Arc<Link>,
-        signing: Arc<Signing>,
-        pins: Pins,
+        keys: Arc<KeyRing>,
         sign: SignEvent,
-        token_key: PublicJwk,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let signing = keys.signing();
         let (statements, last_trouble) = (StandingStatements::new(Purpose::TokenSigning), Mutex::default());
-        Self { store, client, link, signing, pins, sign, clock, token_key, statements, last_trouble }
+        Self { store, client, link, signing, keys, sign, clock, statements, last_trouble }
     }
 
     /// The knowledge that it keeps up to date.
@@ -102,27 +99,43 @@ impl Feed {
     }
 
     async fn poll(&self) -> Result<(), Trouble> {
-        let (newest, newest_hash) = self.store.newest_event().await?;
-        let nonce = fresh_nonce();
-        let request = Poll {
-            nonce,
-            newest,
-            newest_hash,
-            seal_key: self.link.seal_kid(),
-            statements: self.own_statements(),
-            pins: self.pins.kids().copied().collect(),
-        };
+        let request = self.request().await?;
+        let Poll { nonce, newest, newest_hash, .. } = request;
         let answer: PollAnswer = match self.client.command(Operation::Poll, &request).await {
             Err(CallError::Refused(ErrorCode::EventConflict)) => return Err(Trouble::Conflict),
             answered => answered?,
         };
         self.verify_feed(&answer.feed, &nonce)?;
+        self.keys.set_acknowledged(request.statements.iter().map(|stated| stated.key.thumbprint()).collect());
         self.learn_keys(&answer.statements)?;
         if answer.feed.applied > newest {
             self.link.update(|view| view.status = FeedStatus::CatchingUp);
             self.take_back(newest, newest_hash, &answer.feed).await?;
         }
         self.accept(&answer.feed).await
+    }
+
+    /// A poll of this moment.
+    async fn request(&self) -> Result<Poll, Trouble> {
+        let (newest, newest_hash) = self.store.newest_event().await?;
+        self.keys.set_revoked(self.store.revoked_signing_keys().await?);
+        let keys = self.keys.now();
+        Ok(Poll {
+            nonce: Bytes(random()),
+            newest,
+            newest_hash,
+            seal_key: self.link.seal_kid(),
+            statements: self.own_statements(&keys),
+            pins: keys.pins.kids().copied().collect(),
+        })
+    }
+
+    /// Whether the vault accepts what our next identity key signs: tried with a poll, which changes nothing.
+    pub async fn next_identity_is_accepted(&self) -> bool {
+        let keys = self.keys.now();
+        let (Some(next), Ok(request)) = (&keys.next_identity, self.request().await) else { return false };
+        let answer = self.client.command_signed_by::<PollAnswer>(&next.key, Operation::Poll, &request).await;
+        answer.is_ok_and(|answer| self.verify_feed(&answer.feed, &request.nonce).is_ok())
     }
 
     async fn push_missing(&self) -> Result<(), Trouble> {
@@ -132,7 +145,7 @@ impl Feed {
             if events.is_empty() {
                 return Ok(());
             }
-            let nonce = fresh_nonce();
+            let nonce = Bytes(random());
             let request = Push { nonce, events: events.into_iter().map(|event| event.compact).collect() };
             let answer: PushAnswer = match self.client.command(Operation::Push, &request).await {
                 // What the vault expects is not signed: the next poll says it with a signature.
@@ -148,7 +161,7 @@ impl Feed {
     }
 
     fn verify_feed(&self, feed: &FeedState, nonce: &FeedNonce) -> Result<(), Trouble> {
-        feed.verify(&self.pins, nonce).map_err(|_| Trouble::Impostor)
+        feed.verify(&self.keys.now().pins, nonce).map_err(|_| Trouble::Impostor)
     }
 
     /// Believes a verified feed state if it agrees with our own chain.
@@ -167,18 +180,20 @@ impl Feed {
 
     /// Keeps the keys whose statements the pinned vault signed. One key has one purpose and one holder.
     fn learn_keys(&self, statements: &[KeyStatement]) -> Result<(), Trouble> {
-        let own = self.token_key.thumbprint();
-        let keys: Vec<_> = statements.iter().filter_map(|statement| statement.verify(&self.pins).ok()).collect();
-        if keys.iter().any(|key| key.kid == own) {
+        let own = self.keys.now();
+        let keys: Vec<_> = statements.iter().filter_map(|statement| statement.verify(&own.pins).ok()).collect();
+        let ours = own.tokens.accepted(&[]);
+        if keys.iter().any(|key| ours.iter().any(|(ours, _)| key.key == **ours)) {
             return Err(Trouble::SharedKey);
         }
         self.link.set_keys(keys);
         Ok(())
     }
 
-    fn own_statements(&self) -> Vec<KeyStatement> {
+    fn own_statements(&self, keys: &LoadedKeys) -> Vec<KeyStatement> {
         let owner = Owner::Manager(self.signing.issuer.manager);
-        self.statements.at(self.clock.now(), &self.signing.identity, owner, &[(&self.token_key, None)])
+        let accepted = keys.tokens.accepted(&self.keys.revoked());
+        self.statements.at(self.clock.now(), &keys.identity, owner, &accepted)
     }
 
     /// Remembers how the round ended; logs when that changed, not every second.
@@ -203,8 +218,4 @@ impl Feed {
         }
         *last = text;
     }
-}
-
-fn fresh_nonce() -> FeedNonce {
-    Bytes(random())
 }

@@ -66,6 +66,7 @@ impl Revocations {
 pub fn event_signer(signing: Arc<Signing>, clock: Arc<dyn Clock>) -> SignEvent {
     Arc::new(move |event, sequence, prev| {
         let claims = EventClaims::new(signing.issuer, signing.vault, event, sequence, prev, clock.now());
-        sign(Kind::Event, signing.identity.kid(), &claims, |input| Ok(signing.identity.sign(input).0.to_vec()))
+        let identity = signing.identity.load();
+        sign(Kind::Event, identity.kid(), &claims, |input| Ok(identity.sign(input).0.to_vec()))
     })
 }

@@ -57,11 +57,14 @@ impl Feed {
 
     fn own_event(&self, compact: &str) -> Result<EventClaims, Rejected> {
         let parsed = Compact::parse(Kind::Event, compact)?;
-        let identity = &self.signing.identity;
-        if *parsed.kid() != identity.kid() {
-            return Err(Rejected);
-        }
-        let key = ed25519_key(identity.public().okp(Curve::Ed25519).map_err(|_| Rejected)?);
+        let keys = self.keys.now();
+        // Also what an earlier identity of ours signed: the chain is older than the key.
+        let retired = keys.retired_identities.iter().map(|document| &document.key);
+        let key = std::iter::once(keys.identity.public())
+            .chain(retired)
+            .find(|key| key.thumbprint() == *parsed.kid())
+            .ok_or(Rejected)?;
+        let key = ed25519_key(key.okp(Curve::Ed25519).map_err(|_| Rejected)?);
         EventClaims::check(&parsed.verify(&key)?, self.signing.issuer, self.signing.vault)
     }
 }

@@ -5,5 +5,5 @@ use actix_web::{HttpResponse, web};
 use crate::app::App;
 
 pub(super) async fn jwks(app: web::Data<App>) -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(app.jwks.clone())
+    HttpResponse::Ok().content_type("application/json").body(app.jwks())
 }

@@ -68,7 +68,7 @@ pub(super) async fn reconcile_catalogue(authed: Authed<Json<Reconcile>>) -> Resu
         worker.audit.record(AuditRecord::new("reconcile", AuditStatus::Success, &at)).await?;
         let environments: Vec<_> = worker.installation.environments.iter().map(|known| known.id).collect();
         let how = (body.adopt, worker.clock.now());
-        reconcile(worker.store.as_ref(), &worker.client, &worker.pins, &environments, how).await
+        reconcile(worker.store.as_ref(), &worker.client, &worker.keys.now().pins, &environments, how).await
     })
     .await?;
     let missing = found.missing.iter().map(|facts| FoundVersion {

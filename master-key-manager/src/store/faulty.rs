@@ -6,13 +6,14 @@ use async_trait::async_trait;
 use service_runtime::sqlite::StoreFault;
 use shared_proto::event::{Event, EventHash};
 use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
+use shared_proto::jwk::Thumbprint;
 use shared_proto::name::{SecretPath, UserLabel};
 use shared_proto::receipt::ReceiptFacts;
 
 use super::{
     Begun, CatalogueStore, Committed, CredentialRow, EventStore, IdentityStore, Installation, ManagerStore, MintRows,
-    NewCredential, NewInstallation, NewToken, NewVersion, SecretRow, SecretState, SignEvent, Stored, StoredEvent,
-    TokenRow, TokenStore, VersionRow,
+    NewCredential, NewInstallation, NewToken, NewVersion, RotationState, RotationStore, SecretRow, SecretState,
+    SignEvent, Stored, StoredEvent, TokenRow, TokenStore, VersionRow,
 };
 
 /// Where a process dies.
@@ -104,6 +105,7 @@ through! {
     insert_token(token: NewToken, rseq: u64) -> ();
     token(jti: TokenId, now: u64) -> Option<TokenRow>;
     tokens(after: Option<TokenId>, limit: usize, now: u64) -> Vec<TokenRow>;
+    revoked_signing_keys() -> Vec<Thumbprint>;
     prune(now: u64) -> ();
 }
 
@@ -127,4 +129,13 @@ through! {
     reset_administrator(credential: NewCredential, now: u64) -> ();
     subject_for(label: UserLabel, candidate: PersonId) -> Subject;
     close() -> ();
+}
+
+through! {
+    RotationStore:
+    versions_below(target: (EnvironmentId, u32), after: Option<(SecretId, Version)>, limit: usize) -> Vec<VersionRow>;
+    move_to_epoch(target: (EnvironmentId, u32), versions: Vec<(SecretId, Version)>, now: u64) -> ();
+    note_lacking(epoch: u32, versions: Vec<(SecretId, Version)>) -> ();
+    rotation(environment: EnvironmentId, epoch: u32) -> RotationState;
+    record_retirement(target: (EnvironmentId, u32), retirement: String, now: u64) -> ();
 }

@@ -16,14 +16,15 @@ use service_runtime::sqlite::StoreFault;
 use shared_proto::Rejected;
 use shared_proto::event::{Event, EventHash};
 use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
+use shared_proto::jwk::Thumbprint;
 use shared_proto::name::{SecretPath, UserLabel};
 use shared_proto::receipt::ReceiptFacts;
 
 pub use self::conformance::check as check_conformance;
 pub use self::faulty::{FaultyStore, KillPoint};
 pub use self::types::{
-    Begun, Committed, CredentialRow, Environment, Installation, MintRows, NewCredential, NewInstallation, NewToken,
-    NewVersion, SecretRow, SecretState, StoredEvent, TokenRow, VersionRow,
+    Begun, Committed, CredentialRow, Environment, Installation, KeyFacts, MintRows, NewCredential, NewInstallation,
+    NewToken, NewVersion, RotationState, SecretRow, SecretState, StoredEvent, TokenRow, VersionRow,
 };
 
 /// What a store call comes to.
@@ -76,6 +77,8 @@ pub trait TokenStore: Send + Sync {
     async fn token(&self, jti: TokenId, now: u64) -> Stored<Option<TokenRow>>;
     /// A page of tokens that have not expired, ordered by id.
     async fn tokens(&self, after: Option<TokenId>, limit: usize, now: u64) -> Stored<Vec<TokenRow>>;
+    /// The token signing keys that were revoked.
+    async fn revoked_signing_keys(&self) -> Stored<Vec<Thumbprint>>;
     /// Forgets expired tokens and idempotency keys.
     async fn prune(&self, now: u64) -> Stored<()>;
 }
@@ -120,7 +123,32 @@ pub trait IdentityStore: Send + Sync {
     async fn close(&self) -> Stored<()>;
 }
 
-/// The whole store.
-pub trait ManagerStore: CatalogueStore + TokenStore + EventStore + IdentityStore {}
+/// How far the exchange of a root key is.
+#[async_trait]
+pub trait RotationStore: Send + Sync {
+    /// Committed versions of an environment below an epoch in order, without those that the vault lacks.
+    async fn versions_below(
+        &self,
+        target: (EnvironmentId, u32),
+        after: Option<(SecretId, Version)>,
+        limit: usize,
+    ) -> Stored<Vec<VersionRow>>;
+    /// Records that the vault has these versions under the epoch: tokens are minted with it from now on.
+    async fn move_to_epoch(
+        &self,
+        target: (EnvironmentId, u32),
+        versions: Vec<(SecretId, Version)>,
+        now: u64,
+    ) -> Stored<()>;
+    /// Records that the vault does not have these versions, so that the way to this epoch goes on without them.
+    async fn note_lacking(&self, epoch: u32, versions: Vec<(SecretId, Version)>) -> Stored<()>;
+    /// How far an environment is on its way to an epoch.
+    async fn rotation(&self, environment: EnvironmentId, epoch: u32) -> Stored<RotationState>;
+    /// Keeps what the vault signed about an epoch below which nothing is left.
+    async fn record_retirement(&self, target: (EnvironmentId, u32), retirement: String, now: u64) -> Stored<()>;
+}
 
-impl<T: CatalogueStore + TokenStore + EventStore + IdentityStore> ManagerStore for T {}
+/// The whole store.
+pub trait ManagerStore: CatalogueStore + TokenStore + EventStore + IdentityStore + RotationStore {}
+
+impl<T: CatalogueStore + TokenStore + EventStore + IdentityStore + RotationStore> ManagerStore for T {}

@@ -210,3 +210,29 @@ pub struct StoredEvent {
     /// When it was numbered (Unix seconds).
     pub issued_at: u64,
 }
+
+/// Where an environment is on its way to an epoch of its root key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RotationState {
+    /// When a version last changed to the epoch (Unix seconds).
+    pub changed_at: Option<u64>,
+    /// Pending and committed versions below it, without those that the vault lacks.
+    pub open: u64,
+    /// What the vault signed when nothing was left below it, as JSON.
+    pub retirement: Option<String>,
+}
+
+/// What the database knows about keys.
+#[derive(Clone, Debug)]
+pub struct KeyFacts {
+    /// The installation.
+    pub installation: Installation,
+    /// How many versions are under an epoch of an environment.
+    pub under: Vec<(EnvironmentId, u32, u64)>,
+    /// How many of these the vault did not have when they were to be moved on.
+    pub lacking: Vec<(EnvironmentId, u32, u64)>,
+    /// What the vault signed about retired epochs, as JSON, oldest first.
+    pub retirements: Vec<String>,
+    /// The token signing keys that were revoked.
+    pub revoked_keys: Vec<Thumbprint>,
+}

@@ -3,7 +3,7 @@
 use shared_proto::identity::{IdentityDocument, Mode, Pins};
 use shared_proto::jwk::Thumbprint;
 
-use super::cannot;
+use super::{cannot, in_place_since};
 use crate::files::{create_private_directory, sync_parent};
 use crate::key_folder::{KeyFolder, PINS, RETIRED, entries, read_document, refused};
 use crate::process::StartError;
@@ -26,6 +26,21 @@ impl KeyFolder {
             }
         };
         names.into_iter().map(read).collect()
+    }
+
+    /// The kids of the pinned identities, and since when each is pinned (Unix seconds).
+    ///
+    /// # Errors
+    /// A pin cannot be read.
+    pub fn pinned_since(&self) -> Result<Vec<(Thumbprint, u64)>, StartError> {
+        let folder = self.file(PINS);
+        let names = entries(&folder)?.into_iter().filter(|name| name != RETIRED);
+        names
+            .map(|name| {
+                let path = folder.join(name);
+                Ok((read_document(&path)?.key.thumbprint(), in_place_since(&path)?))
+            })
+            .collect()
     }
 
     /// Accepts one of two pinned identities no more.

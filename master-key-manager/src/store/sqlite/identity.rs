@@ -76,7 +76,7 @@ fn known_subject(conn: &Connection, label: &UserLabel) -> rusqlite::Result<Optio
         .optional()
 }
 
-fn installation(conn: &Connection) -> rusqlite::Result<Option<Installation>> {
+pub(super) fn installation(conn: &Connection) -> rusqlite::Result<Option<Installation>> {
     let found = conn
         .prepare_cached("SELECT mode, manager_id, anonymous_credential FROM installation WHERE only_row = 1")?
         .query_row([], |row| {

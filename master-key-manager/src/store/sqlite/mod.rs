@@ -3,6 +3,7 @@
 mod catalogue;
 mod events;
 mod identity;
+mod rotation;
 mod rows;
 mod schema;
 mod tokens;
@@ -11,6 +12,8 @@ use std::path::Path;
 
 use service_runtime::StartError;
 use service_runtime::sqlite::{Readers, Writer, migrate, open_writer};
+
+pub use self::rotation::read_key_facts;
 
 /// The store. Clones share it.
 #[derive(Clone, Debug)]

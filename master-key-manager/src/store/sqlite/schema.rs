@@ -1,7 +1,7 @@
 //! The schema of `manager.db`. Step n leads from schema n to n + 1; a step that was released is never edited.
 
 /// All steps.
-pub(super) const STEPS: &[&str] = &[FIRST];
+pub(super) const STEPS: &[&str] = &[FIRST, ROOT_KEY_ROTATIONS];
 
 const FIRST: &str = "
 CREATE TABLE installation (
@@ -90,4 +90,24 @@ CREATE TABLE idempotency (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX idempotency_age ON idempotency (created_at);
+";
+
+const ROOT_KEY_ROTATIONS: &str = "
+-- Where an environment is on its way to an epoch: when a version last changed to it, and what the vault signed at the end.
+CREATE TABLE root_key_rotations (
+    environment_id BLOB NOT NULL REFERENCES environments (environment_id),
+    epoch INTEGER NOT NULL CHECK (epoch >= 1),
+    changed_at INTEGER NOT NULL,
+    retirement TEXT,
+    PRIMARY KEY (environment_id, epoch)
+) STRICT, WITHOUT ROWID;
+
+-- Versions that the vault did not have when they were to change to an epoch: it was restored, and they are lost.
+CREATE TABLE lacking_versions (
+    secret_id BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    PRIMARY KEY (secret_id, version),
+    FOREIGN KEY (secret_id, version) REFERENCES versions (secret_id, version)
+) STRICT, WITHOUT ROWID;
 ";

@@ -62,6 +62,10 @@ impl TokenStore for SqliteStore {
             .await
     }
 
+    async fn revoked_signing_keys(&self) -> Stored<Vec<Thumbprint>> {
+        self.readers.read(revoked_keys).await
+    }
+
     async fn prune(&self, now: u64) -> Stored<()> {
         self.writer
             .run(move |conn| {
@@ -108,7 +112,7 @@ fn is_enabled(conn: &Connection, credential: CredentialId) -> rusqlite::Result<b
         .exists([credential.as_bytes()])
 }
 
-fn revoked_keys(conn: &Connection) -> rusqlite::Result<Vec<Thumbprint>> {
+pub(super) fn revoked_keys(conn: &Connection) -> rusqlite::Result<Vec<Thumbprint>> {
     // `;` is the character after `:`.
     conn.prepare_cached("SELECT name FROM events WHERE name >= 'signing-key:' AND name < 'signing-key;'")?
         .query_map([], |row| row.get::<_, String>(0))?

@@ -11,11 +11,12 @@ use actix_web::{App as ActixApp, test};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
 use master_key_manager::app::{App, data};
-use master_key_manager::config::{AuditConfig, Config, Danger, RawConfig};
+use master_key_manager::config::{AuditConfig, Config, Danger, KeysConfig, RawConfig};
 use master_key_manager::init::init;
 use master_key_manager::installation::{open_store, read_installation};
 use master_key_manager::keys::LoadedKeys;
 use master_key_manager::revocation::run_feed;
+use master_key_manager::rotation::run_rotations;
 use master_key_manager::routes::ROUTES;
 use master_key_manager::run::keep_house;
 use master_key_manager::store::{FaultyStore, ManagerStore};
@@ -101,6 +102,7 @@ impl Installed {
             poll_interval_ms: 10,
             log: "info".to_owned(),
             audit: AuditConfig::default(),
+            keys: KeysConfig::default(),
             danger: Danger::default(),
         })
         .unwrap();
@@ -143,7 +145,8 @@ impl Installed {
         let (stop, stopped) = watch::channel(false);
         let interval = Duration::from_millis(self.config.get().poll_interval_ms);
         let tasks = vec![
-            tokio::spawn(run_feed(feed, interval, stopped.clone())),
+            tokio::spawn(run_feed(Arc::clone(&feed), interval, stopped.clone())),
+            tokio::spawn(run_rotations((Arc::clone(&app), feed), self.config.get().keys, interval, stopped.clone())),
             tokio::spawn(keep_house(Arc::clone(&app), interval, stopped)),
         ];
         Manager { app, store, credential: self.credential.clone(), stop, tasks }

@@ -1,0 +1,125 @@
+//! The keys of the running service: the newest state of the key folder that passed all checks.
+//!
+//! Guarantees that whoever asks gets keys that fit each other, that a folder which does not pass changes nothing, and
+//! that no token is signed with a key that the vault has not acknowledged or that was revoked.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use service_runtime::StartError;
+use service_runtime::key_folder::KeyFolder;
+use shared_proto::identity::Issuer;
+use shared_proto::jwk::Thumbprint;
+
+use super::{LoadedKeys, TokenSigner, names};
+use crate::refusal::Refusal;
+use crate::store::Installation;
+use crate::vault_client::Signing;
+
+/// The keys in use. They change while it is shared.
+pub struct KeyRing {
+    folder: PathBuf,
+    installation: Installation,
+    loaded: ArcSwap<LoadedKeys>,
+    acknowledged: ArcSwap<Vec<Thumbprint>>,
+    revoked: ArcSwap<Vec<Thumbprint>>,
+    signing: Arc<Signing>,
+}
+
+impl KeyRing {
+    /// Begins with these keys of the folder at `path`.
+    pub fn new(path: &Path, installation: Installation, keys: LoadedKeys) -> Self {
+        let issuer = Issuer { mode: installation.mode, manager: installation.manager };
+        let identity = ArcSwap::new(Arc::clone(&keys.identity));
+        let signing = Arc::new(Signing { identity, issuer, vault: keys.vault });
+        Self {
+            folder: path.to_owned(),
+            installation,
+            loaded: ArcSwap::from_pointee(keys),
+            acknowledged: ArcSwap::default(),
+            revoked: ArcSwap::default(),
+            signing,
+        }
+    }
+
+    /// The keys at this moment.
+    pub fn now(&self) -> Arc<LoadedKeys> {
+        self.loaded.load_full()
+    }
+
+    /// What commands and events are signed with.
+    pub fn signing(&self) -> Arc<Signing> {
+        Arc::clone(&self.signing)
+    }
+
+    /// The installation that the keys belong to.
+    pub fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    /// The key folder.
+    pub fn folder(&self) -> KeyFolder {
+        KeyFolder::at(&self.folder)
+    }
+
+    /// The key folder's path.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The folder of root keys.
+    pub fn root_folder(&self) -> PathBuf {
+        self.folder.join(names::ROOT_KEYS)
+    }
+
+    /// Reads the folder again. Not for an async thread.
+    ///
+    /// # Errors
+    /// What is wrong in the folder; the keys stay as they are.
+    pub fn reload(&self) -> Result<(), StartError> {
+        let keys = LoadedKeys::load(&self.folder, &self.installation)?;
+        if keys.vault != self.signing.vault {
+            return Err(StartError::new("The pinned vault is another one than at the start; stop the service first."));
+        }
+        self.signing.identity.store(Arc::clone(&keys.identity));
+        self.loaded.store(Arc::new(keys));
+        Ok(())
+    }
+
+    /// The vault has signed that it received a poll that stated these keys.
+    pub fn set_acknowledged(&self, kids: Vec<Thumbprint>) {
+        self.acknowledged.store(Arc::new(kids));
+    }
+
+    /// Whether the vault knows this token signing key.
+    pub fn is_acknowledged(&self, kid: &Thumbprint) -> bool {
+        self.acknowledged.load().contains(kid)
+    }
+
+    /// These token signing keys were revoked.
+    pub fn set_revoked(&self, kids: Vec<Thumbprint>) {
+        self.revoked.store(Arc::new(kids));
+    }
+
+    /// The token signing keys that were revoked, as of the last round with the vault.
+    pub fn revoked(&self) -> Arc<Vec<Thumbprint>> {
+        self.revoked.load_full()
+    }
+
+    /// The key to sign a token with, when `revoked` are the keys that must not be.
+    ///
+    /// # Errors
+    /// It was revoked, or the vault does not know it yet.
+    pub fn signer(&self, revoked: &[Thumbprint]) -> Result<Arc<TokenSigner>, Refusal> {
+        let keys = self.loaded.load();
+        let active = &keys.tokens.active;
+        if revoked.contains(&active.kid()) {
+            return Err(Refusal::Unavailable("the token signing key was revoked; run rotate-keys token-signing"));
+        }
+        if !self.is_acknowledged(&active.kid()) {
+            return Err(Refusal::Unavailable("the vault has not acknowledged the token signing key yet"));
+        }
+        Ok(Arc::clone(&active.signer))
+    }
+}

@@ -1,0 +1,293 @@
+//! Moving the versions of an environment from one root key to the next, without a ciphertext and without a value.
+//!
+//! For each version: the wrapped data key under the old epoch is handed out, wrapped under the new one, stored beside the
+//! old, read back, and compared. Only then the catalogue names the new epoch. A version that was cut short anywhere in
+//! between still has its old epoch here and its old key there, and is begun anew. When none is left and the tokens of the
+//! old epoch have ended, the vault is told to forget it and signs that it did.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use service_runtime::audit::AuditLog;
+use service_runtime::clock::Clock;
+use service_runtime::key_slots;
+use shared_proto::command::Operation;
+use shared_proto::envelope::Inner;
+use shared_proto::envelope::seal::release_key;
+use shared_proto::error::ErrorCode;
+use shared_proto::id::EnvironmentId;
+use shared_proto::receipt::{ReceiptFacts, VersionState};
+use shared_proto::retirement::Retirement;
+use shared_proto::secret::{DataKey, RootKey};
+use shared_proto::statement::Purpose;
+use shared_proto::wire::vault::{
+    HandedOut, Handout, HandoutAnswer, MAX_BATCH, Retire, RetireAnswer, Rewrap, RowToRewrap, StoreAnswer, StoreResult,
+    VersionName,
+};
+
+use super::{Halt, Worker, on_disk, record};
+use crate::app::App;
+use crate::catalogue::{Transfer, TransferKeys};
+use crate::keys::{KeyRing, LoadedKeys};
+use crate::revocation::Link;
+use crate::store::{ManagerStore, VersionRow};
+use crate::vault_client::{CallError, VaultClient};
+
+/// Exchanges root keys.
+pub(super) struct Exchange {
+    keys: Arc<KeyRing>,
+    link: Arc<Link>,
+    client: Arc<VaultClient>,
+    store: Arc<dyn ManagerStore>,
+    audit: AuditLog,
+    clock: Arc<dyn Clock>,
+    transfer: TransferKeys,
+    overlap_seconds: u64,
+    /// Environments in which everything was seen to be under this epoch.
+    settled: HashSet<(EnvironmentId, u32)>,
+}
+
+/// Between two batches, so that at most 500 versions a second are moved and reads and writes go on.
+const PACE: Duration = Duration::from_millis(130);
+/// The vault's answer fits neither the question nor what is known.
+const UNFIT: Halt = Halt::Vault("the vault's answer about wrapped keys does not fit");
+
+impl Worker for Exchange {
+    async fn step(&mut self) -> Result<(), Halt> {
+        // Without the vault nothing can be moved; the feed says so.
+        if self.link.keys_for_storing().is_err() {
+            return Ok(());
+        }
+        let mut result = Ok(());
+        for environment in self.keys.installation().environments.clone() {
+            // One environment that waits does not hold up the others.
+            result = result.and(self.exchange(environment.id).await);
+        }
+        result
+    }
+}
+
+impl Exchange {
+    pub(super) fn new(app: &App, overlap_seconds: u64) -> Self {
+        Self {
+            keys: Arc::clone(&app.keys),
+            link: Arc::clone(&app.link),
+            client: Arc::clone(&app.client),
+            store: Arc::clone(&app.store),
+            audit: app.audit.clone(),
+            clock: Arc::clone(&app.clock),
+            transfer: TransferKeys::new(Arc::clone(&app.clock)),
+            overlap_seconds,
+            settled: HashSet::new(),
+        }
+    }
+
+    async fn exchange(&mut self, environment: EnvironmentId) -> Result<(), Halt> {
+        let keys = self.keys.now();
+        let Some((epoch, _)) = keys.roots.newest(environment) else { return Ok(()) };
+        let under_way = keys.roots.in_use(environment).count() > 1;
+        let target = (environment, epoch);
+        if epoch > 1 && !self.settled.contains(&target) {
+            self.move_all(target).await?;
+            self.settled.insert(target);
+        }
+        if !under_way {
+            return Ok(());
+        }
+        let state = self.store.rotation(environment, epoch).await?;
+        if state.retirement.is_none() {
+            let since = keys.roots.in_use(environment).last().map_or(0, |(_, slot)| slot.since);
+            let quiet_since = state.changed_at.unwrap_or(0).max(since);
+            if state.open > 0 {
+                // Sealed before the change and committed after it.
+                self.settled.remove(&target);
+                return Ok(());
+            }
+            if self.clock.now() < quiet_since.saturating_add(self.overlap_seconds) {
+                return Ok(());
+            }
+            self.retire(target).await?;
+        }
+        self.retire_files(&keys, target).await
+    }
+
+    async fn move_all(&self, target: (EnvironmentId, u32)) -> Result<(), Halt> {
+        let mut after = None;
+        loop {
+            let rows = self.store.versions_below(target, after, MAX_BATCH).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = Some((last.secret, last.version));
+            record(&self.audit, "rewrap", format!("{}.{}", target.0, target.1)).await?;
+            let mut epochs: BTreeMap<u32, Vec<VersionRow>> = BTreeMap::new();
+            for row in rows {
+                epochs.entry(row.epoch).or_default().push(row);
+            }
+            for (old, rows) in epochs {
+                self.move_rows(old, target, rows).await?;
+            }
+            tokio::time::sleep(PACE).await;
+        }
+    }
+
+    /// Moves versions that are under one epoch.
+    async fn move_rows(&self, old: u32, target: (EnvironmentId, u32), rows: Vec<VersionRow>) -> Result<(), Halt> {
+        let keys = self.keys.now();
+        let transport =
+            self.link.key(Purpose::Transport).ok_or(Halt::Vault("no transport key of the vault is known"))?;
+        let transfer = self.transfer.for_transport(&transport);
+        let transfer = transfer.map_err(|_| Halt::Vault("the vault's transport key is not usable"))?;
+        let new_root = keys.roots.of(target.0, target.1).ok_or(UNFIT)?;
+        // A version that the vault has under the new epoch only was moved before the catalogue was restored.
+        let known = match keys.roots.of(target.0, old) {
+            Some(old_root) => self.hand_out(&transfer, (old, old_root), &rows).await?,
+            None => rows.iter().map(|_| None).collect(),
+        };
+        self.rewrap(&transfer, (target.1, new_root), &keys, rows.iter().zip(&known)).await?;
+        let read_back = self.hand_out(&transfer, (target.1, new_root), &rows).await?;
+        let (mut moved, mut lacking) = (Vec::new(), Vec::new());
+        for ((row, before), after) in rows.iter().zip(&known).zip(&read_back) {
+            let name = (row.secret, row.version);
+            match (before, after) {
+                (Some(before), Some(after)) if !same(before, after) => {
+                    return Err(Halt::Vault("the vault has another data key than it was given"));
+                }
+                (_, Some(_)) => moved.push(name),
+                (Some(_), None) => return Err(Halt::Vault("the vault does not have what it signed a receipt for")),
+                (None, None) => lacking.push(name),
+            }
+        }
+        if !lacking.is_empty() {
+            tracing::warn!(
+                count = lacking.len(),
+                "versions of the catalogue are not in the vault; the rotation goes on"
+            );
+            self.store.note_lacking(target.1, lacking).await?;
+        }
+        if !moved.is_empty() {
+            self.store.move_to_epoch(target, moved, self.clock.now()).await?;
+        }
+        Ok(())
+    }
+
+    /// The data keys that the vault has under an epoch; `None` where it has none.
+    async fn hand_out(
+        &self,
+        transfer: &Transfer,
+        (epoch, root): (u32, &RootKey),
+        rows: &[VersionRow],
+    ) -> Result<Vec<Option<DataKey>>, Halt> {
+        let request = Handout {
+            transfer_key: transfer.wrapped.clone(),
+            transport_kid: transfer.transport_kid,
+            epoch,
+            versions: rows.iter().map(name).collect(),
+        };
+        let answer: HandoutAnswer = self.client.command(Operation::Handout, &request).await?;
+        if answer.rows.len() != rows.len() {
+            return Err(UNFIT);
+        }
+        rows.iter()
+            .zip(&answer.rows)
+            .map(|(row, handed)| match handed {
+                HandedOut::Key { digest, moved } if *digest == row.digest => {
+                    let opened = Inner::from_moved(&transfer.key, moved).and_then(|inner| {
+                        let release_key = release_key(root, digest)?;
+                        inner.unwrap_with(&release_key)
+                    });
+                    opened.map(Some).map_err(|_| UNFIT)
+                }
+                HandedOut::Refused { error: ErrorCode::SecretNotFound } => Ok(None),
+                HandedOut::Key { .. } | HandedOut::Refused { .. } => Err(UNFIT),
+            })
+            .collect()
+    }
+
+    /// Stores the data keys under the new epoch, and checks the receipts.
+    async fn rewrap<'a>(
+        &self,
+        transfer: &Transfer,
+        (epoch, root): (u32, &RootKey),
+        keys: &LoadedKeys,
+        rows: impl Iterator<Item = (&'a VersionRow, &'a Option<DataKey>)>,
+    ) -> Result<(), Halt> {
+        let mut request = Rewrap {
+            transfer_key: transfer.wrapped.clone(),
+            transport_kid: transfer.transport_kid,
+            epoch,
+            rows: Vec::new(),
+        };
+        for (row, data_key) in rows {
+            let Some(data_key) = data_key else { continue };
+            let wrapped = release_key(root, &row.digest).and_then(|release_key| Inner::wrap(&release_key, data_key));
+            let moved = wrapped.and_then(|inner| inner.move_with(&transfer.key)).map_err(|_| UNFIT)?;
+            let VersionName { environment, secret_id, version } = name(row);
+            request.rows.push(RowToRewrap { environment, secret_id, version, digest: row.digest, moved });
+        }
+        if request.rows.is_empty() {
+            return Ok(());
+        }
+        let answer: StoreAnswer = self.client.command(Operation::Rewrap, &request).await?;
+        let fits = |(row, result): (&RowToRewrap, &StoreResult)| {
+            let facts = result.receipt.as_ref().and_then(|receipt| receipt.verify(&keys.pins).ok());
+            let expected = ReceiptFacts {
+                environment: row.environment,
+                secret: row.secret_id,
+                version: row.version,
+                state: VersionState::Stored,
+                epoch,
+                digest: row.digest,
+            };
+            result.error.is_none() && facts == Some(expected)
+        };
+        let all = answer.results.len() == request.rows.len() && request.rows.iter().zip(&answer.results).all(fits);
+        if all { Ok(()) } else { Err(Halt::Vault("the vault did not sign for all wrapped keys that it was given")) }
+    }
+
+    /// Has the vault forget what is below the epoch.
+    async fn retire(&mut self, target: (EnvironmentId, u32)) -> Result<(), Halt> {
+        let (environment, epoch) = target;
+        record(&self.audit, "retire", format!("{environment}.{epoch}")).await?;
+        let answer = self.client.command::<RetireAnswer>(Operation::Retire, &Retire { environment, epoch }).await;
+        let RetireAnswer { retirement } = match answer {
+            Err(CallError::Refused(ErrorCode::EpochIncomplete)) => {
+                self.settled.remove(&target);
+                return Err(Halt::Vault(
+                    "the vault has versions below the epoch that the catalogue lacks; run reconcile",
+                ));
+            }
+            answered => answered?,
+        };
+        let text = self.check(&retirement, target)?;
+        self.store.record_retirement(target, text, self.clock.now()).await?;
+        Ok(())
+    }
+
+    fn check(&self, retirement: &Retirement, (environment, epoch): (EnvironmentId, u32)) -> Result<String, Halt> {
+        let facts = retirement.verify(&self.keys.now().pins).map_err(|_| UNFIT)?;
+        if (facts.environment, facts.epoch) != (environment, epoch) {
+            return Err(UNFIT);
+        }
+        serde_json::to_string(retirement).map_err(|_| UNFIT)
+    }
+
+    /// The vault has signed: the files of the older epochs say that nothing is under them.
+    async fn retire_files(&self, keys: &LoadedKeys, (environment, epoch): (EnvironmentId, u32)) -> Result<(), Halt> {
+        for (older, _) in keys.roots.in_use(environment).filter(|(older, _)| *older < epoch) {
+            record(&self.audit, "retire_root_key", format!("{environment}.{older}")).await?;
+            let (ring, scope) = (Arc::clone(&self.keys), environment.to_string());
+            on_disk(move || key_slots::retire(&ring.root_folder(), &scope, older).and_then(|()| ring.reload())).await?;
+        }
+        Ok(())
+    }
+}
+
+fn name(row: &VersionRow) -> VersionName {
+    VersionName { environment: row.environment, secret_id: row.secret, version: row.version }
+}
+
+fn same(one: &DataKey, other: &DataKey) -> bool {
+    // EXPOSE: compared in constant time.
+    verify_slices_are_equal(one.expose(), other.expose()).is_ok()
+}

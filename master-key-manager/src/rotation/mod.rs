@@ -1,0 +1,97 @@
+//! Exchanging keys while the service runs. An operator's command changes the key folder and ends; the service follows the
+//! folder and does what is left to do (docs/adr/0006-key-folder-is-the-state.md).
+//!
+//! Guarantees that a token signing key is used only when the vault knows it, and accepted until what it signed has ended;
+//! that a version counts as moved to another root key only when the vault's copy was read back and opened to the same data
+//! key; that nothing is destroyed which may still be needed; that each step may be cut short: what is left to do follows
+//! from the folder and the database.
+
+mod command;
+mod exchange;
+mod follow;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_runtime::StartError;
+use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, AuditUnavailable};
+use service_runtime::sqlite::StoreFault;
+use tokio::sync::watch;
+
+pub use command::{RotateKeys, rotate_keys};
+
+use self::exchange::Exchange;
+use self::follow::Follower;
+use crate::app::App;
+use crate::config::KeysConfig;
+use crate::revocation::{Feed, stopped};
+use crate::vault_client::CallError;
+
+/// Why a step waits for the next attempt.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum Halt {
+    #[error(transparent)]
+    Folder(#[from] StartError),
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    #[error(transparent)]
+    Audit(#[from] AuditUnavailable),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("{0}")]
+    Vault(&'static str),
+}
+
+/// Does what can be done now; what cannot is tried again.
+trait Worker: Send {
+    fn step(&mut self) -> impl Future<Output = Result<(), Halt>> + Send;
+}
+
+/// Runs both halves until `stop` turns true: an exchange of a root key takes long, and the folder is followed meanwhile.
+pub async fn run_rotations(
+    (app, feed): (Arc<App>, Arc<Feed>),
+    config: KeysConfig,
+    interval: Duration,
+    stop: watch::Receiver<bool>,
+) {
+    let mut follower = Follower::new(&app, feed, config.backup_retention_days);
+    let mut exchange = Exchange::new(&app, config.root_key_overlap_seconds);
+    tokio::join!(every(interval, stop.clone(), &mut follower), every(interval, stop, &mut exchange));
+}
+
+/// Repeats a step; says once when it begins or ceases to fail.
+async fn every(interval: Duration, mut stop: watch::Receiver<bool>, worker: &mut impl Worker) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut last = None;
+    loop {
+        ticks.tick().await;
+        let halt = tokio::select! {
+            biased;
+            // In the middle of a step, as a crash would.
+            () = stopped(&mut stop) => return,
+            result = worker.step() => result.err(),
+        };
+        if halt != last {
+            if let Some(halt) = &halt {
+                tracing::error!(%halt, "a key rotation does not go on");
+            } else {
+                tracing::info!("key rotations go on");
+            }
+            last = halt;
+        }
+    }
+}
+
+/// The audit line of a step, durable before the step.
+async fn record(audit: &AuditLog, action: &'static str, key: impl std::fmt::Display) -> Result<(), Halt> {
+    tracing::info!(action, %key, "key rotation");
+    Ok(audit.record(AuditRecord::background(action, AuditStatus::Success).key_id(key.to_string())).await?)
+}
+
+/// Work on files, off the async threads.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T, StartError> + Send + 'static) -> Result<T, Halt> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| StartError::new("A task broke down."))?.map_err(Halt::Folder)
+}
