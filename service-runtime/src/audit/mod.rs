@@ -10,6 +10,7 @@
 //! from that sequence on do not count: they were never acknowledged, or are in the new file as well.
 
 mod chain;
+mod queue;
 mod record;
 mod writer;
 
@@ -19,21 +20,20 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::{SyncSender, sync_channel},
     },
 };
 
 use serde::{Deserialize, Serialize};
 use shared_proto::error::ErrorCode;
-use tokio::sync::oneshot;
 
 pub use self::{
     chain::verify,
     record::{AuditRecord, AuditStatus},
 };
 use self::{
+    queue::{Answer, Queue},
     record::Entry,
-    writer::{Message, OpenSegment, Writer, open_segment_file},
+    writer::{OpenSegment, Writer, open_segment_file},
 };
 use crate::{clock::Clock, process::StartError};
 
@@ -60,7 +60,7 @@ pub struct AuditLog {
 }
 
 struct Shared {
-    queue: SyncSender<Message>,
+    queue: Arc<Queue>,
     healthy: Arc<AtomicBool>,
     clock: Arc<dyn Clock>,
     sync: AuditSync,
@@ -74,8 +74,12 @@ struct Sample {
     last: Option<AuditRecord>,
 }
 
-/// Lines that wait at most; beyond that the disk is hopelessly behind.
-const QUEUE: usize = 65_536;
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Nobody is left who could send a line: the thread writes what waits, and ends.
+        let _nobody_waits = self.queue.close();
+    }
+}
 
 impl AuditLog {
     /// Verifies the whole chain and starts the writer thread. `path` is the first segment, for example
@@ -99,7 +103,8 @@ impl AuditLog {
         clock: Arc<dyn Clock>,
         open_segment: OpenSegment,
     ) -> Result<Self, StartError> {
-        let (queue, inbox) = sync_channel(QUEUE);
+        let queue = Arc::new(Queue::default());
+        let inbox = Arc::clone(&queue);
         let healthy = Arc::new(AtomicBool::new(true));
         let writer = Writer::start(path, service_name, sync, Arc::clone(&clock), Arc::clone(&healthy), open_segment)?;
         std::thread::Builder::new()
@@ -114,15 +119,17 @@ impl AuditLog {
     /// # Errors
     /// It is not recorded: the disk failed, the queue is full, or the log is closed. The line may be found later.
     pub async fn record(&self, record: AuditRecord) -> Result<(), AuditUnavailable> {
-        let (reply, recorded) = oneshot::channel();
-        self.send(record, None, Some(reply))?;
-        recorded.await.map_err(|_| AuditUnavailable)?
+        let recorded = self.send(record, None, true)?;
+        match recorded {
+            Some(recorded) => recorded.await,
+            None => Err(AuditUnavailable),
+        }
     }
 
     /// Appends a line for what takes effect anyway: a refusal, a revocation, an outcome. After a fault of the disk it
     /// is written when the disk works again.
     pub fn record_without_waiting(&self, record: AuditRecord) {
-        if self.send(record, None, None).is_err() {
+        if self.send(record, None, false).is_err() {
             tracing::error!("an audit line was lost: the audit queue is full or closed");
         }
     }
@@ -142,7 +149,7 @@ impl AuditLog {
         sample.second = now;
         sample.last = None;
         drop(samples);
-        if self.send(record, (count > 0).then_some(count), None).is_err() {
+        if self.send(record, (count > 0).then_some(count), false).is_err() {
             tracing::error!("a sampled audit line was lost: the audit queue is full or closed");
         }
     }
@@ -167,26 +174,16 @@ impl AuditLog {
             if let Some(record) = sample.last {
                 // The last refusal gets the line, the others before it are counted.
                 let others = sample.suppressed.saturating_sub(1);
-                let _logged_by_the_writer = self.send(record, (others > 0).then_some(others), None);
+                let _logged_by_the_writer = self.send(record, (others > 0).then_some(others), false);
             }
         }
-        let (reply, closed) = oneshot::channel();
-        let queue = self.shared.queue.clone();
-        // A full queue makes this wait, so not on a runtime thread.
-        let sent = tokio::task::spawn_blocking(move || queue.send(Message::Close(reply)).is_ok()).await;
-        if sent.unwrap_or(false) {
+        if let Some(closed) = self.shared.queue.close() {
             let _gone_already = closed.await;
         }
     }
 
-    fn send(
-        &self,
-        record: AuditRecord,
-        count: Option<u64>,
-        reply: Option<writer::Reply>,
-    ) -> Result<(), AuditUnavailable> {
-        let entry = Box::new(Entry { timestamp: self.shared.clock.now(), record, count });
-        self.shared.queue.try_send(Message::Line { entry, reply }).map_err(|_| AuditUnavailable)
+    fn send(&self, record: AuditRecord, count: Option<u64>, awaited: bool) -> Result<Option<Answer>, AuditUnavailable> {
+        self.shared.queue.push(Entry { timestamp: self.shared.clock.now(), record, count }, awaited)
     }
 }
 

@@ -353,3 +353,43 @@ async fn line_handed_to_the_kernel_is_in_the_file_before_the_answer() {
     assert_eq!(log.sync(), AuditSync::Os);
     log.flush_and_close().await;
 }
+
+#[tokio::test]
+async fn lines_that_never_stop_coming_are_on_disk_within_a_second_all_the_same() {
+    let fixture = Fixture::new();
+    let (log, _, syncs) = open_faulty_with(&fixture, AuditSync::Os);
+    for second in 0..3 {
+        for _ in 0..50 {
+            log.record(line()).await.unwrap();
+        }
+        assert!(syncs.load(Ordering::SeqCst) >= second, "in second {second}");
+        fixture.clock.advance(1);
+    }
+    log.flush_and_close().await;
+    assert_eq!(verify(&fixture.path).unwrap(), 150);
+}
+
+#[tokio::test]
+async fn whoever_waits_is_answered_when_the_thread_has_gone() {
+    let queue = Queue::default();
+    let entry = || Entry { timestamp: 0, record: line(), count: None };
+    let waiting = queue.push(entry(), true).unwrap().unwrap();
+    queue.abandon();
+    assert_eq!(waiting.await, Err(AuditUnavailable));
+    assert!(queue.push(entry(), false).is_err());
+}
+
+#[tokio::test]
+async fn thread_ends_with_the_last_handle_and_writes_what_waits_before() {
+    let fixture = Fixture::new();
+    let log = fixture.open().unwrap();
+    let queue = Arc::downgrade(&log.shared.queue);
+    log.record_without_waiting(line());
+    drop(log);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while queue.strong_count() > 0 {
+        assert!(std::time::Instant::now() < deadline, "the thread does not end");
+        std::thread::yield_now();
+    }
+    assert_eq!(verify(&fixture.path).unwrap(), 1);
+}

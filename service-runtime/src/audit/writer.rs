@@ -12,7 +12,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError},
     },
     time::Duration,
 };
@@ -22,16 +21,10 @@ use tokio::sync::oneshot;
 use super::{
     AuditSync, AuditUnavailable,
     chain::{Tip, hash_of, read_all, segment_path, still_ends_with},
+    queue::{Batch, Line, Queue},
     record::{AuditRecord, AuditStatus, Entry},
 };
 use crate::{clock::Clock, files, process::StartError};
-
-pub(super) type Reply = oneshot::Sender<Result<(), AuditUnavailable>>;
-
-pub(super) enum Message {
-    Line { entry: Box<Entry>, reply: Option<Reply> },
-    Close(oneshot::Sender<()>),
-}
 
 /// The file that is appended to; tests put a failing one in its place.
 pub(super) trait Segment: Send {
@@ -60,10 +53,13 @@ impl Segment for File {
     }
 }
 
-/// Lines taken into one write.
-const MAX_BATCH: usize = 4_096;
 /// Lines without a waiting caller that are kept while the disk does not work.
 const MAX_RETAINED: usize = 4_096;
+/// Bytes that are kept until they are fsynced.
+const MAX_UNSYNCED: usize = 8 << 20;
+/// Lines and bytes for which room is kept from one write to the next.
+const KEPT_LINES: usize = 1_024;
+const KEPT_BYTES: usize = 512 * KEPT_LINES;
 
 pub(super) struct Writer {
     path: PathBuf,
@@ -83,7 +79,9 @@ pub(super) struct Writer {
     /// Lines between the two.
     unsynced: Vec<u8>,
     last_attempt: Option<u64>,
-    retained: Vec<Entry>,
+    retained: Vec<Line>,
+    /// The second of the boot clock of the first of the lines that are not yet fsynced.
+    unsynced_since: u64,
 }
 
 impl Writer {
@@ -118,94 +116,85 @@ impl Writer {
             unsynced: Vec::new(),
             last_attempt: None,
             retained: Vec::new(),
+            unsynced_since: 0,
         })
     }
 
-    pub(super) fn run(mut self, inbox: &Receiver<Message>) {
-        let _unhealthy_when_gone = UnhealthyWhenGone(Arc::clone(&self.healthy));
+    pub(super) fn run(mut self, queue: &Queue) {
+        let _when_gone = WhenGone { healthy: Arc::clone(&self.healthy), queue };
+        let mut room = Vec::new();
         loop {
-            let first = if self.segment.is_none() || !self.unsynced.is_empty() {
-                match inbox.recv_timeout(Duration::from_secs(1)) {
-                    Ok(message) => message,
-                    Err(RecvTimeoutError::Timeout) => {
-                        self.sync_now();
-                        self.try_again();
-                        continue;
-                    }
-                    Err(RecvTimeoutError::Disconnected) => break,
-                }
-            } else {
-                match inbox.recv() {
-                    Ok(message) => message,
-                    Err(_) => break,
-                }
-            };
-            let (mut entries, mut replies, mut close) = (std::mem::take(&mut self.retained), Vec::new(), None);
-            let mut next = Some(first);
-            while let Some(message) = next {
-                match message {
-                    Message::Line { entry, reply: Some(reply) } => replies.push((*entry, reply)),
-                    Message::Line { entry, reply: None } => entries.push(*entry),
-                    Message::Close(reply) => {
-                        close = Some(reply);
-                        break;
-                    }
-                }
-                next = if entries.len() + replies.len() < MAX_BATCH { inbox.try_recv().ok() } else { None };
-            }
-            self.write_batch(entries, replies);
-            if let Some(reply) = close {
+            let patience = self.segment.is_none() || !self.unsynced.is_empty();
+            let patience = patience.then_some(Duration::from_secs(1));
+            let Some(batch) = queue.take(std::mem::take(&mut room), patience) else {
                 self.sync_now();
+                self.try_again();
+                continue;
+            };
+            let closing = self.write(batch, &mut room);
+            if closing.is_some() || self.is_sync_due() {
+                self.sync_now();
+            }
+            if let Some(closing) = closing {
                 self.healthy.store(false, Ordering::SeqCst);
                 drop(self);
-                let _caller_gone = reply.send(());
+                let _caller_gone = closing.send(());
                 return;
             }
         }
-        self.sync_now();
     }
 
-    fn write_batch(&mut self, entries: Vec<Entry>, replies: Vec<(Entry, Reply)>) {
-        let (waited, replies): (Vec<_>, Vec<_>) = replies.into_iter().unzip();
+    /// Writes a batch and answers those who wait for it; gives its vector back in `room`.
+    fn write(&mut self, batch: Batch, room: &mut Vec<Line>) -> Option<oneshot::Sender<()>> {
+        let Batch { mut lines, waiting, closing } = batch;
+        let retained = std::mem::take(&mut self.retained);
         let outcome =
-            if entries.is_empty() && waited.is_empty() { Ok(()) } else { self.append(entries.iter().chain(&waited)) };
+            if retained.is_empty() && lines.is_empty() { Ok(()) } else { self.append(retained.iter().chain(&lines)) };
         if outcome.is_err() {
-            let lost = entries.len().saturating_sub(MAX_RETAINED);
+            self.retained = retained;
+            self.retained.extend(lines.drain(..).filter(|line| !line.awaited));
+            let lost = self.retained.len().saturating_sub(MAX_RETAINED);
             if lost > 0 {
                 tracing::error!(lost, "audit lines were lost while the audit log could not be written");
+                self.retained.drain(..lost);
             }
-            self.retained = entries.into_iter().skip(lost).collect();
         }
-        for reply in replies {
-            // A caller whose client went away has no use for the answer.
-            let _caller_gone = reply.send(outcome);
-        }
+        waiting.answer(outcome);
+        lines.clear();
+        lines.shrink_to(KEPT_LINES);
+        *room = lines;
+        closing
     }
 
-    fn append<'e>(&mut self, entries: impl Iterator<Item = &'e Entry>) -> Result<(), AuditUnavailable> {
+    fn append<'e>(&mut self, lines: impl Iterator<Item = &'e Line>) -> Result<(), AuditUnavailable> {
         if self.segment.is_none() {
             self.continue_in_new_segment()?;
         }
-        let (mut buffer, mut tip) = (Vec::new(), self.tip.clone());
-        for entry in entries {
-            let start = buffer.len();
-            let sequence = tip.sequence.saturating_add(1);
-            if entry.write_line(self.service_name, sequence, &tip.hash, &mut buffer).is_err() {
+        let (before, mut tip) = (self.unsynced.len(), self.tip.clone());
+        for Line { entry, .. } in lines {
+            let (start, sequence) = (self.unsynced.len(), tip.sequence.saturating_add(1));
+            if entry.write_line(self.service_name, sequence, &tip.hash, &mut self.unsynced).is_err() {
+                self.unsynced.truncate(before);
                 return Err(AuditUnavailable);
             }
-            tip = Tip { sequence, hash: hash_of(buffer.get(start..).unwrap_or_default()) };
-            buffer.push(b'\n');
+            tip = Tip { sequence, hash: hash_of(self.unsynced.get(start..).unwrap_or_default()) };
+            self.unsynced.push(b'\n');
         }
+        let bytes = self.unsynced.get(before..).unwrap_or_default();
         let written = match (self.segment.as_mut(), self.sync) {
             (None, _) => Err(io::Error::from(io::ErrorKind::NotFound)),
-            (Some(segment), AuditSync::Fsync) => segment.append(&buffer).and_then(|()| segment.sync()),
-            (Some(segment), AuditSync::Os) => segment.append(&buffer),
+            (Some(segment), AuditSync::Fsync) => segment.append(bytes).and_then(|()| segment.sync()),
+            (Some(segment), AuditSync::Os) => segment.append(bytes),
         };
-        written.map_err(|error| self.fail(&error))?;
+        if let Err(error) = written {
+            self.unsynced.truncate(before);
+            return Err(self.fail(&error));
+        }
         self.tip = tip;
-        self.unsynced.append(&mut buffer);
         if self.sync == AuditSync::Fsync {
             self.all_is_durable();
+        } else if before == 0 {
+            self.unsynced_since = self.clock.boot();
         }
         self.healthy.store(true, Ordering::SeqCst);
         Ok(())
@@ -255,12 +244,17 @@ impl Writer {
         if self.segment.is_some() || self.last_attempt == Some(self.clock.boot()) {
             return;
         }
-        let mut entries = std::mem::take(&mut self.retained);
-        if entries.is_empty() {
+        if self.retained.is_empty() {
             let record = AuditRecord::background("audit_resumed", AuditStatus::Success);
-            entries.push(Entry { timestamp: self.clock.now(), record, count: None });
+            let entry = Entry { timestamp: self.clock.now(), record, count: None };
+            self.retained.push(Line { entry, awaited: false });
         }
-        self.write_batch(entries, Vec::new());
+        self.write(Batch::default(), &mut Vec::new());
+    }
+
+    /// Lines that never stop coming are fsynced all the same.
+    fn is_sync_due(&self) -> bool {
+        self.unsynced.len() > MAX_UNSYNCED || (!self.unsynced.is_empty() && self.unsynced_since < self.clock.boot())
     }
 
     fn sync_now(&mut self) {
@@ -278,6 +272,7 @@ impl Writer {
         let bytes = u64::try_from(self.unsynced.len()).unwrap_or(u64::MAX);
         self.durable = (self.tip.clone(), self.durable.1.saturating_add(bytes));
         self.unsynced.clear();
+        self.unsynced.shrink_to(KEPT_BYTES);
     }
 
     fn fail(&mut self, error: &io::Error) -> AuditUnavailable {
@@ -289,11 +284,16 @@ impl Writer {
     }
 }
 
-struct UnhealthyWhenGone(Arc<AtomicBool>);
+/// Also when the thread panics: nobody waits for it in vain.
+struct WhenGone<'a> {
+    healthy: Arc<AtomicBool>,
+    queue: &'a Queue,
+}
 
-impl Drop for UnhealthyWhenGone {
+impl Drop for WhenGone<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
+        self.healthy.store(false, Ordering::SeqCst);
+        self.queue.abandon();
     }
 }
 
