@@ -47,7 +47,8 @@ pub(super) struct RequestId(pub(super) String);
 pub fn bearer(req: &HttpRequest) -> Option<&str> {
     let mut all = req.headers().get_all(header::AUTHORIZATION);
     let (Some(only), None) = (all.next(), all.next()) else { return None };
-    bearer_in(only.to_str().ok()?)
+    // Looks at several bytes at once, where `HeaderValue::to_str` looks at one.
+    bearer_in(std::str::from_utf8(only.as_bytes()).ok()?)
 }
 
 /// Reads and decodes a JSON body of at most `limit` bytes.
