@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::encoding::read_from_objects_only;
 use crate::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, Version};
 use crate::jwk::Thumbprint;
 use crate::name::{EnvironmentName, SecretPath, UserLabel};
@@ -79,7 +80,7 @@ pub struct StoredKeyAnswer {
 /// One line of [`MintToken`] and of the token list.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct GrantRequest {
     /// The secret.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -361,3 +362,6 @@ pub struct ReconcileAnswer {
     /// How many of them are in the catalogue now.
     pub adopted: u64,
 }
+
+// Also where they stand in lists: what is derived alone would read each from an array, by position.
+read_from_objects_only!(GrantRequest);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::encoding::{ByteString, Bytes};
+use crate::encoding::{ByteString, Bytes, read_from_objects_only};
 use crate::error::ErrorCode;
 use crate::event::EventHash;
 use crate::feed::{FeedNonce, FeedState};
@@ -25,7 +25,7 @@ pub const MAX_PAGE: usize = 256;
 /// An opened version. It has no `Debug` form.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct OpenedKey {
     /// The secret.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -181,7 +181,7 @@ pub struct Store {
 /// One envelope of a [`Store`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct EnvelopeToStore {
     /// Environment.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -214,7 +214,7 @@ pub struct EnvelopeToStore {
 /// What became of one envelope of a [`Store`] or one row of a [`Rewrap`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct StoreResult {
     /// Why it was refused; absent when it is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -237,7 +237,7 @@ pub struct StoreAnswer {
 /// A version by its ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct VersionName {
     /// Environment.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -262,7 +262,7 @@ pub struct Settle {
 /// Where an inventory goes on.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct InventoryCursor {
     /// The last secret seen.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -312,7 +312,7 @@ pub struct Handout {
 /// One line of the answer to [`Handout`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(untagged, deny_unknown_fields, remote = "Self")]
 pub enum HandedOut {
     /// The wrapped data key.
     Key {
@@ -360,7 +360,7 @@ pub struct Rewrap {
 /// One row of a [`Rewrap`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct RowToRewrap {
     /// Environment.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -399,3 +399,6 @@ pub struct RetireAnswer {
     /// What the vault signs.
     pub retirement: Retirement,
 }
+
+// Also where they stand in lists: what is derived alone would read each from an array, by position.
+read_from_objects_only!(VersionName, InventoryCursor, EnvelopeToStore, RowToRewrap, StoreResult, OpenedKey, HandedOut);

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod envelope;
 #[cfg(test)]
+mod positions;
+#[cfg(test)]
 mod signed;
 #[cfg(test)]
 mod texts;

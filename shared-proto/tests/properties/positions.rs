@@ -1,0 +1,43 @@
+//! Objects inside bodies: an array in the place of an object is not read by position.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use shared_proto::encoding::from_json;
+use shared_proto::wire::manager::MintToken;
+use shared_proto::wire::vault::{Handout, HandoutAnswer, Inventory, Rewrap, Settle, Store, StoreAnswer};
+
+const SECRET: &str = "sec_oxOWVv1CMnimDzkbyT2sXA";
+
+fn reads<T: DeserializeOwned>(document: &Value) -> bool {
+    from_json::<T>(document.to_string().as_bytes()).is_ok()
+}
+
+/// Reads a body with `object` somewhere in it, and does not read it with the members in a row instead.
+fn as_object_only<T: DeserializeOwned>(object: &[(&str, Value)], body: impl Fn(Value) -> Value) {
+    let members = object.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    assert!(reads::<T>(&body(Value::Object(members))));
+    assert!(!reads::<T>(&body(object.iter().map(|(_, value)| value.clone()).collect())));
+}
+
+#[test]
+fn array_in_the_place_of_an_object_is_refused_wherever_it_stands() {
+    let environment = json!("env_Ml06QyPiCkikrdAdwc2cKQ");
+    let (b32, b48) = (json!("A".repeat(43)), json!("A".repeat(64)));
+    let version = [("environment", environment.clone()), ("secret_id", json!(SECRET)), ("version", json!(1))];
+    let keys = |body: &mut Value| {
+        body["transfer_key"] = "AAAA".into();
+        body["transport_kid"] = b32.clone();
+        body.clone()
+    };
+    as_object_only::<MintToken>(&[("key_id", json!(SECRET)), ("version", json!(1))], |one| json!({"grants": [one]}));
+    as_object_only::<Settle>(&version, |one| json!({"versions": [one]}));
+    as_object_only::<Handout>(&version, |one| keys(&mut json!({"epoch": 1, "versions": [one]})));
+    as_object_only::<Inventory>(&version[1..], |one| json!({"after": one, "limit": 1}));
+    as_object_only::<HandoutAnswer>(&[("digest", b32.clone()), ("moved", b48.clone())], |one| json!({"rows": [one]}));
+    as_object_only::<StoreAnswer>(&[("error", json!("version_conflict"))], |one| json!({"results": [one]}));
+    let row = [version.as_slice(), &[("digest", b32.clone()), ("moved", b48.clone())]].concat();
+    as_object_only::<Rewrap>(&row, |one| keys(&mut json!({"epoch": 1, "rows": [one]})));
+    let rest = [("commit", b32.clone()), ("nonce", json!("A".repeat(16))), ("ciphertext", json!("AAAA"))];
+    let envelope = [&row[..3], &[("epoch", json!(1))], &row[3..], &rest].concat();
+    as_object_only::<Store>(&envelope, |one| keys(&mut json!({"envelopes": [one]})));
+}
