@@ -50,6 +50,11 @@ BODIES = [
      "environment": "dev", "token": False},
     {"grants": [{"key_id": SECRET}, {"key_id": "sec_41j03deaNM6JE8dLW_D2gg", "version": 2}], "user_id": "HUNTER2",
      "life_seconds": 60},
+    {"grants": [[SECRET, 1]]},
+    {"rows": [{"digest": "A" * 43, "moved": "A" * 64}, {"error": "secret_not_found"}]},
+    {"rows": [["A" * 43, "A" * 64]]},
+    {"keys": [{"key_id": SECRET, "version": 1, "encoding": "text", "decrypted_key": "HUNTER2"},
+              {"key_id": SECRET, "code": "secret_not_found"}]},
     {"kind": "token", "jti": "e2XGg0os6TjtNWxtIg4j3w"},
     {"kind": "version", "key_id": SECRET, "version": 3},
     {"kind": "all"},
@@ -64,6 +69,14 @@ COMMANDS = [
     {"after": 0, "limit": 256},
     {"versions": [{"environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "secret_id": SECRET, "version": 1}]},
     {"after": {"secret_id": SECRET, "version": 1}, "limit": 1},
+    {"after": [SECRET, 1], "limit": 1},
+    {"versions": [["env_Ml06QyPiCkikrdAdwc2cKQ", SECRET, 1]]},
+    {"environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "epoch": 2},
+    {"transfer_key": "AAAA", "transport_kid": "A" * 43, "epoch": 1, "versions": [
+        {"environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "secret_id": SECRET, "version": 1}]},
+    {"transfer_key": "AAAA", "transport_kid": "A" * 43, "epoch": 2, "rows": [
+        {"environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "secret_id": SECRET, "version": 1, "digest": "A" * 43,
+         "moved": "A" * 64}]},
     {"transfer_key": "AAAA", "transport_kid": "A" * 43, "envelopes": [
         {"environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "secret_id": SECRET, "version": 1, "epoch": 1, "digest": "A" * 43,
          "moved": "A" * 64, "commit": "A" * 43, "nonce": "A" * 16, "ciphertext": "AAAA"}]},

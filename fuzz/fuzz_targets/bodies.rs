@@ -9,7 +9,8 @@ use shared_proto::encoding::from_json;
 use shared_proto::secret::{MAX_VALUE_BYTES, SecretValue, ValueEncoding};
 use shared_proto::wire::manager::{Destroy, MintToken, Reconcile, Revoke, StoreKey};
 use shared_proto::wire::vault::{
-    OpenedKey, PollAnswer, PushAnswer, ReadKeys, Receipts, ReplayAnswer, StoreAnswer, VaultStatements,
+    HandoutAnswer, OpenedKey, PollAnswer, PushAnswer, ReadAnswer, ReadKeys, Receipts, ReplayAnswer, RetireAnswer,
+    StoreAnswer, VaultStatements,
 };
 use splitvault_fuzz::decode_body;
 use splitvault_fuzz::meaning::{means_one_thing, tells_nothing};
@@ -30,6 +31,9 @@ fuzz_target!(|data: &[u8]| {
     answer::<StoreAnswer>(data);
     answer::<Receipts>(data);
     answer::<OpenedKey>(data);
+    answer::<HandoutAnswer>(data);
+    answer::<ReadAnswer>(data);
+    answer::<RetireAnswer>(data);
 });
 
 fn route<T: Serialize + DeserializeOwned>(data: &[u8]) -> Option<T> {

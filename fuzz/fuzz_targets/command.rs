@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use shared_proto::command::{CommandClaims, LIFE_SECONDS};
 use shared_proto::encoding::from_json;
 use shared_proto::jws::{Compact, Kind};
-use shared_proto::wire::vault::{Inventory, Poll, Push, Replay, Settle, Store};
+use shared_proto::wire::vault::{Handout, Inventory, Poll, Push, Replay, Retire, Rewrap, Settle, Store};
 use splitvault_fuzz::installation::{INSTALLATION, NOW};
 use splitvault_fuzz::meaning::{is_no_signature, means_one_thing};
 
@@ -20,6 +20,9 @@ fuzz_target!(|data: &[u8]| {
     body::<Store>(data);
     body::<Settle>(data);
     body::<Inventory>(data);
+    body::<Handout>(data);
+    body::<Rewrap>(data);
+    body::<Retire>(data);
 });
 
 fn claims(data: &[u8]) {

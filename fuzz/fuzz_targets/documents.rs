@@ -10,6 +10,7 @@ use shared_proto::feed::FeedState;
 use shared_proto::identity::{IdentityDocument, Owner, Pins};
 use shared_proto::jwk::{Curve, PublicJwk};
 use shared_proto::receipt::{Receipt, ReceiptFacts};
+use shared_proto::retirement::Retirement;
 use shared_proto::rsa_key::{encrypting_key, verifying_key};
 use shared_proto::statement::{KeyStatement, Purpose};
 use splitvault_fuzz::installation::{INSTALLATION, NOW};
@@ -35,6 +36,9 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Some(receipt) = read::<Receipt>(data) {
         assert!(receipt.verify(&INSTALLATION.vault_pins).is_err());
+    }
+    if let Some(retirement) = read::<Retirement>(data) {
+        assert!(retirement.verify(&INSTALLATION.vault_pins).is_err());
     }
     if let Some(feed) = read::<FeedState>(data) {
         assert!(feed.verify(&INSTALLATION.vault_pins, &feed.nonce).is_err());
