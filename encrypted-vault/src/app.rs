@@ -1,7 +1,7 @@
 //! Putting the vault together: load, check, serve, tick, stop.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::web;
@@ -33,8 +33,8 @@ use crate::transfer::TransferKeys;
 const CACHED_TOKENS: u64 = 10_000;
 /// Ciphertext rows kept in memory, in bytes.
 const CACHED_ROW_BYTES: u64 = 64 << 20;
-/// How long a poll shows that the clock is right, in seconds of the boot clock.
-const CLOCK_CONFIRMED_SECONDS: u64 = 120;
+/// How far the wall clock may go from the boot clock before it counts as set.
+const CLOCK_DRIFT_SECONDS: u64 = 60;
 
 /// A running vault.
 pub struct Vault {
@@ -71,8 +71,8 @@ pub struct Vault {
     rows: Cache<(SecretId, Version), Arc<Row>>,
     unkept_statements: AtomicBool,
     transport: StandingStatements,
-    // The second of the boot clock when a poll was verified last.
-    polled_at: AtomicU64,
+    // The wall clock and the boot clock when a poll was verified last.
+    polled_at: Mutex<Option<(u64, u64)>>,
 }
 
 impl Vault {
@@ -126,7 +126,7 @@ impl Vault {
         }
         let manager_keys = ManagerKeys::default();
         let (statements, stated_at) = stored_statements(&*store).await?;
-        let _nothing_is_older = manager_keys.replace(&statements, stated_at, &keys.pins);
+        let _nothing_is_older = manager_keys.replace(&statements, (stated_at, clock.now()), &keys.pins);
         let vault = Self {
             id: keys.id,
             issuer: keys.issuer,
@@ -146,7 +146,7 @@ impl Vault {
             rows: Cache::builder().weigher(weight).max_capacity(CACHED_ROW_BYTES).build(),
             unkept_statements: AtomicBool::new(false),
             transport: StandingStatements::new(Purpose::Transport),
-            polled_at: AtomicU64::new(0),
+            polled_at: Mutex::default(),
         };
         Ok(Arc::new(vault))
     }
@@ -182,8 +182,9 @@ impl Vault {
     /// # Errors
     /// The poll is older than what was taken over, and says something else.
     pub async fn learn_manager_keys(&self, statements: &[KeyStatement], stated_at: u64) -> Result<(), Rejected> {
-        let changed = self.manager_keys.replace(statements, stated_at, &self.keys.current().pins)?;
-        self.polled_at.store(self.clock.boot(), Ordering::SeqCst);
+        let times = (stated_at, self.clock.now());
+        let changed = self.manager_keys.replace(statements, times, &self.keys.current().pins)?;
+        *self.polled_at.lock().unwrap_or_else(PoisonError::into_inner) = Some((times.1, self.clock.boot()));
         if self.unkept_statements.fetch_or(changed, Ordering::SeqCst) || changed {
             let documents = statements.iter().filter_map(|statement| serde_json::to_string(statement).ok());
             match self.store.replace_statements(Statements { documents: documents.collect(), stated_at }).await {
@@ -199,11 +200,15 @@ impl Vault {
         rows.for_each(|row| self.rows.invalidate(&row));
     }
 
-    /// Whether the manager's clock and this one agree, as far as a poll of the last minutes shows: a command is good for
-    /// a minute only. What can never be undone does not happen by a clock that jumped.
+    /// Whether a poll has shown that the manager's clock and this one agree, because a command is good for a minute only,
+    /// and the wall clock has gone as the boot clock has since. What cannot be undone does not happen by a clock that
+    /// jumped.
     pub fn clock_is_confirmed(&self) -> bool {
-        let polled_at = self.polled_at.load(Ordering::SeqCst);
-        polled_at > 0 && self.clock.boot().saturating_sub(polled_at) < CLOCK_CONFIRMED_SECONDS
+        let polled_at = *self.polled_at.lock().unwrap_or_else(PoisonError::into_inner);
+        polled_at.is_some_and(|(now, boot)| {
+            let expected = now.saturating_add(self.clock.boot().saturating_sub(boot));
+            self.clock.now().abs_diff(expected) <= CLOCK_DRIFT_SECONDS
+        })
     }
 
     /// What is due every second: turn of the seal keys, and wiping of what is over.

@@ -12,6 +12,7 @@ use shared_proto::identity::Pins;
 use shared_proto::jwk::Thumbprint;
 use shared_proto::rsa_key::verifying_key;
 use shared_proto::statement::{KeyStatement, Purpose, StatedKey};
+use shared_proto::token::LEEWAY_SECONDS;
 
 /// The living token signing keys.
 #[derive(Default)]
@@ -28,13 +29,19 @@ struct Known {
 
 impl ManagerKeys {
     /// Takes the place of all statements before. A statement that does not verify is left out. `stated_at` is when the
-    /// poll was signed that brings them (Unix seconds).
+    /// poll was signed that brings them, `now` the vault's clock (Unix seconds): after a clock ran ahead and was set right,
+    /// what was stated in that future does not bind.
     ///
     /// Answers whether anything changed.
     ///
     /// # Errors
     /// They are other ones, and older than those that are known.
-    pub fn replace(&self, statements: &[KeyStatement], stated_at: u64, pins: &Pins) -> Result<bool, Rejected> {
+    pub fn replace(
+        &self,
+        statements: &[KeyStatement],
+        (stated_at, now): (u64, u64),
+        pins: &Pins,
+    ) -> Result<bool, Rejected> {
         {
             let known = self.current.read().unwrap_or_else(PoisonError::into_inner);
             if known.statements == statements && known.stated_at == stated_at {
@@ -42,7 +49,7 @@ impl ManagerKeys {
             }
         }
         let mut known = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if stated_at < known.stated_at {
+        if stated_at < known.stated_at && known.stated_at <= now.saturating_add(LEEWAY_SECONDS) {
             return if known.statements == statements { Ok(false) } else { Err(Rejected) };
         }
         known.stated_at = stated_at;

@@ -16,7 +16,7 @@ use service_runtime::key_slots::IDENTITY_NEXT;
 use service_runtime::process::StartError;
 use shared_proto::jwk::Thumbprint;
 
-pub use self::command::{Rotate, rotate_keys};
+pub use self::command::{Numbered, Rotate, rotate_keys};
 use crate::app::Vault;
 use crate::keys::TRANSPORT;
 

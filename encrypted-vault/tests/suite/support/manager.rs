@@ -5,7 +5,7 @@ use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use shared_proto::command::{CommandClaims, Operation};
 use shared_proto::encoding::Bytes;
 use shared_proto::envelope::seal::{new_transfer_key, release_key, seal};
-use shared_proto::envelope::{EnvelopeDigest, Header, WrappedTransferKey};
+use shared_proto::envelope::{EnvelopeDigest, Header, Inner, MovedKey, WrappedTransferKey};
 use shared_proto::event::{Event, EventClaims, EventHash, NO_EVENT, event_hash};
 use shared_proto::id::{EnvironmentId, ManagerId, SecretId, VaultId, Version};
 use shared_proto::identity::{IdentityDocument, IdentityKey, Issuer, Mode, Owner};
@@ -14,7 +14,7 @@ use shared_proto::jws::{self, Kind};
 use shared_proto::rsa_key::{RsaPrivate, encrypting_key};
 use shared_proto::secret::{ReleaseKey, RootKey, SecretValue, TransferKey, ValueEncoding};
 use shared_proto::statement::{KeyStatement, Purpose};
-use shared_proto::wire::vault::{EnvelopeToStore, Poll, Push, Store};
+use shared_proto::wire::vault::{EnvelopeToStore, Handout, Poll, Push, Rewrap, RowToRewrap, Store, VersionName};
 use zeroize::Zeroizing;
 
 use super::keys::{signing_keys, transport_pem};
@@ -33,7 +33,9 @@ pub(crate) struct Manager {
     pub(crate) identity: IdentityKey,
     pub(crate) vault: VaultId,
     pub(crate) environment: EnvironmentId,
+    /// The newest root key and its epoch.
     pub(crate) root: RootKey,
+    pub(crate) epoch: u32,
     pub(crate) transfer: (TransferKey, WrappedTransferKey),
     pub(crate) transport_kid: Thumbprint,
     /// The identities of the vault that it accepts.
@@ -52,6 +54,7 @@ impl Manager {
             vault,
             environment: EnvironmentId::generate(),
             root: RootKey::generate(),
+            epoch: 1,
             transfer: new_transfer_key(&encrypting_key(transport.public()).unwrap()).unwrap(),
             transport_kid: transport.public().thumbprint(),
             pins: Vec::new(),
@@ -96,7 +99,7 @@ impl Manager {
             environment: self.environment,
             secret_id: id,
             version,
-            epoch: 1,
+            epoch: self.epoch,
             digest: sealed.digest,
             moved: sealed.inner.move_with(&self.transfer.0).unwrap(),
             commit: sealed.ciphertext.commitment,
@@ -108,6 +111,35 @@ impl Manager {
 
     pub(crate) fn store_body(&self, envelopes: Vec<EnvelopeToStore>) -> Store {
         Store { transfer_key: self.transfer.1.clone(), transport_kid: self.transport_kid, envelopes }
+    }
+
+    /// A new root key; the one before is given back.
+    pub(crate) fn new_root_key(&mut self) -> RootKey {
+        self.epoch += 1;
+        std::mem::replace(&mut self.root, RootKey::generate())
+    }
+
+    pub(crate) fn name(&self, secret: &Secret) -> VersionName {
+        VersionName { environment: self.environment, secret_id: secret.id, version: secret.version }
+    }
+
+    pub(crate) fn handout_body(&self, epoch: u32, secrets: &[Secret]) -> Handout {
+        let versions = secrets.iter().map(|secret| self.name(secret)).collect();
+        Handout { transfer_key: self.transfer.1.clone(), transport_kid: self.transport_kid, epoch, versions }
+    }
+
+    /// What is handed out of a version, wrapped for the newest root key instead of `old`.
+    pub(crate) fn rewrapped(&self, old: &RootKey, secret: &Secret, moved: &MovedKey) -> RowToRewrap {
+        let inner = Inner::from_moved(&self.transfer.0, moved).unwrap();
+        let data_key = inner.unwrap_with(&release_key(old, &secret.digest).unwrap()).unwrap();
+        let inner = Inner::wrap(&self.release_key(secret), &data_key).unwrap();
+        let VersionName { environment, secret_id, version } = self.name(secret);
+        let moved = inner.move_with(&self.transfer.0).unwrap();
+        RowToRewrap { environment, secret_id, version, digest: secret.digest, moved }
+    }
+
+    pub(crate) fn rewrap_body(&self, epoch: u32, rows: Vec<RowToRewrap>) -> Rewrap {
+        Rewrap { transfer_key: self.transfer.1.clone(), transport_kid: self.transport_kid, epoch, rows }
     }
 
     pub(crate) fn release_key(&self, secret: &Secret) -> ReleaseKey {

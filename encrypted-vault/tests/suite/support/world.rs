@@ -21,7 +21,7 @@ use shared_proto::id::SecretId;
 use shared_proto::identity::{IdentityDocument, Mode, Owner, Pins};
 use shared_proto::jwk::{PublicJwk, Thumbprint};
 use shared_proto::statement::Purpose;
-use shared_proto::wire::vault::{EnvelopeToStore, PushAnswer, StoreAnswer};
+use shared_proto::wire::vault::{EnvelopeToStore, Poll, PushAnswer, StoreAnswer};
 use tempfile::TempDir;
 
 use super::http::{Reply, command, get};
@@ -108,9 +108,23 @@ impl World {
         command(&self.vault, path, &order, body).await
     }
 
+    /// A poll that names the newest seal key, whatever becomes of it.
+    pub(crate) async fn poll_unchecked(&self) -> Reply {
+        self.order(Operation::Poll, &self.manager.poll_body(self.seal_kid())).await
+    }
+
+    /// An honest poll, with a statement that is good now.
+    pub(crate) async fn poll_now(&self) {
+        let now = self.clock.now();
+        let statements = vec![self.manager.statement((now - 60, now + 86_400))];
+        let poll = Poll { statements, ..self.manager.poll_body(self.seal_kid()) };
+        let reply = self.order(Operation::Poll, &poll).await;
+        assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+    }
+
     /// An honest poll that names the newest seal key.
     pub(crate) async fn poll(&self) -> Reply {
-        let reply = self.order(Operation::Poll, &self.manager.poll_body(self.seal_kid())).await;
+        let reply = self.poll_unchecked().await;
         assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
         reply
     }
