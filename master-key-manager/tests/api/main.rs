@@ -15,6 +15,10 @@ mod openapi;
 #[cfg(test)]
 mod revocation;
 #[cfg(test)]
+mod root_keys;
+#[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod storing;
 #[cfg(test)]
 mod support;

@@ -1,6 +1,7 @@
 //! The manager under test: real files, real database, real HTTP stack, without a port.
 
 use std::path::PathBuf;
+use std::process::{Command, Output};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ use super::{FakeVault, until};
 
 /// An installation on disk, as `init` and an operator leave it.
 pub(crate) struct Installed {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     pub(crate) config: Config,
     pub(crate) vault: Arc<FakeVault>,
     pub(crate) credential: String,
@@ -85,6 +86,10 @@ impl Answer {
 
 impl Installed {
     pub(crate) async fn new(mode: Mode) -> Self {
+        Self::with_keys(mode, KeysConfig::default()).await
+    }
+
+    pub(crate) async fn with_keys(mode: Mode, keys: KeysConfig) -> Self {
         let vault = FakeVault::start();
         let dir = tempfile::tempdir().unwrap();
         let config = Config::new(RawConfig {
@@ -102,7 +107,7 @@ impl Installed {
             poll_interval_ms: 10,
             log: "info".to_owned(),
             audit: AuditConfig::default(),
-            keys: KeysConfig::default(),
+            keys,
             danger: Danger::default(),
         })
         .unwrap();
@@ -116,7 +121,7 @@ impl Installed {
         let Owner::Manager(manager) = document.id else { panic!("a manager's document") };
         vault.trust(Issuer { mode: config.mode(), manager }, raw_key(&document));
         let credential = made.credential.expose_text().to_string();
-        Self { _dir: dir, config, vault, credential }
+        Self { dir, config, vault, credential }
     }
 
     /// Starts it, with the feed running, and returns when it is ready.
@@ -154,6 +159,42 @@ impl Installed {
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.config.get().key_dir.join(name)
+    }
+
+    /// Runs `rotate-keys` of the real program beside the service.
+    pub(crate) fn rotate(&self, arguments: &[&str]) -> Output {
+        let raw = self.config.get();
+        let path = self.dir.path().join("manager.toml");
+        let text = format!(
+            "mode = \"{}\"\nvault_url = \"{}\"\ndata_dir = \"data\"\nkey_dir = \"keys\"\n",
+            raw.mode, raw.vault_url
+        );
+        std::fs::write(&path, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_master-key-manager"));
+        command.arg("--config").arg(&path).arg("rotate-keys").args(arguments).output().unwrap()
+    }
+
+    /// What `rotate-keys` printed.
+    #[track_caller]
+    pub(crate) fn rotates(&self, arguments: &[&str]) -> String {
+        let output = self.rotate(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The sentence with which `rotate-keys` refused.
+    #[track_caller]
+    pub(crate) fn refuses_to_rotate(&self, arguments: &[&str]) -> String {
+        let output = self.rotate(arguments);
+        assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Makes a key file look as old as if it had its place for `seconds` longer.
+    pub(crate) fn age(&self, name: &str, seconds: u64) {
+        let file = std::fs::File::options().write(true).open(self.file(name)).unwrap();
+        let since = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(since - Duration::from_secs(seconds)).unwrap();
     }
 }
 

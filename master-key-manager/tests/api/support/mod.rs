@@ -2,11 +2,13 @@
 
 mod manager;
 mod vault;
+mod vault_rotation;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use manager::{Answer, Holder, Installed, Manager, rsa_pem};
-pub(crate) use vault::{FakeVault, Feed, Row, StoreMood};
+pub(crate) use vault::{FakeVault, Feed, Row, StoreMood, raw_key};
+pub(crate) use vault_rotation::RewrapMood;
 
 /// Waits for what must become true soon.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {

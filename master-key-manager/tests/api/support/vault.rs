@@ -28,14 +28,15 @@ use shared_proto::wire::vault::{
     StoreAnswer, StoreResult,
 };
 
-use super::{Holder, rsa_pem};
+use super::{Holder, RewrapMood, rsa_pem};
 
 /// What is under a version number.
 #[derive(Clone)]
 pub(crate) enum Row {
     Stored {
         envelope: Box<EnvelopeToStore>,
-        inner: Arc<Inner>,
+        /// The wrapped data key by epoch.
+        keys: BTreeMap<u32, Arc<Inner>>,
     },
     /// Content of somebody else.
     Foreign {
@@ -95,17 +96,22 @@ pub(crate) struct State {
     pub(crate) states_no_seal_key: bool,
     pub(crate) seal_life: u64,
     pub(crate) stated_transport: Option<PublicJwk>,
+    pub(crate) rewrap_mood: RewrapMood,
+    /// Handed out instead of what is stored.
+    pub(crate) planted: Option<Arc<Inner>>,
+    /// Every command that was obeyed.
+    pub(crate) orders: Vec<Operation>,
 }
 
 /// A vault for one manager.
 pub(crate) struct FakeVault {
     pub(crate) id: VaultId,
     pub(crate) url: String,
-    identity: IdentityKey,
+    identity: Mutex<Arc<IdentityKey>>,
     stranger: IdentityKey,
-    transport: RsaPrivate,
+    pub(super) transport: RsaPrivate,
     seal: SealKey,
-    issuer: Mutex<Option<(Issuer, [u8; 32])>>,
+    issuer: Mutex<Option<(Issuer, Vec<[u8; 32]>)>>,
     state: Mutex<State>,
     server: Mutex<Option<ServerHandle>>,
 }
@@ -117,7 +123,7 @@ impl FakeVault {
         let vault = Arc::new(Self {
             id: VaultId::generate(),
             url,
-            identity: IdentityKey::generate().unwrap().0,
+            identity: Mutex::new(Arc::new(IdentityKey::generate().unwrap().0)),
             stranger: IdentityKey::generate().unwrap().0,
             transport: RsaPrivate::from_pem(&rsa_pem(Holder::Vault)).unwrap(),
             seal: SealKey::generate().unwrap(),
@@ -135,6 +141,9 @@ impl FakeVault {
                 states_no_seal_key: false,
                 seal_life: 3_600,
                 stated_transport: None,
+                rewrap_mood: RewrapMood::Honest,
+                planted: None,
+                orders: Vec::new(),
             }),
             server: Mutex::default(),
         });
@@ -184,16 +193,36 @@ impl FakeVault {
     }
 
     pub(crate) fn document(&self, mode: Mode) -> IdentityDocument {
-        IdentityDocument { id: Owner::Vault(self.id), mode, key: self.identity.public().clone() }
+        IdentityDocument { id: Owner::Vault(self.id), mode, key: self.identity().public().clone() }
     }
 
     /// Pins the manager.
     pub(crate) fn trust(&self, issuer: Issuer, key: [u8; 32]) {
-        *self.issuer.lock().unwrap() = Some((issuer, key));
+        *self.issuer.lock().unwrap() = Some((issuer, vec![key]));
     }
 
-    fn pinned(&self) -> (Issuer, [u8; 32]) {
-        self.issuer.lock().unwrap().unwrap()
+    /// Pins these keys of the manager, and no other.
+    pub(crate) fn trust_keys(&self, keys: &[[u8; 32]]) {
+        self.issuer.lock().unwrap().as_mut().unwrap().1 = keys.to_vec();
+    }
+
+    /// Signs with another identity key from now on.
+    pub(crate) fn change_identity(&self, key: IdentityKey) {
+        *self.identity.lock().unwrap() = Arc::new(key);
+    }
+
+    pub(super) fn identity(&self) -> Arc<IdentityKey> {
+        Arc::clone(&self.identity.lock().unwrap())
+    }
+
+    fn pinned(&self) -> (Issuer, Vec<[u8; 32]>) {
+        self.issuer.lock().unwrap().clone().unwrap()
+    }
+
+    /// The pinned key that signed.
+    fn key_of(&self, compact: &Compact<'_>) -> Result<[u8; 32], shared_proto::Rejected> {
+        let of = |key: &&[u8; 32]| PublicJwk::ed25519(**key).thumbprint() == *compact.kid();
+        self.pinned().1.iter().find(of).copied().ok_or(shared_proto::Rejected)
     }
 
     /// Checks a token with the keys that the manager stated, and gives its terms.
@@ -215,7 +244,8 @@ impl FakeVault {
         let pairs = terms.grants.iter().zip(&keys);
         pairs
             .map(|(grant, release_key)| {
-                let Some(Row::Stored { envelope, inner }) = state.rows.get(&(grant.secret, grant.version)) else {
+                let Some(Row::Stored { envelope, keys: inners }) = state.rows.get(&(grant.secret, grant.version))
+                else {
                     panic!("the token names what is not stored")
                 };
                 let header = Header {
@@ -224,7 +254,11 @@ impl FakeVault {
                     secret: grant.secret,
                     version: grant.version,
                 };
-                open(&header, release_key, inner, &ciphertext(envelope)).unwrap()
+                let opened = inners
+                    .values()
+                    .rev()
+                    .find_map(|inner| open(&header, release_key, inner, &ciphertext(envelope)).ok());
+                opened.expect("the release key is of no epoch that is here")
             })
             .collect()
     }
@@ -236,17 +270,17 @@ impl FakeVault {
 
     /// Puts an event into the chain that carries the manager's kid and not its signature.
     pub(crate) fn forge_event(&self, event: Event) {
-        let (issuer, key) = self.pinned();
+        let (issuer, keys) = self.pinned();
         let claims = EventClaims::new(issuer, self.id, event, 1, NO_EVENT, SystemClock.now());
-        let kid = PublicJwk::ed25519(key).thumbprint();
+        let kid = PublicJwk::ed25519(keys[0]).thumbprint();
         let forged = sign(Kind::Event, kid, &claims, |input| Ok(self.stranger.sign(input).0.to_vec())).unwrap();
         self.state().events.push(forged);
     }
 
     fn read_event(&self, compact: &str) -> Result<EventClaims, shared_proto::Rejected> {
-        let (issuer, key) = self.pinned();
-        let payload = Compact::parse(Kind::Event, compact)?.verify(&ed25519_key(&key))?;
-        EventClaims::check(&payload, issuer, self.id)
+        let parsed = Compact::parse(Kind::Event, compact)?;
+        let payload = parsed.verify(&ed25519_key(&self.key_of(&parsed)?))?;
+        EventClaims::check(&payload, self.pinned().0, self.id)
     }
 
     fn feed(&self, nonce: FeedNonce) -> FeedState {
@@ -256,13 +290,13 @@ impl FakeVault {
         let now = SystemClock.now();
         let claimed = state.last_poll.as_ref().map_or((applied, hash), |poll| (poll.newest, poll.newest_hash));
         match state.feed {
-            Feed::Honest | Feed::Garble => FeedState::sign(&self.identity, self.id, nonce, applied, hash, now),
+            Feed::Honest | Feed::Garble => FeedState::sign(&self.identity(), self.id, nonce, applied, hash, now),
             Feed::WrongSignature => FeedState::sign(&self.stranger, self.id, nonce, claimed.0, claimed.1, now),
             Feed::WrongNonce => {
-                let old = FeedState::sign(&self.identity, self.id, Bytes([0; 16]), claimed.0, claimed.1, now);
+                let old = FeedState::sign(&self.identity(), self.id, Bytes([0; 16]), claimed.0, claimed.1, now);
                 FeedState { nonce, ..old }
             }
-            Feed::WrongHash => FeedState::sign(&self.identity, self.id, nonce, applied, Bytes(random()), now),
+            Feed::WrongHash => FeedState::sign(&self.identity(), self.id, nonce, applied, Bytes(random()), now),
         }
     }
 
@@ -270,7 +304,7 @@ impl FakeVault {
         let (now, state) = (SystemClock.now(), self.state());
         let transport = state.stated_transport.clone().unwrap_or_else(|| self.transport.public().clone());
         let sign = |purpose, key, life| {
-            KeyStatement::sign(&self.identity, Owner::Vault(self.id), purpose, key, (now - 60, now + life))
+            KeyStatement::sign(&self.identity(), Owner::Vault(self.id), purpose, key, (now - 60, now + life))
         };
         let mut all = vec![sign(Purpose::Transport, transport, 86_400)];
         if !state.states_no_seal_key {
@@ -279,8 +313,8 @@ impl FakeVault {
         all
     }
 
-    fn receipt(&self, facts: &ReceiptFacts) -> Receipt {
-        Receipt::sign(&self.identity, self.id, facts, SystemClock.now())
+    pub(super) fn receipt(&self, facts: &ReceiptFacts) -> Receipt {
+        Receipt::sign(&self.identity(), self.id, facts, SystemClock.now())
     }
 
     fn store(&self, order: &Store) -> HttpResponse {
@@ -295,7 +329,13 @@ impl FakeVault {
             let name = (envelope.secret_id, envelope.version);
             let stores = matches!(mood, StoreMood::Honest | StoreMood::StoreAndGarble);
             if stores && !state.rows.contains_key(&name) {
-                state.rows.insert(name, Row::Stored { envelope: Box::new(envelope.clone()), inner });
+                state.rows.insert(
+                    name,
+                    Row::Stored {
+                        envelope: Box::new(envelope.clone()),
+                        keys: BTreeMap::from([(envelope.epoch, inner)]),
+                    },
+                );
             }
             let facts = state.rows.get(&name).map_or_else(|| stored_facts(envelope), |row| facts_of(name, row));
             let conflict = facts.digest != envelope.digest;
@@ -397,6 +437,7 @@ impl FakeVault {
 
 async fn command(req: HttpRequest, body: web::Bytes, vault: web::Data<FakeVault>) -> HttpResponse {
     let Some(operation) = operation_of(&req, &body, &vault) else { return problem(ErrorCode::CommandInvalid) };
+    vault.state().orders.push(operation);
     match operation {
         Operation::Poll => vault.poll(from_json(&body).unwrap()),
         Operation::Push => vault.push(&from_json(&body).unwrap()),
@@ -409,28 +450,29 @@ async fn command(req: HttpRequest, body: web::Bytes, vault: web::Data<FakeVault>
         Operation::Store => vault.store(&from_json(&body).unwrap()),
         Operation::Settle => vault.settle(&from_json(&body).unwrap()),
         Operation::Inventory => vault.inventory(&from_json(&body).unwrap()),
-        Operation::Handout | Operation::Rewrap | Operation::Retire => problem(ErrorCode::CommandInvalid),
+        Operation::Handout => vault.handout(&from_json(&body).unwrap()),
+        Operation::Rewrap => vault.rewrap(&from_json(&body).unwrap()),
+        Operation::Retire => vault.retire(&from_json(&body).unwrap()),
     }
 }
 
 fn operation_of(req: &HttpRequest, body: &[u8], vault: &FakeVault) -> Option<Operation> {
     let header = req.headers().get("authorization")?.to_str().ok()?;
     let command = Compact::parse(Kind::Command, header.strip_prefix("Bearer ")?).ok()?;
-    let (issuer, key) = vault.pinned();
-    let payload = command.verify(&ed25519_key(&key)).ok()?;
-    let expected = Expected { issuer, audience: vault.id, now: SystemClock.now() };
+    let payload = command.verify(&ed25519_key(&vault.key_of(&command).ok()?)).ok()?;
+    let expected = Expected { issuer: vault.pinned().0, audience: vault.id, now: SystemClock.now() };
     let claims = CommandClaims::check(&payload, &expected).ok()?;
     claims.covers(body).ok()?;
     let right_route = (claims.op == Operation::Push) == (req.path() == "/api/events");
     right_route.then_some(claims.op)
 }
 
-fn problem(code: ErrorCode) -> HttpResponse {
+pub(super) fn problem(code: ErrorCode) -> HttpResponse {
     let status = actix_web::http::StatusCode::from_u16(code.status()).unwrap();
     HttpResponse::build(status).json(Problem::new(code, "test"))
 }
 
-fn stored_facts(envelope: &EnvelopeToStore) -> ReceiptFacts {
+pub(super) fn stored_facts(envelope: &EnvelopeToStore) -> ReceiptFacts {
     ReceiptFacts {
         environment: envelope.environment,
         secret: envelope.secret_id,
@@ -441,9 +483,12 @@ fn stored_facts(envelope: &EnvelopeToStore) -> ReceiptFacts {
     }
 }
 
-fn facts_of((secret, version): (SecretId, Version), row: &Row) -> ReceiptFacts {
+pub(super) fn facts_of((secret, version): (SecretId, Version), row: &Row) -> ReceiptFacts {
     let (environment, state, epoch, digest) = match row {
-        Row::Stored { envelope, .. } => return stored_facts(envelope),
+        Row::Stored { envelope, keys } => {
+            let epoch = keys.keys().last().copied().unwrap_or(envelope.epoch);
+            return ReceiptFacts { epoch, ..stored_facts(envelope) };
+        }
         Row::Foreign { environment } => (*environment, VersionState::Stored, 1, Bytes([8; 32])),
         Row::Tombstone { environment } => (*environment, VersionState::Tombstone, 0, Bytes([0; 32])),
     };
