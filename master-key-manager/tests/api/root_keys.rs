@@ -96,7 +96,9 @@ async fn old_root_key_is_retired_when_the_overlap_ended_and_destroyed_when_nothi
     let retired = installed.file(&format!("root-keys/{environment}.1.retired.key"));
     for (seconds, waits) in [(3_500_u64, true), (100, false)] {
         let database = rusqlite::Connection::open(installed.config.database()).unwrap();
-        database.execute("UPDATE root_key_rotations SET changed_at = changed_at - ?1", [seconds.cast_signed()]).unwrap();
+        database
+            .execute("UPDATE root_key_rotations SET changed_at = changed_at - ?1", [seconds.cast_signed()])
+            .unwrap();
         installed.age(&format!("root-keys/{environment}.2.key"), seconds);
         if waits {
             let polls = installed.vault.state().polls;

@@ -88,7 +88,7 @@ impl FakeVault {
             Row::Stored { envelope, keys } if envelope.environment == environment => {
                 Some(keys.keys().copied().collect())
             }
-            _ => None,
+            Row::Stored { .. } | Row::Foreign { .. } | Row::Tombstone { .. } => None,
         });
         stored.collect()
     }
