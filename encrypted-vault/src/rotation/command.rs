@@ -42,7 +42,8 @@ pub enum Rotate {
     },
     /// Accept one of two pinned identities of the manager no more.
     Unpin {
-        /// Its kid.
+        /// Its kid. One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
     /// Print the keys.

@@ -57,7 +57,8 @@ enum What {
     },
     /// Accept one of the two pinned identities of the vault no more.
     Unpin {
-        /// Its kid, as `status` shows it.
+        /// Its kid, as `status` shows it. One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
 }

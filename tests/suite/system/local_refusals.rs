@@ -79,10 +79,7 @@ async fn refusal_file_that_cannot_be_read_refuses_everything() {
 #[tokio::test]
 async fn refusals_given_at_the_same_time_all_stand() {
     let installation = Installation::running().await;
-    // Ids are base64url: one of these begins with a hyphen.
-    let tokens: Vec<String> =
-        (0..8_u8).map(|n| shared_proto::id::TokenId::from_bytes([0xf8 + n; 16]).to_string()).collect();
-    assert!(tokens.iter().any(|jti| jti.starts_with('-')));
+    let tokens: Vec<String> = (0..8_u8).map(|n| shared_proto::id::TokenId::from_bytes([n; 16]).to_string()).collect();
     std::thread::scope(|scope| {
         for jti in &tokens {
             scope.spawn(|| installation.vault.run_well(&["refuse", "token", jti]));
@@ -91,5 +88,20 @@ async fn refusals_given_at_the_same_time_all_stand() {
     let list = installation.vault.run_well(&["refuse", "list"]);
     for jti in &tokens {
         assert!(list.contains(jti.as_str()), "{jti} is missing in {list}");
+    }
+}
+
+#[tokio::test]
+async fn id_that_begins_with_a_hyphen_is_an_argument_and_no_option() {
+    let installation = Installation::running().await;
+    let jti = shared_proto::id::TokenId::from_bytes([0xfb; 16]).to_string();
+    assert!(jti.starts_with('-'));
+    installation.vault.run_well(&["refuse", "token", &jti]);
+    installation.vault.run_well(&["refuse", "lift", "token", &jti]);
+    let kid = format!("{jti}{}", "A".repeat(21));
+    for service in [&installation.vault, &installation.manager] {
+        let refused = service.run(&["rotate-keys", "unpin", &kid]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && !said.contains("unexpected argument"), "{said}");
     }
 }
