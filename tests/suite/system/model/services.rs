@@ -7,7 +7,7 @@ use serde_json::json;
 use system_tests::{Installation, Service};
 
 use super::reference::{Backup, Catalogue, Content, Event, Name, Reference, Token};
-use super::steps::Step;
+use super::steps::{Rotated, Step};
 
 /// Both, and what the test remembers.
 pub(super) struct Services {
@@ -129,6 +129,10 @@ impl Services {
                 Ok(())
             }
             Step::Reconcile => self.reconcile().await,
+            Step::Rotate(key) => {
+                self.rotate(key);
+                Ok(())
+            }
         }
     }
 
@@ -150,6 +154,19 @@ impl Services {
         let list = self.installation.admin_call("GET", "/api/revocations", None).await.expect(200);
         let newest = list.number("newest");
         agree("newest event", newest, self.reference.chain.len() as u64)
+    }
+
+    /// It is refused while the rotation before is under way.
+    fn rotate(&self, key: Rotated) {
+        let Installation { vault, manager, .. } = &self.installation;
+        let output = match key {
+            Rotated::Transport => vault.run(&["rotate-keys", "transport"]),
+            Rotated::StorageKey => vault.run(&["rotate-keys", "storage-key"]),
+            Rotated::TokenSigning => manager.run(&["rotate-keys", "token-signing"]),
+            Rotated::RootKey => manager.run(&["rotate-keys", "root-key", "dev"]),
+        };
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() || said.contains("is refused"), "{key:?}: {said}");
     }
 
     async fn restore_both(&mut self, vault: usize, manager: usize) -> Agreed {

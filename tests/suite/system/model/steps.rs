@@ -48,6 +48,16 @@ pub(super) enum Step {
     Lift(Refused, usize),
     LiftAll,
     Reconcile,
+    Rotate(Rotated),
+}
+
+/// The keys that are rotated. That changes nothing that can be seen from outside.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rotated {
+    Transport,
+    StorageKey,
+    TokenSigning,
+    RootKey,
 }
 
 /// What the vault's operator refuses.
@@ -90,9 +100,10 @@ fn step(random: &mut Random) -> Step {
         84..=86 => Step::RestoreVault(one),
         87..=88 => Step::RestoreBoth { vault: one, manager: other },
         89..=91 => Step::Refuse(refused, other),
-        92..=93 => Step::Lift(refused, other),
-        94..=96 => Step::LiftAll,
-        _ => Step::Reconcile,
+        92 => Step::Lift(refused, other),
+        93..=94 => Step::LiftAll,
+        95..=96 => Step::Reconcile,
+        _ => Step::Rotate([Rotated::Transport, Rotated::StorageKey, Rotated::TokenSigning, Rotated::RootKey][one % 4]),
     }
 }
 
