@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use service_runtime::audit::AuditSync;
 use service_runtime::config::{self, Mode};
-use service_runtime::http::ServeConfig;
+use service_runtime::http::{Limits, ServeConfig};
 use service_runtime::process::StartError;
+use service_runtime::tls::ServerFiles;
 
 /// What stands in the TOML file. Relative paths are relative to the file.
 #[derive(Debug, Deserialize)]
@@ -28,8 +29,6 @@ struct RawConfig {
     /// HTTP threads; 0 means one for each core. Default 0.
     #[serde(default)]
     workers: usize,
-    /// Connections for each thread. Default 10,000.
-    max_connections: Option<usize>,
     /// File that gets the bound address once connections are accepted. Default none.
     ready_file: Option<PathBuf>,
     /// How long a stop waits for accepted requests, in seconds. Default 30.
@@ -42,6 +41,11 @@ struct RawConfig {
     /// Keys that were replaced.
     #[serde(default)]
     keys: RawKeys,
+    /// Bounds of the server.
+    #[serde(default)]
+    limits: Limits,
+    /// Certificate and key of the listener. Default none: plain HTTP, on loopback.
+    tls: Option<ServerFiles>,
     /// Options that weaken the service.
     #[serde(default)]
     danger: Danger,
@@ -153,17 +157,20 @@ impl Config {
     /// It cannot be read, has an unknown or malformed field, or asks for a listener that its mode may not have.
     pub fn load(path: &Path) -> Result<Self, StartError> {
         let raw: RawConfig = config::load(path)?;
-        config::check_listen(raw.mode, &raw.listen, raw.danger.plain_http)?;
+        config::check_listen(raw.mode, &raw.listen, raw.tls.is_some() || raw.danger.plain_http)?;
+        raw.limits.check()?;
+        raw.tls.as_ref().map_or(Ok(()), ServerFiles::check)?;
         let base = path.parent().unwrap_or(Path::new("."));
         let defaults = ServeConfig::new(raw.listen);
         Ok(Self {
             mode: raw.mode,
             serve: ServeConfig {
+                listen: raw.listen,
                 workers: raw.workers,
-                max_connections: raw.max_connections.unwrap_or(defaults.max_connections),
+                limits: raw.limits,
+                tls: raw.tls.map(|files| files.beside(base)),
                 shutdown_seconds: raw.shutdown_seconds.unwrap_or(defaults.shutdown_seconds),
                 ready_file: raw.ready_file.map(|file| base.join(file)),
-                ..defaults
             },
             data_dir: base.join(raw.data_dir),
             key_dir: base.join(raw.key_dir),

@@ -74,7 +74,12 @@ impl App {
         let signing = keys.signing();
         let (issuer, vault) = (signing.issuer, signing.vault);
         let link = Arc::new(Link::new(Arc::clone(&clock)));
-        let client = Arc::new(VaultClient::new(&raw.vault_url, Arc::clone(&signing), Arc::clone(&clock))?);
+        let client = Arc::new(VaultClient::new(
+            &raw.vault_url,
+            raw.vault_tls.clone(),
+            Arc::clone(&signing),
+            Arc::clone(&clock),
+        )?);
         let sign = event_signer(signing, Arc::clone(&clock));
         let feed = Arc::new(Feed::new(
             Arc::clone(&store),

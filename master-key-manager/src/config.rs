@@ -10,6 +10,8 @@ use serde::Deserialize;
 use service_runtime::StartError;
 use service_runtime::audit::AuditSync;
 use service_runtime::config::{self, Mode};
+use service_runtime::http::Limits;
+use service_runtime::tls::{ClientFiles, ServerFiles};
 use shared_proto::token::MAX_LIFE_SECONDS;
 
 /// The file as it is written. Every field but `mode`, `vault_url`, `data_dir` and `key_dir` has a default.
@@ -36,9 +38,6 @@ pub struct RawConfig {
     /// Threads of the HTTP server; default 0, one per core.
     #[serde(default)]
     pub workers: usize,
-    /// Connections per worker; default 10,000.
-    #[serde(default = "default_max_connections")]
-    pub max_connections: usize,
     /// Where to write the bound address once connections are accepted; default none.
     #[serde(default)]
     pub ready_file: Option<PathBuf>,
@@ -57,6 +56,13 @@ pub struct RawConfig {
     /// How long replaced keys are kept.
     #[serde(default)]
     pub keys: KeysConfig,
+    /// Bounds of the server.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Certificate and key of the listener; default none: plain HTTP, on loopback.
+    pub tls: Option<ServerFiles>,
+    /// Whom to believe to be the vault, and the certificate to show it; default the machine's CAs, and none.
+    pub vault_tls: Option<ClientFiles>,
     /// What weakens a property.
     #[serde(default)]
     pub danger: Danger,
@@ -125,6 +131,8 @@ impl Config {
         raw.data_dir = base.join(&raw.data_dir);
         raw.key_dir = base.join(&raw.key_dir);
         raw.ready_file = raw.ready_file.map(|file| base.join(file));
+        raw.tls = raw.tls.map(|files| files.beside(base));
+        raw.vault_tls = raw.vault_tls.map(|files| files.beside(base));
         Self::new(raw)
     }
 
@@ -133,8 +141,17 @@ impl Config {
     /// # Errors
     /// It asks for what is refused.
     pub fn new(raw: RawConfig) -> Result<Self, StartError> {
-        config::check_listen(raw.mode, &raw.listen, raw.danger.plain_http)?;
+        config::check_listen(raw.mode, &raw.listen, raw.tls.is_some() || raw.danger.plain_http)?;
+        raw.limits.check()?;
+        if raw.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some() || tls.client_name.is_some()) {
+            return Err(StartError::new(
+                "The manager asks no client for a certificate; remove client_ca and client_name.",
+            ));
+        }
         check_vault_url(&raw.vault_url, raw.danger)?;
+        if raw.vault_tls.is_some() && !raw.vault_url.starts_with("https:") {
+            return Err(StartError::new("There is [vault_tls], but vault_url is not https; correct one of them."));
+        }
         let lives = 1..=MAX_LIFE_SECONDS;
         if !lives.contains(&raw.token_life_seconds) || !lives.contains(&raw.max_token_life_seconds) {
             return Err(StartError::new(format!(
@@ -206,10 +223,6 @@ fn default_max_token_life() -> u64 {
     MAX_LIFE_SECONDS
 }
 
-fn default_max_connections() -> usize {
-    10_000
-}
-
 fn default_shutdown() -> u64 {
     30
 }
@@ -263,8 +276,14 @@ mod tests {
         for bad in ["token_life_seconds = 2701", "token_life_seconds = 0", "poll_interval_ms = 1", "typo = 1"] {
             assert!(load(&format!("{good}{bad}")).is_err(), "{bad}");
         }
-        assert!(load(&format!("{good}listen = \"0.0.0.0:8000\"")).is_err());
         assert!(load(&format!("{good}[keys]\nroot_key_overlap_seconds = 3600\nbackup_retention_days = 0")).is_ok());
         assert!(load(&format!("{good}[keys]\nroot_key_overlap_seconds = 3599")).unwrap_err().contains("3600"));
+        let open = format!("{good}listen = \"0.0.0.0:8000\"\n");
+        assert!(load(&open).unwrap_err().contains("[tls]"));
+        let tls = "[tls]\ncertificate = \"tls/own.pem\"\nkey = \"tls/own.key\"\n";
+        assert!(load(&format!("{open}{tls}")).is_ok());
+        assert!(load(&format!("{good}{tls}client_ca = \"ca.pem\"\nclient_name = \"a.example\"\n")).is_err());
+        assert!(load(&format!("{good}[vault_tls]\nca = \"ca.pem\"\n")).unwrap_err().contains("https"));
+        assert!(load(&format!("{good}[limits]\nconnections = 0\n")).unwrap_err().contains("[limits]"));
     }
 }

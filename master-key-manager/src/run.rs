@@ -81,7 +81,8 @@ fn serve_config(config: &Config) -> ServeConfig {
     let raw = config.get();
     let mut serve = ServeConfig::new(raw.listen);
     serve.workers = raw.workers;
-    serve.max_connections = raw.max_connections;
+    serve.limits = raw.limits;
+    serve.tls.clone_from(&raw.tls);
     serve.shutdown_seconds = raw.shutdown_seconds;
     serve.ready_file.clone_from(&raw.ready_file);
     serve

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use service_runtime::StartError;
 use service_runtime::clock::Clock;
+use service_runtime::tls::{ClientFiles, Loaded, Reloading, Side, Why, client_config};
 use shared_proto::Rejected;
 use shared_proto::command::{CommandClaims, Operation};
 use shared_proto::encoding::from_json;
@@ -33,7 +34,7 @@ pub struct Signing {
 
 /// The vault, as far as HTTP goes.
 pub struct VaultClient {
-    http: Client,
+    http: Arc<Reloading<Client>>,
     commands: Url,
     events: Url,
     signing: Arc<Signing>,
@@ -58,23 +59,24 @@ pub enum CallError {
 }
 
 impl VaultClient {
-    /// A client of the vault at `base`.
+    /// A client of the vault at `base`. With `tls` only that CA is believed. Call it on the runtime of the process.
     ///
     /// # Errors
-    /// The URL is none, or the TLS library cannot be set up.
-    pub fn new(base: &str, signing: Arc<Signing>, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let cannot = |_| StartError::new("The HTTP client cannot be set up; check the machine's TLS trust store.");
+    /// The URL is none, or the TLS files or the machine's trust store cannot be used.
+    pub fn new(
+        base: &str,
+        tls: Option<ClientFiles>,
+        signing: Arc<Signing>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
         let url = |path: &str| {
             Url::parse(base).and_then(|base| base.join(path)).map_err(|_| StartError::new("vault_url is not a URL."))
         };
-        let http = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIME)
-            .pool_idle_timeout(IDLE_TIME)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| cannot(error.without_url()))?;
+        let files = tls.as_ref().map(ClientFiles::paths).unwrap_or_default();
+        let http = Reloading::open(files, move || match &tls {
+            Some(files) => client_config(files)?.try_map(|config| build(plain().tls_backend_preconfigured(config))),
+            None => build(plain()).map(Loaded::without_files),
+        })?;
         Ok(Self { http, commands: url("/api/commands")?, events: url("/api/events")?, signing, clock })
     }
 
@@ -112,6 +114,7 @@ impl VaultClient {
         };
         let request = self
             .http
+            .current()
             .post(url)
             .timeout(time_of(op))
             .bearer_auth(command)
@@ -120,6 +123,9 @@ impl VaultClient {
         let response = request.send().await.map_err(|error| {
             let error = error.without_url();
             tracing::debug!(%error, op = op.as_str(), "a command was not answered");
+            if let Some(why) = Why::find(&error) {
+                why.log(Side::Client, &self.commands.authority());
+            }
             if error.is_connect() { CallError::NotSent } else { CallError::Unclear }
         })?;
         read_answer(response).await
@@ -130,6 +136,20 @@ impl VaultClient {
         let claims = CommandClaims::new(signing.issuer, signing.vault, op, body, self.clock.now());
         sign(Kind::Command, identity.kid(), &claims, |input| Ok(identity.sign(input).0.to_vec()))
     }
+}
+
+fn plain() -> ClientBuilder {
+    Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIME)
+        .pool_idle_timeout(IDLE_TIME)
+        .tcp_nodelay(true)
+}
+
+fn build(builder: ClientBuilder) -> Result<Client, StartError> {
+    let cannot = |_| StartError::new("The HTTP client cannot be set up; check the machine's TLS trust store.");
+    builder.build().map_err(|error| cannot(error.without_url()))
 }
 
 async fn read_answer<A: DeserializeOwned>(mut response: Response) -> Result<A, CallError> {
@@ -201,7 +221,7 @@ mod tests {
         let issuer = Issuer { mode: Mode::Production, manager: ManagerId::generate() };
         let identity = ArcSwap::from_pointee(IdentityKey::generate().unwrap().0);
         let signing = Arc::new(Signing { identity, issuer, vault: VaultId::generate() });
-        let client = VaultClient::new(url, signing, Arc::new(SystemClock)).unwrap();
+        let client = VaultClient::new(url, None, signing, Arc::new(SystemClock)).unwrap();
         client.command(Operation::Replay, &Replay { after: 0, limit: 1 }).await
     }
 

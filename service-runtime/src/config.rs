@@ -26,8 +26,9 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, StartError> {
 /// Checks that the mode may listen there.
 ///
 /// # Errors
-/// Development mode off loopback; plain HTTP off loopback without the `danger` option.
-pub fn check_listen(mode: Mode, addr: &SocketAddr, danger_plain_http: bool) -> Result<(), StartError> {
+/// Development mode off loopback; plain HTTP off loopback without the `danger` option. `allowed` says that TLS
+/// is configured, or that option is on.
+pub fn check_listen(mode: Mode, addr: &SocketAddr, allowed: bool) -> Result<(), StartError> {
     if addr.ip().is_loopback() {
         return Ok(());
     }
@@ -35,10 +36,10 @@ pub fn check_listen(mode: Mode, addr: &SocketAddr, danger_plain_http: bool) -> R
         Mode::Development => {
             Err(StartError::new(format!("Development mode listens on loopback only, not on {addr}; use 127.0.0.1.")))
         }
-        Mode::Production if danger_plain_http => Ok(()),
+        Mode::Production if allowed => Ok(()),
         Mode::Production => Err(StartError::new(format!(
-            "Plain HTTP on {addr} would expose secrets to the network; listen on loopback behind a TLS proxy on the \
-             same machine, or set the danger option for plain HTTP."
+            "Plain HTTP on {addr} would expose secrets to the network; add [tls] with a certificate and a key, listen on \
+             loopback, or set danger.plain_http."
         ))),
     }
 }

@@ -16,9 +16,11 @@ pub mod key_slots;
 pub mod process;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
+pub mod sampled;
 pub mod sqlite;
 pub mod standing;
 pub mod tasks;
 pub mod telemetry;
+pub mod tls;
 
 pub use process::StartError;

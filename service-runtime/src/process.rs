@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit},
+    process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit},
     time::{ClockId, clock_gettime},
 };
 
@@ -38,6 +38,14 @@ pub fn harden() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
+}
+
+/// Raises the number of files that may be open to what the system allows at most, and tells it.
+pub fn open_file_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let counts = if raised.is_ok() { limit.maximum } else { limit.current };
+    counts.unwrap_or(u64::MAX)
 }
 
 /// The exclusive use of a directory, for as long as the value lives.

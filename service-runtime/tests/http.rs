@@ -7,7 +7,7 @@
     reason = "a test fails by panicking, also in its helpers"
 )]
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web};
 use service_runtime::{
@@ -112,7 +112,7 @@ impl Server {
         let ready = dir.path().join("ready");
         let mut config = ServeConfig::new("127.0.0.1:0".parse().unwrap());
         config.workers = 1;
-        config.head_timeout = Duration::from_mins(1);
+        config.limits.head_seconds = 60;
         config.ready_file = Some(ready.clone());
         let (stop, stopped) = oneshot::channel::<()>();
         let gate = web::Data::new(Gate::default());

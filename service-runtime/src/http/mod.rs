@@ -3,9 +3,12 @@
 //! Guarantees that every answer carries a request id and is not cached, that every refusal is a problem document with a
 //! stable code, and that what a framework would repair or guess (paths, hosts, bodies) is refused instead.
 
+mod admission;
+mod connection;
 mod decode;
 mod error;
 mod health;
+mod limits;
 mod openapi;
 mod request;
 mod route;
@@ -15,6 +18,7 @@ mod stack;
 pub use self::{
     error::ApiError,
     health::{Health, LIVE, document, ready},
+    limits::Limits,
     openapi::openapi,
     request::{RequestMeta, bearer, read_body, read_json},
     route::{Access, Answer, Parameter, Place, Route, mount},

@@ -86,7 +86,13 @@ fn parameter(name: &str, place: ParameterIn, description: Option<&str>) -> Param
 /// One response per status; its description lists the codes.
 fn problems(row: &Route) -> std::collections::BTreeMap<u16, Response> {
     let mut codes: std::collections::BTreeMap<u16, Vec<&'static str>> = std::collections::BTreeMap::new();
-    let everywhere = [ErrorCode::PathInvalid, ErrorCode::HostInvalid, ErrorCode::HeaderTooLarge, ErrorCode::Internal];
+    let everywhere = [
+        ErrorCode::PathInvalid,
+        ErrorCode::HostInvalid,
+        ErrorCode::HeaderTooLarge,
+        ErrorCode::Internal,
+        ErrorCode::Overloaded,
+    ];
     let with_body = [ErrorCode::BodyInvalid, ErrorCode::BodyTooLarge, ErrorCode::MediaTypeUnsupported];
     let of_body = with_body.iter().filter(|_| row.request_schema.is_some());
     for code in everywhere.iter().chain(of_body).chain(row.problems) {

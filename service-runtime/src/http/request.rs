@@ -3,8 +3,6 @@
 //! Guarantees that a body is counted before it is kept, is wiped after use, and is read only when its media type is
 //! the one of the API: a browser cannot be made to send that without asking first.
 
-use std::time::Duration;
-
 use actix_web::{HttpMessage, HttpRequest, error::PayloadError, http::header, web};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
@@ -12,7 +10,7 @@ use shared_proto::credential::bearer_in;
 use shared_proto::error::ErrorCode;
 use zeroize::Zeroizing;
 
-use super::{ApiError, decode};
+use super::{ApiError, Limits, decode};
 
 /// Where a request came from, for the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,14 +87,12 @@ pub async fn read_body(req: &HttpRequest, payload: web::Payload, limit: usize) -
         }
         Ok(())
     };
-    tokio::time::timeout(BODY_TIME, reading).await.unwrap_or_else(|_late| {
+    let time = req.app_data::<Limits>().copied().unwrap_or_default().body_time();
+    tokio::time::timeout(time, reading).await.unwrap_or_else(|_late| {
         Err(ApiError::new(ErrorCode::BodyInvalid).detail("The body did not arrive in time."))
     })?;
     Ok(body)
 }
-
-/// For a body of a few megabytes on a slow line; ends a client that sends a byte now and then.
-const BODY_TIME: Duration = Duration::from_secs(30);
 
 fn declared_length(req: &HttpRequest) -> Result<Option<usize>, ApiError> {
     let Some(value) = req.headers().get(header::CONTENT_LENGTH) else { return Ok(None) };

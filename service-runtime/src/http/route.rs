@@ -3,10 +3,20 @@
 //! One table per service mounts the application, names metrics and audit lines, feeds the `OpenAPI` document and drives
 //! the test that tries every row with wrong credentials. A known path with another method answers 405 with `Allow`.
 
-use actix_web::{HttpRequest, http::Method, web};
+use std::rc::Rc;
+
+use actix_web::{
+    Error, HttpRequest,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::Method,
+    middleware::{Next, from_fn},
+    web,
+};
 use shared_proto::error::ErrorCode;
 
-use super::ApiError;
+use super::{ApiError, connection::State};
+use crate::tls::{ClientName, Side, Why};
 
 /// Who may use a route. The row says it; the extractor of the handler enforces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +29,7 @@ pub enum Access {
     AdministratorOrDevelopment,
     /// An access token of the manager.
     AccessToken,
-    /// A command or event signed by the manager.
+    /// A command or event signed by the manager. With `tls.client_ca` its certificate is checked before all else.
     Command,
 }
 
@@ -104,7 +114,14 @@ pub fn mount(table: &'static [Route]) -> impl FnOnce(&mut web::ServiceConfig) {
             let methods = methods.join(", ");
             let mut resource = web::resource(first.path);
             for row in rows() {
-                resource = resource.route((row.handler)().method(row.method.clone()));
+                let route = (row.handler)().method(row.method.clone());
+                resource = match row.access {
+                    Access::Command => resource.route(route.wrap(from_fn(check_client))),
+                    Access::Public
+                    | Access::Administrator
+                    | Access::AdministratorOrDevelopment
+                    | Access::AccessToken => resource.route(route),
+                };
             }
             config.service(resource.default_service(web::to(move || {
                 let refusal = ApiError::new(ErrorCode::MethodNotAllowed).allow(methods.clone());
@@ -116,3 +133,28 @@ pub fn mount(table: &'static [Route]) -> impl FnOnce(&mut web::ServiceConfig) {
 }
 
 struct Table(&'static [Route]);
+
+/// Whether a client certificate is asked of who sends commands; application data of a server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CommandsNeedCertificate(pub(super) bool);
+
+/// Refuses a command on a connection whose client did not prove to be the one that the configuration names.
+async fn check_client<B: MessageBody + 'static>(
+    req: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let needed = req.app_data::<CommandsNeedCertificate>().is_some_and(|needed| needed.0);
+    if needed {
+        let client = req.conn_data::<Rc<State>>().map_or(ClientName::Absent, |state| state.client());
+        let why = match client {
+            ClientName::Expected => return next.call(req).await,
+            ClientName::Absent => Why::NO_CERTIFICATE,
+            ClientName::Other => Why::OTHER_NAME,
+        };
+        if let Some(peer) = req.peer_addr() {
+            why.log(Side::Server, &peer);
+        }
+        return Err(ApiError::new(ErrorCode::CommandInvalid).into());
+    }
+    next.call(req).await
+}

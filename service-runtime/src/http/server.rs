@@ -1,15 +1,56 @@
 //! The HTTP server of a process.
 //!
-//! Guarantees that a head which does not arrive is given up, that the number of connections is bounded, and that a stop
-//! finishes what was accepted. Speaks HTTP/1.1 only: an idle HTTP/2 connection would hold up the stop.
+//! Guarantees that the number of connections and of requests in work is bounded, in all and for one peer, that none of
+//! them waits for ever, that with TLS configured nothing is answered in the clear, and that a stop finishes what was
+//! accepted. Speaks HTTP/1.1 only: an idle HTTP/2 connection would hold up the stop.
+//!
+//! It is built from the parts of actix-web, because `HttpServer` stops to accept when it is full, for everybody
+//! (docs/adr/0006-admission.md).
 
-use std::{future::Future, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    future::Future,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use actix_web::{App, HttpServer, web};
-use tokio::signal::unix::{SignalKind, signal};
+use actix_http::{ConnectionType, HttpService, KeepAlive, Request, Response};
+use actix_server::Server;
+use actix_service::{ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config};
+use actix_web::{
+    App, Error,
+    body::{BodySize, BoxBody, MessageBody},
+    dev::{AppConfig, ServiceRequest, ServiceResponse},
+    middleware::{Next, from_fn},
+    rt::net::TcpStream,
+    web,
+};
+use shared_proto::error::ErrorCode;
+use tokio::{
+    net::TcpSocket,
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
 
-use super::{Route, Stack, mount};
-use crate::{config::Mode, files, process::StartError};
+use super::{
+    ApiError, LIVE, Limits, Route, Stack,
+    admission::{Full, Place, Places},
+    connection::{Connection, InWork, State, Stream, Terms},
+    mount,
+    route::CommandsNeedCertificate,
+};
+use crate::{
+    config::Mode,
+    files,
+    process::StartError,
+    sampled::Sampled,
+    tls::{self, ServerFiles, ServerTls, Side},
+};
 
 /// How the server runs.
 #[derive(Clone, Debug)]
@@ -18,12 +59,10 @@ pub struct ServeConfig {
     pub listen: SocketAddr,
     /// Threads; 0 for one per core.
     pub workers: usize,
-    /// Connections per worker.
-    pub max_connections: usize,
-    /// How long a request head may take.
-    pub head_timeout: Duration,
-    /// How long an idle connection is kept.
-    pub keep_alive: Duration,
+    /// Bounds.
+    pub limits: Limits,
+    /// Certificate and key; without them plain HTTP is spoken.
+    pub tls: Option<ServerFiles>,
     /// How long a stop waits for requests.
     pub shutdown_seconds: u64,
     /// Where to write the bound address, once connections are accepted.
@@ -33,15 +72,7 @@ pub struct ServeConfig {
 impl ServeConfig {
     /// The defaults for an address.
     pub fn new(listen: SocketAddr) -> Self {
-        Self {
-            listen,
-            workers: 0,
-            max_connections: 10_000,
-            head_timeout: Duration::from_secs(5),
-            keep_alive: Duration::from_secs(15),
-            shutdown_seconds: 30,
-            ready_file: None,
-        }
+        Self { listen, workers: 0, limits: Limits::default(), tls: None, shutdown_seconds: 30, ready_file: None }
     }
 }
 
@@ -49,7 +80,8 @@ impl ServeConfig {
 /// runs once per worker. Call it from the process's own runtime.
 ///
 /// # Errors
-/// The address is taken or not ours, the ready file cannot be written, or the server broke down.
+/// The certificate is not usable, the address is taken or not ours, the ready file cannot be written, or the server
+/// broke down.
 pub async fn serve<C, F>(
     config: ServeConfig,
     mode: Mode,
@@ -61,22 +93,56 @@ where
     C: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    let mut server = HttpServer::new(move || {
-        App::new().wrap(Stack::new(mode)).configure(configure.clone()).configure(mount(routes))
-    })
-    .client_request_timeout(config.head_timeout)
-    .keep_alive(config.keep_alive)
-    .max_connections(config.max_connections)
-    .shutdown_timeout(config.shutdown_seconds)
-    .shutdown_signal(shutdown);
+    let limits = config.limits;
+    let connections = limits.fitting_connections();
+    let tls = config.tls.map(ServerTls::open).transpose()?.map(Arc::new);
+    let commands = CommandsNeedCertificate(tls.as_ref().is_some_and(|tls| tls.names_a_client()));
+    let stop = CancellationToken::new();
+    let entrance =
+        Entrance { places: Places::new(connections, limits.connections_per_peer), tls, limits, stop: stop.clone() };
+    let requests = Places::new(limits.requests, limits.requests_per_peer);
+    let listener = listen(config.listen).map_err(|error| {
+        StartError::new(format!("Cannot listen on {} ({error}); choose another address.", config.listen))
+    })?;
+    let address = listener.local_addr().unwrap_or(config.listen);
+
+    let service = move || {
+        let (configure, requests) = (configure.clone(), Arc::clone(&requests));
+        let app = App::new()
+            .app_data(limits)
+            .app_data(commands)
+            .wrap(from_fn(move |req, next| admit(Arc::clone(&requests), req, next)))
+            .wrap(Stack::new(mode))
+            .configure(configure)
+            .configure(mount(routes));
+        let current = entrance.tls.clone();
+        let app = apply_fn_factory(map_config(app, |()| AppConfig::default()), move |req: Request, app: &_| {
+            answer(current.clone(), req, app)
+        });
+        let http = HttpService::build()
+            .keep_alive(KeepAlive::Os)
+            .client_request_timeout(Duration::ZERO)
+            .client_disconnect_timeout(LINGER)
+            .on_connect_ext(|connection: &Connection, data| {
+                data.insert(connection.state());
+            })
+            .h1(app)
+            .map_err(drop);
+        let entrance = entrance.clone();
+        fn_service(move |stream: TcpStream| entrance.clone().enter(stream)).and_then(http)
+    };
+    let mut server = Server::build()
+        .max_concurrent_connections(connections.saturating_add(BEING_REFUSED))
+        .shutdown_timeout(config.shutdown_seconds)
+        .shutdown_signal(async move {
+            shutdown.await;
+            stop.cancel();
+        });
     if config.workers > 0 {
         server = server.workers(config.workers);
     }
-    let server = server.bind(config.listen).map_err(|error| {
-        StartError::new(format!("Cannot listen on {} ({error}); choose another address.", config.listen))
-    })?;
-    let address = server.addrs().first().copied().unwrap_or(config.listen);
-    let running = server.run();
+    let server = server.listen("http", listener, service);
+    let running = server.map_err(|error| StartError::new(format!("Cannot listen on {address} ({error}).")))?.run();
     tracing::info!(%address, "listening");
     if let Some(path) = &config.ready_file {
         files::replace_private(path, address.to_string().as_bytes()).map_err(|error| {
@@ -85,6 +151,135 @@ where
     }
     running.await.map_err(|error| StartError::new(format!("The server broke down ({error}).")))
 }
+
+/// Where a connection becomes one of ours.
+#[derive(Clone)]
+struct Entrance {
+    places: Arc<Places>,
+    tls: Option<Arc<ServerTls>>,
+    limits: Limits,
+    stop: CancellationToken,
+}
+
+impl Entrance {
+    /// Takes a place and shakes hands. Who is refused is told nothing: an answer to a flood is work.
+    async fn enter(self, stream: TcpStream) -> Result<(Connection, Option<SocketAddr>), ()> {
+        let peer = stream.peer_addr().map_err(drop)?;
+        let place = self.places.take(peer.ip()).map_err(|full| log_refused_connection(peer, full))?;
+        stream.set_nodelay(true).map_err(drop)?;
+        let (stream, terms) = match &self.tls {
+            None => (Stream::Plain(stream), None),
+            Some(tls) => {
+                let (stream, terms) = self.shake_hands(tls, stream, peer).await?;
+                (stream, Some(terms))
+            }
+        };
+        let state = State::new(terms, self.stop);
+        Ok((Connection::new(stream, state, self.limits, place), Some(peer)))
+    }
+
+    async fn shake_hands(&self, tls: &ServerTls, stream: TcpStream, peer: SocketAddr) -> Result<(Stream, Terms), ()> {
+        let config = tls.current();
+        let shaking = tokio_rustls::TlsAcceptor::from(Arc::clone(&config)).accept(stream);
+        let time = Duration::from_secs(self.limits.handshake_seconds);
+        let why = tokio::select! {
+            () = self.stop.cancelled() => return Err(()),
+            shaken = timeout(time, shaking) => match shaken {
+                Ok(Ok(stream)) => {
+                    let client = tls.name_of(stream.get_ref().1.peer_certificates());
+                    return Ok((Stream::Tls(Box::new(stream)), Terms { config, client }));
+                }
+                Ok(Err(error)) => tls::Why::of(&error),
+                Err(_late) => tls::Why::LATE,
+            },
+        };
+        why.log(Side::Server, &peer);
+        Err(())
+    }
+}
+
+fn log_refused_connection(peer: SocketAddr, full: Full) {
+    static LINES: Sampled = Sampled::new();
+    let why = full.as_str();
+    if let Some(unlogged) = LINES.line(why) {
+        tracing::warn!(%peer, why, unlogged, "connection refused");
+    }
+}
+
+/// Takes a place for a request in work. Being alive is told in any case.
+async fn admit(
+    places: Arc<Places>,
+    req: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let peer = req.peer_addr().map(|peer| peer.ip());
+    let place: Option<Place> = match peer {
+        Some(peer) if req.path() != LIVE.path => {
+            Some(places.take(peer).map_err(|full| ApiError::new(ErrorCode::Overloaded).cause(full.as_str()))?)
+        }
+        Some(_) | None => None,
+    };
+    let answered = next.call(req).await;
+    drop(place);
+    answered
+}
+
+/// Passes a request on, and tells its connection until when it is in work.
+fn answer<S>(
+    tls: Option<Arc<ServerTls>>,
+    req: Request,
+    app: &S,
+) -> impl Future<Output = Result<Response<InWorkBody>, Error>> + use<S>
+where
+    S: actix_service::Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
+{
+    let state = req.conn_data::<Rc<State>>().cloned();
+    let in_work = state.clone().map(InWork::start);
+    let answering = app.call(req);
+    async move {
+        let mut response: Response<BoxBody> = answering.await?.into();
+        let current = tls.as_ref().map(|tls| tls.current());
+        if state.is_some_and(|state| state.is_outdated(current.as_ref())) {
+            response.head_mut().set_connection_type(ConnectionType::Close);
+        }
+        Ok(response.map_body(|_, body| InWorkBody { body, _in_work: in_work }))
+    }
+}
+
+/// The body of an answer; while it lives, its request is in work.
+struct InWorkBody {
+    body: BoxBody,
+    _in_work: Option<InWork>,
+}
+
+impl MessageBody for InWorkBody {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<actix_web::web::Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+/// Connections that the kernel holds for us while we refuse others.
+const BACKLOG: u32 = 1_024;
+/// Connections of a thread that have no place and wait to be told so.
+const BEING_REFUSED: usize = 128;
+/// How long an unread rest of a request is read and thrown away, so that the peer sees its refusal.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Ends when the process is asked to stop (SIGTERM or SIGINT). Call it early: signals count from then on.
 ///

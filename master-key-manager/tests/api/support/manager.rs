@@ -26,7 +26,7 @@ use service_runtime::audit::AuditLog;
 use service_runtime::clock::SystemClock;
 use service_runtime::config::Mode;
 use service_runtime::files::create_private;
-use service_runtime::http::{Stack, mount};
+use service_runtime::http::{Limits, Stack, mount};
 use shared_proto::encoding::base64_value;
 use shared_proto::identity::{IdentityDocument, Issuer, Owner};
 use tokio::sync::watch;
@@ -101,7 +101,9 @@ impl Installed {
             token_life_seconds: 900,
             max_token_life_seconds: 2_700,
             workers: 1,
-            max_connections: 100,
+            limits: Limits::default(),
+            tls: None,
+            vault_tls: None,
             ready_file: None,
             shutdown_seconds: 5,
             poll_interval_ms: 10,

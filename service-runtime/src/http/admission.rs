@@ -1,0 +1,129 @@
+//! Places: how many connections or requests there may be at once, in all and for one peer.
+//!
+//! Guarantees that a peer which takes all that it may leaves places for the others. Who does not find a place is
+//! refused at once; nobody queues.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// A number of places.
+#[derive(Debug)]
+pub(super) struct Places {
+    all: usize,
+    per_peer: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    by_peer: HashMap<Peer, usize>,
+}
+
+/// Who counts as one: an IPv4 address, or the /64 of an IPv6 address, for a subscriber chooses the rest of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Peer(IpAddr);
+
+/// A place that is taken, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    peer: Peer,
+}
+
+/// No place is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// For nobody.
+    All,
+    /// For this peer.
+    Peer,
+}
+
+impl Full {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all places are taken",
+            Self::Peer => "this peer has taken all places of one peer",
+        }
+    }
+}
+
+impl Places {
+    pub(super) fn new(all: usize, per_peer: usize) -> Arc<Self> {
+        Arc::new(Self { all, per_peer, taken: Mutex::default() })
+    }
+
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, Full> {
+        let peer = Peer::of(address);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.all >= self.all {
+            return Err(Full::All);
+        }
+        let of_peer = taken.by_peer.entry(peer).or_default();
+        if *of_peer >= self.per_peer {
+            return Err(Full::Peer);
+        }
+        *of_peer += 1;
+        taken.all += 1;
+        Ok(Place { places: Arc::clone(self), peer })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.all = taken.all.saturating_sub(1);
+        if let Some(of_peer) = taken.by_peer.get_mut(&self.peer) {
+            *of_peer = of_peer.saturating_sub(1);
+            // Or else the table would remember every address that ever came.
+            if *of_peer == 0 {
+                taken.by_peer.remove(&self.peer);
+            }
+        }
+    }
+}
+
+impl Peer {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(IpAddr::V4(address)),
+            IpAddr::V6(address) => Self(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(places: &Arc<Places>, address: &str) -> Result<Place, Full> {
+        places.take(address.parse().unwrap())
+    }
+
+    #[test]
+    fn one_peer_cannot_take_all_places_and_gives_its_own_back() {
+        let places = Places::new(3, 2);
+        let first = take(&places, "10.0.0.1").unwrap();
+        let _second = take(&places, "::ffff:10.0.0.1").unwrap();
+        assert_eq!(take(&places, "10.0.0.1").unwrap_err(), Full::Peer);
+        let _other = take(&places, "2001:db8::1").unwrap();
+        assert_eq!(take(&places, "10.0.0.2").unwrap_err(), Full::All);
+        drop(first);
+        let _again = take(&places, "10.0.0.1").unwrap();
+        assert_eq!(places.taken.lock().unwrap().by_peer.len(), 2);
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_count_as_one_peer_and_empty_entries_are_forgotten() {
+        let places = Places::new(9, 1);
+        let one = take(&places, "2001:db8:0:1::1").unwrap();
+        assert_eq!(take(&places, "2001:db8:0:1:ffff::2").unwrap_err(), Full::Peer);
+        let other = take(&places, "2001:db8:0:2::1").unwrap();
+        drop((one, other));
+        assert!(places.taken.lock().unwrap().by_peer.is_empty());
+    }
+}

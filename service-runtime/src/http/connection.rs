@@ -1,0 +1,215 @@
+//! One connection, and how long it may keep us waiting.
+//!
+//! Guarantees that each of these ends in time, whatever the peer does: the wait for a request, its head, and the
+//! reading of an answer. A stop ends every connection on which no request is in work. The time of a body is its
+//! reader's (`request.rs`), that of a handshake the server's: they know what to answer.
+//!
+//! actix times the head of the first request of a connection only, and never the reading of an answer.
+
+use std::{
+    cell::Cell,
+    io,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use actix_web::rt::{net::TcpStream, time::Sleep};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Duration, Instant, sleep},
+};
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::{Limits, admission::Place};
+use crate::tls::ClientName;
+
+/// What a request can learn of its connection, and what it tells it.
+#[derive(Debug)]
+pub(super) struct State {
+    /// Requests whose answer is not yet written.
+    in_work: Cell<u32>,
+    /// Whether there was a request since the wait for one was timed: most are answered between two looks.
+    asked: Cell<bool>,
+    /// The terms of the handshake.
+    tls: Option<Terms>,
+    began: Instant,
+    stop: CancellationToken,
+}
+
+/// What was agreed in a handshake.
+#[derive(Debug)]
+pub(super) struct Terms {
+    /// The configuration, with our certificate and the clients' CA of that time.
+    pub(super) config: Arc<ServerConfig>,
+    /// Whether the client proved to be the one that may send commands.
+    pub(super) client: ClientName,
+}
+
+impl State {
+    pub(super) fn new(tls: Option<Terms>, stop: CancellationToken) -> Rc<Self> {
+        Rc::new(Self { in_work: Cell::new(0), asked: Cell::new(false), tls, began: Instant::now(), stop })
+    }
+
+    pub(super) fn client(&self) -> ClientName {
+        self.tls.as_ref().map_or(ClientName::Absent, |terms| terms.client)
+    }
+
+    /// Whether the answer in work is to be the last: at a stop, and when the certificates are not those of the
+    /// handshake any more, or that was long ago.
+    pub(super) fn is_outdated(&self, current: Option<&Arc<ServerConfig>>) -> bool {
+        let old = match (&self.tls, current) {
+            (Some(terms), Some(current)) => {
+                !Arc::ptr_eq(&terms.config, current) || self.began.elapsed() > HANDSHAKE_COUNTS
+            }
+            (None, _) | (_, None) => false,
+        };
+        old || self.stop.is_cancelled()
+    }
+}
+
+/// The certificate of a client is looked at in the handshake only: after this time another one is asked for.
+const HANDSHAKE_COUNTS: Duration = Duration::from_hours(1);
+
+/// A request in work, until its answer is handed over.
+pub(super) struct InWork(Rc<State>);
+
+impl InWork {
+    pub(super) fn start(state: Rc<State>) -> Self {
+        state.in_work.set(state.in_work.get().saturating_add(1));
+        state.asked.set(true);
+        Self(state)
+    }
+}
+
+impl Drop for InWork {
+    fn drop(&mut self) {
+        self.0.in_work.set(self.0.in_work.get().saturating_sub(1));
+    }
+}
+
+/// The bytes of a connection.
+pub(super) enum Stream {
+    /// In the clear.
+    Plain(TcpStream),
+    /// In TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A connection as the HTTP library sees it.
+pub(super) struct Connection {
+    stream: Stream,
+    state: Rc<State>,
+    limits: Limits,
+    /// Whether it is the rest of a head that is waited for, or the first byte of one.
+    head_begun: bool,
+    /// When that wait ends.
+    reading: Pin<Box<Sleep>>,
+    /// When a blocked answer is given up.
+    writing: Option<Pin<Box<Sleep>>>,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    _place: Place,
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream, state: Rc<State>, limits: Limits, place: Place) -> Self {
+        let stop = Box::pin(state.stop.clone().cancelled_owned());
+        // A new connection has no time to be idle: who connects has something to ask.
+        let reading = Box::pin(sleep(Duration::from_secs(limits.head_seconds)));
+        Self { stream, state, limits, head_begun: true, reading, writing: None, stop, _place: place }
+    }
+
+    pub(super) fn state(&self) -> Rc<State> {
+        Rc::clone(&self.state)
+    }
+
+    /// Ready when there is nothing more to wait for: the time is over, or the process stops.
+    fn poll_end_of_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.state.in_work.get() > 0 {
+            return Poll::Pending;
+        }
+        if self.state.asked.replace(false) {
+            self.wait(false, self.limits.idle_seconds);
+        }
+        match self.stop.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => self.reading.as_mut().poll(cx),
+        }
+    }
+
+    fn wait(&mut self, head_begun: bool, seconds: u64) {
+        self.head_begun = head_begun;
+        self.reading.as_mut().reset(Instant::now() + Duration::from_secs(seconds));
+    }
+
+    /// What became of an attempt to write; the time of an answer runs from the first that was blocked.
+    fn timed<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_pending() {
+            let time = Duration::from_secs(self.limits.answer_seconds);
+            let writing = self.writing.get_or_insert_with(|| Box::pin(sleep(time)));
+            if writing.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        polled
+    }
+}
+
+impl Stream {
+    fn pin(&mut self) -> Pin<&mut (dyn Bytes + Unpin)> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream as &mut (dyn Bytes + Unpin)),
+            Self::Tls(stream) => Pin::new(&mut **stream as &mut (dyn Bytes + Unpin)),
+        }
+    }
+}
+
+trait Bytes: AsyncRead + AsyncWrite {}
+impl<T: AsyncRead + AsyncWrite> Bytes for T {}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.poll_end_of_wait(cx).is_ready() {
+            // To the HTTP library the peer has hung up: it writes what is left of an answer, and closes.
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        let polled = this.stream.pin().poll_read(cx, buf);
+        if !this.head_begun && this.state.in_work.get() == 0 && buf.filled().len() > before {
+            this.wait(true, this.limits.head_seconds);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = this.stream.pin().poll_write(cx, buf);
+        this.timed(cx, polled)
+    }
+
+    /// Called after every answer: from here on the next request is waited for.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let polled = this.stream.pin().poll_flush(cx);
+        if polled.is_ready() {
+            this.writing = None;
+            if this.poll_end_of_wait(cx).is_ready() {
+                // It is told at the next read.
+                cx.waker().wake_by_ref();
+            }
+        }
+        this.timed(cx, polled)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let polled = this.stream.pin().poll_shutdown(cx);
+        this.timed(cx, polled)
+    }
+}

@@ -1,0 +1,68 @@
+//! The side that asks.
+
+use std::path::{Path, PathBuf};
+
+use rustls::ClientConfig;
+use serde::Deserialize;
+
+use super::{Loaded, VERSIONS, files, provider};
+use crate::process::StartError;
+
+/// The files of a client: whom it believes, and who it is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientFiles {
+    /// The CA of the server, in PEM. Only this one is believed, not those of the machine. Required.
+    pub ca: PathBuf,
+    /// The client's own certificate, in PEM. Default none.
+    pub certificate: Option<PathBuf>,
+    /// Its private key in PEM, mode 0600. Required with `certificate`.
+    pub key: Option<PathBuf>,
+}
+
+impl ClientFiles {
+    /// With paths relative to `base`.
+    #[must_use]
+    pub fn beside(self, base: &Path) -> Self {
+        Self {
+            ca: base.join(self.ca),
+            certificate: self.certificate.map(|file| base.join(file)),
+            key: self.key.map(|file| base.join(file)),
+        }
+    }
+
+    /// All files, for [`super::Reloading`].
+    pub fn paths(&self) -> Vec<PathBuf> {
+        [Some(&self.ca), self.certificate.as_ref(), self.key.as_ref()].into_iter().flatten().cloned().collect()
+    }
+}
+
+/// Reads the files of a client.
+///
+/// # Errors
+/// They cannot be used, or only one of certificate and key is named.
+pub fn client_config(from: &ClientFiles) -> Result<Loaded<ClientConfig>, StartError> {
+    let (roots, expiry) = files::authorities(&from.ca)?;
+    let mut expiries = vec![expiry];
+    let unusable = |_| StartError::new("This build has no TLS 1.3.");
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS).map_err(unusable)?;
+    let builder = builder.with_root_certificates(roots);
+    let mut value = match (&from.certificate, &from.key) {
+        (None, None) => builder.with_no_client_auth(),
+        (Some(certificate), Some(key)) => {
+            let (chain, expiry) = files::certificates(certificate)?;
+            expiries.push(expiry);
+            builder.with_client_auth_cert(chain, files::private_key(key)?).map_err(|error| {
+                let (certificate, key) = (certificate.display(), key.display());
+                StartError::new(format!("{certificate} and {key} are not a pair that TLS can use ({error})."))
+            })?
+        }
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(StartError::new(
+                "Only one of certificate and key of a TLS client is named; give both or none.",
+            ));
+        }
+    };
+    value.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Loaded { value, expiries })
+}

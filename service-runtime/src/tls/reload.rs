@@ -1,0 +1,110 @@
+//! Something made from files, made again when the files change.
+
+use std::{
+    os::unix::fs::MetadataExt as _,
+    path::PathBuf,
+    sync::{Arc, Weak},
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Loaded;
+use crate::process::StartError;
+
+type Load<T> = Box<dyn Fn() -> Result<Loaded<T>, StartError> + Send + Sync>;
+
+/// What was made of files that may be replaced while the process runs.
+pub struct Reloading<T> {
+    current: ArcSwap<T>,
+    files: Vec<PathBuf>,
+    load: Load<T>,
+}
+
+impl<T: Send + Sync + 'static> Reloading<T> {
+    /// Loads, tells until when the certificates are valid, and looks at the files from now on, for as long as the
+    /// value lives. Call it on the runtime of the process.
+    ///
+    /// # Errors
+    /// The files cannot be used.
+    pub fn open(
+        files: Vec<PathBuf>,
+        load: impl Fn() -> Result<Loaded<T>, StartError> + Send + Sync + 'static,
+    ) -> Result<Arc<Self>, StartError> {
+        let seen = Seen::of(&files);
+        let first = load()?;
+        first.expiries.iter().for_each(|expiry| expiry.tell(SystemTime::now(), false));
+        let this = Arc::new(Self { current: ArcSwap::from_pointee(first.value), files, load: Box::new(load) });
+        if !this.files.is_empty() {
+            tokio::spawn(watch(Arc::downgrade(&this), seen));
+        }
+        Ok(this)
+    }
+
+    /// What counts now.
+    pub fn current(&self) -> Arc<T> {
+        self.current.load_full()
+    }
+
+    fn reload(&self) {
+        let now = SystemTime::now();
+        let loaded = (self.load)().and_then(|loaded| match loaded.expiries.iter().find(|expiry| expiry.is_over(now)) {
+            Some(over) => Err(StartError::new(format!("{} expired at {}.", over.file.display(), over.text))),
+            None => Ok(loaded),
+        });
+        match loaded {
+            Ok(loaded) => {
+                loaded.expiries.iter().for_each(|expiry| expiry.tell(now, false));
+                self.current.store(Arc::new(loaded.value));
+                tracing::info!("certificates reloaded");
+            }
+            Err(refusal) => tracing::error!(%refusal, "new certificates refused; the old ones go on"),
+        }
+    }
+
+    fn warn(&self) {
+        if let Ok(loaded) = (self.load)() {
+            loaded.expiries.iter().for_each(|expiry| expiry.tell(SystemTime::now(), true));
+        }
+    }
+}
+
+async fn watch<T: Send + Sync + 'static>(this: Weak<Reloading<T>>, mut loaded: Seen) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut before, mut looks) = (loaded.clone(), 0_u32);
+    loop {
+        ticks.tick().await;
+        let Some(this) = this.upgrade() else { return };
+        let now = Seen::of(&this.files);
+        // Certificate and key are two files: they are read when both stand still.
+        if now != loaded && now == before {
+            this.reload();
+            loaded = now.clone();
+        }
+        before = now;
+        looks = looks.wrapping_add(1);
+        if looks % WARN_EVERY == 0 {
+            this.warn();
+        }
+    }
+}
+
+/// What the file system says of files; any replacement changes it.
+#[derive(Clone, PartialEq, Eq)]
+struct Seen(Vec<Option<[i64; 4]>>);
+
+impl Seen {
+    fn of(files: &[PathBuf]) -> Self {
+        let one = |path: &PathBuf| {
+            let meta = std::fs::symlink_metadata(path).ok()?;
+            Some([meta.ino().cast_signed(), meta.mtime(), meta.mtime_nsec(), meta.size().cast_signed()])
+        };
+        Self(files.iter().map(one).collect())
+    }
+}
+
+const LOOK: Duration = Duration::from_secs(1);
+/// Twice a day.
+const WARN_EVERY: u32 = 12 * 60 * 60;

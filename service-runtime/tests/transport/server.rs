@@ -1,0 +1,115 @@
+//! A server with a few routes, in this process.
+
+use std::{net::SocketAddr, time::Duration};
+
+use actix_web::{HttpRequest, HttpResponse, http::Method, web};
+use service_runtime::{
+    StartError,
+    config::Mode,
+    http::{Access, Answer, ApiError, LIVE, Limits, Route, ServeConfig, read_body, serve},
+    tls::ServerFiles,
+};
+use tokio::sync::{Semaphore, oneshot};
+
+/// How long anything may take that a test waits for.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+/// More than the kernel buffers of both sides.
+pub(crate) const LARGE: usize = 32 << 20;
+
+static ROUTES: &[Route] = &[
+    LIVE,
+    row("read", "/read", Method::GET, Access::Public, || web::to(read)),
+    row("large", "/large", Method::GET, Access::Public, || web::to(large)),
+    row("slow", "/slow", Method::GET, Access::Public, || web::to(slow)),
+    row("write", "/write", Method::POST, Access::Public, || web::to(write)),
+    row("command", "/command", Method::POST, Access::Command, || web::to(write)),
+];
+
+const fn row(
+    id: &'static str,
+    path: &'static str,
+    method: Method,
+    access: Access,
+    handler: fn() -> actix_web::Route,
+) -> Route {
+    Route {
+        id,
+        method,
+        path,
+        access,
+        body_limit: 64,
+        summary: "A route of this test.",
+        parameters: &[],
+        request_schema: None,
+        responses: &[Answer { status: 200, description: "Done.", schema: None }],
+        problems: &[],
+        handler,
+    }
+}
+
+async fn read() -> HttpResponse {
+    HttpResponse::Ok().body("read")
+}
+
+async fn large() -> HttpResponse {
+    HttpResponse::Ok().body(vec![b'x'; LARGE])
+}
+
+async fn slow(gate: web::Data<Gate>) -> HttpResponse {
+    gate.entered.add_permits(1);
+    gate.go.acquire().await.unwrap().forget();
+    HttpResponse::Ok().body("slow")
+}
+
+async fn write(req: HttpRequest, payload: web::Payload) -> Result<HttpResponse, ApiError> {
+    read_body(&req, payload, 64).await?;
+    Ok(HttpResponse::Ok().body("written"))
+}
+
+/// Where `/slow` waits.
+pub(crate) struct Gate {
+    pub(crate) entered: Semaphore,
+    pub(crate) go: Semaphore,
+}
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) gate: web::Data<Gate>,
+    stop: oneshot::Sender<()>,
+    running: actix_web::rt::task::JoinHandle<Result<(), StartError>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    pub(crate) async fn start(limits: Limits, tls: Option<ServerFiles>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ready = folder.path().join("ready");
+        let mut config = ServeConfig::new("127.0.0.1:0".parse().unwrap());
+        (config.workers, config.limits, config.tls) = (1, limits, tls);
+        config.shutdown_seconds = 3_600;
+        config.ready_file = Some(ready.clone());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let gate = web::Data::new(Gate { entered: Semaphore::new(0), go: Semaphore::new(0) });
+        let data = gate.clone();
+        let configure = move |app: &mut web::ServiceConfig| {
+            app.app_data(data.clone());
+        };
+        let running = actix_web::rt::spawn(serve(config, Mode::Production, ROUTES, configure, async {
+            let _dropped = stopped.await;
+        }));
+        let address = loop {
+            if let Ok(text) = std::fs::read_to_string(&ready) {
+                break text.parse().unwrap();
+            }
+            assert!(!running.is_finished(), "{:?}", running.await);
+            tokio::task::yield_now().await;
+        };
+        Self { address, gate, stop, running, _folder: folder }
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        tokio::time::timeout(DEADLINE, self.running).await.expect("it stops").unwrap().unwrap();
+    }
+}
