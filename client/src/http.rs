@@ -1,11 +1,17 @@
 //! One request and its answer.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response, Url};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::version::TLS13;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared_proto::error::Problem;
@@ -16,15 +22,34 @@ use crate::error::TransportFault;
 
 /// The HTTP library, set up once for both services.
 pub(crate) fn library_client(deadline: Duration) -> Result<reqwest::Client, ClientError> {
+    builder(deadline).build().map_err(|_| SET_UP)
+}
+
+/// The same, believing only the CAs in a file.
+pub(crate) fn library_client_of(ca_file: &Path, deadline: Duration) -> Result<reqwest::Client, ClientError> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_file_iter(ca_file).map_err(|_| SET_UP)? {
+        roots.add(authority.map_err(|_| SET_UP)?).map_err(|_| SET_UP)?;
+    }
+    if roots.is_empty() {
+        return Err(SET_UP);
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]);
+    let tls = versions.map_err(|_| SET_UP)?.with_root_certificates(roots).with_no_client_auth();
+    builder(deadline).tls_backend_preconfigured(tls).build().map_err(|_| SET_UP)
+}
+
+fn builder(deadline: Duration) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(Policy::none())
         .referer(false)
         .connect_timeout(CONNECT)
         .timeout(deadline)
-        .build()
-        .map_err(|_| ClientError::Transport(TransportFault::SetUp))
 }
+
+const SET_UP: ClientError = ClientError::Transport(TransportFault::SetUp);
 
 /// One of the two services.
 #[derive(Clone)]

@@ -9,6 +9,7 @@ mod error;
 mod http;
 mod secret;
 
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -66,7 +67,30 @@ impl Client {
     /// [`ClientError::Address`] when an address is not a bare `http` or `https` origin; [`ClientError::Transport`]
     /// when TLS cannot be set up.
     pub fn new(manager_url: &str, vault_url: &str, credential: Option<Credential>) -> Result<Self, ClientError> {
-        let http = http::library_client(DEADLINE)?;
+        Self::with(http::library_client(DEADLINE)?, manager_url, vault_url, credential)
+    }
+
+    /// As [`Self::new`], with TLS 1.3 and the CA of an installation: only certificates of the CAs in this PEM file are
+    /// believed, not those of the machine.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Transport`] when the file cannot be read or holds no certificate; as [`Self::new`].
+    pub fn with_ca(
+        manager_url: &str,
+        vault_url: &str,
+        ca_file: &Path,
+        credential: Option<Credential>,
+    ) -> Result<Self, ClientError> {
+        Self::with(http::library_client_of(ca_file, DEADLINE)?, manager_url, vault_url, credential)
+    }
+
+    fn with(
+        http: reqwest::Client,
+        manager_url: &str,
+        vault_url: &str,
+        credential: Option<Credential>,
+    ) -> Result<Self, ClientError> {
         Ok(Self { manager: Peer::new(http.clone(), manager_url)?, vault: Peer::new(http, vault_url)?, credential })
     }
 
