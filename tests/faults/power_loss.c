@@ -190,13 +190,13 @@ static void before_rename(int from_folder, const char *from, int to_folder, cons
 /* How long the disk takes: long enough that kills fall into it. */
 #define SYNC_MICROSECONDS 4000
 
-/* 1 when the file is one of ours, and durable now. */
+/* 1 when the file is one of ours, and durable now. Of directories also those count in which a watched folder lies. */
 static int synced(int fd)
 {
     struct stat meta;
-    char path[PATH_MAX];
+    char path[PATH_MAX] = "";
     struct head head = {.kind = 's'};
-    if (!path_of(fd, path) || fstat(fd, &meta) != 0)
+    if (fstat(fd, &meta) != 0 || (!path_of(fd, path) && !S_ISDIR(meta.st_mode)))
         return 0;
     pthread_mutex_lock(&order);
     head.at = (uint64_t)lseek64(journal(), 0, SEEK_END);

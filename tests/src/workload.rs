@@ -36,8 +36,8 @@ struct Client {
 }
 
 /// Clients of each kind.
-const WRITERS: usize = 4;
-const READERS: usize = 3;
+const WRITERS: usize = 6;
+const READERS: usize = 2;
 const MINTERS: usize = 1;
 const REVOKERS: usize = 1;
 const CLIENTS: usize = WRITERS + READERS + MINTERS + REVOKERS;

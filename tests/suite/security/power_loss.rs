@@ -44,6 +44,46 @@ async fn power_cut_at_any_moment_loses_nothing_that_was_acknowledged() {
     }
 }
 
+/// What a command says it has done is durable when it returns.
+#[tokio::test]
+async fn commands_that_have_returned_leave_nothing_that_a_power_cut_could_take() {
+    let mut installation = Installation::builder().make();
+    let disks = [Disk::of(&mut installation.vault), Disk::of(&mut installation.manager)];
+    let place = installation.folder().to_owned();
+    let [file, other, credential] = ["vault.backup", "manager.backup", "credential"].map(|name| place.join(name));
+    let [file, other, credential] = [&file, &other, &credential].map(|path| path.to_str().unwrap());
+    let vault: [&[&str]; 5] = [
+        &["init"],
+        &["backup", file],
+        &["restore", file],
+        &["rotate-keys", "storage-key", "--wait", "0"],
+        &["rotate-keys", "transport", "--wait", "0"],
+    ];
+    let manager: [&[&str]; 4] = [
+        &["init", "--credential-file", credential],
+        &["backup", other],
+        &["restore", other],
+        &["admin", "reset", "--credential-file", &format!("{credential}.new")],
+    ];
+    for (service, disk, commands) in
+        [(&installation.vault, &disks[0], &vault[..]), (&installation.manager, &disks[1], &manager[..])]
+    {
+        uninitialise(service);
+        for command in commands {
+            service.run_well(command);
+            let before = what_matters(service);
+            disk.cut(service, Forgotten::Unsynced);
+            let (after, names) =
+                (what_matters(service), |tree: &BTreeMap<PathBuf, Vec<u8>>| format!("{:?}", tree.keys()));
+            assert_eq!(names(&after), names(&before), "{command:?}");
+            assert!(after == before, "{command:?} left content behind that was not fsynced");
+            // It would be played into the restored database.
+            let old_wal = std::fs::read_dir(service.data()).unwrap().any(|entry| is_wal(&entry.unwrap().path()));
+            assert!(command[0] != "restore" || !old_wal, "the old write-ahead log is back");
+        }
+    }
+}
+
 /// If one call of the services went past the shim, it could not put everything back.
 #[tokio::test]
 async fn every_change_that_the_services_make_is_seen_and_can_be_taken_back() {
@@ -114,6 +154,28 @@ fn some_or_all(random: &mut Rng) -> Forgotten<'_> {
     if random.usize(..3) == 0 { Forgotten::Unsynced } else { Forgotten::PartOfUnsynced(random) }
 }
 
+/// Takes back what `init` did, apart from the RSA key and the pins, which it finds.
+fn uninitialise(service: &Service) {
+    std::fs::remove_dir_all(service.data()).unwrap();
+    for entry in std::fs::read_dir(service.keys()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "pins" {
+            std::fs::remove_dir_all(path).unwrap();
+        } else if path.is_file() && !name.starts_with("transport") && !name.starts_with("token-signing") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+/// Files without which something is lost. SQLite removes a write-ahead log when the database has everything that it
+/// holds, so it does no harm when it comes back.
+fn what_matters(service: &Service) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = tree(service);
+    files.retain(|path, _| !is_wal(path) && !path.ends_with("lock"));
+    files
+}
+
 /// Every durable file of a service, with its content.
 fn tree(service: &Service) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
@@ -131,4 +193,8 @@ fn collect(folder: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
             found.insert(path.clone(), std::fs::read(&path).unwrap());
         }
     }
+}
+
+fn is_wal(path: &Path) -> bool {
+    path.to_string_lossy().ends_with("-wal")
 }
