@@ -1,7 +1,26 @@
 //! What the runs of kills and of power cuts have in common.
 
+use fastrand::Rng;
 use system_tests::history::{History, inspect};
-use system_tests::{Installation, Workload};
+use system_tests::{Builder, Installation, Workload};
+
+/// An installation whose replaced keys are retired and destroyed within seconds, so that crashes fall into every step.
+pub(super) fn with_short_lived_keys() -> Builder {
+    Installation::builder()
+        .vault_table("[keys]\ntransport_overlap_seconds = 1\nbackup_retention_days = 0")
+        .manager_table("[keys]\nroot_key_overlap_seconds = 1\nbackup_retention_days = 0")
+}
+
+/// Orders the rotation of one kind of key, if it is not under way. Says whether it was taken on.
+pub(super) fn rotate_a_key(installation: &Installation, random: &mut Rng) -> bool {
+    let (service, what): (_, &[&str]) = match random.usize(..6) {
+        0 | 1 => (&installation.manager, &["root-key", "dev"]),
+        2 => (&installation.manager, &["token-signing"]),
+        3 | 4 => (&installation.vault, &["storage-key"]),
+        _ => (&installation.vault, &["transport"]),
+    };
+    service.run(&[&["rotate-keys", "--wait", "0"], what].concat()).status.success()
+}
 
 /// Stops the clients and asks for everything that was promised to them.
 ///

@@ -8,21 +8,23 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use system_tests::history::{Rule, Violation, inspect};
+use shared_proto::encoding::from_b64;
+use system_tests::history::{Rule, Target, VersionKey, Violation, inspect};
 use system_tests::{Installation, Service, Workload};
 
-use super::crash_run::{expect_every_promise_kept, seed, setting};
+use super::crash_run::{expect_every_promise_kept, rotate_a_key, seed, setting, with_short_lived_keys};
 
 #[tokio::test]
 async fn services_killed_at_any_moment_under_load_keep_every_promise() {
     let (cycles, seed) = (setting("SPLITVAULT_KILL_CYCLES").unwrap_or(10), seed());
-    let mut installation = Installation::running().await;
+    let mut installation = with_short_lived_keys().running().await;
     // The default: how fast a vault is ready again depends on the manager's poll.
     installation.manager.set("poll_interval_ms = 1000");
     installation.restart_manager().await;
     let (mut random, mut report) = (Rng::with_seed(seed), Report::default());
     let mut workload = Workload::start(&installation, seed);
     for cycle in 1..=cycles {
+        report.rotations += u32::from(rotate_a_key(&installation, &mut random));
         workload.answers(random.u64(5..150)).await;
         one_kill(&mut installation, &mut random, &mut report).await;
         if cycle % 20 == 0 || cycle == cycles {
@@ -37,23 +39,26 @@ async fn services_killed_at_any_moment_under_load_keep_every_promise() {
 /// The checker must find a write that is lost behind the services' backs, at either of them.
 #[tokio::test]
 async fn control_row_that_vanishes_from_either_database_is_found_as_a_lost_write() {
-    for (service, statement) in [
-        ("encrypted-vault", "DELETE FROM envelopes WHERE secret_id = (SELECT secret_id FROM envelopes LIMIT 1)"),
-        ("master-key-manager", "DELETE FROM versions WHERE secret_id = (SELECT secret_id FROM versions LIMIT 1)"),
-    ] {
+    for (service, table) in [("encrypted-vault", "envelopes"), ("master-key-manager", "versions")] {
         let mut installation = Installation::running().await;
         let mut workload = Workload::start(&installation, seed());
         workload.answers(100).await;
         let history = workload.stop().await;
         assert_eq!(history.judge(&inspect(&installation, &history).await), [], "before");
 
+        let destroyed = |version: &VersionKey| {
+            history.withdrawals.iter().any(|done| done.target == Target::Destruction(version.clone()))
+        };
+        let mut kept = history.acknowledged().map(|(version, _)| version).filter(|version| !destroyed(version));
+        let lost = kept.next().expect("a write was acknowledged");
         let vault = service == installation.vault.name();
         let victim = if vault { &mut installation.vault } else { &mut installation.manager };
         victim.stop().await;
-        change_database(victim, statement);
+        delete_row(victim, table, lost);
         victim.start().await;
         let found = history.judge(&inspect(&installation, &history).await);
-        assert!(found.iter().any(|Violation { rule, .. }| *rule == Rule::Kept), "{service}: {found:?}");
+        let [Violation { rule: Rule::Kept, about }] = found.as_slice() else { panic!("{service}: {found:?}") };
+        assert!(about.starts_with(&format!("{lost:?}")), "{service}: {about}");
     }
 }
 
@@ -99,12 +104,13 @@ async fn one_kill(installation: &mut Installation, random: &mut Rng, report: &mu
 #[derive(Default)]
 struct Report {
     kills: u32,
+    rotations: u32,
     ready: BTreeMap<&'static str, Vec<Duration>>,
 }
 
 impl Report {
     fn shown(&self) -> String {
-        let mut text = format!("{} kills", self.kills);
+        let mut text = format!("{} kills, {} rotations of keys", self.kills, self.rotations);
         for (who, times) in &self.ready {
             let mut times = times.clone();
             times.sort();
@@ -123,12 +129,14 @@ impl Report {
     }
 }
 
-/// Runs SQL on a service's database while the service is down.
-fn change_database(service: &Service, statement: &str) {
-    let name = if service.name() == "encrypted-vault" { "vault.db" } else { "manager.db" };
+/// Deletes a version from a service's database while the service is down.
+fn delete_row(service: &Service, table: &str, (key_id, version): &VersionKey) {
+    let name = if table == "envelopes" { "vault.db" } else { "manager.db" };
+    let secret = hex::encode(from_b64(key_id.strip_prefix("sec_").unwrap()).unwrap());
+    let statement = format!("DELETE FROM {table} WHERE secret_id = X'{secret}' AND version = {version}");
     let python = std::env::var("SPLITVAULT_PYTHON").expect("scripts/test.sh sets it");
     let code =
-        "import sqlite3, sys\nwith sqlite3.connect(sys.argv[1]) as db: assert db.execute(sys.argv[2]).rowcount > 0";
+        "import sqlite3, sys\nwith sqlite3.connect(sys.argv[1]) as db: assert db.execute(sys.argv[2]).rowcount == 1";
     let status = Command::new(python).args(["-c", code]).arg(service.data().join(name)).arg(statement).status();
     assert!(status.unwrap().success());
 }

@@ -10,15 +10,16 @@ use system_tests::history::{Rule, inspect};
 use system_tests::power::{Disk, Forgotten};
 use system_tests::{Builder, Installation, Service, Workload};
 
-use super::crash_run::{expect_every_promise_kept, seed, setting};
+use super::crash_run::{expect_every_promise_kept, rotate_a_key, seed, setting, with_short_lived_keys};
 
 #[tokio::test]
 async fn power_cut_at_any_moment_loses_nothing_that_was_acknowledged() {
     let (cuts, seed) = (setting("SPLITVAULT_POWER_CUTS").unwrap_or(10), seed());
-    let (mut installation, vault, manager) = watched(Installation::builder()).await;
-    let mut random = Rng::with_seed(seed);
+    let (mut installation, vault, manager) = watched(with_short_lived_keys()).await;
+    let (mut random, mut rotations) = (Rng::with_seed(seed), 0);
     let mut workload = Workload::start(&installation, seed);
     for cut in 1..=cuts {
+        rotations += u32::from(rotate_a_key(&installation, &mut random));
         workload.answers(random.u64(5..150)).await;
         tokio::time::sleep(Duration::from_micros(random.u64(..20_000))).await;
         let (hit_vault, hit_manager) = [(true, false), (false, true), (true, true)][random.usize(..3)];
@@ -42,6 +43,7 @@ async fn power_cut_at_any_moment_loses_nothing_that_was_acknowledged() {
             workload.resume(seed.wrapping_add(cut));
         }
     }
+    println!("{cuts} power cuts, {rotations} rotations of keys");
 }
 
 /// What a command says it has done is durable when it returns.
@@ -59,8 +61,10 @@ async fn commands_that_have_returned_leave_nothing_that_a_power_cut_could_take()
         &["rotate-keys", "storage-key", "--wait", "0"],
         &["rotate-keys", "transport", "--wait", "0"],
     ];
-    let manager: [&[&str]; 4] = [
+    let manager: [&[&str]; 6] = [
         &["init", "--credential-file", credential],
+        &["rotate-keys", "root-key", "dev", "--wait", "0"],
+        &["rotate-keys", "token-signing", "--wait", "0"],
         &["backup", other],
         &["restore", other],
         &["admin", "reset", "--credential-file", &format!("{credential}.new")],
