@@ -198,8 +198,16 @@ const TEMPORARY: &str = ".tmp";
 /// How the name of a file ends that is being destroyed.
 const DYING: &str = ".destroyed";
 
-/// Overwrites and removes. A file that has another name as well is somebody's: only this name goes.
+/// Overwrites and removes. A file that has another name as well is somebody's: only this name goes. One that is gone was
+/// erased by somebody else: a service that sweeps its folder while a command destroys a key in it.
 fn erase(path: &Path) -> io::Result<()> {
+    match overwrite_and_remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn overwrite_and_remove(path: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).custom_flags(NO_FOLLOW).open(path)?;
     let meta = file.metadata()?;
     if meta.is_file() && meta.nlink() == 1 {
