@@ -9,6 +9,7 @@ mod local_refusals;
 mod model;
 mod odd_requests;
 mod peer_down;
+mod rotation;
 mod shutdown;
 mod start_refusals;
 mod values;
