@@ -1,11 +1,17 @@
 //! Work that a client's disconnect must not cut in half.
 //!
-//! Guarantees that a task started here runs to its end on the runtime it was given, also when the request that started
-//! it is gone, and that a graceful stop can wait for all of them.
+//! Guarantees that a task started here runs to its end, also when the request that started it is gone, and that a
+//! graceful stop can wait for all of them.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
+use tokio::{runtime::Handle, sync::watch};
 
 /// Work on more bytes than this goes to a thread of its own: ciphering or parsing a megabyte would hold up every other
 /// connection of an async thread, while handing over a kilobyte takes longer than the work.
@@ -34,7 +40,8 @@ where
 /// The running tasks of a process.
 #[derive(Clone, Debug)]
 pub struct Tasks {
-    // The workers of the HTTP server have runtimes of their own, which end with them: tasks go to the process's one.
+    // The workers of the HTTP server have runtimes of their own, which end with them: what outlives a request, and the
+    // timers and connections of all tasks, belong to the process's one.
     runtime: Handle,
     running: Arc<watch::Sender<usize>>,
 }
@@ -45,18 +52,20 @@ impl Tasks {
         Self { runtime, running: Arc::new(watch::Sender::new(0)) }
     }
 
-    /// Runs `future` to its end. Dropping the handle does not stop it.
-    pub fn run_to_end<F>(&self, future: F) -> JoinHandle<F::Output>
+    /// Runs `future` to its end: where the answer is awaited, and on the process's runtime as soon as nobody awaits it
+    /// any more. Handing every task over at once would cost each request two wake-ups of other threads.
+    pub fn run_to_end<F>(&self, future: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
         let running = Running::start(Arc::clone(&self.running));
-        self.runtime.spawn(async move {
+        let work = async move {
             let output = future.await;
             drop(running);
             output
-        })
+        };
+        Task { runtime: self.runtime.clone(), work: Some(Box::pin(work)) }
     }
 
     /// How many run now.
@@ -69,6 +78,42 @@ impl Tasks {
         let mut running = self.running.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
         let _count = running.wait_for(|count| *count == 0).await;
+    }
+}
+
+/// A task that is awaited. Dropped before its end, it goes on without the one who awaited it.
+#[must_use = "a task that is not awaited runs in the background"]
+pub struct Task<T: Send + 'static> {
+    runtime: Handle,
+    /// None after its end.
+    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+}
+
+impl<T: Send + 'static> Future for Task<T> {
+    type Output = Result<T, BrokenDown>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(work) = &mut this.work else { return Poll::Ready(Err(BrokenDown)) };
+        let polled = {
+            let _timers_and_connections_live_there = this.runtime.enter();
+            catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)))
+        };
+        let output = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(_panic) => Err(BrokenDown),
+        };
+        this.work = None;
+        Poll::Ready(output)
+    }
+}
+
+impl<T: Send + 'static> Drop for Task<T> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            drop(self.runtime.spawn(work));
+        }
     }
 }
 
@@ -113,11 +158,32 @@ mod tests {
             done.send(7).unwrap();
         }));
         let panicking = tasks.run_to_end(async { panic!("counted all the same") });
-        assert!(panicking.await.is_err());
+        assert_eq!(panicking.await, Err(BrokenDown));
         assert_eq!(tasks.running(), 1);
         go.send(()).unwrap();
         tasks.wait_idle().await;
         assert_eq!(finished.await.unwrap(), 7);
         assert_eq!(tasks.running(), 0);
+    }
+
+    #[test]
+    fn task_that_was_begun_goes_on_with_its_timer_after_the_runtime_of_its_starter_has_ended() {
+        let process = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let tasks = Tasks::new(process.handle().clone());
+        let (done, finished) = oneshot::channel::<u8>();
+        let worker = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut task = tasks.run_to_end(async move {
+            // Without a runtime that has timers this would panic.
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            done.send(7).unwrap();
+        });
+        worker.block_on(std::future::poll_fn(|context| {
+            assert!(Pin::new(&mut task).poll(context).is_pending());
+            Poll::Ready(())
+        }));
+        drop(worker);
+        drop(task);
+        process.block_on(tasks.wait_idle());
+        assert_eq!(process.block_on(finished).unwrap(), 7);
     }
 }
