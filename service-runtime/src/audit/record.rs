@@ -163,5 +163,9 @@ struct Line<'a> {
 }
 
 fn clean(text: &str, max_chars: usize) -> String {
+    // Ids, addresses and most agents: all bytes are looked at together, and copied at once.
+    if text.len() <= max_chars && text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     text.chars().filter(|c| !c.is_control()).take(max_chars).collect()
 }
