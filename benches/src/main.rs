@@ -3,12 +3,21 @@
 #![expect(clippy::print_stdout, reason = "a command that prints its report")]
 
 mod bare;
+mod disk;
+mod http;
 mod load;
+mod process;
 mod report;
+mod revocation;
+mod scale;
+mod services;
+mod soak;
+mod throughput;
 
-use std::path::PathBuf;
+use clap::{Args, Parser, Subcommand};
 
-use clap::{Parser, Subcommand};
+use self::report::{Report, ReportTo};
+use self::services::{Addresses, Services};
 
 /// Measures two running services.
 #[derive(Parser)]
@@ -24,21 +33,83 @@ enum Command {
         /// Port on loopback.
         port: u16,
     },
-    /// Drive the services and print the report.
-    Run(report::Plan),
+    /// Rates, latencies and CPU time of reads, mints and writes.
+    Throughput(On<throughput::Throughput>),
+    /// From a revocation to the first refusal.
+    Revocation(On<revocation::Revocation>),
+    /// Store secrets until there are so many.
+    Fill(On<scale::Fill>),
+    /// Read secrets at random.
+    Random(On<scale::Random>),
+    /// A steady mixed load, and the memory under it.
+    Soak(On<soak::Soak>),
+    /// Add a number that was measured elsewhere to the report.
+    Note {
+        #[command(flatten)]
+        to: ReportTo,
+        /// What it is.
+        name: String,
+        /// The number.
+        value: f64,
+        /// Its unit.
+        unit: String,
+    },
+}
+
+/// A measurement of two running services.
+#[derive(Args)]
+struct On<M: Args> {
+    #[command(flatten)]
+    addresses: Addresses,
+    #[command(flatten)]
+    to: ReportTo,
+    #[command(flatten)]
+    measurement: M,
+}
+
+impl<M: Args> On<M> {
+    fn parts(self) -> Result<(Services, Report, M), Failure> {
+        Ok((Services::new(self.addresses)?, Report::open(self.to)?, self.measurement))
+    }
 }
 
 /// What stops a measurement.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
-    match Arguments::parse().command {
-        Command::Bare { port } => bare::serve(port),
-        Command::Run(plan) => report::run(&plan),
+    let command = Arguments::parse().command;
+    if let Command::Bare { port } = command {
+        return bare::serve(port);
     }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    tokio::task::LocalSet::new().block_on(&runtime, measure(command))
 }
 
-/// Reads a credential from a file.
-fn read_line(path: &PathBuf) -> Result<String, Failure> {
-    Ok(std::fs::read_to_string(path)?.trim().to_owned())
+async fn measure(command: Command) -> Result<(), Failure> {
+    match command {
+        // It has a runtime of its own.
+        Command::Bare { .. } => Ok(()),
+        Command::Note { to, name, value, unit } => Report::open(to)?.number(&name, value, &unit),
+        Command::Throughput(on) => {
+            let (services, mut report, throughput) = on.parts()?;
+            throughput.measure(&services, &mut report).await
+        }
+        Command::Revocation(on) => {
+            let (services, mut report, revocation) = on.parts()?;
+            revocation.measure(&services, &mut report).await
+        }
+        Command::Fill(on) => {
+            let (services, _, fill) = on.parts()?;
+            fill.fill(&services).await
+        }
+        Command::Random(on) => {
+            let (services, mut report, random) = on.parts()?;
+            random.measure(&services, &mut report).await
+        }
+        Command::Soak(on) => {
+            let (services, mut report, soak) = on.parts()?;
+            // The workers of the load use it for as long as the process lives.
+            soak.measure(Box::leak(Box::new(services)), &mut report).await
+        }
+    }
 }
