@@ -12,8 +12,8 @@ fn every_test_that_security_md_names_exists_and_every_drill_is_named() {
     let existing = existing_tests();
     let missing: Vec<_> = named.difference(&existing).collect();
     assert!(missing.is_empty(), "SECURITY.md names tests that do not exist: {missing:?}");
-    let forgotten: Vec<_> =
-        existing.difference(&named).filter(|test| !test.starts_with("security::traces::")).collect();
+    let drill = |test: &&String| test.starts_with("security::") && !test.starts_with("security::traces::");
+    let forgotten: Vec<_> = existing.difference(&named).filter(drill).collect();
     assert!(forgotten.is_empty(), "SECURITY.md does not name {forgotten:?}");
 }
 
@@ -34,20 +34,24 @@ fn every_claim_has_a_test_and_a_control() {
 /// What stands in backquotes and has the form of a test's path.
 fn named_tests(text: &str) -> BTreeSet<String> {
     let quoted = text.split('`').skip(1).step_by(2);
-    quoted.filter(|name| name.starts_with("security::")).map(str::to_owned).collect()
+    let is_test = |name: &&str| name.starts_with("security::") || name.starts_with("system::");
+    quoted.filter(is_test).map(str::to_owned).collect()
 }
 
-/// The tests of the drills: the functions under a test attribute in `suite/security/`.
+/// The functions under a test attribute in `suite/security/` and `suite/system/`.
 fn existing_tests() -> BTreeSet<String> {
-    let folder = repository().join("tests/suite/security");
     let mut found = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    let entries = ["security", "system"].map(|suite| {
+        fs::read_dir(repository().join("tests/suite").join(suite)).unwrap().map(move |entry| (suite, entry.unwrap()))
+    });
+    for (suite, entry) in entries.into_iter().flatten() {
+        let path = entry.path();
         let module = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let text = fs::read_to_string(&path).unwrap();
+        let file = if path.is_dir() { path.join("mod.rs") } else { path };
+        let text = fs::read_to_string(file).unwrap();
         for after in text.split("#[tokio::test]\n").skip(1).chain(text.split("#[test]\n").skip(1)) {
             let name = after.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).unwrap();
-            found.insert(format!("security::{module}::{name}"));
+            found.insert(format!("{suite}::{module}::{name}"));
         }
     }
     found
