@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use system_tests::{Answer, wait_until};
 
 use super::reference::{Event, Refusals};
-use super::services::{Agreed, Services, agree, pick};
+use super::services::{Agreed, Services, agree, pick, said};
 use super::steps::Refused;
 
 impl Services {
@@ -20,7 +20,7 @@ impl Services {
             return self.revoke(what, event).await;
         }
         let answer = self.installation.admin_call("POST", "/api/revocations", Some(what)).await;
-        agree("revocation", answer.code().as_str(), code)
+        agree("revocation", said(&answer).as_str(), code)
     }
 
     pub(super) async fn revoke(&mut self, what: Value, event: Event) -> Agreed {
@@ -35,7 +35,7 @@ impl Services {
         let path = format!("/api/keys/{}/destroy", name.0);
         let answer = self.installation.admin_call("POST", &path, Some(json!({"versions": [name.1]}))).await;
         if !self.reference.catalogue.versions.get(&name).is_some_and(Option::is_some) {
-            return agree("destruction", answer.code().as_str(), "secret_not_found");
+            return agree("destruction", said(&answer).as_str(), "secret_not_found");
         }
         let number = self.reference.number(Event::Destroy(name));
         let said = answer.json()["sequences"][0].as_u64();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use system_tests::{Installation, Service};
+use system_tests::{Answer, Installation, Service};
 
 use super::reference::{Backup, Catalogue, Content, Event, Name, Reference, Token};
 use super::steps::{Rotated, Step};
@@ -220,6 +220,11 @@ async fn restart(service: &mut Service, kill: bool) {
 async fn restore(service: &mut Service, file: &Path) {
     service.stop().await;
     service.run_well(&["restore", file.to_str().unwrap()]);
+}
+
+/// The code of a refusal, or the status.
+pub(super) fn said(answer: &Answer) -> String {
+    if answer.status < 400 { answer.status.to_string() } else { answer.code() }
 }
 
 pub(super) fn user(label: usize) -> String {

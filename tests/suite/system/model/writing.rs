@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use system_tests::Answer;
 
 use super::reference::{Content, Name, Token};
-use super::services::{Agreed, Services, agree, pick, user};
+use super::services::{Agreed, Services, agree, pick, said, user};
 
 impl Services {
     pub(super) async fn store(&mut self, path: &str, label: usize, again: Option<(usize, usize)>) -> Agreed {
@@ -52,7 +52,7 @@ impl Services {
             (Some(_), Some(content)) => Ok(content),
         };
         match expected {
-            Err(code) => agree("repeat", answer.code().as_str(), code),
+            Err(code) => agree("repeat", said(answer).as_str(), code),
             Ok(content) => {
                 agree("status of a repeat", u64::from(answer.status), 201)?;
                 agree("repeat", (answer.text("key_id"), answer.number("version")), first.clone())?;
@@ -66,7 +66,7 @@ impl Services {
         let call = self.installation.manager.call("POST", "/api/keys");
         let answer = call.json(&json!({"user_id": "stranger", "key_data": value})).send().await;
         if self.strangers.as_ref().is_some_and(|client| self.reference.is_disabled(client)) {
-            return agree("stranger", answer.code().as_str(), "credential_invalid");
+            return agree("stranger", said(&answer).as_str(), "credential_invalid");
         }
         agree("status of a stranger's store", u64::from(answer.status), 201)?;
         let name = (answer.text("key_id"), answer.number("version"));
@@ -87,7 +87,7 @@ impl Services {
         let body = json!({"grants": grants, "user_id": user(label)});
         let answer = self.installation.admin_call("POST", "/api/tokens", Some(body)).await;
         match contents {
-            None => agree("mint", answer.code().as_str(), "secret_not_found"),
+            None => agree("mint", said(&answer).as_str(), "secret_not_found"),
             Some(contents) => {
                 agree("status of a mint", u64::from(answer.status), 201)?;
                 self.token(&answer, &user(label), wanted.into_iter().zip(contents).collect())
@@ -100,7 +100,7 @@ impl Services {
         let body = json!({"grants": [{"key_id": secret}], "user_id": user(0)});
         let answer = self.installation.admin_call("POST", "/api/tokens", Some(body)).await;
         let Some(name) = self.reference.newest_committed(&secret) else {
-            return agree("mint", answer.code().as_str(), "secret_not_found");
+            return agree("mint", said(&answer).as_str(), "secret_not_found");
         };
         agree("status of a mint", u64::from(answer.status), 201)?;
         agree("newest version", answer.json()["grants"][0]["version"].as_u64(), Some(name.1))?;
