@@ -104,11 +104,16 @@ async fn commands_of_the_operations_manual_run() {
         let [name, "--config", _, arguments @ ..] = words.as_slice() else { panic!("{line}") };
         let service = if *name == "encrypted-vault" { &installation.vault } else { &installation.manager };
         assert_eq!(service.name(), *name, "{line}");
+        if let ["rotate-keys", ..] = arguments {
+            service.run_well(arguments);
+            ran += 1;
+            continue;
+        }
         let file = installation.folder().join(arguments.last().unwrap());
         service.run_well(&[arguments[0], file.to_str().unwrap()]);
         ran += 1;
     }
-    assert_eq!(ran, 2);
+    assert_eq!(ran, 10);
 }
 
 fn free_port() -> u16 {
