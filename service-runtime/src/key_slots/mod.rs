@@ -1,5 +1,5 @@
 //! Keys that take turns. The key folder is the desired state: who rotates a key changes files, and the running service
-//! follows (docs/adr/0006-key-folder-is-the-state.md).
+//! follows (docs/adr/0007-key-folder-is-the-state.md).
 //!
 //! Guarantees that each step is one rename, so that a step that was cut short is finished by the next look at the folder;
 //! that a key file is whole or not there; that a key is never overwritten while it may still be needed. Since when a key
