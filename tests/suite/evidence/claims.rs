@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use system_tests::repository;
 
@@ -40,19 +41,27 @@ fn named_tests(text: &str) -> BTreeSet<String> {
 
 /// The functions under a test attribute in `suite/security/` and `suite/system/`.
 fn existing_tests() -> BTreeSet<String> {
+    let suite = repository().join("tests/suite");
     let mut found = BTreeSet::new();
-    let entries = ["security", "system"].map(|suite| {
-        fs::read_dir(repository().join("tests/suite").join(suite)).unwrap().map(move |entry| (suite, entry.unwrap()))
-    });
-    for (suite, entry) in entries.into_iter().flatten() {
-        let path = entry.path();
-        let module = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let file = if path.is_dir() { path.join("mod.rs") } else { path };
-        let text = fs::read_to_string(file).unwrap();
-        for after in text.split("#[tokio::test]\n").skip(1).chain(text.split("#[test]\n").skip(1)) {
-            let name = after.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).unwrap();
-            found.insert(format!("{suite}::{module}::{name}"));
-        }
+    for name in ["security", "system"] {
+        collect(&suite.join(name), name, &mut found);
     }
     found
+}
+
+fn collect(folder: &Path, module: &str, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            collect(&path, &format!("{module}::{stem}"), found);
+            continue;
+        }
+        let module = if stem == "mod" { module.to_owned() } else { format!("{module}::{stem}") };
+        let text = fs::read_to_string(path).unwrap();
+        for after in text.split("#[tokio::test").skip(1).chain(text.split("#[test]\n").skip(1)) {
+            let name = after.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).unwrap();
+            found.insert(format!("{module}::{name}"));
+        }
+    }
 }
