@@ -1,11 +1,10 @@
 //! Finding what the vault has and the catalogue lacks, after a restore of the manager.
 
 use shared_proto::command::Operation;
-use shared_proto::id::EnvironmentId;
-use shared_proto::identity::Pins;
 use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::wire::vault::{Inventory, InventoryCursor, MAX_PAGE, Receipts};
 
+use crate::keys::KeyRing;
 use crate::refusal::Refusal;
 use crate::store::ManagerStore;
 use crate::vault_client::VaultClient;
@@ -26,12 +25,12 @@ pub struct Found {
 pub async fn reconcile(
     store: &dyn ManagerStore,
     client: &VaultClient,
-    pins: &Pins,
-    environments: &[EnvironmentId],
+    keys: &KeyRing,
     (adopt, now): (bool, u64),
 ) -> Result<Found, Refusal> {
     const UNFIT: Refusal = Refusal::Unavailable("the vault's inventory is not understood");
     let mut found = Found::default();
+    let loaded = keys.now();
     let mut after: Option<InventoryCursor> = None;
     loop {
         let request = Inventory { after, limit: MAX_PAGE };
@@ -41,7 +40,7 @@ pub async fn reconcile(
             .map_err(|_| Refusal::Unavailable("the vault does not give its inventory"))?;
         let mut page = Vec::with_capacity(answer.receipts.len());
         for receipt in &answer.receipts {
-            let facts = receipt.verify(pins).map_err(|_| UNFIT)?;
+            let facts = receipt.verify(&loaded.pins).map_err(|_| UNFIT)?;
             // Strictly ascending, so that the loop ends.
             let ascends = after.is_none_or(|last| (last.secret_id, last.version) < (facts.secret, facts.version));
             if facts.state != VersionState::Stored || !ascends {
@@ -53,10 +52,21 @@ pub async fn reconcile(
         if page.is_empty() {
             return Ok(found);
         }
-        let missing = store.missing(page).await?;
+        let missing = store.missing(page.clone()).await?;
         if adopt {
-            let known = missing.iter().filter(|facts| environments.contains(&facts.environment)).copied().collect();
-            found.adopted += store.adopt(known, now).await?;
+            // Of environments of ours, under a root key that is there.
+            let ours = &keys.installation().environments;
+            let usable = |facts: &&ReceiptFacts| {
+                ours.iter().any(|known| known.id == facts.environment)
+                    && loaded.roots.of(facts.environment, facts.epoch).is_some()
+            };
+            found.adopted += store.adopt(missing.iter().filter(usable).copied().collect(), now).await?;
+            // A vault that was restored to before a rotation has the keys of then.
+            let moved_back = store.move_back(page.iter().filter(usable).copied().collect()).await?;
+            if moved_back > 0 {
+                tracing::warn!(count = moved_back, "the vault has older wrapped keys than the catalogue said");
+                keys.want_exchange();
+            }
         }
         found.missing.extend(missing);
     }

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use service_runtime::StartError;
@@ -25,6 +26,7 @@ pub struct KeyRing {
     acknowledged: ArcSwap<Vec<Thumbprint>>,
     revoked: ArcSwap<Vec<Thumbprint>>,
     signing: Arc<Signing>,
+    exchange_wanted: AtomicBool,
 }
 
 impl KeyRing {
@@ -40,6 +42,7 @@ impl KeyRing {
             acknowledged: ArcSwap::default(),
             revoked: ArcSwap::default(),
             signing,
+            exchange_wanted: AtomicBool::new(false),
         }
     }
 
@@ -105,6 +108,16 @@ impl KeyRing {
     /// The token signing keys that were revoked, as of the last round with the vault.
     pub fn revoked(&self) -> Arc<Vec<Thumbprint>> {
         self.revoked.load_full()
+    }
+
+    /// The catalogue may have versions under older root keys again.
+    pub fn want_exchange(&self) {
+        self.exchange_wanted.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether that was so since the last call.
+    pub fn take_exchange_wanted(&self) -> bool {
+        self.exchange_wanted.swap(false, Ordering::SeqCst)
     }
 
     /// The key to sign a token with, when `revoked` are the keys that must not be.

@@ -30,6 +30,8 @@ pub struct FeedView {
     pub applied: u64,
     /// When that was, on the boot clock; absent before the first time.
     pub verified_at: Option<u64>,
+    /// What the wall clock said then.
+    pub verified_now: u64,
     /// Whether the last round with the vault failed.
     pub unreachable: bool,
     /// Whether the database could be read in the last round.
@@ -46,6 +48,8 @@ pub struct Link {
 
 /// A feed state older than this says nothing about now: five missed polls.
 const FRESH_SECONDS: u64 = 5;
+/// How far the wall clock may go from the boot clock before it counts as set.
+const CLOCK_DRIFT_SECONDS: u64 = 60;
 
 impl Link {
     /// Knows nothing yet.
@@ -54,6 +58,7 @@ impl Link {
             status: FeedStatus::CatchingUp,
             applied: 0,
             verified_at: None,
+            verified_now: 0,
             unreachable: true,
             store_healthy: true,
         };
@@ -117,6 +122,16 @@ impl Link {
         let transport =
             self.key(Purpose::Transport).ok_or(Refusal::Unavailable("no transport key of the vault is known"))?;
         Ok((seal, transport))
+    }
+
+    /// Whether the vault has shown that its clock and ours agree, because a command is good for a minute only, and our
+    /// wall clock has gone as the boot clock has since. What cannot be undone does not happen by a clock that jumped.
+    pub fn clock_is_confirmed(&self) -> bool {
+        let view = self.view();
+        view.verified_at.is_some_and(|boot| {
+            let expected = view.verified_now.saturating_add(self.clock.boot().saturating_sub(boot));
+            self.clock.now().abs_diff(expected) <= CLOCK_DRIFT_SECONDS
+        })
     }
 
     /// Whether everything that is needed from the vault is there and was confirmed a moment ago.
@@ -185,6 +200,7 @@ mod tests {
             status: FeedStatus::CaughtUp,
             applied: 0,
             verified_at: Some(50),
+            verified_now: 1_000,
             unreachable: false,
             store_healthy: true,
         };

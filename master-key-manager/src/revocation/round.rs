@@ -172,6 +172,7 @@ impl Feed {
         self.link.update(|view| {
             view.applied = feed.applied;
             view.verified_at = Some(self.clock.boot());
+            view.verified_now = self.clock.now();
             view.unreachable = false;
             view.store_healthy = true;
         });

@@ -5,7 +5,7 @@
 //! between still has its old epoch here and its old key there, and is begun anew. When none is left and the tokens of the
 //! old epoch have ended, the vault is told to forget it and signs that it did.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,12 +45,18 @@ pub(super) struct Exchange {
     clock: Arc<dyn Clock>,
     transfer: TransferKeys,
     overlap_seconds: u64,
-    /// Environments in which everything was seen to be under this epoch.
-    settled: HashSet<(EnvironmentId, u32)>,
+    /// When everything of an environment was last seen to be under this epoch.
+    looked_at: HashMap<(EnvironmentId, u32), u64>,
+    /// Environments that rest for some steps, and why.
+    halted: HashMap<EnvironmentId, (u32, Halt)>,
 }
 
 /// Between two batches, so that at most 500 versions a second are moved and reads and writes go on.
 const PACE: Duration = Duration::from_millis(130);
+/// A version that was being stored when the root key changed is committed or settled by then.
+const SETTLING_SECONDS: u64 = 60;
+/// Steps that an environment rests after a failure, so that a vault which answers wrongly does not fill the audit log.
+const REST_STEPS: u32 = 10;
 /// The vault's answer fits neither the question nor what is known.
 const UNFIT: Halt = Halt::Vault("the vault's answer about wrapped keys does not fit");
 
@@ -60,10 +66,13 @@ impl Worker for Exchange {
         if self.link.keys_for_storing().is_err() {
             return Ok(());
         }
+        if self.keys.take_exchange_wanted() {
+            self.looked_at.clear();
+        }
         let mut result = Ok(());
         for environment in self.keys.installation().environments.clone() {
             // One environment that waits does not hold up the others.
-            result = result.and(self.exchange(environment.id).await);
+            result = result.and(self.try_exchange(environment.id).await);
         }
         result
     }
@@ -80,32 +89,49 @@ impl Exchange {
             clock: Arc::clone(&app.clock),
             transfer: TransferKeys::new(Arc::clone(&app.clock)),
             overlap_seconds,
-            settled: HashSet::new(),
+            looked_at: HashMap::new(),
+            halted: HashMap::new(),
         }
+    }
+
+    /// Exchanges, and after a failure leaves the environment in peace for some steps.
+    async fn try_exchange(&mut self, environment: EnvironmentId) -> Result<(), Halt> {
+        if let Some((steps @ 1.., halt)) = self.halted.get_mut(&environment) {
+            *steps -= 1;
+            return Err(halt.clone());
+        }
+        let result = self.exchange(environment).await;
+        match &result {
+            Ok(()) => self.halted.remove(&environment),
+            Err(halt) => self.halted.insert(environment, (REST_STEPS, halt.clone())),
+        };
+        result
     }
 
     async fn exchange(&mut self, environment: EnvironmentId) -> Result<(), Halt> {
         let keys = self.keys.now();
-        let Some((epoch, _)) = keys.roots.newest(environment) else { return Ok(()) };
-        let under_way = keys.roots.in_use(environment).count() > 1;
-        let target = (environment, epoch);
-        if epoch > 1 && !self.settled.contains(&target) {
-            self.move_all(target).await?;
-            self.settled.insert(target);
-        }
-        if !under_way {
+        let Some((epoch, slot)) = keys.roots.in_use(environment).last() else { return Ok(()) };
+        // Nothing can be under an older key than the first.
+        if keys.roots.all(environment).count() == 1 && epoch == 1 {
             return Ok(());
         }
+        let (target, now) = ((environment, epoch), self.clock.now());
+        // Once more after a while: what was sealed before the change may be committed after it.
+        let settled_at = slot.since.saturating_add(SETTLING_SECONDS);
+        let looked_at = self.looked_at.get(&target).copied();
+        if looked_at.is_none_or(|at| at < settled_at && now >= settled_at) {
+            self.move_all(target).await?;
+            self.looked_at.insert(target, now);
+        }
         let state = self.store.rotation(environment, epoch).await?;
-        if state.retirement.is_none() {
-            let since = keys.roots.in_use(environment).last().map_or(0, |(_, slot)| slot.since);
-            let quiet_since = state.changed_at.unwrap_or(0).max(since);
-            if state.open > 0 {
-                // Sealed before the change and committed after it.
-                self.settled.remove(&target);
+        if state.retirement.is_none() && keys.roots.all(environment).any(|(older, _)| older < epoch) {
+            let quiet_since = state.changed_at.unwrap_or(0).max(slot.since);
+            let passed = now >= quiet_since.saturating_add(self.overlap_seconds);
+            if !passed || !self.link.clock_is_confirmed() {
                 return Ok(());
             }
-            if self.clock.now() < quiet_since.saturating_add(self.overlap_seconds) {
+            if self.store.open_below(environment, epoch).await? > 0 {
+                self.looked_at.remove(&target);
                 return Ok(());
             }
             self.retire(target).await?;
@@ -252,7 +278,7 @@ impl Exchange {
         let answer = self.client.command::<RetireAnswer>(Operation::Retire, &Retire { environment, epoch }).await;
         let RetireAnswer { retirement } = match answer {
             Err(CallError::Refused(ErrorCode::EpochIncomplete)) => {
-                self.settled.remove(&target);
+                self.looked_at.remove(&target);
                 return Err(Halt::Vault(
                     "the vault has versions below the epoch that the catalogue lacks; run reconcile",
                 ));

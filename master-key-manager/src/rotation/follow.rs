@@ -13,13 +13,14 @@ use shared_proto::jwk::Thumbprint;
 use super::{Halt, Worker, on_disk, record};
 use crate::app::App;
 use crate::keys::{KeyRing, LoadedKeys, names};
-use crate::revocation::Feed;
+use crate::revocation::{Feed, Link};
 use crate::store::ManagerStore;
 
 /// Takes changes of the key folder over, and takes token signing and identity keys through their places.
 pub(super) struct Follower {
     keys: Arc<KeyRing>,
     feed: Arc<Feed>,
+    link: Arc<Link>,
     store: Arc<dyn ManagerStore>,
     audit: AuditLog,
     clock: Arc<dyn Clock>,
@@ -44,6 +45,7 @@ impl Follower {
         Self {
             keys: Arc::clone(&app.keys),
             feed,
+            link: Arc::clone(&app.link),
             store: Arc::clone(&app.store),
             audit: app.audit.clone(),
             clock: Arc::clone(&app.clock),
@@ -95,12 +97,17 @@ impl Follower {
         on_disk(move || change(&keys).and_then(|()| keys.reload())).await
     }
 
+    /// Whether a time has passed, by a clock that can be believed.
+    fn has_passed(&self, time: u64) -> bool {
+        self.clock.now() >= time && self.link.clock_is_confirmed()
+    }
+
     async fn turn_token_keys(&self) -> Result<(), Halt> {
         const NAME: &str = names::TOKEN_SIGNING;
         let (keys, revoked) = (self.keys.now(), self.keys.revoked());
         let (tokens, text) = (&keys.tokens, |kid: Thumbprint| b64(&kid.0));
         if let Some(previous) = &tokens.previous
-            && (self.clock.now() >= tokens.previous_ends_at() || revoked.contains(&previous.kid()))
+            && (self.has_passed(tokens.previous_ends_at()) || revoked.contains(&previous.kid()))
         {
             let destroy = |keys: &KeyRing| keys.folder().destroy_previous_rsa(NAME);
             return self.change("destroy_token_signing_key", text(previous.kid()), destroy).await;
@@ -136,12 +143,12 @@ impl Follower {
         let keys: Arc<LoadedKeys> = self.keys.now();
         for environment in &self.keys.installation().environments {
             for (epoch, slot) in keys.roots.all(environment.id) {
-                let ended = slot.since.saturating_add(self.retention_seconds) <= self.clock.now();
-                if slot.state != KeyState::Retired || !ended {
+                let ends_at = slot.since.saturating_add(self.retention_seconds);
+                if slot.state != KeyState::Retired || !self.has_passed(ends_at) {
                     continue;
                 }
                 // The catalogue of a restored manager may say again that something is under it.
-                if self.store.rotation(environment.id, epoch.saturating_add(1)).await?.open > 0 {
+                if self.store.open_below(environment.id, epoch.saturating_add(1)).await? > 0 {
                     continue;
                 }
                 let name = format!("{}.{epoch}", environment.id);

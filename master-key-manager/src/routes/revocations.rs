@@ -66,9 +66,8 @@ pub(super) async fn reconcile_catalogue(authed: Authed<Json<Reconcile>>) -> Resu
     let (worker, at) = (Arc::clone(&app), meta.clone());
     let found = perform(&app, "reconcile", meta, async move {
         worker.audit.record(AuditRecord::new("reconcile", AuditStatus::Success, &at)).await?;
-        let environments: Vec<_> = worker.installation.environments.iter().map(|known| known.id).collect();
         let how = (body.adopt, worker.clock.now());
-        reconcile(worker.store.as_ref(), &worker.client, &worker.keys.now().pins, &environments, how).await
+        reconcile(worker.store.as_ref(), &worker.client, &worker.keys, how).await
     })
     .await?;
     let missing = found.missing.iter().map(|facts| FoundVersion {

@@ -147,7 +147,7 @@ impl<'a> Kit<'a> {
 
     async fn rotation(&self) -> Result<(), String> {
         let target = (self.environment, 2);
-        let before = self.store.rotation(self.environment, 2).await.map_err(text)?;
+        let before = self.store.open_below(self.environment, 2).await.map_err(text)?;
         let rows = self.store.versions_below(target, None, 9).await.map_err(text)?;
         rule(rows.len() > 1 && rows.is_sorted_by_key(|row| (row.secret, row.version)), "older versions come in order")?;
         rule(rows.iter().all(|row| row.state == CatalogueState::Committed), "only committed versions are moved")?;
@@ -160,8 +160,8 @@ impl<'a> Kit<'a> {
         let moved = self.store.version(first.0, first.1).await.map_err(text)?;
         rule(moved.is_some_and(|row| row.epoch == 2), "a version is moved, and never back")?;
         self.store.note_lacking(2, vec![last]).await.map_err(text)?;
-        let after = self.store.rotation(self.environment, 2).await.map_err(text)?;
-        rule(after.open + 2 == before.open, "moved and lacking versions are not open")?;
+        let after = self.store.open_below(self.environment, 2).await.map_err(text)?;
+        rule(after + 2 == before, "moved and lacking versions are not open")?;
         let left = self.store.versions_below(target, None, 9).await.map_err(text)?;
         rule(left.len() + 2 == rows.len(), "moved and lacking versions are not moved again")?;
         let again = self.store.versions_below((self.environment, 3), None, 9).await.map_err(text)?;
@@ -171,7 +171,21 @@ impl<'a> Kit<'a> {
         rule(
             ended.retirement.as_deref() == Some("{}") && ended.changed_at == Some(NOW),
             "a retirement is kept, and is no change",
-        )
+        )?;
+        let row = moved.ok_or("a moved version is there")?;
+        let facts = ReceiptFacts {
+            environment: self.environment,
+            secret: row.secret,
+            version: row.version,
+            state: VersionState::Stored,
+            epoch: 1,
+            digest: row.digest,
+        };
+        let other = ReceiptFacts { digest: Bytes([0; 32]), ..facts };
+        rule(self.store.move_back(vec![other]).await == Ok(0), "other content moves nothing back")?;
+        rule(self.store.move_back(vec![facts, facts]).await == Ok(1), "a version is moved back once")?;
+        let undone = self.store.rotation(self.environment, 2).await.map_err(text)?;
+        rule(undone.retirement.is_none(), "a retirement does not outlive the vault's restore")
     }
 
     async fn events(&self) -> Result<(), String> {

@@ -137,5 +137,7 @@ through! {
     move_to_epoch(target: (EnvironmentId, u32), versions: Vec<(SecretId, Version)>, now: u64) -> ();
     note_lacking(epoch: u32, versions: Vec<(SecretId, Version)>) -> ();
     rotation(environment: EnvironmentId, epoch: u32) -> RotationState;
+    open_below(environment: EnvironmentId, epoch: u32) -> u64;
+    move_back(facts: Vec<ReceiptFacts>) -> u64;
     record_retirement(target: (EnvironmentId, u32), retirement: String, now: u64) -> ();
 }

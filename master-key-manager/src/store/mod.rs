@@ -144,6 +144,11 @@ pub trait RotationStore: Send + Sync {
     async fn note_lacking(&self, epoch: u32, versions: Vec<(SecretId, Version)>) -> Stored<()>;
     /// How far an environment is on its way to an epoch.
     async fn rotation(&self, environment: EnvironmentId, epoch: u32) -> Stored<RotationState>;
+    /// How many pending and committed versions are below an epoch, without those that the vault lacks. Reads them all.
+    async fn open_below(&self, environment: EnvironmentId, epoch: u32) -> Stored<u64>;
+    /// The vault has only older keys of these versions than the catalogue says, because it was restored: tokens are minted
+    /// with these again, and the versions are to be moved once more. Says how many there were.
+    async fn move_back(&self, facts: Vec<ReceiptFacts>) -> Stored<u64>;
     /// Keeps what the vault signed about an epoch below which nothing is left.
     async fn record_retirement(&self, target: (EnvironmentId, u32), retirement: String, now: u64) -> Stored<()>;
 }

@@ -216,8 +216,6 @@ pub struct StoredEvent {
 pub struct RotationState {
     /// When a version last changed to the epoch (Unix seconds).
     pub changed_at: Option<u64>,
-    /// Pending and committed versions below it, without those that the vault lacks.
-    pub open: u64,
     /// What the vault signed when nothing was left below it, as JSON.
     pub retirement: Option<String>,
 }

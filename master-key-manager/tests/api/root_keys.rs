@@ -28,7 +28,7 @@ async fn token(manager: &Manager, secret: &str) -> String {
 
 /// What the catalogue says about the versions of an environment: how many are below the epoch.
 async fn below(manager: &Manager, epoch: u32) -> u64 {
-    manager.app.store.rotation(dev(manager), epoch).await.unwrap().open
+    manager.app.store.open_below(dev(manager), epoch).await.unwrap()
 }
 
 fn status(installed: &Installed) -> Value {
@@ -178,7 +178,7 @@ async fn catalogue_keeps_the_old_epoch_until_the_vaults_copy_opened_to_the_same_
 
 #[actix_web::test]
 async fn rotation_killed_at_any_step_is_finished_by_the_next_start() {
-    let methods = ["versions_below", "move_to_epoch", "rotation", "record_retirement"];
+    let methods = ["versions_below", "move_to_epoch", "rotation", "open_below", "record_retirement"];
     let points = methods.into_iter().flat_map(|name| [KillPoint::Before(name), KillPoint::After(name)]);
     for point in points {
         let installed = Installed::with_keys(Mode::Development, NO_OVERLAP).await;
@@ -252,6 +252,26 @@ async fn version_that_was_moved_before_the_catalogue_was_restored_is_found_under
     service_runtime::sqlite::restore(&backup, &installed.config.database()).unwrap();
     let manager = installed.start().await;
     until("the catalogue knows again", async || below(&manager, 2).await == 0).await;
+    assert_eq!(installed.vault.open(&token(&manager, &secret).await)[0].expose(), b"one");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn vault_restored_to_before_a_rotation_is_read_again_and_rotated_again() {
+    let installed = Installed::with_keys(Mode::Development, NO_OVERLAP).await;
+    let manager = installed.start().await;
+    let environment = dev(&manager);
+    let secret = manager.store_value("a", "one").await.expect(201).member("key_id");
+    let backup = installed.vault.state().rows.clone();
+    installed.rotates(&["root-key", "dev", "--wait", "0"]);
+    let retired = installed.file(&format!("root-keys/{environment}.1.retired.key"));
+    until("it is retired", async || retired.exists()).await;
+    installed.vault.state().rows = backup;
+    manager.post("/api/reconcile", json!({"adopt": true})).await.expect(200);
+    until("it is moved and retired again", async || {
+        installed.vault.epochs(environment) == [[2]] && obeyed(&installed, Operation::Retire) == 2
+    })
+    .await;
     assert_eq!(installed.vault.open(&token(&manager, &secret).await)[0].expose(), b"one");
     manager.stop().await;
 }

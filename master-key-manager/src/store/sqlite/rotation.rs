@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use service_runtime::StartError;
 use service_runtime::sqlite::open_reader;
 use shared_proto::id::{EnvironmentId, SecretId, Version};
+use shared_proto::receipt::ReceiptFacts;
 
 use super::SqliteStore;
 use super::catalogue::limit_of;
@@ -96,6 +97,25 @@ impl RotationStore for SqliteStore {
         self.readers.read(move |conn| rotation(conn, environment, epoch)).await
     }
 
+    async fn open_below(&self, environment: EnvironmentId, epoch: u32) -> Stored<u64> {
+        self.readers
+            .read(move |conn| {
+                conn.prepare_cached(
+                    "SELECT count(*) FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+                     WHERE v.state IN ('pending', 'committed') AND v.epoch < ?2 AND s.environment_id = ?1
+                           AND NOT EXISTS (
+                               SELECT 1 FROM lacking_versions l
+                               WHERE l.secret_id = v.secret_id AND l.version = v.version AND l.epoch >= ?2)",
+                )?
+                .query_row(params![environment.as_bytes(), i64::from(epoch)], |row| unsigned(row, 0))
+            })
+            .await
+    }
+
+    async fn move_back(&self, facts: Vec<ReceiptFacts>) -> Stored<u64> {
+        self.writer.run(move |conn| move_back(conn, &facts)).await
+    }
+
     async fn record_retirement(
         &self,
         (environment, epoch): (EnvironmentId, u32),
@@ -170,14 +190,32 @@ fn rotation(conn: &Connection, environment: EnvironmentId, epoch: u32) -> rusqli
         )?
         .query_row(params![environment.as_bytes(), i64::from(epoch)], |row| Ok((unsigned(row, 0)?, row.get(1)?)))
         .optional()?;
-    let open = conn
-        .prepare_cached(
-            "SELECT count(*) FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
-             WHERE v.state IN ('pending', 'committed') AND v.epoch < ?2 AND s.environment_id = ?1 AND NOT EXISTS (
-                 SELECT 1 FROM lacking_versions l
-                 WHERE l.secret_id = v.secret_id AND l.version = v.version AND l.epoch >= ?2)",
-        )?
-        .query_row(params![environment.as_bytes(), i64::from(epoch)], |row| unsigned(row, 0))?;
     let (changed_at, retirement) = kept.map_or((None, None), |(changed_at, retirement)| (Some(changed_at), retirement));
-    Ok(RotationState { changed_at, open, retirement })
+    Ok(RotationState { changed_at, retirement })
+}
+
+fn move_back(conn: &Connection, facts: &[ReceiptFacts]) -> rusqlite::Result<u64> {
+    let mut moved = 0;
+    for fact in facts {
+        let changed = conn
+            .prepare_cached(
+                "UPDATE versions SET epoch = ?3
+                 WHERE secret_id = ?1 AND version = ?2 AND state = 'committed' AND epoch > ?3 AND digest = ?4",
+            )?
+            .execute(params![
+                fact.secret.as_bytes(),
+                integer(fact.version.get())?,
+                i64::from(fact.epoch),
+                fact.digest.0
+            ])?;
+        if changed > 0 {
+            // What the vault signed about the time before it was restored holds no more.
+            conn.prepare_cached(
+                "UPDATE root_key_rotations SET retirement = NULL WHERE environment_id = ?1 AND epoch > ?2",
+            )?
+            .execute(params![fact.environment.as_bytes(), i64::from(fact.epoch)])?;
+            moved += 1;
+        }
+    }
+    Ok(moved)
 }
