@@ -239,10 +239,8 @@ impl Client {
             }
             _ => Told::Unclear,
         };
-        // What is not yet applied may still hit tokens that are minted after the answer.
-        let answered = if told == Told::Unclear { u64::MAX } else { shared.tick() };
         history.withdrawals[place].told = told;
-        history.withdrawals[place].span.answered = answered;
+        history.withdrawals[place].span.answered = shared.tick();
     }
 
     fn user(&mut self) -> String {

@@ -1,7 +1,7 @@
 //! What was asked of an installation and what it answered, while its services crash.
 //!
-//! A [`History`] is recorded by the clients of a [`Workload`](crate::Workload). Afterwards [`History::judge`] compares it with what [`inspect`]
-//! found. It knows nothing of how the services work: only what each answer promises.
+//! A [`History`] is recorded by the clients of a [`Workload`](crate::Workload). Afterwards [`History::judge`] compares it
+//! with what [`inspect`] found. It knows nothing of how the services work: only what each answer promises.
 
 mod audit;
 mod inspect;
