@@ -116,6 +116,21 @@ async fn commands_of_the_operations_manual_run() {
     assert_eq!(ran, 10);
 }
 
+#[test]
+fn measurements_of_the_performance_document_can_be_asked_for() {
+    let help = run(&repository(), "scripts/bench.sh --help");
+    assert!(help.status.success(), "{}", shown(&help));
+    let lines = commands("docs/performance.md");
+    assert!(lines.len() >= 3, "{lines:?}");
+    for line in lines {
+        let mut words = line.split(' ');
+        assert_eq!(words.next(), Some("scripts/bench.sh"), "{line}");
+        for option in words.filter(|word| word.starts_with("--")) {
+            assert!(shown(&help).contains(&format!("  {option} ")), "{option} of {line} is not an option");
+        }
+    }
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
