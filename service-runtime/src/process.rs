@@ -134,6 +134,15 @@ mod tests {
     }
 
     #[test]
+    fn limit_of_open_files_is_raised_to_what_the_system_allows() {
+        let limit = getrlimit(Resource::Nofile);
+        let lowered = limit.maximum.map_or(4_096, |maximum| maximum - 1);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(lowered), ..limit }).unwrap();
+        assert_eq!(open_file_limit(), limit.maximum.unwrap_or(u64::MAX));
+        assert_eq!(getrlimit(Resource::Nofile).current, limit.maximum);
+    }
+
+    #[test]
     fn second_holder_of_a_directory_is_refused_until_the_first_lets_go() {
         let dir = tempfile::tempdir().unwrap();
         let first = DirectoryLock::acquire(dir.path()).unwrap();

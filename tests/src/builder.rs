@@ -14,6 +14,7 @@ use crate::{binaries, target_dir};
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     production: bool,
+    https: bool,
     recorded: bool,
     vault_switches: Option<String>,
     manager_switches: Option<String>,
@@ -28,6 +29,13 @@ impl Builder {
     #[must_use]
     pub fn production(mut self) -> Self {
         self.production = true;
+        self
+    }
+
+    /// With an `https` address of the vault; the tables of both services say the rest.
+    #[must_use]
+    pub fn https(mut self) -> Self {
+        self.https = true;
         self
     }
 
@@ -86,13 +94,14 @@ impl Builder {
         let folder = TempDir::with_prefix("splitvault-test-").unwrap();
         let runtime = runtime_folder();
         let mode = if self.production { "production" } else { "development" };
+        let scheme = if self.https { "https" } else { "http" };
         let mut vault = service("encrypted-vault", self.vault_switches.clone(), &folder);
         let mut manager = service("master-key-manager", self.manager_switches.clone(), &folder);
         let proxy = self.recorded.then(|| Proxy::start(vault.port));
         let vault_port = proxy.as_ref().map_or(vault.port, Proxy::port);
         let runtime_dir = runtime.path().join("runtime");
         vault.head = format!("mode = \"{mode}\"\nruntime_dir = \"{}\"\n", runtime_dir.display());
-        manager.head = format!("mode = \"{mode}\"\nvault_url = \"http://127.0.0.1:{vault_port}\"\n");
+        manager.head = format!("mode = \"{mode}\"\nvault_url = \"{scheme}://127.0.0.1:{vault_port}\"\n");
         vault.settings = self.vault_settings;
         manager.settings = ["poll_interval_ms = 50".to_owned()].into_iter().chain(self.manager_settings).collect();
         vault.tables = self.vault_tables;

@@ -24,6 +24,7 @@
 )]
 
 mod builder;
+pub mod certificates;
 pub mod history;
 pub mod http;
 mod installation;

@@ -3,6 +3,7 @@
 mod backup;
 mod crash;
 mod first_secret;
+mod floods;
 mod generate_keys;
 mod idempotency;
 mod local_refusals;
@@ -12,4 +13,5 @@ mod peer_down;
 mod rotation;
 mod shutdown;
 mod start_refusals;
+mod tls;
 mod values;
