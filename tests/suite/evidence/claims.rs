@@ -35,16 +35,22 @@ fn every_claim_has_a_test_and_a_control() {
 /// What stands in backquotes and has the form of a test's path.
 fn named_tests(text: &str) -> BTreeSet<String> {
     let quoted = text.split('`').skip(1).step_by(2);
-    let is_test = |name: &&str| name.starts_with("security::") || name.starts_with("system::");
+    let is_test = |name: &&str| FOLDERS.iter().any(|(kind, _)| name.starts_with(&format!("{kind}::")));
     quoted.filter(is_test).map(str::to_owned).collect()
 }
 
-/// The functions under a test attribute in `suite/security/` and `suite/system/`.
+/// Where tests lie that keep a claim.
+const FOLDERS: [(&str, &str); 3] = [
+    ("security", "tests/suite/security"),
+    ("system", "tests/suite/system"),
+    ("transport", "service-runtime/tests/transport"),
+];
+
+/// The functions under a test attribute in these folders.
 fn existing_tests() -> BTreeSet<String> {
-    let suite = repository().join("tests/suite");
     let mut found = BTreeSet::new();
-    for name in ["security", "system"] {
-        collect(&suite.join(name), name, &mut found);
+    for (kind, folder) in FOLDERS {
+        collect(&repository().join(folder), kind, &mut found);
     }
     found
 }
@@ -59,7 +65,9 @@ fn collect(folder: &Path, module: &str, found: &mut BTreeSet<String>) {
         }
         let module = if stem == "mod" { module.to_owned() } else { format!("{module}::{stem}") };
         let text = fs::read_to_string(path).unwrap();
-        for after in text.split("#[tokio::test").skip(1).chain(text.split("#[test]\n").skip(1)) {
+        for after in
+            ["#[tokio::test", "#[actix_web::test", "#[test]\n"].iter().flat_map(|kind| text.split(kind).skip(1))
+        {
             let name = after.split("fn ").nth(1).and_then(|rest| rest.split('(').next()).unwrap();
             found.insert(format!("{module}::{name}"));
         }

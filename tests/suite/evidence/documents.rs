@@ -100,6 +100,12 @@ async fn commands_of_the_operations_manual_run() {
             assert!(["master-key-manager", "encrypted-vault"].iter().any(|package| line.ends_with(package)), "{line}");
             continue;
         }
+        if line.starts_with("scripts/make-certificates.sh") {
+            let made = run(installation.folder(), &format!("{}/{line}", repository().display()));
+            assert!(made.status.success(), "{}", shown(&made));
+            assert!(installation.folder().join("certificates/encrypted-vault/listener.pem").exists());
+            continue;
+        }
         let words: Vec<&str> = line.split(' ').collect();
         let [name, "--config", _, arguments @ ..] = words.as_slice() else { panic!("{line}") };
         let service = if *name == "encrypted-vault" { &installation.vault } else { &installation.manager };
