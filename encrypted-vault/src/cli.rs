@@ -119,7 +119,10 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
         Command::Restore { file } => {
             let _lock = DirectoryLock::acquire(&config.data_dir)?;
             sqlite::restore(&file, &config.database())?;
-            say("Restored. Tokens from before are dead; the vault opens again when the manager has polled it.")
+            say(
+                "Restored. If an event was applied since the backup, tokens from before are dead and the vault opens again \
+                 when the manager has polled it.",
+            )
         }
         Command::RotateKeys { what, wait, json } => {
             let report = rotate_keys(&config, &what, wait)?;
