@@ -32,7 +32,7 @@ fn make(world: &World, number: u32, state: KeyState) {
 async fn world(rows: usize) -> (World, Vec<Secret>) {
     let mut world = World::new().await;
     world.config.key_times.backup_retention = RETENTION;
-    world.clock.set_now(service_runtime::clock::SystemClock.now() + 10);
+    world.clock.set_now(service_runtime::clock::SystemClock.now() + 10 * 60);
     world.reopen().await;
     world.poll_now().await;
     let sealed: Vec<_> =

@@ -11,7 +11,9 @@ use shared_proto::event::Event;
 use shared_proto::id::{SecretId, TokenId};
 use shared_proto::identity::Mode;
 use shared_proto::receipt::VersionState;
-use shared_proto::wire::vault::{Inventory, Replay, Settle, VersionName};
+use shared_proto::wire::vault::{
+    HandedOut, HandoutAnswer, Inventory, Replay, Retire, Settle, StoreAnswer, VersionName,
+};
 
 use crate::support::{World, command};
 
@@ -193,4 +195,33 @@ async fn without_an_audit_line_nothing_is_released_and_nothing_is_stored_but_rev
     assert_eq!(crate::support::get(&world.vault, "/health/ready", "").await.status, 503);
     world.revoke(Event::Token(draft.jti.parse().unwrap())).await;
     assert_eq!(world.value(&token, &secret).await, Err((401, "token_invalid".to_owned())));
+}
+
+#[actix_web::test]
+async fn a_rewrap_whose_answer_is_lost_is_repeated_and_one_that_failed_changes_nothing() {
+    let (mut world, store) = faulty().await;
+    let secret = world.secret("v").await;
+    let before = world.token(&[secret]);
+    let handout = world.manager.handout_body(1, &[secret]);
+    let answer: HandoutAnswer = world.order(Operation::Handout, &handout).await.expect(200);
+    let HandedOut::Key { moved, .. } = &answer.rows[0] else { panic!("{answer:?}") };
+    let old = world.manager.new_root_key();
+    let order = world.manager.rewrap_body(2, vec![world.manager.rewrapped(&old, &secret, moved)]);
+    let retire = Retire { environment: world.manager.environment, epoch: 2 };
+    store.set(Fault::WritesFail);
+    assert_eq!(world.order(Operation::Rewrap, &order).await.problem(), unavailable());
+    store.set(Fault::None);
+    let refusal = (409, "epoch_incomplete".to_owned());
+    assert_eq!(world.order(Operation::Retire, &retire).await.problem(), refusal, "nothing was added");
+    store.set(Fault::AnswersLost);
+    assert_eq!(world.order(Operation::Rewrap, &order).await.problem(), unknown());
+    store.set(Fault::None);
+    let answer: StoreAnswer = world.order(Operation::Rewrap, &order).await.expect(200);
+    assert_eq!(answer.results[0].error, None, "the same again");
+    assert_eq!(world.value(&before, &secret).await.unwrap(), "v");
+    store.set(Fault::AnswersLost);
+    assert_eq!(world.order(Operation::Retire, &retire).await.problem(), unknown());
+    store.set(Fault::None);
+    assert_eq!(world.order(Operation::Retire, &retire).await.status, 200);
+    assert_eq!(world.value(&world.token(&[secret]), &secret).await.unwrap(), "v");
 }
