@@ -50,7 +50,7 @@ enum What {
         #[command(subcommand)]
         key: Confirmed,
     },
-    /// Destroy a key that nothing is under any more, before its time.
+    /// Destroy a key that nothing is under: a retired one before its time, or a new one that is not wanted.
     Destroy {
         #[command(subcommand)]
         key: Destroyed,
@@ -74,7 +74,7 @@ enum Confirmed {
 
 #[derive(Debug, Subcommand)]
 enum Destroyed {
-    /// A retired root key of an environment.
+    /// A retired or unconfirmed root key of an environment.
     RootKey {
         /// The environment's name.
         environment: String,
@@ -212,21 +212,21 @@ impl<'a> Rotation<'a> {
 
     fn destroy_root_key(&self, environment: &str, epoch: u32) -> Result<Vec<String>, StartError> {
         let environment = self.environment(environment)?;
-        let path = path_of(&self.root_folder(), &environment.id.to_string(), epoch, KeyState::Retired);
-        if !path.exists() {
+        let slot = self.keys.roots.all(environment.id).find(|(found, _)| *found == epoch);
+        let Some(state @ (KeyState::Retired | KeyState::Unconfirmed)) = slot.map(|(_, slot)| slot.state) else {
             return Err(StartError::new(format!(
-                "Epoch {epoch} of the root key of {} is not retired; only retired keys are destroyed.",
+                "Epoch {epoch} of the root key of {} is neither retired nor unconfirmed; what is in use is not destroyed.",
                 environment.name
             )));
-        }
+        };
+        let path = path_of(&self.root_folder(), &environment.id.to_string(), epoch, state);
         let under = |rows: &[_]| -> u64 {
-            rows.iter()
-                .filter(|(id, under, _)| *id == environment.id && *under <= epoch)
-                .map(|(_, _, count)| count)
-                .sum()
+            let older = rows.iter().filter(|(id, under, _)| *id == environment.id && *under <= epoch);
+            older.map(|(_, _, count)| count).sum()
         };
         let left = under(&self.facts.under).saturating_sub(under(&self.facts.lacking));
-        if left > 0 {
+        // Nothing was ever under an unconfirmed key.
+        if state == KeyState::Retired && left > 0 {
             return Err(StartError::new(format!(
                 "The catalogue has {left} versions under it, so it is not destroyed; start the service, which moves them."
             )));

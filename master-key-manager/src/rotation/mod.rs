@@ -1,5 +1,5 @@
 //! Exchanging keys while the service runs. An operator's command changes the key folder and ends; the service follows the
-//! folder and does what is left to do (docs/adr/0006-key-folder-is-the-state.md).
+//! folder and does what is left to do (docs/adr/0007-key-folder-is-the-state.md).
 //!
 //! Guarantees that a token signing key is used only when the vault knows it, and accepted until what it signed has ended;
 //! that a version counts as moved to another root key only when the vault's copy was read back and opened to the same data
