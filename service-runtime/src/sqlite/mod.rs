@@ -6,6 +6,7 @@
 
 mod backup;
 mod health;
+mod job;
 mod pool;
 mod writer;
 
