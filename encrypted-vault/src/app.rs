@@ -10,7 +10,8 @@ use service_runtime::audit::AuditLog;
 use service_runtime::clock::{Clock, SystemClock};
 use service_runtime::files::create_private_directory;
 use service_runtime::http::{Health, serve, shutdown_signal};
-use service_runtime::process::{DirectoryLock, StartError, boot_id};
+use service_runtime::process::{DirectoryLock, StartError, boot_id, can_open_files};
+use service_runtime::readiness::{self, Readiness, Trouble};
 use service_runtime::sqlite::StoreFault;
 use service_runtime::standing::StandingStatements;
 use service_runtime::tasks::Tasks;
@@ -23,6 +24,7 @@ use shared_proto::statement::{KeyStatement, Purpose};
 use crate::config::{Config, KeyTimes};
 use crate::grant::TokenCache;
 use crate::keys::{KeyRing, ManagerKeys, RuntimeDirectory, SealKeys};
+use crate::manager_clock::ManagerClock;
 use crate::revocation::{Feed, MarkFile, Refusals, Source};
 use crate::rotation::{self, RotationState};
 use crate::routes::{self, ROUTES};
@@ -66,10 +68,14 @@ pub struct Vault {
     pub audit: AuditLog,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
+    /// The manager's clock.
+    pub manager_clock: ManagerClock,
     /// What must run to its end.
     pub tasks: Tasks,
     rows: Cache<(SecretId, Version), Arc<Row>>,
     unkept_statements: AtomicBool,
+    no_descriptors: AtomicBool,
+    settings: String,
     transport: StandingStatements,
     // The wall clock and the boot clock when a poll was verified last.
     polled_at: Mutex<Option<(u64, u64)>>,
@@ -140,11 +146,14 @@ impl Vault {
             refusals: Refusals::open(&config.data_dir),
             tokens: TokenCache::new(CACHED_TOKENS),
             store,
+            settings: readiness::settings(config.mode, config.audit_sync, &config.danger.names()),
+            manager_clock: ManagerClock::new(&*clock),
             audit,
             clock,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
             rows: Cache::builder().weigher(weight).max_capacity(CACHED_ROW_BYTES).build(),
             unkept_statements: AtomicBool::new(false),
+            no_descriptors: AtomicBool::new(false),
             transport: StandingStatements::new(Purpose::Transport),
             polled_at: Mutex::default(),
         };
@@ -185,6 +194,7 @@ impl Vault {
         let times = (stated_at, self.clock.now());
         let changed = self.manager_keys.replace(statements, times, &self.keys.current().pins)?;
         *self.polled_at.lock().unwrap_or_else(PoisonError::into_inner) = Some((times.1, self.clock.boot()));
+        self.manager_clock.heard(stated_at, &*self.clock);
         if self.unkept_statements.fetch_or(changed, Ordering::SeqCst) || changed {
             let documents = statements.iter().filter_map(|statement| serde_json::to_string(statement).ok());
             match self.store.replace_statements(Statements { documents: documents.collect(), stated_at }).await {
@@ -221,7 +231,8 @@ impl Vault {
             }
             Err(error) => tracing::error!(%error, "the seal keys could not be turned"),
         }
-        self.tokens.sweep(self.clock.now(), &self.seal_keys, &self.feed);
+        self.no_descriptors.store(!can_open_files(), Ordering::SeqCst);
+        self.tokens.sweep(self.manager_clock.token_time(&*self.clock), &self.seal_keys, &self.feed);
         self.transfer_keys.sweep(self.clock.boot());
         self.feed.forget_expired();
         self.rows.run_pending_tasks();
@@ -230,8 +241,16 @@ impl Vault {
 
 impl Health for Vault {
     /// Whether tokens can be opened.
-    fn is_ready(&self) -> bool {
-        self.feed.is_ready() && self.audit.is_healthy() && self.manager_keys.any_valid(self.clock.now())
+    fn readiness(&self) -> Readiness {
+        let keys = self.manager_keys.any_valid(self.clock.now()) && self.seal_keys.any_valid();
+        let own = [
+            (Trouble::Storage, !self.store.is_healthy()),
+            (Trouble::Audit, !self.audit.is_healthy()),
+            (Trouble::Descriptors, self.no_descriptors.load(Ordering::SeqCst)),
+            (Trouble::Clock, self.manager_clock.differs(&*self.clock)),
+            (Trouble::Keys, !keys),
+        ];
+        Readiness::new(&[&own[..], &self.feed.checks()].concat(), &self.settings)
     }
 
     fn openapi(&self) -> String {

@@ -10,6 +10,7 @@ pub mod decrypt;
 pub mod grant;
 pub mod ingest;
 pub mod keys;
+pub mod manager_clock;
 pub mod revocation;
 pub mod rewrap;
 pub mod rotation;

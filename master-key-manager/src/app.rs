@@ -1,6 +1,7 @@
 //! The running service: its parts, put together once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::web;
 use service_runtime::StartError;
@@ -8,9 +9,9 @@ use service_runtime::audit::AuditLog;
 use service_runtime::clock::Clock;
 use service_runtime::config::Mode;
 use service_runtime::http::Health;
+use service_runtime::readiness::{self, Readiness, Trouble};
 use service_runtime::tasks::Tasks;
 use shared_proto::encoding::b64;
-use shared_proto::id::TokenId;
 use shared_proto::jwk::PublicJwk;
 
 use crate::catalogue::{KeyedLocks, Settler, StoreFlow, start_delivery};
@@ -19,7 +20,6 @@ use crate::idempotency::Bodies;
 use crate::identity::Authenticator;
 use crate::issuer::{Lives, Mint, TokenSealer};
 use crate::keys::{KeyRing, LoadedKeys};
-use crate::refusal::Refusal;
 use crate::revocation::{Feed, Link, Revocations, event_signer};
 use crate::routes;
 use crate::sealing::Sealer;
@@ -52,6 +52,10 @@ pub struct App {
     pub tasks: Tasks,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether the process may open no further file, as of the last look.
+    pub no_descriptors: AtomicBool,
+    /// Settings that weaken the service, for `/health/ready`.
+    pub settings: String,
     /// The `OpenAPI` document.
     pub openapi: String,
 }
@@ -109,6 +113,8 @@ impl App {
         };
         let app = Self {
             mode: raw.mode,
+            no_descriptors: AtomicBool::new(false),
+            settings: readiness::settings(raw.mode, raw.audit.sync, &raw.danger.names()),
             installation,
             authenticator: Authenticator::new(Arc::clone(&store), Arc::clone(&keys)),
             revocations: Revocations::new(Arc::clone(&store), Arc::clone(&link), sign, Arc::clone(&clock)),
@@ -133,23 +139,17 @@ impl App {
         let living = living.iter().filter(|(_, end)| end.is_none_or(|end| now < end));
         serde_json::json!({ "keys": living.map(|(key, _)| jwk(key)).collect::<Vec<_>>() }).to_string()
     }
-
-    /// Whether a token can still be revoked.
-    ///
-    /// # Errors
-    /// We made no such token, or it has expired.
-    pub async fn require_token(&self, jti: TokenId) -> Result<(), Refusal> {
-        match self.store.token(jti, self.clock.now()).await? {
-            Some(_) => Ok(()),
-            None => Err(Refusal::TokenNotFound),
-        }
-    }
 }
 
 impl Health for App {
     /// Whether everything is there that storing, minting and revoking need.
-    fn is_ready(&self) -> bool {
-        self.link.is_ready() && self.audit.is_healthy()
+    fn readiness(&self) -> Readiness {
+        let own = [
+            (Trouble::Storage, !self.store.is_healthy()),
+            (Trouble::Audit, !self.audit.is_healthy()),
+            (Trouble::Descriptors, self.no_descriptors.load(Ordering::SeqCst)),
+        ];
+        Readiness::new(&[&own[..], &self.link.checks()].concat(), &self.settings)
     }
 
     fn openapi(&self) -> String {

@@ -23,9 +23,6 @@ pub enum Refusal {
     /// No such secret or version.
     #[error("no such secret or version")]
     SecretNotFound,
-    /// No such live token.
-    #[error("no such token")]
-    TokenNotFound,
     /// The credential was disabled while its request ran.
     #[error("the credential was disabled")]
     CredentialDisabled,

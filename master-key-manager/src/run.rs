@@ -1,13 +1,14 @@
 //! The life of the process: start, serve, stop.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use service_runtime::StartError;
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::{Clock, SystemClock};
 use service_runtime::http::{ServeConfig, serve, shutdown_signal};
-use service_runtime::process::DirectoryLock;
+use service_runtime::process::{DirectoryLock, can_open_files};
 use tokio::sync::watch;
 
 use crate::app::{App, data};
@@ -55,7 +56,7 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
 pub async fn keep_house(app: Arc<App>, interval: Duration, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut pruned_at = 0;
+    let mut pruned_at: Option<u64> = None;
     loop {
         tokio::select! {
             biased;
@@ -67,10 +68,15 @@ pub async fn keep_house(app: Arc<App>, interval: Duration, mut stop: watch::Rece
         {
             tracing::warn!(%refusal, "pending versions are not settled yet");
         }
-        let now = app.clock.now();
-        if now.saturating_sub(pruned_at) >= PRUNE_SECONDS {
-            pruned_at = now;
-            if let Err(fault) = app.store.prune(now).await {
+        app.no_descriptors.store(!can_open_files(), Ordering::SeqCst);
+        let boot = app.clock.boot();
+        if pruned_at.is_none_or(|at| boot.saturating_sub(at) >= PRUNE_SECONDS)
+            && let Some(vault_time) = app.link.vault_time()
+        {
+            pruned_at = Some(boot);
+            // A row is over when both clocks say so: one that jumped ahead must not make us forget living tokens and
+            // the keys of writes that may still be repeated.
+            if let Err(fault) = app.store.prune(app.clock.now().min(vault_time)).await {
                 tracing::warn!(%fault, "expired rows were not removed");
             }
         }

@@ -14,6 +14,7 @@ pub mod key_folder;
 pub mod key_report;
 pub mod key_slots;
 pub mod process;
+pub mod readiness;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 pub mod sampled;

@@ -88,6 +88,12 @@ impl DirectoryLock {
     }
 }
 
+/// Whether the process may open another file. The limit of open files is met by connections first, and then stops what
+/// needs a file: the mark, new seal keys, a new segment of the audit log.
+pub fn can_open_files() -> bool {
+    !matches!(rustix::io::dup(std::io::stdin()), Err(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
+}
+
 /// Whether any swap is on, so that memory may reach a disk. A kernel that does not say counts as on.
 pub fn swap_is_on() -> bool {
     match std::fs::read_to_string("/proc/swaps") {

@@ -107,6 +107,14 @@ impl CommandClaims {
         if expected.fits(claims.iss, claims.aud, times, LIFE_SECONDS) { Ok(claims) } else { Err(Rejected) }
     }
 
+    /// Whether nothing but the time is wrong with a command: the two clocks differ, or it is an old one.
+    pub fn is_of_another_time(payload: &VerifiedPayload, expected: &Expected) -> bool {
+        payload.claims::<Self>().is_ok_and(|claims| {
+            let then = Expected { now: claims.iat, ..*expected };
+            Self::check(payload, expected).is_err() && Self::check(payload, &then).is_ok()
+        })
+    }
+
     /// When it was signed (Unix seconds).
     pub fn issued_at(&self) -> u64 {
         self.iat

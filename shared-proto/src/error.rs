@@ -78,8 +78,9 @@ error_table! {
     TokenInvalid, "token_invalid", 401, NewToken, "The access token is missing, malformed, expired, revoked or not for this.";
     SealKeyUnknown, "seal_key_unknown", 401, NewToken, "The token was sealed to a key that no longer exists; fetch a new token.";
     CommandInvalid, "command_invalid", 401, No, "The command is missing, malformed, expired or not signed by the manager.";
+    ClockDiffers, "clock_differs", 401, No, "The command is the manager's but of another time: the clocks of the services differ, or it is an old one.";
     SecretNotFound, "secret_not_found", 404, No, "No such secret or version, or it is not yours to see.";
-    TokenNotFound, "token_not_found", 404, No, "No live token has this id.";
+    TokenNotFound, "token_not_found", 404, No, "This is not the id of a token.";
     RouteNotFound, "route_not_found", 404, No, "There is no such route.";
     MethodNotAllowed, "method_not_allowed", 405, No, "The route exists, but not for this method.";
     IdempotencyUnknown, "idempotency_unknown", 409, No, "The first request succeeded, but its body can no longer be compared; id and version are given.";

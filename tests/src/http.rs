@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::message::Message;
 
@@ -97,14 +98,39 @@ impl Call {
 
     /// The bytes of the request.
     pub fn to_bytes(&self) -> Vec<u8> {
+        self.bytes("connection: close\r\n")
+    }
+
+    fn bytes(&self, connection: &str) -> Vec<u8> {
         let mut lines = vec![format!("{} {} HTTP/1.1", self.method, self.path)];
         lines.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
         let announced = self.headers.iter().any(|(name, _)| name == "content-length" || name == "transfer-encoding");
         if let (Some(body), false) = (&self.body, announced) {
             lines.push(format!("content-length: {}", body.len()));
         }
-        lines.push("connection: close\r\n\r\n".to_owned());
+        lines.push(format!("{connection}\r\n"));
         [lines.join("\r\n").as_bytes(), self.body.as_deref().unwrap_or_default()].concat()
+    }
+}
+
+/// A connection that stays open from request to request.
+pub struct Connection {
+    reading: BufReader<OwnedReadHalf>,
+    writing: OwnedWriteHalf,
+}
+
+impl Connection {
+    /// Connects to a port of this machine.
+    pub async fn open(port: u16) -> Self {
+        let (reading, writing) = TcpStream::connect(("127.0.0.1", port)).await.unwrap().into_split();
+        Self { reading: BufReader::new(reading), writing }
+    }
+
+    /// Sends a request and reads its answer.
+    pub async fn send(&mut self, call: Call) -> Answer {
+        self.writing.write_all(&call.bytes("")).await.unwrap();
+        let message = Message::read(&mut self.reading, true).await.unwrap().expect("an answer");
+        Answer { status: message.status(), headers: message.headers(), body: message.body }
     }
 }
 

@@ -25,6 +25,7 @@
 
 mod builder;
 pub mod certificates;
+pub mod faults;
 pub mod history;
 pub mod http;
 mod installation;

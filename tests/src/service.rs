@@ -105,6 +105,16 @@ impl Service {
         self.call("GET", "/health/ready").try_send().await.is_ok_and(|answer| answer.status == 200)
     }
 
+    /// The words of `/health/ready`, without the settings of the installation; none when it does not answer.
+    pub async fn readiness(&self) -> Vec<String> {
+        let Ok(answer) = self.call("GET", "/health/ready").try_send().await else { return Vec::new() };
+        let text = String::from_utf8(answer.body).unwrap();
+        text.split(' ')
+            .filter(|word| *word != "development" && !word.starts_with("danger."))
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// Adds a line to the configuration, as `workers = 1`. It counts from the next start.
     pub fn set(&mut self, line: &str) {
         let key = line.split('=').next().unwrap_or_default().trim().to_owned();
@@ -263,9 +273,12 @@ impl Service {
         self.folder.join("log")
     }
 
+    pub(crate) fn process_id(&self) -> Pid {
+        i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a pid")
+    }
+
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a pid");
-        kill_process(pid, signal).expect("the process is ours");
+        kill_process(self.process_id(), signal).expect("the process is ours");
     }
 }
 

@@ -144,6 +144,13 @@ impl SealKeys {
         living.iter().filter(|key| key.is_alive(now, boot)).map(|key| key.statement(identity, owner)).collect()
     }
 
+    /// Whether one can be used now: alive, and not made by a clock that has since been set back.
+    pub fn any_valid(&self) -> bool {
+        let (now, boot) = (self.clock.now(), self.clock.boot());
+        let living = self.living.read().unwrap_or_else(PoisonError::into_inner);
+        living.iter().any(|key| key.is_alive(now, boot) && now >= key.not_before())
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.living.read().unwrap_or_else(PoisonError::into_inner).is_empty()

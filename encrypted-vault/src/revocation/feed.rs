@@ -4,9 +4,11 @@
 //! revocation: a token that knows of newer events, or seal keys that are all new until the manager's newest number is
 //! known to have been applied.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as BlockingMutex, PoisonError, RwLock};
 
 use service_runtime::clock::Clock;
+use service_runtime::readiness::Trouble;
 use service_runtime::sqlite::StoreFault;
 use shared_proto::Rejected;
 use shared_proto::event::{EventClaims, EventHash, event_hash};
@@ -50,6 +52,8 @@ pub struct Feed {
     applying: Mutex<()>,
     // What the mark in the file says; none when that does not stand for this database. Held while the file is written.
     marked: Arc<BlockingMutex<Option<Mark>>>,
+    // The last attempt to bring the file there failed.
+    mark_failed: AtomicBool,
 }
 
 struct State {
@@ -78,7 +82,8 @@ impl Feed {
         let state = State { applied: head, unsure: false, stopped: false, gate: Gate::NeedsPoll, set };
         let marked = Arc::new(BlockingMutex::new(known.filter(|_| contains)));
         let (state, applying) = (RwLock::new(state), Mutex::new(()));
-        Ok((Self { store, mark, clock, source, state, applying, marked }, !contains))
+        let mark_failed = AtomicBool::new(false);
+        Ok((Self { store, mark, clock, source, state, applying, marked, mark_failed }, !contains))
     }
 
     /// Opens the gate: seal keys from before this start are alive, and the database is not older than the mark.
@@ -133,10 +138,11 @@ impl Feed {
             }
             Ok(())
         });
-        match raised.await {
-            Ok(Ok(())) => Ok(applied),
-            Ok(Err(_)) | Err(_) => Err(FeedError::Mark),
-        }
+        let raised = raised.await.is_ok_and(|raised| {
+            raised.inspect_err(|error| tracing::error!(%error, "the mark cannot be raised or removed")).is_ok()
+        });
+        self.mark_failed.store(!raised, Ordering::SeqCst);
+        if raised { Ok(applied) } else { Err(FeedError::Mark) }
     }
 
     /// Applies events: verified, in order, durable; what is known already changes nothing.
@@ -215,10 +221,15 @@ impl Feed {
         Ok(self.store.events(after, limit).await?.into_iter().map(|(_, compact)| compact).collect())
     }
 
-    /// Whether tokens can be opened as far as the feed is concerned.
-    pub fn is_ready(&self) -> bool {
+    /// What keeps the feed from being in step, for `/health/ready`.
+    pub fn checks(&self) -> [(Trouble, bool); 4] {
         let state = self.read();
-        state.gate == Gate::Open && !state.stopped
+        [
+            (Trouble::Storage, state.unsure || self.mark_failed.load(Ordering::SeqCst)),
+            (Trouble::Conflict, state.stopped),
+            (Trouble::Starting, state.gate == Gate::NeedsPoll),
+            (Trouble::CatchingUp, matches!(state.gate, Gate::NeedsEvents(_))),
+        ]
     }
 
     /// Drops revocations that no living token can be hit by.

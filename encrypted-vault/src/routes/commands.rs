@@ -104,23 +104,30 @@ async fn authenticate(
     req: &HttpRequest,
     payload: web::Payload,
 ) -> Result<(CommandClaims, Zeroizing<Vec<u8>>), ApiError> {
-    let refused = |Rejected| {
+    let refused = |code| {
         let record = AuditRecord::new("command", AuditStatus::Denied, &RequestMeta::of(req));
-        vault.audit.refusal_before_signature(record.code(ErrorCode::CommandInvalid));
-        ApiError::new(ErrorCode::CommandInvalid)
+        vault.audit.refusal_before_signature(record.code(code));
+        ApiError::new(code)
     };
-    let claims = bearer(req).ok_or(Rejected).and_then(|text| verify(vault, text)).map_err(refused)?;
+    let token = bearer(req).ok_or_else(|| refused(ErrorCode::CommandInvalid))?;
+    let claims = verify(vault, token).map_err(|Rejected| refused(ErrorCode::CommandInvalid))?;
+    let claims = claims.ok_or_else(|| refused(ErrorCode::ClockDiffers))?;
     let body = read_body(req, payload, claims.op.body_limit()).await?;
     let covered = by_size(body.len(), move || claims.covers(&body).map(|()| (claims, body))).await?;
-    covered.map_err(refused)
+    covered.map_err(|Rejected| refused(ErrorCode::CommandInvalid))
 }
 
-fn verify(vault: &Vault, text: &str) -> Result<CommandClaims, Rejected> {
+/// The claims of a command; none when only its times are wrong.
+fn verify(vault: &Vault, text: &str) -> Result<Option<CommandClaims>, Rejected> {
     let token = Compact::parse(Kind::Command, text)?;
     let keys = vault.keys.current();
     let payload = token.verify(&ed25519_key(keys.pins.key(token.kid()).ok_or(Rejected)?))?;
     let expected = Expected { issuer: vault.issuer, audience: vault.id, now: vault.clock.now() };
-    CommandClaims::check(&payload, &expected)
+    if CommandClaims::is_of_another_time(&payload, &expected) {
+        vault.manager_clock.heard_of_another_time(&*vault.clock);
+        return Ok(None);
+    }
+    CommandClaims::check(&payload, &expected).map(Some)
 }
 
 async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64) -> Result<HttpResponse, ApiError> {

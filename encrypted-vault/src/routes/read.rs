@@ -89,7 +89,8 @@ fn authenticate(vault: &Vault, req: &HttpRequest) -> Result<Unrevoked, ApiError>
         ApiError::new(refusal.code())
     };
     let text = bearer(req).ok_or_else(|| stranger(ReadRefusal::Token))?;
-    let expected = Expected { issuer: vault.issuer, audience: vault.id, now: vault.clock.now() };
+    let expected =
+        Expected { issuer: vault.issuer, audience: vault.id, now: vault.manager_clock.token_time(&*vault.clock) };
     let claims = UnverifiedToken::new(text).verify(&vault.manager_keys, &vault.tokens, &expected).map_err(stranger)?;
     let jti = claims.jti();
     claims.check_revocation(&vault.feed, &vault.refusals).map_err(|refusal| {

@@ -132,6 +132,10 @@ impl<S: VaultStore> VaultStore for FaultyStore<S> {
         self.look(self.inner.statements()).await
     }
 
+    fn is_healthy(&self) -> bool {
+        self.has(Fault::None) && self.inner.is_healthy()
+    }
+
     async fn close(&self) {
         self.inner.close().await;
     }

@@ -172,6 +172,9 @@ pub trait VaultStore: Send + Sync {
     /// The manager's key statements.
     async fn statements(&self) -> Result<Statements, StoreFault>;
 
+    /// Whether the disk does what it is asked, as far as the last use showed.
+    fn is_healthy(&self) -> bool;
+
     /// Ends the store; what was accepted is durable.
     async fn close(&self);
 }

@@ -283,6 +283,10 @@ impl VaultStore for SqliteStore {
             .await
     }
 
+    fn is_healthy(&self) -> bool {
+        self.writer.health().is_good()
+    }
+
     async fn close(&self) {
         self.writer.close().await;
     }

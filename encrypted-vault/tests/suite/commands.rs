@@ -16,6 +16,10 @@ fn invalid() -> (u16, String) {
     (401, "command_invalid".to_owned())
 }
 
+fn of_another_time() -> (u16, String) {
+    (401, "clock_differs".to_owned())
+}
+
 /// Claims of a good poll, and its body.
 fn poll(manager: &Manager) -> (Value, Vec<u8>) {
     let body = serde_json::to_vec(&manager.poll_body(None)).unwrap();
@@ -76,8 +80,12 @@ async fn every_claim_of_a_command_is_checked() {
         let mut claims = good.clone();
         claims[name] = value;
         let reply = try_claims(&claims).await;
-        let other_order = claims["op"] == "store" || claims["op"] == "handout";
-        let expected = if other_order { (400, "body_invalid".to_owned()) } else { invalid() };
+        let expected = match (claims["op"].as_str(), claims["iat"].as_u64()) {
+            (Some("store" | "handout"), _) => (400, "body_invalid".to_owned()),
+            // Nothing else is wrong with this one.
+            (_, Some(iat)) if iat == NOW + 31 => of_another_time(),
+            _ => invalid(),
+        };
         assert_eq!(reply.problem(), expected, "{claims}");
     }
     for name in ["iss", "aud", "exp", "nbf", "iat", "jti", "op", "body"] {
@@ -249,5 +257,27 @@ async fn a_replayed_command_changes_nothing() {
     assert_eq!((late.status, &late.json()["results"][0]["error"]), (200, &json!("version_conflict")));
     assert_eq!(state(&world), (0, 2, 1), "destroyed is destroyed");
     world.clock.advance(60);
-    assert_eq!(command(&world.vault, EVENTS, &push.0, push.1.clone()).await.problem(), invalid(), "after its minute");
+    assert_eq!(
+        command(&world.vault, EVENTS, &push.0, push.1.clone()).await.problem(),
+        of_another_time(),
+        "after its minute"
+    );
+}
+
+#[actix_web::test]
+async fn clocks_that_differ_are_told_and_a_replayed_old_command_does_not_say_so() {
+    let world = World::new().await;
+    let ready = async || String::from_utf8(crate::support::get(&world.vault, "/health/ready", "").await.body).unwrap();
+    assert_eq!(ready().await, "ready audit-os development danger.runtime_on_disk danger.swap");
+    let body = serde_json::to_vec(&world.manager.poll_body(world.seal_kid())).unwrap();
+    let order = |at: u64| world.manager.command(shared_proto::command::Operation::Poll, &body, at);
+    let old = order(NOW - 100);
+    assert_eq!(command(&world.vault, COMMANDS, &old, body.clone()).await.problem(), of_another_time());
+    assert!(ready().await.starts_with("ready "), "good polls are heard");
+    world.clock.advance(5);
+    assert!(ready().await.starts_with("ready "), "a manager that is down");
+    assert_eq!(command(&world.vault, COMMANDS, &order(NOW + 100), body.clone()).await.problem(), of_another_time());
+    assert!(ready().await.starts_with("clock "));
+    world.poll().await;
+    assert!(ready().await.starts_with("ready "));
 }

@@ -109,6 +109,30 @@ async fn a_clock_set_forward_and_back_brings_no_key_back() {
 }
 
 #[actix_web::test]
+async fn a_clock_set_back_revives_no_expired_token_and_keeps_living_ones() {
+    let world = World::new().await;
+    let secret = world.secret("v").await;
+    let (cached, fresh) = (world.token(&[secret]), world.token(&[secret]));
+    assert!(world.value(&cached, &secret).await.is_ok());
+    for back in [5, 3_600, 10 * 365 * 86_400] {
+        world.clock.set_now(NOW - back);
+        assert!(world.value(&cached, &secret).await.is_ok(), "it lives, whatever the date is: {back}");
+    }
+    world.clock.set_now(NOW);
+    world.clock.advance(901);
+    for back in [0, 5, 3_600, 10 * 365 * 86_400] {
+        world.clock.set_now(NOW + 901 - back);
+        for token in [&cached, &fresh] {
+            assert_eq!(world.value(token, &secret).await, Err((401, "token_invalid".to_owned())), "{back}");
+        }
+        world.vault.tick();
+    }
+    world.clock.set_now(NOW + 901);
+    world.poll().await;
+    assert!(world.value(&world.token(&[secret]), &secret).await.is_ok());
+}
+
+#[actix_web::test]
 async fn a_key_file_that_was_tampered_with_is_destroyed_at_the_start() {
     let secret = SecretId::generate();
     for case in 0..5 {

@@ -49,7 +49,6 @@ fn status_of(refusal: &Refusal) -> AuditStatus {
         Refusal::EnvironmentUnknown
         | Refusal::Parameter(_)
         | Refusal::SecretNotFound
-        | Refusal::TokenNotFound
         | Refusal::CredentialDisabled
         | Refusal::BodyDiffers
         | Refusal::BodyForgotten { .. } => AuditStatus::Denied,

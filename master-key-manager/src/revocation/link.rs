@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use service_runtime::clock::Clock;
+use service_runtime::readiness::Trouble;
 use shared_proto::jwk::Thumbprint;
 use shared_proto::statement::{Purpose, StatedKey};
 use tokio::sync::{Notify, watch};
@@ -21,6 +22,17 @@ pub enum FeedStatus {
     Conflict,
 }
 
+/// How a round with the vault ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// None has ended yet.
+    None,
+    /// Well.
+    Good,
+    /// Not well: the vault cannot be counted on.
+    Failed,
+}
+
 /// The feed, as it was last verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeedView {
@@ -32,8 +44,12 @@ pub struct FeedView {
     pub verified_at: Option<u64>,
     /// What the wall clock said then.
     pub verified_now: u64,
-    /// Whether the last round with the vault failed.
-    pub unreachable: bool,
+    /// What the vault's clock said then (Unix seconds).
+    pub vault_time: u64,
+    /// How the last round with the vault ended.
+    pub round: Round,
+    /// Whether the vault's clock and ours were too far apart when they were last compared.
+    pub clock_differs: bool,
     /// Whether the database could be read in the last round.
     pub store_healthy: bool,
 }
@@ -59,7 +75,9 @@ impl Link {
             applied: 0,
             verified_at: None,
             verified_now: 0,
-            unreachable: true,
+            vault_time: 0,
+            round: Round::None,
+            clock_differs: false,
             store_healthy: true,
         };
         Self { view: watch::Sender::new(view), keys: RwLock::default(), wake: Notify::new(), clock }
@@ -116,7 +134,7 @@ impl Link {
     /// Also when the last round with the vault failed: a write would only leave a pending version behind.
     pub fn keys_for_storing(&self) -> Result<(StatedKey, StatedKey), Refusal> {
         let seal = self.seal_key_for_minting()?;
-        if self.view().unreachable {
+        if self.view().round != Round::Good {
             return Err(Refusal::Unavailable("the vault cannot be reached"));
         }
         let transport =
@@ -134,11 +152,28 @@ impl Link {
         })
     }
 
-    /// Whether everything that is needed from the vault is there and was confirmed a moment ago.
-    pub fn is_ready(&self) -> bool {
+    /// What of all that is needed from the vault is not there, or was not confirmed a moment ago, for `/health/ready`.
+    pub fn checks(&self) -> [(Trouble, bool); 7] {
         let view = self.view();
         let fresh = view.verified_at.is_some_and(|at| self.clock.boot().saturating_sub(at) < FRESH_SECONDS);
-        fresh && view.store_healthy && self.keys_for_storing().is_ok()
+        let (tried, conflict) = (view.round != Round::None, view.status == FeedStatus::Conflict);
+        let unreachable = tried && view.store_healthy && !conflict && (view.round == Round::Failed || !fresh);
+        let keys = self.key(Purpose::Seal).is_some() && self.key(Purpose::Transport).is_some();
+        [
+            (Trouble::Storage, !view.store_healthy),
+            (Trouble::Conflict, conflict),
+            (Trouble::Clock, view.clock_differs),
+            (Trouble::Starting, !tried),
+            (Trouble::CatchingUp, tried && !unreachable && view.status == FeedStatus::CatchingUp),
+            (Trouble::VaultUnreachable, unreachable),
+            (Trouble::Keys, tried && !keys),
+        ]
+    }
+
+    /// The vault's clock now (Unix seconds), as it signed it and as the boot clock went on since.
+    pub fn vault_time(&self) -> Option<u64> {
+        let view = self.view();
+        view.verified_at.map(|at| view.vault_time.saturating_add(self.clock.boot().saturating_sub(at)))
     }
 
     /// Starts a round with the vault now instead of at the next tick.
@@ -161,6 +196,7 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use service_runtime::clock::ManualClock;
+    use service_runtime::readiness::Readiness;
     use shared_proto::jwk::PublicJwk;
 
     use super::*;
@@ -201,22 +237,28 @@ mod tests {
             applied: 0,
             verified_at: Some(50),
             verified_now: 1_000,
-            unreachable: false,
+            vault_time: 1_000,
+            round: Round::Good,
+            clock_differs: false,
             store_healthy: true,
         };
-        let ready = |view: FeedView| {
+        let said = |view: FeedView| {
             link.update(|now| *now = view);
-            link.is_ready()
+            Readiness::new(&link.checks(), "").text()
         };
-        assert!(ready(good));
-        assert!(!ready(FeedView { status: FeedStatus::CatchingUp, ..good }));
-        assert!(!ready(FeedView { status: FeedStatus::Conflict, ..good }));
-        assert!(!ready(FeedView { verified_at: None, ..good }));
-        assert!(!ready(FeedView { unreachable: true, ..good }));
-        assert!(!ready(FeedView { store_healthy: false, ..good }));
+        assert_eq!(said(good), "ready");
+        assert_eq!(said(FeedView { status: FeedStatus::CatchingUp, ..good }), "catching-up");
+        assert_eq!(said(FeedView { status: FeedStatus::Conflict, round: Round::Failed, ..good }), "conflict");
+        assert_eq!(said(FeedView { verified_at: None, ..good }), "vault-unreachable");
+        assert_eq!(said(FeedView { round: Round::None, ..good }), "starting");
+        assert_eq!(said(FeedView { round: Round::Failed, clock_differs: true, ..good }), "clock vault-unreachable");
+        assert_eq!(said(FeedView { store_healthy: false, round: Round::Failed, ..good }), "storage");
         clock.advance(4);
-        assert!(ready(good));
+        assert_eq!(said(good), "ready");
         clock.advance(1);
-        assert!(!ready(good));
+        assert_eq!(said(good), "vault-unreachable");
+        assert_eq!(link.vault_time(), Some(1_005));
+        clock.set_now(20_000);
+        assert_eq!(said(good), "vault-unreachable keys");
     }
 }

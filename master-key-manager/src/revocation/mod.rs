@@ -11,6 +11,6 @@ mod service;
 mod take_back;
 
 pub use feed::{run_feed, stopped};
-pub use link::{FeedStatus, FeedView, Link};
+pub use link::{FeedStatus, FeedView, Link, Round};
 pub use round::Feed;
 pub use service::{Revocations, Sequences, event_signer};

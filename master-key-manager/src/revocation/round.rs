@@ -11,9 +11,10 @@ use shared_proto::error::ErrorCode;
 use shared_proto::feed::{FeedNonce, FeedState};
 use shared_proto::identity::Owner;
 use shared_proto::statement::{KeyStatement, Purpose};
+use shared_proto::token::LEEWAY_SECONDS;
 use shared_proto::wire::vault::{MAX_PAGE, Poll, PollAnswer, Push, PushAnswer};
 
-use super::{FeedStatus, Link};
+use super::{FeedStatus, Link, Round};
 use crate::keys::{KeyRing, LoadedKeys};
 use crate::store::{ManagerStore, SignEvent};
 use crate::vault_client::{CallError, Signing, VaultClient};
@@ -78,7 +79,7 @@ impl Feed {
     pub async fn push_now(&self) {
         let view = self.link.view();
         let result = match view.status {
-            FeedStatus::CaughtUp if !view.unreachable => self.push_missing().await,
+            FeedStatus::CaughtUp if view.round == Round::Good => self.push_missing().await,
             FeedStatus::CaughtUp | FeedStatus::CatchingUp | FeedStatus::Conflict => self.poll_and_push().await,
         };
         self.note(result);
@@ -169,11 +170,14 @@ impl Feed {
         if self.store.event_hash(feed.applied).await? != Some(feed.event_hash) {
             return Err(Trouble::Conflict);
         }
+        let clock_differs = feed.time.abs_diff(self.clock.now()) > LEEWAY_SECONDS;
         self.link.update(|view| {
             view.applied = feed.applied;
             view.verified_at = Some(self.clock.boot());
             view.verified_now = self.clock.now();
-            view.unreachable = false;
+            view.vault_time = feed.time;
+            view.clock_differs = clock_differs;
+            view.round = Round::Good;
             view.store_healthy = true;
         });
         Ok(())
@@ -201,8 +205,9 @@ impl Feed {
     fn note(&self, result: Result<(), Trouble>) {
         let trouble = result.err();
         self.link.update(|view| {
-            view.unreachable = trouble.is_some();
+            view.round = if trouble.is_some() { Round::Failed } else { Round::Good };
             match trouble {
+                Some(Trouble::Call(CallError::Refused(ErrorCode::ClockDiffers))) => view.clock_differs = true,
                 Some(Trouble::Conflict) => view.status = FeedStatus::Conflict,
                 Some(Trouble::Store(_)) => view.store_healthy = false,
                 Some(Trouble::Call(_) | Trouble::Impostor | Trouble::SharedKey | Trouble::Withheld) | None => {}

@@ -147,7 +147,6 @@ pub static ROUTES: &[Route] = &[
             Code::CredentialInvalid,
             Code::ParameterInvalid,
             Code::SecretNotFound,
-            Code::TokenNotFound,
             Code::OutcomeUnknown,
             Code::StorageUnavailable,
         ],

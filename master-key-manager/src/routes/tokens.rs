@@ -32,7 +32,7 @@ pub(super) async fn revoke(jti: web::Path<String>, authed: Authed<NoBody>) -> Re
     let jti: TokenId = jti.parse().map_err(|_| ApiError::new(ErrorCode::TokenNotFound))?;
     let (worker, at) = (Arc::clone(&app), meta.clone());
     let done = perform(&app, "revoke", meta, async move {
-        worker.require_token(jti).await?;
+        // Also one that is not in our list: a manager that was restored does not know what it minted meanwhile.
         // A revocation never waits for the audit log.
         let line = AuditRecord::new("revoke", AuditStatus::Success, &at).jti(jti.to_string());
         worker.audit.record_without_waiting(line);

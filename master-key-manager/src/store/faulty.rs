@@ -73,6 +73,12 @@ impl FaultyStore {
     }
 }
 
+impl ManagerStore for FaultyStore {
+    fn is_healthy(&self) -> bool {
+        !self.is_dead() && self.inner.is_healthy()
+    }
+}
+
 macro_rules! through {
     ($trait:ident: $($method:ident($($argument:ident: $type:ty),*) -> $output:ty;)*) => {
         #[async_trait]
@@ -103,7 +109,6 @@ through! {
     TokenStore:
     mint_rows(grants: Vec<(SecretId, Option<Version>)>, credential: CredentialId) -> MintRows;
     insert_token(token: NewToken, rseq: u64) -> ();
-    token(jti: TokenId, now: u64) -> Option<TokenRow>;
     tokens(after: Option<TokenId>, limit: usize, now: u64) -> Vec<TokenRow>;
     revoked_signing_keys() -> Vec<Thumbprint>;
     prune(now: u64) -> ();

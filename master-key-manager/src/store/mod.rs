@@ -73,8 +73,6 @@ pub trait TokenStore: Send + Sync {
     async fn mint_rows(&self, grants: Vec<(SecretId, Option<Version>)>, credential: CredentialId) -> Stored<MintRows>;
     /// Records a token.
     async fn insert_token(&self, token: NewToken, rseq: u64) -> Stored<()>;
-    /// The token with this id that has not expired.
-    async fn token(&self, jti: TokenId, now: u64) -> Stored<Option<TokenRow>>;
     /// A page of tokens that have not expired, ordered by id.
     async fn tokens(&self, after: Option<TokenId>, limit: usize, now: u64) -> Stored<Vec<TokenRow>>;
     /// The token signing keys that were revoked.
@@ -154,6 +152,7 @@ pub trait RotationStore: Send + Sync {
 }
 
 /// The whole store.
-pub trait ManagerStore: CatalogueStore + TokenStore + EventStore + IdentityStore + RotationStore {}
-
-impl<T: CatalogueStore + TokenStore + EventStore + IdentityStore + RotationStore> ManagerStore for T {}
+pub trait ManagerStore: CatalogueStore + TokenStore + EventStore + IdentityStore + RotationStore {
+    /// Whether the disk does what it is asked, as far as the last use showed.
+    fn is_healthy(&self) -> bool;
+}

@@ -1,6 +1,7 @@
 //! Storing values.
 
 use actix_web::http::Method;
+use master_key_manager::revocation::Round;
 use serde_json::json;
 use service_runtime::config::Mode;
 use shared_proto::id::{EnvironmentId, SecretId, Version};
@@ -87,7 +88,7 @@ async fn vault_down_is_unavailable_and_nothing_is_written() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
     installed.vault.go_down().await;
-    until("the manager sees it", async || manager.app.link.view().unreachable).await;
+    until("the manager sees it", async || manager.app.link.view().round == Round::Failed).await;
     manager.store_value("p", "v").await.expect(503).refused("unavailable");
     assert!(states(&manager).await.is_empty());
     manager.get("/health/ready").await.expect(503);
@@ -101,7 +102,7 @@ async fn without_a_seal_key_nothing_is_written() {
     let installed = Installed::new(Mode::Production).await;
     installed.vault.state().states_no_seal_key = true;
     let manager = installed.start_unready().await;
-    until("a round succeeded", async || !manager.app.link.view().unreachable).await;
+    until("a round succeeded", async || manager.app.link.view().round == Round::Good).await;
     manager.store_value("p", "v").await.expect(503).refused("unavailable");
     assert!(states(&manager).await.is_empty());
     manager.stop().await;

@@ -9,18 +9,19 @@ use actix_web::{
 };
 
 use super::{Access, Answer, Route};
+use crate::readiness::Readiness;
 
 /// What these routes ask of a service. It is the application data `web::Data<S>`.
 pub trait Health: 'static {
-    /// Whether everything is there that it needs for its work.
-    fn is_ready(&self) -> bool;
+    /// Whether everything is there that it needs for its work, and what is not.
+    fn readiness(&self) -> Readiness;
     /// Its `OpenAPI` document, as JSON.
     fn openapi(&self) -> String;
 }
 
 impl<S: Health> Health for Arc<S> {
-    fn is_ready(&self) -> bool {
-        S::is_ready(self)
+    fn readiness(&self) -> Readiness {
+        S::readiness(self)
     }
 
     fn openapi(&self) -> String {
@@ -40,11 +41,11 @@ pub const LIVE: Route = public(
 /// `GET /health/ready`.
 pub const fn ready<S: Health>() -> Route {
     const RESPONSES: &[Answer] = &[
-        Answer { status: 200, description: "ready", schema: None },
-        Answer { status: 503, description: "unavailable", schema: None },
+        Answer { status: 200, description: "ready, and settings that weaken the service", schema: None },
+        Answer { status: 503, description: "what is wrong, the most important first, and such settings", schema: None },
     ];
-    let summary = "One word: ready, or (with 503) unavailable.";
-    public("health.ready", "/health/ready", summary, RESPONSES, || web::to(is_ready::<S>))
+    let summary = "Words: ready, or (with 503) what is wrong, from the table in docs/operations.md.";
+    public("health.ready", "/health/ready", summary, RESPONSES, || web::to(words::<S>))
 }
 
 /// `GET /openapi.json`.
@@ -79,13 +80,10 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok")
 }
 
-async fn is_ready<S: Health>(service: web::Data<S>) -> HttpResponse {
-    let (mut answer, word) = if service.is_ready() {
-        (HttpResponse::Ok(), "ready")
-    } else {
-        (HttpResponse::ServiceUnavailable(), "unavailable")
-    };
-    answer.content_type(ContentType::plaintext()).body(word)
+async fn words<S: Health>(service: web::Data<S>) -> HttpResponse {
+    let readiness = service.readiness();
+    let mut answer = if readiness.is_ready() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    answer.content_type(ContentType::plaintext()).body(readiness.text())
 }
 
 async fn openapi<S: Health>(service: web::Data<S>) -> HttpResponse {

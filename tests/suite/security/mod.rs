@@ -7,6 +7,7 @@ mod forged_feed;
 mod kill_cycles;
 mod manager_stolen;
 mod power_loss;
+mod restored;
 mod revoked_means_refused;
 mod stolen_token;
 mod stranger_probes;

@@ -1,13 +1,12 @@
 //! "Revoked" is told only when the vault refuses from then on, whatever happens to it in between.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
+use system_tests::faults::DiskFault;
 use system_tests::proxy::Verdict;
-use system_tests::{Installation, Stored, repository, wait_until};
+use system_tests::{Installation, Stored, wait_until};
 
 #[tokio::test]
 async fn token_whose_signature_is_cached_is_refused_on_the_next_request_and_after_a_restart() {
@@ -91,16 +90,12 @@ async fn vault_killed_before_a_revocation_reached_it_is_not_said_to_have_revoked
 #[tokio::test]
 async fn vault_with_a_full_disk_revokes_nothing_is_never_said_to_have_and_recovers() {
     let mut installation = Installation::builder().make();
-    let full = installation.folder().join("disk-is-full");
-    let data = installation.vault.data();
-    installation.vault.set_variable("LD_PRELOAD", &full_disk(installation.folder()));
-    installation.vault.set_variable("FULL_DISK_WHILE", &full);
-    installation.vault.set_variable("FULL_DISK_BELOW", &data);
+    installation.vault.load_shims();
     installation.start().await;
     let (stored, other) = (installation.store("value").await, installation.store("other").await);
     assert!(installation.opens(&stored).await);
 
-    std::fs::write(&full, "").unwrap();
+    installation.vault.break_disk(Some(DiskFault::Full));
     let answer = revoke(&installation, &stored).await;
     assert_eq!((answer.0, answer.1["status"].as_str()), (202, Some("pending")));
     let again = revoke(&installation, &stored).await;
@@ -114,7 +109,7 @@ async fn vault_with_a_full_disk_revokes_nothing_is_never_said_to_have_and_recove
     // A vault that ends now has forgotten nothing that it signed for.
     assert!(installation.vault.is_running());
 
-    std::fs::remove_file(&full).unwrap();
+    installation.vault.break_disk(None);
     wait_until("the vault signs for it", async || revoke(&installation, &stored).await.0 == 200).await;
     all_refused(&installation, std::slice::from_ref(&stored)).await;
     wait_until("the vault reads and writes again", async || {
@@ -159,14 +154,4 @@ async fn all_refused(installation: &Installation, stored: &[Stored]) {
     for stored in stored {
         installation.read(&stored.key_id, &stored.token).await.expect_code("token_invalid");
     }
-}
-
-/// Builds the shim that plays a full disk.
-fn full_disk(folder: &Path) -> PathBuf {
-    let library = folder.join("full_disk.so");
-    let source = repository().join("tests/faults/full_disk.c");
-    let mut command = Command::new("cc");
-    command.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&library).arg(source).arg("-ldl");
-    assert!(command.status().expect("a C compiler is installed").success());
-    library
 }

@@ -1,7 +1,10 @@
 //! What a user or an operator does, and what may happen to the services meanwhile.
 
 mod backup;
+mod clocks;
 mod crash;
+mod descriptors;
+mod disk_faults;
 mod first_secret;
 mod floods;
 mod generate_keys;

@@ -14,6 +14,7 @@ use service_runtime::StartError;
 use service_runtime::sqlite::{Readers, Writer, migrate, open_writer};
 
 pub use self::rotation::read_key_facts;
+use super::ManagerStore;
 
 /// The store. Clones share it.
 #[derive(Clone, Debug)]
@@ -36,5 +37,11 @@ impl SqliteStore {
         let writer = Writer::spawn(conn)?;
         let readers = Readers::open(path, READERS, writer.health())?;
         Ok(Self { writer, readers })
+    }
+}
+
+impl ManagerStore for SqliteStore {
+    fn is_healthy(&self) -> bool {
+        self.writer.health().is_good()
     }
 }

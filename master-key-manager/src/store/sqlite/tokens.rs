@@ -32,20 +32,6 @@ impl TokenStore for SqliteStore {
         self.writer.run(move |conn| insert(conn, &token, rseq)).await
     }
 
-    async fn token(&self, jti: TokenId, now: u64) -> Stored<Option<TokenRow>> {
-        self.readers
-            .read(move |conn| {
-                conn.prepare_cached(
-                    "SELECT t.jti, t.subject, t.credential_id, t.environment_id, t.grants, t.issued_at, t.expires_at,
-                            (SELECT label FROM subjects s WHERE s.subject = t.subject)
-                     FROM tokens t WHERE t.jti = ?1 AND t.expires_at > ?2",
-                )?
-                .query_row(params![jti.as_bytes(), integer(now)?], |row| token_row(conn, row))
-                .optional()
-            })
-            .await
-    }
-
     async fn tokens(&self, after: Option<TokenId>, limit: usize, now: u64) -> Stored<Vec<TokenRow>> {
         self.readers
             .read(move |conn| {
