@@ -49,7 +49,6 @@ pub(super) struct Catalogue {
     /// `None`: a number that the vault had already, given up.
     pub(super) versions: BTreeMap<Name, Option<Content>>,
     pub(super) subjects: BTreeMap<String, String>,
-    pub(super) tokens: BTreeSet<String>,
     /// What was written under an `Idempotency-Key`.
     pub(super) repeats: BTreeMap<String, Name>,
 }

@@ -120,7 +120,6 @@ impl Services {
         let subject = subjects.entry(label.to_owned()).or_insert_with(|| word("sub")).clone();
         agree("subject", word("sub"), subject.clone())?;
         let (jti, client) = (word("jti"), word("client_id"));
-        self.reference.catalogue.tokens.insert(jti.clone());
         self.tokens.push(Token { text, jti, subject, client, rseq, grants, seals: self.reference.seals });
         Ok(())
     }
