@@ -3,6 +3,7 @@
 mod manager;
 mod vault;
 mod vault_rotation;
+mod vault_rows;
 
 use std::time::{Duration, Instant};
 

@@ -8,7 +8,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use service_runtime::clock::{Clock as _, SystemClock};
 use shared_proto::command::{CommandClaims, Operation};
 use shared_proto::encoding::{Bytes, from_json, random};
-use shared_proto::envelope::open::{open, unwrap_transfer_key};
+use shared_proto::envelope::open::open;
 use shared_proto::envelope::{Ciphertext, Header, Inner};
 use shared_proto::error::{ErrorCode, Problem};
 use shared_proto::event::{Event, EventClaims, NO_EVENT, event_hash};
@@ -17,16 +17,13 @@ use shared_proto::id::{EnvironmentId, SecretId, VaultId, Version};
 use shared_proto::identity::{IdentityDocument, IdentityKey, Issuer, Mode, Owner};
 use shared_proto::jwk::{Curve, PublicJwk};
 use shared_proto::jws::{Compact, Kind, ed25519_key, sign};
-use shared_proto::receipt::{Receipt, ReceiptFacts, VersionState};
+use shared_proto::receipt::{Receipt, ReceiptFacts};
 use shared_proto::release::{self, SealKey};
 use shared_proto::rsa_key::{RsaPrivate, verifying_key};
 use shared_proto::secret::SecretValue;
 use shared_proto::statement::{KeyStatement, Purpose};
 use shared_proto::token::{AccessClaims, Expected, TokenTerms};
-use shared_proto::wire::vault::{
-    EnvelopeToStore, Inventory, Poll, PollAnswer, Push, PushAnswer, Receipts, Replay, ReplayAnswer, Settle, Store,
-    StoreAnswer, StoreResult,
-};
+use shared_proto::wire::vault::{EnvelopeToStore, Poll, PollAnswer, Push, PushAnswer, Replay, ReplayAnswer};
 
 use super::{Holder, RewrapMood, rsa_pem};
 
@@ -108,7 +105,7 @@ pub(crate) struct FakeVault {
     pub(crate) id: VaultId,
     pub(crate) url: String,
     identity: Mutex<Arc<IdentityKey>>,
-    stranger: IdentityKey,
+    pub(super) stranger: IdentityKey,
     pub(super) transport: RsaPrivate,
     seal: SealKey,
     issuer: Mutex<Option<(Issuer, Vec<[u8; 32]>)>>,
@@ -317,85 +314,6 @@ impl FakeVault {
         Receipt::sign(&self.identity(), self.id, facts, SystemClock.now())
     }
 
-    fn store(&self, order: &Store) -> HttpResponse {
-        let transfer = unwrap_transfer_key(&self.transport.decrypting_key().unwrap(), &order.transfer_key).unwrap();
-        assert_eq!(order.transport_kid, self.transport.public().thumbprint());
-        let mut state = self.state();
-        let mood = state.store_mood;
-        state.batches.push(order.envelopes.len());
-        let mut results = Vec::new();
-        for envelope in &order.envelopes {
-            let inner = Arc::new(Inner::from_moved(&transfer, &envelope.moved).unwrap());
-            let name = (envelope.secret_id, envelope.version);
-            let stores = matches!(mood, StoreMood::Honest | StoreMood::StoreAndGarble);
-            if stores && !state.rows.contains_key(&name) {
-                state.rows.insert(
-                    name,
-                    Row::Stored {
-                        envelope: Box::new(envelope.clone()),
-                        keys: BTreeMap::from([(envelope.epoch, inner)]),
-                    },
-                );
-            }
-            let facts = state.rows.get(&name).map_or_else(|| stored_facts(envelope), |row| facts_of(name, row));
-            let conflict = facts.digest != envelope.digest;
-            let error = (conflict || mood == StoreMood::OtherConflict).then_some(ErrorCode::VersionConflict);
-            results.push(StoreResult { error, receipt: Some(self.moody_receipt(mood, &facts)) });
-        }
-        match mood {
-            StoreMood::StoreAndGarble | StoreMood::Garble => HttpResponse::Ok().body("{nonsense"),
-            StoreMood::NoReceipt => {
-                let none = order.envelopes.iter().map(|_| StoreResult { error: None, receipt: None });
-                HttpResponse::Ok().json(StoreAnswer { results: none.collect() })
-            }
-            StoreMood::Honest
-            | StoreMood::ForgeSignature
-            | StoreMood::OtherVersion
-            | StoreMood::OtherConflict
-            | StoreMood::OtherDigest => HttpResponse::Ok().json(StoreAnswer { results }),
-        }
-    }
-
-    fn moody_receipt(&self, mood: StoreMood, facts: &ReceiptFacts) -> Receipt {
-        match mood {
-            StoreMood::ForgeSignature => Receipt::sign(&self.stranger, self.id, facts, SystemClock.now()),
-            StoreMood::OtherVersion => self.receipt(&ReceiptFacts { version: facts.version.next().unwrap(), ..*facts }),
-            StoreMood::OtherConflict => {
-                let version = facts.version.next().unwrap();
-                self.receipt(&ReceiptFacts { version, digest: Bytes([9; 32]), ..*facts })
-            }
-            StoreMood::OtherDigest => self.receipt(&ReceiptFacts { digest: Bytes([9; 32]), ..*facts }),
-            StoreMood::Honest | StoreMood::StoreAndGarble | StoreMood::Garble | StoreMood::NoReceipt => {
-                self.receipt(facts)
-            }
-        }
-    }
-
-    fn settle(&self, order: &Settle) -> HttpResponse {
-        let mut state = self.state();
-        if state.settles_nothing {
-            return HttpResponse::Ok().body("?");
-        }
-        let receipts = order.versions.iter().map(|asked| {
-            let name = (asked.secret_id, asked.version);
-            let row = state.rows.entry(name).or_insert(Row::Tombstone { environment: asked.environment });
-            self.receipt(&facts_of(name, row))
-        });
-        let answer = Receipts { receipts: receipts.collect() };
-        HttpResponse::Ok().json(answer)
-    }
-
-    fn inventory(&self, order: &Inventory) -> HttpResponse {
-        let after = order.after.map(|cursor| (cursor.secret_id, cursor.version));
-        let state = self.state();
-        let stored = state
-            .rows
-            .iter()
-            .filter(|(name, row)| !matches!(row, Row::Tombstone { .. }) && after.is_none_or(|after| **name > after));
-        let receipts = stored.take(order.limit).map(|(name, row)| self.receipt(&facts_of(*name, row)));
-        HttpResponse::Ok().json(Receipts { receipts: receipts.collect() })
-    }
-
     fn push(&self, order: &Push) -> HttpResponse {
         for compact in &order.events {
             let claims = self.read_event(compact).unwrap();
@@ -470,29 +388,6 @@ fn operation_of(req: &HttpRequest, body: &[u8], vault: &FakeVault) -> Option<Ope
 pub(super) fn problem(code: ErrorCode) -> HttpResponse {
     let status = actix_web::http::StatusCode::from_u16(code.status()).unwrap();
     HttpResponse::build(status).json(Problem::new(code, "test"))
-}
-
-pub(super) fn stored_facts(envelope: &EnvelopeToStore) -> ReceiptFacts {
-    ReceiptFacts {
-        environment: envelope.environment,
-        secret: envelope.secret_id,
-        version: envelope.version,
-        state: VersionState::Stored,
-        epoch: envelope.epoch,
-        digest: envelope.digest,
-    }
-}
-
-pub(super) fn facts_of((secret, version): (SecretId, Version), row: &Row) -> ReceiptFacts {
-    let (environment, state, epoch, digest) = match row {
-        Row::Stored { envelope, keys } => {
-            let epoch = keys.keys().last().copied().unwrap_or(envelope.epoch);
-            return ReceiptFacts { epoch, ..stored_facts(envelope) };
-        }
-        Row::Foreign { environment } => (*environment, VersionState::Stored, 1, Bytes([8; 32])),
-        Row::Tombstone { environment } => (*environment, VersionState::Tombstone, 0, Bytes([0; 32])),
-    };
-    ReceiptFacts { environment, secret, version, state, epoch, digest }
 }
 
 fn ciphertext(envelope: &EnvelopeToStore) -> Ciphertext {

@@ -14,7 +14,8 @@ use shared_proto::wire::vault::{
     HandedOut, Handout, HandoutAnswer, Retire, RetireAnswer, Rewrap, StoreAnswer, StoreResult,
 };
 
-use super::vault::{FakeVault, Row, facts_of, problem};
+use super::vault::{FakeVault, Row, problem};
+use super::vault_rows::facts_of;
 
 /// How rewrap commands are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
