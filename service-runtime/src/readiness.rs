@@ -42,7 +42,7 @@ troubles! {
     Audit, "audit", "The audit log cannot be written, so nothing is released.",
         "As for storage. If the log says that confirmed lines are lost, keep the file as evidence and restart.";
     Descriptors, "descriptors", "The process may open no further file or connection.",
-        "Raise the limit of open files, or lower max_connections.";
+        "Raise the limit of open files, or lower `limits.connections`.";
     Conflict, "conflict", "The events of manager and vault contradict each other; no revocation gets through.",
         "Compare the backups of both, restore the one that is wrong, restart both.";
     Clock, "clock", "The clocks of manager and vault differ by more than 30 seconds.",

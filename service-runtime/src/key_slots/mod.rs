@@ -8,7 +8,7 @@
 mod identity;
 mod numbered;
 mod pins;
-mod rsa;
+mod rsa_slots;
 mod watch;
 
 use std::fs::File;
@@ -19,7 +19,7 @@ use std::time::SystemTime;
 
 pub use identity::{IDENTITY_NEXT, IDENTITY_NEXT_DOCUMENT, IDENTITY_RETIRED, IdentitySlots, NextIdentity};
 pub use numbered::{KeyState, NumberedKey, confirm, create_numbered, load_numbered, path_of, retire};
-pub use rsa::{RsaSlot, RsaSlots};
+pub use rsa_slots::{RsaSlot, RsaSlots};
 pub use watch::FolderWatch;
 
 use crate::files::NO_FOLLOW;
