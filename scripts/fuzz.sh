@@ -5,8 +5,9 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-Usage: scripts/fuzz.sh [--seconds N] [--control] [TARGET…]
+Usage: scripts/fuzz.sh [--seconds N] [--seed N] [--control] [TARGET…]
   --seconds N   how long each target runs (default 60)
+  --seed N      the same inputs in each run: this seed, and nothing of what earlier runs have found
   --control     instead: run a target with a planted defect, which must be found
   TARGET…       which targets (default all of fuzz/fuzz_targets)
 Needs a C++ compiler (g++ or clang++) for libFuzzer.
@@ -14,10 +15,11 @@ TEXT
 }
 die() { echo "fuzz: $*" >&2; exit 1; }
 
-seconds=60 control='' targets=()
+seconds=60 seed='' control='' targets=()
 while (($#)); do
     case $1 in
         --seconds) [[ ${2-} =~ ^[1-9][0-9]*$ ]] || die "--seconds takes a number"; seconds=$2; shift 2 ;;
+        --seed) [[ ${2-} =~ ^[1-9][0-9]*$ ]] || die "--seed takes a number above 0"; seed=$2; shift 2 ;;
         --control) control=yes; shift ;;
         --help) usage; exit 0 ;;
         -*) die "unknown option $1; see --help" ;;
@@ -38,19 +40,20 @@ flags+=' -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverag
 flags+=' -Ccodegen-units=1'
 (cd fuzz && RUSTFLAGS=$flags cargo build --release --locked --quiet --target "$host" --target-dir "$work")
 
-run() { # TARGET FURTHER-ARGUMENTS…
-    local target=$1 found=$work/found/$1 broken=$work/broken/$1/
-    mkdir -p "$found" "$broken"
-    "$work/$host/release/$target" "${@:2}" -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=10 \
-        -artifact_prefix="$broken" -print_final_stats=1 "$found" "fuzz/seeds/$target" 2>&1
+found=$work/found
+[[ -z $seed && -z $control ]] || { found=$work/forgotten; rm -rf "$found"; }
+run() { # TARGET
+    local broken=$work/broken/$1/
+    mkdir -p "$found/$1" "$broken"
+    "$work/$host/release/$1" -seed="${seed:-0}" -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=10 \
+        -artifact_prefix="$broken" -print_final_stats=1 "$found/$1" "fuzz/seeds/$1" 2>&1
 }
 
 if [[ $control ]]; then
-    rm -rf "$work/found/base64-control"
     if said=$(SPLITVAULT_FUZZ_PLANTED=1 run base64); then die "the planted defect was not found in $seconds s"; fi
     grep -q 'panicked at' <<<"$said" || die "the control ended, but not by the planted defect: $said"
     echo "control: the planted defect was found"
-    rm -rf "$work/broken/base64" "$work/found/base64"
+    rm -rf "$work/broken/base64"
     exit
 fi
 for target in "${targets[@]}"; do
@@ -59,5 +62,5 @@ for target in "${targets[@]}"; do
         die "$target is broken; the input is in $work/broken/$target"
     fi
     printf '%-14s %s runs, %s inputs kept\n' "$target" "$(sed -n 's/^stat::number_of_executed_units: *//p' <<<"$said")" \
-        "$(find "$work/found/$target" -type f | wc -l)"
+        "$(find "$found/$target" -type f | wc -l)"
 done

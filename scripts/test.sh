@@ -72,6 +72,7 @@ step "all tests in Rust"
 cargo test --locked --quiet --workspace
 
 step "fuzz targets, for a moment each, and their control"
-scripts/fuzz.sh --seconds 2
+# A fixed seed: what a random one finds one day is in yesterday's code, and would fail somebody else's change.
+scripts/fuzz.sh --seconds 2 --seed 1
 scripts/fuzz.sh --control
 printf '\nAll tests passed in %d s.\n' "$SECONDS"

@@ -53,7 +53,7 @@ pub struct ReadKeys {
 /// One line of the answer to [`ReadKeys`].
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields, remote = "Self")]
 pub enum ReadResult {
     /// It was opened.
     Opened(OpenedKey),
@@ -68,9 +68,12 @@ pub enum ReadResult {
     },
 }
 
+read_from_objects_only!(ReadResult);
+
 /// Answer to [`ReadKeys`], in the order asked.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
 pub struct ReadAnswer {
     /// One line for each id.
     pub keys: Vec<ReadResult>,

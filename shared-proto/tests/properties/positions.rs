@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared_proto::encoding::from_json;
 use shared_proto::wire::manager::MintToken;
-use shared_proto::wire::vault::{Handout, HandoutAnswer, Inventory, Rewrap, Settle, Store, StoreAnswer};
+use shared_proto::wire::vault::{Handout, HandoutAnswer, Inventory, ReadAnswer, Rewrap, Settle, Store, StoreAnswer};
 
 const SECRET: &str = "sec_oxOWVv1CMnimDzkbyT2sXA";
 
@@ -35,9 +35,24 @@ fn array_in_the_place_of_an_object_is_refused_wherever_it_stands() {
     as_object_only::<Inventory>(&version[1..], |one| json!({"after": one, "limit": 1}));
     as_object_only::<HandoutAnswer>(&[("digest", b32.clone()), ("moved", b48.clone())], |one| json!({"rows": [one]}));
     as_object_only::<StoreAnswer>(&[("error", json!("version_conflict"))], |one| json!({"results": [one]}));
+    let opened = [("key_id", json!(SECRET)), ("version", json!(1)), ("encoding", json!("text"))];
+    let opened = [opened.as_slice(), &[("decrypted_key", json!("x"))]].concat();
+    as_object_only::<ReadAnswer>(&opened, |one| json!({"keys": [one]}));
+    as_object_only::<ReadAnswer>(
+        &[("key_id", json!(SECRET)), ("code", json!("secret_not_found"))],
+        |one| json!({"keys": [one]}),
+    );
     let row = [version.as_slice(), &[("digest", b32.clone()), ("moved", b48.clone())]].concat();
     as_object_only::<Rewrap>(&row, |one| keys(&mut json!({"epoch": 1, "rows": [one]})));
     let rest = [("commit", b32.clone()), ("nonce", json!("A".repeat(16))), ("ciphertext", json!("AAAA"))];
     let envelope = [&row[..3], &[("epoch", json!(1))], &row[3..], &rest].concat();
     as_object_only::<Store>(&envelope, |one| keys(&mut json!({"envelopes": [one]})));
+}
+
+#[test]
+fn line_of_a_batch_with_a_member_too_many_is_refused() {
+    let line = |more: Value| json!({"keys": [{"key_id": SECRET, "code": "secret_not_found", "encoding": more}]});
+    assert!(!reads::<ReadAnswer>(&line(json!("text"))));
+    assert!(!reads::<ReadAnswer>(&json!({"keys": [], "more": 1})));
+    assert!(reads::<ReadAnswer>(&json!({"keys": []})));
 }
