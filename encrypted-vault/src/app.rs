@@ -33,8 +33,8 @@ use crate::transfer::TransferKeys;
 
 /// Verified tokens kept in memory. A token with 64 grants takes about 10 KiB.
 const CACHED_TOKENS: u64 = 10_000;
-/// Ciphertext rows kept in memory, in bytes.
-const CACHED_ROW_BYTES: u64 = 64 << 20;
+/// Ciphertext rows kept in memory, in bytes: some 14,000 small ones.
+const CACHED_ROW_BYTES: u64 = 16 << 20;
 /// How far the wall clock may go from the boot clock before it counts as set.
 const CLOCK_DRIFT_SECONDS: u64 = 60;
 
@@ -265,7 +265,8 @@ async fn stored_statements(store: &dyn VaultStore) -> Result<(Vec<KeyStatement>,
 }
 
 fn weight(_: &(SecretId, Version), row: &Arc<Row>) -> u32 {
-    u32::try_from(row.ciphertext.bytes.len() + 256).unwrap_or(u32::MAX)
+    // An entry takes about a kilobyte besides its ciphertext.
+    u32::try_from(row.ciphertext.bytes.len() + 1024).unwrap_or(u32::MAX)
 }
 
 /// `encrypted-vault run`.
