@@ -32,6 +32,11 @@ step "format"
 cargo fmt --all --check
 cargo fmt --manifest-path fuzz/Cargo.toml --check
 
+step "what the scripts make in this folder stays out of git"
+for made in certificates/ca/ca.key keys/encrypted-vault/transport.pem run/admin-credential; do
+    git check-ignore --quiet "$made" || die "$made could be committed; name its folder in .gitignore"
+done
+
 step "tidiness"
 # The patterns are broken up so that they do not find themselves.
 forbid "finish it or file an issue" '\b(TO''DO|FIX''ME|XX''X|HA''CK)\b' "${rust[@]}" "${scripts[@]}"
