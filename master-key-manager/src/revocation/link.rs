@@ -226,6 +226,25 @@ mod tests {
     }
 
     #[test]
+    fn clock_that_no_poll_confirmed_or_that_jumped_since_is_not_believed() {
+        let clock = Arc::new(ManualClock::new(1_000, 50));
+        let link = Link::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        assert!(!link.clock_is_confirmed(), "the vault was not heard yet");
+        link.update(|view| {
+            view.verified_at = Some(50);
+            view.verified_now = 1_000;
+        });
+        clock.advance(3_600);
+        assert!(link.clock_is_confirmed());
+        for jump in [CLOCK_DRIFT_SECONDS, CLOCK_DRIFT_SECONDS + 1] {
+            for now in [4_600 + jump, 4_600 - jump] {
+                clock.set_now(now);
+                assert_eq!(link.clock_is_confirmed(), jump == CLOCK_DRIFT_SECONDS, "{now}");
+            }
+        }
+    }
+
+    #[test]
     fn only_a_fresh_state_that_agrees_is_ready() {
         let clock = Arc::new(ManualClock::new(1_000, 50));
         let link = Link::new(Arc::clone(&clock) as Arc<dyn Clock>);
