@@ -40,13 +40,25 @@ impl Outcome {
     }
 }
 
-/// Sends `count` requests, in turn those of `requests`, over `connections` connections. Every answer must have
-/// `status`; `seen` gets each body.
+/// Sends `count` requests, in turn those of `requests`, over `connections` connections, as fast as they are answered.
+/// Every answer must have `status`; `seen` gets each body.
 pub(crate) async fn drive(
     address: &str,
     requests: Rc<Vec<Vec<u8>>>,
     count: usize,
+    how: (usize, u16),
+    seen: impl Fn(&str) + Clone + 'static,
+) -> Result<Outcome, Failure> {
+    drive_paced(address, requests, count, how, Duration::ZERO, seen).await
+}
+
+/// [`drive`] with a request due in every `pace`. One that is sent late counts from when it was due.
+pub(crate) async fn drive_paced(
+    address: &str,
+    requests: Rc<Vec<Vec<u8>>>,
+    count: usize,
     (connections, status): (usize, u16),
+    pace: Duration,
     seen: impl Fn(&str) + Clone + 'static,
 ) -> Result<Outcome, Failure> {
     let next = Rc::new(Cell::new(0));
@@ -66,7 +78,7 @@ pub(crate) async fn drive(
                     return Ok::<_, Failure>(latencies);
                 }
                 let request = requests.get(index % requests.len()).ok_or("no requests")?;
-                let sent = Instant::now();
+                let sent = begin(started + pace * u32::try_from(index)?, pace).await;
                 let body = connection.expect(request, status).await?;
                 latencies.push(sent.elapsed());
                 seen(body);
@@ -78,4 +90,16 @@ pub(crate) async fn drive(
         latencies.extend(task.await??);
     }
     Ok(Outcome::new(started.elapsed(), latencies))
+}
+
+/// From when the latency of a request counts. A timer's own delay is not the service's.
+async fn begin(due: Instant, pace: Duration) -> Instant {
+    if pace.is_zero() {
+        return Instant::now();
+    }
+    if Instant::now() >= due {
+        return due;
+    }
+    tokio::time::sleep_until(due.into()).await;
+    Instant::now()
 }

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use clap::Args;
 
 use crate::Failure;
-use crate::load::drive;
+use crate::load::{drive, drive_paced};
 use crate::report::Report;
 use crate::services::{Services, member};
 use crate::throughput::send;
@@ -39,6 +40,10 @@ pub(crate) struct Random {
     /// Connections of the reads.
     #[arg(long, default_value_t = 16)]
     connections: usize,
+    /// Reads per second of the measurement of latencies. As many as can be would measure the CPU time again: the queue
+    /// before a busy core is the longer, the longer each takes.
+    #[arg(long, default_value_t = 1_000)]
+    rate: u32,
 }
 
 /// Grants of one token, the most that there can be.
@@ -88,11 +93,17 @@ impl Random {
         let count = first.len();
         send(&services.vault, &[], first, count, (self.connections, 200)).await?;
         random.shuffle(&mut chosen);
-        let (outcome, cpu) = send(&services.vault, &services.pids, chosen, self.reads, (self.connections, 200)).await?;
-        report.number("random reads", outcome.per_second(), "per s")?;
-        report.number("random reads, p50", outcome.percentile(50), "ms")?;
+        let (fast, slow) = chosen.split_at(chosen.len() / 2);
+        let how = (self.connections, 200);
+        let (outcome, cpu) = send(&services.vault, &services.pids, fast.to_vec(), fast.len(), how).await?;
+        report.number("random reads, as fast as they are answered", outcome.per_second(), "per s")?;
         report.number("random reads, p99", outcome.percentile(99), "ms")?;
         report.number("random reads, CPU of the vault", cpu.get(1).copied().unwrap_or_default(), "µs")?;
+        let pace = Duration::from_secs(1) / self.rate.max(1);
+        let outcome = drive_paced(&services.vault, Rc::new(slow.to_vec()), slow.len(), how, pace, |_| ()).await?;
+        report.number("random reads at a steady rate", outcome.per_second(), "per s")?;
+        report.number("random reads at a steady rate, p50", outcome.percentile(50), "ms")?;
+        report.number("random reads at a steady rate, p99", outcome.percentile(99), "ms")?;
         Ok(())
     }
 }
