@@ -371,7 +371,7 @@ async fn lines_that_never_stop_coming_are_on_disk_within_a_second_all_the_same()
 
 #[test]
 fn whoever_waits_is_answered_when_the_thread_has_gone() {
-    let queue = Queue::default();
+    let queue = Arc::new(Queue::default());
     let entry = || Entry { timestamp: 0, record: line(), count: None };
     let waiting = queue.push(entry(), true).unwrap().unwrap();
     queue.abandon();
