@@ -12,7 +12,7 @@ mod writer;
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 pub use self::{
     backup::{backup, restore},
@@ -125,6 +125,11 @@ pub(crate) fn user_version(conn: &Connection) -> rusqlite::Result<i64> {
     conn.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
+/// Carries out a statement without rows, prepared once.
+fn say(conn: &Connection, statement: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached(statement)?.execute([]).map(|_rows| ())
+}
+
 /// What an error means when the statement was not carried out.
 pub(crate) fn fault_of(error: &rusqlite::Error) -> StoreFault {
     match error.sqlite_error_code() {
@@ -159,6 +164,9 @@ fn settings(conn: &Connection) -> rusqlite::Result<()> {
     // A checkpoint or another process may hold a lock for a moment.
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.pragma_update(None, "foreign_keys", true)?;
+    // SQLite would otherwise prepare a statement anew for each value that it is given, to see whether another plan suits
+    // that value: a fifth of the writer's CPU time.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "secure_delete", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;

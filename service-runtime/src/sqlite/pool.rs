@@ -8,10 +8,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::{Health, StoreFault, code_of, fault_of, open_reader};
+use super::{Health, StoreFault, code_of, fault_of, open_reader, say};
 use crate::process::StartError;
 
 /// A pool of read-only connections. Clones share it.
@@ -91,9 +91,27 @@ impl Drop for Borrowed {
 }
 
 fn in_snapshot<T>(conn: &Connection, job: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-    let snapshot = Transaction::new_unchecked(conn, TransactionBehavior::Deferred)?;
-    let value = job(&snapshot)?;
-    // Nothing was written; ending the transaction lets the WAL be written back.
-    snapshot.finish()?;
+    say(conn, "BEGIN")?;
+    let snapshot = Snapshot(conn);
+    let value = job(conn)?;
+    snapshot.end()?;
     Ok(value)
+}
+
+/// A read transaction; ended also when its job fails or panics, for an open one keeps the WAL from being written back.
+struct Snapshot<'a>(&'a Connection);
+
+impl Snapshot<'_> {
+    fn end(&self) -> rusqlite::Result<()> {
+        // Some errors end it by themselves.
+        if self.0.is_autocommit() { Ok(()) } else { say(self.0, "ROLLBACK") }
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            tracing::warn!(error = code_of(&error), "a read transaction could not be ended");
+        }
+    }
 }

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::{
     Health, StoreFault, code_of, fault_of,
     job::{Job, Typed},
+    say,
 };
 use crate::process::StartError;
 
@@ -182,7 +183,7 @@ fn run(mut file: DatabaseFile, inbox: Receiver<Message>, committed: Option<&(dyn
 }
 
 fn write_batch(conn: &Connection, health: &Health, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreFault> {
-    conn.execute_batch("BEGIN IMMEDIATE").map_err(|error| {
+    say(conn, "BEGIN IMMEDIATE").map_err(|error| {
         tracing::error!(error = code_of(&error), "a transaction cannot be begun");
         health.note(&error);
         fault_of(&error)
@@ -200,7 +201,7 @@ fn write_batch(conn: &Connection, health: &Health, jobs: &mut [Box<dyn Job>]) ->
     if let Some(fault) = lost {
         return Err(roll_back(conn, fault));
     }
-    conn.execute_batch("COMMIT").map_err(|error| {
+    say(conn, "COMMIT").map_err(|error| {
         tracing::error!(error = code_of(&error), "a transaction cannot be committed");
         health.note(&error);
         // The frame of the commit may have reached the WAL although the fsync failed: a crash now would replay it.
@@ -211,7 +212,7 @@ fn write_batch(conn: &Connection, health: &Health, jobs: &mut [Box<dyn Job>]) ->
 
 /// An error of the job is the job's; an error of this function is the batch's.
 fn in_savepoint(conn: &Connection, health: &Health, job: &mut dyn Job) -> rusqlite::Result<()> {
-    conn.execute_batch("SAVEPOINT job").inspect_err(|error| {
+    say(conn, "SAVEPOINT job").inspect_err(|error| {
         health.note(error);
     })?;
     let worked = job.work(conn);
@@ -222,7 +223,7 @@ fn in_savepoint(conn: &Connection, health: &Health, job: &mut dyn Job) -> rusqli
         return Err(error);
     }
     match worked {
-        Ok(()) => conn.execute_batch("RELEASE job"),
+        Ok(()) => say(conn, "RELEASE job"),
         Err(error) if health.note(&error) => Err(error),
         Err(_) => conn.execute_batch("ROLLBACK TO job; RELEASE job"),
     }
