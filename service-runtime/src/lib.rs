@@ -23,5 +23,6 @@ pub mod standing;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+pub mod workers;
 
 pub use process::StartError;
