@@ -11,6 +11,7 @@ use service_runtime::config::Mode;
 use service_runtime::http::Health;
 use service_runtime::readiness::{self, Readiness, Trouble};
 use service_runtime::tasks::Tasks;
+use service_runtime::workers::Workers;
 use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
@@ -94,7 +95,9 @@ impl App {
             Arc::clone(&clock),
         ));
         let sealer = Arc::new(Sealer::new(Arc::clone(&keys), vault));
-        let token_sealer = Arc::new(TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault));
+        let signers = Workers::start("token-signer")?;
+        let token_sealer = TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault, signers);
+        let token_sealer = Arc::new(token_sealer);
         let lives = Lives { default: raw.token_life_seconds, max: raw.max_token_life_seconds };
         let mint =
             Mint::new(Arc::clone(&store), Arc::clone(&link), token_sealer, audit.clone(), Arc::clone(&clock), lives);

@@ -5,6 +5,8 @@ use service_runtime::sqlite::StoreFault;
 use shared_proto::Rejected;
 use shared_proto::id::{SecretId, Version};
 
+use crate::store::NoToken;
+
 /// A refusal or a fault of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -46,6 +48,17 @@ pub enum Refusal {
     /// A defect: a cipher or a signature refused its input, or a task broke down.
     #[error("internal: {0}")]
     Internal(&'static str),
+}
+
+impl From<NoToken> for Refusal {
+    fn from(why: NoToken) -> Self {
+        match why {
+            NoToken::CredentialDisabled => Self::CredentialDisabled,
+            NoToken::SigningKeyRevoked => {
+                Self::Unavailable("the token signing key was revoked; run rotate-keys token-signing")
+            }
+        }
+    }
 }
 
 impl From<Rejected> for Refusal {

@@ -11,6 +11,7 @@ use service_runtime::clock::Clock;
 use service_runtime::http::RequestMeta;
 use service_runtime::tasks::by_size;
 use shared_proto::id::{PersonId, SecretId, Subject, Version};
+use shared_proto::jwk::Thumbprint;
 use shared_proto::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use shared_proto::secret::{SecretValue, ValueEncoding};
 use shared_proto::statement::StatedKey;
@@ -126,9 +127,7 @@ impl StoreFlow {
         meta: &RequestMeta,
     ) -> Result<StoredSecret, Refusal> {
         let (seal_key, transport) = self.link.keys_for_storing()?;
-        if request.token {
-            self.mint.may_sign(caller.credential()).await?;
-        }
+        let signing_key = request.token.then(|| self.mint.signing_key()).transpose()?;
         let new_id = SecretId::generate();
         let named = again_at.as_ref().or(request.path.as_ref());
         let path = named.cloned().unwrap_or_else(|| SecretPath::unnamed(new_id));
@@ -146,9 +145,9 @@ impl StoreFlow {
         // The jti is decided on before the audit line that names it.
         let mut token = request
             .token
-            .then(|| self.mint.terms(nobody(), caller.credential(), environment.id, Vec::new(), None, &seal_key));
+            .then(|| self.mint.terms(nobody(), caller.credential(), environment.id, Vec::new(), &seal_key));
         self.audit.record(line(meta, &place, token.as_ref())).await?;
-        let (row, subject) = self.deliver_next(&place, first, request, caller, &transport).await?;
+        let (row, subject) = self.deliver_next(&place, first, request, (caller, signing_key), &transport).await?;
         if let Some(token) = &mut token {
             token.subject = subject;
             token.grants = crate::issuer::grants_of(&[row]);
@@ -163,7 +162,7 @@ impl StoreFlow {
         place: &Place<'_>,
         mut version: Version,
         request: &StoreRequest,
-        caller: Caller,
+        (caller, signing_key): (Caller, Option<Thumbprint>),
         transport: &StatedKey,
     ) -> Result<(VersionRow, Subject), Refusal> {
         for _ in 0..MAX_TRIES {
@@ -188,15 +187,18 @@ impl StoreFlow {
                 path: place.path.clone(),
                 label: (request.label.clone(), PersonId::generate()),
                 idempotency,
+                token: signing_key.map(|key| (caller.credential(), key)),
                 now: self.clock.now(),
             };
-            if let Begun::Pending(subject) = self.store.begin(new).await? {
-                match self.delivery.deliver(sealed, transport.clone()).await {
+            match self.store.begin(new).await? {
+                Begun::Pending(subject) => match self.delivery.deliver(sealed, transport.clone()).await {
                     Delivery::Stored => return Ok((row, subject)),
                     Delivery::Taken => self.store.abandon(row.secret, row.version).await?,
                     Delivery::NotWritten(why) => return Err(Refusal::Unavailable(why)),
                     Delivery::Unclear => return Err(Refusal::OutcomeUnknown("the vault did not confirm the version")),
-                }
+                },
+                Begun::Refused(why) => return Err(why.into()),
+                Begun::Taken => {}
             }
             version = next_version(Some(version))?;
         }

@@ -1,4 +1,4 @@
-//! Access tokens: decided on in one snapshot, audited, sealed, signed.
+//! Access tokens: decided on and recorded in one transaction, audited, sealed, signed.
 //!
 //! Guarantees that a token names committed versions of one environment only, never outlives its seal key, and is not
 //! signed before its audit line is durable. A token costs one RSA private operation, off the async threads.
@@ -12,6 +12,7 @@ use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus};
 use service_runtime::clock::Clock;
 use service_runtime::http::RequestMeta;
 use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
+use shared_proto::jwk::Thumbprint;
 use shared_proto::name::UserLabel;
 use shared_proto::statement::StatedKey;
 use shared_proto::token::{Grant, MAX_GRANTS};
@@ -19,10 +20,9 @@ use shared_proto::wire::manager::IssuedToken;
 
 pub use self::signing::TokenSealer;
 use crate::identity::Caller;
-use crate::keys::TokenSigner;
 use crate::refusal::Refusal;
 use crate::revocation::Link;
-use crate::store::{ManagerStore, MintRows, NewToken, VersionRow};
+use crate::store::{ManagerStore, NewToken, Ordered, OrderedFor, TokenOrder, VersionRow};
 
 /// Lives of access tokens in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -81,35 +81,45 @@ impl Mint {
     /// A version is not there or not committed, the terms are out of range, or nothing may be minted now.
     pub async fn mint(&self, request: MintRequest, caller: Caller, meta: &RequestMeta) -> Result<Minted, Refusal> {
         self.check(&request)?;
-        let seal_key = self.link.seal_key_for_minting()?;
+        let (seal_key, signer) = (self.link.seal_key_for_minting()?, self.sealer.signer()?);
         let subject = match (request.label, caller.subject()) {
-            (Some(label), _) => self.store.subject_for(label, PersonId::generate()).await?,
-            (None, Some(own)) => own,
+            (Some(label), _) => OrderedFor::Label(label, PersonId::generate()),
+            (None, Some(own)) => OrderedFor::Subject(own),
             (None, None) => return Err(Refusal::Parameter("a stranger has no subject of his own")),
         };
-        let rows = self.store.mint_rows(request.grants, caller.credential()).await?;
-        let (versions, rseq, signer) = self.decide(rows)?;
-        let environment = one_environment(&versions)?;
-        let grants = grants_of(&versions);
-        let token = self.terms(subject, caller.credential(), environment, grants.clone(), request.life, &seal_key);
+        let (issued_at, expires_at) = self.life(request.life, &seal_key);
+        let order = TokenOrder {
+            jti: TokenId::generate(),
+            subject,
+            credential: caller.credential(),
+            signing_key: signer.kid(),
+            grants: request.grants,
+            issued_at,
+            expires_at,
+        };
+        let (token, versions, rseq) = match self.store.order_token(order).await? {
+            Ordered::Recorded { token, versions, rseq } => (token, versions, rseq),
+            Ordered::NotFound => return Err(Refusal::SecretNotFound),
+            Ordered::SeveralEnvironments => {
+                return Err(Refusal::Parameter("All grants of a token are of one environment."));
+            }
+            Ordered::Refused(why) => return Err(why.into()),
+        };
+        let grants = token.grants.clone();
         // One line for one decision: of several secrets the first is named, the list of tokens has them all.
         let first = versions.first().map(|row| row.secret.to_string()).unwrap_or_default();
         let line = AuditRecord::new("mint", AuditStatus::Success, meta).key_id(first).jti(token.jti.to_string());
         self.audit.record(line).await?;
-        let (recorded, signed) = tokio::join!(
-            self.store.insert_token(token.clone(), rseq),
-            self.sealer.seal_and_sign(token, rseq, versions, (seal_key, signer))
-        );
-        recorded?;
-        Ok(Minted { token: signed?, grants })
+        let token = self.sealer.seal_and_sign(token, rseq, versions, (seal_key, signer)).await?;
+        Ok(Minted { token, grants })
     }
 
-    /// Whether tokens can be made with this credential now: asked before a write that ends in a token.
+    /// The token signing key that a write which ends in a token will need.
     ///
     /// # Errors
-    /// The credential is disabled, or the token signing key was revoked.
-    pub async fn may_sign(&self, credential: CredentialId) -> Result<(), Refusal> {
-        self.decide(self.store.mint_rows(Vec::new(), credential).await?).map(|_nothing| ())
+    /// The vault does not know it yet.
+    pub fn signing_key(&self) -> Result<Thumbprint, Refusal> {
+        self.sealer.signer().map(|signer| signer.kid())
     }
 
     /// The claims of a token from now on.
@@ -119,21 +129,10 @@ impl Mint {
         credential: CredentialId,
         environment: EnvironmentId,
         grants: Vec<Grant>,
-        life: Option<u64>,
         seal_key: &StatedKey,
     ) -> NewToken {
-        let now = self.clock.now();
-        let life = life.unwrap_or(self.lives.default).min(self.lives.max);
-        NewToken {
-            jti: TokenId::generate(),
-            subject,
-            credential,
-            environment,
-            grants,
-            issued_at: now,
-            // A token is dead with its seal key; it should say so itself.
-            expires_at: now.saturating_add(life).min(seal_key.not_after),
-        }
+        let (issued_at, expires_at) = self.life(None, seal_key);
+        NewToken { jti: TokenId::generate(), subject, credential, environment, grants, issued_at, expires_at }
     }
 
     /// Signs a token whose row and audit line are there.
@@ -148,7 +147,7 @@ impl Mint {
         seal_key: StatedKey,
     ) -> Result<IssuedToken, Refusal> {
         // The row is there: revoked or not, a key decides only over whether the token opens anything.
-        let signer = self.sealer.signer(&[])?;
+        let signer = self.sealer.signer()?;
         self.sealer.seal_and_sign(token, rseq, versions, (seal_key, signer)).await
     }
 
@@ -166,25 +165,15 @@ impl Mint {
         Ok(())
     }
 
-    fn decide(&self, rows: MintRows) -> Result<(Vec<VersionRow>, u64, Arc<TokenSigner>), Refusal> {
-        if !rows.credential_enabled {
-            return Err(Refusal::CredentialDisabled);
-        }
-        let signer = self.sealer.signer(&rows.revoked_keys)?;
-        let versions: Option<Vec<VersionRow>> = rows.versions.into_iter().collect();
-        Ok((versions.ok_or(Refusal::SecretNotFound)?, rows.rseq, signer))
+    /// From when until when: a token is dead with its seal key, and should say so itself.
+    fn life(&self, asked: Option<u64>, seal_key: &StatedKey) -> (u64, u64) {
+        let now = self.clock.now();
+        let life = asked.unwrap_or(self.lives.default).min(self.lives.max);
+        (now, now.saturating_add(life).min(seal_key.not_after))
     }
 }
 
 /// The grants for these versions.
 pub fn grants_of(versions: &[VersionRow]) -> Vec<Grant> {
     versions.iter().map(|row| Grant { secret: row.secret, version: row.version }).collect()
-}
-
-fn one_environment(versions: &[VersionRow]) -> Result<EnvironmentId, Refusal> {
-    let first = versions.first().ok_or(Refusal::SecretNotFound)?.environment;
-    if versions.iter().any(|row| row.environment != first) {
-        return Err(Refusal::Parameter("All grants of a token are of one environment."));
-    }
-    Ok(first)
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use service_runtime::workers::Workers;
 use shared_proto::id::VaultId;
 use shared_proto::identity::Issuer;
-use shared_proto::jwk::Thumbprint;
 use shared_proto::release;
 use shared_proto::secret::ReleaseKey;
 use shared_proto::statement::StatedKey;
@@ -23,20 +23,21 @@ pub struct TokenSealer {
     keys: Arc<KeyRing>,
     issuer: Issuer,
     vault: VaultId,
+    workers: Workers,
 }
 
 impl TokenSealer {
     /// For one vault.
-    pub fn new(sealer: Arc<Sealer>, keys: Arc<KeyRing>, issuer: Issuer, vault: VaultId) -> Self {
-        Self { sealer, keys, issuer, vault }
+    pub fn new(sealer: Arc<Sealer>, keys: Arc<KeyRing>, issuer: Issuer, vault: VaultId, workers: Workers) -> Self {
+        Self { sealer, keys, issuer, vault, workers }
     }
 
-    /// The token signing key in use, when `revoked` are those that must not be.
+    /// The token signing key in use. Whether it was revoked, the database knows.
     ///
     /// # Errors
-    /// Nothing can be signed now.
-    pub fn signer(&self, revoked: &[Thumbprint]) -> Result<Arc<TokenSigner>, Refusal> {
-        self.keys.signer(revoked)
+    /// The vault does not know it yet.
+    pub fn signer(&self) -> Result<Arc<TokenSigner>, Refusal> {
+        self.keys.signer()
     }
 
     /// Makes the token, on a thread where half a millisecond of arithmetic keeps nobody waiting.
@@ -48,7 +49,7 @@ impl TokenSealer {
         (seal_key, signer): (StatedKey, Arc<TokenSigner>),
     ) -> Result<IssuedToken, Refusal> {
         let this = Arc::clone(self);
-        let made = tokio::task::spawn_blocking(move || this.make(token, rseq, &versions, seal_key, &signer));
+        let made = self.workers.run(move || this.make(token, rseq, &versions, seal_key, &signer));
         made.await.map_err(|_| Refusal::Internal("the signing task broke down"))?
     }
 

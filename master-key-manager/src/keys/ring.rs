@@ -120,16 +120,13 @@ impl KeyRing {
         self.exchange_wanted.swap(false, Ordering::SeqCst)
     }
 
-    /// The key to sign a token with, when `revoked` are the keys that must not be.
+    /// The key to sign a token with.
     ///
     /// # Errors
-    /// It was revoked, or the vault does not know it yet.
-    pub fn signer(&self, revoked: &[Thumbprint]) -> Result<Arc<TokenSigner>, Refusal> {
+    /// The vault does not know it yet.
+    pub fn signer(&self) -> Result<Arc<TokenSigner>, Refusal> {
         let keys = self.loaded.load();
         let active = &keys.tokens.active;
-        if revoked.contains(&active.kid()) {
-            return Err(Refusal::Unavailable("the token signing key was revoked; run rotate-keys token-signing"));
-        }
         if !self.is_acknowledged(&active.kid()) {
             return Err(Refusal::Unavailable("the vault has not acknowledged the token signing key yet"));
         }

@@ -15,7 +15,7 @@ use shared_proto::wire::manager::CatalogueState;
 
 use super::{
     Begun, Committed, Environment, Installation, ManagerStore, NewCredential, NewInstallation, NewToken, NewVersion,
-    SignEvent, StoredEvent, VersionRow,
+    NoToken, Ordered, OrderedFor, SignEvent, StoredEvent, TokenOrder, VersionRow,
 };
 
 /// Runs the kit on an empty store.
@@ -68,8 +68,10 @@ impl<'a> Kit<'a> {
 
     async fn identity(&self) -> Result<(), String> {
         let found = self.store.credential([1; 32]).await.map_err(text)?;
-        rule(found.is_some_and(|row| row.id == self.credential && !row.disabled), "a credential is found by its hash")?;
+        let ours = found.as_ref().is_some_and(|row| row.id == self.credential && !row.disabled);
+        rule(ours, "a credential is found by its hash")?;
         rule(self.store.credential([2; 32]).await == Ok(None), "a wrong hash finds nothing")?;
+        rule(self.store.credential([1; 32]).await == Ok(found), "a credential is found again")?;
         let (first, second) = (PersonId::generate(), PersonId::generate());
         let made = self.store.subject_for(self.label.clone(), first).await.map_err(text)?;
         let again = self.store.subject_for(self.label.clone(), second).await.map_err(text)?;
@@ -128,15 +130,30 @@ impl<'a> Kit<'a> {
         let new = self.new_version(SecretId::generate(), 1, &path)?;
         let asked = vec![(new.row.secret, None)];
         self.store.begin(new.clone()).await.map_err(text)?;
-        let before = self.store.mint_rows(asked.clone(), self.credential).await.map_err(text)?;
-        rule(before.versions == [None], "a pending version is not minted for")?;
+        let before = self.order(asked.clone()).await?;
+        rule(matches!(before, Ordered::NotFound), "a pending version is not minted for")?;
+        let none = self.store.tokens(None, 9, NOW).await.map_err(text)?;
+        rule(none.is_empty(), "a token that is refused leaves no row")?;
         let token = self.new_token(&new.row);
         let committed = self.store.commit(new.row.secret, new.row.version, Some(token.clone())).await;
         rule(committed == Ok(Committed::Yes { rseq: 0 }), "version and token are committed together")?;
-        let after = self.store.mint_rows(asked, self.credential).await.map_err(text)?;
-        let found = after.versions.iter().flatten().any(|row| row.digest == new.row.digest);
-        rule(found && after.credential_enabled, "a committed version is minted for")?;
+        let (first, second) = (self.order(asked.clone()).await?, self.order(asked.clone()).await?);
+        let (Ordered::Recorded { token: one, versions, .. }, Ordered::Recorded { token: other, .. }) = (first, second)
+        else {
+            return Err("a committed version is minted for".to_owned());
+        };
+        rule(versions.iter().any(|row| row.digest == new.row.digest), "a token is for the version that was stored")?;
+        rule(one.subject == other.subject, "a label stands for one subject")?;
+        let mut refused = self.new_order(asked);
+        refused.credential = CredentialId::generate();
+        let refused = self.store.order_token(refused).await.map_err(text)?;
+        let disabled = matches!(refused, Ordered::Refused(NoToken::CredentialDisabled));
+        rule(disabled, "nothing is minted with an unknown credential")?;
         let listed = self.store.tokens(None, 9, NOW).await.map_err(text)?;
+        rule(
+            listed.iter().any(|row| row.token.grants == one.grants && row.token.jti == one.jti),
+            "an ordered token is kept",
+        )?;
         rule(listed.iter().any(|row| row.token.grants == token.grants), "a token reads back")?;
         let expired = self.store.tokens(None, 9, token.expires_at).await.map_err(text)?;
         rule(expired.is_empty(), "an expired token is gone")?;
@@ -201,11 +218,12 @@ impl<'a> Kit<'a> {
             linked.into_iter().all(|(event, prev)| event.compact.ends_with(&format!("{prev:?}"))),
             "events are chained",
         )?;
+        self.revoked_signing_key_makes_no_token(Arc::clone(&sign)).await?;
         self.store.defer(vec![Event::Credential(self.credential)], NOW).await.map_err(text)?;
         rule(self.store.deferred().await == Ok(1), "an event waits for its number")?;
         let disabled = self.store.credential([1; 32]).await.map_err(text)?;
         rule(disabled.is_some_and(|row| row.disabled), "a deferred revocation disables its credential at once")?;
-        rule(self.store.number_deferred(sign, NOW).await == Ok(vec![4]), "deferred events are numbered in order")?;
+        rule(self.store.number_deferred(sign, NOW).await == Ok(vec![5]), "deferred events are numbered in order")?;
         rule(self.store.deferred().await == Ok(0), "a numbered event waits no more")?;
         let token = self.revoked_credential_commits_without_token().await?;
         let listed = self.store.tokens(None, 9, NOW).await.map_err(text)?;
@@ -264,6 +282,40 @@ impl<'a> Kit<'a> {
         )
     }
 
+    /// Before the credential is disabled.
+    async fn revoked_signing_key_makes_no_token(&self, sign: SignEvent) -> Result<(), String> {
+        let row = self.store.secrets(None, None, 99).await.map_err(text)?;
+        let committed =
+            row.iter().find(|row| row.versions.iter().any(|(_, state, _)| *state == CatalogueState::Committed));
+        let order = self.new_order(vec![(committed.ok_or("a committed version is needed")?.secret, None)]);
+        let numbers = self.store.number(vec![Event::SigningKey(order.signing_key)], sign, NOW).await;
+        rule(numbers.is_ok(), "a signing key is revoked")?;
+        let mut new = self.new_version(SecretId::generate(), 1, &SecretPath::parse("unsigned").map_err(text)?)?;
+        new.token = Some((self.credential, order.signing_key));
+        let begun = self.store.begin(new.clone()).await;
+        let refused = begun == Ok(Begun::Refused(NoToken::SigningKeyRevoked));
+        rule(refused, "no write begins that would end in a token by a revoked key")?;
+        rule(self.store.secret(new.row.secret).await == Ok(None), "a write that is refused leaves nothing behind")?;
+        let ordered = self.store.order_token(order).await.map_err(text)?;
+        rule(matches!(ordered, Ordered::Refused(NoToken::SigningKeyRevoked)), "a revoked key signs nothing")
+    }
+
+    async fn order(&self, grants: Vec<(SecretId, Option<Version>)>) -> Result<Ordered, String> {
+        self.store.order_token(self.new_order(grants)).await.map_err(text)
+    }
+
+    fn new_order(&self, grants: Vec<(SecretId, Option<Version>)>) -> TokenOrder {
+        TokenOrder {
+            jti: TokenId::generate(),
+            subject: OrderedFor::Label(self.label.clone(), PersonId::generate()),
+            credential: self.credential,
+            signing_key: Bytes([5; 32]),
+            grants,
+            issued_at: NOW,
+            expires_at: NOW + 900,
+        }
+    }
+
     fn new_version(&self, secret: SecretId, number: u64, path: &SecretPath) -> Result<NewVersion, String> {
         let digest: [u8; 32] = shared_proto::encoding::random();
         let row = VersionRow {
@@ -275,7 +327,7 @@ impl<'a> Kit<'a> {
             digest: Bytes(digest),
         };
         let label = (self.label.clone(), PersonId::generate());
-        Ok(NewVersion { row, path: path.clone(), label, idempotency: None, now: NOW })
+        Ok(NewVersion { row, path: path.clone(), label, idempotency: None, token: None, now: NOW })
     }
 
     fn new_token(&self, row: &VersionRow) -> NewToken {

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use service_runtime::sqlite::StoreFault;
 use shared_proto::event::{Event, EventHash};
-use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
+use shared_proto::id::{EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::name::{SecretPath, UserLabel};
 use shared_proto::receipt::ReceiptFacts;
 
 use super::{
-    Begun, CatalogueStore, Committed, CredentialRow, EventStore, IdentityStore, Installation, ManagerStore, MintRows,
-    NewCredential, NewInstallation, NewToken, NewVersion, RotationState, RotationStore, SecretRow, SecretState,
-    SignEvent, Stored, StoredEvent, TokenRow, TokenStore, VersionRow,
+    Begun, CatalogueStore, Committed, CredentialRow, EventStore, IdentityStore, Installation, ManagerStore,
+    NewCredential, NewInstallation, NewToken, NewVersion, Ordered, RotationState, RotationStore, SecretRow,
+    SecretState, SignEvent, Stored, StoredEvent, TokenOrder, TokenRow, TokenStore, VersionRow,
 };
 
 /// Where a process dies.
@@ -107,8 +107,7 @@ through! {
 
 through! {
     TokenStore:
-    mint_rows(grants: Vec<(SecretId, Option<Version>)>, credential: CredentialId) -> MintRows;
-    insert_token(token: NewToken, rseq: u64) -> ();
+    order_token(order: TokenOrder) -> Ordered;
     tokens(after: Option<TokenId>, limit: usize, now: u64) -> Vec<TokenRow>;
     revoked_signing_keys() -> Vec<Thumbprint>;
     prune(now: u64) -> ();

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use service_runtime::sqlite::StoreFault;
 use shared_proto::Rejected;
 use shared_proto::event::{Event, EventHash};
-use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
+use shared_proto::id::{EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::name::{SecretPath, UserLabel};
 use shared_proto::receipt::ReceiptFacts;
@@ -23,8 +23,9 @@ use shared_proto::receipt::ReceiptFacts;
 pub use self::conformance::check as check_conformance;
 pub use self::faulty::{FaultyStore, KillPoint};
 pub use self::types::{
-    Begun, Committed, CredentialRow, Environment, Installation, KeyFacts, MintRows, NewCredential, NewInstallation,
-    NewToken, NewVersion, RotationState, SecretRow, SecretState, StoredEvent, TokenRow, VersionRow,
+    Begun, Committed, CredentialRow, Environment, Installation, KeyFacts, NewCredential, NewInstallation, NewToken,
+    NewVersion, NoToken, Ordered, OrderedFor, RotationState, SecretRow, SecretState, StoredEvent, TokenOrder, TokenRow,
+    VersionRow,
 };
 
 /// What a store call comes to.
@@ -69,10 +70,8 @@ pub trait CatalogueStore: Send + Sync {
 /// Access tokens, by their claims.
 #[async_trait]
 pub trait TokenStore: Send + Sync {
-    /// What a decision about a token must know, all of one snapshot. Version `None` is the newest committed one.
-    async fn mint_rows(&self, grants: Vec<(SecretId, Option<Version>)>, credential: CredentialId) -> Stored<MintRows>;
-    /// Records a token.
-    async fn insert_token(&self, token: NewToken, rseq: u64) -> Stored<()>;
+    /// Decides on a token and records it.
+    async fn order_token(&self, order: TokenOrder) -> Stored<Ordered>;
     /// A page of tokens that have not expired, ordered by id.
     async fn tokens(&self, after: Option<TokenId>, limit: usize, now: u64) -> Stored<Vec<TokenRow>>;
     /// The token signing keys that were revoked.

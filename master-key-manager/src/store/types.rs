@@ -111,6 +111,8 @@ pub struct NewVersion {
     pub label: (UserLabel, PersonId),
     /// Who repeats with which key.
     pub idempotency: Option<(Subject, String)>,
+    /// For whom a token follows, if one does, and who is to sign it.
+    pub token: Option<(CredentialId, Thumbprint)>,
     /// Unix seconds.
     pub now: u64,
 }
@@ -122,6 +124,65 @@ pub enum Begun {
     Pending(Subject),
     /// The number, or the path, was taken meanwhile; nothing was written.
     Taken,
+    /// The token that follows could not be made; nothing was written.
+    Refused(NoToken),
+}
+
+/// Why no token is made, whatever it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoToken {
+    /// The credential was taken away.
+    CredentialDisabled,
+    /// The key that would sign it was revoked.
+    SigningKeyRevoked,
+}
+
+/// A token that is asked for. It is decided on and recorded in one transaction.
+#[derive(Clone, Debug)]
+pub struct TokenOrder {
+    /// Its id.
+    pub jti: TokenId,
+    /// Whom it is about.
+    pub subject: OrderedFor,
+    /// The credential that was used.
+    pub credential: CredentialId,
+    /// The key that is to sign it.
+    pub signing_key: Thumbprint,
+    /// What it is to open; version `None` is the newest committed one.
+    pub grants: Vec<(SecretId, Option<Version>)>,
+    /// Unix seconds.
+    pub issued_at: u64,
+    /// Unix seconds.
+    pub expires_at: u64,
+}
+
+/// Whom a token is asked for.
+#[derive(Clone, Debug)]
+pub enum OrderedFor {
+    /// A subject.
+    Subject(Subject),
+    /// The subject of a label, and the id it gets at its first use.
+    Label(UserLabel, PersonId),
+}
+
+/// What became of a [`TokenOrder`]. Only `Recorded` wrote something.
+#[derive(Clone, Debug)]
+pub enum Ordered {
+    /// Its row is there.
+    Recorded {
+        /// The token.
+        token: NewToken,
+        /// What it opens, in the order asked.
+        versions: Vec<VersionRow>,
+        /// Number of the newest event.
+        rseq: u64,
+    },
+    /// One of the versions is not there or not committed.
+    NotFound,
+    /// The versions are of more than one environment.
+    SeveralEnvironments,
+    /// No token at all.
+    Refused(NoToken),
 }
 
 /// The claims of a token that are kept. The token itself is not.
@@ -155,19 +216,6 @@ pub enum Committed {
     WithoutToken,
     /// The version is neither pending nor committed.
     No,
-}
-
-/// What a mint decision is made from, all of one snapshot.
-#[derive(Clone, Debug)]
-pub struct MintRows {
-    /// The asked versions in the order asked; absent when there is no such committed version.
-    pub versions: Vec<Option<VersionRow>>,
-    /// Number of the newest event.
-    pub rseq: u64,
-    /// Whether the credential is known and enabled.
-    pub credential_enabled: bool,
-    /// The token signing keys that were revoked.
-    pub revoked_keys: Vec<Thumbprint>,
 }
 
 /// A token in the list.

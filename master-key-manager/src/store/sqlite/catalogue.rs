@@ -10,7 +10,7 @@ use shared_proto::wire::manager::CatalogueState;
 use super::SqliteStore;
 use super::identity::subject_for;
 use super::rows::{integer, one_version, path, secret_state, state, state_word, unsigned, version, version_row};
-use super::tokens::insert_for_commit;
+use super::tokens::{insert_for_commit, no_token};
 use crate::idempotency::KEPT_SECONDS;
 use crate::store::{
     Begun, CatalogueStore, Committed, NewToken, NewVersion, SecretRow, SecretState, Stored, VersionRow,
@@ -126,6 +126,11 @@ impl CatalogueStore for SqliteStore {
 
 fn begin(conn: &Connection, new: &NewVersion) -> rusqlite::Result<Begun> {
     let row = &new.row;
+    if let Some((credential, signing_key)) = &new.token
+        && let Some(why) = no_token(conn, *credential, signing_key)?
+    {
+        return Ok(Begun::Refused(why));
+    }
     conn.prepare_cached(
         "INSERT INTO secrets (secret_id, environment_id, path, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
     )?

@@ -45,28 +45,27 @@ impl EventStore for SqliteStore {
     }
 
     async fn number(&self, events: Vec<Event>, sign: SignEvent, now: u64) -> Stored<Vec<u64>> {
-        self.writer.run(move |conn| events.iter().map(|event| number(conn, event, &sign, now)).collect()).await
+        self.write_credentials(move |conn| events.iter().map(|event| number(conn, event, &sign, now)).collect()).await
     }
 
     async fn defer(&self, events: Vec<Event>, now: u64) -> Stored<()> {
-        self.writer.run(move |conn| events.iter().try_for_each(|event| defer(conn, event, now))).await
+        self.write_credentials(move |conn| events.iter().try_for_each(|event| defer(conn, event, now))).await
     }
 
     async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>> {
-        self.writer
-            .run(move |conn| {
-                let names: Vec<String> = conn
-                    .prepare_cached("SELECT name FROM pending_revocations ORDER BY position")?
-                    .query_map([], |row| row.get(0))?
-                    .collect::<rusqlite::Result<_>>()?;
-                let numbers = names
-                    .iter()
-                    .map(|name| number(conn, &event_name::event_of(name).map_err(|_| unreadable())?, &sign, now))
-                    .collect::<rusqlite::Result<_>>()?;
-                conn.prepare_cached("DELETE FROM pending_revocations")?.execute([])?;
-                Ok(numbers)
-            })
-            .await
+        self.write_credentials(move |conn| {
+            let names: Vec<String> = conn
+                .prepare_cached("SELECT name FROM pending_revocations ORDER BY position")?
+                .query_map([], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            let numbers = names
+                .iter()
+                .map(|name| number(conn, &event_name::event_of(name).map_err(|_| unreadable())?, &sign, now))
+                .collect::<rusqlite::Result<_>>()?;
+            conn.prepare_cached("DELETE FROM pending_revocations")?.execute([])?;
+            Ok(numbers)
+        })
+        .await
     }
 
     async fn deferred(&self) -> Stored<u64> {
@@ -78,18 +77,17 @@ impl EventStore for SqliteStore {
     }
 
     async fn take_back(&self, after: u64, hash: EventHash, events: Vec<StoredEvent>) -> Stored<bool> {
-        self.writer
-            .run(move |conn| {
-                if newest_event(conn)? != (after, hash) {
-                    return Ok(false);
-                }
-                for event in &events {
-                    insert(conn, event)?;
-                    apply(conn, &event.event, event.issued_at)?;
-                }
-                Ok(true)
-            })
-            .await
+        self.write_credentials(move |conn| {
+            if newest_event(conn)? != (after, hash) {
+                return Ok(false);
+            }
+            for event in &events {
+                insert(conn, event)?;
+                apply(conn, &event.event, event.issued_at)?;
+            }
+            Ok(true)
+        })
+        .await
     }
 }
 

@@ -23,34 +23,22 @@ impl IdentityStore for SqliteStore {
     }
 
     async fn credential(&self, hmac: [u8; 32]) -> Stored<Option<CredentialRow>> {
-        self.readers
-            .read(move |conn| {
-                conn.prepare_cached(
-                    "SELECT credential_id, subject, hmac, disabled_at IS NOT NULL FROM credentials WHERE hmac = ?1",
-                )?
-                .query_row([hmac], |row| {
-                    Ok(CredentialRow {
-                        id: CredentialId::from_bytes(row.get(0)?),
-                        subject: text(row, 1)?,
-                        hmac: row.get(2)?,
-                        disabled: row.get(3)?,
-                    })
-                })
-                .optional()
-            })
-            .await
+        if let Some(known) = self.enabled.get(&hmac) {
+            return Ok(Some(known));
+        }
+        let generation = self.enabled.generation();
+        let found = self.readers.read(move |conn| credential(conn, hmac)).await?;
+        if let Some(row) = &found {
+            self.enabled.keep(row, generation);
+        }
+        Ok(found)
     }
 
     async fn reset_administrator(&self, credential: NewCredential, now: u64) -> Stored<()> {
-        self.writer.run(move |conn| reset_administrator(conn, &credential, now)).await
+        self.write_credentials(move |conn| reset_administrator(conn, &credential, now)).await
     }
 
     async fn subject_for(&self, label: UserLabel, candidate: PersonId) -> Stored<Subject> {
-        let known = label.clone();
-        // Most labels are known, and a read does not wait for an fsync.
-        if let Some(subject) = self.readers.read(move |conn| known_subject(conn, &known)).await? {
-            return Ok(subject);
-        }
         self.writer.run(move |conn| subject_for(conn, &label, candidate)).await
     }
 
@@ -58,6 +46,21 @@ impl IdentityStore for SqliteStore {
         self.writer.close().await;
         Ok(())
     }
+}
+
+fn credential(conn: &Connection, hmac: [u8; 32]) -> rusqlite::Result<Option<CredentialRow>> {
+    conn.prepare_cached(
+        "SELECT credential_id, subject, hmac, disabled_at IS NOT NULL FROM credentials WHERE hmac = ?1",
+    )?
+    .query_row([hmac], |row| {
+        Ok(CredentialRow {
+            id: CredentialId::from_bytes(row.get(0)?),
+            subject: text(row, 1)?,
+            hmac: row.get(2)?,
+            disabled: row.get(3)?,
+        })
+    })
+    .optional()
 }
 
 /// The subject of a label; `candidate` becomes it at the first use.

@@ -1,6 +1,7 @@
 //! The store on SQLite: one file, `manager.db`, one writer with group commit, several readers of snapshots.
 
 mod catalogue;
+mod enabled;
 mod events;
 mod identity;
 mod rotation;
@@ -10,17 +11,20 @@ mod tokens;
 
 use std::path::Path;
 
+use rusqlite::Connection;
 use service_runtime::StartError;
 use service_runtime::sqlite::{Readers, Writer, migrate, open_writer};
 
+use self::enabled::Enabled;
 pub use self::rotation::read_key_facts;
-use super::ManagerStore;
+use super::{ManagerStore, Stored};
 
 /// The store. Clones share it.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    enabled: Enabled,
 }
 
 /// Readers beyond the number of cores would only wait for each other.
@@ -36,7 +40,19 @@ impl SqliteStore {
         migrate(&mut conn, schema::STEPS)?;
         let writer = Writer::spawn(conn)?;
         let readers = Readers::open(path, READERS, writer.health())?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, enabled: Enabled::default() })
+    }
+
+    /// A transaction that may take credentials away: those that are known are forgotten when it is committed, and before
+    /// anybody is told so.
+    async fn write_credentials<T, F>(&self, job: F) -> Stored<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let forget = self.enabled.forget_when_dropped();
+        let written = self.writer.run(move |conn| job(conn).map(|value| (value, forget))).await?;
+        Ok(written.0)
     }
 }
 

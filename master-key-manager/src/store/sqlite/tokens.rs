@@ -8,28 +8,18 @@ use shared_proto::jwk::Thumbprint;
 
 use super::SqliteStore;
 use super::catalogue::limit_of;
+use super::identity::subject_for;
 use super::rows::{grants, grants_text, integer, newest_event, one_version, text, unreadable, unsigned, version_row};
 use crate::idempotency::KEPT_SECONDS;
-use crate::store::{Committed, MintRows, NewToken, Stored, TokenRow, TokenStore, VersionRow, event_name};
+use crate::issuer::grants_of;
+use crate::store::{
+    Committed, NewToken, NoToken, Ordered, OrderedFor, Stored, TokenOrder, TokenRow, TokenStore, VersionRow, event_name,
+};
 
 #[async_trait]
 impl TokenStore for SqliteStore {
-    async fn mint_rows(&self, grants: Vec<(SecretId, Option<Version>)>, credential: CredentialId) -> Stored<MintRows> {
-        self.readers
-            .read(move |conn| {
-                let versions = grants
-                    .iter()
-                    .map(|(secret, version)| committed_version(conn, *secret, *version))
-                    .collect::<rusqlite::Result<_>>()?;
-                let (rseq, _hash) = newest_event(conn)?;
-                let credential_enabled = is_enabled(conn, credential)?;
-                Ok(MintRows { versions, rseq, credential_enabled, revoked_keys: revoked_keys(conn)? })
-            })
-            .await
-    }
-
-    async fn insert_token(&self, token: NewToken, rseq: u64) -> Stored<()> {
-        self.writer.run(move |conn| insert(conn, &token, rseq)).await
+    async fn order_token(&self, order: TokenOrder) -> Stored<Ordered> {
+        self.writer.run(move |conn| order_token(conn, &order)).await
     }
 
     async fn tokens(&self, after: Option<TokenId>, limit: usize, now: u64) -> Stored<Vec<TokenRow>> {
@@ -62,6 +52,51 @@ impl TokenStore for SqliteStore {
             })
             .await
     }
+}
+
+fn order_token(conn: &Connection, order: &TokenOrder) -> rusqlite::Result<Ordered> {
+    if let Some(why) = no_token(conn, order.credential, &order.signing_key)? {
+        return Ok(Ordered::Refused(why));
+    }
+    let mut versions = Vec::with_capacity(order.grants.len());
+    for (secret, version) in &order.grants {
+        let Some(row) = committed_version(conn, *secret, *version)? else { return Ok(Ordered::NotFound) };
+        versions.push(row);
+    }
+    let Some(environment) = versions.first().map(|row| row.environment) else { return Ok(Ordered::NotFound) };
+    if versions.iter().any(|row| row.environment != environment) {
+        return Ok(Ordered::SeveralEnvironments);
+    }
+    let subject = match &order.subject {
+        OrderedFor::Subject(subject) => *subject,
+        OrderedFor::Label(label, candidate) => subject_for(conn, label, *candidate)?,
+    };
+    let token = NewToken {
+        jti: order.jti,
+        subject,
+        credential: order.credential,
+        environment,
+        grants: grants_of(&versions),
+        issued_at: order.issued_at,
+        expires_at: order.expires_at,
+    };
+    let (rseq, _hash) = newest_event(conn)?;
+    insert(conn, &token, rseq)?;
+    Ok(Ordered::Recorded { token, versions, rseq })
+}
+
+/// Why no token may be made with this credential and signing key.
+pub(super) fn no_token(
+    conn: &Connection,
+    credential: CredentialId,
+    signing_key: &Thumbprint,
+) -> rusqlite::Result<Option<NoToken>> {
+    if !is_enabled(conn, credential)? {
+        return Ok(Some(NoToken::CredentialDisabled));
+    }
+    let revocation = event_name::name_of(&Event::SigningKey(*signing_key));
+    let revoked = conn.prepare_cached("SELECT 1 FROM events WHERE name = ?1")?.exists([revocation])?;
+    Ok(revoked.then_some(NoToken::SigningKeyRevoked))
 }
 
 /// The token of a version that is being committed, unless its credential was disabled meanwhile: its revocation has a

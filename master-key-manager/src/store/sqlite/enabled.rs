@@ -1,0 +1,89 @@
+//! Credentials in memory, so that a request does not read the database to learn who calls.
+//!
+//! Guarantees that a credential which was taken away is unknown here before anybody is told that it was. Only enabled
+//! ones are kept: a disabled and an unknown one take the same way to the database.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::store::CredentialRow;
+
+/// The enabled credentials that were asked for, by their keyed hash. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Enabled(Arc<RwLock<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    rows: HashMap<[u8; 32], CredentialRow>,
+    /// Grows with each change of the table.
+    generation: u64,
+}
+
+/// Forgets all credentials when it is dropped: a result of the transaction that changed some carries it, and so it lives
+/// until the commit, and ends with it also when nobody waits for the result any more.
+pub(super) struct Forget(Enabled);
+
+/// Far more than services have; about 200 bytes each.
+const MOST: usize = 10_000;
+
+impl Enabled {
+    pub(super) fn get(&self, hmac: &[u8; 32]) -> Option<CredentialRow> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).rows.get(hmac).cloned()
+    }
+
+    /// To be asked for before the database is.
+    pub(super) fn generation(&self) -> u64 {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).generation
+    }
+
+    /// Keeps what was read, unless the table has changed since.
+    pub(super) fn keep(&self, row: &CredentialRow, generation: u64) {
+        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if !row.disabled && state.generation == generation && state.rows.len() < MOST {
+            state.rows.insert(row.hmac, row.clone());
+        }
+    }
+
+    pub(super) fn forget_when_dropped(&self) -> Forget {
+        Forget(self.clone())
+    }
+}
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        let mut state = self.0.0.write().unwrap_or_else(PoisonError::into_inner);
+        state.generation += 1;
+        state.rows.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_proto::id::{CredentialId, ServiceId, Subject};
+
+    use super::*;
+
+    fn row(disabled: bool) -> CredentialRow {
+        let subject = Subject::Service(ServiceId::generate());
+        CredentialRow { id: CredentialId::generate(), subject, hmac: [7; 32], disabled }
+    }
+
+    #[test]
+    fn a_row_that_was_read_before_a_change_is_not_kept_after_it() {
+        let enabled = Enabled::default();
+        let before = enabled.generation();
+        enabled.keep(&row(false), before);
+        assert!(enabled.get(&[7; 32]).is_some());
+        drop(enabled.forget_when_dropped());
+        assert_eq!(enabled.get(&[7; 32]), None);
+        enabled.keep(&row(false), before);
+        assert_eq!(enabled.get(&[7; 32]), None);
+    }
+
+    #[test]
+    fn a_disabled_credential_is_not_kept() {
+        let enabled = Enabled::default();
+        enabled.keep(&row(true), enabled.generation());
+        assert_eq!(enabled.get(&[7; 32]), None);
+    }
+}
