@@ -55,8 +55,9 @@ pub(super) fn report(config: &Config, folder: &KeyFolder, now: u64) -> Result<Ke
 }
 
 fn storage_keys(config: &Config, folder: &KeyFolder, report: &mut KeyReport) -> Result<(), StartError> {
-    let under = rows_under(config)?;
     let keys = load_numbered(&folder.file(STORAGE_KEYS))?;
+    // After the folder: the service moves the rows before it retires the file, so none is shown under a retired key.
+    let under = rows_under(config)?;
     let newest = keys.iter().rfind(|key| key.state == KeyState::Active).map(|key| key.number);
     for NumberedKey { number, state, since, key, .. } in keys {
         let (state, life) = match state {

@@ -121,9 +121,10 @@ struct Rotation<'a> {
 
 impl<'a> Rotation<'a> {
     fn open(config: &'a Config) -> Result<Self, StartError> {
-        let facts = read_key_facts(&config.database())?;
         let path = &config.get().key_dir;
-        let keys = LoadedKeys::load(path, &facts.installation)?;
+        let keys = LoadedKeys::load(path, &read_key_facts(&config.database())?.installation)?;
+        // After the folder: the service records a retirement before it retires the file, so none is missing here.
+        let facts = read_key_facts(&config.database())?;
         Ok(Self { config, folder: KeyFolder::at(path), keys, facts })
     }
 
