@@ -9,10 +9,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::store::CredentialRow;
 
 /// The enabled credentials that were asked for, by their keyed hash. Clones share them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Enabled(Arc<RwLock<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     rows: HashMap<[u8; 32], CredentialRow>,
     /// Grows with each change of the table.
@@ -46,6 +46,13 @@ impl Enabled {
 
     pub(super) fn forget_when_dropped(&self) -> Forget {
         Forget(self.clone())
+    }
+}
+
+// Nothing of the rows: they have the keyed hashes.
+impl std::fmt::Debug for Enabled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Enabled").finish_non_exhaustive()
     }
 }
 
@@ -85,5 +92,12 @@ mod tests {
         let enabled = Enabled::default();
         enabled.keep(&row(true), enabled.generation());
         assert_eq!(enabled.get(&[7; 32]), None);
+    }
+
+    #[test]
+    fn keyed_hashes_are_not_printed() {
+        let enabled = Enabled::default();
+        enabled.keep(&row(false), enabled.generation());
+        assert_eq!(format!("{enabled:?}"), "Enabled { .. }");
     }
 }
