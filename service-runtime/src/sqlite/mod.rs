@@ -74,6 +74,7 @@ pub fn open_writer(path: &Path) -> Result<Connection, StartError> {
             if mode.eq_ignore_ascii_case("wal") { Ok(()) } else { Err(rusqlite::Error::InvalidQuery) }
         })
         .and_then(|()| conn.pragma_update(None, "synchronous", synchronous()))
+        .and_then(|()| conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
         .map_err(|error| cannot_open(path, &error))?;
     Ok(conn)
 }
@@ -156,6 +157,10 @@ fn synchronous() -> &'static str {
     }
     "FULL"
 }
+
+/// Pages of 4 KiB in the WAL from which on a commit writes them back into the database. Identifiers are random, so each
+/// write touches pages of its own, and SQLite's 1,000 are full after about a hundred writes.
+const CHECKPOINT_PAGES: i64 = 4_096;
 
 const COMMON_FLAGS: OpenFlags =
     OpenFlags::SQLITE_OPEN_NO_MUTEX.union(OpenFlags::SQLITE_OPEN_NOFOLLOW).union(OpenFlags::SQLITE_OPEN_EXRESCODE);

@@ -51,7 +51,7 @@ fn files_are_private_and_settings_are_durable() {
     }
     let pragma = |name| conn.pragma_query_value::<i64, _>(None, name, |row| row.get(0)).unwrap();
     assert_eq!((pragma("synchronous"), pragma("secure_delete"), pragma("trusted_schema")), (2, 1, 0));
-    assert_eq!((pragma("foreign_keys"), pragma("temp_store")), (1, 2));
+    assert_eq!((pragma("foreign_keys"), pragma("temp_store"), pragma("wal_autocheckpoint")), (1, 2, 4_096));
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
     assert!(open_writer(&path).unwrap_err().sentence.contains("chmod 600"));
 }
