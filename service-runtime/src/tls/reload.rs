@@ -70,24 +70,40 @@ impl<T: Send + Sync + 'static> Reloading<T> {
     }
 }
 
-async fn watch<T: Send + Sync + 'static>(this: Weak<Reloading<T>>, mut loaded: Seen) {
+async fn watch<T: Send + Sync + 'static>(this: Weak<Reloading<T>>, loaded: Seen) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut before, mut looks) = (loaded.clone(), 0_u32);
+    let mut look = Look { before: loaded.clone(), loaded, number: 0 };
     loop {
         ticks.tick().await;
         let Some(this) = this.upgrade() else { return };
-        let now = Seen::of(&this.files);
+        // A file system that hangs must not hold a thread that serves.
+        let Ok(looked) = tokio::task::spawn_blocking(move || look.again(&this)).await else { return };
+        look = looked;
+    }
+}
+
+/// What was found when the files were looked at last.
+struct Look {
+    loaded: Seen,
+    before: Seen,
+    number: u32,
+}
+
+impl Look {
+    fn again<T: Send + Sync + 'static>(mut self, files: &Reloading<T>) -> Self {
+        let now = Seen::of(&files.files);
         // Certificate and key are two files: they are read when both stand still.
-        if now != loaded && now == before {
-            this.reload();
-            loaded = now.clone();
+        if now != self.loaded && now == self.before {
+            files.reload();
+            self.loaded = now.clone();
         }
-        before = now;
-        looks = looks.wrapping_add(1);
-        if looks % WARN_EVERY == 0 {
-            this.warn();
+        self.before = now;
+        self.number = self.number.wrapping_add(1);
+        if self.number % WARN_EVERY == 0 {
+            files.warn();
         }
+        self
     }
 }
 
