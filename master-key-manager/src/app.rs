@@ -95,7 +95,7 @@ impl App {
             Arc::clone(&clock),
         ));
         let sealer = Arc::new(Sealer::new(Arc::clone(&keys), vault));
-        let signers = Workers::start("token-signer")?;
+        let signers = Workers::for_each_core("token-signer")?;
         let token_sealer = TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault, signers);
         let token_sealer = Arc::new(token_sealer);
         let lives = Lives { default: raw.token_life_seconds, max: raw.max_token_life_seconds };

@@ -1,43 +1,68 @@
-//! A fixed number of threads for arithmetic that would keep an async thread busy.
+//! A fixed number of threads for work that would keep an async thread busy: arithmetic, and reading databases.
 //!
-//! Guarantees that work runs in the order in which it came, and that a panic in it ends neither the thread nor the wait
-//! for it. More threads than cores would only take turns, and each would keep memory of its own.
+//! Guarantees that work runs in the order in which it came, that a panic in it ends neither the thread nor the wait for
+//! it, and that the threads have ended when the last handle is gone. Each has a state of its own, such as a connection.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    thread,
+    sync::Arc,
+    thread::{self, JoinHandle},
 };
 
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::oneshot;
 
 use crate::{process::StartError, tasks::BrokenDown};
 
-/// The threads. Clones share them; they end with the last clone.
-#[derive(Clone, Debug)]
-pub struct Workers {
-    // Not bounded: who waits for work is a request, and those are.
-    queue: Sender<Work>,
+/// The threads, each with an `S`. Clones share them; they end with the last clone.
+#[derive(Debug)]
+pub struct Workers<S> {
+    threads: Arc<Threads<S>>,
 }
 
-type Work = Box<dyn FnOnce() + Send>;
+impl<S> Clone for Workers<S> {
+    fn clone(&self) -> Self {
+        Self { threads: Arc::clone(&self.threads) }
+    }
+}
 
-impl Workers {
-    /// Starts one thread for each core.
+#[derive(Debug)]
+struct Threads<S> {
+    // Not bounded: who waits for work is a request, and those are. None while the threads end.
+    queue: Option<Sender<Work<S>>>,
+    running: Vec<JoinHandle<()>>,
+}
+
+type Work<S> = Box<dyn FnOnce(&mut S) + Send>;
+
+impl Workers<()> {
+    /// Starts one thread for each core: more would only take turns, and each would keep memory of its own.
     ///
     /// # Errors
     /// A thread cannot be started.
-    pub fn start(name: &str) -> Result<Self, StartError> {
-        let (queue, inbox) = unbounded::<Work>();
+    pub fn for_each_core(name: &str) -> Result<Self, StartError> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        for _ in 0..cores {
-            let inbox = inbox.clone();
-            thread::Builder::new()
+        Self::start(name, vec![(); cores])
+    }
+}
+
+impl<S: Send + 'static> Workers<S> {
+    /// Starts a thread for each state.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn start(name: &str, states: Vec<S>) -> Result<Self, StartError> {
+        let (queue, inbox) = unbounded();
+        let mut threads = Threads { queue: Some(queue), running: Vec::with_capacity(states.len()) };
+        for mut state in states {
+            let inbox: Receiver<Work<S>> = inbox.clone();
+            let started = thread::Builder::new()
                 .name(name.to_owned())
-                .spawn(move || inbox.into_iter().for_each(|work| work()))
+                .spawn(move || inbox.into_iter().for_each(|work| work(&mut state)))
                 .map_err(|error| StartError::new(format!("A thread cannot be started ({error}).")))?;
+            threads.running.push(started);
         }
-        Ok(Self { queue })
+        Ok(Self { threads: Arc::new(threads) })
     }
 
     /// Does `work` on one of the threads; also when nobody waits for it any more.
@@ -47,30 +72,80 @@ impl Workers {
     pub async fn run<T, F>(&self, work: F) -> Result<T, BrokenDown>
     where
         T: Send + 'static,
-        F: FnOnce() -> T + Send + 'static,
+        F: FnOnce(&mut S) -> T + Send + 'static,
     {
         let (reply, outcome) = oneshot::channel();
-        let work = move || {
-            let done = catch_unwind(AssertUnwindSafe(work)).map_err(|_panic| BrokenDown);
+        let work = move |state: &mut S| {
+            let done = catch_unwind(AssertUnwindSafe(|| work(state))).map_err(|_panic| BrokenDown);
             let _caller_gone = reply.send(done);
         };
-        self.queue.send(Box::new(work)).map_err(|_| BrokenDown)?;
+        let queue = self.threads.queue.as_ref().ok_or(BrokenDown)?;
+        queue.send(Box::new(work)).map_err(|_| BrokenDown)?;
         outcome.await.unwrap_or(Err(BrokenDown))
+    }
+}
+
+impl<S> Drop for Threads<S> {
+    fn drop(&mut self) {
+        self.queue = None;
+        // Work may have had the last handle: its thread ends by itself.
+        let here = thread::current().id();
+        for other in self.running.drain(..).filter(|one| one.thread().id() != here) {
+            let _panics_are_caught = other.join();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[tokio::test]
     async fn work_leaves_the_async_thread_and_a_panic_breaks_nothing_but_itself() {
-        let workers = Workers::start("worker").unwrap();
+        let workers = Workers::start("worker", vec![0, 0]).unwrap();
         let here = thread::current().id();
         // More panics than there are threads.
-        for _ in 0..2 * thread::available_parallelism().unwrap().get() {
-            assert_eq!(workers.run(|| panic!("on purpose")).await, Err::<(), _>(BrokenDown));
+        for _ in 0..4 {
+            assert_eq!(workers.run(|_| panic!("on purpose")).await, Err::<(), _>(BrokenDown));
         }
-        assert_ne!(workers.run(|| thread::current().id()).await.unwrap(), here);
+        assert_ne!(workers.run(|_| thread::current().id()).await.unwrap(), here);
+    }
+
+    #[tokio::test]
+    async fn each_thread_keeps_its_state_and_has_ended_when_the_last_handle_is_gone() {
+        let state = Arc::new(());
+        let workers = Workers::start("worker", vec![(0, Arc::clone(&state))]).unwrap();
+        let other = workers.clone();
+        for expected in 1..=3 {
+            let count = |state: &mut (i32, Arc<()>)| {
+                state.0 += 1;
+                state.0
+            };
+            assert_eq!(workers.run(count).await, Ok(expected));
+        }
+        drop(workers);
+        assert_eq!(other.run(|state| state.0).await, Ok(3));
+        drop(other);
+        assert_eq!(Arc::strong_count(&state), 1);
+    }
+
+    #[test]
+    fn work_that_nobody_waits_for_is_done_and_may_have_the_last_handle() {
+        let workers = Workers::start("worker", vec![()]).unwrap();
+        let last = workers.clone();
+        let (go, wait) = mpsc::channel();
+        let (report, outcome) = mpsc::channel();
+        let work = move |(): &mut ()| {
+            wait.recv().unwrap();
+            report.send(catch_unwind(AssertUnwindSafe(|| drop(last))).is_ok()).unwrap();
+        };
+        assert!(workers.run(work).now_or_never().is_none());
+        drop(workers);
+        go.send(()).unwrap();
+        assert_eq!(outcome.recv_timeout(Duration::from_secs(30)), Ok(true));
     }
 }

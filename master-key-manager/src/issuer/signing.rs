@@ -23,12 +23,12 @@ pub struct TokenSealer {
     keys: Arc<KeyRing>,
     issuer: Issuer,
     vault: VaultId,
-    workers: Workers,
+    workers: Workers<()>,
 }
 
 impl TokenSealer {
     /// For one vault.
-    pub fn new(sealer: Arc<Sealer>, keys: Arc<KeyRing>, issuer: Issuer, vault: VaultId, workers: Workers) -> Self {
+    pub fn new(sealer: Arc<Sealer>, keys: Arc<KeyRing>, issuer: Issuer, vault: VaultId, workers: Workers<()>) -> Self {
         Self { sealer, keys, issuer, vault, workers }
     }
 
@@ -49,7 +49,7 @@ impl TokenSealer {
         (seal_key, signer): (StatedKey, Arc<TokenSigner>),
     ) -> Result<IssuedToken, Refusal> {
         let this = Arc::clone(self);
-        let made = self.workers.run(move || this.make(token, rseq, &versions, seal_key, &signer));
+        let made = self.workers.run(move |()| this.make(token, rseq, &versions, seal_key, &signer));
         made.await.map_err(|_| Refusal::Internal("the signing task broke down"))?
     }
 

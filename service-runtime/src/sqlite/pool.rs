@@ -1,25 +1,24 @@
-//! Connections that only read.
+//! Connections that only read, each on a thread of its own.
 //!
 //! Each use is one read transaction: all its statements see the same state, whatever is committed meanwhile. A
 //! connection that met a fault of the disk is closed; the next use opens another.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
 
 use super::{Health, StoreFault, code_of, fault_of, open_reader, say};
-use crate::process::StartError;
+use crate::{process::StartError, workers::Workers};
 
 /// A pool of read-only connections. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Readers {
+pub struct Readers(Workers<Reader>);
+
+#[derive(Debug)]
+struct Reader {
     path: PathBuf,
-    idle: Arc<Mutex<Vec<Connection>>>,
-    free: Arc<Semaphore>,
+    // None after a fault.
+    conn: Option<Connection>,
     health: Health,
 }
 
@@ -27,15 +26,17 @@ impl Readers {
     /// Opens `count` connections (at least one) to an existing database; `health` is that of its writer.
     ///
     /// # Errors
-    /// As [`open_reader`].
+    /// As [`open_reader`], or a thread cannot be started.
     pub fn open(path: &Path, count: usize, health: &Health) -> Result<Self, StartError> {
-        let count = count.max(1);
-        let idle = (0..count).map(|_| open_reader(path)).collect::<Result<Vec<_>, _>>()?;
-        let (idle, free) = (Arc::new(Mutex::new(idle)), Arc::new(Semaphore::new(count)));
-        Ok(Self { path: path.to_owned(), idle, free, health: health.clone() })
+        let reader = |_| {
+            let conn = Some(open_reader(path)?);
+            Ok(Reader { path: path.to_owned(), conn, health: health.clone() })
+        };
+        let readers = (0..count.max(1)).map(reader).collect::<Result<_, StartError>>()?;
+        Workers::start("sqlite-reader", readers).map(Self)
     }
 
-    /// Runs `job` on a blocking thread, in one snapshot of the database.
+    /// Runs `job` on the thread of a connection, in one snapshot of the database.
     ///
     /// # Errors
     /// The job returned an error or panicked, or the database cannot be read.
@@ -44,49 +45,24 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| StoreFault::Unavailable)?;
-        let (idle, path, health) = (Arc::clone(&self.idle), self.path.clone(), self.health.clone());
-        let worked = tokio::task::spawn_blocking(move || {
-            let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let conn = match taken {
-                Some(conn) => conn,
-                None => open_reader(&path).map_err(|error| {
-                    tracing::error!(%error, "a reader cannot be opened");
-                    StoreFault::Unavailable
-                })?,
-            };
-            // Gives the connection back also when the job panics; the transaction is rolled back by then.
-            let mut borrowed = Borrowed { conn: Some(conn), idle };
-            let result = match &borrowed.conn {
-                Some(conn) => in_snapshot(conn, job),
-                None => Err(rusqlite::Error::InvalidQuery),
-            };
-            if let Err(error) = &result
-                && health.note(error)
-            {
-                borrowed.conn = None;
-            }
-            drop(borrowed);
-            drop(permit);
-            result.map_err(|error| {
-                tracing::warn!(error = code_of(&error), "a database query failed");
-                fault_of(&error)
-            })
-        });
-        worked.await.unwrap_or(Err(StoreFault::Unavailable))
+        self.0.run(move |reader| reader.read(job)).await.unwrap_or(Err(StoreFault::Unavailable))
     }
 }
 
-struct Borrowed {
-    conn: Option<Connection>,
-    idle: Arc<Mutex<Vec<Connection>>>,
-}
-
-impl Drop for Borrowed {
-    fn drop(&mut self) {
-        if let Some(conn) = self.conn.take() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
-        }
+impl Reader {
+    fn read<T>(&mut self, job: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreFault> {
+        let opened = self.conn.take().map_or_else(|| open_reader(&self.path), Ok);
+        let conn = self.conn.insert(opened.map_err(|error| {
+            tracing::error!(%error, "a reader cannot be opened");
+            StoreFault::Unavailable
+        })?);
+        in_snapshot(conn, job).map_err(|error| {
+            if self.health.note(&error) {
+                self.conn = None;
+            }
+            tracing::warn!(error = code_of(&error), "a database query failed");
+            fault_of(&error)
+        })
     }
 }
 

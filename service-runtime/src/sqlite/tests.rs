@@ -129,7 +129,7 @@ async fn reader_sees_one_snapshot_and_cannot_write() {
     assert_eq!((before.len(), after.len()), (1, 1));
     assert_eq!(readers.read(notes).await.unwrap().len(), 2);
     assert_eq!(readers.read(|reader| reader.execute("DELETE FROM note", [])).await, Err(StoreFault::Unavailable));
-    // A panic gives the connection back: more of them than there are connections.
+    // More panics than there are connections.
     for _ in 0..3 {
         let panics: Result<(), _> = readers.read(|_| panic!("a defect in a query")).await;
         assert_eq!(panics, Err(StoreFault::Unavailable));
