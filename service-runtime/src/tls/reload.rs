@@ -100,7 +100,7 @@ impl Look {
         }
         self.before = now;
         self.number = self.number.wrapping_add(1);
-        if self.number % WARN_EVERY == 0 {
+        if self.number.is_multiple_of(WARN_EVERY) {
             files.warn();
         }
         self
