@@ -1,7 +1,8 @@
 //! A fixed number of threads for work that would keep an async thread busy: arithmetic, and reading databases.
 //!
-//! Guarantees that work runs in the order in which it came, that a panic in it ends neither the thread nor the wait for
-//! it, and that the threads have ended when the last handle is gone. Each has a state of its own, such as a connection.
+//! Guarantees that work begins in the order in which it came, that a panic in it ends neither the thread nor the wait for
+//! it, that work which nobody waits for any more is not begun, and that the threads have ended when the last handle is
+//! gone. Each has a state of its own, such as a connection.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,7 +10,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::oneshot;
 
 use crate::{process::StartError, tasks::BrokenDown};
@@ -28,12 +29,15 @@ impl<S> Clone for Workers<S> {
 
 #[derive(Debug)]
 struct Threads<S> {
-    // Not bounded: who waits for work is a request, and those are. None while the threads end.
+    // None while the threads end.
     queue: Option<Sender<Work<S>>>,
     running: Vec<JoinHandle<()>>,
 }
 
 type Work<S> = Box<dyn FnOnce(&mut S) + Send>;
+
+/// Work that waits, or that those who waited left behind while the threads were held up; far more than there are requests.
+const QUEUE: usize = 4_096;
 
 impl Workers<()> {
     /// Starts one thread for each core: more would only take turns, and each would keep memory of its own.
@@ -52,7 +56,7 @@ impl<S: Send + 'static> Workers<S> {
     /// # Errors
     /// A thread cannot be started.
     pub fn start(name: &str, states: Vec<S>) -> Result<Self, StartError> {
-        let (queue, inbox) = unbounded();
+        let (queue, inbox) = bounded(QUEUE);
         let mut threads = Threads { queue: Some(queue), running: Vec::with_capacity(states.len()) };
         for mut state in states {
             let inbox: Receiver<Work<S>> = inbox.clone();
@@ -65,10 +69,10 @@ impl<S: Send + 'static> Workers<S> {
         Ok(Self { threads: Arc::new(threads) })
     }
 
-    /// Does `work` on one of the threads; also when nobody waits for it any more.
+    /// Does `work` on one of the threads. Once begun it runs to its end, also when nobody waits for it any more.
     ///
     /// # Errors
-    /// It panicked.
+    /// It panicked, or too much work waits.
     pub async fn run<T, F>(&self, work: F) -> Result<T, BrokenDown>
     where
         T: Send + 'static,
@@ -76,11 +80,15 @@ impl<S: Send + 'static> Workers<S> {
     {
         let (reply, outcome) = oneshot::channel();
         let work = move |state: &mut S| {
+            // Clients who come and go must not make those wait who stay.
+            if reply.is_closed() {
+                return;
+            }
             let done = catch_unwind(AssertUnwindSafe(|| work(state))).map_err(|_panic| BrokenDown);
             let _caller_gone = reply.send(done);
         };
         let queue = self.threads.queue.as_ref().ok_or(BrokenDown)?;
-        queue.send(Box::new(work)).map_err(|_| BrokenDown)?;
+        queue.try_send(Box::new(work)).map_err(|_| BrokenDown)?;
         outcome.await.unwrap_or(Err(BrokenDown))
     }
 }
@@ -98,7 +106,13 @@ impl<S> Drop for Threads<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, time::Duration};
+    use std::{
+        sync::{
+            atomic::{AtomicUsize, Ordering},
+            mpsc,
+        },
+        time::Duration,
+    };
 
     use futures_util::FutureExt as _;
 
@@ -134,18 +148,45 @@ mod tests {
     }
 
     #[test]
-    fn work_that_nobody_waits_for_is_done_and_may_have_the_last_handle() {
+    fn work_that_was_begun_ends_when_nobody_waits_and_may_have_the_last_handle() {
         let workers = Workers::start("worker", vec![()]).unwrap();
         let last = workers.clone();
+        let (begin, begun) = mpsc::channel();
         let (go, wait) = mpsc::channel();
         let (report, outcome) = mpsc::channel();
-        let work = move |(): &mut ()| {
+        let mut waiting = Box::pin(workers.run(move |()| {
+            begin.send(()).unwrap();
             wait.recv().unwrap();
             report.send(catch_unwind(AssertUnwindSafe(|| drop(last))).is_ok()).unwrap();
-        };
-        assert!(workers.run(work).now_or_never().is_none());
+        }));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        begun.recv_timeout(LONG).unwrap();
+        drop(waiting);
         drop(workers);
         go.send(()).unwrap();
-        assert_eq!(outcome.recv_timeout(Duration::from_secs(30)), Ok(true));
+        assert_eq!(outcome.recv_timeout(LONG), Ok(true));
     }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_is_not_begun_and_the_queue_has_an_end() {
+        let done = Arc::new(AtomicUsize::new(0));
+        let workers = Workers::start("worker", vec![Arc::clone(&done)]).unwrap();
+        let count = |done: &mut Arc<AtomicUsize>| done.fetch_add(1, Ordering::SeqCst);
+        let (go, wait) = mpsc::channel();
+        let mut first = Box::pin(workers.run(move |_| wait.recv_timeout(LONG)));
+        assert!(first.as_mut().now_or_never().is_none());
+        // The thread may not have taken the first one yet.
+        for _ in 1..QUEUE {
+            assert!(workers.run(count).now_or_never().is_none());
+        }
+        let mut refused = (0..2).filter_map(|_| workers.run(count).now_or_never());
+        assert_eq!(refused.next(), Some(Err(BrokenDown)));
+        go.send(()).unwrap();
+        assert_eq!(first.await, Ok(Ok(())));
+        // Ends when all that waits was taken.
+        drop(workers);
+        assert_eq!(done.load(Ordering::SeqCst), 0);
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
 }

@@ -159,7 +159,7 @@ fn synchronous() -> &'static str {
 }
 
 /// Pages of 4 KiB in the WAL from which on a commit writes them back into the database. Identifiers are random, so each
-/// write touches pages of its own, and SQLite's 1,000 are full after about a hundred writes.
+/// write touches pages of its own, and SQLite's 1,000 are soon full.
 const CHECKPOINT_PAGES: i64 = 4_096;
 
 const COMMON_FLAGS: OpenFlags =
