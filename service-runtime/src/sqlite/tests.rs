@@ -137,6 +137,19 @@ async fn reader_sees_one_snapshot_and_cannot_write() {
     assert_eq!(readers.read(notes).await.unwrap().len(), 2);
 }
 
+#[test]
+fn reader_has_every_file_that_it_needs_before_the_first_read() {
+    let (_dir, path, _conn) = database();
+    let log = path.with_extension("db-wal");
+    let open = || {
+        let files = std::fs::read_dir("/proc/self/fd").unwrap();
+        files.filter(|file| std::fs::read_link(file.as_ref().unwrap().path()).is_ok_and(|of| of == log)).count()
+    };
+    let before = open();
+    let _readers = Readers::open(&path, 3, &Health::default()).unwrap();
+    assert_eq!(open(), before + 3);
+}
+
 /// Polls until the database is trusted again.
 async fn wait_trusted(health: &Health) {
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
