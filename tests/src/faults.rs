@@ -3,6 +3,7 @@
 //! The first two are shims in C, in `tests/faults`, loaded with `LD_PRELOAD`; what goes wrong is chosen by a file while
 //! the service runs.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -62,10 +63,17 @@ impl Service {
         replace(&self.clock_file(), &seconds.to_string());
     }
 
-    /// Lowers the number of descriptors that it may have to what it has now, or gives it `Some` number.
-    pub fn limit_descriptors(&self, limit: Option<u64>) {
-        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count();
-        let limit = limit.unwrap_or(u64::try_from(open).unwrap());
+    /// Takes every descriptor away that it does not use now. Those that it closes afterwards are free again.
+    pub fn take_free_descriptors(&self) {
+        let names = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        let open: BTreeSet<u64> =
+            names.map(|name| name.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+        // The kernel gives the lowest number that is free, if it is below the limit.
+        self.limit_descriptors((0..u64::MAX).find(|number| !open.contains(number)).unwrap());
+    }
+
+    /// Sets the lowest number that no new descriptor may have.
+    pub fn limit_descriptors(&self, limit: u64) {
         let new = Rlimit { current: Some(limit), maximum: rustix::process::getrlimit(Resource::Nofile).maximum };
         prlimit(Some(self.process_id()), Resource::Nofile, new).unwrap();
     }
