@@ -102,7 +102,7 @@ impl Vault {
         ring: Arc<KeyRing>,
         store: Arc<dyn VaultStore>,
     ) -> Result<Arc<Self>, StartError> {
-        let audit = AuditLog::open(&config.audit_log(), "encrypted-vault", config.audit_sync, Arc::clone(&clock))?;
+        let audit = AuditLog::open(&config.audit_log(), "encrypted-vault", config.audit, Arc::clone(&clock))?;
         let keys = ring.current();
         let runtime = RuntimeDirectory::open(config, keys.id)?;
         let owner = Owner::Vault(keys.id);
@@ -146,7 +146,7 @@ impl Vault {
             refusals: Refusals::open(&config.data_dir),
             tokens: TokenCache::new(CACHED_TOKENS),
             store,
-            settings: readiness::settings(config.mode, config.audit_sync, &config.danger.names()),
+            settings: readiness::settings(config.mode, config.audit.sync, &config.danger.names()),
             manager_clock: ManagerClock::new(&*clock),
             audit,
             clock,

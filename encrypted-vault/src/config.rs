@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use service_runtime::audit::AuditSync;
+use service_runtime::audit::AuditSettings;
 use service_runtime::config::{self, Mode};
 use service_runtime::http::{Limits, ServeConfig};
 use service_runtime::process::StartError;
@@ -37,7 +37,7 @@ struct RawConfig {
     log: Option<String>,
     /// The audit log.
     #[serde(default)]
-    audit: RawAudit,
+    audit: AuditSettings,
     /// Keys that were replaced.
     #[serde(default)]
     keys: RawKeys,
@@ -58,15 +58,6 @@ struct RawKeys {
     backup_retention_days: Option<u64>,
     /// How long a replaced transport key is accepted, in seconds. Default 86,400, and not below it in production.
     transport_overlap_seconds: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawAudit {
-    /// `fsync` (default): a line is on disk before anything is released. `os`: handed to the kernel before, on disk
-    /// within a second.
-    #[serde(default)]
-    sync: AuditSync,
 }
 
 /// Options that weaken the service. Each one that is on is named at every start.
@@ -142,8 +133,8 @@ pub struct Config {
     pub runtime_dir: Option<PathBuf>,
     /// Log filter.
     pub log: Option<String>,
-    /// When an audit line counts as recorded.
-    pub audit_sync: AuditSync,
+    /// The audit log.
+    pub audit: AuditSettings,
     /// How long keys that were replaced stay.
     pub key_times: KeyTimes,
     /// Weakening options.
@@ -159,6 +150,7 @@ impl Config {
         let raw: RawConfig = config::load(path)?;
         config::check_listen(raw.mode, &raw.listen, raw.tls.is_some() || raw.danger.plain_http)?;
         raw.limits.check()?;
+        raw.audit.check()?;
         raw.tls.as_ref().map_or(Ok(()), ServerFiles::check)?;
         let base = path.parent().unwrap_or(Path::new("."));
         let defaults = ServeConfig::new(raw.listen);
@@ -176,7 +168,7 @@ impl Config {
             key_dir: base.join(raw.key_dir),
             runtime_dir: raw.runtime_dir.map(|dir| base.join(dir)),
             log: raw.log,
-            audit_sync: raw.audit.sync,
+            audit: raw.audit,
             key_times: KeyTimes::new(&raw.keys, raw.mode)?,
             danger: raw.danger,
         })

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use service_runtime::StartError;
-use service_runtime::audit::AuditSync;
+use service_runtime::audit::AuditSettings;
 use service_runtime::config::{self, Mode};
 use service_runtime::http::Limits;
 use service_runtime::tls::{ClientFiles, ServerFiles};
@@ -52,7 +52,7 @@ pub struct RawConfig {
     pub log: String,
     /// The audit log.
     #[serde(default)]
-    pub audit: AuditConfig,
+    pub audit: AuditSettings,
     /// How long replaced keys are kept.
     #[serde(default)]
     pub keys: KeysConfig,
@@ -66,15 +66,6 @@ pub struct RawConfig {
     /// What weakens a property.
     #[serde(default)]
     pub danger: Danger,
-}
-
-/// `[audit]`.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuditConfig {
-    /// `fsync` (default): a line survives a crash of the machine. `os`: of the service only.
-    #[serde(default)]
-    pub sync: AuditSync,
 }
 
 /// `[keys]`.
@@ -143,6 +134,7 @@ impl Config {
     pub fn new(raw: RawConfig) -> Result<Self, StartError> {
         config::check_listen(raw.mode, &raw.listen, raw.tls.is_some() || raw.danger.plain_http)?;
         raw.limits.check()?;
+        raw.audit.check()?;
         if raw.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some() || tls.client_name.is_some()) {
             return Err(StartError::new(
                 "The manager asks no client for a certificate; remove client_ca and client_name.",
@@ -285,5 +277,6 @@ mod tests {
         assert!(load(&format!("{good}{tls}client_ca = \"ca.pem\"\nclient_name = \"a.example\"\n")).is_err());
         assert!(load(&format!("{good}[vault_tls]\nca = \"ca.pem\"\n")).unwrap_err().contains("https"));
         assert!(load(&format!("{good}[limits]\nconnections = 0\n")).unwrap_err().contains("[limits]"));
+        assert!(load(&format!("{good}[audit]\nsegment_bytes = 4095\n")).unwrap_err().contains("[audit]"));
     }
 }

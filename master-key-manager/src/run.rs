@@ -32,7 +32,7 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let installation = read_installation(config, &store).await?;
     let keys = LoadedKeys::load(&raw.key_dir, &installation)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let audit = AuditLog::open(&config.audit_log(), "master-key-manager", raw.audit.sync, Arc::clone(&clock))?;
+    let audit = AuditLog::open(&config.audit_log(), "master-key-manager", raw.audit, Arc::clone(&clock))?;
     log_start(config, &installation);
     let (app, feed) = App::assemble(config, installation, keys, Arc::new(store), audit, clock)?;
     let app = Arc::new(app);

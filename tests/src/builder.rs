@@ -110,6 +110,12 @@ impl Builder {
             // The machine of a test may have swap; what that means is tested apart.
             vault.tables.push("[danger]\nswap = true\nruntime_on_disk = true".to_owned());
         }
+        for service in [&mut vault, &mut manager] {
+            if !service.tables.iter().any(|table| table.starts_with("[audit]")) {
+                // So that an audit log of a test has several segments.
+                service.tables.push("[audit]\nsegment_bytes = 16_384".to_owned());
+            }
+        }
         transport().write(&vault.keys(), "transport");
         token_signing().write(&manager.keys(), "token-signing");
         let credential = folder.path().join("admin-credential");

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::history::audit_segments;
 use crate::http::Call;
 use crate::wait::{DEADLINE, PAUSE, wait_until};
 
@@ -85,13 +86,8 @@ impl Service {
 
     /// Its audit lines, from all segments.
     pub fn audit(&self) -> Vec<serde_json::Value> {
-        let mut segments: Vec<PathBuf> = std::fs::read_dir(self.data())
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("audit")))
-            .collect();
-        segments.sort();
-        let text: String = segments.iter().map(|path| std::fs::read_to_string(path).unwrap_or_default()).collect();
+        let segments = audit_segments(&self.data()).into_iter();
+        let text: String = segments.map(|(_, path)| std::fs::read_to_string(path).unwrap_or_default()).collect();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 

@@ -1,4 +1,4 @@
-//! The chain of an audit log on disk, read from the first line to the last.
+//! The chain of an audit log on disk.
 //!
 //! Guarantees that every line that counts names the hash of the one before and the next number. Only what a crash left
 //! of lines that were never acknowledged does not count: a last line without its newline, and everything from the first
@@ -43,47 +43,92 @@ pub(super) fn hash_of(line: &[u8]) -> String {
 /// # Errors
 /// A line was altered, removed or inserted, or a file cannot be read.
 pub fn verify(path: &Path) -> Result<u64, StartError> {
-    Ok(read_all(path)?.tip.sequence)
+    Ok(read(&segments(path)?, Tip::start(), None)?.tip.sequence)
 }
 
-/// What [`read_all`] found.
-pub(super) struct Found {
+/// The end of a log.
+pub(super) struct End {
     pub(super) tip: Tip,
     /// The file that is appended to, made if it is not there, and how many of its bytes are whole lines.
     pub(super) last_segment: PathBuf,
     pub(super) whole_bytes: u64,
 }
 
-/// Reads every segment in order.
-pub(super) fn read_all(path: &Path) -> Result<Found, StartError> {
-    let later = later_segments(path).map_err(|error| unreadable(path, &error))?;
-    let mut tip = Tip::start();
-    let mut segment = path.to_path_buf();
-    let (mut whole_bytes, mut has_zeros) = (0, false);
-    let mut ends = later.iter().map(|(first, next)| (Some(*first), Some(next))).collect::<Vec<_>>();
-    ends.push((None, None));
-    for (end, next) in ends {
-        (whole_bytes, has_zeros) = read_segment(&segment, end, &mut tip)?;
-        if let (Some(first), Some(next)) = (end, next) {
-            if tip.sequence.checked_add(1) != Some(first) {
-                return Err(StartError::new(format!(
-                    "The audit log {} ends at line {} but continues at {first}: lines are missing; restore them, or \
-                     move all segments away and keep them as evidence.",
-                    segment.display(),
-                    tip.sequence
-                )));
-            }
-            segment.clone_from(next);
-        }
-    }
-    if has_zeros {
+/// The segments before the newest ones, and where those begin.
+pub(super) struct Older {
+    segments: Vec<Segment>,
+    end: Tip,
+}
+
+/// Verifies the two newest segments: the last may be empty, and the one before is joined to it. What the first of them
+/// says of the line before it is for [`Older::verify`].
+pub(super) fn read_newest(path: &Path) -> Result<(End, Older), StartError> {
+    let mut older = segments(path)?;
+    let newest = older.split_off(older.len().saturating_sub(2));
+    let start = match newest.first() {
+        Some(first) if !older.is_empty() => before_first_line(first)?,
+        Some(_) | None => Tip::start(),
+    };
+    let mut end = read(&newest, start.clone(), None)?;
+    if end.has_zeros {
         tracing::warn!(
-            after_line = tip.sequence,
+            after_line = end.tip.sequence,
             "the audit log ends in zeros, as after a power cut: they are left behind"
         );
-        return Ok(Found { last_segment: segment_path(path, tip.sequence.saturating_add(1)), tip, whole_bytes: 0 });
+        (end.path, end.whole_bytes) = (segment_path(path, end.tip.sequence.saturating_add(1)), 0);
     }
-    Ok(Found { tip, last_segment: segment, whole_bytes })
+    let ReadUpTo { tip, path: last_segment, whole_bytes, .. } = end;
+    Ok((End { tip, last_segment, whole_bytes }, Older { segments: older, end: start }))
+}
+
+impl Older {
+    pub(super) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Reads them from the first line to where the newer ones begin; returns how many lines there are.
+    pub(super) fn verify(&self) -> Result<u64, StartError> {
+        let found = read(&self.segments, Tip::start(), Some(self.end.sequence.saturating_add(1)))?;
+        if found.tip == self.end { Ok(found.tip.sequence) } else { Err(broken(&found.path, &found.tip)) }
+    }
+}
+
+/// How far a log was read.
+struct ReadUpTo {
+    tip: Tip,
+    path: PathBuf,
+    whole_bytes: u64,
+    has_zeros: bool,
+}
+
+/// Reads segments in order, from the line after `tip` to the line before `end`, or to the last.
+fn read(segments: &[Segment], mut tip: Tip, end: Option<u64>) -> Result<ReadUpTo, StartError> {
+    let (mut path, mut whole_bytes, mut has_zeros) = (PathBuf::new(), 0, false);
+    let ends = segments.iter().skip(1).map(|next| Some(next.first)).chain([end]);
+    for (segment, end) in segments.iter().zip(ends) {
+        path.clone_from(&segment.path);
+        (whole_bytes, has_zeros) = read_segment(&path, end, &mut tip)?;
+        if let Some(next) = end.filter(|next| tip.sequence.checked_add(1) != Some(*next)) {
+            return Err(StartError::new(format!(
+                "The audit log {} ends at line {} but continues at {next}: lines are missing; restore them, or move \
+                 all segments away and keep them as evidence.",
+                path.display(),
+                tip.sequence
+            )));
+        }
+    }
+    Ok(ReadUpTo { tip, path, whole_bytes, has_zeros })
+}
+
+/// What the first line of a segment says of the line before it.
+fn before_first_line(segment: &Segment) -> Result<Tip, StartError> {
+    let sequence = segment.first.saturating_sub(1);
+    let unknown = Tip { sequence, hash: String::new() };
+    let mut reader = open(&segment.path)?.ok_or_else(|| broken(&segment.path, &unknown))?.take(MAX_LINE);
+    let mut line = Vec::new();
+    reader.read_until(b'\n', &mut line).map_err(|error| unreadable(&segment.path, &error))?;
+    let link: Link = serde_json::from_slice(&line).map_err(|_| broken(&segment.path, &unknown))?;
+    Ok(Tip { sequence, hash: link.previous_hash })
 }
 
 /// The name of the segment that begins with line `sequence`.
@@ -120,13 +165,7 @@ const MAX_LINE: u64 = 64 * 1024;
 
 /// Reads lines below `end`, advances `tip`, returns the length of the whole lines, and whether zeros follow.
 fn read_segment(path: &Path, end: Option<u64>, tip: &mut Tip) -> Result<(u64, bool), StartError> {
-    let file = match OpenOptions::new().read(true).custom_flags(files::NO_FOLLOW).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, false)),
-        Err(error) => return Err(unreadable(path, &error)),
-    };
-    files::check_open_file(path, &file)?;
-    let mut reader: BufReader<File> = BufReader::new(file);
+    let Some(mut reader) = open(path)? else { return Ok((0, false)) };
     let (mut bytes, mut line) = (0, Vec::new());
     loop {
         let next = tip.sequence.saturating_add(1);
@@ -158,25 +197,44 @@ fn read_segment(path: &Path, end: Option<u64>, tip: &mut Tip) -> Result<(u64, bo
     }
 }
 
-/// Segments after the first, with the number of their first line, in order.
-fn later_segments(path: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+fn open(path: &Path) -> Result<Option<BufReader<File>>, StartError> {
+    let file = match OpenOptions::new().read(true).custom_flags(files::NO_FOLLOW).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(path, &error)),
+    };
+    files::check_open_file(path, &file)?;
+    Ok(Some(BufReader::new(file)))
+}
+
+/// A file of the log, with the number of its first line.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Segment {
+    first: u64,
+    path: PathBuf,
+}
+
+/// The segments in order; the first may not be there.
+fn segments(path: &Path) -> Result<Vec<Segment>, StartError> {
     let (stem, extension) = name_parts(path);
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
+    let cannot = |error: io::Error| unreadable(path, &error);
+    let mut later = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(cannot)? {
+        let entry = entry.map_err(cannot)?;
         let name = entry.file_name();
         let number = name
             .to_str()
             .and_then(|name| name.strip_prefix(&format!("{stem}-")))
             .and_then(|rest| rest.strip_suffix(&extension))
             .and_then(|digits| digits.parse::<u64>().ok());
-        if let Some(number) = number {
-            found.push((number, entry.path()));
+        if let Some(first) = number {
+            later.push(Segment { first, path: entry.path() });
         }
     }
-    found.sort_unstable();
-    Ok(found)
+    later.sort_unstable();
+    later.insert(0, Segment { first: 1, path: path.to_path_buf() });
+    Ok(later)
 }
 
 fn name_parts(path: &Path) -> (String, String) {

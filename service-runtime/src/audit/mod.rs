@@ -1,52 +1,47 @@
 //! The audit log: one JSON line per decision, chained by hash.
 //!
 //! Guarantees that a line is durable when [`AuditLog::record`] returns, that an altered, removed or inserted line is
-//! found at the next start, and that concurrent requests share one write and one fsync. Refuses (`AuditUnavailable`)
+//! found at the next start or soon after it, and that concurrent requests share one write and one fsync. Refuses (`AuditUnavailable`)
 //! rather than let something happen unrecorded. What a stranger can cause is counted and sampled, so that he cannot
 //! fill the disk that releases wait for.
 //!
+//! The log is a row of segments: a full one is left behind, and the next, `audit-<sequence>.jsonl`, begins with the line
+//! of that number. A start verifies the newest two before anything is recorded, and the older ones beside the service;
+//! if their chain is broken, nothing more is recorded.
+//!
 //! A file whose write or fsync failed is never appended to again: its end is read from the disk and compared, and the
-//! log continues in a new segment, `audit-<sequence>.jsonl`, whose first line continues the chain. Lines of the old file
-//! from that sequence on do not count: they were never acknowledged, or are in the new file as well.
+//! log continues in a new segment. Lines of the old file from its number on do not count: they were never acknowledged,
+//! or are in the new file as well.
 
 mod chain;
 mod queue;
 mod record;
+mod settings;
 mod writer;
 
 use std::{
     collections::HashMap,
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use serde::{Deserialize, Serialize};
 use shared_proto::error::ErrorCode;
 
 pub use self::{
     chain::verify,
     record::{AuditRecord, AuditStatus},
+    settings::{AuditSettings, AuditSync},
 };
 use self::{
+    chain::{Older, read_newest},
     queue::{Answer, Queue},
     record::Entry,
     writer::{OpenSegment, Writer, open_segment_file},
 };
 use crate::{clock::Clock, process::StartError};
-
-/// When a line counts as recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AuditSync {
-    /// On disk: survives a crash of the machine.
-    #[default]
-    Fsync,
-    /// Handed to the kernel, fsynced every second: survives a crash of the service only.
-    Os,
-}
 
 /// The line could not be recorded, so the decision must not take effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,35 +77,39 @@ impl Drop for Shared {
 }
 
 impl AuditLog {
-    /// Verifies the whole chain and starts the writer thread. `path` is the first segment, for example
-    /// `audit.jsonl`; it is made if nothing is there.
+    /// Verifies the newest segments and starts the writer thread, and one that verifies the older segments. `path` is
+    /// the first segment, for example `audit.jsonl`; it is made if nothing is there.
     ///
     /// # Errors
-    /// The chain is broken, or a file cannot be read, is open to others, or cannot be written.
+    /// The chain of the newest segments is broken, or one cannot be read, is open to others, or cannot be written.
     pub fn open(
         path: &Path,
         service_name: &'static str,
-        sync: AuditSync,
+        settings: AuditSettings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        Self::open_on(path, service_name, sync, clock, Box::new(open_segment_file))
+        Self::open_on(path, service_name, settings, clock, Box::new(open_segment_file))
     }
 
     fn open_on(
         path: &Path,
         service_name: &'static str,
-        sync: AuditSync,
+        settings: AuditSettings,
         clock: Arc<dyn Clock>,
         open_segment: OpenSegment,
     ) -> Result<Self, StartError> {
         let queue = Arc::new(Queue::default());
         let inbox = Arc::clone(&queue);
         let healthy = Arc::new(AtomicBool::new(true));
-        let writer = Writer::start(path, service_name, sync, Arc::clone(&clock), Arc::clone(&healthy), open_segment)?;
-        std::thread::Builder::new()
-            .name("audit-writer".to_owned())
-            .spawn(move || writer.run(&inbox))
-            .map_err(|error| StartError::new(format!("The audit thread cannot be started ({error}).")))?;
+        let (end, older) = read_newest(path)?;
+        let writer =
+            Writer::start(path, end, service_name, settings, Arc::clone(&clock), Arc::clone(&healthy), open_segment)?;
+        start_thread("audit-writer", move || writer.run(&inbox))?;
+        if !older.is_empty() {
+            let queue = Arc::downgrade(&queue);
+            start_thread("audit-verifier", move || verify_older(&older, &queue))?;
+        }
+        let sync = settings.sync;
         Ok(Self { shared: Arc::new(Shared { queue, healthy, clock, sync, samples: Mutex::default() }) })
     }
 
@@ -184,6 +183,24 @@ impl AuditLog {
 
     fn send(&self, record: AuditRecord, count: Option<u64>, awaited: bool) -> Result<Option<Answer>, AuditUnavailable> {
         self.shared.queue.push(Entry { timestamp: self.shared.clock.now(), record, count }, awaited)
+    }
+}
+
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map(drop).map_err(|error| StartError::new(format!("The audit thread cannot be started ({error}).")))
+}
+
+/// Closes the log if the chain of its older segments is broken.
+fn verify_older(older: &Older, queue: &Weak<Queue>) {
+    // Requests come first. On Linux a thread has a niceness of its own.
+    let _served_all_the_same = rustix::process::nice(19);
+    match older.verify() {
+        Ok(lines) => tracing::info!(lines, "the older segments of the audit log were verified"),
+        Err(error) => {
+            tracing::error!(%error, "nothing more is recorded or released");
+            let _nobody_waits = queue.upgrade().map(|queue| queue.close());
+        }
     }
 }
 

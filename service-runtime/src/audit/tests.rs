@@ -22,7 +22,21 @@ impl Fixture {
     }
 
     fn open(&self) -> Result<AuditLog, StartError> {
-        AuditLog::open(&self.path, "test-service", AuditSync::Fsync, Arc::clone(&self.clock) as Arc<dyn Clock>)
+        self.open_with(AuditSettings::default())
+    }
+
+    fn open_with(&self, settings: AuditSettings) -> Result<AuditLog, StartError> {
+        AuditLog::open(&self.path, "test-service", settings, Arc::clone(&self.clock) as Arc<dyn Clock>)
+    }
+
+    /// Segments after the first, with the number of their first line.
+    fn later_segments(&self) -> Vec<(u64, PathBuf)> {
+        let names = std::fs::read_dir(self.path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+        let number =
+            |path: &Path| path.file_name()?.to_str()?.strip_prefix("audit-")?.strip_suffix(".jsonl")?.parse().ok();
+        let mut found: Vec<_> = names.filter_map(|path| Some((number(&path)?, path))).collect();
+        found.sort();
+        found
     }
 
     async fn write(&self, lines: usize) {
@@ -177,7 +191,154 @@ async fn refusals_of_strangers_are_sampled_and_counted() {
     assert!(!log.is_healthy());
 }
 
-/// Fails while `failing` is 1 (write, half of it done) or 2 (fsync), hangs while it is 3; counts fsyncs.
+/// Eight lines, more or less.
+const SMALL: AuditSettings = AuditSettings { sync: AuditSync::Fsync, segment_bytes: 4_096 };
+
+#[tokio::test]
+async fn full_segment_is_left_behind_and_the_chain_goes_on_in_the_next() {
+    for sync in [AuditSync::Fsync, AuditSync::Os] {
+        let fixture = Fixture::new();
+        let settings = AuditSettings { sync, ..SMALL };
+        for lines in 1..=2 {
+            let log = fixture.open_with(settings).unwrap();
+            for _ in 0..30 {
+                log.record(line()).await.unwrap();
+            }
+            log.flush_and_close().await;
+            assert_eq!(verify(&fixture.path).unwrap(), 30 * lines);
+        }
+        let later = fixture.later_segments();
+        assert!(later.len() >= 5, "{later:?}");
+        for (position, (next, _)) in later.iter().enumerate() {
+            let path = position.checked_sub(1).map_or(&fixture.path, |before| &later[before].1);
+            let text = std::fs::read_to_string(path).unwrap();
+            assert!((4_096..8_192).contains(&text.len()), "{}", text.len());
+            let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+            assert_eq!(last["sequence"], *next - 1, "no line is in two segments");
+        }
+        // Power was lost when a segment had been made and no line was in it yet.
+        let (newest, _) = later.last().unwrap();
+        let after = fixture.path.with_file_name("audit-61.jsonl");
+        assert!(*newest < 61);
+        std::fs::write(&after, "").unwrap();
+        std::fs::set_permissions(&after, PermissionsExt::from_mode(0o600)).unwrap();
+        fixture.write(1).await;
+        assert!(std::fs::read_to_string(&after).unwrap().contains("\"sequence\":61,"));
+        assert_eq!(verify(&fixture.path).unwrap(), 61);
+    }
+}
+
+#[tokio::test]
+async fn alteration_of_a_segment_is_found_at_the_start_or_soon_after_it() {
+    let fixture = Fixture::new();
+    let log = fixture.open_with(SMALL).unwrap();
+    for _ in 0..60 {
+        log.record(line()).await.unwrap();
+    }
+    log.flush_and_close().await;
+    let mut segments: Vec<_> = fixture.later_segments().into_iter().map(|(_, path)| path).collect();
+    segments.insert(0, fixture.path.clone());
+    let newest = segments.len() - 2;
+    for (position, path) in segments.iter().enumerate() {
+        let good = std::fs::read_to_string(path).unwrap();
+        let rest = good.split_once('\n').unwrap().1;
+        let last = good.lines().last().unwrap();
+        for (what, text) in [
+            ("altered", good.replacen("sec_1", "sec_2", 1)),
+            ("first line removed", rest.to_owned()),
+            ("last line removed", good.strip_suffix(&format!("{last}\n")).unwrap().to_owned()),
+            ("emptied", String::new()),
+        ] {
+            // The end of the whole log shows nothing of what was behind it.
+            if position > newest && (what.starts_with("last") || what == "emptied") {
+                continue;
+            }
+            std::fs::write(path, &text).unwrap();
+            match fixture.open_with(SMALL) {
+                Err(refusal) => {
+                    assert!(position >= newest, "{what} in {position}: {refusal}");
+                    assert_eq!(what.starts_with("last"), refusal.sentence.contains("lines are missing"), "{refusal}");
+                }
+                Ok(log) => {
+                    assert!(position < newest, "{what} in {position} was not found");
+                    wait_until("it is found", || !log.is_healthy());
+                    assert_eq!(log.record(line()).await, Err(AuditUnavailable));
+                }
+            }
+            assert_eq!(std::fs::read_to_string(path).unwrap(), text, "evidence was changed");
+        }
+        std::fs::write(path, good).unwrap();
+    }
+    std::fs::rename(&segments[1], fixture.path.with_file_name("elsewhere")).unwrap();
+    let log = fixture.open_with(SMALL).unwrap();
+    wait_until("a segment is missed", || !log.is_healthy());
+    std::fs::rename(fixture.path.with_file_name("elsewhere"), &segments[1]).unwrap();
+    let log = fixture.open_with(SMALL).unwrap();
+    wait_until("all is verified", || Arc::weak_count(&log.shared.queue) == 0);
+    log.record(line()).await.unwrap();
+    log.flush_and_close().await;
+    // The newest segments, chained anew behind a line that never was.
+    let mut hash = "f".repeat(64);
+    for path in &segments[newest..] {
+        let text = std::fs::read_to_string(path).unwrap();
+        let forged = text.lines().map(|line| {
+            let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["previous_hash"] = std::mem::take(&mut hash).into();
+            let line = line.to_string();
+            hash = hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, line.as_bytes()));
+            line + "\n"
+        });
+        std::fs::write(path, forged.collect::<String>()).unwrap();
+    }
+    let log = fixture.open_with(SMALL).unwrap();
+    wait_until("the segments do not fit", || !log.is_healthy());
+}
+
+#[tokio::test]
+async fn full_segment_goes_on_where_no_other_can_be_made() {
+    let fixture = Fixture::new();
+    let (log, failing, _) = open_faulty_with(&fixture, SMALL);
+    failing.store(4, Ordering::SeqCst);
+    for _ in 0..20 {
+        log.record(line()).await.unwrap();
+    }
+    assert!(fixture.later_segments().is_empty() && log.is_healthy());
+    failing.store(0, Ordering::SeqCst);
+    // Within the same second nothing is tried.
+    log.record(line()).await.unwrap();
+    assert!(fixture.later_segments().is_empty());
+    fixture.clock.advance(1);
+    log.record(line()).await.unwrap();
+    log.flush_and_close().await;
+    assert_eq!(fixture.later_segments().iter().map(|(first, _)| *first).collect::<Vec<_>>(), [22]);
+    assert_eq!(verify(&fixture.path).unwrap(), 22);
+}
+
+#[tokio::test]
+async fn segment_that_was_made_and_is_not_trusted_hides_no_line() {
+    let fixture = Fixture::new();
+    let (log, failing, _) = open_faulty_with(&fixture, SMALL);
+    while std::fs::metadata(&fixture.path).unwrap().len() < SMALL.segment_bytes {
+        log.record(line()).await.unwrap();
+    }
+    let before = u64::try_from(fixture.lines().len()).unwrap();
+    failing.store(5, Ordering::SeqCst);
+    assert_eq!(log.record(line()).await, Err(AuditUnavailable));
+    assert!(!log.is_healthy());
+    failing.store(0, Ordering::SeqCst);
+    fixture.clock.advance(1);
+    log.record(line().key_id("after")).await.unwrap();
+    log.flush_and_close().await;
+    let (first, path) = fixture.later_segments().pop().unwrap();
+    assert_eq!(first, before + 1);
+    assert!(std::fs::read_to_string(path).unwrap().contains("after"));
+    // The thread may have tried the disk by itself in between.
+    let resumed = verify(&fixture.path).unwrap() - before - 1;
+    assert!(resumed <= 1, "{resumed}");
+}
+
+/// Fails while `failing` is 1 (write, half of it done) or 2 (fsync), hangs while it is 3, makes no file while it is 4,
+/// makes one and fails while it is 5; counts fsyncs.
 struct Faulty {
     inner: Box<dyn Segment>,
     failing: Arc<AtomicU64>,
@@ -206,26 +367,35 @@ impl Segment for Faulty {
 }
 
 fn open_faulty(fixture: &Fixture) -> (AuditLog, Arc<AtomicU64>, Arc<AtomicUsize>) {
-    open_faulty_with(fixture, AuditSync::Fsync)
+    open_faulty_with(fixture, AuditSettings::default())
 }
 
-fn open_faulty_with(fixture: &Fixture, sync: AuditSync) -> (AuditLog, Arc<AtomicU64>, Arc<AtomicUsize>) {
+fn open_faulty_with(fixture: &Fixture, settings: AuditSettings) -> (AuditLog, Arc<AtomicU64>, Arc<AtomicUsize>) {
     let (failing, syncs) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicUsize::new(0)));
     let (f, s) = (Arc::clone(&failing), Arc::clone(&syncs));
     let open: OpenSegment = Box::new(move |path| {
+        let fault = f.load(Ordering::SeqCst);
+        if fault == 4 {
+            return Err(io::Error::from(rustix::io::Errno::MFILE));
+        }
         let inner = open_segment_file(path)?;
+        if fault == 5 {
+            return Err(io::Error::other("EIO"));
+        }
         Ok(Box::new(Faulty { inner, failing: Arc::clone(&f), syncs: Arc::clone(&s) }) as Box<dyn Segment>)
     });
     let clock = Arc::clone(&fixture.clock) as Arc<dyn Clock>;
-    let log = AuditLog::open_on(&fixture.path, "test-service", sync, clock, open).unwrap();
+    let log = AuditLog::open_on(&fixture.path, "test-service", settings, clock, open).unwrap();
     (log, failing, syncs)
 }
 
-/// Polls until the log is healthy.
-fn wait_healthy(log: &AuditLog) {
+const OS: AuditSettings = AuditSettings { sync: AuditSync::Os, segment_bytes: 1 << 20 };
+
+/// Polls until it is so.
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !log.is_healthy() {
-        assert!(std::time::Instant::now() < deadline, "the log does not recover");
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "not within 30 s: {what}");
         std::thread::yield_now();
     }
 }
@@ -239,7 +409,7 @@ async fn log_that_nobody_writes_to_notices_by_itself_that_the_disk_works_again()
     assert_eq!(log.record(line()).await, Err(AuditUnavailable));
     failing.store(0, Ordering::SeqCst);
     fixture.clock.advance(1);
-    wait_healthy(&log);
+    wait_until("the log recovers", || log.is_healthy());
     log.flush_and_close().await;
     assert_eq!(verify(&fixture.path).unwrap(), 2);
     let second = std::fs::read_to_string(fixture.path.with_file_name("audit-2.jsonl")).unwrap();
@@ -273,16 +443,12 @@ async fn log_that_lost_what_it_had_confirmed_does_not_go_on() {
 #[tokio::test]
 async fn lines_not_yet_fsynced_are_written_again_when_the_fsync_fails() {
     let fixture = Fixture::new();
-    let (log, failing, syncs) = open_faulty_with(&fixture, AuditSync::Os);
+    let (log, failing, syncs) = open_faulty_with(&fixture, OS);
     for _ in 0..3 {
         log.record(line()).await.unwrap();
     }
     failing.store(2, Ordering::SeqCst);
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while syncs.load(Ordering::SeqCst) == 0 || log.is_healthy() {
-        assert!(std::time::Instant::now() < deadline, "nothing was fsynced");
-        std::thread::yield_now();
-    }
+    wait_until("an fsync fails", || syncs.load(Ordering::SeqCst) > 0 && !log.is_healthy());
     // The pages of the failed fsync never reached the disk.
     std::fs::write(&fixture.path, "").unwrap();
     failing.store(0, Ordering::SeqCst);
@@ -351,7 +517,7 @@ async fn concurrent_records_share_fsyncs() {
 async fn line_handed_to_the_kernel_is_in_the_file_before_the_answer() {
     let fixture = Fixture::new();
     let clock = Arc::clone(&fixture.clock) as Arc<dyn Clock>;
-    let log = AuditLog::open(&fixture.path, "test-service", AuditSync::Os, clock).unwrap();
+    let log = AuditLog::open(&fixture.path, "test-service", OS, clock).unwrap();
     log.record(line()).await.unwrap();
     assert_eq!(fixture.lines().len(), 1);
     assert_eq!(log.sync(), AuditSync::Os);
@@ -361,7 +527,7 @@ async fn line_handed_to_the_kernel_is_in_the_file_before_the_answer() {
 #[tokio::test]
 async fn lines_that_never_stop_coming_are_on_disk_within_a_second_all_the_same() {
     let fixture = Fixture::new();
-    let (log, _, syncs) = open_faulty_with(&fixture, AuditSync::Os);
+    let (log, _, syncs) = open_faulty_with(&fixture, OS);
     for second in 0..3 {
         for _ in 0..50 {
             log.record(line()).await.unwrap();
@@ -390,10 +556,6 @@ async fn thread_ends_with_the_last_handle_and_writes_what_waits_before() {
     let queue = Arc::downgrade(&log.shared.queue);
     log.record_without_waiting(line());
     drop(log);
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while queue.strong_count() > 0 {
-        assert!(std::time::Instant::now() < deadline, "the thread does not end");
-        std::thread::yield_now();
-    }
+    wait_until("the thread ends", || queue.strong_count() == 0);
     assert_eq!(verify(&fixture.path).unwrap(), 1);
 }

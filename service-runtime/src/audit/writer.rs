@@ -19,8 +19,8 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    AuditSync, AuditUnavailable,
-    chain::{Tip, hash_of, read_all, segment_path, still_ends_with},
+    AuditSettings, AuditSync, AuditUnavailable,
+    chain::{End, Tip, hash_of, segment_path, still_ends_with},
     queue::{Batch, Line, Queue},
     record::{AuditRecord, AuditStatus, Entry},
 };
@@ -64,7 +64,7 @@ const KEPT_BYTES: usize = 512 * KEPT_LINES;
 pub(super) struct Writer {
     path: PathBuf,
     service_name: &'static str,
-    sync: AuditSync,
+    settings: AuditSettings,
     clock: Arc<dyn Clock>,
     healthy: Arc<AtomicBool>,
     open_segment: OpenSegment,
@@ -85,34 +85,35 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// Goes on at the end of a log that was read.
     pub(super) fn start(
         path: &Path,
+        end: End,
         service_name: &'static str,
-        sync: AuditSync,
+        settings: AuditSettings,
         clock: Arc<dyn Clock>,
         healthy: Arc<AtomicBool>,
         mut open_segment: OpenSegment,
     ) -> Result<Self, StartError> {
-        let found = read_all(path)?;
         let cannot = |error: io::Error| {
             StartError::new(format!(
                 "The audit log {} cannot be written ({error}); check the directory and the free space.",
-                found.last_segment.display()
+                end.last_segment.display()
             ))
         };
-        let segment = open_segment(&found.last_segment).map_err(cannot)?;
-        cut_torn_line(&found.last_segment, found.whole_bytes).map_err(cannot)?;
+        let segment = open_segment(&end.last_segment).map_err(cannot)?;
+        cut_torn_line(&end.last_segment, end.whole_bytes).map_err(cannot)?;
         Ok(Self {
             path: path.to_path_buf(),
             service_name,
-            sync,
+            settings,
             clock,
             healthy,
             open_segment,
             segment: Some(segment),
-            segment_path: found.last_segment,
-            durable: (found.tip.clone(), found.whole_bytes),
-            tip: found.tip,
+            segment_path: end.last_segment,
+            durable: (end.tip.clone(), end.whole_bytes),
+            tip: end.tip,
             unsynced: Vec::new(),
             last_attempt: None,
             retained: Vec::new(),
@@ -168,7 +169,9 @@ impl Writer {
 
     fn append<'e>(&mut self, lines: impl Iterator<Item = &'e Line>) -> Result<(), AuditUnavailable> {
         if self.segment.is_none() {
-            self.continue_in_new_segment()?;
+            self.continue_after_fault()?;
+        } else if self.is_full() {
+            self.leave_full_segment()?;
         }
         let (before, mut tip) = (self.unsynced.len(), self.tip.clone());
         for Line { entry, .. } in lines {
@@ -181,7 +184,7 @@ impl Writer {
             self.unsynced.push(b'\n');
         }
         let bytes = self.unsynced.get(before..).unwrap_or_default();
-        let written = match (self.segment.as_mut(), self.sync) {
+        let written = match (self.segment.as_mut(), self.settings.sync) {
             (None, _) => Err(io::Error::from(io::ErrorKind::NotFound)),
             (Some(segment), AuditSync::Fsync) => segment.append(bytes).and_then(|()| segment.sync()),
             (Some(segment), AuditSync::Os) => segment.append(bytes),
@@ -191,7 +194,7 @@ impl Writer {
             return Err(self.fail(&error));
         }
         self.tip = tip;
-        if self.sync == AuditSync::Fsync {
+        if self.settings.sync == AuditSync::Fsync {
             self.all_is_durable();
         } else if before == 0 {
             self.unsynced_since = self.clock.boot();
@@ -202,27 +205,63 @@ impl Writer {
 
     /// At most once a second: a new file, because the pages of one whose fsync failed may be gone although the kernel
     /// calls them clean.
-    fn continue_in_new_segment(&mut self) -> Result<(), AuditUnavailable> {
-        let second = self.clock.boot();
-        if self.last_attempt == Some(second) {
+    fn continue_after_fault(&mut self) -> Result<(), AuditUnavailable> {
+        if self.was_tried_now() {
             return Err(AuditUnavailable);
         }
-        self.last_attempt = Some(second);
-        self.open_next_segment().map_err(|error| self.fail(&error))
-    }
-
-    fn open_next_segment(&mut self) -> io::Result<()> {
         let (durable, end) = &self.durable;
-        if *end > 0 && !still_ends_with(&self.segment_path, *end, durable)? {
-            return Err(io::Error::other(format!(
+        let checked = match *end {
+            0 => Ok(true),
+            end => still_ends_with(&self.segment_path, end, durable),
+        };
+        let lost = || {
+            io::Error::other(format!(
                 "{} has lost lines up to {} that it had confirmed; keep it as evidence and restart",
                 self.segment_path.display(),
                 durable.sequence
-            )));
+            ))
+        };
+        let checked = checked.and_then(|is_there| if is_there { Ok(()) } else { Err(lost()) });
+        checked.and_then(|()| self.begin_segment()).map_err(|error| self.fail(&error))
+    }
+
+    fn is_full(&self) -> bool {
+        let unsynced = u64::try_from(self.unsynced.len()).unwrap_or(u64::MAX);
+        self.durable.1.saturating_add(unsynced) >= self.settings.segment_bytes && !self.was_tried_now()
+    }
+
+    /// So that a start need not read the whole log. The full file goes on where none can be made, say for want of
+    /// descriptors.
+    fn leave_full_segment(&mut self) -> Result<(), AuditUnavailable> {
+        self.sync_now();
+        if self.segment.is_none() {
+            return Err(AuditUnavailable);
         }
-        let next = durable.sequence.saturating_add(1);
-        let path = segment_path(&self.path, next);
-        // A file of this name holds no line that is not here: the number is the first that is not durable.
+        let Err(error) = self.begin_segment() else { return Ok(()) };
+        self.last_attempt = Some(self.clock.boot());
+        match std::fs::symlink_metadata(self.next_segment_path()) {
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "the next segment of the audit log cannot be made; the full one goes on");
+                Ok(())
+            }
+            // Its lines would hide those that the full one gets from here on.
+            Ok(_) | Err(_) => Err(self.fail(&error)),
+        }
+    }
+
+    /// Whether something was tried in this second.
+    fn was_tried_now(&self) -> bool {
+        self.last_attempt == Some(self.clock.boot())
+    }
+
+    fn next_segment_path(&self) -> PathBuf {
+        segment_path(&self.path, self.durable.0.sequence.saturating_add(1))
+    }
+
+    /// A file for the first line that is not durable, and those after it.
+    fn begin_segment(&mut self) -> io::Result<()> {
+        let path = self.next_segment_path();
+        // A file of this name holds no line that is not here.
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
@@ -232,7 +271,7 @@ impl Writer {
             segment.append(&self.unsynced)?;
             segment.sync()?;
         }
-        tracing::warn!(next, "the audit log continues in a new segment");
+        tracing::info!(after_line = self.durable.0.sequence, "the audit log continues in a new segment");
         (self.segment, self.segment_path, self.durable.1) = (Some(segment), path, 0);
         self.all_is_durable();
         Ok(())
@@ -241,7 +280,7 @@ impl Writer {
     /// While nothing is to be written it must still be noticed that the disk works again. The line that shows it says
     /// in the log itself that lines before it may be missing.
     fn try_again(&mut self) {
-        if self.segment.is_some() || self.last_attempt == Some(self.clock.boot()) {
+        if self.segment.is_some() || self.was_tried_now() {
             return;
         }
         if self.retained.is_empty() {

@@ -20,7 +20,7 @@ impl AuditTrail {
     /// without its end does not count.
     pub fn of(data: &Path) -> Self {
         let (mut trail, mut sequence, mut hash) = (Self::default(), 0, "0".repeat(64));
-        let segments = segments(data);
+        let segments = audit_segments(data);
         for (position, (_, path)) in segments.iter().enumerate() {
             let end = segments.get(position + 1).map(|(first, _)| *first);
             let bytes = std::fs::read(path).unwrap_or_default();
@@ -45,7 +45,7 @@ impl AuditTrail {
 }
 
 /// The segments in order, with the number of the first line of each.
-fn segments(data: &Path) -> Vec<(u64, PathBuf)> {
+pub fn audit_segments(data: &Path) -> Vec<(u64, PathBuf)> {
     let number = |path: &PathBuf| {
         let name = path.file_name()?.to_str()?.strip_prefix("audit")?.strip_suffix(".jsonl")?;
         if name.is_empty() { Some(1) } else { name.strip_prefix('-')?.parse().ok() }

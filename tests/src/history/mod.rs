@@ -9,7 +9,7 @@ mod judge;
 
 use std::collections::BTreeSet;
 
-pub use audit::AuditTrail;
+pub use audit::{AuditTrail, audit_segments};
 pub use inspect::inspect;
 pub use judge::{Observed, Rule, Violation};
 

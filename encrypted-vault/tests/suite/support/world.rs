@@ -10,7 +10,7 @@ use encrypted_vault::config::{Config, Danger, KeyTimes};
 use encrypted_vault::keys;
 use encrypted_vault::store::SqliteStore;
 use serde::Serialize;
-use service_runtime::audit::AuditSync;
+use service_runtime::audit::{AuditSettings, AuditSync};
 use service_runtime::clock::{Clock as _, ManualClock};
 use service_runtime::files::create_private;
 use service_runtime::http::ServeConfig;
@@ -75,7 +75,7 @@ impl World {
             key_dir: place("keys"),
             runtime_dir: Some(place("runtime")),
             log: None,
-            audit_sync: AuditSync::Os,
+            audit: AuditSettings { sync: AuditSync::Os, ..AuditSettings::default() },
             key_times: KeyTimes::default(),
             danger: Danger { plain_http: false, runtime_on_disk: true, swap: true },
         };

@@ -12,7 +12,7 @@ use actix_web::{App as ActixApp, test};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
 use master_key_manager::app::{App, data};
-use master_key_manager::config::{AuditConfig, Config, Danger, KeysConfig, RawConfig};
+use master_key_manager::config::{Config, Danger, KeysConfig, RawConfig};
 use master_key_manager::init::init;
 use master_key_manager::installation::{open_store, read_installation};
 use master_key_manager::keys::LoadedKeys;
@@ -22,7 +22,7 @@ use master_key_manager::routes::ROUTES;
 use master_key_manager::run::keep_house;
 use master_key_manager::store::{FaultyStore, ManagerStore};
 use serde_json::Value;
-use service_runtime::audit::AuditLog;
+use service_runtime::audit::{AuditLog, AuditSettings};
 use service_runtime::clock::SystemClock;
 use service_runtime::config::Mode;
 use service_runtime::files::create_private;
@@ -108,7 +108,7 @@ impl Installed {
             shutdown_seconds: 5,
             poll_interval_ms: 10,
             log: "info".to_owned(),
-            audit: AuditConfig::default(),
+            audit: AuditSettings::default(),
             keys,
             danger: Danger::default(),
         })
@@ -140,7 +140,7 @@ impl Installed {
         let audit = AuditLog::open(
             &self.config.audit_log(),
             "master-key-manager",
-            self.config.get().audit.sync,
+            self.config.get().audit,
             Arc::new(SystemClock),
         )
         .unwrap();
