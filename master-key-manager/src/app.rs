@@ -19,7 +19,7 @@ use crate::catalogue::{KeyedLocks, Settler, StoreFlow, start_delivery};
 use crate::config::Config;
 use crate::idempotency::Bodies;
 use crate::identity::Authenticator;
-use crate::issuer::{Lives, Mint, TokenSealer};
+use crate::issuer::{Batches, Lives, Mint, TokenSealer};
 use crate::keys::{KeyRing, LoadedKeys};
 use crate::revocation::{Feed, Link, Revocations, event_signer};
 use crate::routes;
@@ -109,6 +109,7 @@ impl App {
             delivery: start_delivery(Arc::clone(&client), Arc::clone(&keys), Arc::clone(&clock)),
             settler: Arc::new(Settler::new(Arc::clone(&store), Arc::clone(&client), Arc::clone(&keys), locks)),
             mint: Arc::new(mint),
+            batches: Batches::for_each_core(),
             bodies: Arc::new(Bodies::new(Arc::clone(&clock))),
             audit: audit.clone(),
             clock: Arc::clone(&clock),

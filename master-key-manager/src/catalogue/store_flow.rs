@@ -21,7 +21,7 @@ use super::repeat::First;
 use super::{Delivery, DeliveryQueue, Settler};
 use crate::idempotency::{Bodies, BodyMark};
 use crate::identity::Caller;
-use crate::issuer::Mint;
+use crate::issuer::{Batches, Mint};
 use crate::refusal::Refusal;
 use crate::revocation::Link;
 use crate::sealing::Sealer;
@@ -41,6 +41,8 @@ pub struct StoreFlow {
     pub settler: Arc<Settler>,
     /// Makes tokens.
     pub mint: Arc<Mint>,
+    /// Those whose write ends in a token. Not the mint's: a vault that does not answer must not hold up a token.
+    pub batches: Batches,
     /// Compares repeats.
     pub bodies: Arc<Bodies>,
     /// The audit log.
@@ -126,6 +128,7 @@ impl StoreFlow {
         caller: Caller,
         meta: &RequestMeta,
     ) -> Result<StoredSecret, Refusal> {
+        let _place = if request.token { Some(self.batches.enter().await) } else { None };
         let (seal_key, transport) = self.link.keys_for_storing()?;
         let signing_key = request.token.then(|| self.mint.signing_key()).transpose()?;
         let new_id = SecretId::generate();

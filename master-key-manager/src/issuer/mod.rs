@@ -3,6 +3,7 @@
 //! Guarantees that a token names committed versions of one environment only, never outlives its seal key, and is not
 //! signed before its audit line is durable. A token costs one RSA private operation, off the async threads.
 
+mod batches;
 mod signing;
 
 use std::collections::HashSet;
@@ -18,6 +19,7 @@ use shared_proto::statement::StatedKey;
 use shared_proto::token::{Grant, MAX_GRANTS};
 use shared_proto::wire::manager::IssuedToken;
 
+pub use self::batches::Batches;
 pub use self::signing::TokenSealer;
 use crate::identity::Caller;
 use crate::refusal::Refusal;
@@ -41,6 +43,7 @@ pub struct Mint {
     audit: AuditLog,
     clock: Arc<dyn Clock>,
     lives: Lives,
+    batches: Batches,
 }
 
 /// A request for a token.
@@ -72,7 +75,7 @@ impl Mint {
         clock: Arc<dyn Clock>,
         lives: Lives,
     ) -> Self {
-        Self { store, link, sealer, audit, clock, lives }
+        Self { store, link, sealer, audit, clock, lives, batches: Batches::for_each_core() }
     }
 
     /// A token for existing versions.
@@ -81,6 +84,7 @@ impl Mint {
     /// A version is not there or not committed, the terms are out of range, or nothing may be minted now.
     pub async fn mint(&self, request: MintRequest, caller: Caller, meta: &RequestMeta) -> Result<Minted, Refusal> {
         self.check(&request)?;
+        let _place = self.batches.enter().await;
         let (seal_key, signer) = (self.link.seal_key_for_minting()?, self.sealer.signer()?);
         let subject = match (request.label, caller.subject()) {
             (Some(label), _) => OrderedFor::Label(label, PersonId::generate()),

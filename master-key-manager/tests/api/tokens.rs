@@ -1,9 +1,11 @@
 //! Minting and listing tokens.
 
 use actix_web::http::Method;
+use futures_util::future::{join_all, select_all};
 use master_key_manager::revocation::Round;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
+use shared_proto::command::Operation;
 
 use crate::support::{Installed, Manager, StoreMood, until};
 
@@ -116,6 +118,36 @@ async fn tokens_are_made_while_the_vault_is_away_and_not_with_a_revoked_key() {
     write["token"] = json!(false);
     let stored = manager.post("/api/keys", write).await.expect(201).json();
     assert_eq!(stored["version"], 1);
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn writes_that_a_silent_vault_holds_up_hold_up_no_token() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = stored(&manager, "a", "a1").await;
+    installed.vault.state().store_mood = StoreMood::Silent;
+    // More than go through at once.
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let paths: Vec<String> = (0..8 * cores).map(|number| format!("b{number}")).collect();
+    let orders = || installed.vault.state().orders.iter().filter(|order| **order == Operation::Store).count();
+    let before = orders();
+    let mint = async {
+        until("writes are under way", async || orders() > before).await;
+        manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await.expect(201);
+    };
+    {
+        let mut writes = select_all(paths.iter().map(|path| Box::pin(manager.store_value(path, "b"))));
+        tokio::select! {
+            _ = &mut writes => panic!("a write gave up before there was a token"),
+            () = mint => {}
+        }
+        installed.vault.go_down().await;
+        let (first, _, others) = writes.await;
+        for write in join_all(others).await.into_iter().chain([first]) {
+            write.expect(503);
+        }
+    }
     manager.stop().await;
 }
 

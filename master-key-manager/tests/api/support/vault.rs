@@ -62,6 +62,8 @@ pub(crate) enum StoreMood {
     OtherDigest,
     /// Says that it is stored without a receipt.
     NoReceipt,
+    /// Never answers.
+    Silent,
 }
 
 /// How feed states are signed.
@@ -365,6 +367,7 @@ async fn command(req: HttpRequest, body: web::Bytes, vault: web::Data<FakeVault>
             let events = vault.state().events.iter().skip(skip).take(order.limit).cloned().collect();
             HttpResponse::Ok().json(ReplayAnswer { events })
         }
+        Operation::Store if vault.state().store_mood == StoreMood::Silent => std::future::pending().await,
         Operation::Store => vault.store(&from_json(&body).unwrap()),
         Operation::Settle => vault.settle(&from_json(&body).unwrap()),
         Operation::Inventory => vault.inventory(&from_json(&body).unwrap()),

@@ -42,7 +42,7 @@ impl FakeVault {
             results.push(StoreResult { error, receipt: Some(self.moody_receipt(mood, &facts)) });
         }
         match mood {
-            StoreMood::StoreAndGarble | StoreMood::Garble => HttpResponse::Ok().body("{nonsense"),
+            StoreMood::StoreAndGarble | StoreMood::Garble | StoreMood::Silent => HttpResponse::Ok().body("{nonsense"),
             StoreMood::NoReceipt => {
                 let none = order.envelopes.iter().map(|_| StoreResult { error: None, receipt: None });
                 HttpResponse::Ok().json(StoreAnswer { results: none.collect() })
@@ -64,9 +64,11 @@ impl FakeVault {
                 self.receipt(&ReceiptFacts { version, digest: Bytes([9; 32]), ..*facts })
             }
             StoreMood::OtherDigest => self.receipt(&ReceiptFacts { digest: Bytes([9; 32]), ..*facts }),
-            StoreMood::Honest | StoreMood::StoreAndGarble | StoreMood::Garble | StoreMood::NoReceipt => {
-                self.receipt(facts)
-            }
+            StoreMood::Honest
+            | StoreMood::StoreAndGarble
+            | StoreMood::Garble
+            | StoreMood::NoReceipt
+            | StoreMood::Silent => self.receipt(facts),
         }
     }
 

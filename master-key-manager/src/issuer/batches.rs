@@ -1,0 +1,171 @@
+//! Requests that end in a signature are let in in batches, so that those of a batch share commits and fsyncs.
+//!
+//! Signatures are made one after another, so their clients come back one by one, and each would pay for a commit of its
+//! own. Instead, those who come while enough are inside wait, and go in together. Guarantees that the signing threads
+//! have work meanwhile, that nobody waits while few are inside, that nobody is overtaken, and that whoever gives up
+//! makes room.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
+
+use tokio::sync::oneshot;
+
+/// Those who are inside, and those who wait. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Batches {
+    state: Arc<Mutex<State>>,
+    few: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    inside: usize,
+    waiting: VecDeque<oneshot::Sender<Place>>,
+}
+
+/// A place inside, until it is dropped.
+#[derive(Debug)]
+pub struct Place(Batches);
+
+/// For each core as many inside keep a signing thread busy until those behind them have been through two databases.
+const FEW_PER_CORE: usize = 4;
+/// The longest batch: more would hardly cost less, and who is last in it would wait for long.
+const BATCH: usize = 64;
+
+impl Batches {
+    /// For as many signing threads as there are cores.
+    pub fn for_each_core() -> Self {
+        Self::new(FEW_PER_CORE * available_parallelism().map_or(1, NonZeroUsize::get))
+    }
+
+    fn new(few: usize) -> Self {
+        Self { state: Arc::default(), few }
+    }
+
+    /// Waits for a place.
+    pub async fn enter(&self) -> Place {
+        let turn = {
+            let mut state = self.lock();
+            if state.inside < self.few && state.waiting.is_empty() {
+                return self.place(&mut state);
+            }
+            let (let_in, turn) = oneshot::channel();
+            state.waiting.push_back(let_in);
+            turn
+        };
+        turn.await.unwrap_or_else(|_| self.place(&mut self.lock()))
+    }
+
+    fn place(&self, state: &mut State) -> Place {
+        state.inside += 1;
+        Place(self.clone())
+    }
+
+    fn leave(&self) {
+        let mut state = self.lock();
+        state.inside = state.inside.saturating_sub(1);
+        if state.inside >= self.few {
+            return;
+        }
+        let batch = state.waiting.len().min(BATCH);
+        let batch: Vec<_> = state.waiting.drain(..batch).collect();
+        let places: Vec<_> = batch.iter().map(|_| self.place(&mut state)).collect();
+        drop(state);
+        for (let_in, place) in batch.into_iter().zip(places) {
+            // The place of one who gave up is free again.
+            drop(let_in.send(place));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+
+    /// Those who have asked for a place.
+    fn queue(batches: &Batches, people: usize) -> Vec<BoxFuture<'_, Place>> {
+        let mut queue: Vec<_> = (0..people).map(|_| batches.enter().boxed()).collect();
+        for person in &mut queue {
+            assert!(person.now_or_never().is_none(), "went in alone");
+        }
+        queue
+    }
+
+    /// The places of those who may go in now; the others stay.
+    fn go_in(queue: &mut Vec<BoxFuture<'_, Place>>) -> Vec<Place> {
+        let mut places = Vec::new();
+        queue.retain_mut(|person| match person.now_or_never() {
+            Some(place) => {
+                places.push(place);
+                false
+            }
+            None => true,
+        });
+        places
+    }
+
+    #[test]
+    fn few_go_in_at_once_and_the_others_together_when_one_of_the_few_has_left() {
+        let batches = Batches::new(3);
+        let mut few: Vec<_> = (0..3).map(|_| batches.enter().now_or_never().unwrap()).collect();
+        let mut waiting = queue(&batches, 5);
+        assert!(go_in(&mut waiting).is_empty());
+        few.pop();
+        let batch = go_in(&mut waiting);
+        assert_eq!((batch.len(), waiting.len()), (5, 0));
+        // Seven are inside: the next wait until two are left.
+        let mut next = queue(&batches, 2);
+        drop(few);
+        let mut batch = batch.into_iter();
+        for left in [4, 3] {
+            assert!(go_in(&mut next).is_empty());
+            drop(batch.next());
+            assert_eq!(batch.len(), left);
+        }
+        assert!(go_in(&mut next).is_empty());
+        drop(batch.next());
+        assert_eq!(go_in(&mut next).len(), 2);
+    }
+
+    #[test]
+    fn batch_has_an_end_and_nobody_is_overtaken() {
+        let batches = Batches::new(1);
+        let first = batches.enter().now_or_never().unwrap();
+        let mut waiting = queue(&batches, BATCH + 2);
+        drop(first);
+        let batch = go_in(&mut waiting);
+        assert_eq!((batch.len(), waiting.len()), (BATCH, 2));
+        let mut late = queue(&batches, 1);
+        drop(batch);
+        assert_eq!((go_in(&mut late).len(), go_in(&mut waiting).len()), (1, 2));
+        assert!(batches.enter().now_or_never().is_some());
+    }
+
+    #[test]
+    fn who_gives_up_makes_room_before_and_after_it_was_let_in() {
+        let batches = Batches::new(1);
+        let first = batches.enter().now_or_never().unwrap();
+        let mut waiting = queue(&batches, 4);
+        drop(waiting.drain(..2));
+        drop(first);
+        // Both were let in; one goes without having looked.
+        waiting.pop();
+        assert_eq!(go_in(&mut waiting).len(), 1);
+        assert!(batches.enter().now_or_never().is_some(), "a place was lost");
+    }
+}
