@@ -103,6 +103,12 @@ async fn alteration_of_a_segment_is_found_at_the_start_or_soon_after_it() {
     }
     let log = fixture.open_with(SMALL).unwrap();
     wait_until("the segments do not fit", || !log.is_healthy());
+    // All of them moved to another place: a new log begins.
+    for path in &segments {
+        std::fs::rename(path, path.with_extension("archived")).unwrap();
+    }
+    fixture.write(1).await;
+    assert_eq!(verify(&fixture.path).unwrap(), 1);
 }
 
 #[tokio::test]
