@@ -16,7 +16,7 @@ use shared_proto::jwk::{PublicJwk, Thumbprint};
 use super::report::report;
 use crate::config::Config;
 use crate::keys::{LoadedKeys, RootKeys, names};
-use crate::store::sqlite::read_key_facts;
+use crate::store::sqlite::{read_key_facts, read_owner};
 use crate::store::{Environment, KeyFacts};
 
 /// `rotate-keys`.
@@ -104,7 +104,7 @@ pub fn rotate_keys(config: &Config, arguments: RotateKeys) -> Result<(), StartEr
         What::Unpin { kid } => rotation.unpin(&kid)?,
     };
     // As it is now: the service may have gone on meanwhile.
-    let rotation = Rotation::open(config)?;
+    let rotation = if done.is_empty() { rotation } else { Rotation::open(config)? };
     let retention = config.get().keys.backup_retention_days.saturating_mul(24 * 60 * 60);
     let mut report = report(&rotation.folder, &rotation.keys, &rotation.facts, (SystemClock.now(), retention))?;
     report.done = done;
@@ -122,7 +122,7 @@ struct Rotation<'a> {
 impl<'a> Rotation<'a> {
     fn open(config: &'a Config) -> Result<Self, StartError> {
         let path = &config.get().key_dir;
-        let keys = LoadedKeys::load(path, &read_key_facts(&config.database())?.installation)?;
+        let keys = LoadedKeys::load(path, &read_owner(&config.database())?)?;
         // After the folder: the service records a retirement before it retires the file, so none is missing here.
         let facts = read_key_facts(&config.database())?;
         Ok(Self { config, folder: KeyFolder::at(path), keys, facts })

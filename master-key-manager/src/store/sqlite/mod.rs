@@ -16,7 +16,7 @@ use service_runtime::StartError;
 use service_runtime::sqlite::{Readers, Writer, migrate, open_writer};
 
 use self::enabled::Enabled;
-pub use self::rotation::read_key_facts;
+pub use self::rotation::{read_key_facts, read_owner};
 use super::{ManagerStore, Stored};
 
 /// The store. Clones share it.

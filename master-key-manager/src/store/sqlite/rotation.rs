@@ -14,7 +14,7 @@ use super::catalogue::limit_of;
 use super::identity::installation;
 use super::rows::{integer, unsigned, version_row};
 use super::tokens::revoked_keys;
-use crate::store::{KeyFacts, RotationState, RotationStore, Stored, VersionRow};
+use crate::store::{Installation, KeyFacts, RotationState, RotationStore, Stored, VersionRow};
 
 #[async_trait]
 impl RotationStore for SqliteStore {
@@ -141,6 +141,18 @@ impl RotationStore for SqliteStore {
 /// # Errors
 /// The database cannot be read, or the service has not brought it to this schema yet.
 pub fn read_key_facts(path: &Path) -> Result<KeyFacts, StartError> {
+    read_one(path, key_facts)
+}
+
+/// Whose database it is, also while the service runs.
+///
+/// # Errors
+/// As [`read_key_facts`].
+pub fn read_owner(path: &Path) -> Result<Installation, StartError> {
+    read_one(path, installation)
+}
+
+fn read_one<T>(path: &Path, read: impl FnOnce(&Connection) -> rusqlite::Result<Option<T>>) -> Result<T, StartError> {
     let cannot = |_| {
         StartError::new(format!(
             "{} cannot be read, or is of an earlier version; start the service once with this version.",
@@ -149,7 +161,7 @@ pub fn read_key_facts(path: &Path) -> Result<KeyFacts, StartError> {
     };
     let conn = open_reader(path)?;
     let snapshot = conn.unchecked_transaction().map_err(cannot)?;
-    key_facts(&snapshot)
+    read(&snapshot)
         .map_err(cannot)?
         .ok_or_else(|| StartError::new(format!("The database {} is empty; remove it and run init.", path.display())))
 }
