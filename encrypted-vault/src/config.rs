@@ -188,3 +188,25 @@ impl Config {
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8001))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(tables: &str) -> Result<Config, StartError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vault.toml");
+        std::fs::write(&path, format!("mode = \"production\"\ndata_dir = \"data\"\nkey_dir = \"keys\"\n{tables}"))
+            .unwrap();
+        Config::load(&path)
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_their_table() {
+        assert_eq!(load("").unwrap().audit, AuditSettings::default());
+        assert_eq!(load("[audit]\nsegment_bytes = 4096\n").unwrap().audit.segment_bytes, 4_096);
+        for (table, line) in [("[audit]", "segment_bytes = 4095"), ("[limits]", "connections = 0")] {
+            assert!(load(&format!("{table}\n{line}\n")).unwrap_err().sentence.contains(table), "{line}");
+        }
+    }
+}

@@ -55,6 +55,7 @@ impl Batches {
             state.waiting.push_back(let_in);
             turn
         };
+        // Whoever waits is let in by one who leaves: without an answer there is nobody to wait for.
         turn.await.unwrap_or_else(|_| self.place(&mut self.lock()))
     }
 

@@ -79,8 +79,7 @@ pub fn open_writer(path: &Path) -> Result<Connection, StartError> {
     Ok(conn)
 }
 
-/// Opens an existing database for reading, with every file that reading needs: it goes on when the process may open no
-/// more.
+/// Opens an existing database for reading.
 ///
 /// # Errors
 /// There is none, the file is open to others, or cannot be opened.
@@ -92,8 +91,6 @@ pub fn open_reader(path: &Path) -> Result<Connection, StartError> {
         .map_err(|error| cannot_open(path, &error))?;
     settings(&conn)
         .and_then(|()| conn.pragma_update(None, "query_only", true))
-        // SQLite opens the write-ahead log with the first read.
-        .and_then(|()| user_version(&conn).map(drop))
         .map_err(|error| cannot_open(path, &error))?;
     Ok(conn)
 }

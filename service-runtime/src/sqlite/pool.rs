@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{Health, StoreFault, code_of, fault_of, open_reader, say};
+use super::{Health, StoreFault, cannot_open, code_of, fault_of, open_reader, say, user_version};
 use crate::{process::StartError, workers::Workers};
 
 /// A pool of read-only connections. Clones share it.
@@ -29,8 +29,10 @@ impl Readers {
     /// As [`open_reader`], or a thread cannot be started.
     pub fn open(path: &Path, count: usize, health: &Health) -> Result<Self, StartError> {
         let reader = |_| {
-            let conn = Some(open_reader(path)?);
-            Ok(Reader { path: path.to_owned(), conn, health: health.clone() })
+            let conn = open_reader(path)?;
+            // SQLite opens the write-ahead log with the first read, when there may be no descriptor left for it.
+            user_version(&conn).map_err(|error| cannot_open(path, &error))?;
+            Ok(Reader { path: path.to_owned(), conn: Some(conn), health: health.clone() })
         };
         let readers = (0..count.max(1)).map(reader).collect::<Result<_, StartError>>()?;
         Workers::start("sqlite-reader", readers).map(Self)
