@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use serde_json::json;
 use system_tests::faults::DiskFault;
+use system_tests::history::audit_segments;
 use system_tests::{Installation, Service, Stored, wait_until};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -140,4 +141,23 @@ async fn audit_log_continues_in_a_new_file_after_a_failed_fsync() {
     assert!(installation.opens(&stored).await);
     // The chain over both files is verified at a start.
     installation.restart_vault().await;
+}
+
+#[tokio::test]
+async fn vault_whose_old_audit_lines_were_altered_releases_nothing_and_still_revokes() {
+    let mut installation = Installation::running().await;
+    let stored = installation.store("value").await;
+    while audit_segments(&installation.vault.data()).len() < 3 {
+        assert!(installation.opens(&stored).await);
+    }
+    installation.vault.stop().await;
+    let oldest = installation.vault.data().join("audit.jsonl");
+    let text = std::fs::read_to_string(&oldest).unwrap();
+    std::fs::write(&oldest, text.replacen("\"success\"", "\"denied\"", 1)).unwrap();
+    installation.vault.launch();
+    wait_until("it is found", async || installation.vault.readiness().await == ["audit"]).await;
+    installation.read(&stored.key_id, &stored.token).await.expect_code("audit_unavailable");
+    installation.revoke(&stored.jti).await;
+    installation.read(&stored.key_id, &stored.token).await.expect_code("token_invalid");
+    assert!(installation.vault.log().contains("was altered after line"));
 }
