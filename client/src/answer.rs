@@ -1,10 +1,10 @@
 //! Answers in the client's own types.
 
+use manager_api::name::{EnvironmentName, SecretPath};
+use manager_api::wire::{GrantRequest, IssuedToken, MintAnswer, StoredKeyAnswer};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, TokenId, Version};
-use shared_proto::name::{EnvironmentName, SecretPath};
 use shared_proto::secret::SecretValue;
-use shared_proto::wire::manager::{GrantRequest, IssuedToken, MintAnswer, StoredKeyAnswer};
 use shared_proto::wire::vault::{OpenedKey, ReadAnswer, ReadResult};
 
 use crate::{AccessToken, ClientError};

@@ -12,20 +12,20 @@ mod secret;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::Method;
-use shared_proto::id::{SecretId, TokenId, Version};
-use shared_proto::name::{EnvironmentName, SecretPath, UserLabel};
-use shared_proto::secret::SecretValue;
-use shared_proto::wire::manager::{
+use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
+use manager_api::wire::{
     Destroy, DestroyAnswer, MintAnswer, MintToken, RevocationAnswer, Revoke, SecretList, StoreKey, StoredKeyAnswer,
     TokenList,
 };
+use reqwest::Method;
+use shared_proto::id::{SecretId, TokenId, Version};
+use shared_proto::secret::SecretValue;
 use shared_proto::wire::vault::{OpenedKey, ReadAnswer, ReadKeys};
 
 pub use answer::{Opened, Stored, Token};
 pub use error::{ClientError, TransportFault};
 pub use secret::{AccessToken, Credential};
-pub use shared_proto;
+pub use {manager_api, shared_proto};
 
 use crate::http::{Body, Peer};
 

@@ -9,7 +9,7 @@ use shared_proto::id::{
     CredentialId, EnvironmentId, ManagerId, PersonId, SecretId, ServiceId, Subject, TokenId, VaultId, Version,
 };
 use shared_proto::identity::{Issuer, Owner};
-use shared_proto::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
+use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };

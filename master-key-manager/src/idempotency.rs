@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
+use manager_api::name::IdempotencyKey;
 use service_runtime::clock::Clock;
 use shared_proto::encoding::random;
 use shared_proto::id::Subject;
-use shared_proto::name::IdempotencyKey;
 use zeroize::Zeroizing;
 
 use crate::catalogue::KeyedLocks;

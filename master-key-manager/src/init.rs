@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use manager_api::name::EnvironmentName;
 use service_runtime::StartError;
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::files::{create_private, create_private_directory};
@@ -12,7 +13,6 @@ use shared_proto::credential::PlainCredential;
 use shared_proto::encoding::{b64, random};
 use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, ServiceId};
 use shared_proto::identity::Owner;
-use shared_proto::name::EnvironmentName;
 use zeroize::Zeroizing;
 
 use crate::config::Config;

@@ -117,6 +117,7 @@ where
 
 /// Makes types with `#[serde(remote = "Self")]` read from JSON objects only: what is derived alone would also read an
 /// array, by position, and two texts for one signed document are one too many.
+#[macro_export]
 macro_rules! read_from_objects_only {
     ($($name:ty),*) => {$(
         impl<'de> serde::Deserialize<'de> for $name {
@@ -144,7 +145,7 @@ macro_rules! read_from_objects_only {
         }
     )*};
 }
-pub(crate) use read_from_objects_only;
+pub use read_from_objects_only;
 
 /// Reads a member that is there as its type: `null` is not absence. For `Option` members with a default.
 pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {

@@ -17,7 +17,6 @@ pub mod id;
 pub mod identity;
 pub mod jwk;
 pub mod jws;
-pub mod name;
 pub mod receipt;
 #[cfg(any(feature = "seal", feature = "open"))]
 pub mod release;

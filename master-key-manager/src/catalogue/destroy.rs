@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use manager_api::wire::CatalogueState;
 use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus};
 use service_runtime::http::RequestMeta;
 use shared_proto::event::Event;
 use shared_proto::id::{SecretId, Version};
-use shared_proto::wire::manager::CatalogueState;
 
 use super::Settler;
 use crate::refusal::Refusal;

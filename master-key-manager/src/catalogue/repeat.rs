@@ -1,9 +1,9 @@
 //! Repeats of a store request under an `Idempotency-Key`: settle what the first one left open, then answer the same.
 
+use manager_api::name::IdempotencyKey;
+use manager_api::wire::CatalogueState;
 use service_runtime::http::RequestMeta;
 use shared_proto::id::{Subject, Version};
-use shared_proto::name::IdempotencyKey;
-use shared_proto::wire::manager::CatalogueState;
 
 use super::store_flow::{Place, StoreFlow, StoreRequest, StoredSecret, answer, line};
 use crate::idempotency::{BodyMark, Comparison};

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use manager_api::name::SecretPath;
 use shared_proto::command::Operation;
 use shared_proto::id::EnvironmentId;
-use shared_proto::name::SecretPath;
 use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::wire::vault::{MAX_BATCH, Receipts, Settle, VersionName};
 

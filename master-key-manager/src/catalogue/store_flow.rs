@@ -6,16 +6,16 @@
 
 use std::sync::Arc;
 
+use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
+use manager_api::wire::{CatalogueState, IssuedToken};
 use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus};
 use service_runtime::clock::Clock;
 use service_runtime::http::RequestMeta;
 use service_runtime::tasks::by_size;
 use shared_proto::id::{PersonId, SecretId, Subject, Version};
 use shared_proto::jwk::Thumbprint;
-use shared_proto::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use shared_proto::secret::{SecretValue, ValueEncoding};
 use shared_proto::statement::StatedKey;
-use shared_proto::wire::manager::{CatalogueState, IssuedToken};
 
 use super::repeat::First;
 use super::{Delivery, DeliveryQueue, Settler};

@@ -9,15 +9,15 @@ mod signing;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use manager_api::name::UserLabel;
+use manager_api::wire::IssuedToken;
 use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus};
 use service_runtime::clock::Clock;
 use service_runtime::http::RequestMeta;
 use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
-use shared_proto::name::UserLabel;
 use shared_proto::statement::StatedKey;
 use shared_proto::token::{Grant, MAX_GRANTS};
-use shared_proto::wire::manager::IssuedToken;
 
 pub use self::batches::Batches;
 pub use self::signing::TokenSealer;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use manager_api::wire::IssuedToken;
 use service_runtime::workers::Workers;
 use shared_proto::id::VaultId;
 use shared_proto::identity::Issuer;
@@ -9,7 +10,6 @@ use shared_proto::release;
 use shared_proto::secret::ReleaseKey;
 use shared_proto::statement::StatedKey;
 use shared_proto::token::TokenTerms;
-use shared_proto::wire::manager::IssuedToken;
 use zeroize::Zeroizing;
 
 use crate::keys::{KeyRing, TokenSigner};

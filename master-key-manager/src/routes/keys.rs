@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
+use manager_api::wire::{Destroy, DestroyAnswer, StoredKeyAnswer};
 use serde::Deserialize;
 use service_runtime::http::ApiError;
 use shared_proto::Malformed;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
-use shared_proto::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use shared_proto::secret::{SecretValue, ValueEncoding, ValueError};
-use shared_proto::wire::manager::{Destroy, DestroyAnswer, StoredKeyAnswer};
 use zeroize::Zeroizing;
 
 use super::revocations::status_of;

@@ -1,12 +1,12 @@
 //! Lists for the administrator: names and ids, never values.
 
 use actix_web::{HttpRequest, HttpResponse};
+use manager_api::name::EnvironmentName;
+use manager_api::wire::{GrantRequest, SecretList, SecretSummary, TokenList, TokenSummary, VersionSummary};
 use serde::Deserialize;
 use service_runtime::http::ApiError;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{EnvironmentId, SecretId, TokenId};
-use shared_proto::name::EnvironmentName;
-use shared_proto::wire::manager::{GrantRequest, SecretList, SecretSummary, TokenList, TokenSummary, VersionSummary};
 
 use crate::app::App;
 use crate::http::{Authed, NoBody, Page, query, record_read};

@@ -8,9 +8,9 @@ mod tokens;
 
 use actix_web::http::Method;
 use actix_web::web;
+use manager_api::wire;
 use service_runtime::http::{Access, Answer, LIVE, Parameter, Place, Route, document, openapi, ready};
 use shared_proto::error::ErrorCode as Code;
-use shared_proto::wire::manager as wire;
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use crate::app::App;

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use manager_api::wire::{
+    EventSummary, FoundVersion, Reconcile, ReconcileAnswer, RevocationAnswer, RevocationList, RevocationStatus, Revoke,
+};
 use serde::Deserialize;
 use service_runtime::audit::{AuditRecord, AuditStatus};
 use service_runtime::http::ApiError;
 use shared_proto::event::Event;
 use shared_proto::id::PersonId;
-use shared_proto::wire::manager::{
-    EventSummary, FoundVersion, Reconcile, ReconcileAnswer, RevocationAnswer, RevocationList, RevocationStatus, Revoke,
-};
 
 use crate::app::App;
 use crate::catalogue::reconcile;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
+use manager_api::wire::{GrantRequest, MintAnswer, MintToken};
 use service_runtime::audit::{AuditRecord, AuditStatus};
 use service_runtime::http::ApiError;
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::TokenId;
-use shared_proto::wire::manager::{GrantRequest, MintAnswer, MintToken};
 
 use super::revocations::answer;
 use crate::http::{Authed, Json, NoBody, perform};

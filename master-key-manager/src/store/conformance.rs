@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
+use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
+use manager_api::wire::CatalogueState;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::{Event, NO_EVENT, event_hash};
 use shared_proto::id::{
     CredentialId, EnvironmentId, ManagerId, PersonId, SecretId, ServiceId, Subject, TokenId, Version,
 };
 use shared_proto::identity::Mode;
-use shared_proto::name::{EnvironmentName, SecretPath, UserLabel};
 use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::token::Grant;
-use shared_proto::wire::manager::CatalogueState;
 
 use super::{
     Begun, Committed, Environment, Installation, ManagerStore, NewCredential, NewInstallation, NewToken, NewVersion,

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use manager_api::name::{SecretPath, UserLabel};
 use service_runtime::sqlite::StoreFault;
 use shared_proto::event::{Event, EventHash};
 use shared_proto::id::{EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
-use shared_proto::name::{SecretPath, UserLabel};
 use shared_proto::receipt::ReceiptFacts;
 
 use super::{

@@ -12,12 +12,12 @@ mod types;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use manager_api::name::{SecretPath, UserLabel};
 use service_runtime::sqlite::StoreFault;
 use shared_proto::Rejected;
 use shared_proto::event::{Event, EventHash};
 use shared_proto::id::{EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
-use shared_proto::name::{SecretPath, UserLabel};
 use shared_proto::receipt::ReceiptFacts;
 
 pub use self::conformance::check as check_conformance;

@@ -1,5 +1,7 @@
 //! Rows as the domain sees them.
 
+use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
+use manager_api::wire::CatalogueState;
 use shared_proto::envelope::EnvelopeDigest;
 use shared_proto::event::{Event, EventHash};
 use shared_proto::id::{
@@ -7,9 +9,7 @@ use shared_proto::id::{
 };
 use shared_proto::identity::Mode;
 use shared_proto::jwk::Thumbprint;
-use shared_proto::name::{EnvironmentName, SecretPath, UserLabel};
 use shared_proto::token::Grant;
-use shared_proto::wire::manager::CatalogueState;
 
 /// An environment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,3 @@
-//! The JSON bodies of both services. They end at the route files, where the first line turns them into domain types.
+//! The JSON bodies of the vault. They end at the route files, where the first line turns them into domain types.
 
-pub mod manager;
 pub mod vault;

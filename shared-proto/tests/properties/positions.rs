@@ -3,7 +3,6 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared_proto::encoding::from_json;
-use shared_proto::wire::manager::MintToken;
 use shared_proto::wire::vault::{Handout, HandoutAnswer, Inventory, ReadAnswer, Rewrap, Settle, Store, StoreAnswer};
 
 const SECRET: &str = "sec_oxOWVv1CMnimDzkbyT2sXA";
@@ -29,7 +28,6 @@ fn array_in_the_place_of_an_object_is_refused_wherever_it_stands() {
         body["transport_kid"] = b32.clone();
         body.clone()
     };
-    as_object_only::<MintToken>(&[("key_id", json!(SECRET)), ("version", json!(1))], |one| json!({"grants": [one]}));
     as_object_only::<Settle>(&version, |one| json!({"versions": [one]}));
     as_object_only::<Handout>(&version, |one| keys(&mut json!({"epoch": 1, "versions": [one]})));
     as_object_only::<Inventory>(&version[1..], |one| json!({"after": one, "limit": 1}));

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use client::manager_api::name::{EnvironmentName, UserLabel};
 use client::shared_proto::id::SecretId;
-use client::shared_proto::name::{EnvironmentName, UserLabel};
 use client::shared_proto::secret::{SecretValue, ValueEncoding};
 use client::{Client, Credential, NewSecret, Stored};
 use system_tests::certificates::{Authority, Purpose};

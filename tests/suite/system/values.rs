@@ -1,9 +1,9 @@
 //! Values of all sizes and kinds, through the client library.
 
+use client::manager_api::name::{EnvironmentName, UserLabel};
+use client::manager_api::wire::{GrantRequest, MintToken, Revoke};
 use client::shared_proto::error::ErrorCode;
-use client::shared_proto::name::{EnvironmentName, UserLabel};
 use client::shared_proto::secret::{MAX_VALUE_BYTES, SecretValue, ValueEncoding};
-use client::shared_proto::wire::manager::{GrantRequest, MintToken, Revoke};
 use client::{Client, ClientError, NewSecret, Stored};
 use serde_json::json;
 use system_tests::Installation;

@@ -1,11 +1,11 @@
 //! Secrets and versions.
 
 use async_trait::async_trait;
+use manager_api::name::SecretPath;
+use manager_api::wire::CatalogueState;
 use rusqlite::{Connection, OptionalExtension, params};
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
-use shared_proto::name::SecretPath;
 use shared_proto::receipt::ReceiptFacts;
-use shared_proto::wire::manager::CatalogueState;
 
 use super::SqliteStore;
 use super::identity::subject_for;

@@ -1,11 +1,11 @@
 //! The installation, credentials and subjects.
 
 use async_trait::async_trait;
+use manager_api::name::{EnvironmentName, UserLabel};
 use rusqlite::{Connection, OptionalExtension, params};
 use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, PersonId, ServiceId, Subject};
 use shared_proto::identity::Mode;
-use shared_proto::name::{EnvironmentName, UserLabel};
 
 use super::SqliteStore;
 use super::events::defer;

@@ -1,13 +1,13 @@
 //! Between columns and types. A row that does not fit its type is an error, never a guess.
 
+use manager_api::name::SecretPath;
+use manager_api::wire::CatalogueState;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use shared_proto::encoding::Bytes;
 use shared_proto::event::{EventHash, NO_EVENT};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
-use shared_proto::name::SecretPath;
 use shared_proto::token::Grant;
-use shared_proto::wire::manager::CatalogueState;
 
 use crate::store::{SecretState, StoredEvent, VersionRow, event_name};
 

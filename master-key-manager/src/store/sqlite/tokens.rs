@@ -160,7 +160,7 @@ fn committed_version(
             .optional();
     };
     let row = one_version(conn, secret, version)?;
-    Ok(row.filter(|row| row.state == shared_proto::wire::manager::CatalogueState::Committed))
+    Ok(row.filter(|row| row.state == manager_api::wire::CatalogueState::Committed))
 }
 
 fn token_row(conn: &Connection, row: &Row<'_>) -> rusqlite::Result<TokenRow> {

@@ -1,13 +1,13 @@
 //! What the manager takes and answers.
 
 use serde::{Deserialize, Serialize};
+use shared_proto::encoding::read_from_objects_only;
+use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, Version};
+use shared_proto::jwk::Thumbprint;
+use shared_proto::secret::ValueEncoding;
 use zeroize::Zeroizing;
 
-use crate::encoding::read_from_objects_only;
-use crate::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, Version};
-use crate::jwk::Thumbprint;
 use crate::name::{EnvironmentName, SecretPath, UserLabel};
-use crate::secret::ValueEncoding;
 
 /// Body of `POST /api/keys`. It has no `Debug` form.
 #[derive(Serialize, Deserialize)]

@@ -3,9 +3,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use shared_proto::{Malformed, id::SecretId};
 use unicode_normalization::is_nfc;
-
-use crate::Malformed;
 
 /// The longest path in bytes.
 pub const MAX_PATH_BYTES: usize = 512;
@@ -70,7 +69,7 @@ name_type! {
 
 impl SecretPath {
     /// The path under which a submission without one is filed.
-    pub fn unnamed(secret: crate::id::SecretId) -> Self {
+    pub fn unnamed(secret: SecretId) -> Self {
         Self(format!("{UNNAMED}/{secret}"))
     }
 
