@@ -40,26 +40,27 @@ flags+=' -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverag
 flags+=' -Ccodegen-units=1'
 (cd fuzz && RUSTFLAGS=$flags cargo build --release --locked --quiet --target "$host" --target-dir "$work")
 
-found=$work/found
+found=$work/found broken=$work/broken
 [[ -z $seed && -z $control ]] || { found=$work/forgotten; rm -rf "$found"; }
+# What the control breaks is thrown away, and must not lie beside an input that somebody still needs.
+[[ -z $control ]] || broken=$work/broken-on-purpose
 run() { # TARGET
-    local broken=$work/broken/$1/
-    mkdir -p "$found/$1" "$broken"
+    mkdir -p "$found/$1" "$broken/$1"
     "$work/$host/release/$1" -seed="${seed:-0}" -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=10 \
-        -artifact_prefix="$broken" -print_final_stats=1 "$found/$1" "fuzz/seeds/$1" 2>&1
+        -artifact_prefix="$broken/$1/" -print_final_stats=1 "$found/$1" "fuzz/seeds/$1" 2>&1
 }
 
 if [[ $control ]]; then
     if said=$(SPLITVAULT_FUZZ_PLANTED=1 run base64); then die "the planted defect was not found in $seconds s"; fi
     grep -q 'panicked at' <<<"$said" || die "the control ended, but not by the planted defect: $said"
     echo "control: the planted defect was found"
-    rm -rf "$work/broken/base64"
+    rm -rf "$broken"
     exit
 fi
 for target in "${targets[@]}"; do
     if ! said=$(run "$target"); then
         tail -n 40 <<<"$said" >&2
-        die "$target is broken; the input is in $work/broken/$target"
+        die "$target is broken; the input is in $broken/$target"
     fi
     printf '%-14s %s runs, %s inputs kept\n' "$target" "$(sed -n 's/^stat::number_of_executed_units: *//p' <<<"$said")" \
         "$(find "$found/$target" -type f | wc -l)"

@@ -11,7 +11,7 @@ Usage: scripts/generate-keys.sh [options]
   --run DIR                       configuration files, data and the admin credential (default: run)
   --profile release|dev           which build of the services runs `init` (default: release)
   --manager-port N, --vault-port N   written into new configuration files (default: 8000, 8001)
-Nothing is ever overwritten.
+Nothing is ever overwritten. A run that was interrupted is begun anew by the next one, which removes what that run made.
 TEXT
 }
 die() { echo "generate-keys: $*" >&2; exit 1; }
@@ -35,28 +35,51 @@ for service in master-key-manager encrypted-vault; do
     [[ -x $bin/$service ]] || die "$bin/$service is missing; run: cargo build --profile $profile --locked -p $service"
 done
 
+for folder in "$keys" "$run"; do
+    [[ ! -e $folder || -O $folder ]] ||
+        die "$folder belongs to $(stat -c %U "$folder"), not to $(id -un); run this as that user, or choose other --keys and --run"
+done
 mkdir -p "$keys" "$run"
 keys=$(cd "$keys" && pwd) run=$(cd "$run" && pwd)
 manager_keys=$keys/master-key-manager vault_keys=$keys/encrypted-vault
 manager_data=$run/data/master-key-manager vault_data=$run/data/encrypted-vault
-made=("$manager_keys" "$vault_keys" "$manager_data" "$vault_data" "$run/admin-credential")
+credential=$run/admin-credential
 
-# The marker stands from the first file to the last. While it does, nothing was ever run with these keys (the pins come
-# last), and all of `made` is the work of an interrupted run: it is begun anew.
+# The marker stands from the first file to the last, and names what this script made: a file or folder that has the same
+# number on its disk, and was born in the same second, is the work of the interrupted run. Whatever else lies there is
+# somebody's, and stays.
 marker=$keys/.unfinished
+identity() { stat -c '%d:%i:%W' -- "$1" 2>/dev/null; } # PATH
+note_made() { # PATH, FILE (the same, before it gets that name)
+    printf '%s %s\n' "$(identity "${2-$1}")" "$1" >>"$marker"
+}
+exec 8<"$keys"
+flock -n 8 || die "another run is at work in $keys; let it end"
 if [[ -e $marker ]]; then
+    while read -r _ path; do
+        [[ ! -e $path/audit.jsonl ]] || die "$path was used since it was made; remove $marker if it is to stay"
+    done <"$marker"
     echo "generate-keys: an earlier run was interrupted; its unfinished files are removed."
-    rm -rf "${made[@]}"
+    while read -r known path; do
+        [[ $(identity "$path") != "$known" ]] || rm -rf -- "$path"
+    done <"$marker"
+    rm "$marker"
 fi
-for path in "${made[@]}"; do
+for path in "$manager_keys" "$vault_keys" "$manager_data" "$vault_data" "$credential"; do
     [[ ! -e $path ]] || die "$path exists and is not overwritten; move it away, or choose other --keys and --run"
 done
 : >"$marker"
 mkdir -p "$run/data"
-mkdir "$manager_keys" "$vault_keys" "$manager_data" "$vault_data"
+for folder in "$manager_keys" "$vault_keys" "$manager_data" "$vault_data"; do
+    mkdir "$folder"
+    note_made "$folder"
+done
 
 write_config() { # FILE, content on stdin; an operator's own file stays as it is
-    [[ -e $1 ]] || cat >"$1"
+    [[ ! -e $1 ]] || return 0
+    : >"$1"
+    note_made "$1"
+    cat >"$1"
 }
 write_config "$run/master-key-manager.toml" <<TEXT
 mode = "$mode"
@@ -85,7 +108,11 @@ initialize() { # SERVICE, further arguments
     "$bin/$1" --config "$run/$1.toml" init "${@:2}" >/dev/null
 }
 initialize encrypted-vault
-initialize master-key-manager --credential-file "$run/admin-credential"
+initialize master-key-manager --credential-file "$manager_data/admin-credential"
+note_made "$credential" "$manager_data/admin-credential"
+# A link, because it never replaces what is there.
+ln "$manager_data/admin-credential" "$credential"
+rm "$manager_data/admin-credential"
 cp "$vault_keys/identity.json" "$manager_keys/pins/vault.json"
 cp "$manager_keys/identity.json" "$vault_keys/pins/manager.json"
 rm "$marker"
@@ -103,7 +130,7 @@ fingerprint "$vault_keys/transport.pem"
 fingerprint "$vault_keys/identity.pem"
 cat <<TEXT
 
-Admin credential:  $run/admin-credential  (mode 0600; move it to where you keep credentials)
+Admin credential:  $credential  (mode 0600; move it to where you keep credentials)
 Configuration:     $run/master-key-manager.toml, $run/encrypted-vault.toml
 Back up now, in two different places, because one of them alone opens nothing:
   $manager_keys  (root keys: without them no value can be opened again)

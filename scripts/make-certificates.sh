@@ -40,12 +40,17 @@ command -v openssl >/dev/null || die "openssl is missing; install it (Debian: ap
 
 manager=$out/master-key-manager vault=$out/encrypted-vault ca=$out/ca
 if $renew; then
-    [[ -e $ca/ca.pem && -e $ca/ca.key ]] || die "$ca has no CA to renew from; run it without --renew first"
+    [[ -e $ca/ca.pem && -e $ca/ca.key ]] || die "$ca has no CA to renew from; move $out away and run it without --renew"
 else
     for path in "$ca" "$manager" "$vault"; do
         [[ ! -e $path ]] || die "$path exists and is not overwritten; choose another --out, or --renew"
     done
 fi
+for path in "$out" "$ca" "$manager" "$vault" "$ca"/* "$manager"/* "$vault"/*; do
+    # A service reads only what is its user's; root would leave files that it cannot read.
+    [[ ! -e $path || -O $path ]] ||
+        die "$path belongs to $(stat -c %U "$path"), not to $(id -un); run this as that user, or choose another --out"
+done
 mkdir -p "$ca" "$manager" "$vault"
 work=$(mktemp -d "$out/.work.XXXXXX")
 trap 'rm -rf "$work"' EXIT

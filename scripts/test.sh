@@ -30,7 +30,11 @@ python3 -c 'import sqlite3, venv, ensurepip' 2>/dev/null ||
 step "Python environment"
 venv=$target/venv requirements=tests/protocol/requirements.txt
 if ! cmp -s "$requirements" "$venv/requirements.txt"; then
+    # The target directory may be shared with other programs: only what bears our mark is removed.
+    [[ ! -e $venv || -e $venv/requirements.txt ]] || die "$venv was not made by this script; move it away"
     rm -rf "$venv"
+    mkdir -p "$venv"
+    : >"$venv/requirements.txt"
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" ||
         die "pip could not install $requirements; connect to a package index (or set PIP_INDEX_URL)"

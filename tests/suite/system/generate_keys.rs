@@ -24,9 +24,26 @@ impl Place {
     }
 
     fn generate(&self, mode: &str) -> Output {
+        self.generate_in(mode, "run")
+    }
+
+    fn generate_in(&self, mode: &str, run: &str) -> Output {
         let mut command = Command::new(repository().join("scripts/generate-keys.sh"));
-        command.args(["--mode", mode, "--keys"]).arg(self.path("keys")).arg("--run").arg(self.path("run"));
+        command.args(["--mode", mode, "--keys"]).arg(self.path("keys")).arg("--run").arg(self.path(run));
         command.env("CARGO_TARGET_DIR", self.0.path()).output().unwrap()
+    }
+
+    /// A run that ends in its middle: the manager's `init` fails when the keys of the vault are made.
+    fn interrupt(&self, run: &str) {
+        let release = self.path("release");
+        fs::rename(&release, self.path("whole")).unwrap();
+        fs::create_dir(&release).unwrap();
+        std::os::unix::fs::symlink(binaries().join("encrypted-vault"), release.join("encrypted-vault")).unwrap();
+        std::os::unix::fs::symlink("/bin/false", release.join("master-key-manager")).unwrap();
+        assert!(!self.generate_in("development", run).status.success());
+        assert!(self.path("keys/encrypted-vault/identity.pem").exists(), "it ended too early");
+        fs::remove_dir_all(&release).unwrap();
+        fs::rename(self.path("whole"), &release).unwrap();
     }
 
     /// Every file with its content.
@@ -96,15 +113,96 @@ fn second_run_overwrites_nothing_and_names_the_way_out() {
 #[test]
 fn interrupted_run_is_begun_anew() {
     let place = Place::new();
-    for folder in ["keys/master-key-manager", "keys/encrypted-vault", "run/data/master-key-manager"] {
-        fs::create_dir_all(place.path(folder)).unwrap();
-    }
-    fs::write(place.path("keys/master-key-manager/token-signing.pem"), "half a k").unwrap();
-    assert!(!place.generate("development").status.success(), "without the marker these are somebody's keys");
-    fs::write(place.path("keys/.unfinished"), "").unwrap();
-    assert!(printed(&place.generate("development")).contains("interrupted"));
+    place.interrupt("run");
+    let half = fs::read(place.path("keys/encrypted-vault/identity.pem")).unwrap();
+    assert!(printed(&place.generate("production")).contains("interrupted"));
     assert!(!place.path("keys/.unfinished").exists());
-    assert!(place.files().values().all(|content| content != b"half a k"));
+    assert!(place.files().values().all(|content| *content != half), "a key of the interrupted run is used");
+    let config = fs::read_to_string(place.path("run/encrypted-vault.toml")).unwrap();
+    assert!(config.contains("production"), "{config}");
+}
+
+#[test]
+fn run_that_begins_anew_removes_nothing_that_another_made() {
+    let place = Place::new();
+    // Another installation, which is run, and whose keys lie elsewhere.
+    let foreign = ["other/data/master-key-manager/manager.db", "other/data/encrypted-vault/vault.db"];
+    for file in foreign {
+        fs::create_dir_all(place.path(file).parent().unwrap()).unwrap();
+        fs::write(place.path(file), "of another installation").unwrap();
+    }
+    fs::write(place.path("other/admin-credential"), "of another installation").unwrap();
+    place.interrupt("run");
+    let refused = place.generate_in("development", "other");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("other/data"), "{said}");
+    for file in foreign.into_iter().chain(["other/admin-credential"]) {
+        assert_eq!(fs::read(place.path(file)).unwrap(), b"of another installation");
+    }
+    // What has taken the place of something that was made is not what was made.
+    place.interrupt("run");
+    fs::rename(place.path("run/data/encrypted-vault"), place.path("moved away")).unwrap();
+    fs::create_dir(place.path("run/data/encrypted-vault")).unwrap();
+    fs::write(place.path("run/data/encrypted-vault/vault.db"), "restored by hand").unwrap();
+    assert!(!place.generate("development").status.success());
+    assert_eq!(fs::read(place.path("run/data/encrypted-vault/vault.db")).unwrap(), b"restored by hand");
+    fs::remove_dir_all(place.path("run/data/encrypted-vault")).unwrap();
+    printed(&place.generate("development"));
+}
+
+#[test]
+fn run_that_is_at_work_and_keys_that_were_used_are_no_interrupted_run() {
+    let place = Place::new();
+    place.interrupt("run");
+    let before = place.files();
+    let at_work = fs::File::open(place.path("keys")).unwrap();
+    at_work.lock().unwrap();
+    let refused = |why: &str| {
+        let said = String::from_utf8_lossy(&place.generate("development").stderr).into_owned();
+        assert!(said.contains(why), "{said}");
+    };
+    refused("another run is at work");
+    drop(at_work);
+    let audit = place.path("run/data/encrypted-vault/audit.jsonl");
+    fs::write(&audit, "").unwrap();
+    refused("was used since it was made");
+    fs::remove_file(audit).unwrap();
+    assert!(place.files() == before, "a file was changed");
+    printed(&place.generate("development"));
+}
+
+#[test]
+fn folders_of_another_user_are_refused_before_anything_is_made() {
+    if !rustix::process::geteuid().is_root() {
+        // Only root can give a folder away. Of root's, then: it is another user's for everybody else.
+        let script = repository().join("scripts/make-certificates.sh");
+        let output = Command::new(script).args(["--out", "/", "a.example", "b.example"]).output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).contains("belongs to"), "{output:?}");
+        return;
+    }
+    for given in ["keys", "run"] {
+        let place = Place::new();
+        fs::create_dir(place.path(given)).unwrap();
+        std::os::unix::fs::chown(place.path(given), Some(12_345), None).unwrap();
+        let output = place.generate("development");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("belongs to") && said.contains(given), "{said}");
+        let made = ["keys", "run"].map(|folder| fs::read_dir(place.path(folder)).map_or(0, Iterator::count));
+        assert_eq!(made, [0, 0]);
+    }
+    let place = Place::new();
+    let certificates = |more: &[&str]| {
+        let mut command = Command::new(repository().join("scripts/make-certificates.sh"));
+        command.arg("--out").arg(place.path("certificates")).args(more).args(["a.example", "b.example"]);
+        command.output().unwrap()
+    };
+    printed(&certificates(&[]));
+    let listener = place.path("certificates/encrypted-vault/listener.pem");
+    let before = fs::read(&listener).unwrap();
+    std::os::unix::fs::chown(place.path("certificates/encrypted-vault"), Some(12_345), None).unwrap();
+    let output = certificates(&["--renew"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("belongs to"), "{output:?}");
+    assert_eq!(fs::read(&listener).unwrap(), before);
 }
 
 /// SHA-256 of the public key in DER, as openssl sees it.
