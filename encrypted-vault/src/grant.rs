@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use moka::sync::Cache;
-use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, AuditUnavailable};
-use service_runtime::http::RequestMeta;
+use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, AuditUnavailable, Origin};
 use shared_proto::Rejected;
 use shared_proto::encoding::sha256;
 use shared_proto::envelope::Header;
@@ -266,7 +265,7 @@ impl Authorized {
         self.grant
     }
 
-    fn audit_record(&self, status: AuditStatus, meta: &RequestMeta) -> AuditRecord {
+    fn audit_record(&self, status: AuditStatus, meta: &Origin) -> AuditRecord {
         AuditRecord::new("read", status, meta)
             .key_id(self.grant.secret.to_string())
             .jti(self.token.claims.terms.jti.to_string())
@@ -281,7 +280,7 @@ impl DecryptGrant {
     pub async fn record_all(
         authorized: Vec<Authorized>,
         audit: &AuditLog,
-        meta: &RequestMeta,
+        meta: &Origin,
     ) -> Result<Vec<Self>, AuditUnavailable> {
         let lines = authorized.iter().map(|one| audit.record(one.audit_record(AuditStatus::Success, meta)));
         try_join_all(lines).await?;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use service_runtime::audit::{AuditRecord, AuditStatus};
-use service_runtime::http::{ApiError, RequestMeta};
+use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
+use service_runtime::http::ApiError;
 use service_runtime::tasks::by_size;
 use shared_proto::Rejected;
 use shared_proto::envelope::{Ciphertext, Header, Inner, digest};
@@ -24,7 +24,7 @@ use crate::transfer::transfer_key;
 ///
 /// # Errors
 /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or committed.
-pub async fn store(vault: &Arc<Vault>, body: Store, meta: &RequestMeta) -> Result<StoreAnswer, ApiError> {
+pub async fn store(vault: &Arc<Vault>, body: Store, meta: &Origin) -> Result<StoreAnswer, ApiError> {
     if !(1..=MAX_BATCH).contains(&body.envelopes.len()) {
         return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 envelopes."));
     }
@@ -76,7 +76,7 @@ pub async fn store(vault: &Arc<Vault>, body: Store, meta: &RequestMeta) -> Resul
 ///
 /// # Errors
 /// The batch has a wrong size, or nothing could be committed.
-pub async fn settle(vault: &Vault, body: Settle, meta: &RequestMeta) -> Result<Receipts, ApiError> {
+pub async fn settle(vault: &Vault, body: Settle, meta: &Origin) -> Result<Receipts, ApiError> {
     if !(1..=MAX_BATCH).contains(&body.versions.len()) {
         return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 versions."));
     }
@@ -119,6 +119,6 @@ fn name_of(envelope: &EnvelopeToStore) -> VersionName {
     VersionName { environment: envelope.environment, secret_id: envelope.secret_id, version: envelope.version }
 }
 
-fn record(action: &'static str, status: AuditStatus, name: VersionName, meta: &RequestMeta) -> AuditRecord {
+fn record(action: &'static str, status: AuditStatus, name: VersionName, meta: &Origin) -> AuditRecord {
     AuditRecord::new(action, status, meta).key_id(name.secret_id.to_string())
 }

@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use service_runtime::audit::{AuditRecord, AuditStatus};
-use service_runtime::http::{ApiError, RequestMeta};
+use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
+use service_runtime::http::ApiError;
 use shared_proto::Rejected;
 use shared_proto::envelope::Inner;
 use shared_proto::error::ErrorCode;
@@ -29,7 +29,7 @@ use crate::transfer::transfer_key;
 ///
 /// # Errors
 /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or read.
-pub async fn handout(vault: &Arc<Vault>, body: Handout, meta: &RequestMeta) -> Result<HandoutAnswer, ApiError> {
+pub async fn handout(vault: &Arc<Vault>, body: Handout, meta: &Origin) -> Result<HandoutAnswer, ApiError> {
     check(body.versions.len(), body.epoch)?;
     let transfer_key = transfer_key(vault, body.transport_kid, body.transfer_key).await?;
     record(vault, "handout", body.versions.len(), meta).await?;
@@ -50,7 +50,7 @@ pub async fn handout(vault: &Arc<Vault>, body: Handout, meta: &RequestMeta) -> R
 ///
 /// # Errors
 /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or committed.
-pub async fn rewrap(vault: &Arc<Vault>, body: Rewrap, meta: &RequestMeta) -> Result<StoreAnswer, ApiError> {
+pub async fn rewrap(vault: &Arc<Vault>, body: Rewrap, meta: &Origin) -> Result<StoreAnswer, ApiError> {
     check(body.rows.len(), body.epoch)?;
     let transfer_key = transfer_key(vault, body.transport_kid, body.transfer_key).await?;
     // Held until the commit, so that no storage key is retired while a row is on its way under it.
@@ -76,7 +76,7 @@ pub async fn rewrap(vault: &Arc<Vault>, body: Rewrap, meta: &RequestMeta) -> Res
 ///
 /// # Errors
 /// A row lacks the epoch, or nothing could be recorded or committed.
-pub async fn retire(vault: &Arc<Vault>, body: Retire, meta: &RequestMeta) -> Result<RetireAnswer, ApiError> {
+pub async fn retire(vault: &Arc<Vault>, body: Retire, meta: &Origin) -> Result<RetireAnswer, ApiError> {
     check(1, body.epoch)?;
     record(vault, "retire", 1, meta).await?;
     let found = vault.store.retire(body.environment, body.epoch).await?;
@@ -97,7 +97,7 @@ fn check(count: usize, epoch: u32) -> Result<(), ApiError> {
 }
 
 // One line for each command: a rotation goes over every row, and nothing is opened by it.
-async fn record(vault: &Vault, action: &'static str, count: usize, meta: &RequestMeta) -> Result<(), ApiError> {
+async fn record(vault: &Vault, action: &'static str, count: usize, meta: &Origin) -> Result<(), ApiError> {
     let count = u64::try_from(count).unwrap_or(u64::MAX);
     Ok(vault.audit.record(AuditRecord::new(action, AuditStatus::Success, meta).count(count)).await?)
 }

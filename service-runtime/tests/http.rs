@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use actix_web::{HttpRequest, HttpResponse, http::Method, web};
 use service_runtime::{
     config::Mode,
-    http::{Access, Answer, ApiError, LIVE, RequestMeta, Route, ServeConfig, openapi, read_json, serve},
+    http::{Access, Answer, ApiError, LIVE, Route, ServeConfig, openapi, origin_of, read_json, serve},
     tasks::Tasks,
 };
 use shared_proto::error::ErrorCode;
@@ -51,7 +51,7 @@ const fn row(id: &'static str, method: Method, path: &'static str, handler: fn()
 }
 
 async fn read_note(req: HttpRequest) -> HttpResponse {
-    let id = RequestMeta::of(&req).request_id;
+    let id = origin_of(&req).request_id().to_owned();
     let route = Route::of(&req).map_or("none", |row| row.id);
     HttpResponse::Ok().body(format!("{route} {id}"))
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::de::DeserializeOwned;
-use service_runtime::audit::{AuditRecord, AuditStatus};
-use service_runtime::http::{ApiError, RequestMeta, bearer, read_body};
+use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
+use service_runtime::http::{ApiError, bearer, origin_of, read_body};
 use service_runtime::tasks::by_size;
 use shared_proto::command::{CommandClaims, Operation};
 use shared_proto::encoding::from_json;
@@ -30,7 +30,7 @@ pub(super) async fn commands(
     vault: web::Data<Arc<Vault>>,
 ) -> Result<HttpResponse, ApiError> {
     let (claims, body) = authenticate(&vault, &req, payload).await?;
-    let meta = RequestMeta::of(&req);
+    let meta = origin_of(&req);
     match claims.op {
         Operation::Poll => poll(&vault, parse(&body)?, claims.issued_at()).await,
         Operation::Store => {
@@ -82,7 +82,7 @@ pub(super) async fn events(
     if !(1..=MAX_PAGE).contains(&push.events.len()) {
         return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 256 events."));
     }
-    let (worker, nonce, meta) = (Arc::clone(&vault), push.nonce, RequestMeta::of(&req));
+    let (worker, nonce, meta) = (Arc::clone(&vault), push.nonce, origin_of(&req));
     let task = vault.tasks.run_to_end(async move {
         let applied = worker.feed.push(&push.events).await;
         let status = if applied.is_ok() { AuditStatus::Success } else { AuditStatus::Failed };
@@ -105,8 +105,8 @@ async fn authenticate(
     payload: web::Payload,
 ) -> Result<(CommandClaims, Zeroizing<Vec<u8>>), ApiError> {
     let refused = |code| {
-        let record = AuditRecord::new("command", AuditStatus::Denied, &RequestMeta::of(req));
-        vault.audit.refusal_before_signature(record.code(code));
+        let record = AuditRecord::new("command", AuditStatus::Denied, &origin_of(req));
+        vault.audit.record_refusal(record.code(code));
         ApiError::new(code)
     };
     let token = bearer(req).ok_or_else(|| refused(ErrorCode::CommandInvalid))?;
@@ -145,14 +145,14 @@ async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64) -> Result<HttpResp
     Ok(HttpResponse::Ok().json(PollAnswer { feed, statements: vault.own_statements() }))
 }
 
-async fn replay(vault: &Vault, order: &Replay, meta: &RequestMeta) -> Result<HttpResponse, ApiError> {
+async fn replay(vault: &Vault, order: &Replay, meta: &Origin) -> Result<HttpResponse, ApiError> {
     let limit = page(order.limit)?;
     let events = vault.feed.replay(order.after, limit).await?;
     vault.audit.record_without_waiting(AuditRecord::new("replay", AuditStatus::Success, meta));
     Ok(HttpResponse::Ok().json(ReplayAnswer { events }))
 }
 
-async fn inventory(vault: &Vault, order: &Inventory, meta: &RequestMeta) -> Result<HttpResponse, ApiError> {
+async fn inventory(vault: &Vault, order: &Inventory, meta: &Origin) -> Result<HttpResponse, ApiError> {
     let limit = page(order.limit)?;
     let after = order.after.map(|cursor| (cursor.secret_id, cursor.version));
     let found = vault.store.inventory(after, limit).await?;

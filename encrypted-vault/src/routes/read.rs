@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
-use service_runtime::audit::{AuditRecord, AuditStatus};
-use service_runtime::http::{ApiError, RequestMeta, bearer, read_json};
+use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
+use service_runtime::http::{ApiError, bearer, origin_of, read_json};
 use service_runtime::tasks::by_size;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
@@ -25,7 +25,7 @@ pub(super) const READ_LIMIT: usize = 8 * 1024;
 /// `GET /api/keys/{key_id}`.
 pub(super) async fn read_one(req: HttpRequest, vault: web::Data<Arc<Vault>>) -> Result<HttpResponse, ApiError> {
     let token = authenticate(&vault, &req)?;
-    let meta = RequestMeta::of(&req);
+    let meta = origin_of(&req);
     let asked = req.match_info().query("key_id").parse::<SecretId>();
     // What is not an id cannot name a secret either.
     let secret = asked.map_err(|_| refuse(&vault, &meta, None, ReadRefusal::NotFound))?;
@@ -47,7 +47,7 @@ pub(super) async fn read_many(
     if !(1..=MAX_BATCH).contains(&asked.key_ids.len()) {
         return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 ids."));
     }
-    let meta = RequestMeta::of(&req);
+    let meta = origin_of(&req);
     let mut room = MAX_BATCH_BYTES;
     let (mut authorized, mut lines) = (Vec::new(), Vec::with_capacity(asked.key_ids.len()));
     for key_id in asked.key_ids {
@@ -82,10 +82,10 @@ pub(super) async fn read_many(
 }
 
 fn authenticate(vault: &Vault, req: &HttpRequest) -> Result<Unrevoked, ApiError> {
-    let meta = || RequestMeta::of(req);
+    let meta = || origin_of(req);
     let stranger = |refusal: ReadRefusal| {
         let record = AuditRecord::new("read", AuditStatus::Denied, &meta()).code(refusal.code());
-        vault.audit.refusal_before_signature(record);
+        vault.audit.record_refusal(record);
         ApiError::new(refusal.code())
     };
     let text = bearer(req).ok_or_else(|| stranger(ReadRefusal::Token))?;
@@ -128,7 +128,7 @@ async fn choose(
     token: &Unrevoked,
     key_id: SecretId,
     room: &mut usize,
-    meta: &RequestMeta,
+    meta: &Origin,
 ) -> Result<Result<(Authorized, Arc<Row>), ErrorCode>, ApiError> {
     match find(vault, token, key_id).await {
         Err(NotFound::Fault(error)) => Err(error),
@@ -150,7 +150,7 @@ async fn open(
     vault: &Arc<Vault>,
     grant: DecryptGrant,
     row: Arc<Row>,
-    meta: &RequestMeta,
+    meta: &Origin,
     key_id: SecretId,
 ) -> Result<OpenedKey, ApiError> {
     let version = grant.version();
@@ -182,7 +182,7 @@ async fn try_to_open(
     Ok(by_size(row.ciphertext.bytes.len(), move || Opener::new(&keys.storage).open(grant, &row)).await?)
 }
 
-fn refuse(vault: &Vault, meta: &RequestMeta, key_id: Option<SecretId>, refusal: ReadRefusal) -> ApiError {
+fn refuse(vault: &Vault, meta: &Origin, key_id: Option<SecretId>, refusal: ReadRefusal) -> ApiError {
     let mut record = AuditRecord::new("read", AuditStatus::Denied, meta).code(refusal.code());
     if let Some(key_id) = key_id {
         record = record.key_id(key_id.to_string());

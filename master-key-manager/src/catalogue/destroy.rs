@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use manager_api::wire::CatalogueState;
-use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus};
-use service_runtime::http::RequestMeta;
+use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
 use shared_proto::event::Event;
 use shared_proto::id::{SecretId, Version};
 
@@ -26,7 +25,7 @@ pub async fn destroy(
     revocations: &Revocations,
     audit: &AuditLog,
     (secret, versions): (SecretId, Vec<Version>),
-    meta: &RequestMeta,
+    meta: &Origin,
 ) -> Result<Sequences, Refusal> {
     let versions: BTreeSet<Version> = versions.into_iter().collect();
     if !(1..=MAX_VERSIONS).contains(&versions.len()) {

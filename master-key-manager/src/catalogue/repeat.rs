@@ -2,7 +2,7 @@
 
 use manager_api::name::IdempotencyKey;
 use manager_api::wire::CatalogueState;
-use service_runtime::http::RequestMeta;
+use service_runtime::audit::Origin;
 use shared_proto::id::{Subject, Version};
 
 use super::store_flow::{Place, StoreFlow, StoreRequest, StoredSecret, answer, line};
@@ -62,7 +62,7 @@ impl StoreFlow {
         state: &SecretState,
         version: Version,
         caller: Caller,
-        meta: &RequestMeta,
+        meta: &Origin,
     ) -> Result<StoredSecret, Refusal> {
         let place = Place { environment, secret: state.secret, path: state.path.clone() };
         let token = if request.token {

@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use manager_api::wire::{CatalogueState, IssuedToken};
-use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus};
+use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
 use service_runtime::clock::Clock;
-use service_runtime::http::RequestMeta;
 use service_runtime::tasks::by_size;
 use shared_proto::id::{PersonId, SecretId, Subject, Version};
 use shared_proto::jwk::Thumbprint;
@@ -93,12 +92,7 @@ impl StoreFlow {
     ///
     /// # Errors
     /// `Unavailable`: nothing was acknowledged and nothing will be read. `OutcomeUnknown`: a repeat settles it.
-    pub async fn store(
-        &self,
-        request: StoreRequest,
-        caller: Caller,
-        meta: &RequestMeta,
-    ) -> Result<StoredSecret, Refusal> {
+    pub async fn store(&self, request: StoreRequest, caller: Caller, meta: &Origin) -> Result<StoredSecret, Refusal> {
         let environment = self.environments.iter().find(|known| known.name == request.environment);
         let environment = environment.ok_or(Refusal::EnvironmentUnknown)?;
         let (Some(subject), Some((key, mark))) = (caller.subject(), request.idempotency.as_ref()) else {
@@ -126,7 +120,7 @@ impl StoreFlow {
         request: &StoreRequest,
         again_at: Option<SecretPath>,
         caller: Caller,
-        meta: &RequestMeta,
+        meta: &Origin,
     ) -> Result<StoredSecret, Refusal> {
         let _place = if request.token { Some(self.batches.enter().await) } else { None };
         let (seal_key, transport) = self.link.keys_for_storing()?;
@@ -250,7 +244,7 @@ pub(super) fn answer(
     }
 }
 
-pub(super) fn line(meta: &RequestMeta, place: &Place<'_>, token: Option<&NewToken>) -> AuditRecord {
+pub(super) fn line(meta: &Origin, place: &Place<'_>, token: Option<&NewToken>) -> AuditRecord {
     let line = AuditRecord::new("store", AuditStatus::Success, meta)
         .key_id(place.secret.to_string())
         .key_path(place.path.as_str());

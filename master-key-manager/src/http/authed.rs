@@ -12,8 +12,8 @@ use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
-use service_runtime::audit::{AuditRecord, AuditStatus};
-use service_runtime::http::{Access, ApiError, RequestMeta, Route, bearer, read_body, read_json};
+use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
+use service_runtime::http::{Access, ApiError, Route, bearer, origin_of, read_body, read_json};
 use shared_proto::error::ErrorCode;
 
 use crate::app::App;
@@ -24,7 +24,7 @@ pub struct Authed<B> {
     /// Who calls.
     pub caller: Caller,
     /// Where from, for the audit log.
-    pub meta: RequestMeta,
+    pub meta: Origin,
     /// The body.
     pub body: B,
     /// The service.
@@ -66,7 +66,7 @@ impl<B: Body> FromRequest for Authed<B> {
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (req, payload) = (req.clone(), web::Payload::from_request(req, payload));
         Box::pin(async move {
-            let meta = RequestMeta::of(&req);
+            let meta = origin_of(&req);
             let internal = |what: &str| ApiError::new(ErrorCode::Internal).cause(what);
             let app = req.app_data::<web::Data<App>>().ok_or_else(|| internal("the application data is missing"))?;
             let app = Arc::clone(app);
@@ -81,15 +81,15 @@ impl<B: Body> FromRequest for Authed<B> {
 }
 
 /// Records a refusal before the domain was asked. What a stranger can cause is counted and sampled.
-pub fn record_refusal(app: &App, action: &'static str, caller: &Caller, meta: &RequestMeta, refusal: &ApiError) {
+pub fn record_refusal(app: &App, action: &'static str, caller: &Caller, meta: &Origin, refusal: &ApiError) {
     let line = AuditRecord::new(action, AuditStatus::Denied, meta).code(refusal.code());
     match caller {
         Caller::Administrator { .. } => app.audit.record_without_waiting(line),
-        Caller::Anonymous { .. } => app.audit.refusal_before_signature(line),
+        Caller::Anonymous { .. } => app.audit.record_refusal(line),
     }
 }
 
-async fn authenticate(app: &App, req: &HttpRequest, route: &Route, meta: &RequestMeta) -> Result<Caller, ApiError> {
+async fn authenticate(app: &App, req: &HttpRequest, route: &Route, meta: &Origin) -> Result<Caller, ApiError> {
     let strangers_may = match route.access {
         Access::AdministratorOrDevelopment => app.mode.is_development(),
         // The rows with other kinds of access are not of this service or not of this extractor: nobody may.
@@ -102,7 +102,7 @@ async fn authenticate(app: &App, req: &HttpRequest, route: &Route, meta: &Reques
     let found = app.authenticator.administrator(bearer(req)).await.map_err(ApiError::from)?;
     found.ok_or_else(|| {
         let line = AuditRecord::new(route.id, AuditStatus::Denied, meta).code(ErrorCode::CredentialInvalid);
-        app.audit.refusal_before_signature(line);
+        app.audit.record_refusal(line);
         ApiError::new(ErrorCode::CredentialInvalid)
     })
 }

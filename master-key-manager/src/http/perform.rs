@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use service_runtime::audit::{AuditRecord, AuditStatus};
-use service_runtime::http::{ApiError, RequestMeta};
+use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
+use service_runtime::http::ApiError;
 use shared_proto::error::ErrorCode;
 
 use crate::app::App;
@@ -15,7 +15,7 @@ use crate::refusal::Refusal;
 ///
 /// # Errors
 /// Those of the operation; `outcome_unknown` when the task broke down.
-pub async fn perform<T, F>(app: &Arc<App>, action: &'static str, meta: RequestMeta, operation: F) -> Result<T, ApiError>
+pub async fn perform<T, F>(app: &Arc<App>, action: &'static str, meta: Origin, operation: F) -> Result<T, ApiError>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Refusal>> + Send + 'static,
@@ -35,7 +35,7 @@ where
 ///
 /// # Errors
 /// The audit log cannot be written.
-pub async fn record_read(app: &App, action: &'static str, meta: &RequestMeta) -> Result<(), ApiError> {
+pub async fn record_read(app: &App, action: &'static str, meta: &Origin) -> Result<(), ApiError> {
     Ok(app.audit.record(AuditRecord::new(action, AuditStatus::Success, meta)).await?)
 }
 

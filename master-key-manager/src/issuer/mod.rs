@@ -11,9 +11,8 @@ use std::sync::Arc;
 
 use manager_api::name::UserLabel;
 use manager_api::wire::IssuedToken;
-use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus};
+use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
 use service_runtime::clock::Clock;
-use service_runtime::http::RequestMeta;
 use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::statement::StatedKey;
@@ -82,7 +81,7 @@ impl Mint {
     ///
     /// # Errors
     /// A version is not there or not committed, the terms are out of range, or nothing may be minted now.
-    pub async fn mint(&self, request: MintRequest, caller: Caller, meta: &RequestMeta) -> Result<Minted, Refusal> {
+    pub async fn mint(&self, request: MintRequest, caller: Caller, meta: &Origin) -> Result<Minted, Refusal> {
         self.check(&request)?;
         let _place = self.batches.enter().await;
         let (seal_key, signer) = (self.link.seal_key_for_minting()?, self.sealer.signer()?);

@@ -14,6 +14,7 @@
 //! or are in the new file as well.
 
 mod chain;
+mod origin;
 mod queue;
 mod record;
 mod settings;
@@ -28,17 +29,16 @@ use std::{
     },
 };
 
-use shared_proto::error::ErrorCode;
-
 pub use self::{
     chain::verify,
+    origin::Origin,
     record::{AuditRecord, AuditStatus},
     settings::{AuditSettings, AuditSync},
 };
 use self::{
     chain::{Older, read_newest},
     queue::{Answer, Queue},
-    record::Entry,
+    record::{Entry, Kind},
     writer::{OpenSegment, Writer, open_segment_file},
 };
 use crate::{clock::Clock, process::StartError};
@@ -59,7 +59,7 @@ struct Shared {
     healthy: Arc<AtomicBool>,
     clock: Arc<dyn Clock>,
     sync: AuditSync,
-    samples: Mutex<HashMap<(&'static str, Option<ErrorCode>), Sample>>,
+    samples: Mutex<HashMap<Kind, Sample>>,
 }
 
 /// Refusals of one kind since the last line about them.
@@ -133,9 +133,9 @@ impl AuditLog {
         }
     }
 
-    /// Counts a refusal that anybody can cause. At most one line per second, action and code is written; its `count`
-    /// says how many others were left out since the line before.
-    pub fn refusal_before_signature(&self, record: AuditRecord) {
+    /// Counts a refusal. At most one line per second, action, code, and token or principal is written; its `others` says
+    /// how many were left out since the line before.
+    pub fn record_refusal(&self, record: AuditRecord) {
         let now = self.shared.clock.now();
         let mut samples = self.shared.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let sample = samples.entry(record.kind()).or_insert(Sample { second: u64::MAX, suppressed: 0, last: None });
@@ -144,11 +144,11 @@ impl AuditLog {
             sample.last = Some(record);
             return;
         }
-        let count = std::mem::take(&mut sample.suppressed);
+        let others = std::mem::take(&mut sample.suppressed);
         sample.second = now;
         sample.last = None;
         drop(samples);
-        if self.send(record, (count > 0).then_some(count), false).is_err() {
+        if self.send(record, (others > 0).then_some(others), false).is_err() {
             tracing::error!("a sampled audit line was lost: the audit queue is full or closed");
         }
     }
@@ -181,8 +181,13 @@ impl AuditLog {
         }
     }
 
-    fn send(&self, record: AuditRecord, count: Option<u64>, awaited: bool) -> Result<Option<Answer>, AuditUnavailable> {
-        self.shared.queue.push(Entry { timestamp: self.shared.clock.now(), record, count }, awaited)
+    fn send(
+        &self,
+        record: AuditRecord,
+        others: Option<u64>,
+        awaited: bool,
+    ) -> Result<Option<Answer>, AuditUnavailable> {
+        self.shared.queue.push(Entry { timestamp: self.shared.clock.now(), record, others }, awaited)
     }
 }
 

@@ -211,7 +211,7 @@ mod tests {
     use crate::audit::{AuditRecord, AuditStatus};
 
     fn entry() -> Entry {
-        Entry { timestamp: 1, record: AuditRecord::background("read", AuditStatus::Success), count: None }
+        Entry { timestamp: 1, record: AuditRecord::background("read", AuditStatus::Success), others: None }
     }
 
     /// A queue with a thread that sleeps before it, and what that takes in the end.

@@ -4,9 +4,12 @@
 //! would fit by habit. What comes from the client is cut and stripped of control characters.
 
 use serde::Serialize;
-use shared_proto::error::ErrorCode;
+use shared_proto::{
+    error::ErrorCode,
+    id::{SecretId, Version},
+};
 
-use crate::http::RequestMeta;
+use super::origin::{Origin, clean};
 
 /// How a decision ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -21,46 +24,57 @@ pub enum AuditStatus {
 }
 
 /// One decision.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct AuditRecord {
     action: &'static str,
     status: AuditStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<ErrorCode>,
     key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     key_path: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<SecretVersion>,
     jti: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
-    request_id: String,
-    ip_address: String,
-    user_agent: String,
+    #[serde(flatten)]
+    origin: Origin,
 }
 
-/// The longest user agent, id or address that is recorded.
+/// One of the versions that a decision is about.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct SecretVersion {
+    key_id: SecretId,
+    version: Version,
+}
+
+/// The longest id that is recorded, in characters.
 const MAX_CHARS: usize = 256;
 /// Paths have at most 512 bytes.
 const MAX_PATH_CHARS: usize = 512;
+/// A token has at most 64 grants, and so many versions are destroyed at once.
+const MAX_SECRETS: usize = 64;
 
 impl AuditRecord {
     /// A decision about a request.
-    pub fn new(action: &'static str, status: AuditStatus, request: &RequestMeta) -> Self {
+    pub fn new(action: &'static str, status: AuditStatus, origin: &Origin) -> Self {
         Self {
             action,
             status,
             code: None,
             key_id: None,
             key_path: None,
+            secrets: Vec::new(),
             jti: None,
             count: None,
-            request_id: clean(&request.request_id, MAX_CHARS),
-            ip_address: clean(&request.ip_address, MAX_CHARS),
-            user_agent: clean(&request.user_agent, MAX_CHARS),
+            origin: origin.clone(),
         }
     }
 
     /// A decision that no request asked for.
     pub fn background(action: &'static str, status: AuditStatus) -> Self {
-        let nobody = RequestMeta { request_id: String::new(), ip_address: String::new(), user_agent: String::new() };
-        Self::new(action, status, &nobody)
+        Self::new(action, status, &Origin::background())
     }
 
     /// The secret that it is about.
@@ -74,6 +88,14 @@ impl AuditRecord {
     #[must_use]
     pub fn key_path(mut self, key_path: impl AsRef<str>) -> Self {
         self.key_path = Some(clean(key_path.as_ref(), MAX_PATH_CHARS));
+        self
+    }
+
+    /// All versions that it is about, at most 64.
+    #[must_use]
+    pub fn secrets(mut self, versions: impl IntoIterator<Item = (SecretId, Version)>) -> Self {
+        let versions = versions.into_iter().take(MAX_SECRETS);
+        self.secrets = versions.map(|(key_id, version)| SecretVersion { key_id, version }).collect();
         self
     }
 
@@ -98,17 +120,31 @@ impl AuditRecord {
         self
     }
 
-    /// What sampling counts together.
-    pub(super) fn kind(&self) -> (&'static str, Option<ErrorCode>) {
-        (self.action, self.code)
+    /// What sampling counts together: the action, its code, and the token or else the principal.
+    pub(super) fn kind(&self) -> Kind {
+        Kind {
+            action: self.action,
+            code: self.code,
+            caller: self.jti.clone().or_else(|| self.origin.principal().map(str::to_owned)),
+        }
     }
+}
+
+/// Refusals that are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Kind {
+    pub(super) action: &'static str,
+    pub(super) code: Option<ErrorCode>,
+    /// The token or the principal; absent for a stranger.
+    pub(super) caller: Option<String>,
 }
 
 /// A record on its way to the file.
 pub(super) struct Entry {
     pub(super) timestamp: u64,
     pub(super) record: AuditRecord,
-    pub(super) count: Option<u64>,
+    /// How many like it have no line of their own.
+    pub(super) others: Option<u64>,
 }
 
 impl Entry {
@@ -120,23 +156,8 @@ impl Entry {
         previous_hash: &str,
         buffer: &mut Vec<u8>,
     ) -> serde_json::Result<()> {
-        let record = &self.record;
-        let line = Line {
-            timestamp: self.timestamp,
-            service_name,
-            key_id: record.key_id.as_deref(),
-            key_path: record.key_path.as_deref(),
-            action: record.action,
-            status: record.status,
-            code: record.code,
-            count: self.count.or(record.count),
-            request_id: &record.request_id,
-            ip_address: &record.ip_address,
-            user_agent: &record.user_agent,
-            jti: record.jti.as_deref(),
-            sequence,
-            previous_hash,
-        };
+        let Self { timestamp, record, others } = self;
+        let line = Line { timestamp: *timestamp, service_name, record, others: *others, sequence, previous_hash };
         serde_json::to_writer(buffer, &line)
     }
 }
@@ -145,27 +166,10 @@ impl Entry {
 struct Line<'a> {
     timestamp: u64,
     service_name: &'a str,
-    key_id: Option<&'a str>,
+    #[serde(flatten)]
+    record: &'a AuditRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
-    key_path: Option<&'a str>,
-    action: &'a str,
-    status: AuditStatus,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<ErrorCode>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    count: Option<u64>,
-    request_id: &'a str,
-    ip_address: &'a str,
-    user_agent: &'a str,
-    jti: Option<&'a str>,
+    others: Option<u64>,
     sequence: u64,
     previous_hash: &'a str,
-}
-
-fn clean(text: &str, max_chars: usize) -> String {
-    // Ids, addresses and most agents: all bytes are looked at together, and copied at once.
-    if text.len() <= max_chars && text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~')) {
-        return text.to_owned();
-    }
-    text.chars().filter(|c| !c.is_control()).take(max_chars).collect()
 }

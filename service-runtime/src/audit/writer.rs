@@ -285,7 +285,7 @@ impl Writer {
         }
         if self.retained.is_empty() {
             let record = AuditRecord::background("audit_resumed", AuditStatus::Success);
-            let entry = Entry { timestamp: self.clock.now(), record, count: None };
+            let entry = Entry { timestamp: self.clock.now(), record, others: None };
             self.retained.push(Line { entry, awaited: false });
         }
         self.write(Batch::default(), &mut Vec::new());

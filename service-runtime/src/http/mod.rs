@@ -20,7 +20,7 @@ pub use self::{
     health::{Health, LIVE, document, ready},
     limits::Limits,
     openapi::openapi,
-    request::{RequestMeta, bearer, read_body, read_json},
+    request::{bearer, origin_of, read_body, read_json},
     route::{Access, Answer, Parameter, Place, Route, mount},
     server::{ServeConfig, serve, shutdown_signal},
     stack::{MAX_HEAD, Stack},

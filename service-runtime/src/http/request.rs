@@ -11,30 +11,15 @@ use shared_proto::error::ErrorCode;
 use zeroize::Zeroizing;
 
 use super::{ApiError, Limits, decode};
+use crate::audit::Origin;
 
-/// Where a request came from, for the audit log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestMeta {
-    /// The id that the service gave it.
-    pub request_id: String,
-    /// The address of the peer; forwarding headers are not believed.
-    pub ip_address: String,
-    /// As sent; the audit log cleans it.
-    pub user_agent: String,
-}
-
-impl RequestMeta {
-    /// Of a request that came through the [`super::Stack`].
-    pub fn of(req: &HttpRequest) -> Self {
-        let user_agent = req.headers().get(header::USER_AGENT);
-        Self {
-            request_id: req.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
-            ip_address: req.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default(),
-            user_agent: user_agent
-                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-                .unwrap_or_default(),
-        }
-    }
+/// Where a request came from, for the audit log. Forwarding headers are not believed.
+pub fn origin_of(req: &HttpRequest) -> Origin {
+    let extensions = req.extensions();
+    let request_id = extensions.get::<RequestId>().map_or("", |id| id.0.as_str());
+    let ip_address = req.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
+    let user_agent = req.headers().get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    Origin::of_request(request_id, &ip_address, &user_agent.unwrap_or_default())
 }
 
 /// The id of a request, in its extensions.

@@ -11,8 +11,8 @@ async fn lines_are_chained_and_have_exactly_the_documented_fields() {
     assert_eq!(lines.len(), 3);
     let mut names: Vec<_> = lines[0].as_object().unwrap().keys().cloned().collect();
     names.sort();
-    let expected = "action ip_address jti key_id previous_hash request_id sequence service_name status timestamp";
-    assert_eq!(names.join(" "), format!("{expected} user_agent"));
+    let expected = "action credential ip_address jti key_id previous_hash principal request_id sequence service_name";
+    assert_eq!(names.join(" "), format!("{expected} status timestamp user_agent"));
     assert_eq!(lines[0]["previous_hash"], "0".repeat(64));
     let text = std::fs::read_to_string(&fixture.path).unwrap();
     let first = text.lines().next().unwrap();

@@ -2,6 +2,7 @@
 
 mod chain;
 mod faults;
+mod lines;
 mod segments;
 
 use std::{
@@ -11,8 +12,10 @@ use std::{
     sync::atomic::{AtomicU64, AtomicUsize},
 };
 
+use shared_proto::error::ErrorCode;
+
 use super::{writer::Segment, *};
-use crate::{clock::ManualClock, http::RequestMeta};
+use crate::clock::ManualClock;
 
 struct Fixture {
     _dir: tempfile::TempDir,
@@ -60,11 +63,8 @@ impl Fixture {
 }
 
 fn line() -> AuditRecord {
-    let meta = RequestMeta {
-        request_id: "req".to_owned(),
-        ip_address: "127.0.0.1".to_owned(),
-        user_agent: format!("evil\n\u{1b}[2Jagent{}", "x".repeat(400)),
-    };
+    let agent = format!("evil\n\u{1b}[2Jagent{}", "x".repeat(400));
+    let meta = Origin::of_request("req", "127.0.0.1", &agent);
     AuditRecord::new("secret.open", AuditStatus::Success, &meta).key_id("sec_1").jti("j1")
 }
 
@@ -137,17 +137,17 @@ async fn refusals_of_strangers_are_sampled_and_counted() {
     let log = fixture.open().unwrap();
     let refused = || AuditRecord::background("secret.open", AuditStatus::Denied).code(ErrorCode::TokenInvalid);
     for _ in 0..1_000 {
-        log.refusal_before_signature(refused());
+        log.record_refusal(refused());
     }
-    log.refusal_before_signature(refused().code(ErrorCode::BodyInvalid));
+    log.record_refusal(refused().code(ErrorCode::BodyInvalid));
     fixture.clock.advance(1);
     for _ in 0..4 {
-        log.refusal_before_signature(refused());
+        log.record_refusal(refused());
     }
     log.flush_and_close().await;
     let lines = fixture.lines();
     let counts: Vec<_> =
-        lines.iter().filter(|l| l["code"] == "token_invalid").map(|l| l["count"].as_u64().unwrap_or(0)).collect();
+        lines.iter().filter(|l| l["code"] == "token_invalid").map(|l| l["others"].as_u64().unwrap_or(0)).collect();
     assert_eq!(counts, [0, 999, 2]);
     assert_eq!(lines.len(), 4);
     assert_eq!(log.record(line()).await, Err(AuditUnavailable));
@@ -202,7 +202,7 @@ async fn lines_that_never_stop_coming_are_on_disk_within_a_second_all_the_same()
 #[test]
 fn whoever_waits_is_answered_when_the_thread_has_gone() {
     let queue = Arc::new(Queue::default());
-    let entry = || Entry { timestamp: 0, record: line(), count: None };
+    let entry = || Entry { timestamp: 0, record: line(), others: None };
     let waiting = queue.push(entry(), true).unwrap().unwrap();
     queue.abandon();
     assert_eq!(futures_util::FutureExt::now_or_never(waiting), Some(Err(AuditUnavailable)));
