@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::idempotency::Bodies;
 use crate::identity::Authenticator;
 use crate::issuer::{Batches, Lives, Mint, TokenSealer};
+use crate::key_rotation::KeyRotation;
 use crate::keys::{KeyRing, LoadedKeys};
 use crate::revocation::{Feed, Link, Revocations, event_signer};
 use crate::routes;
@@ -133,6 +134,19 @@ impl App {
             openapi: serde_json::to_string(&routes::openapi_document()).unwrap_or_default(),
         };
         Ok((app, feed))
+    }
+
+    /// What a rotation works with.
+    pub fn key_rotation(&self, feed: Arc<Feed>) -> KeyRotation {
+        KeyRotation {
+            keys: Arc::clone(&self.keys),
+            link: Arc::clone(&self.link),
+            client: Arc::clone(&self.client),
+            feed,
+            store: Arc::clone(&self.store),
+            audit: self.audit.clone(),
+            clock: Arc::clone(&self.clock),
+        }
     }
 
     /// The JWKS document: every key that tokens may be signed with now, also the next one and the one before.

@@ -11,7 +11,7 @@ use shared_proto::credential::PlainCredential;
 use shared_proto::identity::Mode;
 
 use crate::config::Config;
-use crate::rotation::{RotateKeys, rotate_keys};
+use crate::key_rotation::{RotateKeys, rotate_keys};
 use crate::{init, routes, run};
 
 /// The master-key-manager of Splitvault.

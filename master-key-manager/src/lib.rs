@@ -13,10 +13,10 @@ pub mod identity;
 pub mod init;
 pub mod installation;
 pub mod issuer;
+pub mod key_rotation;
 pub mod keys;
 pub mod refusal;
 pub mod revocation;
-pub mod rotation;
 pub mod routes;
 pub mod run;
 #[cfg(feature = "sabotage")]

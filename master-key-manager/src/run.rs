@@ -16,7 +16,6 @@ use crate::config::Config;
 use crate::installation::{open_store, read_installation};
 use crate::keys::LoadedKeys;
 use crate::revocation::{run_feed, stopped};
-use crate::rotation::run_rotations;
 use crate::routes;
 use crate::store::Installation;
 
@@ -39,8 +38,7 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let (stop, stopped) = watch::channel(false);
     let interval = Duration::from_millis(raw.poll_interval_ms);
     let polling = tokio::spawn(run_feed(Arc::clone(&feed), interval, stopped.clone()));
-    let rotating = run_rotations((Arc::clone(&app), feed), raw.keys, interval, stopped.clone());
-    let rotating = tokio::spawn(rotating);
+    let rotating = tokio::spawn(app.key_rotation(feed).run(raw.keys, interval, stopped.clone()));
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&app), interval, stopped));
     let served = serve(serve_config(config), raw.mode, routes::ROUTES, data(Arc::clone(&app)), shutdown).await;
     // What was accepted still needs the vault; the feed goes on until it is done.

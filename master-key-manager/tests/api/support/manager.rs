@@ -17,7 +17,6 @@ use master_key_manager::init::init;
 use master_key_manager::installation::{open_store, read_installation};
 use master_key_manager::keys::LoadedKeys;
 use master_key_manager::revocation::run_feed;
-use master_key_manager::rotation::run_rotations;
 use master_key_manager::routes::ROUTES;
 use master_key_manager::run::keep_house;
 use master_key_manager::store::{FaultyStore, ManagerStore};
@@ -153,7 +152,7 @@ impl Installed {
         let interval = Duration::from_millis(self.config.get().poll_interval_ms);
         let tasks = vec![
             tokio::spawn(run_feed(Arc::clone(&feed), interval, stopped.clone())),
-            tokio::spawn(run_rotations((Arc::clone(&app), feed), self.config.get().keys, interval, stopped.clone())),
+            tokio::spawn(app.key_rotation(feed).run(self.config.get().keys, interval, stopped.clone())),
             tokio::spawn(keep_house(Arc::clone(&app), interval, stopped)),
         ];
         Manager { app, store, credential: self.credential.clone(), stop, tasks }

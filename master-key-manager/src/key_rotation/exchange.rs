@@ -10,8 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use service_runtime::audit::AuditLog;
-use service_runtime::clock::Clock;
 use service_runtime::key_slots;
 use shared_proto::command::Operation;
 use shared_proto::envelope::Inner;
@@ -27,22 +25,15 @@ use shared_proto::wire::vault::{
     VersionName,
 };
 
-use super::{Halt, Worker, on_disk, record};
-use crate::app::App;
+use super::{Halt, KeyRotation, Worker, on_disk, record};
 use crate::catalogue::{Transfer, TransferKeys};
-use crate::keys::{KeyRing, LoadedKeys};
-use crate::revocation::Link;
-use crate::store::{ManagerStore, VersionRow};
-use crate::vault_client::{CallError, VaultClient};
+use crate::keys::LoadedKeys;
+use crate::store::VersionRow;
+use crate::vault_client::CallError;
 
 /// Exchanges root keys.
 pub(super) struct Exchange {
-    keys: Arc<KeyRing>,
-    link: Arc<Link>,
-    client: Arc<VaultClient>,
-    store: Arc<dyn ManagerStore>,
-    audit: AuditLog,
-    clock: Arc<dyn Clock>,
+    parts: KeyRotation,
     transfer: TransferKeys,
     overlap_seconds: u64,
     /// When everything of an environment was last seen to be under this epoch.
@@ -63,14 +54,14 @@ const UNFIT: Halt = Halt::Vault("the vault's answer about wrapped keys does not 
 impl Worker for Exchange {
     async fn step(&mut self) -> Result<(), Halt> {
         // Without the vault nothing can be moved; the feed says so.
-        if self.link.keys_for_storing().is_err() {
+        if self.parts.link.keys_for_storing().is_err() {
             return Ok(());
         }
-        if self.keys.take_exchange_wanted() {
+        if self.parts.keys.take_exchange_wanted() {
             self.looked_at.clear();
         }
         let mut result = Ok(());
-        for environment in self.keys.installation().environments.clone() {
+        for environment in self.parts.keys.installation().environments.clone() {
             // One environment that waits does not hold up the others.
             result = result.and(self.try_exchange(environment.id).await);
         }
@@ -79,19 +70,9 @@ impl Worker for Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(app: &App, overlap_seconds: u64) -> Self {
-        Self {
-            keys: Arc::clone(&app.keys),
-            link: Arc::clone(&app.link),
-            client: Arc::clone(&app.client),
-            store: Arc::clone(&app.store),
-            audit: app.audit.clone(),
-            clock: Arc::clone(&app.clock),
-            transfer: TransferKeys::new(Arc::clone(&app.clock)),
-            overlap_seconds,
-            looked_at: HashMap::new(),
-            halted: HashMap::new(),
-        }
+    pub(super) fn new(parts: KeyRotation, overlap_seconds: u64) -> Self {
+        let transfer = TransferKeys::new(Arc::clone(&parts.clock));
+        Self { parts, transfer, overlap_seconds, looked_at: HashMap::new(), halted: HashMap::new() }
     }
 
     /// Exchanges, and after a failure leaves the environment in peace for some steps.
@@ -109,13 +90,13 @@ impl Exchange {
     }
 
     async fn exchange(&mut self, environment: EnvironmentId) -> Result<(), Halt> {
-        let keys = self.keys.now();
+        let keys = self.parts.keys.now();
         let Some((epoch, slot)) = keys.roots.in_use(environment).last() else { return Ok(()) };
         // Nothing can be under an older key than the first.
         if keys.roots.all(environment).count() == 1 && epoch == 1 {
             return Ok(());
         }
-        let (target, now) = ((environment, epoch), self.clock.now());
+        let (target, now) = ((environment, epoch), self.parts.clock.now());
         // Once more after a while: what was sealed before the change may be committed after it.
         let settled_at = slot.since.saturating_add(SETTLING_SECONDS);
         let looked_at = self.looked_at.get(&target).copied();
@@ -123,14 +104,14 @@ impl Exchange {
             self.move_all(target).await?;
             self.looked_at.insert(target, now);
         }
-        let state = self.store.rotation(environment, epoch).await?;
+        let state = self.parts.store.rotation(environment, epoch).await?;
         if state.retirement.is_none() && keys.roots.all(environment).any(|(older, _)| older < epoch) {
             let quiet_since = state.changed_at.unwrap_or(0).max(slot.since);
             let passed = now >= quiet_since.saturating_add(self.overlap_seconds);
-            if !passed || !self.link.clock_is_confirmed() {
+            if !passed || !self.parts.link.clock_is_confirmed() {
                 return Ok(());
             }
-            if self.store.open_below(environment, epoch).await? > 0 {
+            if self.parts.store.open_below(environment, epoch).await? > 0 {
                 self.looked_at.remove(&target);
                 return Ok(());
             }
@@ -142,10 +123,10 @@ impl Exchange {
     async fn move_all(&self, target: (EnvironmentId, u32)) -> Result<(), Halt> {
         let mut after = None;
         loop {
-            let rows = self.store.versions_below(target, after, MAX_BATCH).await?;
+            let rows = self.parts.store.versions_below(target, after, MAX_BATCH).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some((last.secret, last.version));
-            record(&self.audit, "rewrap", format!("{}.{}", target.0, target.1)).await?;
+            record(&self.parts.audit, "rewrap", format!("{}.{}", target.0, target.1)).await?;
             let mut epochs: BTreeMap<u32, Vec<VersionRow>> = BTreeMap::new();
             for row in rows {
                 epochs.entry(row.epoch).or_default().push(row);
@@ -159,9 +140,9 @@ impl Exchange {
 
     /// Moves versions that are under one epoch.
     async fn move_rows(&self, old: u32, target: (EnvironmentId, u32), rows: Vec<VersionRow>) -> Result<(), Halt> {
-        let keys = self.keys.now();
+        let keys = self.parts.keys.now();
         let transport =
-            self.link.key(Purpose::Transport).ok_or(Halt::Vault("no transport key of the vault is known"))?;
+            self.parts.link.key(Purpose::Transport).ok_or(Halt::Vault("no transport key of the vault is known"))?;
         let transfer = self.transfer.for_transport(&transport);
         let transfer = transfer.map_err(|_| Halt::Vault("the vault's transport key is not usable"))?;
         let new_root = keys.roots.of(target.0, target.1).ok_or(UNFIT)?;
@@ -189,10 +170,10 @@ impl Exchange {
                 count = lacking.len(),
                 "versions of the catalogue are not in the vault; the rotation goes on"
             );
-            self.store.note_lacking(target.1, lacking).await?;
+            self.parts.store.note_lacking(target.1, lacking).await?;
         }
         if !moved.is_empty() {
-            self.store.move_to_epoch(target, moved, self.clock.now()).await?;
+            self.parts.store.move_to_epoch(target, moved, self.parts.clock.now()).await?;
         }
         Ok(())
     }
@@ -210,7 +191,7 @@ impl Exchange {
             epoch,
             versions: rows.iter().map(name).collect(),
         };
-        let answer: HandoutAnswer = self.client.command(Operation::Handout, &request).await?;
+        let answer: HandoutAnswer = self.parts.client.command(Operation::Handout, &request).await?;
         if answer.rows.len() != rows.len() {
             return Err(UNFIT);
         }
@@ -254,7 +235,7 @@ impl Exchange {
         if request.rows.is_empty() {
             return Ok(());
         }
-        let answer: StoreAnswer = self.client.command(Operation::Rewrap, &request).await?;
+        let answer: StoreAnswer = self.parts.client.command(Operation::Rewrap, &request).await?;
         let fits = |(row, result): (&RowToRewrap, &StoreResult)| {
             let facts = result.receipt.as_ref().and_then(|receipt| receipt.verify(&keys.pins).ok());
             let expected = ReceiptFacts {
@@ -274,8 +255,8 @@ impl Exchange {
     /// Has the vault forget what is below the epoch.
     async fn retire(&mut self, target: (EnvironmentId, u32)) -> Result<(), Halt> {
         let (environment, epoch) = target;
-        record(&self.audit, "retire", format!("{environment}.{epoch}")).await?;
-        let answer = self.client.command::<RetireAnswer>(Operation::Retire, &Retire { environment, epoch }).await;
+        record(&self.parts.audit, "retire", format!("{environment}.{epoch}")).await?;
+        let answer = self.parts.client.command::<RetireAnswer>(Operation::Retire, &Retire { environment, epoch }).await;
         let RetireAnswer { retirement } = match answer {
             Err(CallError::Refused(ErrorCode::EpochIncomplete)) => {
                 self.looked_at.remove(&target);
@@ -286,12 +267,12 @@ impl Exchange {
             answered => answered?,
         };
         let text = self.check(&retirement, target)?;
-        self.store.record_retirement(target, text, self.clock.now()).await?;
+        self.parts.store.record_retirement(target, text, self.parts.clock.now()).await?;
         Ok(())
     }
 
     fn check(&self, retirement: &Retirement, (environment, epoch): (EnvironmentId, u32)) -> Result<String, Halt> {
-        let facts = retirement.verify(&self.keys.now().pins).map_err(|_| UNFIT)?;
+        let facts = retirement.verify(&self.parts.keys.now().pins).map_err(|_| UNFIT)?;
         if (facts.environment, facts.epoch) != (environment, epoch) {
             return Err(UNFIT);
         }
@@ -301,8 +282,8 @@ impl Exchange {
     /// The vault has signed: the files of the older epochs say that nothing is under them.
     async fn retire_files(&self, keys: &LoadedKeys, (environment, epoch): (EnvironmentId, u32)) -> Result<(), Halt> {
         for (older, _) in keys.roots.in_use(environment).filter(|(older, _)| *older < epoch) {
-            record(&self.audit, "retire_root_key", format!("{environment}.{older}")).await?;
-            let (ring, scope) = (Arc::clone(&self.keys), environment.to_string());
+            record(&self.parts.audit, "retire_root_key", format!("{environment}.{older}")).await?;
+            let (ring, scope) = (Arc::clone(&self.parts.keys), environment.to_string());
             on_disk(move || key_slots::retire(&ring.root_folder(), &scope, older).and_then(|()| ring.reload())).await?;
         }
         Ok(())

@@ -3,27 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use service_runtime::StartError;
-use service_runtime::audit::AuditLog;
-use service_runtime::clock::Clock;
 use service_runtime::files::destroy_private;
 use service_runtime::key_slots::{FolderWatch, KeyState, path_of};
 use shared_proto::encoding::b64;
 use shared_proto::jwk::Thumbprint;
 
-use super::{Halt, Worker, on_disk, record};
-use crate::app::App;
+use super::{Halt, KeyRotation, Worker, on_disk, record};
 use crate::keys::{KeyRing, LoadedKeys, names};
-use crate::revocation::{Feed, Link};
-use crate::store::ManagerStore;
 
 /// Takes changes of the key folder over, and takes token signing and identity keys through their places.
 pub(super) struct Follower {
-    keys: Arc<KeyRing>,
-    feed: Arc<Feed>,
-    link: Arc<Link>,
-    store: Arc<dyn ManagerStore>,
-    audit: AuditLog,
-    clock: Arc<dyn Clock>,
+    parts: KeyRotation,
     retention_seconds: u64,
     watch: Arc<Mutex<Option<FolderWatch>>>,
     unread: bool,
@@ -41,14 +31,9 @@ impl Worker for Follower {
 }
 
 impl Follower {
-    pub(super) fn new(app: &App, feed: Arc<Feed>, retention_days: u64) -> Self {
+    pub(super) fn new(parts: KeyRotation, retention_days: u64) -> Self {
         Self {
-            keys: Arc::clone(&app.keys),
-            feed,
-            link: Arc::clone(&app.link),
-            store: Arc::clone(&app.store),
-            audit: app.audit.clone(),
-            clock: Arc::clone(&app.clock),
+            parts,
             retention_seconds: retention_days.saturating_mul(24 * 60 * 60),
             watch: Arc::default(),
             // What changed between the start's look at the folder and the first step is read by that.
@@ -58,7 +43,7 @@ impl Follower {
 
     /// Reads the folder again when it changed.
     async fn follow(&mut self) -> Result<(), Halt> {
-        let (watch, path) = (Arc::clone(&self.watch), self.keys.path().to_owned());
+        let (watch, path) = (Arc::clone(&self.watch), self.parts.keys.path().to_owned());
         let changed = on_disk(move || {
             let unlisted =
                 |error: std::io::Error| StartError::new(format!("{} cannot be listed ({error}).", path.display()));
@@ -81,7 +66,7 @@ impl Follower {
     }
 
     async fn reload(&self) -> Result<(), Halt> {
-        let keys = Arc::clone(&self.keys);
+        let keys = Arc::clone(&self.parts.keys);
         on_disk(move || keys.reload()).await
     }
 
@@ -92,19 +77,19 @@ impl Follower {
         key: impl std::fmt::Display,
         change: impl FnOnce(&KeyRing) -> Result<(), StartError> + Send + 'static,
     ) -> Result<(), Halt> {
-        record(&self.audit, action, key).await?;
-        let keys = Arc::clone(&self.keys);
+        record(&self.parts.audit, action, key).await?;
+        let keys = Arc::clone(&self.parts.keys);
         on_disk(move || change(&keys).and_then(|()| keys.reload())).await
     }
 
     /// Whether a time has passed, by a clock that can be believed.
     fn has_passed(&self, time: u64) -> bool {
-        self.clock.now() >= time && self.link.clock_is_confirmed()
+        self.parts.clock.now() >= time && self.parts.link.clock_is_confirmed()
     }
 
     async fn turn_token_keys(&self) -> Result<(), Halt> {
         const NAME: &str = names::TOKEN_SIGNING;
-        let (keys, revoked) = (self.keys.now(), self.keys.revoked());
+        let (keys, revoked) = (self.parts.keys.now(), self.parts.keys.revoked());
         let (tokens, text) = (&keys.tokens, |kid: Thumbprint| b64(&kid.0));
         if let Some(previous) = &tokens.previous
             && (self.has_passed(tokens.previous_ends_at()) || revoked.contains(&previous.kid()))
@@ -113,7 +98,7 @@ impl Follower {
             return self.change("destroy_token_signing_key", text(previous.kid()), destroy).await;
         }
         let Some(next) = &tokens.next else { return Ok(()) };
-        if !self.keys.is_acknowledged(&next.kid()) {
+        if !self.parts.keys.is_acknowledged(&next.kid()) {
             return Ok(());
         }
         if revoked.contains(&tokens.active.kid()) {
@@ -128,31 +113,32 @@ impl Follower {
     }
 
     async fn turn_identity(&self) -> Result<(), Halt> {
-        let keys = self.keys.now();
+        let keys = self.parts.keys.now();
         let Some(next) = &keys.next_identity else { return Ok(()) };
-        if !self.feed.next_identity_is_accepted().await {
+        if !self.parts.feed.next_identity_is_accepted().await {
             return Ok(());
         }
-        let mode = self.keys.installation().mode;
+        let mode = self.parts.keys.installation().mode;
         let activate = move |keys: &KeyRing| keys.folder().activate_next_identity(mode);
         self.change("activate_identity", b64(&next.key.kid().0), activate).await
     }
 
     /// Destroys root keys that no backup within the retention time needs.
     async fn destroy_retired(&self) -> Result<(), Halt> {
-        let keys: Arc<LoadedKeys> = self.keys.now();
-        for environment in &self.keys.installation().environments {
+        let keys: Arc<LoadedKeys> = self.parts.keys.now();
+        for environment in &self.parts.keys.installation().environments {
             for (epoch, slot) in keys.roots.all(environment.id) {
                 let ends_at = slot.since.saturating_add(self.retention_seconds);
                 if slot.state != KeyState::Retired || !self.has_passed(ends_at) {
                     continue;
                 }
                 // The catalogue of a restored manager may say again that something is under it.
-                if self.store.open_below(environment.id, epoch.saturating_add(1)).await? > 0 {
+                if self.parts.store.open_below(environment.id, epoch.saturating_add(1)).await? > 0 {
                     continue;
                 }
                 let name = format!("{}.{epoch}", environment.id);
-                let path = path_of(&self.keys.root_folder(), &environment.id.to_string(), epoch, KeyState::Retired);
+                let path =
+                    path_of(&self.parts.keys.root_folder(), &environment.id.to_string(), epoch, KeyState::Retired);
                 let destroy = move |_: &KeyRing| {
                     destroy_private(&path)
                         .map_err(|error| StartError::new(format!("{} cannot be destroyed ({error}).", path.display())))

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use service_runtime::StartError;
 use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, AuditUnavailable};
+use service_runtime::clock::Clock;
 use service_runtime::sqlite::StoreFault;
 use tokio::sync::watch;
 
@@ -23,10 +24,11 @@ pub use command::{RotateKeys, rotate_keys};
 
 use self::exchange::Exchange;
 use self::follow::Follower;
-use crate::app::App;
 use crate::config::KeysConfig;
-use crate::revocation::{Feed, stopped};
-use crate::vault_client::CallError;
+use crate::keys::KeyRing;
+use crate::revocation::{Feed, Link, stopped};
+use crate::store::ManagerStore;
+use crate::vault_client::{CallError, VaultClient};
 
 /// Why a step waits for the next attempt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,16 +50,32 @@ trait Worker: Send {
     fn step(&mut self) -> impl Future<Output = Result<(), Halt>> + Send;
 }
 
-/// Runs both halves until `stop` turns true: an exchange of a root key takes long, and the folder is followed meanwhile.
-pub async fn run_rotations(
-    (app, feed): (Arc<App>, Arc<Feed>),
-    config: KeysConfig,
-    interval: Duration,
-    stop: watch::Receiver<bool>,
-) {
-    let mut follower = Follower::new(&app, feed, config.backup_retention_days);
-    let mut exchange = Exchange::new(&app, config.root_key_overlap_seconds);
-    tokio::join!(every(interval, stop.clone(), &mut follower), every(interval, stop, &mut exchange));
+/// What a rotation works with.
+#[derive(Clone)]
+pub struct KeyRotation {
+    /// The keys in use and their folder.
+    pub keys: Arc<KeyRing>,
+    /// Knowledge of the vault.
+    pub link: Arc<Link>,
+    /// The vault's address.
+    pub client: Arc<VaultClient>,
+    /// The polls, which carry a new identity key to the vault.
+    pub feed: Arc<Feed>,
+    /// The database.
+    pub store: Arc<dyn ManagerStore>,
+    /// The audit log.
+    pub audit: AuditLog,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl KeyRotation {
+    /// Runs both halves until `stop` turns true. The exchange of a root key takes long; the folder is followed meanwhile.
+    pub async fn run(self, config: KeysConfig, interval: Duration, stop: watch::Receiver<bool>) {
+        let mut follower = Follower::new(self.clone(), config.backup_retention_days);
+        let mut exchange = Exchange::new(self, config.root_key_overlap_seconds);
+        tokio::join!(every(interval, stop.clone(), &mut follower), every(interval, stop, &mut exchange));
+    }
 }
 
 /// Repeats a step; says once when it begins or ceases to fail.
