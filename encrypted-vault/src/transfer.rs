@@ -69,7 +69,7 @@ pub async fn transfer_key(
         let transport = keys.transport(&transport_kid).ok_or(Rejected)?;
         open::unwrap_transfer_key(&transport.private, &wrapped)
     };
-    match tokio::task::spawn_blocking(unwrap).await {
+    match service_runtime::tasks::blocking(unwrap).await {
         Ok(Ok(key)) => Ok(vault.transfer_keys.put(hash, key, vault.clock.boot())),
         Ok(Err(Rejected)) => Err(ApiError::new(ErrorCode::BodyInvalid).detail("The transfer key does not open.")),
         Err(_) => Err(ApiError::new(ErrorCode::Internal)),

@@ -1,9 +1,10 @@
 //! Work that a client's disconnect must not cut in half.
 //!
-//! Guarantees that a task started here runs to its end, also when the request that started it is gone, and that a
-//! graceful stop can wait for all of them.
+//! Guarantees that a task started here runs to its end, also when the request that started it is gone, that it keeps
+//! the place of that request until then, and that a graceful stop can wait for all of them.
 
 use std::{
+    any::Any,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -22,6 +23,41 @@ const INLINE_BYTES: usize = 64 * 1024;
 #[error("a task broke down")]
 pub struct BrokenDown;
 
+/// The place of a request, shared by everything that works for it. It is free again when the last of them has ended.
+pub type Held = Arc<dyn Any + Send + Sync>;
+
+tokio::task_local! {
+    // Not a parameter: what works for a request lies deep below the handler, and whoever starts it cannot forget this.
+    static HELD: Held;
+}
+
+/// Runs `work` with the place of its request. Tasks and blocking work that it starts keep the place as well.
+pub async fn holding<F: Future>(held: Held, work: F) -> F::Output {
+    HELD.scope(held, work).await
+}
+
+fn held() -> Option<Held> {
+    HELD.try_with(Arc::clone).ok()
+}
+
+/// Does work on a thread for blocking work. It keeps the place of its request until it is done.
+///
+/// # Errors
+/// It panicked.
+pub async fn blocking<T, F>(work: F) -> Result<T, BrokenDown>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let held = held();
+    let work = move || {
+        let done = work();
+        drop(held);
+        done
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| BrokenDown)
+}
+
 /// Does work on `bytes` bytes, in place or on a blocking thread.
 ///
 /// # Errors
@@ -34,7 +70,7 @@ where
     if bytes <= INLINE_BYTES {
         return Ok(work());
     }
-    tokio::task::spawn_blocking(work).await.map_err(|_| BrokenDown)
+    blocking(work).await
 }
 
 /// The running tasks of a process.
@@ -53,15 +89,20 @@ impl Tasks {
     }
 
     /// Runs `future` to its end: where the answer is awaited, and on the process's runtime as soon as nobody awaits it
-    /// any more. Handing every task over at once would cost each request two wake-ups of other threads.
+    /// any more. Handing every task over at once would cost each request two wake-ups of other threads. The place of the
+    /// request that starts it is taken along.
     pub fn run_to_end<F>(&self, future: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
         let running = Running::start(Arc::clone(&self.running));
+        let held = held();
         let work = async move {
-            let output = future.await;
+            let output = match held {
+                Some(held) => holding(held, future).await,
+                None => future.await,
+            };
             drop(running);
             output
         };
@@ -164,6 +205,35 @@ mod tests {
         tasks.wait_idle().await;
         assert_eq!(finished.await.unwrap(), 7);
         assert_eq!(tasks.running(), 0);
+    }
+
+    #[tokio::test]
+    async fn place_of_a_request_is_kept_until_the_last_of_its_tasks_has_ended() {
+        let tasks = Tasks::new(Handle::current());
+        let place: Held = Arc::new(());
+        let (go, wait) = oneshot::channel::<()>();
+        let (release, blocked) = std::sync::mpsc::channel::<()>();
+        let starts_work = async {
+            drop(tasks.run_to_end(async {
+                wait.await.unwrap();
+                // From within the task, after its request is gone.
+                let work = move || blocked.recv().unwrap();
+                tokio::select! {
+                    biased;
+                    _ = blocking(work) => {}
+                    () = std::future::ready(()) => {}
+                }
+            }));
+        };
+        holding(Arc::clone(&place), starts_work).await;
+        assert_eq!(Arc::strong_count(&place), 2);
+        go.send(()).unwrap();
+        tasks.wait_idle().await;
+        assert_eq!(Arc::strong_count(&place), 2);
+        release.send(()).unwrap();
+        while Arc::strong_count(&place) > 1 {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[test]

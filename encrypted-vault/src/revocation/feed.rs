@@ -126,7 +126,7 @@ impl Feed {
         let (marked, file) = (Arc::clone(&self.marked), self.mark.clone());
         // The lock is held where the file is written: a caller that goes away would drop a lock of its own while the
         // write goes on, and a newer mark could be overtaken by it.
-        let raised = tokio::task::spawn_blocking(move || {
+        let raised = service_runtime::tasks::blocking(move || {
             let mut marked = marked.lock().unwrap_or_else(PoisonError::into_inner);
             if !open {
                 *marked = None;

@@ -1,6 +1,6 @@
-//! Places: how many connections or requests there may be at once, in all and for one peer.
+//! Places: how many connections, requests or bytes of answers there may be at once, in all and for one peer.
 //!
-//! Guarantees that a peer which takes all that it may leaves places for the others. Who does not find a place is
+//! Guarantees that a peer which takes all that it may leaves places for the others. A caller that finds no place is
 //! refused at once; nobody queues.
 
 use std::{
@@ -27,11 +27,12 @@ struct Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Peer(IpAddr);
 
-/// A place that is taken, until it is dropped.
+/// Places that are taken, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
     peer: Peer,
+    count: usize,
 }
 
 /// No place is free.
@@ -57,33 +58,42 @@ impl Places {
         Arc::new(Self { all, per_peer, taken: Mutex::default() })
     }
 
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, Full> {
-        let peer = Peer::of(address);
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.all >= self.all {
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, count: usize) -> Result<Place, Full> {
+        let mut place = Place { places: Arc::clone(self), peer: Peer::of(address), count: 0 };
+        place.resize(count)?;
+        Ok(place)
+    }
+}
+
+impl Place {
+    /// Takes more places, or gives some back. Nothing changes when there are too few.
+    pub(super) fn resize(&mut self, count: usize) -> Result<(), Full> {
+        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_peer = taken.by_peer.get(&self.peer).copied().unwrap_or(0);
+        let all = taken.all.saturating_sub(self.count).saturating_add(count);
+        let by_peer = of_peer.saturating_sub(self.count).saturating_add(count);
+        if count > self.count && all > self.places.all {
             return Err(Full::All);
         }
-        let of_peer = taken.by_peer.entry(peer).or_default();
-        if *of_peer >= self.per_peer {
+        if count > self.count && by_peer > self.places.per_peer {
             return Err(Full::Peer);
         }
-        *of_peer += 1;
-        taken.all += 1;
-        Ok(Place { places: Arc::clone(self), peer })
+        taken.all = all;
+        // Or else the table would remember every address that ever came.
+        if by_peer == 0 {
+            taken.by_peer.remove(&self.peer);
+        } else {
+            taken.by_peer.insert(self.peer, by_peer);
+        }
+        drop(taken);
+        self.count = count;
+        Ok(())
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all = taken.all.saturating_sub(1);
-        if let Some(of_peer) = taken.by_peer.get_mut(&self.peer) {
-            *of_peer = of_peer.saturating_sub(1);
-            // Or else the table would remember every address that ever came.
-            if *of_peer == 0 {
-                taken.by_peer.remove(&self.peer);
-            }
-        }
+        let _less_always_fits = self.resize(0);
     }
 }
 
@@ -101,7 +111,7 @@ mod tests {
     use super::*;
 
     fn take(places: &Arc<Places>, address: &str) -> Result<Place, Full> {
-        places.take(address.parse().unwrap())
+        places.take(address.parse().unwrap(), 1)
     }
 
     #[test]
@@ -125,5 +135,18 @@ mod tests {
         let other = take(&places, "2001:db8:0:2::1").unwrap();
         drop((one, other));
         assert!(places.taken.lock().unwrap().by_peer.is_empty());
+    }
+
+    #[test]
+    fn bytes_are_counted_and_what_does_not_fit_changes_nothing() {
+        let (bytes, peer) = (Places::new(100, 60), "10.0.0.1".parse().unwrap());
+        let mut answer = bytes.take(peer, 50).unwrap();
+        assert_eq!(answer.resize(61).unwrap_err(), Full::Peer);
+        assert_eq!(bytes.take(peer, 11).unwrap_err(), Full::Peer);
+        let _other = bytes.take("10.0.0.2".parse().unwrap(), 45).unwrap();
+        assert_eq!(answer.resize(60).unwrap_err(), Full::All);
+        answer.resize(20).unwrap();
+        let _more = bytes.take(peer, 35).unwrap();
+        assert_eq!(bytes.taken.lock().unwrap().all, 100);
     }
 }

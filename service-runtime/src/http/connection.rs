@@ -7,7 +7,7 @@
 //! actix times the head of the first request of a connection only, and never the reading of an answer.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     io,
     pin::Pin,
     rc::Rc,
@@ -24,14 +24,16 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{Limits, admission::Place};
-use crate::tls::ClientName;
+use super::{Limits, Room, admission::Place};
+use crate::{tasks::Held, tls::ClientName};
 
 /// What a request can learn of its connection, and what it tells it.
 #[derive(Debug)]
 pub(super) struct State {
-    /// Requests whose answer is not yet written.
-    in_work: Cell<u32>,
+    /// Requests whose answer is not yet written to the socket.
+    in_work: Cell<usize>,
+    /// Of these, what is kept for the ones whose answer the HTTP library has taken over.
+    unwritten: RefCell<Vec<Kept>>,
     /// Whether there was a request since the wait for one was timed: most are answered between two looks.
     asked: Cell<bool>,
     /// The terms of the handshake.
@@ -51,7 +53,14 @@ pub(super) struct Terms {
 
 impl State {
     pub(super) fn new(tls: Option<Terms>, stop: CancellationToken) -> Rc<Self> {
-        Rc::new(Self { in_work: Cell::new(0), asked: Cell::new(false), tls, began: Instant::now(), stop })
+        let (in_work, asked, unwritten) = (Cell::new(0), Cell::new(false), RefCell::default());
+        Rc::new(Self { in_work, unwritten, asked, tls, began: Instant::now(), stop })
+    }
+
+    /// Lets go of the answers that have been written.
+    fn written(&self) {
+        let written = std::mem::take(&mut *self.unwritten.borrow_mut());
+        self.in_work.set(self.in_work.get().saturating_sub(written.len()));
     }
 
     pub(super) fn client(&self) -> ClientName {
@@ -74,20 +83,32 @@ impl State {
 /// The certificate of a client is looked at in the handshake only: after this time another one is asked for.
 const HANDSHAKE_COUNTS: Duration = Duration::from_hours(1);
 
-/// A request in work, until its answer is handed over.
-pub(super) struct InWork(Rc<State>);
+/// What is kept for a request until its answer is written.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Its place among the requests in work.
+    _place: Option<Held>,
+    /// The room of its answer.
+    pub(super) room: Option<Room>,
+}
+
+/// A request in work, until its answer is written: from the drop of this value on, the connection keeps what is kept.
+pub(super) struct InWork {
+    state: Rc<State>,
+    pub(super) kept: Kept,
+}
 
 impl InWork {
-    pub(super) fn start(state: Rc<State>) -> Self {
+    pub(super) fn start(state: Rc<State>, place: Option<Held>) -> Self {
         state.in_work.set(state.in_work.get().saturating_add(1));
         state.asked.set(true);
-        Self(state)
+        Self { state, kept: Kept { _place: place, room: None } }
     }
 }
 
 impl Drop for InWork {
     fn drop(&mut self) {
-        self.0.in_work.set(self.0.in_work.get().saturating_sub(1));
+        self.state.unwritten.borrow_mut().push(std::mem::take(&mut self.kept));
     }
 }
 
@@ -110,6 +131,8 @@ pub(super) struct Connection {
     reading: Pin<Box<Sleep>>,
     /// When a blocked answer is given up.
     writing: Option<Pin<Box<Sleep>>>,
+    /// Whether the HTTP library wanted to read meanwhile.
+    read_put_off: bool,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     _place: Place,
 }
@@ -119,7 +142,17 @@ impl Connection {
         let stop = Box::pin(state.stop.clone().cancelled_owned());
         // A new connection has no time to be idle: who connects has something to ask.
         let reading = Box::pin(sleep(Duration::from_secs(limits.head_seconds)));
-        Self { stream, state, limits, head_begun: true, reading, writing: None, stop, _place: place }
+        Self {
+            stream,
+            state,
+            limits,
+            head_begun: true,
+            reading,
+            writing: None,
+            read_put_off: false,
+            stop,
+            _place: place,
+        }
     }
 
     pub(super) fn state(&self) -> Rc<State> {
@@ -177,6 +210,11 @@ impl AsyncRead for Connection {
             // To the HTTP library the peer has hung up: it writes what is left of an answer, and closes.
             return Poll::Ready(Ok(()));
         }
+        if this.writing.is_some() {
+            // The library would take up the next requests and pile up their answers behind the one that is not read.
+            this.read_put_off = true;
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let polled = this.stream.pin().poll_read(cx, buf);
         if !this.head_begun && this.state.in_work.get() == 0 && buf.filled().len() > before {
@@ -193,12 +231,16 @@ impl AsyncWrite for Connection {
         this.timed(cx, polled)
     }
 
-    /// Called after every answer: from here on the next request is waited for.
+    /// Called when everything was handed to the stream that there was: from here on the next request is waited for.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let polled = this.stream.pin().poll_flush(cx);
         if polled.is_ready() {
             this.writing = None;
+            this.state.written();
+            if std::mem::take(&mut this.read_put_off) {
+                cx.waker().wake_by_ref();
+            }
             if this.poll_end_of_wait(cx).is_ready() {
                 // It is told at the next read.
                 cx.waker().wake_by_ref();

@@ -1,4 +1,4 @@
-//! `[limits]`: how much a stranger can hold, and for how long.
+//! `[limits]`: how much a peer can hold, and for how long.
 
 use std::time::Duration;
 
@@ -18,6 +18,11 @@ pub struct Limits {
     pub requests: usize,
     /// Requests in work for one peer. Default 512, so that no peer takes all.
     pub requests_per_peer: usize,
+    /// Bytes of answers in all that wait to be read by their clients; more are answered 503 `overloaded`. Default 32 MiB.
+    /// Answers of less than 16 KiB are not counted.
+    pub answer_bytes: usize,
+    /// The same for one peer. Default 16 MiB.
+    pub answer_bytes_per_peer: usize,
     /// How long a TLS handshake may take, in seconds. Default 5.
     pub handshake_seconds: u64,
     /// How long the head of a request may take, in seconds, from the connection or from its first byte. Default 5.
@@ -37,6 +42,8 @@ impl Default for Limits {
             connections_per_peer: 1_024,
             requests: 1_024,
             requests_per_peer: 512,
+            answer_bytes: 32 << 20,
+            answer_bytes_per_peer: 16 << 20,
             handshake_seconds: 5,
             head_seconds: 5,
             body_seconds: 30,
@@ -50,13 +57,18 @@ impl Limits {
     /// Checks the values.
     ///
     /// # Errors
-    /// One of them is 0.
+    /// One of them is 0, or the largest answer would never find room.
     pub fn check(&self) -> Result<(), StartError> {
         let counts = [self.connections, self.connections_per_peer, self.requests, self.requests_per_peer];
         let times =
             [self.handshake_seconds, self.head_seconds, self.body_seconds, self.answer_seconds, self.idle_seconds];
         if counts.contains(&0) || times.contains(&0) {
             return Err(StartError::new("A value in [limits] is 0; each is at least 1."));
+        }
+        if self.answer_bytes.min(self.answer_bytes_per_peer) < LARGEST_ANSWER {
+            return Err(StartError::new(format!(
+                "A value of answer_bytes in [limits] is below {LARGEST_ANSWER}: the largest answer would find no room."
+            )));
         }
         Ok(())
     }
@@ -76,6 +88,9 @@ impl Limits {
         Duration::from_secs(self.body_seconds)
     }
 }
+
+/// The largest batch read, and the names of its members.
+const LARGEST_ANSWER: usize = 9 << 20;
 
 /// Databases, their readers, logs, connections to the other service, and room.
 const OWN_FILES: usize = 256;

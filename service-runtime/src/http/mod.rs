@@ -4,6 +4,7 @@
 //! stable code, and that what a framework would repair or guess (paths, hosts, bodies) is refused instead.
 
 mod admission;
+mod answers;
 mod connection;
 mod decode;
 mod error;
@@ -16,6 +17,7 @@ mod server;
 mod stack;
 
 pub use self::{
+    answers::{AnswerRoom, Room},
     error::ApiError,
     health::{Health, LIVE, document, ready},
     limits::Limits,

@@ -22,12 +22,12 @@ use actix_http::{ConnectionType, HttpService, KeepAlive, Request, Response};
 use actix_server::Server;
 use actix_service::{ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config};
 use actix_web::{
-    App, Error,
+    App, Error, HttpMessage as _,
     body::{BodySize, BoxBody, MessageBody},
     dev::{AppConfig, ServiceRequest, ServiceResponse},
     middleware::{Next, from_fn},
     rt::net::TcpStream,
-    web,
+    web::{self, Bytes},
 };
 use shared_proto::error::ErrorCode;
 use tokio::{
@@ -38,8 +38,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ApiError, LIVE, Limits, Route, Stack,
-    admission::{Full, Place, Places},
+    ApiError, LIVE, Limits, Room, Route, Stack,
+    admission::{Full, Places},
+    answers::{Answers, make_room},
     connection::{Connection, InWork, State, Stream, Terms},
     mount,
     route::CommandsNeedCertificate,
@@ -49,6 +50,7 @@ use crate::{
     files,
     process::StartError,
     sampled::Sampled,
+    tasks::{Held, holding},
     tls::{self, ServerFiles, ServerTls, Side},
 };
 
@@ -101,6 +103,7 @@ where
     let entrance =
         Entrance { places: Places::new(connections, limits.connections_per_peer), tls, limits, stop: stop.clone() };
     let requests = Places::new(limits.requests, limits.requests_per_peer);
+    let answers = Answers::new(&limits);
     let listener = listen(config.listen).map_err(|error| {
         StartError::new(format!("Cannot listen on {} ({error}); choose another address.", config.listen))
     })?;
@@ -111,13 +114,14 @@ where
         let app = App::new()
             .app_data(limits)
             .app_data(commands)
-            .wrap(from_fn(move |req, next| admit(Arc::clone(&requests), req, next)))
+            .app_data(answers.clone())
+            .wrap(from_fn(work))
             .wrap(Stack::new(mode))
             .configure(configure)
             .configure(mount(routes));
         let current = entrance.tls.clone();
         let app = apply_fn_factory(map_config(app, |()| AppConfig::default()), move |req: Request, app: &_| {
-            answer(current.clone(), req, app)
+            answer(current.clone(), &requests, req, app)
         });
         let http = HttpService::build()
             .keep_alive(KeepAlive::Os)
@@ -165,7 +169,7 @@ impl Entrance {
     /// Takes a place and shakes hands. Who is refused is told nothing: an answer to a flood is work.
     async fn enter(self, stream: TcpStream) -> Result<(Connection, Option<SocketAddr>), ()> {
         let peer = stream.peer_addr().map_err(drop)?;
-        let place = self.places.take(peer.ip()).map_err(|full| log_refused_connection(peer, full))?;
+        let place = self.places.take(peer.ip(), 1).map_err(|full| log_refused_connection(peer, full))?;
         stream.set_nodelay(true).map_err(drop)?;
         let (stream, terms) = match &self.tls {
             None => (Stream::Plain(stream), None),
@@ -206,35 +210,45 @@ fn log_refused_connection(peer: SocketAddr, full: Full) {
     }
 }
 
+/// The place of a request among those in work, or why there is none; in the extensions of the request.
+struct Admitted(Result<Option<Held>, Full>);
+
 /// Takes a place for a request in work. Being alive is told in any case.
-async fn admit(
-    places: Arc<Places>,
-    req: ServiceRequest,
-    next: Next<BoxBody>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let peer = req.peer_addr().map(|peer| peer.ip());
-    let place: Option<Place> = match peer {
-        Some(peer) if req.path() != LIVE.path => {
-            Some(places.take(peer).map_err(|full| ApiError::new(ErrorCode::Overloaded).cause(full.as_str()))?)
-        }
-        Some(_) | None => None,
-    };
-    let answered = next.call(req).await;
-    drop(place);
-    answered
+fn admit(places: &Arc<Places>, req: &Request) -> Admitted {
+    Admitted(match req.peer_addr() {
+        Some(peer) if req.path() != LIVE.path => places.take(peer.ip(), 1).map(|place| Some(Arc::new(place) as Held)),
+        Some(_) | None => Ok(None),
+    })
 }
 
-/// Passes a request on, and tells its connection until when it is in work.
+/// Lets a request work that has a place, with everything that works for it, and its answer if there is room for it.
+async fn work(req: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
+    let admitted = req.extensions_mut().remove::<Admitted>().map_or(Ok(None), |admitted| admitted.0);
+    let place = admitted.map_err(|full| ApiError::new(ErrorCode::Overloaded).cause(full.as_str()))?;
+    let working = next.call(req);
+    let mut answered = match place {
+        Some(place) => holding(place, working).await,
+        None => working.await,
+    }?;
+    make_room(&mut answered)?;
+    Ok(answered)
+}
+
+/// Passes a request on with its place, and tells its connection until when it is in work.
 fn answer<S>(
     tls: Option<Arc<ServerTls>>,
+    places: &Arc<Places>,
     req: Request,
     app: &S,
 ) -> impl Future<Output = Result<Response<InWorkBody>, Error>> + use<S>
 where
     S: actix_service::Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
 {
+    let admitted = admit(places, &req);
+    let place = admitted.0.as_ref().ok().and_then(Option::clone);
     let state = req.conn_data::<Rc<State>>().cloned();
-    let in_work = state.clone().map(InWork::start);
+    let mut in_work = state.clone().map(|state| InWork::start(state, place));
+    req.extensions_mut().insert(admitted);
     let answering = app.call(req);
     async move {
         let mut response: Response<BoxBody> = answering.await?.into();
@@ -242,13 +256,18 @@ where
         if state.is_some_and(|state| state.is_outdated(current.as_ref())) {
             response.head_mut().set_connection_type(ConnectionType::Close);
         }
-        Ok(response.map_body(|_, body| InWorkBody { body, _in_work: in_work }))
+        if let Some(in_work) = &mut in_work {
+            in_work.kept.room = response.extensions_mut().remove::<Room>();
+        }
+        Ok(response.map_body(|_, body| InWorkBody { body, piece: Bytes::new(), _in_work: in_work }))
     }
 }
 
-/// The body of an answer; while it lives, its request is in work.
+/// The body of an answer, in pieces: the library copies each before it is written. While the body lives, its request is
+/// in work.
 struct InWorkBody {
     body: BoxBody,
+    piece: Bytes,
     _in_work: Option<InWork>,
 }
 
@@ -259,11 +278,17 @@ impl MessageBody for InWorkBody {
         self.body.size()
     }
 
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<actix_web::web::Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        if self.piece.is_empty() {
+            match Pin::new(&mut self.body).poll_next(cx) {
+                Poll::Ready(Some(Ok(bytes))) => self.piece = bytes,
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let length = self.piece.len().min(PIECE);
+        Poll::Ready(Some(Ok(self.piece.split_to(length))))
     }
 }
 
@@ -278,6 +303,8 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 const BACKLOG: u32 = 1_024;
 /// Connections of a thread that have no place and wait to be told so.
 const BEING_REFUSED: usize = 128;
+/// As much of an answer as the HTTP library copies at a time.
+const PIECE: usize = 16 * 1024;
 /// How long an unread rest of a request is read and thrown away, so that the peer sees its refusal.
 const LINGER: Duration = Duration::from_secs(1);
 

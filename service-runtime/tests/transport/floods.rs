@@ -1,11 +1,14 @@
 //! One peer that takes all it can get, beside one that is well behaved. 127.0.0.2 is the flood.
 
 use service_runtime::http::Limits;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::{
     client::{answer, ask, connect_from, get, is_served},
-    server::Server,
+    server::{LARGE, Server},
 };
 
 const FLOOD: &str = "127.0.0.2";
@@ -94,4 +97,65 @@ async fn control_without_the_share_of_a_peer_the_request_flood_starves_the_other
     let _flood = slow_requests(&server, FLOOD, 8).await;
     assert_overloaded(CLIENT, &server).await;
     server.gate.go.add_permits(8);
+}
+
+/// Ends the connection with a reset.
+fn reset(stream: TcpStream) {
+    #[expect(deprecated, reason = "a linger of zero blocks nobody: the kernel throws away what was not read")]
+    stream.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(stream);
+}
+
+#[actix_web::test]
+async fn work_whose_clients_reset_their_connections_keeps_its_places() {
+    let limits = Limits { requests: 8, requests_per_peer: 4, ..Limits::default() };
+    let server = Server::start(limits, None).await;
+    for _ in 0..4 {
+        let mut stream = connect_from(FLOOD, server.address).await;
+        stream.write_all(&get("/task")).await.unwrap();
+        server.gate.entered.acquire().await.unwrap().forget();
+        reset(stream);
+    }
+    // Each of these would begin another task if its request found a place.
+    for _ in 0..8 {
+        assert_overloaded(FLOOD, &server).await;
+    }
+    assert_eq!(server.gate.tasks.running(), 4);
+    assert!(is_served(CLIENT, server.address).await);
+    server.gate.go.add_permits(4);
+    while !is_served(FLOOD, server.address).await {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix_web::test]
+async fn answer_that_is_not_read_keeps_its_place_and_its_room() {
+    let limits =
+        Limits { requests_per_peer: 2, answer_bytes: 2 * LARGE, answer_bytes_per_peer: LARGE, ..Limits::default() };
+    let server = Server::start(limits, None).await;
+    let mut unread = connect_from(FLOOD, server.address).await;
+    unread.write_all(&get("/large")).await.unwrap();
+    let mut begun = [0; 15];
+    unread.read_exact(&mut begun).await.unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200 OK");
+    // There is a place for another request of the same peer, but no room for another large answer.
+    assert!(is_served(FLOOD, server.address).await);
+    let mut second = connect_from(FLOOD, server.address).await;
+    let said = ask(&mut second, &get("/large")).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 503") && said.contains("\"code\":\"overloaded\""), "{said}");
+    let mut other = connect_from(CLIENT, server.address).await;
+    assert!(ask(&mut other, &get("/large")).await.unwrap().len() > LARGE);
+    // The place as well.
+    let mut slow = slow_requests(&server, FLOOD, 1).await;
+    assert_overloaded(FLOOD, &server).await;
+    let mut rest = Vec::new();
+    while rest.len() < LARGE {
+        let mut part = vec![0; 1 << 20];
+        let count = unread.read(&mut part).await.unwrap();
+        rest.extend_from_slice(&part[..count]);
+    }
+    assert!(is_served(FLOOD, server.address).await);
+    assert!(ask(&mut second, &get("/large")).await.unwrap().len() > LARGE);
+    server.gate.go.add_permits(1);
+    assert!(answer(&mut slow[0]).await.unwrap().ends_with("slow"));
 }

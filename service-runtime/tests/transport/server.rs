@@ -7,6 +7,7 @@ use service_runtime::{
     StartError,
     config::Mode,
     http::{Access, Answer, ApiError, LIVE, Limits, Route, ServeConfig, read_body, serve},
+    tasks::Tasks,
     tls::ServerFiles,
 };
 use tokio::sync::{Semaphore, oneshot};
@@ -21,6 +22,7 @@ static ROUTES: &[Route] = &[
     row("read", "/read", Method::GET, Access::Public, || web::to(read)),
     row("large", "/large", Method::GET, Access::Public, || web::to(large)),
     row("slow", "/slow", Method::GET, Access::Public, || web::to(slow)),
+    row("task", "/task", Method::GET, Access::Public, || web::to(task)),
     row("write", "/write", Method::POST, Access::Public, || web::to(write)),
     row("command", "/command", Method::POST, Access::Command, || web::to(write)),
 ];
@@ -61,13 +63,25 @@ async fn slow(gate: web::Data<Gate>) -> HttpResponse {
     HttpResponse::Ok().body("slow")
 }
 
+/// What a write does: it runs to its end, also when its client is gone.
+async fn task(gate: web::Data<Gate>) -> HttpResponse {
+    let tasks = gate.tasks.clone();
+    let task = tasks.run_to_end(async move {
+        gate.entered.add_permits(1);
+        gate.go.acquire().await.unwrap().forget();
+    });
+    task.await.unwrap();
+    HttpResponse::Ok().body("task")
+}
+
 async fn write(req: HttpRequest, payload: web::Payload) -> Result<HttpResponse, ApiError> {
     read_body(&req, payload, 64).await?;
     Ok(HttpResponse::Ok().body("written"))
 }
 
-/// Where `/slow` waits.
+/// Where `/slow` and `/task` wait.
 pub(crate) struct Gate {
+    pub(crate) tasks: Tasks,
     pub(crate) entered: Semaphore,
     pub(crate) go: Semaphore,
 }
@@ -89,7 +103,11 @@ impl Server {
         config.shutdown_seconds = 3_600;
         config.ready_file = Some(ready.clone());
         let (stop, stopped) = oneshot::channel::<()>();
-        let gate = web::Data::new(Gate { entered: Semaphore::new(0), go: Semaphore::new(0) });
+        let gate = web::Data::new(Gate {
+            tasks: Tasks::new(tokio::runtime::Handle::current()),
+            entered: Semaphore::new(0),
+            go: Semaphore::new(0),
+        });
         let data = gate.clone();
         let configure = move |app: &mut web::ServiceConfig| {
             app.app_data(data.clone());

@@ -18,6 +18,8 @@ fn patient() -> Limits {
         body_seconds: 3_600,
         answer_seconds: 3_600,
         idle_seconds: 3_600,
+        answer_bytes: LARGE,
+        answer_bytes_per_peer: LARGE,
         ..Limits::default()
     }
 }

@@ -1,0 +1,100 @@
+//! Room for answers: how many bytes of them may wait in memory to be written, in all and for one peer.
+//!
+//! Guarantees that clients which ask for much and read nothing cost a bounded amount of memory. An answer without room
+//! is refused with 503 `overloaded`. A handler that knows how much it will answer takes the room before it opens
+//! anything; every other answer is counted when it is built. Small answers need none: requests in work bound them.
+
+use std::{net::IpAddr, sync::Arc};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    body::{BodySize, BoxBody, MessageBody},
+    dev::ServiceResponse,
+};
+use shared_proto::error::ErrorCode;
+
+use super::{
+    ApiError, Limits,
+    admission::{Full, Place, Places},
+};
+
+/// The room of a peer, from which a handler takes what its answer needs.
+#[derive(Clone, Debug)]
+pub struct AnswerRoom {
+    // None where no server runs: in tests of a handler alone.
+    of_peer: Option<(Arc<Places>, IpAddr)>,
+}
+
+/// Room for one answer; free again when the answer is written.
+#[derive(Debug)]
+pub struct Room(Option<Place>);
+
+/// The budget of a server; application data.
+#[derive(Clone, Debug)]
+pub(super) struct Answers(Arc<Places>);
+
+impl Answers {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self(Places::new(limits.answer_bytes, limits.answer_bytes_per_peer))
+    }
+}
+
+impl AnswerRoom {
+    /// The room of the peer that sent this request.
+    pub fn of(req: &HttpRequest) -> Self {
+        let places = req.app_data::<Answers>().map(|answers| Arc::clone(&answers.0));
+        Self { of_peer: places.zip(req.peer_addr().map(|peer| peer.ip())) }
+    }
+
+    /// Takes room for an answer of about so many bytes. Call it before anything is opened or read for the answer.
+    ///
+    /// # Errors
+    /// `overloaded`: other answers fill the room.
+    pub fn take(&self, bytes: usize) -> Result<Room, ApiError> {
+        let Some((places, peer)) = &self.of_peer else { return Ok(Room(None)) };
+        places.take(*peer, bytes).map(|place| Room(Some(place))).map_err(refusal)
+    }
+}
+
+impl Room {
+    /// Keeps the room with its answer, in the size that the answer turned out to have.
+    ///
+    /// # Errors
+    /// `overloaded`: the answer is larger than was said, and there is no room for the rest.
+    pub fn keep_with(mut self, mut answer: HttpResponse) -> Result<HttpResponse, ApiError> {
+        if let (Some(place), Some(bytes)) = (&mut self.0, size(answer.body())) {
+            place.resize(bytes).map_err(refusal)?;
+        }
+        answer.extensions_mut().insert(self);
+        Ok(answer)
+    }
+}
+
+/// Takes room for an answer whose handler took none.
+pub(super) fn make_room(answer: &mut ServiceResponse<BoxBody>) -> Result<(), ApiError> {
+    let Some(bytes) = size(answer.response().body()).filter(|bytes| *bytes > SMALL) else { return Ok(()) };
+    if answer.response().extensions().contains::<Room>() {
+        return Ok(());
+    }
+    let room = AnswerRoom::of(answer.request()).take(bytes)?;
+    answer.response_mut().extensions_mut().insert(room);
+    Ok(())
+}
+
+/// None for a stream, which holds one piece at a time.
+fn size(body: &BoxBody) -> Option<usize> {
+    match body.size() {
+        BodySize::Sized(bytes) => Some(usize::try_from(bytes).unwrap_or(usize::MAX)),
+        BodySize::None | BodySize::Stream => None,
+    }
+}
+
+fn refusal(full: Full) -> ApiError {
+    ApiError::new(ErrorCode::Overloaded).cause(match full {
+        Full::All => "answers that are not read yet fill all the room",
+        Full::Peer => "answers that this peer has not read yet fill its room",
+    })
+}
+
+/// Answers up to this size are bounded by the number of requests in work: 16 MiB with the default of 1024.
+const SMALL: usize = 16 * 1024;
