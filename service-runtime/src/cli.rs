@@ -11,16 +11,21 @@ use std::{
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::process::{StartError, harden};
+use crate::{
+    process::{StartError, harden},
+    telemetry,
+};
 
 /// Runs a command of the program `name`.
 pub fn main(name: &str, command: impl FnOnce() -> Result<(), StartError>) -> ExitCode {
     let hardened = harden().map_err(|error| StartError::new(format!("Core dumps cannot be forbidden ({error}).")));
     match hardened.and_then(|()| command()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            telemetry::end("");
+            ExitCode::SUCCESS
+        }
         Err(refusal) => {
-            // Nothing is left to be done about a closed standard error.
-            let _written = writeln!(std::io::stderr(), "{name}: {refusal}");
+            telemetry::end(&format!("{name}: {refusal}\n"));
             ExitCode::FAILURE
         }
     }

@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Counts lines by kind.
+/// Counts lines by kind. There is one entry for each kind that was seen: a kind is made of constants of the program.
 #[derive(Debug)]
-pub struct Sampled {
-    kinds: Mutex<BTreeMap<&'static str, Window>>,
+pub struct Sampled<K = &'static str> {
+    kinds: Mutex<BTreeMap<K, Window>>,
 }
 
 #[derive(Debug)]
@@ -22,19 +22,18 @@ struct Window {
     unlogged: u64,
 }
 
-impl Sampled {
+impl<K: Ord> Sampled<K> {
     /// Nothing was logged yet.
     pub const fn new() -> Self {
         Self { kinds: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Whether a line of this kind may be written now, and how many were not since the last one. Kinds are constants
-    /// of the program, so that their number is bounded.
-    pub fn line(&self, kind: &'static str) -> Option<u64> {
+    /// Whether a line of this kind may be written now, and how many were not since the last one.
+    pub fn line(&self, kind: K) -> Option<u64> {
         self.line_at(kind, Instant::now())
     }
 
-    fn line_at(&self, kind: &'static str, now: Instant) -> Option<u64> {
+    fn line_at(&self, kind: K, now: Instant) -> Option<u64> {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let window = kinds.entry(kind).or_insert(Window { began: now, lines: 0, unlogged: 0 });
         if now.saturating_duration_since(window.began) >= WINDOW {
@@ -49,7 +48,7 @@ impl Sampled {
     }
 }
 
-impl Default for Sampled {
+impl<K: Ord> Default for Sampled<K> {
     fn default() -> Self {
         Self::new()
     }

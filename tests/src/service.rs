@@ -158,13 +158,42 @@ impl Service {
     pub async fn try_start(&mut self) -> Option<String> {
         let before = self.log().len();
         self.launch();
+        self.listens().await.map(|()| self.log().split_off(before))
+    }
+
+    /// Starts the process with another stream for its log, or with none (`2>&-`), and waits until it listens.
+    ///
+    /// # Panics
+    ///
+    /// When it ends instead.
+    pub async fn start_logging_to(&mut self, stream: Option<Stdio>) {
+        let closed = stream.is_none();
+        let mut command =
+            if closed { self.command_of(closing_shell(&self.binary), &["run"]) } else { self.command(&["run"]) };
+        command.stdout(Stdio::null()).stderr(stream.unwrap_or_else(Stdio::null));
+        self.spawn(command);
+        assert!(self.listens().await.is_none(), "{} ends", self.name);
+    }
+
+    /// Runs another command with another standard output and standard error to its end.
+    pub fn run_printing_to(&self, arguments: &[&str], output: Stdio, error: Stdio) -> ExitStatus {
+        let mut command = self.command(arguments);
+        command
+            .stdout(output)
+            .stderr(error)
+            .status()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()))
+    }
+
+    /// Waits until it listens; something when it ends instead.
+    async fn listens(&mut self) -> Option<()> {
         let deadline = Instant::now() + DEADLINE;
         while !self.ready_file().exists() {
             if !self.is_running() {
                 self.process = None;
-                return Some(self.log().split_off(before));
+                return Some(());
             }
-            assert!(Instant::now() < deadline, "{} does not listen: {}", self.name, self.log().split_off(before));
+            assert!(Instant::now() < deadline, "{} does not listen: {}", self.name, self.log());
             tokio::time::sleep(PAUSE).await;
         }
         None
@@ -172,13 +201,18 @@ impl Service {
 
     /// Starts the process and waits for nothing.
     pub fn launch(&mut self) {
+        let log = File::options().append(true).create(true).open(self.log_file()).unwrap();
+        let mut command = self.command(&["run"]);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        self.spawn(command);
+    }
+
+    fn spawn(&mut self, mut command: Command) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         self.write_config();
         let _gone = std::fs::remove_file(self.ready_file());
-        let log = File::options().append(true).create(true).open(self.log_file()).unwrap();
-        let mut command = self.command(&["run"]);
-        command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null());
-        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
+        let child =
+            command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
         self.process = Some(child);
     }
 
@@ -252,7 +286,10 @@ impl Service {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
+        self.command_of(Command::new(&self.binary), arguments)
+    }
+
+    fn command_of(&self, mut command: Command, arguments: &[&str]) -> Command {
         command.arg("--config").arg(self.config()).args(arguments);
         command.env_remove("SPLITVAULT_SABOTAGE").envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(switches) = &self.sabotage {
@@ -295,6 +332,13 @@ impl Drop for Service {
             }
         }
     }
+}
+
+/// Runs the binary, which follows as an argument, without standard output and standard error.
+fn closing_shell(binary: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$@\" >&- 2>&-", "sh"]).arg(binary);
+    shell
 }
 
 /// A port that is free now, below the range from which the kernel takes ports of outgoing connections: it stays free

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::de::DeserializeOwned;
 use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
-use service_runtime::http::{ApiError, bearer, origin_of, read_body};
+use service_runtime::http::{ApiError, bearer, note_idle, note_known_sender, origin_of, read_body};
 use service_runtime::tasks::by_size;
 use shared_proto::command::{CommandClaims, Operation};
 use shared_proto::encoding::from_json;
@@ -32,7 +32,7 @@ pub(super) async fn commands(
     let (claims, body) = authenticate(&vault, &req, payload).await?;
     let meta = origin_of(&req);
     match claims.op {
-        Operation::Poll => poll(&vault, parse(&body)?, claims.issued_at()).await,
+        Operation::Poll => poll(&vault, parse(&body)?, claims.issued_at(), &req).await,
         Operation::Store => {
             let order = by_size(body.len(), move || parse(&body)).await??;
             let worker = Arc::clone(&vault);
@@ -114,7 +114,9 @@ async fn authenticate(
     let claims = claims.ok_or_else(|| refused(ErrorCode::ClockDiffers))?;
     let body = read_body(req, payload, claims.op.body_limit()).await?;
     let covered = by_size(body.len(), move || claims.covers(&body).map(|()| (claims, body))).await?;
-    covered.map_err(|Rejected| refused(ErrorCode::CommandInvalid))
+    let command = covered.map_err(|Rejected| refused(ErrorCode::CommandInvalid))?;
+    note_known_sender(req);
+    Ok(command)
 }
 
 /// The claims of a command; none when only its times are wrong.
@@ -130,7 +132,7 @@ fn verify(vault: &Vault, text: &str) -> Result<Option<CommandClaims>, Rejected> 
     CommandClaims::check(&payload, &expected).map(Some)
 }
 
-async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64) -> Result<HttpResponse, ApiError> {
+async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64, req: &HttpRequest) -> Result<HttpResponse, ApiError> {
     if !(1..=2).contains(&poll.pins.len()) {
         return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 or 2 pins."));
     }
@@ -142,6 +144,9 @@ async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64) -> Result<HttpResp
     rotation::heard_pins(vault, &poll.pins).await;
     vault.feed.heard(newest, names_living).await.map_err(told)?;
     let feed = feed_state(vault, poll.nonce).await?;
+    if feed.applied == newest.applied {
+        note_idle(req);
+    }
     Ok(HttpResponse::Ok().json(PollAnswer { feed, statements: vault.own_statements() }))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
-use service_runtime::http::{ApiError, bearer, origin_of, read_json};
+use service_runtime::http::{ApiError, bearer, note_known_sender, origin_of, read_json};
 use service_runtime::tasks::by_size;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
@@ -93,11 +93,13 @@ fn authenticate(vault: &Vault, req: &HttpRequest) -> Result<Unrevoked, ApiError>
         Expected { issuer: vault.issuer, audience: vault.id, now: vault.manager_clock.token_time(&*vault.clock) };
     let claims = UnverifiedToken::new(text).verify(&vault.manager_keys, &vault.tokens, &expected).map_err(stranger)?;
     let jti = claims.jti();
-    claims.check_revocation(&vault.feed, &vault.refusals).map_err(|refusal| {
+    let token = claims.check_revocation(&vault.feed, &vault.refusals).map_err(|refusal| {
         let record = AuditRecord::new("read", AuditStatus::Denied, &meta()).jti(jti).code(refusal.code());
         vault.audit.record_without_waiting(record);
         ApiError::new(refusal.code())
-    })
+    })?;
+    note_known_sender(req);
+    Ok(token)
 }
 
 /// Why a version is not opened: a decision, or a fault of the store.

@@ -13,7 +13,7 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
-use service_runtime::http::{Access, ApiError, Route, bearer, origin_of, read_body, read_json};
+use service_runtime::http::{Access, ApiError, Route, bearer, note_known_sender, origin_of, read_body, read_json};
 use shared_proto::error::ErrorCode;
 
 use crate::app::App;
@@ -72,6 +72,7 @@ impl<B: Body> FromRequest for Authed<B> {
             let app = Arc::clone(app);
             let route = Route::of(&req).ok_or_else(|| internal("the route is not in the table"))?;
             let caller = authenticate(&app, &req, route, &meta).await?;
+            note_known_sender(&req);
             let payload = payload.await.map_err(|_| ApiError::new(ErrorCode::BodyInvalid))?;
             let read = B::read(req, payload, route.body_limit).await;
             let body = read.inspect_err(|refusal| record_refusal(&app, route.id, &caller, &meta, refusal))?;

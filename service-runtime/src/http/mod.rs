@@ -10,6 +10,7 @@ mod decode;
 mod error;
 mod health;
 mod limits;
+mod log;
 mod openapi;
 mod request;
 mod route;
@@ -21,6 +22,7 @@ pub use self::{
     error::ApiError,
     health::{Health, LIVE, document, ready},
     limits::Limits,
+    log::{note_idle, note_known_sender},
     openapi::openapi,
     request::{bearer, origin_of, read_body, read_json},
     route::{Access, Answer, Parameter, Place, Route, mount},

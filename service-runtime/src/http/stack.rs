@@ -2,7 +2,7 @@
 //!
 //! Before routing: request id, size of the head, form of the path, host (development mode). Around the handler: panics
 //! become `internal`. After it: whatever the framework answered by itself becomes a problem document, every answer
-//! gets its headers, one log line tells id, route, status and duration, and nothing of what was asked.
+//! gets its headers, and the log gets its line ([`super::log`]).
 
 use std::{
     future::{Future, Ready, ready},
@@ -18,7 +18,7 @@ use actix_web::{
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     error::InternalError,
     http::{
-        StatusCode, Uri,
+        Uri,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
 };
@@ -27,8 +27,9 @@ use futures_util::FutureExt;
 use shared_proto::error::ErrorCode;
 
 use super::{
-    ApiError, Route,
+    ApiError,
     error::{PROBLEM_JSON, REQUEST_ID},
+    log::{Answered, log_cause},
     request::RequestId,
 };
 use crate::config::Mode;
@@ -183,7 +184,7 @@ fn as_problem(response: ServiceResponse, id: &str) -> ServiceResponse {
         }
         None => return response,
     };
-    log_cause(&refusal, id);
+    log_cause(&refusal, id, Some(response.request()));
     response.into_response(refusal.respond(id))
 }
 
@@ -192,24 +193,17 @@ fn is_bare(response: &ServiceResponse) -> bool {
     !problem && matches!(response.response().body().size(), BodySize::None | BodySize::Sized(0))
 }
 
-fn log_cause(refusal: &ApiError, id: &str) {
-    if let Some(cause) = refusal.cause_text() {
-        tracing::warn!(request_id = id, code = refusal.code().as_str(), cause, "request failed");
-    }
-}
-
 fn bare_answer(refusal: &ApiError, id: &str, started: Instant) -> Error {
-    log_cause(refusal, id);
+    log_cause(refusal, id, None);
     let mut response = refusal.respond(id);
     set_headers(response.headers_mut(), id);
-    log_request(id, "-", response.status(), started);
+    Answered { id, status: response.status().as_u16(), started }.log(None);
     InternalError::from_response(refusal.code().as_str(), response).into()
 }
 
 fn finish(mut response: ServiceResponse, id: &str, started: Instant) -> ServiceResponse {
-    let route = Route::of(response.request()).map_or("-", |row| row.id);
     set_headers(response.headers_mut(), id);
-    log_request(id, route, response.status(), started);
+    Answered { id, status: response.status().as_u16(), started }.log(Some(response.request()));
     response
 }
 
@@ -221,9 +215,4 @@ fn set_headers(headers: &mut HeaderMap, id: &str) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-}
-
-fn log_request(id: &str, route: &str, status: StatusCode, started: Instant) {
-    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    tracing::info!(request_id = id, route, status = status.as_u16(), micros, "request");
 }

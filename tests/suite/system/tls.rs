@@ -33,7 +33,9 @@ fn with_tls(builder: Builder, certificates: &Path) -> Builder {
 }
 
 fn make(builder: Builder, certificates: &Path) -> Installation {
-    with_tls(builder.https(), certificates).make()
+    // Polls that bring nothing are logged, too: these tests look for commands that were obeyed.
+    let builder = builder.https().vault_setting("log = \"info,service_runtime=debug\"");
+    with_tls(builder, certificates).make()
 }
 
 /// Certificates as the script makes them, from a CA of this test.
