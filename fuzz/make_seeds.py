@@ -64,7 +64,8 @@ BODIES = [
     {"user_id": "HUNTER2", "key_data": 1, "HUNTER2": ["HUNTER2", {"HUNTER2": None}]},
 ]
 COMMANDS = [
-    {"nonce": "kFYrw4pDvyzxQ1arP7wwow", "newest": 0, "newest_hash": "A" * 43, "seal_key": None, "statements": []},
+    {"nonce": "kFYrw4pDvyzxQ1arP7wwow", "newest": 0, "newest_hash": "A" * 43, "seal_key": None, "statements": [],
+     "instance": "kFYrw4pDvyzxQ1arP7wwow", "pins": []},
     {"nonce": "kFYrw4pDvyzxQ1arP7wwow", "events": ["a.b.c"]},
     {"after": 0, "limit": 256},
     {"versions": [{"environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "secret_id": SECRET, "version": 1}]},

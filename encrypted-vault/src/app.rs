@@ -25,6 +25,7 @@ use crate::config::{Config, KeyTimes};
 use crate::grant::TokenCache;
 use crate::keys::{KeyRing, ManagerKeys, RuntimeDirectory, SealKeys};
 use crate::manager_clock::ManagerClock;
+use crate::manager_instances::ManagerInstances;
 use crate::revocation::{Feed, MarkFile, Refusals, Source};
 use crate::rotation::{self, RotationState};
 use crate::routes::{self, ROUTES};
@@ -70,6 +71,8 @@ pub struct Vault {
     pub clock: Arc<dyn Clock>,
     /// The manager's clock.
     pub manager_clock: ManagerClock,
+    /// The manager's processes.
+    pub manager_instances: ManagerInstances,
     /// What must run to its end.
     pub tasks: Tasks,
     rows: Cache<(SecretId, Version), Arc<Row>>,
@@ -148,6 +151,7 @@ impl Vault {
             store,
             settings: readiness::settings(config.mode, config.audit.sync, &config.danger.names()),
             manager_clock: ManagerClock::new(&*clock),
+            manager_instances: ManagerInstances::default(),
             audit,
             clock,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
@@ -191,10 +195,13 @@ impl Vault {
     /// # Errors
     /// The poll is older than what was taken over, and says something else.
     pub async fn learn_manager_keys(&self, statements: &[KeyStatement], stated_at: u64) -> Result<(), Rejected> {
-        let times = (stated_at, self.clock.now());
+        let times = (stated_at, self.manager_clock.token_time(&*self.clock));
         let changed = self.manager_keys.replace(statements, times, &self.keys.current().pins)?;
-        *self.polled_at.lock().unwrap_or_else(PoisonError::into_inner) = Some((times.1, self.clock.boot()));
-        self.manager_clock.heard(stated_at, &*self.clock);
+        if !self.manager_clock.heard(stated_at, &*self.clock) {
+            return Ok(());
+        }
+        let confirmed = (self.clock.now(), self.clock.boot());
+        *self.polled_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(confirmed);
         if self.unkept_statements.fetch_or(changed, Ordering::SeqCst) || changed {
             let documents = statements.iter().filter_map(|statement| serde_json::to_string(statement).ok());
             match self.store.replace_statements(Statements { documents: documents.collect(), stated_at }).await {
@@ -247,6 +254,7 @@ impl Health for Vault {
             (Trouble::Storage, !self.store.is_healthy()),
             (Trouble::Audit, !self.audit.is_healthy()),
             (Trouble::Descriptors, self.no_descriptors.load(Ordering::SeqCst)),
+            (Trouble::Conflict, self.manager_instances.are_two(self.clock.boot())),
             (Trouble::Clock, self.manager_clock.differs(&*self.clock)),
             (Trouble::Keys, !keys),
         ];

@@ -11,6 +11,7 @@ pub mod grant;
 pub mod ingest;
 pub mod keys;
 pub mod manager_clock;
+pub mod manager_instances;
 pub mod revocation;
 pub mod rewrap;
 pub mod rotation;

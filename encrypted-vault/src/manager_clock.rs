@@ -1,66 +1,113 @@
 //! The manager's clock, as its signed commands show it. Tokens are dated by that clock.
 //!
-//! Guarantees that setting this machine's clock back revives no expired token: the time of tokens is never behind the
-//! last good poll plus what the boot clock counted since, to a second, and never ahead of both. A good poll agrees with
-//! both clocks, so one jump can neither move it far nor keep it wrong. Also notices when the two clocks differ too much for any command to be good.
+//! Guarantees that setting this machine's clock back revives no expired token, also when somebody shows polls that he
+//! recorded: the time of tokens is never behind any good poll of the last hour plus what the boot clock counted since,
+//! to a second, and a command that is over by that time is of another time. One poll moves it up only. After an hour
+//! without a good poll it starts anew: no seal key of then is alive, so that nothing from before can be opened.
+//! Also notices when the two clocks differ too much for any command to be good.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use service_runtime::clock::Clock;
 
+use crate::keys::seal::LIFE_SECONDS;
+
 /// What was heard of the manager's clock.
 pub struct ManagerClock {
-    // Unix seconds at boot second 0, as the last good poll had it; before one, as this machine had it at the start.
-    // Wrapping: a machine may have been up for longer than its date says.
-    epoch: AtomicU64,
-    /// Boot seconds of the last good poll.
-    heard: AtomicU64,
+    // Unix seconds at boot second 0, as this machine had it at the start. Wrapping: a machine may have been up for
+    // longer than its date says.
+    start: u64,
+    heard: Mutex<Heard>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Heard {
+    poll: Option<LastPoll>,
     /// Boot seconds of the last command of another time.
-    odd: AtomicU64,
+    odd: Option<u64>,
+}
+
+/// The last good poll.
+#[derive(Clone, Copy)]
+struct LastPoll {
+    issued_at: u64,
+    /// Boot seconds when it came.
+    boot: u64,
+    /// Unix seconds at boot second 0, the highest that a good poll gave.
+    epoch: u64,
 }
 
 /// No poll for so long means that something is wrong; a single old command, replayed, means nothing.
 const SILENCE_SECONDS: u64 = 5;
-const NEVER: u64 = u64::MAX;
 
 impl ManagerClock {
     /// Nothing was heard yet: this machine's clock counts.
     pub fn new(clock: &dyn Clock) -> Self {
-        let epoch = AtomicU64::new(clock.now().wrapping_sub(clock.boot()).wrapping_sub(1));
-        Self { epoch, heard: AtomicU64::new(NEVER), odd: AtomicU64::new(NEVER) }
+        Self { start: epoch(clock.now(), clock.boot()), heard: Mutex::default() }
     }
 
-    /// A good poll was made at `issued_at` (Unix seconds).
-    pub fn heard(&self, issued_at: u64, clock: &dyn Clock) {
+    /// A good poll was made at `issued_at` (Unix seconds). Says whether it is news: none that was made later was heard.
+    pub fn heard(&self, issued_at: u64, clock: &dyn Clock) -> bool {
         let boot = clock.boot();
-        // Both are whole seconds that turn at different moments, so that their difference wavers by one. One
-        // second less is never ahead: time that is ahead ends tokens too early, and revives them at its correction.
-        let epoch = issued_at.wrapping_sub(boot).wrapping_sub(1);
-        if self.epoch.load(Ordering::Relaxed) != epoch.wrapping_add(1) {
-            self.epoch.store(epoch, Ordering::Relaxed);
+        let mut heard = self.lock();
+        let known = heard.poll.filter(|poll| poll.counts(boot));
+        if known.is_some_and(|poll| issued_at < poll.issued_at) {
+            return false;
         }
-        self.heard.store(boot, Ordering::Relaxed);
+        let now = epoch(issued_at, boot);
+        // What comes late shows an earlier time than it is.
+        let epoch = known.map_or(now, |poll| poll.epoch.max(now));
+        heard.poll = Some(LastPoll { issued_at, boot, epoch });
+        true
+    }
+
+    /// Whether a command that ends at `expires_at` (Unix seconds) is over by the manager's clock, whatever ours says.
+    pub fn is_over(&self, expires_at: u64, clock: &dyn Clock) -> bool {
+        let boot = clock.boot();
+        let poll = self.lock().poll.filter(|poll| poll.counts(boot));
+        poll.is_some_and(|poll| expires_at <= poll.epoch.wrapping_add(boot))
     }
 
     /// The signature of a command held, and its times did not.
     pub fn heard_of_another_time(&self, clock: &dyn Clock) {
-        self.odd.store(clock.boot(), Ordering::Relaxed);
+        self.lock().odd = Some(clock.boot());
     }
 
     /// The time that tokens are checked at (Unix seconds).
     pub fn token_time(&self, clock: &dyn Clock) -> u64 {
-        clock.now().max(self.epoch.load(Ordering::Relaxed).wrapping_add(clock.boot()))
+        let boot = clock.boot();
+        let epoch = match self.lock().poll {
+            Some(poll) if poll.counts(boot) => poll.epoch,
+            Some(_) => return clock.now(),
+            None => self.start,
+        };
+        clock.now().max(epoch.wrapping_add(boot))
     }
 
     /// Whether commands come, and none of this time.
     pub fn differs(&self, clock: &dyn Clock) -> bool {
         let boot = clock.boot();
-        let lately = |at: &AtomicU64| match at.load(Ordering::Relaxed) {
-            NEVER => false,
-            at => boot.saturating_sub(at) < SILENCE_SECONDS,
-        };
-        lately(&self.odd) && !lately(&self.heard)
+        let heard = *self.lock();
+        let lately = |at: Option<u64>| at.is_some_and(|at| boot.saturating_sub(at) < SILENCE_SECONDS);
+        lately(heard.odd) && !lately(heard.poll.map(|poll| poll.boot))
     }
+
+    fn lock(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LastPoll {
+    /// Whether something that was sealed before it can still be opened.
+    fn counts(&self, boot: u64) -> bool {
+        boot.saturating_sub(self.boot) < LIFE_SECONDS
+    }
+}
+
+/// Both are whole seconds that turn at different moments, so that their difference wavers by one. One second less is
+/// never ahead: time that is ahead ends tokens too early.
+fn epoch(now: u64, boot: u64) -> u64 {
+    now.wrapping_sub(boot).wrapping_sub(1)
 }
 
 #[cfg(test)]
@@ -70,24 +117,52 @@ mod tests {
     use super::*;
 
     #[test]
-    fn token_time_never_falls_behind_the_last_good_poll() {
+    fn token_time_never_falls_behind_a_good_poll() {
         let clock = ManualClock::new(1_000, 50);
         let manager = ManagerClock::new(&clock);
         clock.set_now(400);
         clock.set_boot(60);
         assert_eq!(manager.token_time(&clock), 1_009, "also before the first poll");
-        manager.heard(420, &clock);
+        assert!(manager.heard(420, &clock));
         assert_eq!(manager.token_time(&clock), 419, "a wrong clock that was set right");
         clock.set_boot(70);
         assert_eq!(manager.token_time(&clock), 429);
-        for (issued_at, time) in [(431, 430), (430, 430), (431, 430), (429, 428), (430, 429)] {
-            manager.heard(issued_at, &clock);
-            assert_eq!(manager.token_time(&clock), time, "never ahead, and no wavering: {issued_at}");
+        for (issued_at, news, time) in [(430, true, 429), (431, true, 430), (430, false, 430), (431, true, 430)] {
+            assert_eq!(manager.heard(issued_at, &clock), news, "{issued_at}");
+            assert_eq!(manager.token_time(&clock), time, "never ahead, and never back: {issued_at}");
         }
         clock.set_now(9_000);
         assert_eq!(manager.token_time(&clock), 9_000, "a clock set forward ends tokens");
         clock.set_now(401);
-        assert_eq!(manager.token_time(&clock), 429, "and brings none of them back");
+        assert_eq!(manager.token_time(&clock), 430, "and brings none of them back");
+    }
+
+    #[test]
+    fn polls_that_are_kept_back_and_shown_later_take_no_time_back() {
+        let clock = ManualClock::new(1_000, 50);
+        let manager = ManagerClock::new(&clock);
+        assert!(manager.heard(1_000, &clock));
+        for late in 1..200 {
+            clock.set_boot(50 + late * 5);
+            manager.heard(1_000 + late, &clock);
+            assert_eq!(manager.token_time(&clock), 999 + late * 5);
+        }
+        assert!(manager.is_over(1_199 + 60, &clock) && !manager.is_over(999 + 199 * 5 + 1, &clock));
+    }
+
+    #[test]
+    fn clocks_of_both_that_were_ahead_are_believed_again_when_every_seal_key_of_then_is_gone() {
+        let clock = ManualClock::new(9_000, 50);
+        let manager = ManagerClock::new(&clock);
+        assert!(!manager.is_over(0, &clock), "nothing was heard yet");
+        assert!(manager.heard(9_000, &clock));
+        clock.set_now(1_000 + LIFE_SECONDS);
+        clock.set_boot(50 + LIFE_SECONDS - 1);
+        assert!(manager.is_over(1_060 + LIFE_SECONDS, &clock));
+        clock.set_boot(50 + LIFE_SECONDS);
+        assert!(!manager.is_over(1_060 + LIFE_SECONDS, &clock));
+        assert_eq!(manager.token_time(&clock), 1_000 + LIFE_SECONDS);
+        assert!(manager.heard(1_000 + LIFE_SECONDS, &clock));
     }
 
     #[test]

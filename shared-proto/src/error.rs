@@ -81,12 +81,14 @@ error_table! {
     ClockDiffers, "clock_differs", 401, No, "The command is the manager's but of another time: the clocks of the services differ, or it is an old one.";
     SecretNotFound, "secret_not_found", 404, No, "No such secret or version, or it is not yours to see.";
     TokenNotFound, "token_not_found", 404, No, "This is not the id of a token.";
+    SubjectNotFound, "subject_not_found", 404, No, "Nobody has this label, as it is written: nothing was revoked.";
     RouteNotFound, "route_not_found", 404, No, "There is no such route.";
     MethodNotAllowed, "method_not_allowed", 405, No, "The route exists, but not for this method.";
     IdempotencyUnknown, "idempotency_unknown", 409, No, "The first request succeeded, but its body can no longer be compared; id and version are given.";
     VersionConflict, "version_conflict", 409, No, "The version number is taken by other content or by a tombstone.";
     EventGap, "event_gap", 409, Later, "An event is missing before this one; send from the expected number.";
     EventConflict, "event_conflict", 409, No, "A known event number came with other content; the feed is stopped.";
+    SecondManager, "second_manager", 409, Later, "Two managers with the same identity poll this vault; end one of them.";
     EpochIncomplete, "epoch_incomplete", 409, Later, "A stored version has no key of this epoch yet; rewrap it first.";
     AlreadyExists, "already_exists", 409, No, "The thing to be made is there already.";
     BodyTooLarge, "body_too_large", 413, No, "The body is larger than this route takes.";

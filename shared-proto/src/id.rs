@@ -153,6 +153,8 @@ pub struct Version(u64);
 impl Version {
     /// The first version of every secret.
     pub const FIRST: Self = Self(1);
+    /// The highest number that a version can have.
+    pub const LAST: Self = Self(MAX_VERSION);
 
     /// `number` as a version.
     pub fn new(number: u64) -> Result<Self, Malformed> {

@@ -25,6 +25,7 @@
 
 mod builder;
 pub mod certificates;
+mod clone;
 pub mod faults;
 pub mod history;
 pub mod http;

@@ -1,8 +1,8 @@
 //! The feed of events: applied in order, durable before it is acknowledged, and checked against the mark.
 //!
 //! Refuses gaps and other content under a known number. Says [`Verdict::Behind`] whenever the vault may have missed a
-//! revocation: a token that knows of newer events, or seal keys that are all new until the manager's newest number is
-//! known to have been applied.
+//! revocation: a token that knows of newer events, seal keys that are all new until the manager's newest number is
+//! known to have been applied, or events that a poll told of and that do not come.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as BlockingMutex, PoisonError, RwLock};
@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 
 use super::chain::{self, Loaded, Source};
 use super::gate::Gate;
+use super::told::Told;
 use super::working_set::{TokenFacts, Verdict, WorkingSet};
 use super::{Mark, MarkFile};
 use crate::keys::seal::LIFE_SECONDS;
@@ -62,7 +63,14 @@ struct State {
     unsure: bool,
     stopped: bool,
     gate: Gate,
+    told: Told,
     set: WorkingSet,
+}
+
+impl State {
+    fn is_late(&self, clock: &dyn Clock) -> bool {
+        self.told.is_late(|| clock.boot())
+    }
 }
 
 impl Feed {
@@ -79,7 +87,8 @@ impl Feed {
     ) -> Result<(Self, bool), String> {
         let known = mark.read();
         let Loaded { head, set, contains } = chain::load(&store, known, clock.boot()).await?;
-        let state = State { applied: head, unsure: false, stopped: false, gate: Gate::NeedsPoll, set };
+        let state =
+            State { applied: head, unsure: false, stopped: false, gate: Gate::NeedsPoll, told: Told::default(), set };
         let marked = Arc::new(BlockingMutex::new(known.filter(|_| contains)));
         let (state, applying) = (RwLock::new(state), Mutex::new(()));
         let mark_failed = AtomicBool::new(false);
@@ -101,7 +110,7 @@ impl Feed {
         let state = self.read();
         if state.set.hits_token(token) {
             Verdict::Revoked
-        } else if state.gate != Gate::Open || token.rseq > state.applied.applied {
+        } else if state.gate != Gate::Open || token.rseq > state.applied.applied || state.is_late(&*self.clock) {
             Verdict::Behind
         } else {
             Verdict::Allowed
@@ -207,6 +216,7 @@ impl Feed {
         }
         let mut state = self.write();
         let applied = state.applied;
+        state.told.heard(newest.applied, applied.applied, self.clock.boot());
         if names_living_seal_key {
             state.gate.heard(newest, applied);
         }
@@ -228,7 +238,7 @@ impl Feed {
             (Trouble::Storage, state.unsure || self.mark_failed.load(Ordering::SeqCst)),
             (Trouble::Conflict, state.stopped),
             (Trouble::Starting, state.gate == Gate::NeedsPoll),
-            (Trouble::CatchingUp, matches!(state.gate, Gate::NeedsEvents(_))),
+            (Trouble::CatchingUp, matches!(state.gate, Gate::NeedsEvents(_)) || state.is_late(&*self.clock)),
         ]
     }
 
@@ -268,6 +278,7 @@ impl Feed {
         }
         state.applied = head;
         state.gate.applied(head);
+        state.told.applied(head.applied);
     }
 
     async fn compare_known(&self, seq: u64, compact: &str) -> Result<(), FeedError> {

@@ -5,6 +5,7 @@ mod feed;
 mod gate;
 mod mark;
 mod refusal;
+mod told;
 mod working_set;
 
 pub use chain::Source;

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
 use service_runtime::http::{ApiError, bearer, note_idle, note_known_sender, origin_of, read_body};
 use service_runtime::tasks::by_size;
-use shared_proto::command::{CommandClaims, Operation};
+use shared_proto::command::{CommandClaims, LIFE_SECONDS, Operation};
 use shared_proto::encoding::from_json;
 use shared_proto::error::ErrorCode;
 use shared_proto::feed::{FeedNonce, FeedState};
@@ -20,6 +20,7 @@ use shared_proto::{Malformed, Rejected};
 use zeroize::Zeroizing;
 
 use crate::app::Vault;
+use crate::manager_instances::SecondManager;
 use crate::revocation::{FeedError, Mark};
 use crate::{ingest, rewrap, rotation};
 
@@ -125,17 +126,25 @@ fn verify(vault: &Vault, text: &str) -> Result<Option<CommandClaims>, Rejected> 
     let keys = vault.keys.current();
     let payload = token.verify(&ed25519_key(keys.pins.key(token.kid()).ok_or(Rejected)?))?;
     let expected = Expected { issuer: vault.issuer, audience: vault.id, now: vault.clock.now() };
-    if CommandClaims::is_of_another_time(&payload, &expected) {
+    let of_another_time = CommandClaims::is_of_another_time(&payload, &expected);
+    let claims = if of_another_time { None } else { Some(CommandClaims::check(&payload, &expected)?) };
+    // A recorded one is over by the boot clock, also when our wall clock was set back to its time.
+    let over = |claims: &CommandClaims| {
+        vault.manager_clock.is_over(claims.issued_at().saturating_add(LIFE_SECONDS), &*vault.clock)
+    };
+    let claims = claims.filter(|claims| !over(claims));
+    if claims.is_none() {
         vault.manager_clock.heard_of_another_time(&*vault.clock);
-        return Ok(None);
     }
-    CommandClaims::check(&payload, &expected).map(Some)
+    Ok(claims)
 }
 
 async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64, req: &HttpRequest) -> Result<HttpResponse, ApiError> {
     if !(1..=2).contains(&poll.pins.len()) {
         return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 or 2 pins."));
     }
+    let instance = vault.manager_instances.heard(poll.instance, stated_at, vault.clock.boot());
+    instance.map_err(|SecondManager| ApiError::new(ErrorCode::SecondManager))?;
     let names_living = poll.seal_key.is_some_and(|kid| vault.seal_keys.is_alive(&kid));
     let newest = Mark { applied: poll.newest, event_hash: poll.newest_hash };
     // A replayed poll: nothing that it says is news.

@@ -16,6 +16,7 @@ mod history;
 mod ingest;
 mod leaks;
 mod local_refusals;
+mod polls;
 mod reading;
 mod revocation;
 mod rotation_folder;

@@ -122,7 +122,9 @@ impl Link {
                 return Err(Refusal::Unavailable("the vault's feed state is not known yet"));
             }
             FeedStatus::Conflict => {
-                return Err(Refusal::Unavailable("the vault's events and ours disagree; an operator must act"));
+                return Err(Refusal::Unavailable(
+                    "the vault's events and ours disagree, or a second manager runs; an operator must act",
+                ));
             }
         }
         self.key(Purpose::Seal).ok_or(Refusal::Unavailable("no seal key of the vault is known"))

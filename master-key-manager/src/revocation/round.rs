@@ -12,7 +12,7 @@ use shared_proto::feed::{FeedNonce, FeedState};
 use shared_proto::identity::Owner;
 use shared_proto::statement::{KeyStatement, Purpose};
 use shared_proto::token::LEEWAY_SECONDS;
-use shared_proto::wire::vault::{MAX_PAGE, Poll, PollAnswer, Push, PushAnswer};
+use shared_proto::wire::vault::{InstanceId, MAX_PAGE, Poll, PollAnswer, Push, PushAnswer};
 
 use super::{FeedStatus, Link, Round};
 use crate::keys::{KeyRing, LoadedKeys};
@@ -29,6 +29,8 @@ pub struct Feed {
     sign: SignEvent,
     clock: Arc<dyn Clock>,
     statements: StandingStatements,
+    // This process, so that the vault notices when two of us run.
+    instance: InstanceId,
     last_trouble: Mutex<Option<String>>,
 }
 
@@ -43,10 +45,22 @@ pub(super) enum Trouble {
     Impostor,
     #[error("the vault's chain of events and ours disagree; compare the backups of both and restore one of them")]
     Conflict,
+    #[error("another manager with our identity runs; end one of them")]
+    SecondManager,
     #[error("the vault states our token signing key as its own, so one of them was copied; replace both keys")]
     SharedKey,
     #[error("the vault did not give back the events that it signed for")]
     Withheld,
+}
+
+impl Trouble {
+    fn of(error: CallError) -> Self {
+        match error {
+            CallError::Refused(ErrorCode::EventConflict) => Self::Conflict,
+            CallError::Refused(ErrorCode::SecondManager) => Self::SecondManager,
+            CallError::Refused(_) | CallError::NotSent | CallError::Unclear | CallError::BadAnswer => Self::Call(error),
+        }
+    }
 }
 
 impl Feed {
@@ -61,7 +75,8 @@ impl Feed {
     ) -> Self {
         let signing = keys.signing();
         let (statements, last_trouble) = (StandingStatements::new(Purpose::TokenSigning), Mutex::default());
-        Self { store, client, link, signing, keys, sign, clock, statements, last_trouble }
+        let instance = Bytes(random());
+        Self { store, client, link, signing, keys, sign, clock, statements, instance, last_trouble }
     }
 
     /// The knowledge that it keeps up to date.
@@ -92,7 +107,7 @@ impl Feed {
             // A vault whose seal keys are all new opens nothing before it was polled with one of them.
             self.poll().await?;
         }
-        if self.store.deferred().await? > 0 {
+        while self.store.deferred().await? > 0 {
             self.store.number_deferred(Arc::clone(&self.sign), self.clock.now()).await?;
         }
         self.link.update(|view| view.status = FeedStatus::CaughtUp);
@@ -103,8 +118,8 @@ impl Feed {
         let request = self.request().await?;
         let Poll { nonce, newest, newest_hash, .. } = request;
         let answer: PollAnswer = match self.client.command(Operation::Poll, &request).await {
-            Err(CallError::Refused(ErrorCode::EventConflict)) => return Err(Trouble::Conflict),
-            answered => answered?,
+            Err(error) => return Err(Trouble::of(error)),
+            Ok(answer) => answer,
         };
         self.verify_feed(&answer.feed, &nonce)?;
         self.keys.set_acknowledged(request.statements.iter().map(|stated| stated.key.thumbprint()).collect());
@@ -127,6 +142,7 @@ impl Feed {
             newest_hash,
             seal_key: self.link.seal_kid(),
             statements: self.own_statements(&keys),
+            instance: self.instance,
             pins: keys.pins.kids().copied().collect(),
         })
     }
@@ -151,7 +167,8 @@ impl Feed {
             let answer: PushAnswer = match self.client.command(Operation::Push, &request).await {
                 // What the vault expects is not signed: the next poll says it with a signature.
                 Err(CallError::Refused(ErrorCode::EventGap)) => return self.poll().await,
-                answered => answered?,
+                Err(error) => return Err(Trouble::of(error)),
+                Ok(answer) => answer,
             };
             self.verify_feed(&answer.feed, &nonce)?;
             if answer.feed.applied <= applied {
@@ -208,7 +225,7 @@ impl Feed {
             view.round = if trouble.is_some() { Round::Failed } else { Round::Good };
             match trouble {
                 Some(Trouble::Call(CallError::Refused(ErrorCode::ClockDiffers))) => view.clock_differs = true,
-                Some(Trouble::Conflict) => view.status = FeedStatus::Conflict,
+                Some(Trouble::Conflict | Trouble::SecondManager) => view.status = FeedStatus::Conflict,
                 Some(Trouble::Store(_)) => view.store_healthy = false,
                 Some(Trouble::Call(_) | Trouble::Impostor | Trouble::SharedKey | Trouble::Withheld) | None => {}
             }

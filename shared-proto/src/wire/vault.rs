@@ -14,6 +14,9 @@ use crate::retirement::Retirement;
 use crate::secret::ValueEncoding;
 use crate::statement::KeyStatement;
 
+/// 16 random bytes that name a process of the manager from its start to its end.
+pub type InstanceId = Bytes<16>;
+
 /// The most envelopes in a store command, versions in a settle or handout command, rows in a rewrap command and ids in a
 /// batch read.
 pub const MAX_BATCH: usize = 64;
@@ -109,6 +112,9 @@ pub struct Poll {
     pub seal_key: Option<Thumbprint>,
     /// The manager's living token signing keys.
     pub statements: Vec<KeyStatement>,
+    /// The process of the manager, so that two of them are noticed.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub instance: InstanceId,
     /// The one or two identity keys of this vault that the manager accepts.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub pins: Vec<Thumbprint>,

@@ -19,4 +19,5 @@ mod rotation;
 mod shutdown;
 mod start_refusals;
 mod tls;
+mod two_managers;
 mod values;

@@ -14,7 +14,9 @@ use shared_proto::jws::{self, Kind};
 use shared_proto::rsa_key::{RsaPrivate, encrypting_key};
 use shared_proto::secret::{ReleaseKey, RootKey, SecretValue, TransferKey, ValueEncoding};
 use shared_proto::statement::{KeyStatement, Purpose};
-use shared_proto::wire::vault::{EnvelopeToStore, Handout, Poll, Push, Rewrap, RowToRewrap, Store, VersionName};
+use shared_proto::wire::vault::{
+    EnvelopeToStore, Handout, InstanceId, Poll, Push, Rewrap, RowToRewrap, Store, VersionName,
+};
 use zeroize::Zeroizing;
 
 use super::keys::{signing_keys, transport_pem};
@@ -40,6 +42,8 @@ pub(crate) struct Manager {
     pub(crate) transport_kid: Thumbprint,
     /// The identities of the vault that it accepts.
     pub(crate) pins: Vec<Thumbprint>,
+    /// Its process.
+    pub(crate) instance: InstanceId,
     /// The chain of events.
     pub(crate) events: Vec<String>,
 }
@@ -58,6 +62,7 @@ impl Manager {
             transfer: new_transfer_key(&encrypting_key(transport.public()).unwrap()).unwrap(),
             transport_kid: transport.public().thumbprint(),
             pins: Vec::new(),
+            instance: Bytes(shared_proto::encoding::random()),
             events: Vec::new(),
         }
     }
@@ -184,6 +189,7 @@ impl Manager {
             newest_hash: self.newest_hash(),
             seal_key,
             statements: vec![self.statement((super::NOW - 86_400, super::NOW + 86_400))],
+            instance: self.instance,
             pins: self.pins.clone(),
         }
     }

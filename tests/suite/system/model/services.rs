@@ -51,7 +51,8 @@ impl Services {
             Step::RevokeSubject(label) => {
                 let what = json!({"kind": "subject", "user_id": user(label)});
                 let known = self.reference.catalogue.subjects.get(&user(label)).cloned();
-                self.revoke(what, known.map_or(Event::Nothing, Event::Subject)).await
+                let event = known.clone().map_or(Event::Nothing, Event::Subject);
+                self.revoke_if(known.is_some(), "subject_not_found", what, event).await
             }
             Step::RevokeSecret(at) => {
                 let Some((secret, _)) = pick(&self.names, at) else { return Ok(()) };

@@ -1,0 +1,80 @@
+//! The newer events that signed polls told of, and since when. A vault that does not get them may be the one whose
+//! revocations somebody holds back.
+
+/// Seconds of the boot clock after which an event that a poll told of has to be here: five polls. A push takes
+/// milliseconds; one that was lost is repeated with the next poll.
+pub(super) const PATIENCE_SECONDS: u64 = 5;
+
+/// What is waited for. Only the first missing event counts, so that a feed that moves under load is never late.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    waiting: Option<Since>,
+    /// What was told after it.
+    next: Option<Since>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    number: u64,
+    boot: u64,
+}
+
+impl Told {
+    /// A poll at `boot` seconds told of event `newest`, and `applied` is here.
+    pub(super) fn heard(&mut self, newest: u64, applied: u64, boot: u64) {
+        if newest <= applied {
+            return;
+        }
+        let told = Since { number: newest, boot };
+        match self.waiting {
+            None => self.waiting = Some(told),
+            Some(waiting) if newest > waiting.number => _ = self.next.get_or_insert(told),
+            Some(_) => {}
+        }
+    }
+
+    /// Events up to `applied` are here.
+    pub(super) fn applied(&mut self, applied: u64) {
+        let missing = |told: &Since| told.number > applied;
+        self.next = self.next.filter(missing);
+        self.waiting = self.waiting.filter(missing).or_else(|| self.next.take());
+    }
+
+    /// Whether an event that was told of is missing for too long.
+    pub(super) fn is_late(&self, boot: impl FnOnce() -> u64) -> bool {
+        self.waiting.is_some_and(|told| boot().saturating_sub(told.boot) >= PATIENCE_SECONDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_event_that_stays_out_is_late() {
+        let mut told = Told::default();
+        told.heard(3, 3, 0);
+        assert!(!told.is_late(|| 100), "nothing is missing");
+        for second in 0..100 {
+            told.heard(4 + second, 3, second);
+        }
+        assert!(!told.is_late(|| 4) && told.is_late(|| 5));
+        told.applied(3);
+        assert!(told.is_late(|| 5));
+        // The next one was told of a second later.
+        told.applied(4);
+        assert!(!told.is_late(|| 5) && told.is_late(|| 6));
+        told.applied(103);
+        assert!(!told.is_late(|| 1_000));
+    }
+
+    #[test]
+    fn feed_that_is_always_two_seconds_behind_is_never_late() {
+        let mut told = Told::default();
+        for second in 0..100 {
+            told.heard(second + 2, second, second);
+            told.applied(second);
+            assert!(!told.is_late(|| second), "{second}");
+        }
+    }
+}
