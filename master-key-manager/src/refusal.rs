@@ -25,6 +25,9 @@ pub enum Refusal {
     /// No such secret or version.
     #[error("no such secret or version")]
     SecretNotFound,
+    /// Nobody has this label.
+    #[error("nobody has this user_id")]
+    SubjectNotFound,
     /// The credential was disabled while its request ran.
     #[error("the credential was disabled")]
     CredentialDisabled,

@@ -17,7 +17,7 @@ use crate::installation::{open_store, read_installation};
 use crate::keys::LoadedKeys;
 use crate::revocation::{run_feed, stopped};
 use crate::routes;
-use crate::store::Installation;
+use crate::store::{Installation, PRUNED_AT_ONCE};
 
 /// Runs the service until it is asked to stop.
 ///
@@ -74,9 +74,18 @@ pub async fn keep_house(app: Arc<App>, interval: Duration, mut stop: watch::Rece
             pruned_at = Some(boot);
             // A row is over when both clocks say so: one that jumped ahead must not make us forget living tokens and
             // the keys of writes that may still be repeated.
-            if let Err(fault) = app.store.prune(app.clock.now().min(vault_time)).await {
-                tracing::warn!(%fault, "expired rows were not removed");
-            }
+            prune(&app, app.clock.now().min(vault_time), &stop).await;
+        }
+    }
+}
+
+/// Forgets what is over by `now`, a few rows at a time: whoever waits for the writer goes in between.
+async fn prune(app: &App, now: u64, stop: &watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        match app.store.prune(now, PRUNED_AT_ONCE).await {
+            Ok(PRUNED_AT_ONCE) => {}
+            Ok(_fewer) => return,
+            Err(fault) => return tracing::warn!(%fault, "expired rows were not removed"),
         }
     }
 }

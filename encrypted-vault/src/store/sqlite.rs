@@ -43,6 +43,8 @@ ALTER TABLE statements ADD COLUMN stated_at INTEGER NOT NULL DEFAULT 0;
 
 /// Rows whose older keys are erased in one transaction: writes wait for it, so it is short.
 const ERASED_AT_ONCE: usize = 256;
+/// Rows that are looked at in one read transaction: an open one keeps the WAL from being written back.
+const LOOKED_AT_ONCE: usize = 4_096;
 /// Connections that only read.
 const READERS: usize = 4;
 
@@ -96,6 +98,23 @@ impl SqliteStore {
         let conn = open_reader(path)?;
         wrapped_keys::count_by_storage_key(&conn)
             .map_err(|error| StartError::new(format!("{} cannot be read ({error}).", path.display())))
+    }
+}
+
+impl SqliteStore {
+    /// Looks at all rows, a page in each transaction.
+    async fn completeness(&self, target: (EnvironmentId, u32)) -> Result<Completeness, StoreFault> {
+        let (mut sum, mut after) = (Completeness { rows: 0, lacking: 0 }, None);
+        loop {
+            let look = move |conn: &Connection| wrapped_keys::completeness(conn, target, after, LOOKED_AT_ONCE);
+            let (page, last) = self.readers.read(look).await?;
+            sum.rows += page.rows;
+            sum.lacking += page.lacking;
+            if last.is_none() {
+                return Ok(sum);
+            }
+            after = last;
+        }
     }
 }
 
@@ -171,8 +190,7 @@ impl VaultStore for SqliteStore {
     }
 
     async fn retire(&self, environment: EnvironmentId, epoch: u32) -> Result<Completeness, StoreFault> {
-        let completeness = move |conn: &Connection| wrapped_keys::completeness(conn, environment, epoch);
-        let before = self.readers.read(completeness).await?;
+        let before = self.completeness((environment, epoch)).await?;
         if before.lacking > 0 {
             return Ok(before);
         }
@@ -189,7 +207,7 @@ impl VaultStore for SqliteStore {
             after = Some(last);
         }
         // A row that was stored between the first look and the mark shows here.
-        self.readers.read(completeness).await
+        self.completeness((environment, epoch)).await
     }
 
     async fn not_under(

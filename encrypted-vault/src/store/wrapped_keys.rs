@@ -75,21 +75,31 @@ pub(super) fn retire_below(conn: &Connection, environment: EnvironmentId, epoch:
     Ok(())
 }
 
-/// How many rows the environment has, and how many of them lack a key of `epoch` or above.
+/// Looks at up to `limit` rows after one, of any environment: how many are of this one, and how many of them lack a key
+/// of `epoch` or above. Also the last one that was looked at.
 pub(super) fn completeness(
     conn: &Connection,
-    environment: EnvironmentId,
-    epoch: u32,
-) -> rusqlite::Result<Completeness> {
-    conn.prepare_cached(
-        "SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM wrapped_keys k
-             WHERE k.secret_id = e.secret_id AND k.version = e.version AND k.epoch >= ?2))
-         FROM envelopes e WHERE e.environment_id = ?1",
-    )?
-    .query_row(params![environment.as_bytes(), epoch], |row| {
-        let count = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
-        Ok(Completeness { rows: count(0)?, lacking: count(1)? })
-    })
+    (environment, epoch): (EnvironmentId, u32),
+    after: Option<(SecretId, Version)>,
+    limit: usize,
+) -> rusqlite::Result<(Completeness, Option<(SecretId, Version)>)> {
+    let (secret, version) = after.map_or((Vec::new(), 0), |(id, version)| (id.as_bytes().to_vec(), version.get()));
+    let mut statement = conn.prepare_cached(
+        "SELECT e.secret_id, e.version, e.environment_id = ?3, EXISTS (SELECT 1 FROM wrapped_keys k
+             WHERE k.secret_id = e.secret_id AND k.version = e.version AND k.epoch >= ?4)
+         FROM envelopes e WHERE (e.secret_id, e.version) > (?1, ?2) ORDER BY e.secret_id, e.version LIMIT ?5",
+    )?;
+    let mut lines =
+        statement.query(params![secret, version.cast_signed(), environment.as_bytes(), epoch, rows(limit)])?;
+    let (mut found, mut last) = (Completeness { rows: 0, lacking: 0 }, None);
+    while let Some(line) = lines.next()? {
+        last = Some((SecretId::from_bytes(line.get(0)?), version_at(line, 1)?));
+        if line.get(2)? {
+            found.rows += 1;
+            found.lacking += u64::from(!line.get::<_, bool>(3)?);
+        }
+    }
+    Ok((found, last))
 }
 
 /// Up to `limit` versions of the environment, after one, that have a key below `epoch`.

@@ -4,5 +4,6 @@
 //! `tests/output/crate-edges.txt` says so. Each name has one parser with its limits beside it, and a text that breaks
 //! them is refused wherever it stands.
 
+pub mod cursor;
 pub mod name;
 pub mod wire;

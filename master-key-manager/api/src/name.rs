@@ -107,7 +107,19 @@ fn check_label(text: &str) -> Result<(), Malformed> {
     if text.is_empty() || text.len() > MAX_LABEL_BYTES || text.chars().any(char::is_control) {
         return Err(Malformed("a user_id has 1 to 256 bytes and no control character"));
     }
+    if !is_nfc(text) {
+        return Err(Malformed("a user_id is in Unicode normalization form C"));
+    }
+    if text.starts_with(' ') || text.ends_with(' ') || text.chars().any(|c| is_invisible(c) && c != ' ') {
+        return Err(Malformed("a user_id has no space at its ends, and no other white or invisible character"));
+    }
     Ok(())
+}
+
+/// Whether a character is white, or not seen at all: a name with it looks like another one.
+fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn check_idempotency_key(text: &str) -> Result<(), Malformed> {
@@ -144,10 +156,26 @@ mod tests {
             assert!(EnvironmentName::parse(bad).is_err(), "{bad:?}");
         }
         assert!(EnvironmentName::parse("a".repeat(63)).is_ok());
-        for bad in ["", "a\tb", &"a".repeat(257)] {
+        let twins = [
+            " a",
+            "a ",
+            "\u{a0}a",
+            "a\u{3000}b",
+            "e\u{301}",
+            "\u{212b}",
+            "a\u{200b}",
+            "a\u{200d}b",
+            "\u{202e}a",
+            "a\u{feff}",
+            "a\u{ad}b",
+            "\u{2028}",
+        ];
+        for bad in ["", " ", "a\tb", &"a".repeat(257)].into_iter().chain(twins) {
             assert!(UserLabel::parse(bad).is_err(), "{bad:?}");
         }
-        assert!(UserLabel::parse("user123").is_ok());
+        for good in ["user123", "User123", "Zoë van der Berg", "a@example.org", "日本語", &"a".repeat(256)] {
+            assert!(UserLabel::parse(good).is_ok(), "{good:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use shared_proto::jwk::Thumbprint;
 use shared_proto::secret::ValueEncoding;
 use zeroize::Zeroizing;
 
+use crate::cursor::VersionCursor;
 use crate::name::{EnvironmentName, SecretPath, UserLabel};
 
 /// Body of `POST /api/keys`. It has no `Debug` form.
@@ -314,7 +315,7 @@ pub struct SecretSummary {
     /// Name.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub path: SecretPath,
-    /// Its versions.
+    /// Its versions that are on this page, ascending.
     pub versions: Vec<VersionSummary>,
 }
 
@@ -322,7 +323,7 @@ pub struct SecretSummary {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SecretList {
-    /// A page of secrets, ordered by id.
+    /// A page of versions, ordered by secret and number. A secret whose versions go on is named again on the next page.
     pub secrets: Vec<SecretSummary>,
     /// `after` of the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -336,6 +337,10 @@ pub struct SecretList {
 pub struct Reconcile {
     /// Whether found versions enter the catalogue (as `unnamed/…` when the secret is unknown).
     pub adopt: bool,
+    /// `next` of the answer before; from the beginning without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub after: Option<VersionCursor>,
 }
 
 /// A version that the vault has and the catalogue lacks.
@@ -361,6 +366,10 @@ pub struct ReconcileAnswer {
     pub found: Vec<FoundVersion>,
     /// How many of them are in the catalogue now.
     pub adopted: u64,
+    /// `after` of the next request; absent when the vault's whole inventory was compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub next: Option<VersionCursor>,
 }
 
 // Also where they stand in lists: what is derived alone would read each from an array, by position.

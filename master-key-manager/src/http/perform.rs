@@ -49,6 +49,7 @@ fn status_of(refusal: &Refusal) -> AuditStatus {
         Refusal::EnvironmentUnknown
         | Refusal::Parameter(_)
         | Refusal::SecretNotFound
+        | Refusal::SubjectNotFound
         | Refusal::CredentialDisabled
         | Refusal::BodyDiffers
         | Refusal::BodyForgotten { .. } => AuditStatus::Denied,

@@ -13,6 +13,7 @@ impl From<Refusal> for ApiError {
             Refusal::EnvironmentUnknown => Self::new(ErrorCode::NameInvalid).detail("There is no such environment."),
             Refusal::Parameter(detail) => Self::new(ErrorCode::ParameterInvalid).detail(detail),
             Refusal::SecretNotFound => Self::new(ErrorCode::SecretNotFound),
+            Refusal::SubjectNotFound => Self::new(ErrorCode::SubjectNotFound),
             Refusal::CredentialDisabled => Self::new(ErrorCode::CredentialInvalid),
             Refusal::BodyDiffers => Self::new(ErrorCode::IdempotencyMismatch),
             Refusal::BodyForgotten { secret, version } => {

@@ -1,12 +1,13 @@
 //! Lists for the administrator: names and ids, never values.
 
 use actix_web::{HttpRequest, HttpResponse};
+use manager_api::cursor::VersionCursor;
 use manager_api::name::EnvironmentName;
 use manager_api::wire::{GrantRequest, SecretList, SecretSummary, TokenList, TokenSummary, VersionSummary};
 use serde::Deserialize;
 use service_runtime::http::ApiError;
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{EnvironmentId, SecretId, TokenId};
+use shared_proto::id::{EnvironmentId, TokenId, Version};
 
 use crate::app::App;
 use crate::http::{Authed, NoBody, Page, query, record_read};
@@ -16,7 +17,7 @@ use crate::store::{SecretRow, TokenRow};
 #[serde(deny_unknown_fields)]
 struct AskedSecrets {
     environment: Option<EnvironmentName>,
-    after: Option<SecretId>,
+    after: Option<VersionCursor>,
     #[serde(default)]
     limit: Page,
 }
@@ -26,8 +27,14 @@ pub(super) async fn secrets(req: HttpRequest, authed: Authed<NoBody>) -> Result<
     let asked: AskedSecrets = query(&req)?;
     let environment = asked.environment.map(|name| environment_id(&app, &name)).transpose()?;
     record_read(&app, "list_secrets", &meta).await?;
-    let rows = app.store.secrets(environment, asked.after, asked.limit.rows()).await?;
-    let next = next_after(&rows, asked.limit, |row| row.secret.to_string());
+    let after = asked.after.map(|cursor| (cursor.key_id, cursor.version.unwrap_or(Version::LAST)));
+    let rows = app.store.secrets(environment, after, asked.limit.rows()).await?;
+    let shown: usize = rows.iter().map(|row| row.versions.len()).sum();
+    let next = next_after(shown, asked.limit, || {
+        let row = rows.last()?;
+        let version = row.versions.last().map(|(version, ..)| *version);
+        Some(VersionCursor { key_id: row.secret, version }.to_string())
+    });
     let secrets = rows.into_iter().map(|row| secret_summary(&app, row)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(SecretList { secrets, next }))
 }
@@ -45,7 +52,7 @@ pub(super) async fn tokens(req: HttpRequest, authed: Authed<NoBody>) -> Result<H
     let asked: AskedTokens = query(&req)?;
     record_read(&app, "list_tokens", &meta).await?;
     let rows = app.store.tokens(asked.after, asked.limit.rows(), app.clock.now()).await?;
-    let next = next_after(&rows, asked.limit, |row| row.token.jti.to_string());
+    let next = next_after(rows.len(), asked.limit, || rows.last().map(|row| row.token.jti.to_string()));
     let tokens = rows.into_iter().map(|row| token_summary(&app, row)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(TokenList { tokens, next }))
 }
@@ -91,6 +98,6 @@ fn environment_name(app: &App, id: EnvironmentId) -> Result<EnvironmentName, Api
 }
 
 /// A full page may be followed by another.
-fn next_after<T>(rows: &[T], limit: Page, id: impl FnOnce(&T) -> String) -> Option<String> {
-    if rows.len() < limit.rows() { None } else { rows.last().map(id) }
+fn next_after(shown: usize, limit: Page, last: impl FnOnce() -> Option<String>) -> Option<String> {
+    if shown < limit.rows() { None } else { last() }
 }

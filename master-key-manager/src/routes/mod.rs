@@ -147,6 +147,7 @@ pub static ROUTES: &[Route] = &[
             Code::CredentialInvalid,
             Code::ParameterInvalid,
             Code::SecretNotFound,
+            Code::SubjectNotFound,
             Code::OutcomeUnknown,
             Code::StorageUnavailable,
         ],

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use manager_api::cursor::VersionCursor;
 use manager_api::wire::{
     EventSummary, FoundVersion, Reconcile, ReconcileAnswer, RevocationAnswer, RevocationList, RevocationStatus, Revoke,
 };
@@ -10,7 +11,8 @@ use serde::Deserialize;
 use service_runtime::audit::{AuditRecord, AuditStatus};
 use service_runtime::http::ApiError;
 use shared_proto::event::Event;
-use shared_proto::id::PersonId;
+use shared_proto::id::Version;
+use shared_proto::wire::vault::InventoryCursor;
 
 use crate::app::App;
 use crate::catalogue::reconcile;
@@ -66,8 +68,12 @@ pub(super) async fn reconcile_catalogue(authed: Authed<Json<Reconcile>>) -> Resu
     let (worker, at) = (Arc::clone(&app), meta.clone());
     let found = perform(&app, "reconcile", meta, async move {
         worker.audit.record(AuditRecord::new("reconcile", AuditStatus::Success, &at)).await?;
+        let from = body.after.map(|cursor| InventoryCursor {
+            secret_id: cursor.key_id,
+            version: cursor.version.unwrap_or(Version::LAST),
+        });
         let how = (body.adopt, worker.clock.now());
-        reconcile(worker.store.as_ref(), &worker.client, &worker.keys, how).await
+        reconcile(worker.store.as_ref(), &worker.client, &worker.keys, from, how).await
     })
     .await?;
     let missing = found.missing.iter().map(|facts| FoundVersion {
@@ -75,7 +81,8 @@ pub(super) async fn reconcile_catalogue(authed: Authed<Json<Reconcile>>) -> Resu
         key_id: facts.secret,
         version: facts.version,
     });
-    Ok(HttpResponse::Ok().json(ReconcileAnswer { found: missing.collect(), adopted: found.adopted }))
+    let next = found.next.map(|cursor| VersionCursor { key_id: cursor.secret_id, version: Some(cursor.version) });
+    Ok(HttpResponse::Ok().json(ReconcileAnswer { found: missing.collect(), adopted: found.adopted, next }))
 }
 
 /// The answer to a revocation.
@@ -96,9 +103,9 @@ pub(super) fn status_of(done: &Sequences) -> (HttpResponseBuilder, RevocationSta
 async fn event_of(app: &App, asked: Revoke, line: AuditRecord) -> Result<(Event, AuditRecord), Refusal> {
     match asked {
         Revoke::Token { jti } => Ok((Event::Token(jti), line.jti(jti.to_string()))),
-        // A label that was never used gets its id now: who revokes it wants its tokens dead, known to us or not.
+        // Tokens name an id and not the label: without one there is nothing to revoke, and that must be told.
         Revoke::Subject { user_id } => {
-            let subject = app.store.subject_for(user_id, PersonId::generate()).await?;
+            let subject = app.store.subject_of(user_id).await?.ok_or(Refusal::SubjectNotFound)?;
             Ok((Event::Subject(subject), line))
         }
         // A restored manager may not know it, and its tokens may live all the same.

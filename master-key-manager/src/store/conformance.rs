@@ -14,8 +14,8 @@ use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::token::Grant;
 
 use super::{
-    Begun, Committed, Environment, Installation, ManagerStore, NewCredential, NewInstallation, NewToken, NewVersion,
-    NoToken, Ordered, OrderedFor, SignEvent, StoredEvent, TokenOrder, VersionRow,
+    Begun, Committed, Environment, Installation, ManagerStore, NUMBERED_AT_ONCE, NewCredential, NewInstallation,
+    NewToken, NewVersion, NoToken, Ordered, OrderedFor, SecretRow, SignEvent, StoredEvent, TokenOrder, VersionRow,
 };
 
 /// Runs the kit on an empty store.
@@ -72,10 +72,8 @@ impl<'a> Kit<'a> {
         rule(ours, "a credential is found by its hash")?;
         rule(self.store.credential([2; 32]).await == Ok(None), "a wrong hash finds nothing")?;
         rule(self.store.credential([1; 32]).await == Ok(found), "a credential is found again")?;
-        let (first, second) = (PersonId::generate(), PersonId::generate());
-        let made = self.store.subject_for(self.label.clone(), first).await.map_err(text)?;
-        let again = self.store.subject_for(self.label.clone(), second).await.map_err(text)?;
-        rule(made == Subject::Person(first) && again == made, "a label stands for one subject")
+        let nobody = self.store.subject_of(self.label.clone()).await;
+        rule(nobody == Ok(None), "a label that nobody used stands for nobody")
     }
 
     async fn versions(&self) -> Result<(), String> {
@@ -83,7 +81,9 @@ impl<'a> Kit<'a> {
         let new = self.new_version(SecretId::generate(), 1, &path)?;
         let secret = new.row.secret;
         let begun = self.store.begin(new.clone()).await.map_err(text)?;
-        rule(matches!(begun, Begun::Pending(_)), "a free number is taken as pending")?;
+        let Begun::Pending(subject) = begun else { return Err("a free number is taken as pending".to_owned()) };
+        let known = self.store.subject_of(self.label.clone()).await;
+        rule(known == Ok(Some(subject)), "a label stands for its first subject")?;
         rule(self.store.begin(new.clone()).await == Ok(Begun::Taken), "a number is given once")?;
         let rival = self.new_version(SecretId::generate(), 1, &path)?;
         rule(self.store.begin(rival.clone()).await == Ok(Begun::Taken), "a path is one secret")?;
@@ -104,9 +104,16 @@ impl<'a> Kit<'a> {
         self.store.abandon(secret, lost.row.version).await.map_err(text)?;
         let refused = self.store.commit(secret, lost.row.version, None).await;
         rule(refused == Ok(Committed::No), "an abandoned version is never committed")?;
-        let page = self.store.secrets(Some(self.environment), None, 1).await.map_err(text)?;
-        rule(page.iter().all(|row| row.versions.len() == 2) && page.len() == 1, "secrets are listed with versions")?;
-        let rest = self.store.secrets(None, Some(secret), 9).await.map_err(text)?;
+        let page = self.store.secrets(Some(self.environment), None, 9).await.map_err(text)?;
+        let versions = |page: &[SecretRow]| page.iter().map(|row| row.versions.len()).collect::<Vec<_>>();
+        rule(versions(&page) == [2], "secrets are listed with versions")?;
+        let first = self.store.secrets(None, None, 1).await.map_err(text)?;
+        rule(versions(&first) == [1], "a page ends between the versions of a secret")?;
+        let second = self.store.secrets(None, Some((secret, Version::FIRST)), 1).await.map_err(text)?;
+        let continued =
+            second.iter().all(|row| row.secret == secret && row.versions.iter().all(|one| one.0 == lost.row.version));
+        rule(continued && versions(&second) == [1], "the next page goes on behind its cursor")?;
+        let rest = self.store.secrets(None, Some((secret, lost.row.version)), 9).await.map_err(text)?;
         rule(rest.iter().all(|row| row.secret > secret), "a page begins behind its cursor")
     }
 
@@ -157,7 +164,10 @@ impl<'a> Kit<'a> {
         rule(listed.iter().any(|row| row.token.grants == token.grants), "a token reads back")?;
         let expired = self.store.tokens(None, 9, token.expires_at).await.map_err(text)?;
         rule(expired.is_empty(), "an expired token is gone")?;
-        self.store.prune(token.expires_at).await.map_err(text)?;
+        for (limit, forgotten) in [(2, 2), (9, 1), (9, 0)] {
+            let pruned = self.store.prune(token.expires_at, limit).await.map_err(text)?;
+            rule(pruned == forgotten, "pruning removes no more than it is told, and says how many")?;
+        }
         let pruned = self.store.tokens(None, 9, NOW).await.map_err(text)?;
         rule(pruned.is_empty(), "pruning removes what has expired")
     }
@@ -223,7 +233,10 @@ impl<'a> Kit<'a> {
         rule(self.store.deferred().await == Ok(1), "an event waits for its number")?;
         let disabled = self.store.credential([1; 32]).await.map_err(text)?;
         rule(disabled.is_some_and(|row| row.disabled), "a deferred revocation disables its credential at once")?;
-        rule(self.store.number_deferred(sign, NOW).await == Ok(vec![5]), "deferred events are numbered in order")?;
+        rule(
+            self.store.number_deferred(Arc::clone(&sign), NOW).await == Ok(vec![5]),
+            "deferred events are numbered in order",
+        )?;
         rule(self.store.deferred().await == Ok(0), "a numbered event waits no more")?;
         let token = self.revoked_credential_commits_without_token().await?;
         let listed = self.store.tokens(None, 9, NOW).await.map_err(text)?;
@@ -243,7 +256,19 @@ impl<'a> Kit<'a> {
             "events are taken back",
         )?;
         let now = self.store.newest_event().await;
-        rule(now == Ok((newest + 1, returned(newest + 1).hash)), "what was taken back is the newest")
+        rule(now == Ok((newest + 1, returned(newest + 1).hash)), "what was taken back is the newest")?;
+        self.deferred_events_are_numbered_a_few_at_a_time(sign).await
+    }
+
+    async fn deferred_events_are_numbered_a_few_at_a_time(&self, sign: SignEvent) -> Result<(), String> {
+        let many = (0..=NUMBERED_AT_ONCE).map(|_| Event::Token(TokenId::generate())).collect();
+        self.store.defer(many, NOW).await.map_err(text)?;
+        for (numbered, left) in [(NUMBERED_AT_ONCE, 1), (1, 0), (0, 0)] {
+            let numbers = self.store.number_deferred(Arc::clone(&sign), NOW).await.map_err(text)?;
+            rule(numbers.len() == numbered, "one transaction numbers a few deferred events")?;
+            rule(self.store.deferred().await == Ok(left), "the others wait on")?;
+        }
+        Ok(())
     }
 
     async fn revoked_credential_commits_without_token(&self) -> Result<TokenId, String> {

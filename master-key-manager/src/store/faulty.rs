@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use manager_api::name::{SecretPath, UserLabel};
 use service_runtime::sqlite::StoreFault;
 use shared_proto::event::{Event, EventHash};
-use shared_proto::id::{EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
+use shared_proto::id::{EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::receipt::ReceiptFacts;
 
@@ -99,7 +99,7 @@ through! {
     commit(secret: SecretId, version: Version, token: Option<NewToken>) -> Committed;
     abandon(secret: SecretId, version: Version) -> ();
     pending(limit: usize) -> Vec<VersionRow>;
-    secrets(environment: Option<EnvironmentId>, after: Option<SecretId>, limit: usize) -> Vec<SecretRow>;
+    secrets(environment: Option<EnvironmentId>, after: Option<(SecretId, Version)>, limit: usize) -> Vec<SecretRow>;
     missing(facts: Vec<ReceiptFacts>) -> Vec<ReceiptFacts>;
     adopt(facts: Vec<ReceiptFacts>, now: u64) -> u64;
     idempotent(subject: Subject, key: String, now: u64) -> Option<(SecretId, Version)>;
@@ -110,7 +110,7 @@ through! {
     order_token(order: TokenOrder) -> Ordered;
     tokens(after: Option<TokenId>, limit: usize, now: u64) -> Vec<TokenRow>;
     revoked_signing_keys() -> Vec<Thumbprint>;
-    prune(now: u64) -> ();
+    prune(now: u64, limit: usize) -> usize;
 }
 
 through! {
@@ -131,7 +131,7 @@ through! {
     install(installation: NewInstallation) -> ();
     credential(hmac: [u8; 32]) -> Option<CredentialRow>;
     reset_administrator(credential: NewCredential, now: u64) -> ();
-    subject_for(label: UserLabel, candidate: PersonId) -> Subject;
+    subject_of(label: UserLabel) -> Option<Subject>;
     close() -> ();
 }
 

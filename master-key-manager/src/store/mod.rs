@@ -16,7 +16,7 @@ use manager_api::name::{SecretPath, UserLabel};
 use service_runtime::sqlite::StoreFault;
 use shared_proto::Rejected;
 use shared_proto::event::{Event, EventHash};
-use shared_proto::id::{EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
+use shared_proto::id::{EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::receipt::ReceiptFacts;
 
@@ -33,6 +33,11 @@ pub type Stored<T> = Result<T, StoreFault>;
 
 /// Signs an event under its number and the hash before it; called inside the transaction that numbers it.
 pub type SignEvent = Arc<dyn Fn(Event, u64, EventHash) -> Result<String, Rejected> + Send + Sync>;
+
+/// Rows that are forgotten in one transaction. A revocation that comes meanwhile waits for it, a millisecond or two.
+pub const PRUNED_AT_ONCE: usize = 256;
+/// Deferred events that are numbered and signed in one transaction.
+pub const NUMBERED_AT_ONCE: usize = 256;
 
 /// Secrets and their versions.
 #[async_trait]
@@ -51,11 +56,11 @@ pub trait CatalogueStore: Send + Sync {
     async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()>;
     /// Versions whose receipt is not there, oldest first.
     async fn pending(&self, limit: usize) -> Stored<Vec<VersionRow>>;
-    /// A page of secrets with their versions, ordered by id.
+    /// A page of up to `limit` versions behind a secret and number, in that order, with their secrets.
     async fn secrets(
         &self,
         environment: Option<EnvironmentId>,
-        after: Option<SecretId>,
+        after: Option<(SecretId, Version)>,
         limit: usize,
     ) -> Stored<Vec<SecretRow>>;
     /// Which of these the catalogue has not as pending, committed or destroyed with the same digest.
@@ -76,8 +81,9 @@ pub trait TokenStore: Send + Sync {
     async fn tokens(&self, after: Option<TokenId>, limit: usize, now: u64) -> Stored<Vec<TokenRow>>;
     /// The token signing keys that were revoked.
     async fn revoked_signing_keys(&self) -> Stored<Vec<Thumbprint>>;
-    /// Forgets expired tokens and idempotency keys.
-    async fn prune(&self, now: u64) -> Stored<()>;
+    /// Forgets up to `limit` expired tokens and idempotency keys; says how many there were. Writes wait for it, so the
+    /// limit is small: see [`PRUNED_AT_ONCE`].
+    async fn prune(&self, now: u64, limit: usize) -> Stored<usize>;
 }
 
 /// The numbered chain of events, and the revocations that wait for a number.
@@ -94,7 +100,7 @@ pub trait EventStore: Send + Sync {
     async fn number(&self, events: Vec<Event>, sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
     /// Keeps events without a number; their effects in the manager's own tables happen at once.
     async fn defer(&self, events: Vec<Event>, now: u64) -> Stored<()>;
-    /// Numbers what was deferred, in order.
+    /// Numbers the first of what was deferred, in order, up to [`NUMBERED_AT_ONCE`] of them.
     async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
     /// How many events wait for a number.
     async fn deferred(&self) -> Stored<u64>;
@@ -114,8 +120,8 @@ pub trait IdentityStore: Send + Sync {
     async fn credential(&self, hmac: [u8; 32]) -> Stored<Option<CredentialRow>>;
     /// Replaces the administrator's credentials: the old ones are disabled and their revocation deferred.
     async fn reset_administrator(&self, credential: NewCredential, now: u64) -> Stored<()>;
-    /// The subject that a label stands for; `candidate` becomes it at the first use.
-    async fn subject_for(&self, label: UserLabel, candidate: PersonId) -> Stored<Subject>;
+    /// The subject that a label stands for; none before its first use.
+    async fn subject_of(&self, label: UserLabel) -> Stored<Option<Subject>>;
     /// Finishes what is queued.
     async fn close(&self) -> Stored<()>;
 }

@@ -240,7 +240,7 @@ pub struct SecretRow {
     pub environment: EnvironmentId,
     /// Its path.
     pub path: SecretPath,
-    /// Its versions with state and time, ascending.
+    /// Those of its versions that are on the page, with state and time, ascending.
     pub versions: Vec<(Version, CatalogueState, u64)>,
 }
 

@@ -80,6 +80,29 @@ async fn every_kind_of_revocation_reaches_the_vault() {
 }
 
 #[actix_web::test]
+async fn nobody_is_not_revoked_and_a_name_that_looks_like_another_is_no_name() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let submit = async |user_id: &str| {
+        manager.post("/api/keys", json!({"user_id": user_id, "key_data": "v", "environment": "dev"})).await
+    };
+    let revoke =
+        async |user_id: &str| manager.post("/api/revocations", json!({"kind": "subject", "user_id": user_id})).await;
+    let terms = installed.vault.check_token(&submit("Zo\u{eb}").await.expect(201).member("access_token")).terms;
+    for nobody in ["zo\u{eb}", "Zoe", "Zo\u{eb}2"] {
+        revoke(nobody).await.expect(404).refused("subject_not_found");
+    }
+    for twin in ["Zoe\u{308}", "Zo\u{eb} ", "\u{200b}Zo\u{eb}"] {
+        submit(twin).await.expect(400).refused("name_invalid");
+        revoke(twin).await.expect(400).refused("body_invalid");
+    }
+    assert!(installed.vault.applied().is_empty());
+    revoke("Zo\u{eb}").await.expect(200);
+    assert_eq!(installed.vault.applied(), [Event::Subject(terms.subject)]);
+    manager.stop().await;
+}
+
+#[actix_web::test]
 async fn destroyed_versions_are_tombstones_and_the_number_is_not_used_again() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;

@@ -213,6 +213,31 @@ async fn a_client_that_goes_away_interrupts_nothing() {
 }
 
 #[actix_web::test]
+async fn an_inventory_of_any_size_is_compared_in_parts_of_a_bounded_one() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let environment = environment(&manager, "dev");
+    let secret = SecretId::generate();
+    for number in 1..=4_100 {
+        let name = (secret, Version::new(number).unwrap());
+        installed.vault.state().rows.insert(name, Row::Foreign { environment });
+    }
+    let reconcile = async |body| manager.post("/api/reconcile", body).await.expect(200).json();
+    let first = reconcile(json!({"adopt": true})).await;
+    assert_eq!((first["adopted"].as_u64(), &first["next"]), (Some(4_096), &json!(format!("{secret}.4096"))));
+    let second = reconcile(json!({"adopt": true, "after": first["next"]})).await;
+    assert_eq!((second["found"].as_array().unwrap().len(), second.get("next")), (4, None));
+    for (after, shown) in [("", 500), (".4000", 100), (".4100", 0)] {
+        let after = if after.is_empty() { String::new() } else { format!("&after={secret}{after}") };
+        let page = manager.admin(Method::GET, &format!("/api/secrets?limit=500{after}"), None).await.expect(200).json();
+        let versions = page["secrets"][0]["versions"].as_array().map_or(0, Vec::len);
+        assert_eq!(versions, shown, "one secret with many versions is listed in parts too");
+    }
+    manager.post("/api/reconcile", json!({"adopt": false, "after": "x"})).await.expect(400);
+    manager.stop().await;
+}
+
+#[actix_web::test]
 async fn what_the_vault_has_and_the_catalogue_lacks_is_listed_and_adopted_only_on_demand() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;

@@ -74,7 +74,7 @@ impl CatalogueStore for SqliteStore {
     async fn secrets(
         &self,
         environment: Option<EnvironmentId>,
-        after: Option<SecretId>,
+        after: Option<(SecretId, Version)>,
         limit: usize,
     ) -> Stored<Vec<SecretRow>> {
         self.readers.read(move |conn| secrets(conn, environment, after, limit)).await
@@ -229,33 +229,32 @@ fn has_state(conn: &Connection, secret: SecretId, version: Version, state: &str)
 fn secrets(
     conn: &Connection,
     environment: Option<EnvironmentId>,
-    after: Option<SecretId>,
+    after: Option<(SecretId, Version)>,
     limit: usize,
 ) -> rusqlite::Result<Vec<SecretRow>> {
-    let mut versions =
-        conn.prepare_cached("SELECT version, state, created_at FROM versions WHERE secret_id = ?1 ORDER BY version")?;
-    let mut rows = conn
-        .prepare_cached(
-            "SELECT secret_id, environment_id, path FROM secrets
-             WHERE (?1 IS NULL OR environment_id = ?1) AND (?2 IS NULL OR secret_id > ?2)
-             ORDER BY secret_id LIMIT ?3",
-        )?
-        .query_map(
-            params![environment.map(|id| *id.as_bytes()), after.map(|id| *id.as_bytes()), limit_of(limit)],
-            |row| {
-                Ok(SecretRow {
-                    secret: SecretId::from_bytes(row.get(0)?),
-                    environment: EnvironmentId::from_bytes(row.get(1)?),
-                    path: path(row, 2)?,
-                    versions: Vec::new(),
-                })
-            },
-        )?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    for row in &mut rows {
-        row.versions = versions
-            .query_map([row.secret.as_bytes()], |line| Ok((version(line, 0)?, state(line, 1)?, unsigned(line, 2)?)))?
-            .collect::<rusqlite::Result<_>>()?;
+    let (secret, number) = after.map_or(([0; 16], 0), |(secret, version)| (*secret.as_bytes(), version.get()));
+    // The order of the join is the order of the page: nothing is sorted, so that no more rows are read than are shown.
+    let mut statement = conn.prepare_cached(
+        "SELECT v.secret_id, v.version, v.state, v.created_at, s.environment_id, s.path
+         FROM versions v CROSS JOIN secrets s ON s.secret_id = v.secret_id
+         WHERE (v.secret_id, v.version) > (?2, ?3) AND (?1 IS NULL OR s.environment_id = ?1)
+         ORDER BY v.secret_id, v.version LIMIT ?4",
+    )?;
+    let environment = environment.map(|id| *id.as_bytes());
+    let mut lines = statement.query(params![environment, secret, integer(number)?, limit_of(limit)])?;
+    let mut rows: Vec<SecretRow> = Vec::new();
+    while let Some(line) = lines.next()? {
+        let secret = SecretId::from_bytes(line.get(0)?);
+        let found = (version(line, 1)?, state(line, 2)?, unsigned(line, 3)?);
+        match rows.last_mut().filter(|row| row.secret == secret) {
+            Some(row) => row.versions.push(found),
+            None => rows.push(SecretRow {
+                secret,
+                environment: EnvironmentId::from_bytes(line.get(4)?),
+                path: path(line, 5)?,
+                versions: vec![found],
+            }),
+        }
     }
     Ok(rows)
 }

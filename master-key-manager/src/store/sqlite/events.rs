@@ -9,7 +9,7 @@ use shared_proto::event::{Event, EventHash, NO_EVENT, event_hash};
 use super::SqliteStore;
 use super::catalogue::limit_of;
 use super::rows::{event_row, integer, newest_event, unreadable, unsigned};
-use crate::store::{EventStore, SignEvent, Stored, StoredEvent, event_name};
+use crate::store::{EventStore, NUMBERED_AT_ONCE, SignEvent, Stored, StoredEvent, event_name};
 
 #[async_trait]
 impl EventStore for SqliteStore {
@@ -54,15 +54,16 @@ impl EventStore for SqliteStore {
 
     async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>> {
         self.write_credentials(move |conn| {
-            let names: Vec<String> = conn
-                .prepare_cached("SELECT name FROM pending_revocations ORDER BY position")?
-                .query_map([], |row| row.get(0))?
+            let waiting: Vec<(i64, String)> = conn
+                .prepare_cached("SELECT position, name FROM pending_revocations ORDER BY position LIMIT ?1")?
+                .query_map([limit_of(NUMBERED_AT_ONCE)], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
-            let numbers = names
-                .iter()
-                .map(|name| number(conn, &event_name::event_of(name).map_err(|_| unreadable())?, &sign, now))
-                .collect::<rusqlite::Result<_>>()?;
-            conn.prepare_cached("DELETE FROM pending_revocations")?.execute([])?;
+            let mut numbers = Vec::with_capacity(waiting.len());
+            for (position, name) in &waiting {
+                let event = event_name::event_of(name).map_err(|_| unreadable())?;
+                numbers.push(number(conn, &event, &sign, now)?);
+                conn.prepare_cached("DELETE FROM pending_revocations WHERE position = ?1")?.execute([position])?;
+            }
             Ok(numbers)
         })
         .await

@@ -38,8 +38,8 @@ impl IdentityStore for SqliteStore {
         self.write_credentials(move |conn| reset_administrator(conn, &credential, now)).await
     }
 
-    async fn subject_for(&self, label: UserLabel, candidate: PersonId) -> Stored<Subject> {
-        self.writer.run(move |conn| subject_for(conn, &label, candidate)).await
+    async fn subject_of(&self, label: UserLabel) -> Stored<Option<Subject>> {
+        self.readers.read(move |conn| known_subject(conn, &label)).await
     }
 
     async fn close(&self) -> Stored<()> {

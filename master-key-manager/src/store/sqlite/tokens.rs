@@ -42,13 +42,21 @@ impl TokenStore for SqliteStore {
         self.readers.read(revoked_keys).await
     }
 
-    async fn prune(&self, now: u64) -> Stored<()> {
+    async fn prune(&self, now: u64, limit: usize) -> Stored<usize> {
         self.writer
             .run(move |conn| {
-                conn.prepare_cached("DELETE FROM tokens WHERE expires_at <= ?1")?.execute([integer(now)?])?;
-                conn.prepare_cached("DELETE FROM idempotency WHERE created_at <= ?1")?
-                    .execute([integer(now.saturating_sub(KEPT_SECONDS))?])?;
-                Ok(())
+                let tokens = conn
+                    .prepare_cached(
+                        "DELETE FROM tokens WHERE jti IN (SELECT jti FROM tokens WHERE expires_at <= ?1 LIMIT ?2)",
+                    )?
+                    .execute([integer(now)?, limit_of(limit)])?;
+                let keys = conn
+                    .prepare_cached(
+                        "DELETE FROM idempotency WHERE (subject, key) IN (
+                             SELECT subject, key FROM idempotency WHERE created_at <= ?1 LIMIT ?2)",
+                    )?
+                    .execute([integer(now.saturating_sub(KEPT_SECONDS))?, limit_of(limit.saturating_sub(tokens))])?;
+                Ok(tokens + keys)
             })
             .await
     }

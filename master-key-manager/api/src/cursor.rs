@@ -1,0 +1,68 @@
+//! Where a page of versions ends: `after` of the next one.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use shared_proto::Malformed;
+use shared_proto::id::{SecretId, Version};
+
+/// A secret, or one of its versions: `sec_…` or `sec_….7`. What comes next is behind all versions of the secret, or
+/// behind that one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionCursor {
+    /// The secret.
+    pub key_id: SecretId,
+    /// The version; none stands for the last one.
+    pub version: Option<Version>,
+}
+
+impl fmt::Display for VersionCursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.key_id)?;
+        self.version.map_or(Ok(()), |version| write!(formatter, ".{version}"))
+    }
+}
+
+impl FromStr for VersionCursor {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let Some((key_id, version)) = text.split_once('.') else {
+            return Ok(Self { key_id: text.parse()?, version: None });
+        };
+        let number = version.parse().map_err(|_| Malformed("a cursor ends in a version"))?;
+        let cursor = Self { key_id: key_id.parse()?, version: Some(Version::new(number)?) };
+        if cursor.to_string() == text { Ok(cursor) } else { Err(Malformed("a cursor has one form")) }
+    }
+}
+
+impl Serialize for VersionCursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for VersionCursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursor_has_one_form() {
+        let secret = SecretId::generate();
+        for good in [secret.to_string(), format!("{secret}.1"), format!("{secret}.9007199254740991")] {
+            assert_eq!(good.parse::<VersionCursor>().unwrap().to_string(), good);
+        }
+        for bad in
+            ["", ".1", &format!("{secret}."), &format!("{secret}.0"), &format!("{secret}.01"), &format!("{secret}.+1")]
+        {
+            assert!(bad.parse::<VersionCursor>().is_err(), "{bad}");
+        }
+    }
+}
