@@ -2,8 +2,8 @@
 //!
 //! Guarantees that a line is durable when [`AuditLog::record`] returns, that an altered, removed or inserted line is
 //! found at the next start or soon after it, and that concurrent requests share one write and one fsync. Refuses (`AuditUnavailable`)
-//! rather than let something happen unrecorded. What a stranger can cause is counted and sampled, so that he cannot
-//! fill the disk that releases wait for.
+//! rather than let something happen unrecorded. Refusals are counted and sampled, so that no caller can fill the disk that
+//! releases wait for, and lines that somebody waits for have room of their own.
 //!
 //! The log is a row of segments: a full one is left behind, and the next, `audit-<sequence>.jsonl`, begins with the line
 //! of that number. A start verifies the newest two before anything is recorded, and the older ones beside the service;
@@ -17,14 +17,14 @@ mod chain;
 mod origin;
 mod queue;
 mod record;
+mod sampler;
 mod settings;
 mod writer;
 
 use std::{
-    collections::HashMap,
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -37,8 +37,9 @@ pub use self::{
 };
 use self::{
     chain::{Older, read_newest},
-    queue::{Answer, Queue},
-    record::{Entry, Kind},
+    queue::Queue,
+    record::Entry,
+    sampler::Sampler,
     writer::{OpenSegment, Writer, open_segment_file},
 };
 use crate::{clock::Clock, process::StartError};
@@ -58,15 +59,9 @@ struct Shared {
     queue: Arc<Queue>,
     healthy: Arc<AtomicBool>,
     clock: Arc<dyn Clock>,
+    service_name: &'static str,
     sync: AuditSync,
-    samples: Mutex<HashMap<Kind, Sample>>,
-}
-
-/// Refusals of one kind since the last line about them.
-struct Sample {
-    second: u64,
-    suppressed: u64,
-    last: Option<AuditRecord>,
+    sampler: Arc<Sampler>,
 }
 
 impl Drop for Shared {
@@ -99,18 +94,19 @@ impl AuditLog {
         open_segment: OpenSegment,
     ) -> Result<Self, StartError> {
         let queue = Arc::new(Queue::default());
-        let inbox = Arc::clone(&queue);
+        let sampler = Arc::new(Sampler::default());
+        let (inbox, samples) = (Arc::clone(&queue), Arc::clone(&sampler));
         let healthy = Arc::new(AtomicBool::new(true));
         let (end, older) = read_newest(path)?;
         let writer =
             Writer::start(path, end, service_name, settings, Arc::clone(&clock), Arc::clone(&healthy), open_segment)?;
-        start_thread("audit-writer", move || writer.run(&inbox))?;
+        start_thread("audit-writer", move || writer.run(&inbox, &samples))?;
         if !older.is_empty() {
             let queue = Arc::downgrade(&queue);
             start_thread("audit-verifier", move || verify_older(&older, &queue))?;
         }
         let sync = settings.sync;
-        Ok(Self { shared: Arc::new(Shared { queue, healthy, clock, sync, samples: Mutex::default() }) })
+        Ok(Self { shared: Arc::new(Shared { queue, healthy, clock, service_name, sync, sampler }) })
     }
 
     /// Appends a line and returns when it is recorded.
@@ -118,38 +114,24 @@ impl AuditLog {
     /// # Errors
     /// It is not recorded: the disk failed, the queue is full, or the log is closed. The line may be found later.
     pub async fn record(&self, record: AuditRecord) -> Result<(), AuditUnavailable> {
-        let recorded = self.send(record, None, true)?;
-        match recorded {
-            Some(recorded) => recorded.await,
-            None => Err(AuditUnavailable),
-        }
+        let recorded = self.shared.queue.push_awaited(self.render(record))?;
+        recorded.await
     }
 
-    /// Appends a line for what takes effect anyway: a refusal, a revocation, an outcome. After a fault of the disk it
-    /// is written when the disk works again.
+    /// Appends a line for what takes effect anyway: a revocation, an outcome. After a fault of the disk it is written
+    /// when the disk works again. When too many such lines wait already, it is only counted, and a line `audit.dropped`
+    /// has the number. A refusal belongs to [`AuditLog::record_refusal`].
     pub fn record_without_waiting(&self, record: AuditRecord) {
-        if self.send(record, None, false).is_err() {
-            tracing::error!("an audit line was lost: the audit queue is full or closed");
-        }
+        self.shared.queue.push_unawaited(self.render(record));
     }
 
-    /// Counts a refusal. At most one line per second, action, code, and token or principal is written; its `others` says
-    /// how many were left out since the line before.
+    /// Counts a refusal, whoever caused it. The first of its action, code, and token or principal gets a line at once;
+    /// those that follow get one line a second, whose `others` says how many more there were. All refusals together get
+    /// at most 100 lines a second. When more callers are refused than have room, a line without a caller counts them.
     pub fn record_refusal(&self, record: AuditRecord) {
-        let now = self.shared.clock.now();
-        let mut samples = self.shared.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        let sample = samples.entry(record.kind()).or_insert(Sample { second: u64::MAX, suppressed: 0, last: None });
-        if sample.second == now {
-            sample.suppressed = sample.suppressed.saturating_add(1);
-            sample.last = Some(record);
-            return;
-        }
-        let others = std::mem::take(&mut sample.suppressed);
-        sample.second = now;
-        sample.last = None;
-        drop(samples);
-        if self.send(record, (others > 0).then_some(others), false).is_err() {
-            tracing::error!("a sampled audit line was lost: the audit queue is full or closed");
+        let entry = Entry { timestamp: self.shared.clock.now(), record, others: 0 };
+        if let Some(entry) = self.shared.sampler.count(entry) {
+            self.shared.queue.push_unawaited(entry.render(self.shared.service_name));
         }
     }
 
@@ -165,29 +147,13 @@ impl AuditLog {
 
     /// Writes what is queued and the open samples, fsyncs and ends the writer thread. Later records fail.
     pub async fn flush_and_close(&self) {
-        let pending: Vec<Sample> = {
-            let mut samples = self.shared.samples.lock().unwrap_or_else(PoisonError::into_inner);
-            samples.drain().map(|(_, sample)| sample).collect()
-        };
-        for sample in pending {
-            if let Some(record) = sample.last {
-                // The last refusal gets the line, the others before it are counted.
-                let others = sample.suppressed.saturating_sub(1);
-                let _logged_by_the_writer = self.send(record, (others > 0).then_some(others), false);
-            }
-        }
         if let Some(closed) = self.shared.queue.close() {
             let _gone_already = closed.await;
         }
     }
 
-    fn send(
-        &self,
-        record: AuditRecord,
-        others: Option<u64>,
-        awaited: bool,
-    ) -> Result<Option<Answer>, AuditUnavailable> {
-        self.shared.queue.push(Entry { timestamp: self.shared.clock.now(), record, others }, awaited)
+    fn render(&self, record: AuditRecord) -> Vec<u8> {
+        Entry { timestamp: self.shared.clock.now(), record, others: 0 }.render(self.shared.service_name)
     }
 }
 

@@ -1,14 +1,15 @@
 //! Where a decision comes from: the request, and who made it.
 
-use std::fmt::Display;
+use std::{fmt::Display, sync::Arc};
 
-use serde::Serialize;
-
-/// The source of a decision: a request and its actor, or the service itself.
+/// The source of a decision: a request and its actor, or the service itself. Clones share it.
 ///
 /// Holds cleaned text only: control characters are removed, and each member is at most 256 characters long.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Origin {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin(Arc<Parts>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Parts {
     principal: Option<String>,
     credential: Option<String>,
     request_id: String,
@@ -22,12 +23,12 @@ const MAX_CHARS: usize = 256;
 impl Origin {
     /// A request whose actor is unknown.
     pub fn of_request(request_id: &str, ip_address: &str, user_agent: &str) -> Self {
-        Self {
-            request_id: clean(request_id, MAX_CHARS),
-            ip_address: clean(ip_address, MAX_CHARS),
-            user_agent: clean(user_agent, MAX_CHARS),
-            ..Self::default()
-        }
+        Self(Arc::new(Parts {
+            request_id: clean(request_id.to_owned(), MAX_CHARS),
+            ip_address: clean(ip_address.to_owned(), MAX_CHARS),
+            user_agent: clean(user_agent.to_owned(), MAX_CHARS),
+            ..Parts::default()
+        }))
     }
 
     /// The service itself, without a request.
@@ -39,27 +40,43 @@ impl Origin {
     /// showed.
     #[must_use]
     pub fn by(mut self, principal: Option<impl Display>, credential: Option<impl Display>) -> Self {
-        self.principal = principal.map(|id| clean(&id.to_string(), MAX_CHARS));
-        self.credential = credential.map(|id| clean(&id.to_string(), MAX_CHARS));
+        let parts = Arc::make_mut(&mut self.0);
+        parts.principal = principal.map(|id| clean(id.to_string(), MAX_CHARS));
+        parts.credential = credential.map(|id| clean(id.to_string(), MAX_CHARS));
         self
-    }
-
-    /// The id that the service gave the request; empty without a request.
-    pub fn request_id(&self) -> &str {
-        &self.request_id
     }
 
     /// The id of the authenticated subject.
     pub fn principal(&self) -> Option<&str> {
-        self.principal.as_deref()
+        self.0.principal.as_deref()
+    }
+
+    /// The id of the credential that was shown.
+    pub fn credential(&self) -> Option<&str> {
+        self.0.credential.as_deref()
+    }
+
+    /// The id that the service gave the request; empty without a request.
+    pub fn request_id(&self) -> &str {
+        &self.0.request_id
+    }
+
+    /// The address of the peer.
+    pub fn ip_address(&self) -> &str {
+        &self.0.ip_address
+    }
+
+    /// What the client calls itself.
+    pub fn user_agent(&self) -> &str {
+        &self.0.user_agent
     }
 }
 
 /// `text` without control characters, cut to `max_chars`.
-pub(super) fn clean(text: &str, max_chars: usize) -> String {
-    // Ids, addresses and most agents: all bytes are looked at together, and copied at once.
+pub(super) fn clean(text: String, max_chars: usize) -> String {
+    // Ids, addresses and most agents: all bytes are looked at together.
     if text.len() <= max_chars && text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~')) {
-        return text.to_owned();
+        return text;
     }
     text.chars().filter(|c| !c.is_control()).take(max_chars).collect()
 }

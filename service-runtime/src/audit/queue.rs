@@ -2,7 +2,8 @@
 //!
 //! Callers put their lines down under a short lock; the thread takes all that lie there at once. Guarantees that lines
 //! are written in the order in which they came, that everybody who waits for the same write gets the same answer, and
-//! that nobody waits for a thread that has gone. The thread is woken only when it sleeps, and not before the other
+//! that nobody waits for a thread that has gone. Lines that nobody waits for have room of their own, so that they never
+//! push out one that somebody waits for; those beyond it are counted. The thread is woken only when it sleeps, and not before the other
 //! tasks that are ready on the caller's thread have put down their lines too: otherwise it would push the caller aside
 //! for each of them, to write one line.
 
@@ -16,14 +17,14 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{AuditUnavailable, record::Entry};
+use super::AuditUnavailable;
 
 /// What became of a write.
 pub(super) type Outcome = Result<(), AuditUnavailable>;
 
-/// A line, and whether somebody waits for it.
+/// A line without its place in the chain, and whether somebody waits for it.
 pub(super) struct Line {
-    pub(super) entry: Entry,
+    pub(super) rendered: Vec<u8>,
     pub(super) awaited: bool,
 }
 
@@ -31,6 +32,10 @@ pub(super) struct Line {
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) lines: Vec<Line>,
+    /// How many of the lines somebody waits for.
+    awaited: usize,
+    /// Lines for which there was no room.
+    pub(super) dropped: u64,
     /// Those who wait for the write.
     pub(super) waiting: Waiting,
     /// The last batch: told when all is written. Absent in all others.
@@ -39,7 +44,7 @@ pub(super) struct Batch {
 
 impl Batch {
     fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.closing.is_none()
+        self.lines.is_empty() && self.dropped == 0 && self.closing.is_none()
     }
 }
 
@@ -57,26 +62,42 @@ struct State {
     closed: bool,
 }
 
-/// Lines that wait at most; beyond that the disk is hopelessly behind.
-const MAX_WAITING: usize = 65_536;
+/// Lines at most that somebody waits for; beyond that the disk is hopelessly behind.
+const MAX_AWAITED: usize = 65_536;
+/// Lines at most that nobody waits for.
+const MAX_UNAWAITED: usize = 16_384;
 
 impl Queue {
-    /// Puts a line down. The answer comes for lines that are awaited.
+    /// Puts a line down; the answer comes when it is written.
     ///
     /// # Errors
     /// The queue is full or closed.
-    pub(super) fn push(self: &Arc<Self>, entry: Entry, awaited: bool) -> Result<Option<Answer>, AuditUnavailable> {
+    pub(super) fn push_awaited(self: &Arc<Self>, rendered: Vec<u8>) -> Result<Answer, AuditUnavailable> {
         let mut state = self.lock();
-        if state.closed || state.batch.lines.len() >= MAX_WAITING {
+        let State { batch, closed, .. } = &mut *state;
+        if *closed || batch.awaited >= MAX_AWAITED {
             return Err(AuditUnavailable);
         }
-        state.batch.lines.push(Line { entry, awaited });
-        if awaited {
-            let write = Arc::clone(&state.batch.waiting.0);
-            return Ok(Some(Answer { write, place: None, thread: Some(WakeThread(Arc::clone(self))) }));
+        batch.awaited += 1;
+        batch.lines.push(Line { rendered, awaited: true });
+        let write = Arc::clone(&batch.waiting.0);
+        Ok(Answer { write, place: None, thread: Some(WakeThread(Arc::clone(self))) })
+    }
+
+    /// Puts a line down, or counts it when there is no room. After the end of the log it is nowhere.
+    pub(super) fn push_unawaited(&self, rendered: Vec<u8>) {
+        let mut state = self.lock();
+        let State { batch, closed, .. } = &mut *state;
+        if *closed {
+            tracing::debug!("an audit line came after the end of the log");
+            return;
+        }
+        if batch.lines.len() - batch.awaited < MAX_UNAWAITED {
+            batch.lines.push(Line { rendered, awaited: false });
+        } else {
+            batch.dropped += 1;
         }
         self.wake(state);
-        Ok(None)
     }
 
     /// No line comes after this one; the answer comes when all are written. None if it was closed before.
@@ -93,21 +114,17 @@ impl Queue {
 
     /// Takes all that waits, as soon as there is something; None if nothing comes within `patience`. `room` is the
     /// vector of an earlier batch, to be filled again.
-    pub(super) fn take(&self, room: Vec<Line>, patience: Option<Duration>) -> Option<Batch> {
+    pub(super) fn take(&self, room: Vec<Line>, patience: Duration) -> Option<Batch> {
         let mut state = self.lock();
         while state.batch.is_empty() {
             state.asleep = true;
-            state = match patience {
-                None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(patience) => {
-                    let woken = self.filled.wait_timeout(state, patience);
-                    let (state, timed_out) = woken.unwrap_or_else(PoisonError::into_inner);
-                    if timed_out.timed_out() && state.batch.is_empty() {
-                        return None;
-                    }
-                    state
-                }
-            };
+            let woken = self.filled.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
+            let (awake, timed_out) = woken;
+            state = awake;
+            if timed_out.timed_out() && state.batch.is_empty() {
+                state.asleep = false;
+                return None;
+            }
         }
         state.asleep = false;
         Some(std::mem::replace(&mut state.batch, Batch { lines: room, ..Batch::default() }))
@@ -208,18 +225,13 @@ mod tests {
     use std::{sync::mpsc, thread};
 
     use super::*;
-    use crate::audit::{AuditRecord, AuditStatus};
-
-    fn entry() -> Entry {
-        Entry { timestamp: 1, record: AuditRecord::background("read", AuditStatus::Success), others: None }
-    }
 
     /// A queue with a thread that sleeps before it, and what that takes in the end.
     fn with_sleeper() -> (Arc<Queue>, mpsc::Receiver<usize>) {
         let queue = Arc::new(Queue::default());
         let (taken, outcome) = mpsc::channel();
         let sleeper = Arc::clone(&queue);
-        thread::spawn(move || taken.send(sleeper.take(Vec::new(), None).map_or(0, |batch| batch.lines.len())));
+        thread::spawn(move || taken.send(sleeper.take(Vec::new(), LONG).map_or(0, |batch| batch.lines.len())));
         while !queue.lock().asleep {
             thread::yield_now();
         }
@@ -236,7 +248,7 @@ mod tests {
     #[test]
     fn thread_is_woken_when_the_tasks_that_were_ready_have_put_down_their_lines() {
         let (queue, taken) = with_sleeper();
-        let mut answers = [(); 2].map(|()| queue.push(entry(), true).unwrap().unwrap());
+        let mut answers = [(); 2].map(|()| queue.push_awaited(Vec::new()).unwrap());
         answers.iter_mut().for_each(poll);
         assert!(queue.lock().asleep);
         let [first, _second] = &mut answers;
@@ -248,13 +260,13 @@ mod tests {
     fn thread_is_woken_for_a_line_that_nobody_waits_for_any_more() {
         for polls in 0..2 {
             let (queue, taken) = with_sleeper();
-            let mut answer = queue.push(entry(), true).unwrap().unwrap();
+            let mut answer = queue.push_awaited(Vec::new()).unwrap();
             (0..polls).for_each(|_| poll(&mut answer));
             drop(answer);
             assert_eq!(taken.recv_timeout(LONG), Ok(1));
         }
         let (queue, taken) = with_sleeper();
-        assert!(queue.push(entry(), false).unwrap().is_none());
+        queue.push_unawaited(Vec::new());
         assert_eq!(taken.recv_timeout(LONG), Ok(1));
     }
 }

@@ -3,7 +3,8 @@
 //! The record has ids, fixed words and cleaned strings only: there is no member into which a value, a key or a token
 //! would fit by habit. What comes from the client is cut and stripped of control characters.
 
-use serde::Serialize;
+use std::io::Write;
+
 use shared_proto::{
     error::ErrorCode,
     id::{SecretId, Version},
@@ -12,8 +13,7 @@ use shared_proto::{
 use super::origin::{Origin, clean};
 
 /// How a decision ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuditStatus {
     /// Allowed, and about to be done or done.
     Success,
@@ -23,30 +23,28 @@ pub enum AuditStatus {
     Failed,
 }
 
+impl AuditStatus {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// One decision.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct AuditRecord {
     action: &'static str,
     status: AuditStatus,
-    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<ErrorCode>,
     key_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     key_path: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    secrets: Vec<SecretVersion>,
+    secrets: Vec<(SecretId, Version)>,
     jti: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
-    #[serde(flatten)]
     origin: Origin,
-}
-
-/// One of the versions that a decision is about.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct SecretVersion {
-    key_id: SecretId,
-    version: Version,
 }
 
 /// The longest id that is recorded, in characters.
@@ -79,30 +77,29 @@ impl AuditRecord {
 
     /// The secret that it is about.
     #[must_use]
-    pub fn key_id(mut self, key_id: impl AsRef<str>) -> Self {
-        self.key_id = Some(clean(key_id.as_ref(), MAX_CHARS));
+    pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
+        self.key_id = Some(clean(key_id.into(), MAX_CHARS));
         self
     }
 
     /// The secret's name; only the manager knows it.
     #[must_use]
-    pub fn key_path(mut self, key_path: impl AsRef<str>) -> Self {
-        self.key_path = Some(clean(key_path.as_ref(), MAX_PATH_CHARS));
+    pub fn key_path(mut self, key_path: impl Into<String>) -> Self {
+        self.key_path = Some(clean(key_path.into(), MAX_PATH_CHARS));
         self
     }
 
     /// All versions that it is about, at most 64.
     #[must_use]
     pub fn secrets(mut self, versions: impl IntoIterator<Item = (SecretId, Version)>) -> Self {
-        let versions = versions.into_iter().take(MAX_SECRETS);
-        self.secrets = versions.map(|(key_id, version)| SecretVersion { key_id, version }).collect();
+        self.secrets = versions.into_iter().take(MAX_SECRETS).collect();
         self
     }
 
     /// The id of the access token.
     #[must_use]
-    pub fn jti(mut self, jti: impl AsRef<str>) -> Self {
-        self.jti = Some(clean(jti.as_ref(), MAX_CHARS));
+    pub fn jti(mut self, jti: impl Into<String>) -> Self {
+        self.jti = Some(clean(jti.into(), MAX_CHARS));
         self
     }
 
@@ -120,13 +117,16 @@ impl AuditRecord {
         self
     }
 
-    /// What sampling counts together: the action, its code, and the token or else the principal.
+    /// What sampling counts together.
     pub(super) fn kind(&self) -> Kind {
-        Kind {
-            action: self.action,
-            code: self.code,
-            caller: self.jti.clone().or_else(|| self.origin.principal().map(str::to_owned)),
-        }
+        let caller = self.jti.as_deref().or(self.origin.principal());
+        let caller = caller.map_or(Caller::Stranger, |id| Caller::Known(id.to_owned()));
+        Kind { action: self.action, code: self.code, caller }
+    }
+
+    /// The same decision about several callers: nothing is left that only one of them did.
+    pub(super) fn of_several(&self, Kind { action, code, .. }: &Kind) -> Self {
+        Self { code: *code, ..Self::background(action, self.status) }
     }
 }
 
@@ -135,41 +135,111 @@ impl AuditRecord {
 pub(super) struct Kind {
     pub(super) action: &'static str,
     pub(super) code: Option<ErrorCode>,
-    /// The token or the principal; absent for a stranger.
-    pub(super) caller: Option<String>,
+    pub(super) caller: Caller,
 }
 
-/// A record on its way to the file.
+/// Who was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Caller {
+    /// Somebody unknown.
+    Stranger,
+    /// The holder of a token, or else the principal.
+    Known(String),
+    /// More callers than are told apart.
+    Several,
+}
+
+/// A record with its time.
+#[derive(Debug)]
 pub(super) struct Entry {
     pub(super) timestamp: u64,
     pub(super) record: AuditRecord,
     /// How many like it have no line of their own.
-    pub(super) others: Option<u64>,
+    pub(super) others: u64,
 }
 
+/// Room for most lines.
+const LINE_BYTES: usize = 512;
+
 impl Entry {
-    /// Appends the line, without its newline, to `buffer`.
-    pub(super) fn write_line(
-        &self,
-        service_name: &str,
-        sequence: u64,
-        previous_hash: &str,
-        buffer: &mut Vec<u8>,
-    ) -> serde_json::Result<()> {
-        let Self { timestamp, record, others } = self;
-        let line = Line { timestamp: *timestamp, service_name, record, others: *others, sequence, previous_hash };
-        serde_json::to_writer(buffer, &line)
+    /// The line as far as it does not depend on its place in the chain.
+    pub(super) fn render(&self, service_name: &str) -> Vec<u8> {
+        let record = &self.record;
+        let mut line = Members(Vec::with_capacity(LINE_BYTES));
+        line.number("{\"timestamp\":", Some(self.timestamp));
+        line.text(",\"service_name\":", service_name);
+        line.text(",\"action\":", record.action);
+        line.text(",\"status\":", record.status.as_str());
+        if let Some(code) = record.code {
+            line.text(",\"code\":", code.as_str());
+        }
+        line.text_or_null(",\"key_id\":", record.key_id.as_deref());
+        if let Some(path) = &record.key_path {
+            line.text(",\"key_path\":", path);
+        }
+        line.versions(",\"secrets\":[", &record.secrets);
+        line.text_or_null(",\"jti\":", record.jti.as_deref());
+        line.number(",\"count\":", record.count);
+        let origin = &record.origin;
+        line.text_or_null(",\"principal\":", origin.principal());
+        line.text_or_null(",\"credential\":", origin.credential());
+        line.text(",\"request_id\":", origin.request_id());
+        line.text(",\"ip_address\":", origin.ip_address());
+        line.text(",\"user_agent\":", origin.user_agent());
+        line.number(",\"others\":", Some(self.others).filter(|others| *others > 0));
+        line.0
     }
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    timestamp: u64,
-    service_name: &'a str,
-    #[serde(flatten)]
-    record: &'a AuditRecord,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    others: Option<u64>,
-    sequence: u64,
-    previous_hash: &'a str,
+/// Appends a rendered line with its place in the chain, without a newline.
+pub(super) fn chain(rendered: &[u8], sequence: u64, previous_hash: &str, buffer: &mut Vec<u8>) {
+    buffer.extend_from_slice(rendered);
+    let mut line = Members(std::mem::take(buffer));
+    line.number(",\"sequence\":", Some(sequence));
+    line.text(",\"previous_hash\":", previous_hash);
+    line.0.push(b'}');
+    *buffer = line.0;
+}
+
+/// A JSON object in the making. Names come with what stands around them.
+struct Members(Vec<u8>);
+
+impl Members {
+    fn text(&mut self, name: &'static str, text: &str) {
+        self.0.extend_from_slice(name.as_bytes());
+        // Nearly all texts: looked at together, and copied at once.
+        let is_plain = |byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+        if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+            self.0.push(b'"');
+            self.0.extend_from_slice(text.as_bytes());
+            self.0.push(b'"');
+        } else {
+            let _vector_takes_all = serde_json::to_writer(&mut self.0, text);
+        }
+    }
+
+    fn text_or_null(&mut self, name: &'static str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(name, text);
+        } else {
+            self.0.extend_from_slice(name.as_bytes());
+            self.0.extend_from_slice(b"null");
+        }
+    }
+
+    fn number(&mut self, name: &'static str, number: Option<u64>) {
+        if let Some(number) = number {
+            let _vector_takes_all = write!(self.0, "{name}{number}");
+        }
+    }
+
+    fn versions(&mut self, name: &'static str, versions: &[(SecretId, Version)]) {
+        for (position, (key_id, version)) in versions.iter().enumerate() {
+            let before = if position == 0 { name } else { "," };
+            let _vector_takes_all = write!(self.0, "{before}{{\"key_id\":\"{key_id}\",\"version\":{version}}}");
+        }
+        if !versions.is_empty() {
+            self.0.push(b']');
+        }
+    }
 }

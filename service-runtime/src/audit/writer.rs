@@ -22,7 +22,8 @@ use super::{
     AuditSettings, AuditSync, AuditUnavailable,
     chain::{End, Tip, hash_of, segment_path, still_ends_with},
     queue::{Batch, Line, Queue},
-    record::{AuditRecord, AuditStatus, Entry},
+    record::{self, AuditRecord, AuditStatus, Entry},
+    sampler::Sampler,
 };
 use crate::{clock::Clock, files, process::StartError};
 
@@ -53,6 +54,8 @@ impl Segment for File {
     }
 }
 
+/// How long the thread sleeps at most.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Lines without a waiting caller that are kept while the disk does not work.
 const MAX_RETAINED: usize = 4_096;
 /// Bytes that are kept until they are fsynced.
@@ -80,6 +83,10 @@ pub(super) struct Writer {
     unsynced: Vec<u8>,
     last_attempt: Option<u64>,
     retained: Vec<Line>,
+    /// Lines that were lost and that no line tells of yet.
+    dropped: u64,
+    /// The second of the boot clock in which the samples were looked at.
+    second: u64,
     /// The second of the boot clock of the first of the lines that are not yet fsynced.
     unsynced_since: u64,
 }
@@ -107,6 +114,7 @@ impl Writer {
             path: path.to_path_buf(),
             service_name,
             settings,
+            second: clock.boot(),
             clock,
             healthy,
             open_segment,
@@ -117,21 +125,26 @@ impl Writer {
             unsynced: Vec::new(),
             last_attempt: None,
             retained: Vec::new(),
+            dropped: 0,
             unsynced_since: 0,
         })
     }
 
-    pub(super) fn run(mut self, queue: &Queue) {
+    pub(super) fn run(mut self, queue: &Queue, sampler: &Sampler) {
         let _when_gone = WhenGone { healthy: Arc::clone(&self.healthy), queue };
         let mut room = Vec::new();
         loop {
-            let patience = self.segment.is_none() || !self.unsynced.is_empty();
-            let patience = patience.then_some(Duration::from_secs(1));
-            let Some(batch) = queue.take(std::mem::take(&mut room), patience) else {
+            let taken = queue.take(std::mem::take(&mut room), PATIENCE);
+            let is_idle = taken.is_none();
+            let mut batch = taken.unwrap_or_default();
+            if self.is_next_second() || batch.closing.is_some() {
+                // Behind the first line of their kind, which may be in this batch.
+                batch.lines.extend(sampler.tick().iter().map(|entry| self.unawaited(entry)));
+            }
+            if is_idle {
                 self.sync_now();
                 self.try_again();
-                continue;
-            };
+            }
             let closing = self.write(batch, &mut room);
             if closing.is_some() || self.is_sync_due() {
                 self.sync_now();
@@ -145,26 +158,50 @@ impl Writer {
         }
     }
 
+    /// Whether a second has begun since it was asked last.
+    fn is_next_second(&mut self) -> bool {
+        let now = self.clock.boot();
+        std::mem::replace(&mut self.second, now) != now
+    }
+
     /// Writes a batch and answers those who wait for it; gives its vector back in `room`.
     fn write(&mut self, batch: Batch, room: &mut Vec<Line>) -> Option<oneshot::Sender<()>> {
-        let Batch { mut lines, waiting, closing } = batch;
+        let Batch { mut lines, waiting, dropped, closing, .. } = batch;
+        self.dropped = self.dropped.saturating_add(dropped);
         let retained = std::mem::take(&mut self.retained);
-        let outcome =
-            if retained.is_empty() && lines.is_empty() { Ok(()) } else { self.append(retained.iter().chain(&lines)) };
-        if outcome.is_err() {
+        let note = (self.dropped > 0).then(|| self.note_of_dropped());
+        let mut all = retained.iter().chain(&lines).chain(&note).peekable();
+        let outcome = if all.peek().is_none() { Ok(()) } else { self.append(all) };
+        if outcome.is_ok() {
+            if note.is_some() {
+                tracing::error!(dropped = self.dropped, "audit lines were lost: too many came that nobody waits for");
+            }
+            self.dropped = 0;
+        } else {
             self.retained = retained;
             self.retained.extend(lines.drain(..).filter(|line| !line.awaited));
             let lost = self.retained.len().saturating_sub(MAX_RETAINED);
-            if lost > 0 {
-                tracing::error!(lost, "audit lines were lost while the audit log could not be written");
-                self.retained.drain(..lost);
-            }
+            self.retained.drain(..lost);
+            self.dropped = self.dropped.saturating_add(u64::try_from(lost).unwrap_or(u64::MAX));
         }
         waiting.answer(outcome);
         lines.clear();
         lines.shrink_to(KEPT_LINES);
         *room = lines;
         closing
+    }
+
+    /// The number of the lines that nobody will find.
+    fn note_of_dropped(&self) -> Line {
+        self.own_line(AuditRecord::background("audit.dropped", AuditStatus::Failed).count(self.dropped))
+    }
+
+    fn own_line(&self, record: AuditRecord) -> Line {
+        self.unawaited(&Entry { timestamp: self.clock.now(), record, others: 0 })
+    }
+
+    fn unawaited(&self, entry: &Entry) -> Line {
+        Line { rendered: entry.render(self.service_name), awaited: false }
     }
 
     fn append<'e>(&mut self, lines: impl Iterator<Item = &'e Line>) -> Result<(), AuditUnavailable> {
@@ -174,12 +211,9 @@ impl Writer {
             self.leave_full_segment()?;
         }
         let (before, mut tip) = (self.unsynced.len(), self.tip.clone());
-        for Line { entry, .. } in lines {
+        for line in lines {
             let (start, sequence) = (self.unsynced.len(), tip.sequence.saturating_add(1));
-            if entry.write_line(self.service_name, sequence, &tip.hash, &mut self.unsynced).is_err() {
-                self.unsynced.truncate(before);
-                return Err(AuditUnavailable);
-            }
+            record::chain(&line.rendered, sequence, &tip.hash, &mut self.unsynced);
             tip = Tip { sequence, hash: hash_of(self.unsynced.get(start..).unwrap_or_default()) };
             self.unsynced.push(b'\n');
         }
@@ -284,9 +318,8 @@ impl Writer {
             return;
         }
         if self.retained.is_empty() {
-            let record = AuditRecord::background("audit_resumed", AuditStatus::Success);
-            let entry = Entry { timestamp: self.clock.now(), record, others: None };
-            self.retained.push(Line { entry, awaited: false });
+            let resumed = self.own_line(AuditRecord::background("audit.resumed", AuditStatus::Success));
+            self.retained.push(resumed);
         }
         self.write(Batch::default(), &mut Vec::new());
     }

@@ -15,7 +15,7 @@ async fn log_that_nobody_writes_to_notices_by_itself_that_the_disk_works_again()
     log.flush_and_close().await;
     assert_eq!(verify(&fixture.path).unwrap(), 2);
     let second = std::fs::read_to_string(fixture.path.with_file_name("audit-2.jsonl")).unwrap();
-    assert!(second.contains("audit_resumed"), "{second}");
+    assert!(second.contains("audit.resumed"), "{second}");
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn lines_not_yet_fsynced_are_written_again_when_the_fsync_fails() {
     log.flush_and_close().await;
     // The thread may have tried the disk by itself in between; then it says so in a line of its own.
     let segment = std::fs::read_to_string(fixture.path.with_file_name("audit-1.jsonl")).unwrap();
-    let resumed = segment.lines().filter(|line| line.contains("audit_resumed")).count();
+    let resumed = segment.lines().filter(|line| line.contains("audit.resumed")).count();
     assert!(resumed <= 1);
     assert_eq!(verify(&fixture.path).unwrap(), 4 + u64::try_from(resumed).unwrap());
 }

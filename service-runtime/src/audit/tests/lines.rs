@@ -32,3 +32,21 @@ async fn line_names_who_acted_and_every_version_that_a_token_opens() {
     assert_eq!((read.get("principal"), read.get("credential")), (Some(&json!(null)), Some(&json!(null))));
     assert_eq!((read.get("secrets"), read.get("count")), (None, Some(&json!(3))));
 }
+
+#[tokio::test]
+async fn what_a_client_calls_itself_breaks_no_line() {
+    let fixture = Fixture::new();
+    let log = fixture.open().unwrap();
+    let agents = ["a\"b\\c", "\",\"status\":\"success", "naïve \u{2028} \u{1f511}", "tab\tnewline\n\u{7f}\u{85}", ""];
+    for agent in agents {
+        let origin = Origin::of_request("req", "127.0.0.1", agent);
+        log.record(AuditRecord::new("read", AuditStatus::Denied, &origin).key_path(agent)).await.unwrap();
+    }
+    log.flush_and_close().await;
+    for (line, agent) in fixture.lines().iter().zip(agents) {
+        let cleaned: String = agent.chars().filter(|c| !c.is_control()).collect();
+        assert_eq!((&line["user_agent"], &line["key_path"]), (&json!(cleaned), &json!(cleaned)));
+        assert_eq!(line["status"], "denied");
+    }
+    assert_eq!(verify(&fixture.path).unwrap(), 5);
+}
