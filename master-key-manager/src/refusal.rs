@@ -5,7 +5,7 @@ use service_runtime::sqlite::StoreFault;
 use shared_proto::Rejected;
 use shared_proto::id::{SecretId, Version};
 
-use crate::store::NoToken;
+use crate::store::ActError;
 
 /// A refusal or a fault of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,9 +31,18 @@ pub enum Refusal {
     /// The credential was disabled while its request ran.
     #[error("the credential was disabled")]
     CredentialDisabled,
+    /// The credential to be disabled is the last enabled one of an administrator.
+    #[error("the credential is the last one of an administrator")]
+    LastAdministrator,
+    /// The credential to be disabled does not exist.
+    #[error("no such credential")]
+    CredentialUnknown,
     /// The idempotency key was used with another body.
     #[error("the idempotency key was used with another body")]
     BodyDiffers,
+    /// The idempotency key was used for another path or environment, by a request that stored nothing.
+    #[error("the idempotency key was used for another path or environment")]
+    KeyOfAnotherPath,
     /// The idempotency key was used, and the body can no longer be compared.
     #[error("the body of the first request can no longer be compared")]
     BodyForgotten {
@@ -53,13 +62,19 @@ pub enum Refusal {
     Internal(&'static str),
 }
 
-impl From<NoToken> for Refusal {
-    fn from(why: NoToken) -> Self {
+impl Refusal {
+    /// No token is made, because the key that would sign it was revoked.
+    pub const SIGNING_KEY_REVOKED: Self =
+        Self::Unavailable("the token signing key was revoked; run rotate-keys token-signing");
+}
+
+impl From<ActError> for Refusal {
+    fn from(why: ActError) -> Self {
         match why {
-            NoToken::CredentialDisabled => Self::CredentialDisabled,
-            NoToken::SigningKeyRevoked => {
-                Self::Unavailable("the token signing key was revoked; run rotate-keys token-signing")
-            }
+            ActError::CredentialDisabled => Self::CredentialDisabled,
+            ActError::LastAdministrator => Self::LastAdministrator,
+            ActError::CredentialUnknown => Self::CredentialUnknown,
+            ActError::Fault(fault) => Self::Storage(fault),
         }
     }
 }

@@ -82,9 +82,12 @@ error_table! {
     SecretNotFound, "secret_not_found", 404, No, "No such secret or version, or it is not yours to see.";
     TokenNotFound, "token_not_found", 404, No, "This is not the id of a token.";
     SubjectNotFound, "subject_not_found", 404, No, "Nobody has this label, as it is written: nothing was revoked.";
+    CredentialNotFound, "credential_not_found", 404, No, "There is no such credential.";
     RouteNotFound, "route_not_found", 404, No, "There is no such route.";
     MethodNotAllowed, "method_not_allowed", 405, No, "The route exists, but not for this method.";
     IdempotencyUnknown, "idempotency_unknown", 409, No, "The first request succeeded, but its body can no longer be compared; id and version are given.";
+    IdempotencyConflict, "idempotency_conflict", 409, No, "This Idempotency-Key was used for another path or environment; that request stored nothing.";
+    LastAdministrator, "last_administrator", 409, No, "The last enabled credential of an administrator is not disabled.";
     VersionConflict, "version_conflict", 409, No, "The version number is taken by other content or by a tombstone.";
     EventGap, "event_gap", 409, Later, "An event is missing before this one; send from the expected number.";
     EventConflict, "event_conflict", 409, No, "A known event number came with other content; the feed is stopped.";

@@ -176,9 +176,15 @@ pub enum Revoke {
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
         user_id: UserLabel,
     },
-    /// All tokens made with a credential.
+    /// All tokens made with a credential. The credential itself stays good.
     Credential {
         /// The credential.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        client_id: CredentialId,
+    },
+    /// A credential, for ever, with all tokens made with it.
+    DisableCredential {
+        /// The credential. Never the last one of an administrator.
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
         client_id: CredentialId,
     },

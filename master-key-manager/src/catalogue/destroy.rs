@@ -10,7 +10,7 @@ use shared_proto::id::{SecretId, Version};
 use super::Settler;
 use crate::refusal::Refusal;
 use crate::revocation::{Revocations, Sequences};
-use crate::store::ManagerStore;
+use crate::store::{Actor, Decision, ManagerStore};
 
 /// The most versions of one request.
 const MAX_VERSIONS: usize = 64;
@@ -18,37 +18,39 @@ const MAX_VERSIONS: usize = 64;
 /// Destroys versions of a secret. A version that is destroyed already keeps its event.
 ///
 /// # Errors
-/// A version is unknown or was never stored, or a pending one cannot be settled now.
+/// A version is unknown or was never stored, a pending one cannot be settled now, or the audit log cannot be written.
 pub async fn destroy(
     store: &dyn ManagerStore,
     settler: &Settler,
     revocations: &Revocations,
     audit: &AuditLog,
-    (secret, versions): (SecretId, Vec<Version>),
+    (actor, secret, versions): (Actor, SecretId, Vec<Version>),
     meta: &Origin,
 ) -> Result<Sequences, Refusal> {
     let versions: BTreeSet<Version> = versions.into_iter().collect();
     if !(1..=MAX_VERSIONS).contains(&versions.len()) {
         return Err(Refusal::Parameter("1 to 64 versions are destroyed at once."));
     }
-    let state = store.secret(secret).await?.ok_or(Refusal::SecretNotFound)?;
+    let state = store.secret(actor, secret).await?.ok_or(Refusal::SecretNotFound)?;
     let held = settler.locks().lock(&(state.environment, state.path.clone())).await;
-    let pending = store.secret(secret).await?.map(|state| state.pending).unwrap_or_default();
+    let pending = store.secret(actor, secret).await?.map(|state| state.pending).unwrap_or_default();
     let asked: Vec<_> = pending.into_iter().filter(|row| versions.contains(&row.version)).collect();
     settler.settle(&asked).await?;
-    let mut events = Vec::with_capacity(versions.len());
-    for version in versions {
-        let row = store.version(secret, version).await?.ok_or(Refusal::SecretNotFound)?;
+    let mut decisions = Vec::with_capacity(versions.len());
+    for version in versions.iter().copied() {
+        let row = store.version(actor, secret, version).await?.ok_or(Refusal::SecretNotFound)?;
         match row.state {
             CatalogueState::Committed | CatalogueState::Destroyed => {
-                events.push(Event::Destroy(state.environment, secret, version));
+                decisions.push(Decision::Event(Event::Destroy(state.environment, secret, version)));
             }
             CatalogueState::Pending | CatalogueState::Abandoned => return Err(Refusal::SecretNotFound),
         }
     }
-    let line = AuditRecord::new("destroy", AuditStatus::Success, meta);
-    audit.record_without_waiting(line.key_id(secret.to_string()).key_path(state.path.as_str()));
-    let recorded = revocations.record(events).await;
+    // What cannot be undone is on the disk before it happens.
+    let line = AuditRecord::new("destroy", AuditStatus::Success, meta).key_id(secret.to_string());
+    let named = versions.iter().map(|version| (secret, *version));
+    audit.record(line.key_path(state.path.as_str()).secrets(named)).await?;
+    let recorded = revocations.record(actor, decisions).await;
     drop(held);
     recorded
 }

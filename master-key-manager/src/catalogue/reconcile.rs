@@ -6,7 +6,7 @@ use shared_proto::wire::vault::{Inventory, InventoryCursor, MAX_PAGE, Receipts};
 
 use crate::keys::KeyRing;
 use crate::refusal::Refusal;
-use crate::store::ManagerStore;
+use crate::store::{Actor, ManagerStore};
 use crate::vault_client::VaultClient;
 
 /// What was found.
@@ -32,13 +32,15 @@ pub async fn reconcile(
     client: &VaultClient,
     keys: &KeyRing,
     from: Option<InventoryCursor>,
-    (adopt, now): (bool, u64),
+    (actor, adopt, now): (Actor, bool, u64),
 ) -> Result<Found, Refusal> {
     const UNFIT: Refusal = Refusal::Unavailable("the vault's inventory is not understood");
     let mut found = Found::default();
     let loaded = keys.now();
     let mut after = from;
     for _page in 0..PAGES_AT_ONCE {
+        // The vault is asked page by page, and each answer takes its time.
+        store.look_again(actor).await?;
         let request = Inventory { after, limit: MAX_PAGE };
         let answer: Receipts = client
             .command(Operation::Inventory, &request)
@@ -58,7 +60,7 @@ pub async fn reconcile(
         if page.is_empty() {
             return Ok(found);
         }
-        let missing = store.missing(page.clone()).await?;
+        let missing = store.missing(actor, page.clone()).await?;
         if adopt {
             // Of environments of ours, under a root key that is there.
             let ours = &keys.installation().environments;
@@ -66,9 +68,9 @@ pub async fn reconcile(
                 ours.iter().any(|known| known.id == facts.environment)
                     && loaded.roots.of(facts.environment, facts.epoch).is_some()
             };
-            found.adopted += store.adopt(missing.iter().filter(usable).copied().collect(), now).await?;
+            found.adopted += store.adopt(actor, missing.iter().filter(usable).copied().collect(), now).await?;
             // A vault that was restored to before a rotation has the keys of then.
-            let moved_back = store.move_back(page.iter().filter(usable).copied().collect()).await?;
+            let moved_back = store.move_back(actor, page.iter().filter(usable).copied().collect()).await?;
             if moved_back > 0 {
                 tracing::warn!(count = moved_back, "the vault has older wrapped keys than the catalogue said");
                 keys.want_exchange();

@@ -10,7 +10,7 @@ use crate::idempotency::{BodyMark, Comparison};
 use crate::identity::Caller;
 use crate::issuer::MintRequest;
 use crate::refusal::Refusal;
-use crate::store::{Environment, SecretState, VersionRow};
+use crate::store::{Actor, Environment, SecretState, VersionRow};
 
 /// What the first request with an idempotency key came to.
 pub(super) enum First {
@@ -26,23 +26,24 @@ impl StoreFlow {
     /// What became of the first request with this key.
     pub(super) async fn first_request(
         &self,
-        subject: &Subject,
+        (actor, subject): (Actor, &Subject),
         key: &IdempotencyKey,
         mark: &BodyMark,
     ) -> Result<First, Refusal> {
-        let found = self.store.idempotent(*subject, key.as_str().to_owned(), self.clock.now()).await?;
+        let found = self.store.idempotent(actor, *subject, key.as_str().to_owned(), self.clock.now()).await?;
         let Some((secret, version)) = found else { return Ok(First::None) };
         let comparison = self.bodies.compare(subject, key, mark);
         if comparison == Comparison::Different {
             return Err(Refusal::BodyDiffers);
         }
-        let state = self.store.secret(secret).await?.ok_or(Refusal::SecretNotFound)?;
+        let state = self.store.secret(actor, secret).await?.ok_or(Refusal::SecretNotFound)?;
         let held = self.settler.locks().lock(&(state.environment, state.path.clone())).await;
-        let pending: Vec<VersionRow> = self.store.secret(secret).await?.map(|state| state.pending).unwrap_or_default();
+        let pending: Vec<VersionRow> =
+            self.store.secret(actor, secret).await?.map(|state| state.pending).unwrap_or_default();
         let settled = self.settler.settle(&pending).await;
         drop(held);
         settled.map_err(|_| Refusal::OutcomeUnknown("the vault does not say what became of the first request"))?;
-        let row = self.store.version(secret, version).await?.ok_or(Refusal::SecretNotFound)?;
+        let row = self.store.version(actor, secret, version).await?.ok_or(Refusal::SecretNotFound)?;
         match (row.state, comparison) {
             (CatalogueState::Abandoned, _) => Ok(First::Abandoned(state)),
             (CatalogueState::Committed, Comparison::Same) => Ok(First::Committed(state, version)),

@@ -65,10 +65,10 @@ impl Settler {
     /// Settles what is pending and not under way. Called after every good round with the vault.
     pub async fn settle_idle(&self) -> Result<(), Refusal> {
         for row in self.store.pending(MAX_BATCH).await? {
-            let Some(secret) = self.store.secret(row.secret).await? else { continue };
+            let Some(secret) = self.store.secret_to_settle(row.secret).await? else { continue };
             let Some(_held) = self.locks.try_lock(&(secret.environment, secret.path.clone())) else { continue };
             // Read again under the lock: its writer may just have finished.
-            if let Some(now) = self.store.secret(row.secret).await? {
+            if let Some(now) = self.store.secret_to_settle(row.secret).await? {
                 self.settle(&now.pending).await?;
             }
         }

@@ -24,7 +24,7 @@ use crate::issuer::{Batches, Mint};
 use crate::refusal::Refusal;
 use crate::revocation::Link;
 use crate::sealing::Sealer;
-use crate::store::{Begun, Committed, Environment, ManagerStore, NewToken, NewVersion, VersionRow};
+use crate::store::{Begun, Committed, Environment, ManagerStore, NewToken, NewVersion, SecretState, VersionRow};
 
 /// Stores values.
 pub struct StoreFlow {
@@ -99,10 +99,12 @@ impl StoreFlow {
             return self.store_new(environment, &request, None, caller, meta).await;
         };
         let _one_at_a_time = self.bodies.locks.lock(&(subject.to_string(), key.clone())).await;
-        match self.first_request(&subject, key, mark).await? {
+        match self.first_request((caller.actor(), &subject), key, mark).await? {
             First::Committed(state, version) => {
                 self.answer_again(environment, &request, &state, version, caller, meta).await
             }
+            // Its body may be forgotten; what the catalogue knows of it must agree.
+            First::Abandoned(state) if !goes_to(environment, &request, &state) => Err(Refusal::KeyOfAnotherPath),
             First::Abandoned(state) => {
                 self.bodies.remember(&subject, key, *mark);
                 self.store_new(environment, &request, Some(state.path), caller, meta).await
@@ -122,20 +124,23 @@ impl StoreFlow {
         caller: Caller,
         meta: &Origin,
     ) -> Result<StoredSecret, Refusal> {
-        let _place = if request.token { Some(self.batches.enter().await) } else { None };
-        let (seal_key, transport) = self.link.keys_for_storing()?;
-        let signing_key = request.token.then(|| self.mint.signing_key()).transpose()?;
+        // Without the vault nobody waits for anything.
+        self.link.keys_for_storing()?;
         let new_id = SecretId::generate();
         let named = again_at.as_ref().or(request.path.as_ref());
         let path = named.cloned().unwrap_or_else(|| SecretPath::unnamed(new_id));
         let _one_writer = self.settler.locks().lock(&(environment.id, path.clone())).await;
         let known = match named {
-            Some(_) => self.store.secret_at(environment.id, path.clone()).await?,
+            Some(_) => self.store.secret_at(caller.actor(), environment.id, path.clone()).await?,
             None => None,
         };
         if let Some(state) = &known {
             self.settler.settle(&state.pending).await?;
         }
+        // Behind the lock of the path: those who wait for that would keep writers of other paths out of their places.
+        let _place = if request.token { Some(self.batches.enter().await) } else { None };
+        let (seal_key, transport) = self.link.keys_for_storing()?;
+        let signing_key = request.token.then(|| self.mint.signing_key()).transpose()?;
         let secret = known.as_ref().map_or(new_id, |state| state.secret);
         let first = next_version(known.and_then(|state| state.last))?;
         let place = Place { environment, secret, path };
@@ -184,17 +189,17 @@ impl StoreFlow {
                 path: place.path.clone(),
                 label: (request.label.clone(), PersonId::generate()),
                 idempotency,
-                token: signing_key.map(|key| (caller.credential(), key)),
+                signing_key,
                 now: self.clock.now(),
             };
-            match self.store.begin(new).await? {
+            match self.store.begin(caller.actor(), new).await? {
                 Begun::Pending(subject) => match self.delivery.deliver(sealed, transport.clone()).await {
                     Delivery::Stored => return Ok((row, subject)),
                     Delivery::Taken => self.store.abandon(row.secret, row.version).await?,
                     Delivery::NotWritten(why) => return Err(Refusal::Unavailable(why)),
                     Delivery::Unclear => return Err(Refusal::OutcomeUnknown("the vault did not confirm the version")),
                 },
-                Begun::Refused(why) => return Err(why.into()),
+                Begun::SigningKeyRevoked => return Err(Refusal::SIGNING_KEY_REVOKED),
                 Begun::Taken => {}
             }
             version = next_version(Some(version))?;
@@ -219,6 +224,12 @@ impl StoreFlow {
             (Committed::No, _) => Err(UNCLEAR),
         }
     }
+}
+
+/// Whether a request is for the environment and the path of a secret.
+fn goes_to(environment: &Environment, request: &StoreRequest, state: &SecretState) -> bool {
+    let path = request.path.clone().unwrap_or_else(|| SecretPath::unnamed(state.secret));
+    (environment.id, path) == (state.environment, state.path.clone())
 }
 
 /// Where a version goes.

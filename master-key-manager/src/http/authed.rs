@@ -1,7 +1,8 @@
 //! The one extractor of every route that is not public.
 //!
 //! It authenticates from the header and only then reads the body: the framework polls separate extractors together, and
-//! a stranger's bad body would be parsed and answered 400 instead of 401.
+//! a stranger's bad body would be parsed and answered 400 instead of 401. When the body is there it looks at the
+//! credential once more, because a body may be held back for as long as its time limit.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -23,7 +24,7 @@ use crate::identity::Caller;
 pub struct Authed<B> {
     /// Who calls.
     pub caller: Caller,
-    /// Where from, for the audit log.
+    /// Where from and by whom, for the audit log.
     pub meta: Origin,
     /// The body.
     pub body: B,
@@ -71,23 +72,21 @@ impl<B: Body> FromRequest for Authed<B> {
             let app = req.app_data::<web::Data<App>>().ok_or_else(|| internal("the application data is missing"))?;
             let app = Arc::clone(app);
             let route = Route::of(&req).ok_or_else(|| internal("the route is not in the table"))?;
-            let caller = authenticate(&app, &req, route, &meta).await?;
+            let _let_in = authenticate(&app, &req, route, &meta).await?;
             note_known_sender(&req);
             let payload = payload.await.map_err(|_| ApiError::new(ErrorCode::BodyInvalid))?;
-            let read = B::read(req, payload, route.body_limit).await;
-            let body = read.inspect_err(|refusal| record_refusal(&app, route.id, &caller, &meta, refusal))?;
+            let read = B::read(req.clone(), payload, route.body_limit).await;
+            let caller = authenticate(&app, &req, route, &meta).await?;
+            let meta = meta.by(caller.subject(), Some(caller.credential()));
+            let body = read.inspect_err(|refusal| record_refusal(&app, route.id, &meta, refusal))?;
             Ok(Self { caller, meta, body, app })
         })
     }
 }
 
-/// Records a refusal before the domain was asked. What a stranger can cause is counted and sampled.
-pub fn record_refusal(app: &App, action: &'static str, caller: &Caller, meta: &Origin, refusal: &ApiError) {
-    let line = AuditRecord::new(action, AuditStatus::Denied, meta).code(refusal.code());
-    match caller {
-        Caller::Administrator { .. } => app.audit.record_without_waiting(line),
-        Caller::Anonymous { .. } => app.audit.record_refusal(line),
-    }
+/// Records a refusal before the domain was asked. What one caller can cause is counted and sampled.
+pub fn record_refusal(app: &App, action: &'static str, meta: &Origin, refusal: &ApiError) {
+    app.audit.record_refusal(AuditRecord::new(action, AuditStatus::Denied, meta).code(refusal.code()));
 }
 
 async fn authenticate(app: &App, req: &HttpRequest, route: &Route, meta: &Origin) -> Result<Caller, ApiError> {
@@ -98,12 +97,10 @@ async fn authenticate(app: &App, req: &HttpRequest, route: &Route, meta: &Origin
     };
     // Only without any Authorization header: a wrong credential is never an anonymous one.
     if strangers_may && !req.headers().contains_key(header::AUTHORIZATION) {
-        return Ok(Caller::Anonymous { credential: app.installation.anonymous });
+        return Ok(Caller::Anonymous { actor: app.installation.anonymous_actor() });
     }
     let found = app.authenticator.administrator(bearer(req)).await.map_err(ApiError::from)?;
-    found.ok_or_else(|| {
-        let line = AuditRecord::new(route.id, AuditStatus::Denied, meta).code(ErrorCode::CredentialInvalid);
-        app.audit.record_refusal(line);
-        ApiError::new(ErrorCode::CredentialInvalid)
-    })
+    found
+        .ok_or_else(|| ApiError::new(ErrorCode::CredentialInvalid))
+        .inspect_err(|refusal| record_refusal(app, route.id, meta, refusal))
 }

@@ -6,5 +6,5 @@ mod query;
 mod refusals;
 
 pub use authed::{Authed, Body, Json, NoBody, record_refusal};
-pub use perform::{perform, record_read};
+pub use perform::{give_out, perform};
 pub use query::{Page, query};

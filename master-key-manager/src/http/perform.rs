@@ -9,9 +9,10 @@ use shared_proto::error::ErrorCode;
 
 use crate::app::App;
 use crate::refusal::Refusal;
+use crate::store::Acted;
 
 /// Runs an operation in a task of its own. Its audit line for what is allowed is its own duty, at the right moment; a
-/// refusal or failure is recorded here.
+/// refusal or failure is recorded here, and sampled: a caller may repeat it as fast as he likes.
 ///
 /// # Errors
 /// Those of the operation; `outcome_unknown` when the task broke down.
@@ -24,19 +25,29 @@ where
     let task = app.tasks.run_to_end(async move {
         let result = operation.await.map_err(|refusal| (status_of(&refusal), ApiError::from(refusal)));
         result.map_err(|(status, error)| {
-            audit.record_without_waiting(AuditRecord::new(action, status, &meta).code(error.code()));
+            audit.record_refusal(AuditRecord::new(action, status, &meta).code(error.code()));
             error
         })
     });
     task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown).cause("a task broke down"))?
 }
 
-/// Records that a list is given out, before it is.
+/// Reads a list and records, durably, that it is given out.
 ///
 /// # Errors
-/// The audit log cannot be written.
-pub async fn record_read(app: &App, action: &'static str, meta: &Origin) -> Result<(), ApiError> {
-    Ok(app.audit.record(AuditRecord::new(action, AuditStatus::Success, meta)).await?)
+/// The caller may not any more, or the database or the audit log does not work. Nothing may be given out then.
+pub async fn give_out<T, F>(app: &Arc<App>, action: &'static str, meta: Origin, read: F) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    F: Future<Output = Acted<T>> + Send + 'static,
+{
+    let (audit, line) = (app.audit.clone(), AuditRecord::new(action, AuditStatus::Success, &meta));
+    perform(app, action, meta, async move {
+        let list = read.await?;
+        audit.record(line).await?;
+        Ok(list)
+    })
+    .await
 }
 
 fn status_of(refusal: &Refusal) -> AuditStatus {
@@ -51,7 +62,10 @@ fn status_of(refusal: &Refusal) -> AuditStatus {
         | Refusal::SecretNotFound
         | Refusal::SubjectNotFound
         | Refusal::CredentialDisabled
+        | Refusal::LastAdministrator
+        | Refusal::CredentialUnknown
         | Refusal::BodyDiffers
+        | Refusal::KeyOfAnotherPath
         | Refusal::BodyForgotten { .. } => AuditStatus::Denied,
     }
 }

@@ -15,7 +15,10 @@ impl From<Refusal> for ApiError {
             Refusal::SecretNotFound => Self::new(ErrorCode::SecretNotFound),
             Refusal::SubjectNotFound => Self::new(ErrorCode::SubjectNotFound),
             Refusal::CredentialDisabled => Self::new(ErrorCode::CredentialInvalid),
+            Refusal::LastAdministrator => Self::new(ErrorCode::LastAdministrator),
+            Refusal::CredentialUnknown => Self::new(ErrorCode::CredentialNotFound),
             Refusal::BodyDiffers => Self::new(ErrorCode::IdempotencyMismatch),
+            Refusal::KeyOfAnotherPath => Self::new(ErrorCode::IdempotencyConflict),
             Refusal::BodyForgotten { secret, version } => {
                 Self::new(ErrorCode::IdempotencyUnknown).key_id(secret.to_string()).version(version.get())
             }

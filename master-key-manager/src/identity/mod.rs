@@ -12,7 +12,7 @@ use shared_proto::credential::PlainCredential;
 use shared_proto::id::{CredentialId, Subject};
 
 use crate::keys::KeyRing;
-use crate::store::ManagerStore;
+use crate::store::{Actor, ManagerStore};
 
 /// Hashes service credentials under a key of the key folder.
 pub struct CredentialHasher(hmac::Key);
@@ -38,24 +38,29 @@ impl CredentialHasher {
 pub enum Caller {
     /// The administrator.
     Administrator {
-        /// The credential that was used.
-        credential: CredentialId,
+        /// In whose name the store acts.
+        actor: Actor,
         /// The administrator's subject.
         subject: Subject,
     },
     /// A stranger, in development mode.
     Anonymous {
-        /// The credential id that stands for all strangers.
-        credential: CredentialId,
+        /// In whose name the store acts: that of all strangers.
+        actor: Actor,
     },
 }
 
 impl Caller {
+    /// In whose name the store acts. It looks at the credential again, in the transaction that acts.
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Administrator { actor, .. } | Self::Anonymous { actor } => *actor,
+        }
+    }
+
     /// The credential that tokens will name.
     pub fn credential(&self) -> CredentialId {
-        match self {
-            Self::Administrator { credential, .. } | Self::Anonymous { credential } => *credential,
-        }
+        self.actor().credential()
     }
 
     /// The caller's own subject; a stranger has none.
@@ -92,8 +97,7 @@ impl Authenticator {
         // The index found the row by a search that is not constant in time, but over keyed hashes, which tell nothing.
         let stored = row.as_ref().map_or([0; 32], |row| row.hmac);
         let same = verify_slices_are_equal(&stored, &hash).is_ok();
-        Ok(row
-            .filter(|row| same && parsed.is_some() && !row.disabled)
-            .map(|row| Caller::Administrator { credential: row.id, subject: row.subject }))
+        let row = row.filter(|_| same && parsed.is_some());
+        Ok(row.and_then(|row| row.actor().map(|actor| Caller::Administrator { actor, subject: row.subject })))
     }
 }

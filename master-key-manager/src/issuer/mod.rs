@@ -94,24 +94,22 @@ impl Mint {
         let order = TokenOrder {
             jti: TokenId::generate(),
             subject,
-            credential: caller.credential(),
             signing_key: signer.kid(),
             grants: request.grants,
             issued_at,
             expires_at,
         };
-        let (token, versions, rseq) = match self.store.order_token(order).await? {
+        let (token, versions, rseq) = match self.store.order_token(caller.actor(), order).await? {
             Ordered::Recorded { token, versions, rseq } => (token, versions, rseq),
             Ordered::NotFound => return Err(Refusal::SecretNotFound),
             Ordered::SeveralEnvironments => {
                 return Err(Refusal::Parameter("All grants of a token are of one environment."));
             }
-            Ordered::Refused(why) => return Err(why.into()),
+            Ordered::SigningKeyRevoked => return Err(Refusal::SIGNING_KEY_REVOKED),
         };
         let grants = token.grants.clone();
-        // One line for one decision: of several secrets the first is named, the list of tokens has them all.
-        let first = versions.first().map(|row| row.secret.to_string()).unwrap_or_default();
-        let line = AuditRecord::new("mint", AuditStatus::Success, meta).key_id(first).jti(token.jti.to_string());
+        let named = versions.iter().map(|row| (row.secret, row.version));
+        let line = AuditRecord::new("mint", AuditStatus::Success, meta).secrets(named).jti(token.jti.to_string());
         self.audit.record(line).await?;
         let token = self.sealer.seal_and_sign(token, rseq, versions, (seal_key, signer)).await?;
         Ok(Minted { token, grants })

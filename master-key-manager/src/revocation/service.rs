@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_runtime::clock::Clock;
-use shared_proto::event::{Event, EventClaims};
+use shared_proto::event::EventClaims;
 use shared_proto::jws::{Kind, sign};
 
 use super::{FeedStatus, Link};
 use crate::refusal::Refusal;
-use crate::store::{ManagerStore, SignEvent};
+use crate::store::{Actor, Decision, ManagerStore, SignEvent};
 use crate::vault_client::Signing;
 
 /// Numbers revocations and waits for the vault's signature.
@@ -38,18 +38,18 @@ impl Revocations {
         Self { store, link, sign, clock }
     }
 
-    /// Records events durably, has them pushed, and waits a moment for the vault's signature.
+    /// Records what a caller decided durably, has the events pushed, and waits a moment for the vault's signature.
     ///
     /// # Errors
-    /// The database cannot be written: nothing is revoked.
-    pub async fn record(&self, events: Vec<Event>) -> Result<Sequences, Refusal> {
+    /// The caller may not any more, or not this, or the database cannot be written: nothing is revoked.
+    pub async fn record(&self, actor: Actor, decisions: Vec<Decision>) -> Result<Sequences, Refusal> {
         let now = self.clock.now();
         if self.link.view().status != FeedStatus::CaughtUp {
-            self.store.defer(events, now).await?;
+            self.store.defer(actor, decisions, now).await?;
             self.link.wake();
             return Ok(Sequences { numbers: Vec::new(), applied: false });
         }
-        let numbers = self.store.number(events, Arc::clone(&self.sign), now).await?;
+        let numbers = self.store.number(actor, decisions, Arc::clone(&self.sign), now).await?;
         let applied = self.confirm(&numbers).await;
         Ok(Sequences { numbers, applied })
     }

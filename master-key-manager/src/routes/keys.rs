@@ -36,7 +36,7 @@ pub(super) struct StoreBody {
 pub(super) async fn store(req: HttpRequest, authed: Authed<Json<StoreBody>>) -> Result<HttpResponse, ApiError> {
     let Authed { caller, meta, body: Json(body), app } = authed;
     let request = idempotency_of(&req, &caller, &app, &body).and_then(|repeat| parse(body, &app, repeat));
-    let request = request.inspect_err(|refusal| record_refusal(&app, "store", &caller, &meta, refusal))?;
+    let request = request.inspect_err(|refusal| record_refusal(&app, "store", &meta, refusal))?;
     let (flow, at) = (Arc::clone(&app.flow), meta.clone());
     let stored = perform(&app, "store", meta, async move { flow.store(request, caller, &at).await }).await?;
     Ok(HttpResponse::Created().json(StoredKeyAnswer {
@@ -54,13 +54,14 @@ pub(super) async fn destroy(
     key_id: web::Path<String>,
     authed: Authed<Json<Destroy>>,
 ) -> Result<HttpResponse, ApiError> {
-    let Authed { meta, body: Json(body), app, .. } = authed;
+    let Authed { caller, meta, body: Json(body), app } = authed;
     // What is not an id cannot name a secret either.
     let secret: SecretId = key_id.parse().map_err(|_| ApiError::new(ErrorCode::SecretNotFound))?;
     let (worker, at) = (Arc::clone(&app), meta.clone());
     let done = perform(&app, "destroy", meta, async move {
         let App { store, flow, revocations, audit, .. } = &*worker;
-        destroy_versions(store.as_ref(), &flow.settler, revocations, audit, (secret, body.versions), &at).await
+        let asked = (caller.actor(), secret, body.versions);
+        destroy_versions(store.as_ref(), &flow.settler, revocations, audit, asked, &at).await
     })
     .await?;
     let (mut answer, status) = status_of(&done);

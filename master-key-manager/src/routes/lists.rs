@@ -1,5 +1,7 @@
 //! Lists for the administrator: names and ids, never values.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse};
 use manager_api::cursor::VersionCursor;
 use manager_api::name::EnvironmentName;
@@ -10,7 +12,7 @@ use shared_proto::error::ErrorCode;
 use shared_proto::id::{EnvironmentId, TokenId, Version};
 
 use crate::app::App;
-use crate::http::{Authed, NoBody, Page, query, record_read};
+use crate::http::{Authed, NoBody, Page, give_out, query};
 use crate::store::{SecretRow, TokenRow};
 
 #[derive(Deserialize)]
@@ -23,12 +25,13 @@ struct AskedSecrets {
 }
 
 pub(super) async fn secrets(req: HttpRequest, authed: Authed<NoBody>) -> Result<HttpResponse, ApiError> {
-    let Authed { meta, app, .. } = authed;
+    let Authed { caller, meta, app, .. } = authed;
     let asked: AskedSecrets = query(&req)?;
     let environment = asked.environment.map(|name| environment_id(&app, &name)).transpose()?;
-    record_read(&app, "list_secrets", &meta).await?;
+    let (store, actor) = (Arc::clone(&app.store), caller.actor());
     let after = asked.after.map(|cursor| (cursor.key_id, cursor.version.unwrap_or(Version::LAST)));
-    let rows = app.store.secrets(environment, after, asked.limit.rows()).await?;
+    let read = async move { store.secrets(actor, environment, after, asked.limit.rows()).await };
+    let rows = give_out(&app, "list_secrets", meta, read).await?;
     let shown: usize = rows.iter().map(|row| row.versions.len()).sum();
     let next = next_after(shown, asked.limit, || {
         let row = rows.last()?;
@@ -48,10 +51,11 @@ struct AskedTokens {
 }
 
 pub(super) async fn tokens(req: HttpRequest, authed: Authed<NoBody>) -> Result<HttpResponse, ApiError> {
-    let Authed { meta, app, .. } = authed;
+    let Authed { caller, meta, app, .. } = authed;
     let asked: AskedTokens = query(&req)?;
-    record_read(&app, "list_tokens", &meta).await?;
-    let rows = app.store.tokens(asked.after, asked.limit.rows(), app.clock.now()).await?;
+    let (store, actor, now) = (Arc::clone(&app.store), caller.actor(), app.clock.now());
+    let read = async move { store.tokens(actor, asked.after, asked.limit.rows(), now).await };
+    let rows = give_out(&app, "list_tokens", meta, read).await?;
     let next = next_after(rows.len(), asked.limit, || rows.last().map(|row| row.token.jti.to_string()));
     let tokens = rows.into_iter().map(|row| token_summary(&app, row)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(TokenList { tokens, next }))

@@ -16,18 +16,20 @@ use shared_proto::wire::vault::InventoryCursor;
 
 use crate::app::App;
 use crate::catalogue::reconcile;
-use crate::http::{Authed, Json, NoBody, Page, perform, query, record_read};
+use crate::http::{Authed, Json, NoBody, Page, give_out, perform, query};
 use crate::refusal::Refusal;
 use crate::revocation::Sequences;
+use crate::store::{Actor, Decision};
 
 pub(super) async fn revoke(authed: Authed<Json<Revoke>>) -> Result<HttpResponse, ApiError> {
-    let Authed { meta, body: Json(body), app, .. } = authed;
+    let Authed { caller, meta, body: Json(body), app } = authed;
     let (worker, at) = (Arc::clone(&app), meta.clone());
     let done = perform(&app, "revoke", meta, async move {
-        let (event, line) = event_of(&worker, body, AuditRecord::new("revoke", AuditStatus::Success, &at)).await?;
+        let line = AuditRecord::new("revoke", AuditStatus::Success, &at);
+        let (decision, line) = decision_of(&worker, caller.actor(), body, line).await?;
         // A revocation never waits for the audit log.
         worker.audit.record_without_waiting(line);
-        worker.revocations.record(vec![event]).await
+        worker.revocations.record(caller.actor(), vec![decision]).await
     })
     .await?;
     Ok(answer(&done))
@@ -43,16 +45,17 @@ struct Asked {
 }
 
 pub(super) async fn list(req: HttpRequest, authed: Authed<NoBody>) -> Result<HttpResponse, ApiError> {
-    let Authed { meta, app, .. } = authed;
+    let Authed { caller, meta, app, .. } = authed;
     let asked: Asked = query(&req)?;
-    record_read(&app, "list_revocations", &meta).await?;
-    let events = app.store.events_after(asked.after, asked.limit.rows()).await?;
-    let (newest, _hash) = app.store.newest_event().await?;
+    let (store, actor) = (Arc::clone(&app.store), caller.actor());
+    let read = async move { store.revocations(actor, asked.after, asked.limit.rows()).await };
+    let page = give_out(&app, "list_revocations", meta, read).await?;
     Ok(HttpResponse::Ok().json(RevocationList {
-        newest,
+        newest: page.newest,
         applied: app.link.view().applied,
-        unnumbered: app.store.deferred().await?,
-        events: events
+        unnumbered: page.deferred,
+        events: page
+            .events
             .into_iter()
             .map(|event| EventSummary {
                 sequence: event.sequence,
@@ -64,7 +67,7 @@ pub(super) async fn list(req: HttpRequest, authed: Authed<NoBody>) -> Result<Htt
 }
 
 pub(super) async fn reconcile_catalogue(authed: Authed<Json<Reconcile>>) -> Result<HttpResponse, ApiError> {
-    let Authed { meta, body: Json(body), app, .. } = authed;
+    let Authed { caller, meta, body: Json(body), app } = authed;
     let (worker, at) = (Arc::clone(&app), meta.clone());
     let found = perform(&app, "reconcile", meta, async move {
         worker.audit.record(AuditRecord::new("reconcile", AuditStatus::Success, &at)).await?;
@@ -72,7 +75,7 @@ pub(super) async fn reconcile_catalogue(authed: Authed<Json<Reconcile>>) -> Resu
             secret_id: cursor.key_id,
             version: cursor.version.unwrap_or(Version::LAST),
         });
-        let how = (body.adopt, worker.clock.now());
+        let how = (caller.actor(), body.adopt, worker.clock.now());
         reconcile(worker.store.as_ref(), &worker.client, &worker.keys, from, how).await
     })
     .await?;
@@ -99,26 +102,33 @@ pub(super) fn status_of(done: &Sequences) -> (HttpResponseBuilder, RevocationSta
     }
 }
 
-/// The event for a request, and its audit line.
-async fn event_of(app: &App, asked: Revoke, line: AuditRecord) -> Result<(Event, AuditRecord), Refusal> {
-    match asked {
-        Revoke::Token { jti } => Ok((Event::Token(jti), line.jti(jti.to_string()))),
+/// What a request decides, and its audit line.
+async fn decision_of(
+    app: &App,
+    actor: Actor,
+    asked: Revoke,
+    line: AuditRecord,
+) -> Result<(Decision, AuditRecord), Refusal> {
+    let (event, line) = match asked {
+        Revoke::DisableCredential { client_id } => return Ok((Decision::DisableCredential(client_id), line)),
+        Revoke::Token { jti } => (Event::Token(jti), line.jti(jti.to_string())),
         // Tokens name an id and not the label: without one there is nothing to revoke, and that must be told.
         Revoke::Subject { user_id } => {
-            let subject = app.store.subject_of(user_id).await?.ok_or(Refusal::SubjectNotFound)?;
-            Ok((Event::Subject(subject), line))
+            let subject = app.store.subject_of(actor, user_id).await?.ok_or(Refusal::SubjectNotFound)?;
+            (Event::Subject(subject), line)
         }
         // A restored manager may not know it, and its tokens may live all the same.
-        Revoke::Credential { client_id } => Ok((Event::Credential(client_id), line)),
+        Revoke::Credential { client_id } => (Event::Credential(client_id), line),
         Revoke::Secret { key_id } => {
-            app.store.secret(key_id).await?.ok_or(Refusal::SecretNotFound)?;
-            Ok((Event::Secret(key_id), line.key_id(key_id.to_string())))
+            app.store.secret(actor, key_id).await?.ok_or(Refusal::SecretNotFound)?;
+            (Event::Secret(key_id), line.key_id(key_id.to_string()))
         }
         Revoke::Version { key_id, version } => {
-            app.store.version(key_id, version).await?.ok_or(Refusal::SecretNotFound)?;
-            Ok((Event::Version(key_id, version), line.key_id(key_id.to_string())))
+            app.store.version(actor, key_id, version).await?.ok_or(Refusal::SecretNotFound)?;
+            (Event::Version(key_id, version), line.key_id(key_id.to_string()))
         }
-        Revoke::SigningKey { kid } => Ok((Event::SigningKey(kid), line)),
-        Revoke::All {} => Ok((Event::All, line)),
-    }
+        Revoke::SigningKey { kid } => (Event::SigningKey(kid), line),
+        Revoke::All {} => (Event::All, line),
+    };
+    Ok((Decision::Event(event), line))
 }

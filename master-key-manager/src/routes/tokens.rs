@@ -13,6 +13,7 @@ use shared_proto::id::TokenId;
 use super::revocations::answer;
 use crate::http::{Authed, Json, NoBody, perform};
 use crate::issuer::MintRequest;
+use crate::store::Decision;
 
 pub(super) async fn mint(authed: Authed<Json<MintToken>>) -> Result<HttpResponse, ApiError> {
     let Authed { caller, meta, body: Json(body), app } = authed;
@@ -28,7 +29,7 @@ pub(super) async fn mint(authed: Authed<Json<MintToken>>) -> Result<HttpResponse
 }
 
 pub(super) async fn revoke(jti: web::Path<String>, authed: Authed<NoBody>) -> Result<HttpResponse, ApiError> {
-    let Authed { meta, app, .. } = authed;
+    let Authed { caller, meta, app, .. } = authed;
     let jti: TokenId = jti.parse().map_err(|_| ApiError::new(ErrorCode::TokenNotFound))?;
     let (worker, at) = (Arc::clone(&app), meta.clone());
     let done = perform(&app, "revoke", meta, async move {
@@ -36,7 +37,7 @@ pub(super) async fn revoke(jti: web::Path<String>, authed: Authed<NoBody>) -> Re
         // A revocation never waits for the audit log.
         let line = AuditRecord::new("revoke", AuditStatus::Success, &at).jti(jti.to_string());
         worker.audit.record_without_waiting(line);
-        worker.revocations.record(vec![Event::Token(jti)]).await
+        worker.revocations.record(caller.actor(), vec![Decision::Event(Event::Token(jti))]).await
     })
     .await?;
     Ok(answer(&done))

@@ -14,8 +14,9 @@ use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::token::Grant;
 
 use super::{
-    Begun, Committed, Environment, Installation, ManagerStore, NUMBERED_AT_ONCE, NewCredential, NewInstallation,
-    NewToken, NewVersion, NoToken, Ordered, OrderedFor, SecretRow, SignEvent, StoredEvent, TokenOrder, VersionRow,
+    ActError, Acted, Actor, Begun, Committed, Decision, Environment, Installation, ManagerStore, NUMBERED_AT_ONCE,
+    NewCredential, NewInstallation, NewToken, NewVersion, Ordered, OrderedFor, SecretRow, SignEvent, StoredEvent,
+    TokenOrder, VersionRow,
 };
 
 /// Runs the kit on an empty store.
@@ -30,13 +31,16 @@ pub async fn check(store: &dyn ManagerStore) -> Result<(), String> {
     kit.tokens().await?;
     kit.events().await?;
     kit.rotation().await?;
-    kit.reconcile().await
+    kit.reconcile().await?;
+    kit.disabled().await
 }
 
 struct Kit<'a> {
     store: &'a dyn ManagerStore,
     environment: EnvironmentId,
     credential: CredentialId,
+    actor: Actor,
+    anonymous: Actor,
     label: UserLabel,
 }
 
@@ -61,9 +65,12 @@ impl<'a> Kit<'a> {
         };
         store.install(new.clone()).await.map_err(text)?;
         rule(store.install(new).await.is_err(), "an installation is made once")?;
-        rule(store.installation().await == Ok(Some(installation)), "an installation reads back")?;
+        rule(store.installation().await == Ok(Some(installation.clone())), "an installation reads back")?;
+        let row = store.credential([1; 32]).await.map_err(text)?;
+        let actor = row.and_then(|row| row.actor()).ok_or("a new credential is enabled")?;
+        let anonymous = installation.anonymous_actor();
         let label = UserLabel::parse("user123").map_err(text)?;
-        Ok(Self { store, environment, credential, label })
+        Ok(Self { store, environment, credential, actor, anonymous, label })
     }
 
     async fn identity(&self) -> Result<(), String> {
@@ -72,7 +79,7 @@ impl<'a> Kit<'a> {
         rule(ours, "a credential is found by its hash")?;
         rule(self.store.credential([2; 32]).await == Ok(None), "a wrong hash finds nothing")?;
         rule(self.store.credential([1; 32]).await == Ok(found), "a credential is found again")?;
-        let nobody = self.store.subject_of(self.label.clone()).await;
+        let nobody = self.store.subject_of(self.actor, self.label.clone()).await;
         rule(nobody == Ok(None), "a label that nobody used stands for nobody")
     }
 
@@ -80,15 +87,18 @@ impl<'a> Kit<'a> {
         let path = SecretPath::parse("db/password").map_err(text)?;
         let new = self.new_version(SecretId::generate(), 1, &path)?;
         let secret = new.row.secret;
-        let begun = self.store.begin(new.clone()).await.map_err(text)?;
+        let begun = self.store.begin(self.actor, new.clone()).await.map_err(text)?;
         let Begun::Pending(subject) = begun else { return Err("a free number is taken as pending".to_owned()) };
-        let known = self.store.subject_of(self.label.clone()).await;
+        let known = self.store.subject_of(self.actor, self.label.clone()).await;
         rule(known == Ok(Some(subject)), "a label stands for its first subject")?;
-        rule(self.store.begin(new.clone()).await == Ok(Begun::Taken), "a number is given once")?;
+        rule(self.store.begin(self.actor, new.clone()).await == Ok(Begun::Taken), "a number is given once")?;
         let rival = self.new_version(SecretId::generate(), 1, &path)?;
-        rule(self.store.begin(rival.clone()).await == Ok(Begun::Taken), "a path is one secret")?;
-        rule(self.store.secret(rival.row.secret).await == Ok(None), "a refused version leaves nothing behind")?;
-        let state = self.store.secret_at(self.environment, path.clone()).await.map_err(text)?;
+        rule(self.store.begin(self.actor, rival.clone()).await == Ok(Begun::Taken), "a path is one secret")?;
+        rule(
+            self.store.secret(self.actor, rival.row.secret).await == Ok(None),
+            "a refused version leaves nothing behind",
+        )?;
+        let state = self.store.secret_at(self.actor, self.environment, path.clone()).await.map_err(text)?;
         rule(
             state.is_some_and(|state| state.secret == secret && state.pending == [new.row]),
             "a pending version is seen by the next writer",
@@ -97,23 +107,23 @@ impl<'a> Kit<'a> {
         let committed = self.store.commit(secret, Version::FIRST, None).await;
         rule(committed == Ok(Committed::Yes { rseq: 0 }), "a pending version is committed")?;
         rule(self.store.abandon(secret, Version::FIRST).await.is_ok(), "abandoning a committed version is no error")?;
-        let row = self.store.version(secret, Version::FIRST).await.map_err(text)?;
+        let row = self.store.version(self.actor, secret, Version::FIRST).await.map_err(text)?;
         rule(row.is_some_and(|row| row.state == CatalogueState::Committed), "a committed version is never abandoned")?;
         let lost = self.new_version(secret, 2, &path)?;
-        self.store.begin(lost.clone()).await.map_err(text)?;
+        self.store.begin(self.actor, lost.clone()).await.map_err(text)?;
         self.store.abandon(secret, lost.row.version).await.map_err(text)?;
         let refused = self.store.commit(secret, lost.row.version, None).await;
         rule(refused == Ok(Committed::No), "an abandoned version is never committed")?;
-        let page = self.store.secrets(Some(self.environment), None, 9).await.map_err(text)?;
+        let page = self.store.secrets(self.actor, Some(self.environment), None, 9).await.map_err(text)?;
         let versions = |page: &[SecretRow]| page.iter().map(|row| row.versions.len()).collect::<Vec<_>>();
         rule(versions(&page) == [2], "secrets are listed with versions")?;
-        let first = self.store.secrets(None, None, 1).await.map_err(text)?;
+        let first = self.store.secrets(self.actor, None, None, 1).await.map_err(text)?;
         rule(versions(&first) == [1], "a page ends between the versions of a secret")?;
-        let second = self.store.secrets(None, Some((secret, Version::FIRST)), 1).await.map_err(text)?;
+        let second = self.store.secrets(self.actor, None, Some((secret, Version::FIRST)), 1).await.map_err(text)?;
         let continued =
             second.iter().all(|row| row.secret == secret && row.versions.iter().all(|one| one.0 == lost.row.version));
         rule(continued && versions(&second) == [1], "the next page goes on behind its cursor")?;
-        let rest = self.store.secrets(None, Some((secret, lost.row.version)), 9).await.map_err(text)?;
+        let rest = self.store.secrets(self.actor, None, Some((secret, lost.row.version)), 9).await.map_err(text)?;
         rule(rest.iter().all(|row| row.secret > secret), "a page begins behind its cursor")
     }
 
@@ -122,13 +132,13 @@ impl<'a> Kit<'a> {
         let mut new = self.new_version(SecretId::generate(), 1, &SecretPath::parse("idem").map_err(text)?)?;
         new.idempotency = Some((subject, "key".to_owned()));
         let expected = Some((new.row.secret, new.row.version));
-        self.store.begin(new).await.map_err(text)?;
-        let found = self.store.idempotent(subject, "key".to_owned(), NOW).await;
+        self.store.begin(self.actor, new).await.map_err(text)?;
+        let found = self.store.idempotent(self.actor, subject, "key".to_owned(), NOW).await;
         rule(found == Ok(expected), "an idempotency key names its version")?;
-        let late = self.store.idempotent(subject, "key".to_owned(), NOW + 86_400).await;
+        let late = self.store.idempotent(self.actor, subject, "key".to_owned(), NOW + 86_400).await;
         rule(late == Ok(None), "an idempotency key is forgotten after a day")?;
         let stranger = Subject::Service(ServiceId::generate());
-        let other = self.store.idempotent(stranger, "key".to_owned(), NOW).await;
+        let other = self.store.idempotent(self.actor, stranger, "key".to_owned(), NOW).await;
         rule(other == Ok(None), "an idempotency key belongs to its caller")
     }
 
@@ -136,39 +146,34 @@ impl<'a> Kit<'a> {
         let path = SecretPath::parse("token").map_err(text)?;
         let new = self.new_version(SecretId::generate(), 1, &path)?;
         let asked = vec![(new.row.secret, None)];
-        self.store.begin(new.clone()).await.map_err(text)?;
+        self.store.begin(self.actor, new.clone()).await.map_err(text)?;
         let before = self.order(asked.clone()).await?;
         rule(matches!(before, Ordered::NotFound), "a pending version is not minted for")?;
-        let none = self.store.tokens(None, 9, NOW).await.map_err(text)?;
+        let none = self.store.tokens(self.actor, None, 9, NOW).await.map_err(text)?;
         rule(none.is_empty(), "a token that is refused leaves no row")?;
         let token = self.new_token(&new.row);
         let committed = self.store.commit(new.row.secret, new.row.version, Some(token.clone())).await;
         rule(committed == Ok(Committed::Yes { rseq: 0 }), "version and token are committed together")?;
-        let (first, second) = (self.order(asked.clone()).await?, self.order(asked.clone()).await?);
+        let (first, second) = (self.order(asked.clone()).await?, self.order(asked).await?);
         let (Ordered::Recorded { token: one, versions, .. }, Ordered::Recorded { token: other, .. }) = (first, second)
         else {
             return Err("a committed version is minted for".to_owned());
         };
         rule(versions.iter().any(|row| row.digest == new.row.digest), "a token is for the version that was stored")?;
         rule(one.subject == other.subject, "a label stands for one subject")?;
-        let mut refused = self.new_order(asked);
-        refused.credential = CredentialId::generate();
-        let refused = self.store.order_token(refused).await.map_err(text)?;
-        let disabled = matches!(refused, Ordered::Refused(NoToken::CredentialDisabled));
-        rule(disabled, "nothing is minted with an unknown credential")?;
-        let listed = self.store.tokens(None, 9, NOW).await.map_err(text)?;
+        let listed = self.store.tokens(self.actor, None, 9, NOW).await.map_err(text)?;
         rule(
             listed.iter().any(|row| row.token.grants == one.grants && row.token.jti == one.jti),
             "an ordered token is kept",
         )?;
         rule(listed.iter().any(|row| row.token.grants == token.grants), "a token reads back")?;
-        let expired = self.store.tokens(None, 9, token.expires_at).await.map_err(text)?;
+        let expired = self.store.tokens(self.actor, None, 9, token.expires_at).await.map_err(text)?;
         rule(expired.is_empty(), "an expired token is gone")?;
         for (limit, forgotten) in [(2, 2), (9, 1), (9, 0)] {
             let pruned = self.store.prune(token.expires_at, limit).await.map_err(text)?;
             rule(pruned == forgotten, "pruning removes no more than it is told, and says how many")?;
         }
-        let pruned = self.store.tokens(None, 9, NOW).await.map_err(text)?;
+        let pruned = self.store.tokens(self.actor, None, 9, NOW).await.map_err(text)?;
         rule(pruned.is_empty(), "pruning removes what has expired")
     }
 
@@ -184,7 +189,7 @@ impl<'a> Kit<'a> {
         rule(page.len() + 1 == rows.len(), "a page of older versions begins behind its cursor")?;
         self.store.move_to_epoch(target, vec![first], NOW).await.map_err(text)?;
         self.store.move_to_epoch((self.environment, 1), vec![first], NOW).await.map_err(text)?;
-        let moved = self.store.version(first.0, first.1).await.map_err(text)?;
+        let moved = self.store.version(self.actor, first.0, first.1).await.map_err(text)?;
         rule(moved.is_some_and(|row| row.epoch == 2), "a version is moved, and never back")?;
         self.store.note_lacking(2, vec![last]).await.map_err(text)?;
         let after = self.store.open_below(self.environment, 2).await.map_err(text)?;
@@ -209,8 +214,8 @@ impl<'a> Kit<'a> {
             digest: row.digest,
         };
         let other = ReceiptFacts { digest: Bytes([0; 32]), ..facts };
-        rule(self.store.move_back(vec![other]).await == Ok(0), "other content moves nothing back")?;
-        rule(self.store.move_back(vec![facts, facts]).await == Ok(1), "a version is moved back once")?;
+        rule(self.store.move_back(self.actor, vec![other]).await == Ok(0), "other content moves nothing back")?;
+        rule(self.store.move_back(self.actor, vec![facts, facts]).await == Ok(1), "a version is moved back once")?;
         let undone = self.store.rotation(self.environment, 2).await.map_err(text)?;
         rule(undone.retirement.is_none(), "a retirement does not outlive the vault's restore")
     }
@@ -218,8 +223,8 @@ impl<'a> Kit<'a> {
     async fn events(&self) -> Result<(), String> {
         rule(self.store.newest_event().await == Ok((0, NO_EVENT)), "the chain begins with nothing")?;
         let (sign, jti) = (signer(), TokenId::generate());
-        let asked = vec![Event::Token(jti), Event::All, Event::Token(jti), Event::All];
-        let numbers = self.store.number(asked, Arc::clone(&sign), NOW).await;
+        let asked = [Event::Token(jti), Event::All, Event::Token(jti), Event::All].map(Decision::Event).to_vec();
+        let numbers = self.store.number(self.actor, asked, Arc::clone(&sign), NOW).await;
         rule(numbers == Ok(vec![1, 2, 1, 3]), "numbers have no gap, and what happens once has one")?;
         let chain = self.store.events_after(0, 9).await.map_err(text)?;
         let hashes: Vec<_> = chain.iter().map(|event| event_hash(&event.compact)).collect();
@@ -229,18 +234,16 @@ impl<'a> Kit<'a> {
             "events are chained",
         )?;
         self.revoked_signing_key_makes_no_token(Arc::clone(&sign)).await?;
-        self.store.defer(vec![Event::Credential(self.credential)], NOW).await.map_err(text)?;
+        self.credentials(Arc::clone(&sign)).await?;
         rule(self.store.deferred().await == Ok(1), "an event waits for its number")?;
-        let disabled = self.store.credential([1; 32]).await.map_err(text)?;
-        rule(disabled.is_some_and(|row| row.disabled), "a deferred revocation disables its credential at once")?;
         rule(
-            self.store.number_deferred(Arc::clone(&sign), NOW).await == Ok(vec![5]),
+            self.store.number_deferred(Arc::clone(&sign), NOW).await == Ok(vec![6]),
             "deferred events are numbered in order",
         )?;
         rule(self.store.deferred().await == Ok(0), "a numbered event waits no more")?;
-        let token = self.revoked_credential_commits_without_token().await?;
-        let listed = self.store.tokens(None, 9, NOW).await.map_err(text)?;
-        rule(listed.iter().all(|row| row.token.jti != token), "no token of a disabled credential")?;
+        let page = self.store.revocations(self.actor, 1, 2).await.map_err(text)?;
+        let numbers: Vec<_> = page.events.iter().map(|event| event.sequence).collect();
+        rule(numbers == [2, 3] && (page.newest, page.deferred) == (6, 0), "a page of events says how far they are")?;
         let (newest, hash) = self.store.newest_event().await.map_err(text)?;
         let returned = |sequence| StoredEvent {
             sequence,
@@ -261,8 +264,8 @@ impl<'a> Kit<'a> {
     }
 
     async fn deferred_events_are_numbered_a_few_at_a_time(&self, sign: SignEvent) -> Result<(), String> {
-        let many = (0..=NUMBERED_AT_ONCE).map(|_| Event::Token(TokenId::generate())).collect();
-        self.store.defer(many, NOW).await.map_err(text)?;
+        let many = (0..=NUMBERED_AT_ONCE).map(|_| Decision::Event(Event::Token(TokenId::generate()))).collect();
+        self.store.defer(self.actor, many, NOW).await.map_err(text)?;
         for (numbered, left) in [(NUMBERED_AT_ONCE, 1), (1, 0), (0, 0)] {
             let numbers = self.store.number_deferred(Arc::clone(&sign), NOW).await.map_err(text)?;
             rule(numbers.len() == numbered, "one transaction numbers a few deferred events")?;
@@ -271,13 +274,59 @@ impl<'a> Kit<'a> {
         Ok(())
     }
 
-    async fn revoked_credential_commits_without_token(&self) -> Result<TokenId, String> {
-        let new = self.new_version(SecretId::generate(), 1, &SecretPath::parse("late").map_err(text)?)?;
-        let token = self.new_token(&new.row);
-        self.store.begin(new.clone()).await.map_err(text)?;
-        let committed = self.store.commit(new.row.secret, new.row.version, Some(token.clone())).await;
-        rule(committed == Ok(Committed::WithoutToken), "a disabled credential gets no token")?;
-        Ok(token.jti)
+    /// Takes number 5, and leaves one event without a number.
+    async fn credentials(&self, sign: SignEvent) -> Result<(), String> {
+        let decide = |decision| self.store.number(self.actor, vec![decision], Arc::clone(&sign), NOW);
+        let last = decide(Decision::DisableCredential(self.credential)).await;
+        rule(last == Err(ActError::LastAdministrator), "the last administrator is not disabled")?;
+        let deferred = self.store.defer(self.actor, vec![Decision::DisableCredential(self.credential)], NOW).await;
+        rule(deferred == Err(ActError::LastAdministrator), "nor while nothing is numbered")?;
+        let unknown = decide(Decision::DisableCredential(CredentialId::generate())).await;
+        rule(unknown == Err(ActError::CredentialUnknown), "an unknown credential is not disabled")?;
+        let tokens = decide(Decision::Event(Event::Credential(self.credential))).await;
+        rule(tokens == Ok(vec![5]), "the tokens of a credential are revoked")?;
+        rule(self.store.look_again(self.actor).await.is_ok(), "a credential outlives its tokens")?;
+        rule(self.store.look_again(self.anonymous).await.is_ok(), "strangers have a credential")?;
+        let anonymous = Decision::DisableCredential(self.anonymous.credential());
+        self.store.defer(self.actor, vec![anonymous], NOW).await.map_err(text)?;
+        let disabled = self.store.look_again(self.anonymous).await;
+        rule(disabled == Err(ActError::CredentialDisabled), "a credential is disabled before its event has a number")
+    }
+
+    /// The last rule: afterwards the actor may nothing.
+    async fn disabled(&self) -> Result<(), String> {
+        let late = self.new_version(SecretId::generate(), 1, &SecretPath::parse("late").map_err(text)?)?;
+        let token = self.new_token(&late.row);
+        self.store.begin(self.actor, late.clone()).await.map_err(text)?;
+        let new = NewCredential { id: CredentialId::generate(), hmac: [2; 32] };
+        self.store.reset_administrator(new, NOW).await.map_err(text)?;
+        let old = self.store.credential([1; 32]).await.map_err(text)?;
+        rule(old.is_some_and(|row| row.actor().is_none()), "a credential that was replaced is disabled")?;
+        let (secret, version, path) = (late.row.secret, late.row.version, late.path.clone());
+        let next = self.new_version(secret, 2, &path)?;
+        let subject = Subject::Service(ServiceId::generate());
+        let decisions = || vec![Decision::Event(Event::All)];
+        let order = self.new_order(vec![(secret, None)]);
+        let (store, actor) = (self.store, self.actor);
+        refused(store.look_again(actor).await, "look_again")?;
+        refused(store.secret_at(actor, self.environment, path).await, "secret_at")?;
+        refused(store.secret(actor, secret).await, "secret")?;
+        refused(store.version(actor, secret, version).await, "version")?;
+        refused(store.begin(actor, next).await, "begin")?;
+        refused(store.secrets(actor, None, None, 9).await, "secrets")?;
+        refused(store.missing(actor, Vec::new()).await, "missing")?;
+        refused(store.adopt(actor, Vec::new(), NOW).await, "adopt")?;
+        refused(store.move_back(actor, Vec::new()).await, "move_back")?;
+        refused(store.idempotent(actor, subject, "key".to_owned(), NOW).await, "idempotent")?;
+        refused(store.order_token(actor, order).await, "order_token")?;
+        refused(store.tokens(actor, None, 9, NOW).await, "tokens")?;
+        refused(store.revocations(actor, 0, 9).await, "revocations")?;
+        refused(store.number(actor, decisions(), signer(), NOW).await, "number")?;
+        refused(store.defer(actor, decisions(), NOW).await, "defer")?;
+        refused(store.subject_of(actor, self.label.clone()).await, "subject_of")?;
+        rule(store.deferred().await == Ok(1), "a refused decision leaves nothing behind")?;
+        let committed = store.commit(secret, version, Some(token)).await;
+        rule(committed == Ok(Committed::WithoutToken), "a disabled credential gets no token")
     }
 
     async fn reconcile(&self) -> Result<(), String> {
@@ -289,18 +338,21 @@ impl<'a> Kit<'a> {
             epoch: 1,
             digest: Bytes([3; 32]),
         };
-        rule(self.store.missing(vec![facts]).await == Ok(vec![facts]), "what the catalogue lacks is missing")?;
-        rule(self.store.adopt(vec![facts, facts], NOW).await == Ok(1), "a version is adopted once")?;
-        rule(self.store.missing(vec![facts]).await == Ok(vec![]), "what was adopted is not missing")?;
+        rule(
+            self.store.missing(self.actor, vec![facts]).await == Ok(vec![facts]),
+            "what the catalogue lacks is missing",
+        )?;
+        rule(self.store.adopt(self.actor, vec![facts, facts], NOW).await == Ok(1), "a version is adopted once")?;
+        rule(self.store.missing(self.actor, vec![facts]).await == Ok(vec![]), "what was adopted is not missing")?;
         let given_up = self.new_version(facts.secret, 2, &SecretPath::unnamed(facts.secret))?;
-        self.store.begin(given_up.clone()).await.map_err(text)?;
+        self.store.begin(self.actor, given_up.clone()).await.map_err(text)?;
         self.store.abandon(facts.secret, given_up.row.version).await.map_err(text)?;
         let other = ReceiptFacts { version: given_up.row.version, digest: Bytes([4; 32]), ..facts };
         rule(
-            self.store.adopt(vec![other], NOW).await == Ok(1),
+            self.store.adopt(self.actor, vec![other], NOW).await == Ok(1),
             "a number that was given up takes the vault's content",
         )?;
-        let row = self.store.version(facts.secret, other.version).await.map_err(text)?;
+        let row = self.store.version(self.actor, facts.secret, other.version).await.map_err(text)?;
         rule(
             row.is_some_and(|row| row.state == CatalogueState::Committed && row.digest == other.digest),
             "adopted content can be minted for",
@@ -309,31 +361,34 @@ impl<'a> Kit<'a> {
 
     /// Before the credential is disabled.
     async fn revoked_signing_key_makes_no_token(&self, sign: SignEvent) -> Result<(), String> {
-        let row = self.store.secrets(None, None, 99).await.map_err(text)?;
+        let row = self.store.secrets(self.actor, None, None, 99).await.map_err(text)?;
         let committed =
             row.iter().find(|row| row.versions.iter().any(|(_, state, _)| *state == CatalogueState::Committed));
         let order = self.new_order(vec![(committed.ok_or("a committed version is needed")?.secret, None)]);
-        let numbers = self.store.number(vec![Event::SigningKey(order.signing_key)], sign, NOW).await;
+        let numbers =
+            self.store.number(self.actor, vec![Decision::Event(Event::SigningKey(order.signing_key))], sign, NOW).await;
         rule(numbers.is_ok(), "a signing key is revoked")?;
         let mut new = self.new_version(SecretId::generate(), 1, &SecretPath::parse("unsigned").map_err(text)?)?;
-        new.token = Some((self.credential, order.signing_key));
-        let begun = self.store.begin(new.clone()).await;
-        let refused = begun == Ok(Begun::Refused(NoToken::SigningKeyRevoked));
+        new.signing_key = Some(order.signing_key);
+        let begun = self.store.begin(self.actor, new.clone()).await;
+        let refused = begun == Ok(Begun::SigningKeyRevoked);
         rule(refused, "no write begins that would end in a token by a revoked key")?;
-        rule(self.store.secret(new.row.secret).await == Ok(None), "a write that is refused leaves nothing behind")?;
-        let ordered = self.store.order_token(order).await.map_err(text)?;
-        rule(matches!(ordered, Ordered::Refused(NoToken::SigningKeyRevoked)), "a revoked key signs nothing")
+        rule(
+            self.store.secret(self.actor, new.row.secret).await == Ok(None),
+            "a write that is refused leaves nothing behind",
+        )?;
+        let ordered = self.store.order_token(self.actor, order).await.map_err(text)?;
+        rule(matches!(ordered, Ordered::SigningKeyRevoked), "a revoked key signs nothing")
     }
 
     async fn order(&self, grants: Vec<(SecretId, Option<Version>)>) -> Result<Ordered, String> {
-        self.store.order_token(self.new_order(grants)).await.map_err(text)
+        self.store.order_token(self.actor, self.new_order(grants)).await.map_err(text)
     }
 
     fn new_order(&self, grants: Vec<(SecretId, Option<Version>)>) -> TokenOrder {
         TokenOrder {
             jti: TokenId::generate(),
             subject: OrderedFor::Label(self.label.clone(), PersonId::generate()),
-            credential: self.credential,
             signing_key: Bytes([5; 32]),
             grants,
             issued_at: NOW,
@@ -352,7 +407,7 @@ impl<'a> Kit<'a> {
             digest: Bytes(digest),
         };
         let label = (self.label.clone(), PersonId::generate());
-        Ok(NewVersion { row, path: path.clone(), label, idempotency: None, token: None, now: NOW })
+        Ok(NewVersion { row, path: path.clone(), label, idempotency: None, signing_key: None, now: NOW })
     }
 
     fn new_token(&self, row: &VersionRow) -> NewToken {
@@ -371,6 +426,11 @@ impl<'a> Kit<'a> {
 /// Not a signature, but it shows number and hash.
 fn signer() -> SignEvent {
     Arc::new(|_, sequence, prev| Ok(format!("{sequence} after {prev:?}")))
+}
+
+fn refused<T>(acted: Acted<T>, method: &str) -> Result<(), String> {
+    let refused = acted.err() == Some(ActError::CredentialDisabled);
+    rule(refused, &format!("{method} refuses a disabled credential"))
 }
 
 fn rule(holds: bool, rule: &str) -> Result<(), String> {

@@ -1,19 +1,22 @@
 //! A store that fails on demand, around a real one: for tests of what is left when the disk or the process gives up.
 
+use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use manager_api::name::{SecretPath, UserLabel};
 use service_runtime::sqlite::StoreFault;
-use shared_proto::event::{Event, EventHash};
+use shared_proto::event::EventHash;
 use shared_proto::id::{EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::receipt::ReceiptFacts;
 
 use super::{
-    Begun, CatalogueStore, Committed, CredentialRow, EventStore, IdentityStore, Installation, ManagerStore,
-    NewCredential, NewInstallation, NewToken, NewVersion, Ordered, RotationState, RotationStore, SecretRow,
-    SecretState, SignEvent, Stored, StoredEvent, TokenOrder, TokenRow, TokenStore, VersionRow,
+    Acted, Actor, Begun, CatalogueStore, Committed, CredentialRow, Decision, EventStore, IdentityStore, Installation,
+    ManagerStore, NewCredential, NewInstallation, NewToken, NewVersion, Ordered, RevocationPage, RotationState,
+    RotationStore, SecretRow, SecretState, SignEvent, Stored, StoredEvent, TokenOrder, TokenRow, TokenStore,
+    VersionRow,
 };
 
 /// Where a process dies.
@@ -35,7 +38,12 @@ pub struct FaultyStore {
 struct State {
     kill_at: Option<KillPoint>,
     dead: bool,
+    calls: HashMap<&'static str, u64>,
+    /// After which call of which method what happens.
+    meanwhile: Option<(&'static str, u64, Act)>,
 }
+
+type Act = Box<dyn FnOnce(Arc<dyn ManagerStore>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 impl FaultyStore {
     /// A store without a fault.
@@ -46,6 +54,25 @@ impl FaultyStore {
     /// Dies there, the next time that it comes by.
     pub fn kill_at(&self, point: KillPoint) {
         self.state().kill_at = Some(point);
+    }
+
+    /// Runs `act` on the store within when `method` has returned `calls` times more, before its caller hears of it.
+    pub fn after_calls<F>(
+        &self,
+        method: &'static str,
+        calls: u64,
+        act: impl FnOnce(Arc<dyn ManagerStore>) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut state = self.state();
+        let call = state.calls.get(method).copied().unwrap_or_default() + calls;
+        state.meanwhile = Some((method, call, Box::new(|store| Box::pin(act(store)))));
+    }
+
+    /// How often a method has returned.
+    pub fn calls(&self, method: &'static str) -> u64 {
+        self.state().calls.get(method).copied().unwrap_or_default()
     }
 
     /// Whether it died.
@@ -65,11 +92,31 @@ impl FaultyStore {
         if state.dead { Err(StoreFault::Unavailable) } else { Ok(()) }
     }
 
-    async fn through<T>(&self, method: &'static str, act: impl Future<Output = Stored<T>> + Send) -> Stored<T> {
+    async fn through<T, E: From<StoreFault>>(
+        &self,
+        method: &'static str,
+        act: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E> {
         self.passes(KillPoint::Before(method))?;
         let outcome = act.await?;
         self.passes(KillPoint::After(method)).map_err(|_| StoreFault::OutcomeUnknown)?;
+        self.meanwhile(method).await;
         Ok(outcome)
+    }
+
+    /// Counts a call, and does what was to happen after it.
+    async fn meanwhile(&self, method: &'static str) {
+        let act = {
+            let mut state = self.state();
+            let calls = state.calls.entry(method).or_default();
+            *calls += 1;
+            let due = *calls;
+            let waits = state.meanwhile.as_ref().is_some_and(|(after, call, _)| *after == method && *call == due);
+            if waits { state.meanwhile.take() } else { None }
+        };
+        if let Some((_, _, act)) = act {
+            act(Arc::clone(&self.inner)).await;
+        }
     }
 }
 
@@ -83,7 +130,7 @@ macro_rules! through {
     ($trait:ident: $($method:ident($($argument:ident: $type:ty),*) -> $output:ty;)*) => {
         #[async_trait]
         impl $trait for FaultyStore {
-            $(async fn $method(&self, $($argument: $type),*) -> Stored<$output> {
+            $(async fn $method(&self, $($argument: $type),*) -> $output {
                 self.through(stringify!($method), self.inner.$method($($argument),*)).await
             })*
         }
@@ -92,56 +139,59 @@ macro_rules! through {
 
 through! {
     CatalogueStore:
-    secret_at(environment: EnvironmentId, path: SecretPath) -> Option<SecretState>;
-    secret(secret: SecretId) -> Option<SecretState>;
-    version(secret: SecretId, version: Version) -> Option<VersionRow>;
-    begin(version: NewVersion) -> Begun;
-    commit(secret: SecretId, version: Version, token: Option<NewToken>) -> Committed;
-    abandon(secret: SecretId, version: Version) -> ();
-    pending(limit: usize) -> Vec<VersionRow>;
-    secrets(environment: Option<EnvironmentId>, after: Option<(SecretId, Version)>, limit: usize) -> Vec<SecretRow>;
-    missing(facts: Vec<ReceiptFacts>) -> Vec<ReceiptFacts>;
-    adopt(facts: Vec<ReceiptFacts>, now: u64) -> u64;
-    idempotent(subject: Subject, key: String, now: u64) -> Option<(SecretId, Version)>;
+    secret_at(actor: Actor, environment: EnvironmentId, path: SecretPath) -> Acted<Option<SecretState>>;
+    secret(actor: Actor, secret: SecretId) -> Acted<Option<SecretState>>;
+    version(actor: Actor, secret: SecretId, version: Version) -> Acted<Option<VersionRow>>;
+    secret_to_settle(secret: SecretId) -> Stored<Option<SecretState>>;
+    begin(actor: Actor, version: NewVersion) -> Acted<Begun>;
+    commit(secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<Committed>;
+    abandon(secret: SecretId, version: Version) -> Stored<()>;
+    pending(limit: usize) -> Stored<Vec<VersionRow>>;
+    secrets(actor: Actor, environment: Option<EnvironmentId>, after: Option<(SecretId, Version)>, limit: usize) -> Acted<Vec<SecretRow>>;
+    missing(actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<Vec<ReceiptFacts>>;
+    adopt(actor: Actor, facts: Vec<ReceiptFacts>, now: u64) -> Acted<u64>;
+    idempotent(actor: Actor, subject: Subject, key: String, now: u64) -> Acted<Option<(SecretId, Version)>>;
 }
 
 through! {
     TokenStore:
-    order_token(order: TokenOrder) -> Ordered;
-    tokens(after: Option<TokenId>, limit: usize, now: u64) -> Vec<TokenRow>;
-    revoked_signing_keys() -> Vec<Thumbprint>;
-    prune(now: u64, limit: usize) -> usize;
+    order_token(actor: Actor, order: TokenOrder) -> Acted<Ordered>;
+    tokens(actor: Actor, after: Option<TokenId>, limit: usize, now: u64) -> Acted<Vec<TokenRow>>;
+    revoked_signing_keys() -> Stored<Vec<Thumbprint>>;
+    prune(now: u64, limit: usize) -> Stored<usize>;
 }
 
 through! {
     EventStore:
-    newest_event() -> (u64, EventHash);
-    event_hash(sequence: u64) -> Option<EventHash>;
-    events_after(after: u64, limit: usize) -> Vec<StoredEvent>;
-    number(events: Vec<Event>, sign: SignEvent, now: u64) -> Vec<u64>;
-    defer(events: Vec<Event>, now: u64) -> ();
-    number_deferred(sign: SignEvent, now: u64) -> Vec<u64>;
-    deferred() -> u64;
-    take_back(after: u64, hash: EventHash, events: Vec<StoredEvent>) -> bool;
+    newest_event() -> Stored<(u64, EventHash)>;
+    event_hash(sequence: u64) -> Stored<Option<EventHash>>;
+    events_after(after: u64, limit: usize) -> Stored<Vec<StoredEvent>>;
+    revocations(actor: Actor, after: u64, limit: usize) -> Acted<RevocationPage>;
+    number(actor: Actor, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>>;
+    defer(actor: Actor, decisions: Vec<Decision>, now: u64) -> Acted<()>;
+    number_deferred(sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
+    deferred() -> Stored<u64>;
+    take_back(after: u64, hash: EventHash, events: Vec<StoredEvent>) -> Stored<bool>;
 }
 
 through! {
     IdentityStore:
-    installation() -> Option<Installation>;
-    install(installation: NewInstallation) -> ();
-    credential(hmac: [u8; 32]) -> Option<CredentialRow>;
-    reset_administrator(credential: NewCredential, now: u64) -> ();
-    subject_of(label: UserLabel) -> Option<Subject>;
-    close() -> ();
+    installation() -> Stored<Option<Installation>>;
+    install(installation: NewInstallation) -> Stored<()>;
+    credential(hmac: [u8; 32]) -> Stored<Option<CredentialRow>>;
+    reset_administrator(credential: NewCredential, now: u64) -> Stored<()>;
+    look_again(actor: Actor) -> Acted<()>;
+    subject_of(actor: Actor, label: UserLabel) -> Acted<Option<Subject>>;
+    close() -> Stored<()>;
 }
 
 through! {
     RotationStore:
-    versions_below(target: (EnvironmentId, u32), after: Option<(SecretId, Version)>, limit: usize) -> Vec<VersionRow>;
-    move_to_epoch(target: (EnvironmentId, u32), versions: Vec<(SecretId, Version)>, now: u64) -> ();
-    note_lacking(epoch: u32, versions: Vec<(SecretId, Version)>) -> ();
-    rotation(environment: EnvironmentId, epoch: u32) -> RotationState;
-    open_below(environment: EnvironmentId, epoch: u32) -> u64;
-    move_back(facts: Vec<ReceiptFacts>) -> u64;
-    record_retirement(target: (EnvironmentId, u32), retirement: String, now: u64) -> ();
+    versions_below(target: (EnvironmentId, u32), after: Option<(SecretId, Version)>, limit: usize) -> Stored<Vec<VersionRow>>;
+    move_to_epoch(target: (EnvironmentId, u32), versions: Vec<(SecretId, Version)>, now: u64) -> Stored<()>;
+    note_lacking(epoch: u32, versions: Vec<(SecretId, Version)>) -> Stored<()>;
+    rotation(environment: EnvironmentId, epoch: u32) -> Stored<RotationState>;
+    open_below(environment: EnvironmentId, epoch: u32) -> Stored<u64>;
+    move_back(actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<u64>;
+    record_retirement(target: (EnvironmentId, u32), retirement: String, now: u64) -> Stored<()>;
 }

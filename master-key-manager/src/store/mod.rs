@@ -1,8 +1,10 @@
 //! What the manager remembers: names, versions, credentials, tokens by their claims, events.
 //!
 //! Everything behind these traits may be read by a thief of the disk, so nothing goes in that a value, a credential or
-//! a guess at one could be checked against. A method that returned has written durably; each is one transaction.
+//! a guess at one could be checked against. A method that returned has written durably; each is one transaction. A method
+//! that acts for a caller takes an [`Actor`] and refuses with [`ActError::CredentialDisabled`] in that transaction.
 
+mod actor;
 mod conformance;
 mod event_name;
 mod faulty;
@@ -20,12 +22,13 @@ use shared_proto::id::{EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::receipt::ReceiptFacts;
 
+pub use self::actor::{ActError, Acted, Actor, Decision};
 pub use self::conformance::check as check_conformance;
 pub use self::faulty::{FaultyStore, KillPoint};
 pub use self::types::{
     Begun, Committed, CredentialRow, Environment, Installation, KeyFacts, NewCredential, NewInstallation, NewToken,
-    NewVersion, NoToken, Ordered, OrderedFor, RotationState, SecretRow, SecretState, StoredEvent, TokenOrder, TokenRow,
-    VersionRow,
+    NewVersion, Ordered, OrderedFor, RevocationPage, RotationState, SecretRow, SecretState, StoredEvent, TokenOrder,
+    TokenRow, VersionRow,
 };
 
 /// What a store call comes to.
@@ -43,13 +46,16 @@ pub const NUMBERED_AT_ONCE: usize = 256;
 #[async_trait]
 pub trait CatalogueStore: Send + Sync {
     /// The secret under a path, with what a write must know.
-    async fn secret_at(&self, environment: EnvironmentId, path: SecretPath) -> Stored<Option<SecretState>>;
+    async fn secret_at(&self, actor: Actor, environment: EnvironmentId, path: SecretPath)
+    -> Acted<Option<SecretState>>;
     /// The secret with an id.
-    async fn secret(&self, secret: SecretId) -> Stored<Option<SecretState>>;
+    async fn secret(&self, actor: Actor, secret: SecretId) -> Acted<Option<SecretState>>;
     /// One version.
-    async fn version(&self, secret: SecretId, version: Version) -> Stored<Option<VersionRow>>;
+    async fn version(&self, actor: Actor, secret: SecretId, version: Version) -> Acted<Option<VersionRow>>;
+    /// The secret with an id, for the service itself, which settles what no caller waits for.
+    async fn secret_to_settle(&self, secret: SecretId) -> Stored<Option<SecretState>>;
     /// Records a version as pending, with its secret, the subject of its label and its idempotency key.
-    async fn begin(&self, version: NewVersion) -> Stored<Begun>;
+    async fn begin(&self, actor: Actor, version: NewVersion) -> Acted<Begun>;
     /// Records that the vault has a version, with the token for it. A version that is not pending stays as it is.
     async fn commit(&self, secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<Committed>;
     /// Records that a pending version will never be in the vault.
@@ -59,26 +65,33 @@ pub trait CatalogueStore: Send + Sync {
     /// A page of up to `limit` versions behind a secret and number, in that order, with their secrets.
     async fn secrets(
         &self,
+        actor: Actor,
         environment: Option<EnvironmentId>,
         after: Option<(SecretId, Version)>,
         limit: usize,
-    ) -> Stored<Vec<SecretRow>>;
+    ) -> Acted<Vec<SecretRow>>;
     /// Which of these the catalogue has not as pending, committed or destroyed with the same digest.
-    async fn missing(&self, facts: Vec<ReceiptFacts>) -> Stored<Vec<ReceiptFacts>>;
+    async fn missing(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<Vec<ReceiptFacts>>;
     /// Enters versions that the vault has as committed; says how many were new. A number that was given up because the
     /// vault had other content under it becomes that content.
-    async fn adopt(&self, facts: Vec<ReceiptFacts>, now: u64) -> Stored<u64>;
+    async fn adopt(&self, actor: Actor, facts: Vec<ReceiptFacts>, now: u64) -> Acted<u64>;
     /// What an idempotency key stands for.
-    async fn idempotent(&self, subject: Subject, key: String, now: u64) -> Stored<Option<(SecretId, Version)>>;
+    async fn idempotent(
+        &self,
+        actor: Actor,
+        subject: Subject,
+        key: String,
+        now: u64,
+    ) -> Acted<Option<(SecretId, Version)>>;
 }
 
 /// Access tokens, by their claims.
 #[async_trait]
 pub trait TokenStore: Send + Sync {
-    /// Decides on a token and records it.
-    async fn order_token(&self, order: TokenOrder) -> Stored<Ordered>;
+    /// Decides on a token made with the actor's credential, and records it.
+    async fn order_token(&self, actor: Actor, order: TokenOrder) -> Acted<Ordered>;
     /// A page of tokens that have not expired, ordered by id.
-    async fn tokens(&self, after: Option<TokenId>, limit: usize, now: u64) -> Stored<Vec<TokenRow>>;
+    async fn tokens(&self, actor: Actor, after: Option<TokenId>, limit: usize, now: u64) -> Acted<Vec<TokenRow>>;
     /// The token signing keys that were revoked.
     async fn revoked_signing_keys(&self) -> Stored<Vec<Thumbprint>>;
     /// Forgets up to `limit` expired tokens and idempotency keys; says how many there were. Writes wait for it, so the
@@ -95,17 +108,20 @@ pub trait EventStore: Send + Sync {
     async fn event_hash(&self, sequence: u64) -> Stored<Option<EventHash>>;
     /// Events in order from number `after + 1`.
     async fn events_after(&self, after: u64, limit: usize) -> Stored<Vec<StoredEvent>>;
-    /// Numbers, chains, signs and applies events in one transaction; gives their numbers. An event that can happen only
+    /// A page of events in order from number `after + 1`, with the newest number and the count of deferred ones.
+    async fn revocations(&self, actor: Actor, after: u64, limit: usize) -> Acted<RevocationPage>;
+    /// Numbers, chains, signs and applies decisions in one transaction; gives their numbers. An event that can happen only
     /// once (a token, a signing key, a destruction) keeps the number that it has.
-    async fn number(&self, events: Vec<Event>, sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
-    /// Keeps events without a number; their effects in the manager's own tables happen at once.
-    async fn defer(&self, events: Vec<Event>, now: u64) -> Stored<()>;
+    async fn number(&self, actor: Actor, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>>;
+    /// Keeps decisions without a number; their effects in the manager's own tables happen at once.
+    async fn defer(&self, actor: Actor, decisions: Vec<Decision>, now: u64) -> Acted<()>;
     /// Numbers the first of what was deferred, in order, up to [`NUMBERED_AT_ONCE`] of them.
     async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
     /// How many events wait for a number.
     async fn deferred(&self) -> Stored<u64>;
     /// Enters events of our own that the vault gave back, after number `after` with hash `hash`. Refused, with nothing
-    /// written, when that is not the newest event.
+    /// written, when that is not the newest event. An event does not say whether its credential was disabled or only its
+    /// tokens were revoked: the credential is disabled, so that no restore revives one that was.
     async fn take_back(&self, after: u64, hash: EventHash, events: Vec<StoredEvent>) -> Stored<bool>;
 }
 
@@ -120,8 +136,10 @@ pub trait IdentityStore: Send + Sync {
     async fn credential(&self, hmac: [u8; 32]) -> Stored<Option<CredentialRow>>;
     /// Replaces the administrator's credentials: the old ones are disabled and their revocation deferred.
     async fn reset_administrator(&self, credential: NewCredential, now: u64) -> Stored<()>;
+    /// Looks at the actor's credential once more, before something is done outside of the database.
+    async fn look_again(&self, actor: Actor) -> Acted<()>;
     /// The subject that a label stands for; none before its first use.
-    async fn subject_of(&self, label: UserLabel) -> Stored<Option<Subject>>;
+    async fn subject_of(&self, actor: Actor, label: UserLabel) -> Acted<Option<Subject>>;
     /// Finishes what is queued.
     async fn close(&self) -> Stored<()>;
 }
@@ -151,7 +169,7 @@ pub trait RotationStore: Send + Sync {
     async fn open_below(&self, environment: EnvironmentId, epoch: u32) -> Stored<u64>;
     /// The vault has only older keys of these versions than the catalogue says, because it was restored: tokens are minted
     /// with these again, and the versions are to be moved once more. Says how many there were.
-    async fn move_back(&self, facts: Vec<ReceiptFacts>) -> Stored<u64>;
+    async fn move_back(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<u64>;
     /// Keeps what the vault signed about an epoch below which nothing is left.
     async fn record_retirement(&self, target: (EnvironmentId, u32), retirement: String, now: u64) -> Stored<()>;
 }

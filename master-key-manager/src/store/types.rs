@@ -111,8 +111,8 @@ pub struct NewVersion {
     pub label: (UserLabel, PersonId),
     /// Who repeats with which key.
     pub idempotency: Option<(Subject, String)>,
-    /// For whom a token follows, if one does, and who is to sign it.
-    pub token: Option<(CredentialId, Thumbprint)>,
+    /// The key that is to sign the token that follows, if one does.
+    pub signing_key: Option<Thumbprint>,
     /// Unix seconds.
     pub now: u64,
 }
@@ -124,16 +124,7 @@ pub enum Begun {
     Pending(Subject),
     /// The number, or the path, was taken meanwhile; nothing was written.
     Taken,
-    /// The token that follows could not be made; nothing was written.
-    Refused(NoToken),
-}
-
-/// Why no token is made, whatever it is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoToken {
-    /// The credential was taken away.
-    CredentialDisabled,
-    /// The key that would sign it was revoked.
+    /// The key that would sign the token that follows was revoked; nothing was written.
     SigningKeyRevoked,
 }
 
@@ -144,8 +135,6 @@ pub struct TokenOrder {
     pub jti: TokenId,
     /// Whom it is about.
     pub subject: OrderedFor,
-    /// The credential that was used.
-    pub credential: CredentialId,
     /// The key that is to sign it.
     pub signing_key: Thumbprint,
     /// What it is to open; version `None` is the newest committed one.
@@ -181,8 +170,8 @@ pub enum Ordered {
     NotFound,
     /// The versions are of more than one environment.
     SeveralEnvironments,
-    /// No token at all.
-    Refused(NoToken),
+    /// The key that would sign it was revoked.
+    SigningKeyRevoked,
 }
 
 /// The claims of a token that are kept. The token itself is not.
@@ -257,6 +246,17 @@ pub struct StoredEvent {
     pub hash: EventHash,
     /// When it was numbered (Unix seconds).
     pub issued_at: u64,
+}
+
+/// A page of events, and how far they are.
+#[derive(Clone, Debug)]
+pub struct RevocationPage {
+    /// The events, in order.
+    pub events: Vec<StoredEvent>,
+    /// Number of the newest event.
+    pub newest: u64,
+    /// How many events wait for a number.
+    pub deferred: u64,
 }
 
 /// Where an environment is on its way to an epoch of its root key.

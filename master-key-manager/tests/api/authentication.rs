@@ -2,10 +2,12 @@
 
 use actix_web::http::Method;
 use master_key_manager::routes::ROUTES;
-use serde_json::json;
+use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use service_runtime::http::Access;
 use shared_proto::credential::PlainCredential;
+use shared_proto::event::Event;
+use shared_proto::id::CredentialId;
 
 use crate::support::{Installed, Manager};
 
@@ -98,15 +100,39 @@ async fn strangers_of_a_production_manager_learn_that_it_lives_and_its_public_ke
 }
 
 #[actix_web::test]
-async fn a_revoked_credential_ends_at_once() {
+async fn revoking_the_tokens_of_the_administrators_credential_locks_nobody_out() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
     manager.store_value("p", "v").await.expect(201);
-    let listed = manager.admin(Method::GET, "/api/tokens", None).await.expect(200).json();
-    let credential = listed["tokens"][0]["client_id"].clone();
+    let credential = administrators_credential(&manager).await;
     let revoked = manager.post("/api/revocations", json!({"kind": "credential", "client_id": credential})).await;
     assert_eq!(revoked.expect(200).member("status"), "revoked");
-    manager.store_value("p", "v").await.expect(401).refused("credential_invalid");
-    manager.admin(Method::GET, "/api/tokens", None).await.expect(401);
+    assert!(matches!(installed.vault.applied()[..], [Event::Credential(_)]));
+    manager.store_value("p", "v").await.expect(201);
     manager.stop().await;
+}
+
+#[actix_web::test]
+async fn last_credential_of_an_administrator_is_not_disabled_over_http() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    manager.store_value("p", "v").await.expect(201);
+    let disable = |client: Value| json!({"kind": "disable-credential", "client_id": client});
+    let credential = administrators_credential(&manager).await;
+    let refused = manager.post("/api/revocations", disable(credential)).await;
+    refused.expect(409).refused("last_administrator");
+    let unknown = manager.post("/api/revocations", disable(json!(CredentialId::generate().to_string()))).await;
+    unknown.expect(404).refused("credential_not_found");
+    assert!(installed.vault.applied().is_empty(), "a refused decision is no event");
+    let strangers = json!(manager.app.installation.anonymous.to_string());
+    let disabled = manager.post("/api/revocations", disable(strangers)).await;
+    assert_eq!(disabled.expect(200).member("status"), "revoked");
+    assert!(matches!(installed.vault.applied()[..], [Event::Credential(_)]));
+    manager.store_value("p", "v").await.expect(201);
+    manager.stop().await;
+}
+
+async fn administrators_credential(manager: &Manager) -> Value {
+    let listed = manager.admin(Method::GET, "/api/tokens", None).await.expect(200).json();
+    listed["tokens"][0]["client_id"].clone()
 }

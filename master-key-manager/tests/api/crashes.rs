@@ -78,7 +78,7 @@ async fn a_token_whose_row_was_not_written_is_not_given_out() {
 }
 
 #[actix_web::test]
-async fn nothing_is_stored_or_minted_when_the_audit_log_cannot_be_written_and_revocations_go_on() {
+async fn nothing_is_stored_minted_or_destroyed_when_the_audit_log_cannot_be_written_and_revocations_go_on() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
     let stored = manager.store_value("p", "v").await.expect(201);
@@ -87,9 +87,13 @@ async fn nothing_is_stored_or_minted_when_the_audit_log_cannot_be_written_and_re
     let body = json!({"grants": [{"key_id": stored.member("key_id")}]});
     manager.post("/api/tokens", body).await.expect(503).refused("audit_unavailable");
     manager.admin(Method::GET, "/api/secrets", None).await.expect(503).refused("audit_unavailable");
+    let path = format!("/api/keys/{}/destroy", stored.member("key_id"));
+    manager.post(&path, json!({"versions": [1]})).await.expect(503).refused("audit_unavailable");
+    manager.post("/api/reconcile", json!({"adopt": true})).await.expect(503).refused("audit_unavailable");
     manager.get("/health/ready").await.expect(503);
     assert_eq!(installed.vault.state().rows.len(), 1);
     let revoked = manager.admin(Method::DELETE, &format!("/api/tokens/{}", stored.member("jti")), None).await;
     revoked.expect(200);
+    assert_eq!(installed.vault.applied().len(), 1, "nothing was destroyed");
     manager.stop().await;
 }

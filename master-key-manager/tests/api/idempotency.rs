@@ -1,5 +1,7 @@
 //! Repeats.
 
+use actix_web::http::Method;
+use serde_json::{Value, json};
 use service_runtime::config::Mode;
 
 use crate::support::{Answer, Installed, StoreMood};
@@ -68,4 +70,40 @@ async fn a_repeat_stays_unclear_until_the_vault_says_what_it_has() {
     installed.vault.state().settles_nothing = false;
     assert_eq!(place(&manager.store_with_key("k", "p", "v").await.expect(201)).1, 1);
     manager.stop().await;
+}
+
+/// The first request came to nothing, and the process that could compare bodies is gone.
+#[actix_web::test]
+async fn a_repeat_after_a_restart_goes_where_the_first_request_went_or_nowhere() {
+    let named = json!({"user_id": "u", "key_data": "v", "path": "p", "environment": "dev"});
+    let unnamed = json!({"user_id": "u", "key_data": "v", "environment": "dev"});
+    let with = |body: &Value, member: &str, value: &str| {
+        let mut body = body.clone();
+        body[member] = json!(value);
+        body
+    };
+    let elsewhere = [
+        (&named, with(&named, "path", "another/path")),
+        (&named, with(&named, "environment", "staging")),
+        (&named, unnamed.clone()),
+        (&unnamed, named.clone()),
+    ];
+    for (first, repeat) in elsewhere {
+        let installed = Installed::new(Mode::Production).await;
+        let manager = installed.start().await;
+        installed.vault.state().store_mood = StoreMood::Garble;
+        manager.store_again("k", first).await.expect(503).refused("outcome_unknown");
+        installed.vault.state().store_mood = StoreMood::Honest;
+        manager.stop().await;
+        let manager = installed.start().await;
+        manager.store_again("k", &repeat).await.expect(409).refused("idempotency_conflict");
+        let list = manager.admin(Method::GET, "/api/secrets", None).await.expect(200).text;
+        assert!(!list.contains("committed"), "{list}");
+        // Another value, form and submitter are no contradiction: nothing of the first request was stored.
+        let other = with(&with(first, "key_data", "dmFsdWU="), "encoding", "base64");
+        let stored = manager.store_again("k", &with(&other, "user_id", "somebody else")).await.expect(201);
+        assert_eq!(place(&stored).1, 2);
+        assert_eq!(installed.vault.open(&stored.member("access_token"))[0].expose(), b"value");
+        manager.stop().await;
+    }
 }

@@ -1,7 +1,11 @@
 //! The manager's HTTP interface against a vault that the tests control: one that is honest, absent, silent, or lying.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod authentication;
+#[cfg(test)]
+mod authorization;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
@@ -14,6 +18,8 @@ mod keys;
 mod openapi;
 #[cfg(test)]
 mod revocation;
+#[cfg(test)]
+mod rights;
 #[cfg(test)]
 mod root_keys;
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The `OpenAPI` document and the table of routes say the same, and the committed copy is the current one.
 
-use std::path::Path;
-
 use master_key_manager::routes::{ROUTES, openapi_document};
+
+use crate::support::compare;
 
 #[test]
 fn the_openapi_document_is_the_committed_one_and_names_every_route() {
@@ -22,10 +22,5 @@ fn the_openapi_document_is_the_committed_one_and_names_every_route() {
     for reference in text.split("\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()) {
         assert!(parsed["components"]["schemas"][reference].is_object(), "{reference} is named and not there");
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi/master-key-manager.json");
-    if std::env::var_os("UPDATE_EVIDENCE").is_some() {
-        std::fs::write(&path, &text).unwrap();
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == text, "look at docs/openapi with UPDATE_EVIDENCE=1, and commit it if it is meant");
+    compare("../docs/openapi/master-key-manager.json", &text);
 }

@@ -1,6 +1,11 @@
 //! Storing values.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use actix_web::http::Method;
+use futures_util::future::{Either, join_all, select};
+use manager_api::name::SecretPath;
 use master_key_manager::revocation::Round;
 use serde_json::json;
 use service_runtime::config::Mode;
@@ -253,5 +258,32 @@ async fn what_the_vault_has_and_the_catalogue_lacks_is_listed_and_adopted_only_o
     assert_eq!(adopted["adopted"], 1, "a version of an environment without a root key is of no use");
     let list = manager.admin(Method::GET, "/api/secrets?environment=dev", None).await.expect(200).json();
     assert_eq!(list["secrets"][0]["path"], format!("unnamed/{secret}"));
+    manager.stop().await;
+}
+
+/// Writers of one path take turns. Those who wait for theirs hold nothing that a writer of another path needs.
+#[actix_web::test]
+async fn many_writers_of_one_path_keep_no_other_path_waiting() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let hot = (environment(&manager, "dev"), SecretPath::parse("hot").unwrap());
+    let turn = manager.app.flow.settler.locks().lock(&hot).await;
+    // More than may be inside at once.
+    let writers = 4 * std::thread::available_parallelism().unwrap().get() + 8;
+    let looks = manager.store.calls("credential") + 2 * u64::try_from(writers).unwrap();
+    let crowd = join_all((0..writers).map(|_| manager.store_value("hot", "v")));
+    // After the second look at its credential a writer goes on to where it waits.
+    let all_wait = until("all writers wait", async || manager.store.calls("credential") >= looks);
+    let Either::Right(((), crowd)) = select(Box::pin(crowd), Box::pin(all_wait)).await else {
+        panic!("a writer did not wait for its turn");
+    };
+    let cold = tokio::time::timeout(Duration::from_secs(20), manager.store_value("cold", "v"));
+    let Either::Right((cold, crowd)) = select(crowd, Box::pin(cold)).await else {
+        panic!("a writer did not wait for its turn");
+    };
+    cold.expect("the writer of another path waits for the turn of this one").expect(201);
+    drop(turn);
+    let versions = crowd.await.into_iter().map(|answer| answer.expect(201).json()["version"].as_u64().unwrap());
+    assert_eq!(versions.collect::<BTreeSet<_>>().len(), writers);
     manager.stop().await;
 }

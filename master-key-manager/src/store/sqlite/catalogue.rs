@@ -10,33 +10,41 @@ use shared_proto::receipt::ReceiptFacts;
 use super::SqliteStore;
 use super::identity::subject_for;
 use super::rows::{integer, one_version, path, secret_state, state, state_word, unsigned, version, version_row};
-use super::tokens::{insert_for_commit, no_token};
+use super::tokens::{insert_for_commit, is_revoked};
 use crate::idempotency::KEPT_SECONDS;
 use crate::store::{
-    Begun, CatalogueStore, Committed, NewToken, NewVersion, SecretRow, SecretState, Stored, VersionRow,
+    Acted, Actor, Begun, CatalogueStore, Committed, NewToken, NewVersion, SecretRow, SecretState, Stored, VersionRow,
 };
 
 #[async_trait]
 impl CatalogueStore for SqliteStore {
-    async fn secret_at(&self, environment: EnvironmentId, path: SecretPath) -> Stored<Option<SecretState>> {
-        self.readers
-            .read(move |conn| match secret_id_at(conn, environment, &path)? {
-                Some(secret) => secret_state(conn, secret),
-                None => Ok(None),
-            })
-            .await
+    async fn secret_at(
+        &self,
+        actor: Actor,
+        environment: EnvironmentId,
+        path: SecretPath,
+    ) -> Acted<Option<SecretState>> {
+        self.read_for(actor, move |conn| match secret_id_at(conn, environment, &path)? {
+            Some(secret) => secret_state(conn, secret),
+            None => Ok(None),
+        })
+        .await
     }
 
-    async fn secret(&self, secret: SecretId) -> Stored<Option<SecretState>> {
+    async fn secret(&self, actor: Actor, secret: SecretId) -> Acted<Option<SecretState>> {
+        self.read_for(actor, move |conn| secret_state(conn, secret)).await
+    }
+
+    async fn version(&self, actor: Actor, secret: SecretId, version: Version) -> Acted<Option<VersionRow>> {
+        self.read_for(actor, move |conn| one_version(conn, secret, version)).await
+    }
+
+    async fn secret_to_settle(&self, secret: SecretId) -> Stored<Option<SecretState>> {
         self.readers.read(move |conn| secret_state(conn, secret)).await
     }
 
-    async fn version(&self, secret: SecretId, version: Version) -> Stored<Option<VersionRow>> {
-        self.readers.read(move |conn| one_version(conn, secret, version)).await
-    }
-
-    async fn begin(&self, version: NewVersion) -> Stored<Begun> {
-        self.writer.run(move |conn| begin(conn, &version)).await
+    async fn begin(&self, actor: Actor, version: NewVersion) -> Acted<Begun> {
+        self.write_for(actor, move |conn| begin(conn, &version)).await
     }
 
     async fn commit(&self, secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<Committed> {
@@ -73,63 +81,48 @@ impl CatalogueStore for SqliteStore {
 
     async fn secrets(
         &self,
+        actor: Actor,
         environment: Option<EnvironmentId>,
         after: Option<(SecretId, Version)>,
         limit: usize,
-    ) -> Stored<Vec<SecretRow>> {
-        self.readers.read(move |conn| secrets(conn, environment, after, limit)).await
+    ) -> Acted<Vec<SecretRow>> {
+        self.read_for(actor, move |conn| secrets(conn, environment, after, limit)).await
     }
 
-    async fn missing(&self, facts: Vec<ReceiptFacts>) -> Stored<Vec<ReceiptFacts>> {
-        self.readers
-            .read(move |conn| {
-                let mut missing = Vec::new();
-                for fact in facts {
-                    let row = one_version(conn, fact.secret, fact.version)?;
-                    let lacking = match row.map(|row| (row.state, row.digest == fact.digest)) {
-                        None | Some((CatalogueState::Abandoned, false)) => true,
-                        Some((
-                            CatalogueState::Pending
-                            | CatalogueState::Committed
-                            | CatalogueState::Destroyed
-                            | CatalogueState::Abandoned,
-                            _,
-                        )) => false,
-                    };
-                    if lacking {
-                        missing.push(fact);
-                    }
-                }
-                Ok(missing)
+    async fn missing(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<Vec<ReceiptFacts>> {
+        self.read_for(actor, move |conn| missing(conn, facts)).await
+    }
+
+    async fn adopt(&self, actor: Actor, facts: Vec<ReceiptFacts>, now: u64) -> Acted<u64> {
+        self.write_for(actor, move |conn| adopt(conn, &facts, now)).await
+    }
+
+    async fn idempotent(
+        &self,
+        actor: Actor,
+        subject: Subject,
+        key: String,
+        now: u64,
+    ) -> Acted<Option<(SecretId, Version)>> {
+        self.read_for(actor, move |conn| {
+            conn.prepare_cached(
+                "SELECT secret_id, version FROM idempotency WHERE subject = ?1 AND key = ?2 AND created_at > ?3",
+            )?
+            .query_row(params![subject.to_string(), key, integer(now.saturating_sub(KEPT_SECONDS))?], |row| {
+                Ok((SecretId::from_bytes(row.get(0)?), version(row, 1)?))
             })
-            .await
-    }
-
-    async fn adopt(&self, facts: Vec<ReceiptFacts>, now: u64) -> Stored<u64> {
-        self.writer.run(move |conn| adopt(conn, &facts, now)).await
-    }
-
-    async fn idempotent(&self, subject: Subject, key: String, now: u64) -> Stored<Option<(SecretId, Version)>> {
-        self.readers
-            .read(move |conn| {
-                conn.prepare_cached(
-                    "SELECT secret_id, version FROM idempotency WHERE subject = ?1 AND key = ?2 AND created_at > ?3",
-                )?
-                .query_row(params![subject.to_string(), key, integer(now.saturating_sub(KEPT_SECONDS))?], |row| {
-                    Ok((SecretId::from_bytes(row.get(0)?), version(row, 1)?))
-                })
-                .optional()
-            })
-            .await
+            .optional()
+        })
+        .await
     }
 }
 
 fn begin(conn: &Connection, new: &NewVersion) -> rusqlite::Result<Begun> {
     let row = &new.row;
-    if let Some((credential, signing_key)) = &new.token
-        && let Some(why) = no_token(conn, *credential, signing_key)?
+    if let Some(signing_key) = &new.signing_key
+        && is_revoked(conn, signing_key)?
     {
-        return Ok(Begun::Refused(why));
+        return Ok(Begun::SigningKeyRevoked);
     }
     conn.prepare_cached(
         "INSERT INTO secrets (secret_id, environment_id, path, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
@@ -167,6 +160,27 @@ fn begin(conn: &Connection, new: &NewVersion) -> rusqlite::Result<Begun> {
         ])?;
     }
     subject_for(conn, &new.label.0, new.label.1).map(Begun::Pending)
+}
+
+fn missing(conn: &Connection, facts: Vec<ReceiptFacts>) -> rusqlite::Result<Vec<ReceiptFacts>> {
+    let mut missing = Vec::new();
+    for fact in facts {
+        let row = one_version(conn, fact.secret, fact.version)?;
+        let lacking = match row.map(|row| (row.state, row.digest == fact.digest)) {
+            None | Some((CatalogueState::Abandoned, false)) => true,
+            Some((
+                CatalogueState::Pending
+                | CatalogueState::Committed
+                | CatalogueState::Destroyed
+                | CatalogueState::Abandoned,
+                _,
+            )) => false,
+        };
+        if lacking {
+            missing.push(fact);
+        }
+    }
+    Ok(missing)
 }
 
 fn adopt(conn: &Connection, facts: &[ReceiptFacts], now: u64) -> rusqlite::Result<u64> {

@@ -8,8 +8,12 @@ use shared_proto::event::{Event, EventHash, NO_EVENT, event_hash};
 
 use super::SqliteStore;
 use super::catalogue::limit_of;
+use super::identity::{disable, is_enabled, not_to_be_disabled};
 use super::rows::{event_row, integer, newest_event, unreadable, unsigned};
-use crate::store::{EventStore, NUMBERED_AT_ONCE, SignEvent, Stored, StoredEvent, event_name};
+use crate::store::{
+    ActError, Acted, Actor, Decision, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, Stored, StoredEvent,
+    event_name,
+};
 
 #[async_trait]
 impl EventStore for SqliteStore {
@@ -32,24 +36,33 @@ impl EventStore for SqliteStore {
     }
 
     async fn events_after(&self, after: u64, limit: usize) -> Stored<Vec<StoredEvent>> {
-        self.readers
-            .read(move |conn| {
-                let Ok(after) = integer(after) else { return Ok(Vec::new()) };
-                conn.prepare_cached(
-                    "SELECT seq, name, compact, hash, issued_at FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-                )?
-                .query_map(params![after, limit_of(limit)], event_row)?
-                .collect()
-            })
-            .await
+        self.readers.read(move |conn| events_after(conn, after, limit)).await
     }
 
-    async fn number(&self, events: Vec<Event>, sign: SignEvent, now: u64) -> Stored<Vec<u64>> {
-        self.write_credentials(move |conn| events.iter().map(|event| number(conn, event, &sign, now)).collect()).await
+    async fn revocations(&self, actor: Actor, after: u64, limit: usize) -> Acted<RevocationPage> {
+        self.read_for(actor, move |conn| {
+            let (newest, _hash) = newest_event(conn)?;
+            Ok(RevocationPage { events: events_after(conn, after, limit)?, newest, deferred: deferred(conn)? })
+        })
+        .await
     }
 
-    async fn defer(&self, events: Vec<Event>, now: u64) -> Stored<()> {
-        self.write_credentials(move |conn| events.iter().try_for_each(|event| defer(conn, event, now))).await
+    async fn number(&self, actor: Actor, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>> {
+        self.decide(actor, decisions, move |conn, decisions| {
+            let numbered = decisions.iter().map(|decision| {
+                apply(conn, decision, now)?;
+                number(conn, &decision.event(), &sign, now)
+            });
+            numbered.collect()
+        })
+        .await
+    }
+
+    async fn defer(&self, actor: Actor, decisions: Vec<Decision>, now: u64) -> Acted<()> {
+        self.decide(actor, decisions, move |conn, decisions| {
+            decisions.iter().try_for_each(|decision| defer(conn, decision, now))
+        })
+        .await
     }
 
     async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>> {
@@ -70,11 +83,7 @@ impl EventStore for SqliteStore {
     }
 
     async fn deferred(&self) -> Stored<u64> {
-        self.readers
-            .read(|conn| {
-                conn.prepare_cached("SELECT count(*) FROM pending_revocations")?.query_row([], |row| unsigned(row, 0))
-            })
-            .await
+        self.readers.read(deferred).await
     }
 
     async fn take_back(&self, after: u64, hash: EventHash, events: Vec<StoredEvent>) -> Stored<bool> {
@@ -84,12 +93,56 @@ impl EventStore for SqliteStore {
             }
             for event in &events {
                 insert(conn, event)?;
-                apply(conn, &event.event, event.issued_at)?;
+                // Whether it was disabled or its tokens revoked, the event does not say: what is safe is done.
+                let decision = if let Event::Credential(credential) = event.event {
+                    Decision::DisableCredential(credential)
+                } else {
+                    Decision::Event(event.event)
+                };
+                apply(conn, &decision, event.issued_at)?;
             }
             Ok(true)
         })
         .await
     }
+}
+
+impl SqliteStore {
+    /// A transaction that records decisions, if the actor still may and none of them is refused.
+    async fn decide<T, F>(&self, actor: Actor, decisions: Vec<Decision>, job: F) -> Acted<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &[Decision]) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let decided = self.write_credentials(move |conn| {
+            let refused = if is_enabled(conn, actor.credential())? {
+                refusal_of(conn, &decisions)?
+            } else {
+                Some(ActError::CredentialDisabled)
+            };
+            refused.map_or_else(|| job(conn, &decisions).map(Ok), |why| Ok(Err(why)))
+        });
+        decided.await?
+    }
+}
+
+fn refusal_of(conn: &Connection, decisions: &[Decision]) -> rusqlite::Result<Option<ActError>> {
+    let disabled = decisions.iter().filter_map(|decision| match decision {
+        Decision::DisableCredential(credential) => Some(*credential),
+        Decision::Event(_) => None,
+    });
+    not_to_be_disabled(conn, &disabled.collect::<Vec<_>>())
+}
+
+fn events_after(conn: &Connection, after: u64, limit: usize) -> rusqlite::Result<Vec<StoredEvent>> {
+    let Ok(after) = integer(after) else { return Ok(Vec::new()) };
+    conn.prepare_cached("SELECT seq, name, compact, hash, issued_at FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2")?
+        .query_map(params![after, limit_of(limit)], event_row)?
+        .collect()
+}
+
+fn deferred(conn: &Connection) -> rusqlite::Result<u64> {
+    conn.prepare_cached("SELECT count(*) FROM pending_revocations")?.query_row([], |row| unsigned(row, 0))
 }
 
 fn number(conn: &Connection, event: &Event, sign: &SignEvent, now: u64) -> rusqlite::Result<u64> {
@@ -108,7 +161,6 @@ fn number(conn: &Connection, event: &Event, sign: &SignEvent, now: u64) -> rusql
     let compact = sign(*event, sequence, prev).map_err(|_| unreadable())?;
     let hash = event_hash(&compact);
     insert(conn, &StoredEvent { sequence, event: *event, compact, hash, issued_at: now })?;
-    apply(conn, event, now)?;
     Ok(sequence)
 }
 
@@ -124,26 +176,27 @@ fn insert(conn: &Connection, event: &StoredEvent) -> rusqlite::Result<()> {
         .map(|_rows| ())
 }
 
-/// Keeps an event for later, and applies it here.
-pub(super) fn defer(conn: &Connection, event: &Event, now: u64) -> rusqlite::Result<()> {
+/// Keeps the event of a decision for later, and applies the decision here.
+pub(super) fn defer(conn: &Connection, decision: &Decision, now: u64) -> rusqlite::Result<()> {
     conn.prepare_cached("INSERT INTO pending_revocations (name, created_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-        .execute(params![event_name::name_of(event), integer(now)?])?;
-    apply(conn, event, now)
+        .execute(params![event_name::name_of(&decision.event()), integer(now)?])?;
+    apply(conn, decision, now)
 }
 
-/// What an event means in the manager's own tables: nothing is minted any more with the credential, or for the version.
-fn apply(conn: &Connection, event: &Event, now: u64) -> rusqlite::Result<()> {
+/// What a decision means in the manager's own tables: the credential is refused, or nothing is minted for the version.
+fn apply(conn: &Connection, decision: &Decision, now: u64) -> rusqlite::Result<()> {
+    let event = match decision {
+        Decision::DisableCredential(credential) => return disable(conn, *credential, now),
+        Decision::Event(event) => event,
+    };
     match event {
-        Event::Credential(credential) => conn
-            .prepare_cached("UPDATE credentials SET disabled_at = ?2 WHERE credential_id = ?1 AND disabled_at IS NULL")?
-            .execute(params![credential.as_bytes(), integer(now)?])
-            .map(|_rows| ()),
         Event::Destroy(_, secret, version) => conn
             .prepare_cached("UPDATE versions SET state = 'destroyed' WHERE secret_id = ?1 AND version = ?2")?
             .execute(params![secret.as_bytes(), integer(version.get())?])
             .map(|_rows| ()),
         Event::Token(_)
         | Event::Subject(_)
+        | Event::Credential(_)
         | Event::Secret(_)
         | Event::Version(..)
         | Event::SigningKey(_)

@@ -3,14 +3,16 @@
 use async_trait::async_trait;
 use manager_api::name::{EnvironmentName, UserLabel};
 use rusqlite::{Connection, OptionalExtension, params};
-use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, PersonId, ServiceId, Subject};
 use shared_proto::identity::Mode;
 
 use super::SqliteStore;
 use super::events::defer;
 use super::rows::{integer, text, unreadable};
-use crate::store::{CredentialRow, Environment, IdentityStore, Installation, NewCredential, NewInstallation, Stored};
+use crate::store::{
+    ActError, Acted, Actor, CredentialRow, Decision, Environment, IdentityStore, Installation, NewCredential,
+    NewInstallation, Stored,
+};
 
 #[async_trait]
 impl IdentityStore for SqliteStore {
@@ -38,14 +40,50 @@ impl IdentityStore for SqliteStore {
         self.write_credentials(move |conn| reset_administrator(conn, &credential, now)).await
     }
 
-    async fn subject_of(&self, label: UserLabel) -> Stored<Option<Subject>> {
-        self.readers.read(move |conn| known_subject(conn, &label)).await
+    async fn look_again(&self, actor: Actor) -> Acted<()> {
+        self.read_for(actor, |_| Ok(())).await
+    }
+
+    async fn subject_of(&self, actor: Actor, label: UserLabel) -> Acted<Option<Subject>> {
+        self.read_for(actor, move |conn| known_subject(conn, &label)).await
     }
 
     async fn close(&self) -> Stored<()> {
         self.writer.close().await;
         Ok(())
     }
+}
+
+pub(super) fn is_enabled(conn: &Connection, credential: CredentialId) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT 1 FROM credentials WHERE credential_id = ?1 AND disabled_at IS NULL")?
+        .exists([credential.as_bytes()])
+}
+
+pub(super) fn disable(conn: &Connection, credential: CredentialId, now: u64) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE credentials SET disabled_at = ?2 WHERE credential_id = ?1 AND disabled_at IS NULL")?
+        .execute(params![credential.as_bytes(), integer(now)?])
+        .map(|_rows| ())
+}
+
+/// Why these may not be disabled all together.
+pub(super) fn not_to_be_disabled(conn: &Connection, asked: &[CredentialId]) -> rusqlite::Result<Option<ActError>> {
+    let mut known = conn.prepare_cached("SELECT 1 FROM credentials WHERE credential_id = ?1")?;
+    for credential in asked {
+        if !known.exists([credential.as_bytes()])? {
+            return Ok(Some(ActError::CredentialUnknown));
+        }
+    }
+    let administrators = enabled_administrators(conn)?;
+    let asked_for = |credential: &CredentialId| asked.contains(credential);
+    let last = administrators.iter().any(asked_for) && administrators.iter().all(asked_for);
+    Ok(last.then_some(ActError::LastAdministrator))
+}
+
+/// Every credential with a hash is an administrator's so far.
+fn enabled_administrators(conn: &Connection) -> rusqlite::Result<Vec<CredentialId>> {
+    conn.prepare_cached("SELECT credential_id FROM credentials WHERE hmac IS NOT NULL AND disabled_at IS NULL")?
+        .query_map([], |row| row.get(0).map(CredentialId::from_bytes))?
+        .collect()
 }
 
 fn credential(conn: &Connection, hmac: [u8; 32]) -> rusqlite::Result<Option<CredentialRow>> {
@@ -127,12 +165,8 @@ fn reset_administrator(conn: &Connection, new: &NewCredential, now: u64) -> rusq
         .prepare("SELECT credential_id, subject FROM credentials WHERE hmac IS NOT NULL ORDER BY created_at")?
         .query_map([], |row| Ok((CredentialId::from_bytes(row.get(0)?), text(row, 1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let enabled: Vec<CredentialId> = conn
-        .prepare("SELECT credential_id FROM credentials WHERE hmac IS NOT NULL AND disabled_at IS NULL")?
-        .query_map([], |row| row.get(0).map(CredentialId::from_bytes))?
-        .collect::<rusqlite::Result<_>>()?;
-    for credential in enabled {
-        defer(conn, &Event::Credential(credential), now)?;
+    for credential in enabled_administrators(conn)? {
+        defer(conn, &Decision::DisableCredential(credential), now)?;
     }
     let administrator = old.first().map_or_else(|| Subject::Service(ServiceId::generate()), |(_, subject)| *subject);
     insert_credential(conn, new.id, administrator, Some(new.hmac), integer(now)?)

@@ -16,8 +16,9 @@ use service_runtime::StartError;
 use service_runtime::sqlite::{Readers, Writer, migrate, open_writer};
 
 use self::enabled::Enabled;
+use self::identity::is_enabled;
 pub use self::rotation::{read_key_facts, read_owner};
-use super::{ManagerStore, Stored};
+use super::{ActError, Acted, Actor, ManagerStore, Stored};
 
 /// The store. Clones share it.
 #[derive(Clone, Debug)]
@@ -43,6 +44,24 @@ impl SqliteStore {
         Ok(Self { writer, readers, enabled: Enabled::default() })
     }
 
+    /// A transaction that writes in the name of `actor`, if he still may.
+    async fn write_for<T, F>(&self, actor: Actor, job: F) -> Acted<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.writer.run(move |conn| if_enabled(conn, actor, job)).await?.ok_or(ActError::CredentialDisabled)
+    }
+
+    /// A transaction that reads in the name of `actor`, if he still may.
+    async fn read_for<T, F>(&self, actor: Actor, job: F) -> Acted<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.readers.read(move |conn| if_enabled(conn, actor, job)).await?.ok_or(ActError::CredentialDisabled)
+    }
+
     /// A transaction that may take credentials away: those that are known are forgotten when it is committed, and before
     /// anybody is told so.
     async fn write_credentials<T, F>(&self, job: F) -> Stored<T>
@@ -54,6 +73,15 @@ impl SqliteStore {
         let written = self.writer.run(move |conn| job(conn).map(|value| (value, forget))).await?;
         Ok(written.0)
     }
+}
+
+/// The look at the actor's credential and the act, in one transaction.
+fn if_enabled<T>(
+    conn: &Connection,
+    actor: Actor,
+    job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    if is_enabled(conn, actor.credential())? { job(conn).map(Some) } else { Ok(None) }
 }
 
 impl ManagerStore for SqliteStore {

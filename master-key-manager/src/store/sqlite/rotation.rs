@@ -14,7 +14,7 @@ use super::catalogue::limit_of;
 use super::identity::installation;
 use super::rows::{integer, unsigned, version_row};
 use super::tokens::revoked_keys;
-use crate::store::{Installation, KeyFacts, RotationState, RotationStore, Stored, VersionRow};
+use crate::store::{Acted, Actor, Installation, KeyFacts, RotationState, RotationStore, Stored, VersionRow};
 
 #[async_trait]
 impl RotationStore for SqliteStore {
@@ -112,8 +112,8 @@ impl RotationStore for SqliteStore {
             .await
     }
 
-    async fn move_back(&self, facts: Vec<ReceiptFacts>) -> Stored<u64> {
-        self.writer.run(move |conn| move_back(conn, &facts)).await
+    async fn move_back(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<u64> {
+        self.write_for(actor, move |conn| move_back(conn, &facts)).await
     }
 
     async fn record_retirement(

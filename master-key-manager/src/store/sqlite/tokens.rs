@@ -8,34 +8,34 @@ use shared_proto::jwk::Thumbprint;
 
 use super::SqliteStore;
 use super::catalogue::limit_of;
-use super::identity::subject_for;
+use super::identity::{is_enabled, subject_for};
 use super::rows::{grants, grants_text, integer, newest_event, one_version, text, unreadable, unsigned, version_row};
 use crate::idempotency::KEPT_SECONDS;
 use crate::issuer::grants_of;
 use crate::store::{
-    Committed, NewToken, NoToken, Ordered, OrderedFor, Stored, TokenOrder, TokenRow, TokenStore, VersionRow, event_name,
+    Acted, Actor, Committed, NewToken, Ordered, OrderedFor, Stored, TokenOrder, TokenRow, TokenStore, VersionRow,
+    event_name,
 };
 
 #[async_trait]
 impl TokenStore for SqliteStore {
-    async fn order_token(&self, order: TokenOrder) -> Stored<Ordered> {
-        self.writer.run(move |conn| order_token(conn, &order)).await
+    async fn order_token(&self, actor: Actor, order: TokenOrder) -> Acted<Ordered> {
+        self.write_for(actor, move |conn| order_token(conn, actor, &order)).await
     }
 
-    async fn tokens(&self, after: Option<TokenId>, limit: usize, now: u64) -> Stored<Vec<TokenRow>> {
-        self.readers
-            .read(move |conn| {
-                conn.prepare_cached(
-                    "SELECT t.jti, t.subject, t.credential_id, t.environment_id, t.grants, t.issued_at, t.expires_at,
-                            (SELECT label FROM subjects s WHERE s.subject = t.subject)
-                     FROM tokens t WHERE (?1 IS NULL OR t.jti > ?1) AND t.expires_at > ?2 ORDER BY t.jti LIMIT ?3",
-                )?
-                .query_map(params![after.map(|id| *id.as_bytes()), integer(now)?, limit_of(limit)], |row| {
-                    token_row(conn, row)
-                })?
-                .collect()
-            })
-            .await
+    async fn tokens(&self, actor: Actor, after: Option<TokenId>, limit: usize, now: u64) -> Acted<Vec<TokenRow>> {
+        self.read_for(actor, move |conn| {
+            conn.prepare_cached(
+                "SELECT t.jti, t.subject, t.credential_id, t.environment_id, t.grants, t.issued_at, t.expires_at,
+                        (SELECT label FROM subjects s WHERE s.subject = t.subject)
+                 FROM tokens t WHERE (?1 IS NULL OR t.jti > ?1) AND t.expires_at > ?2 ORDER BY t.jti LIMIT ?3",
+            )?
+            .query_map(params![after.map(|id| *id.as_bytes()), integer(now)?, limit_of(limit)], |row| {
+                token_row(conn, row)
+            })?
+            .collect()
+        })
+        .await
     }
 
     async fn revoked_signing_keys(&self) -> Stored<Vec<Thumbprint>> {
@@ -62,9 +62,9 @@ impl TokenStore for SqliteStore {
     }
 }
 
-fn order_token(conn: &Connection, order: &TokenOrder) -> rusqlite::Result<Ordered> {
-    if let Some(why) = no_token(conn, order.credential, &order.signing_key)? {
-        return Ok(Ordered::Refused(why));
+fn order_token(conn: &Connection, actor: Actor, order: &TokenOrder) -> rusqlite::Result<Ordered> {
+    if is_revoked(conn, &order.signing_key)? {
+        return Ok(Ordered::SigningKeyRevoked);
     }
     let mut versions = Vec::with_capacity(order.grants.len());
     for (secret, version) in &order.grants {
@@ -82,7 +82,7 @@ fn order_token(conn: &Connection, order: &TokenOrder) -> rusqlite::Result<Ordere
     let token = NewToken {
         jti: order.jti,
         subject,
-        credential: order.credential,
+        credential: actor.credential(),
         environment,
         grants: grants_of(&versions),
         issued_at: order.issued_at,
@@ -93,18 +93,10 @@ fn order_token(conn: &Connection, order: &TokenOrder) -> rusqlite::Result<Ordere
     Ok(Ordered::Recorded { token, versions, rseq })
 }
 
-/// Why no token may be made with this credential and signing key.
-pub(super) fn no_token(
-    conn: &Connection,
-    credential: CredentialId,
-    signing_key: &Thumbprint,
-) -> rusqlite::Result<Option<NoToken>> {
-    if !is_enabled(conn, credential)? {
-        return Ok(Some(NoToken::CredentialDisabled));
-    }
+/// Whether nothing may be signed with this key any more.
+pub(super) fn is_revoked(conn: &Connection, signing_key: &Thumbprint) -> rusqlite::Result<bool> {
     let revocation = event_name::name_of(&Event::SigningKey(*signing_key));
-    let revoked = conn.prepare_cached("SELECT 1 FROM events WHERE name = ?1")?.exists([revocation])?;
-    Ok(revoked.then_some(NoToken::SigningKeyRevoked))
+    conn.prepare_cached("SELECT 1 FROM events WHERE name = ?1")?.exists([revocation])
 }
 
 /// The token of a version that is being committed, unless its credential was disabled meanwhile: its revocation has a
@@ -134,11 +126,6 @@ fn insert(conn: &Connection, token: &NewToken, rseq: u64) -> rusqlite::Result<()
         integer(token.expires_at)?
     ])
     .map(|_rows| ())
-}
-
-fn is_enabled(conn: &Connection, credential: CredentialId) -> rusqlite::Result<bool> {
-    conn.prepare_cached("SELECT 1 FROM credentials WHERE credential_id = ?1 AND disabled_at IS NULL")?
-        .exists([credential.as_bytes()])
 }
 
 pub(super) fn revoked_keys(conn: &Connection) -> rusqlite::Result<Vec<Thumbprint>> {

@@ -231,9 +231,14 @@ impl Manager {
     }
 
     pub(crate) async fn store_with_key(&self, key: &str, path: &str, value: &str) -> Answer {
+        self.store_again(key, &store_body(path, value)).await
+    }
+
+    /// Stores what the body says, under an idempotency key.
+    pub(crate) async fn store_again(&self, key: &str, body: &Value) -> Answer {
         let bearer = format!("Bearer {}", self.credential);
         let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
-        self.send(Method::POST, "/api/keys", &headers, Some(store_body(path, value).to_string())).await
+        self.send(Method::POST, "/api/keys", &headers, Some(body.to_string())).await
     }
 
     pub(crate) async fn send(

@@ -1,15 +1,29 @@
 //! A manager in this process, and a vault that does what the test wants.
 
 mod manager;
+mod requests;
 mod vault;
 mod vault_rotation;
 mod vault_rows;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) use manager::{Answer, Holder, Installed, Manager, rsa_pem};
+pub(crate) use requests::{Facts, guarded_routes};
 pub(crate) use vault::{FakeVault, Feed, Row, StoreMood, raw_key};
 pub(crate) use vault_rotation::RewrapMood;
+
+/// Compares with a committed file, or writes it when asked.
+#[track_caller]
+pub(crate) fn compare(name: &str, found: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    if std::env::var_os("UPDATE_EVIDENCE").is_some() {
+        std::fs::write(&path, found).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == found, "{name} differs; look at it with UPDATE_EVIDENCE=1, and commit it if it is meant");
+}
 
 /// Waits for what must become true soon.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {

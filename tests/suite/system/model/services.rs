@@ -68,7 +68,7 @@ impl Services {
             }
             Step::RevokeStrangers => {
                 let Some(client) = self.strangers.clone() else { return Ok(()) };
-                self.revoke(json!({"kind": "credential", "client_id": client}), Event::Credential(client)).await
+                self.revoke(json!({"kind": "disable-credential", "client_id": client}), Event::Credential(client)).await
             }
             Step::RevokeForeignKey => {
                 // Once is enough; a second event of a key gets no number of its own.

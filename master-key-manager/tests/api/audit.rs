@@ -1,0 +1,65 @@
+//! What the audit log says of who did what.
+
+use actix_web::http::Method;
+use serde_json::{Value, json};
+use service_runtime::config::Mode;
+
+use crate::support::{Facts, Installed, Manager, guarded_routes};
+
+/// The lines of a manager that has ended.
+async fn lines(installed: &Installed, manager: Manager) -> Vec<Value> {
+    manager.stop().await;
+    let text = std::fs::read_to_string(installed.config.audit_log()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn is_id(value: &Value, prefix: &str) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with(prefix))
+}
+
+#[actix_web::test]
+async fn every_decision_names_the_administrator_and_the_credential() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let facts = Facts::new(&installed, &manager).await;
+    for route in guarded_routes() {
+        let request = facts.request(route).unwrap();
+        let answer = manager.admin(request.method.clone(), &request.target, request.body).await;
+        assert!(answer.status.is_success(), "{}", route.id);
+        // Nobody, and somebody who asks for nonsense.
+        manager.send(request.method.clone(), &request.target, &[], None).await.expect(401);
+        if route.request_schema.is_some() {
+            manager.admin(request.method, &request.target, Some(json!({"unknown": 1}))).await.expect(400);
+        }
+    }
+    for line in lines(&installed, manager).await {
+        let stranger = line["code"] == "credential_invalid";
+        let named = is_id(&line["principal"], "svc_") && is_id(&line["credential"], "crd_");
+        let silent = line["principal"].is_null() && line["credential"].is_null();
+        assert!(if stranger { silent } else { named }, "{line}");
+    }
+}
+
+#[actix_web::test]
+async fn token_for_several_secrets_and_a_destruction_name_every_version() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let mut secrets = Vec::new();
+    for path in ["a", "b", "c"] {
+        secrets.push(manager.store_value(path, "v").await.expect(201).member("key_id"));
+    }
+    manager.store_value("b", "w").await.expect(201);
+    let grants: Vec<Value> = secrets.iter().map(|secret| json!({"key_id": secret})).collect();
+    manager.post("/api/tokens", json!({ "grants": grants })).await.expect(201);
+    let path = format!("/api/keys/{}/destroy", secrets[1]);
+    manager.admin(Method::POST, &path, Some(json!({"versions": [2, 1]}))).await.expect(200);
+    let lines = lines(&installed, manager).await;
+    let secrets_of = |action: &str| {
+        let line = lines.iter().find(|line| line["action"] == action).unwrap();
+        line["secrets"].clone()
+    };
+    let version = |secret: &String, version: u64| json!({"key_id": secret, "version": version});
+    let minted = json!([version(&secrets[0], 1), version(&secrets[1], 2), version(&secrets[2], 1)]);
+    assert_eq!(secrets_of("mint"), minted);
+    assert_eq!(secrets_of("destroy"), json!([version(&secrets[1], 1), version(&secrets[1], 2)]));
+}

@@ -1,0 +1,59 @@
+//! For every route a request that does what the route is for.
+
+use actix_web::http::Method;
+use master_key_manager::routes::ROUTES;
+use serde_json::{Value, json};
+use service_runtime::http::{Access, Route};
+
+use super::{Installed, Manager, Row};
+
+/// What requests are about.
+pub(crate) struct Facts {
+    pub(crate) secret: String,
+    /// To be destroyed.
+    pub(crate) doomed: String,
+    pub(crate) jti: String,
+    /// Something for `adopt` to find.
+    pub(crate) lost: String,
+}
+
+/// A request, without its credential.
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) body: Option<Value>,
+}
+
+impl Facts {
+    pub(crate) async fn new(installed: &Installed, manager: &Manager) -> Self {
+        let stored = manager.store_value("facts", "v").await.expect(201);
+        let doomed = manager.store_value("doomed", "v").await.expect(201).member("key_id");
+        let environment = manager.app.installation.environments.iter().find(|known| known.name.as_str() == "dev");
+        let lost = shared_proto::id::SecretId::generate();
+        let row = Row::Foreign { environment: environment.unwrap().id };
+        installed.vault.state().rows.insert((lost, shared_proto::id::Version::FIRST), row);
+        Self { secret: stored.member("key_id"), doomed, jti: stored.member("jti"), lost: lost.to_string() }
+    }
+
+    /// A request that this route would obey. A new route needs an arm here, and is tested by it: without one it is
+    /// `uncovered` in the table of authorization.
+    pub(crate) fn request(&self, route: &Route) -> Option<Request> {
+        let body = match route.id {
+            "store" => Some(json!({"user_id": "u", "key_data": "late", "path": "late", "environment": "dev"})),
+            "destroy" => Some(json!({"versions": [1]})),
+            "mint" => Some(json!({"grants": [{"key_id": self.secret}]})),
+            "revoke" => Some(json!({"kind": "all"})),
+            "reconcile" => Some(json!({"adopt": true})),
+            "list_secrets" | "list_tokens" | "revoke_token" | "list_revocations" => None,
+            _ if route.access == Access::Public => None,
+            _ => return None,
+        };
+        let target = route.path.replace("{key_id}", &self.doomed).replace("{jti}", &self.jti);
+        Some(Request { method: route.method.clone(), target, body })
+    }
+}
+
+/// The routes that need a credential.
+pub(crate) fn guarded_routes() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().filter(|route| route.access != Access::Public)
+}
