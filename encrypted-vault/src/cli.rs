@@ -5,9 +5,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use service_runtime::cli::{self, say};
+use service_runtime::key_folder::KeyFolder;
 use service_runtime::process::{DirectoryLock, StartError};
 use service_runtime::sqlite;
+use shared_proto::encoding::b64;
 use shared_proto::identity::Owner;
+use shared_proto::jwk::Thumbprint;
 
 use crate::app;
 use crate::config::Config;
@@ -34,6 +37,14 @@ enum Command {
     Run,
     /// Make the identity, the storage key and the database of a new vault.
     Init,
+    /// Pin the manager's identity document (its identity.json), which was carried here.
+    Pin {
+        /// The document; `-` reads standard input.
+        file: PathBuf,
+        /// The fingerprint that the manager's `init` printed: anything else is refused. One in 64 begins with a hyphen.
+        #[arg(long, value_name = "KID", allow_hyphen_values = true)]
+        fingerprint: Option<Thumbprint>,
+    },
     /// Check the configuration file.
     CheckConfig,
     /// Copy the database to a new file, also while the vault runs.
@@ -111,6 +122,11 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
     match arguments.command {
         Command::Run => cli::runtime()?.block_on(app::run(config)),
         Command::Init => init(&config),
+        Command::Pin { file, fingerprint } => {
+            let is_manager = |owner: &Owner| matches!(owner, Owner::Manager(_));
+            let kid = KeyFolder::at(&config.key_dir).pin(&file, fingerprint.as_ref(), config.mode, is_manager)?;
+            say(&cli::pinned(&kid, fingerprint.is_some(), "manager"))
+        }
         Command::CheckConfig => say(&format!("{} is good: {} mode.", path.display(), config.mode)),
         Command::Backup { file } => {
             sqlite::backup(&config.database(), &file)?;
@@ -134,15 +150,20 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
 }
 
 fn init(config: &Config) -> Result<(), StartError> {
-    let document = keys::create(&config.key_dir, config.mode)?;
+    let (document, transport) = keys::create(&config.key_dir, config.mode)?;
     let Owner::Vault(id) = document.id else { return Err(StartError::new("The identity is not a vault's.")) };
     app::create_data_directory(config)?;
     SqliteStore::create(&config.database(), id, config.mode)?;
     say(&format!(
-        "vault id:     {id}\nidentity key: {:?}\nBack up {} now, apart from the database: without the storage key \
-         nothing stored can be opened.",
-        document.key.thumbprint(),
-        config.key_dir.display()
+        "Made {id} ({mode} mode).\nidentity key:  {identity}\ntransport key: {transport}\n\n\
+         BACK UP {keys} NOW, apart from the manager's keys and from every database backup:\n\
+         without storage-keys/ nothing stored can be opened.\n\
+         Then carry {keys}/identity.json to the manager's host and pin it there, and pin the manager's here:\n\
+         encrypted-vault pin FILE --fingerprint KID",
+        mode = config.mode,
+        identity = b64(&document.key.thumbprint().0),
+        transport = b64(&transport.0),
+        keys = config.key_dir.display(),
     ))
 }
 

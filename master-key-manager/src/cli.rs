@@ -5,10 +5,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use service_runtime::cli::{self, runtime, say};
+use service_runtime::key_folder::KeyFolder;
 use service_runtime::process::DirectoryLock;
 use service_runtime::{StartError, sqlite, telemetry};
 use shared_proto::credential::PlainCredential;
-use shared_proto::identity::Mode;
+use shared_proto::encoding::b64;
+use shared_proto::identity::{Mode, Owner};
+use shared_proto::jwk::Thumbprint;
 
 use crate::config::Config;
 use crate::key_rotation::{RotateKeys, rotate_keys};
@@ -35,6 +38,14 @@ enum Command {
     Admin {
         #[command(subcommand)]
         command: Admin,
+    },
+    /// Pin the vault's identity document (its identity.json), which was carried here.
+    Pin {
+        /// The document; `-` reads standard input.
+        file: PathBuf,
+        /// The fingerprint that the vault's `init` printed: anything else is refused. One in 64 begins with a hyphen.
+        #[arg(long, value_name = "KID", allow_hyphen_values = true)]
+        fingerprint: Option<Thumbprint>,
     },
     /// Check the configuration file.
     CheckConfig,
@@ -106,6 +117,13 @@ fn execute(cli: Cli) -> Result<(), StartError> {
             let made = runtime()?.block_on(init::reset_administrator(&config))?;
             hand_over(&made, &credential)
         }
+        Command::Pin { file, fingerprint } => {
+            let config = config()?;
+            let is_vault = |owner: &Owner| matches!(owner, Owner::Vault(_));
+            let folder = KeyFolder::at(&config.get().key_dir);
+            let kid = folder.pin(&file, fingerprint.as_ref(), config.mode(), is_vault)?;
+            say(&cli::pinned(&kid, fingerprint.is_some(), "vault"))
+        }
         Command::CheckConfig => {
             let config = config()?;
             say(&format!("The configuration is in order ({} mode).", config.mode()))
@@ -144,14 +162,15 @@ fn make(config: &Config, arguments: &Init) -> Result<(), StartError> {
     let environments: Vec<_> =
         made.environments.iter().map(|known| format!("Environment {}: {}\n", known.name, known.id)).collect();
     let text = format!(
-        "Made {manager} ({mode} mode).\nIdentity key: {identity}\n{environments}\n\
-         BACK UP {keys} NOW, apart from the vault's keys and from every database backup:\n\
+        "Made {manager} ({mode} mode).\nidentity key:      {identity}\ntoken signing key: {token_signing}\n\
+         {environments}\nBACK UP {keys} NOW, apart from the vault's keys and from every database backup:\n\
          without root-keys/ no stored value can ever be opened again; whoever has it and the vault's keys has every \
-         value.\nThen place the vault's identity.json as {keys}/pins/vault.json, and {keys}/identity.json as a pin at \
-         the vault.\n",
+         value.\nThen carry {keys}/identity.json to the vault's host and pin it there, and pin the vault's here:\n\
+         master-key-manager pin FILE --fingerprint KID\n",
+        identity = b64(&made.identity.0),
+        token_signing = b64(&made.token_signing.0),
         manager = made.manager,
         mode = config.mode(),
-        identity = made.identity,
         environments = environments.concat(),
         keys = config.get().key_dir.display(),
     );

@@ -10,9 +10,10 @@ use service_runtime::key_folder::{IDENTITY, IDENTITY_DOCUMENT, KeyFolder, write_
 use service_runtime::key_slots::KeyState;
 use service_runtime::process::DirectoryLock;
 use shared_proto::credential::PlainCredential;
-use shared_proto::encoding::{b64, random};
+use shared_proto::encoding::random;
 use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, ServiceId};
 use shared_proto::identity::Owner;
+use shared_proto::jwk::Thumbprint;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
@@ -26,8 +27,10 @@ use crate::store::{Environment, IdentityStore as _, Installation, NewCredential,
 pub struct Made {
     /// The manager.
     pub manager: ManagerId,
-    /// Fingerprint of its identity key.
-    pub identity: String,
+    /// Thumbprint of its identity key.
+    pub identity: Thumbprint,
+    /// Thumbprint of its token signing key.
+    pub token_signing: Thumbprint,
     /// Its environments.
     pub environments: Vec<Environment>,
     /// The administrator's credential, to be shown once.
@@ -36,10 +39,12 @@ pub struct Made {
 
 /// The environments of a new installation.
 const ENVIRONMENTS: [&str; 3] = ["dev", "staging", "production"];
+/// The size of the token signing key: it withstands forgery for weeks, and minting is what bounds the manager.
+const TOKEN_SIGNING_BITS: usize = 2_048;
 /// The first epoch of root keys.
 const FIRST_EPOCH: u32 = 1;
 
-/// Makes everything but the RSA key and the pin.
+/// Makes everything but the pin. A token signing key that the operator has placed stays.
 ///
 /// # Errors
 /// Something is there already, or a folder cannot be used.
@@ -56,7 +61,7 @@ pub async fn init(config: &Config) -> Result<Made, StartError> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| StartError::new(error.0))?;
     let manager = ManagerId::generate();
-    let identity = make_keys(config, &folder, manager, &environments)?;
+    let (identity, token_signing) = make_keys(config, &folder, manager, &environments)?;
     let credential = PlainCredential::generate();
     let hasher = credential_hasher(&folder)?;
     let store = SqliteStore::open(&config.database())?;
@@ -75,7 +80,7 @@ pub async fn init(config: &Config) -> Result<Made, StartError> {
     installed
         .and(store.close().await)
         .map_err(|fault| StartError::new(format!("The new database cannot be written ({fault}).")))?;
-    Ok(Made { manager, identity, environments, credential })
+    Ok(Made { manager, identity, token_signing, environments, credential })
 }
 
 /// Makes a new administrator credential; the old ones are disabled, and revoked when the service next runs.
@@ -110,7 +115,8 @@ fn make_keys(
     folder: &KeyFolder,
     manager: ManagerId,
     environments: &[Environment],
-) -> Result<String, StartError> {
+) -> Result<(Thumbprint, Thumbprint), StartError> {
+    let token_signing = folder.create_rsa(names::TOKEN_SIGNING, TOKEN_SIGNING_BITS)?;
     let document = folder.create_identity(Owner::Manager(manager), config.mode())?;
     write_key(&folder.file(names::CREDENTIAL_HMAC), &Zeroizing::new(random()))?;
     let roots = folder.file(names::ROOT_KEYS);
@@ -118,7 +124,7 @@ fn make_keys(
     for environment in environments {
         RootKeys::create(&roots, environment.id, FIRST_EPOCH, KeyState::Active)?;
     }
-    Ok(b64(&document.key.thumbprint().0))
+    Ok((document.key.thumbprint(), token_signing))
 }
 
 fn new_credential(hasher: &CredentialHasher, credential: &PlainCredential) -> NewCredential {

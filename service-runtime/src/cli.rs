@@ -9,6 +9,7 @@ use std::{
     process::ExitCode,
 };
 
+use shared_proto::{encoding::b64, jwk::Thumbprint};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
@@ -47,6 +48,18 @@ pub fn config_path(named: Option<&PathBuf>) -> Result<&Path, StartError> {
 pub fn runtime() -> Result<Runtime, StartError> {
     let built = Builder::new_multi_thread().enable_all().build();
     built.map_err(|error| StartError::new(format!("No threads can be started ({error}).")))
+}
+
+/// What `pin` says about the pinned identity of the `other` service.
+pub fn pinned(kid: &Thumbprint, compared: bool, other: &str) -> String {
+    let kid = b64(&kid.0);
+    if compared {
+        format!("Pinned {kid}.")
+    } else {
+        format!(
+            "Pinned {kid}. Compare this fingerprint with what the {other}'s `init` printed before you start the service."
+        )
+    }
 }
 
 /// Prints a line.

@@ -135,8 +135,13 @@ impl KeyFolder {
     /// It is missing, open to others, not PKCS#8, weak or inconsistent, or the public file is of another key.
     pub fn rsa(&self, name: &str) -> Result<RsaPrivate, StartError> {
         let path = self.file(&format!("{name}.pem"));
-        let key = RsaPrivate::from_pem(&read_text(&path)?)
-            .map_err(|error| refused(&path, &error.to_string(), "make a new one with scripts/generate-keys.sh"))?;
+        let key = RsaPrivate::from_pem(&read_text(&path)?).map_err(|error| {
+            refused(
+                &path,
+                &error.to_string(),
+                "put a sound one there, or remove it and run `init` of a new installation",
+            )
+        })?;
         let public = self.file(&format!("{name}.pub.pem"));
         match std::fs::read_to_string(&public) {
             Ok(pem) if key.matches_public_pem(&pem) => Ok(key),

@@ -162,6 +162,14 @@ impl<const N: usize> std::fmt::Debug for Bytes<N> {
     }
 }
 
+impl<const N: usize> std::str::FromStr for Bytes<N> {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        from_b64_exact(text).map(Self)
+    }
+}
+
 impl<const N: usize> serde::Serialize for Bytes<N> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&b64(&self.0))

@@ -104,18 +104,20 @@ impl TransportKey {
     }
 }
 
-/// `encrypted-vault init`: everything of a new vault except its RSA key, which `scripts/generate-keys.sh` makes.
+/// `encrypted-vault init`: every key of a new vault. A transport key that the operator has placed stays; its thumbprint
+/// is answered beside the identity document.
 ///
 /// # Errors
 /// A file is there already, or cannot be written.
-pub fn create(path: &Path, mode: Mode) -> Result<IdentityDocument, StartError> {
+pub fn create(path: &Path, mode: Mode) -> Result<(IdentityDocument, Thumbprint), StartError> {
     create_private_directory(path)?;
     let folder = KeyFolder::at(path);
     let document = folder.create_identity(Owner::Vault(VaultId::generate()), mode)?;
     create_private_directory(&folder.file(STORAGE_KEYS))?;
     // EXPOSE: the storage key goes into its file.
     write_key(&folder.file(STORAGE_KEYS).join("1.key"), StorageKey::generate().expose())?;
-    Ok(document)
+    let transport = folder.create_rsa(TRANSPORT, TRANSPORT_BITS)?;
+    Ok((document, transport))
 }
 
 fn ed25519(document: &IdentityDocument) -> Result<(Thumbprint, [u8; 32]), Malformed> {
@@ -124,6 +126,8 @@ fn ed25519(document: &IdentityDocument) -> Result<(Thumbprint, [u8; 32]), Malfor
 
 /// RSA key that transfer keys are encrypted to: `transport.pem`, PKCS#8.
 pub const TRANSPORT: &str = "transport";
+/// The size of the transport key: it guards recordings for years.
+const TRANSPORT_BITS: usize = 3_072;
 /// Folder of storage keys.
 pub const STORAGE_KEYS: &str = "storage-keys";
 

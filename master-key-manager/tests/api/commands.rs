@@ -126,7 +126,7 @@ fn a_service_that_cannot_start_says_why_in_one_sentence() {
     };
     assert!(one_line(place.fails(&["run"])).contains("init") || !place.path("data").exists());
     place.succeeds(&["init"]);
-    assert!(one_line(place.fails(&["run"])).contains("token-signing.pem"));
+    assert!(one_line(place.fails(&["run"])).contains("pins"));
     let lock = DirectoryLock::acquire(&place.path("data")).unwrap();
     for command in [&["run"][..], &["admin", "reset"], &["restore", "x"]] {
         assert!(one_line(place.fails(command)).contains("in use by another process"), "{command:?}");

@@ -92,11 +92,11 @@ async fn a_weak_or_inconsistent_token_signing_key_stops_the_start() {
     let pem = installed.file("token-signing.pem");
     let good = rsa_pem(Holder::Manager);
     write(&pem, &rsa_of("1024", "65537"));
-    says(refusal(&installed).await, &["1024 bits", "generate-keys.sh"]);
+    says(refusal(&installed).await, &["1024 bits", "init"]);
     write(&pem, &rsa_of("2048", "3"));
     says(refusal(&installed).await, &["exponent is below 65537"]);
     write(&pem, &openssl(&["genpkey", "-algorithm", "ED25519"]));
-    says(refusal(&installed).await, &["token-signing.pem", "generate-keys.sh"]);
+    says(refusal(&installed).await, &["token-signing.pem", "init"]);
     write(&pem, "");
     says(refusal(&installed).await, &["not an RSA private key"]);
     let lines: Vec<&str> = good.lines().collect();

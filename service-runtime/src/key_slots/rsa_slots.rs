@@ -52,6 +52,20 @@ impl KeyFolder {
         })
     }
 
+    /// Makes `<name>.pem` with a new key of `bits`, unless the operator has placed one. Returns its thumbprint.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the one that is there is open to others, not PKCS#8, weak or inconsistent.
+    pub fn create_rsa(&self, name: &str, bits: usize) -> Result<Thumbprint, StartError> {
+        let path = places(self, name).active;
+        if !path.exists() {
+            let pem =
+                RsaPrivate::generate_pem(bits).map_err(|error| refused(&path, &error.to_string(), "try again"))?;
+            create_private_whole(&path, pem.as_bytes())?;
+        }
+        Ok(self.rsa(name)?.public().thumbprint())
+    }
+
     /// Makes `<name>-next.pem`.
     ///
     /// # Errors
@@ -179,6 +193,17 @@ mod tests {
         folder.destroy_previous_rsa("k").unwrap();
         assert!(folder.rsa_slots("k").unwrap().previous.is_none());
         assert_eq!(std::fs::read_dir(folder.file("")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn first_key_is_made_once_and_one_that_was_placed_stays() {
+        let (_dir, folder) = folder();
+        std::fs::remove_file(folder.file("k.pub.pem")).unwrap();
+        let placed = kid(&folder.rsa_slots("k").unwrap().active);
+        assert_eq!(folder.create_rsa("k", 2048).unwrap(), placed);
+        let made = folder.create_rsa("other", 2048).unwrap();
+        assert_eq!(folder.create_rsa("other", 2048).unwrap(), made);
+        assert_ne!(made, placed);
     }
 
     #[test]

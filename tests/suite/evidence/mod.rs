@@ -2,3 +2,4 @@
 
 mod claims;
 mod documents;
+mod install_walk;

@@ -60,9 +60,11 @@ impl World {
     pub(crate) fn directories(mode: Mode) -> (TempDir, Config, IdentityDocument, Manager) {
         let dir = tempfile::tempdir().unwrap();
         let place = |name: &str| dir.path().join(name);
-        let document = keys::create(&place("keys"), mode).unwrap();
-        let Owner::Vault(id) = document.id else { panic!("init makes a vault") };
+        private_directory(&place("keys"));
+        // One for all tests: it takes a second to make.
         create_private(&place("keys/transport.pem"), transport_pem().as_bytes()).unwrap();
+        let (document, _transport) = keys::create(&place("keys"), mode).unwrap();
+        let Owner::Vault(id) = document.id else { panic!("init makes a vault") };
         let mut manager = Manager::new(id, mode);
         manager.pins.push(document.key.thumbprint());
         let pin = serde_json::to_vec(&manager.document()).unwrap();

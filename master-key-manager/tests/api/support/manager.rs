@@ -24,7 +24,7 @@ use serde_json::Value;
 use service_runtime::audit::{AuditLog, AuditSettings};
 use service_runtime::clock::SystemClock;
 use service_runtime::config::Mode;
-use service_runtime::files::create_private;
+use service_runtime::files::{create_private, create_private_directory};
 use service_runtime::http::{Limits, Stack, mount};
 use shared_proto::encoding::base64_value;
 use shared_proto::identity::{IdentityDocument, Issuer, Owner};
@@ -112,9 +112,11 @@ impl Installed {
             danger: Danger::default(),
         })
         .unwrap();
-        let made = init(&config).await.unwrap();
         let keys = config.get().key_dir.clone();
+        create_private_directory(&keys).unwrap();
+        // One for all tests: it takes long to make.
         create_private(&keys.join("token-signing.pem"), rsa_pem(Holder::Manager).as_bytes()).unwrap();
+        let made = init(&config).await.unwrap();
         let pin = serde_json::to_vec(&vault.document(config.mode())).unwrap();
         create_private(&keys.join("pins/vault.json"), &pin).unwrap();
         let document: IdentityDocument =
