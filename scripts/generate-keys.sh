@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes all keys of a new installation: RSA keys with openssl, the others with each service's own `init`.
+# Makes a new installation on one machine: keys with each service's own `init`, pins, configuration files.
 set -euo pipefail
 umask 077
 
@@ -7,29 +7,32 @@ usage() {
     cat <<'TEXT'
 Usage: scripts/generate-keys.sh [options]
   --mode development|production   what the keys are for; the two never mix (default: development)
-  --keys DIR                      where the key folders go (default: keys)
-  --run DIR                       configuration files, data and the admin credential (default: run)
+  --keys DIR                      where the key folders go (default: keys beside scripts/)
+  --run DIR                       configuration files, data and the admin credential (default: run beside scripts/)
   --profile release|dev           which build of the services runs `init` (default: release)
   --manager-port N, --vault-port N   written into new configuration files (default: 8000, 8001)
-Nothing is ever overwritten. A run that was interrupted is begun anew by the next one, which removes what that run made.
+Both halves are on this machine then, so this is for trying Splitvault; docs/install.md keeps them apart. A relative DIR
+is relative to where you are. Nothing is ever overwritten. A run that was interrupted is begun anew by the next one, which
+removes what that run made.
 TEXT
 }
 die() { echo "generate-keys: $*" >&2; exit 1; }
 
-mode=development keys=keys run=run profile=release manager_port=8000 vault_port=8001
+from=$PWD mode=development keys=keys run=run profile=release manager_port=8000 vault_port=8001
 cd "$(dirname "$0")/.."
 while (($#)); do
     case $1 in
         --help) usage; exit 0 ;;
         --mode | --keys | --run | --profile | --manager-port | --vault-port)
             (($# > 1)) || die "$1 needs a value; see --help"
-            name=${1#--}; printf -v "${name//-/_}" %s "$2"; shift 2 ;;
+            name=${1#--} value=$2
+            [[ ! $name =~ ^(keys|run)$ || $value == /* ]] || value=$from/$value
+            printf -v "${name//-/_}" %s "$value"; shift 2 ;;
         *) die "unknown option $1; see --help" ;;
     esac
 done
 case $mode in development | production) ;; *) die "--mode is development or production" ;; esac
 case $profile in release) built=release ;; dev) built=debug ;; *) die "--profile is release or dev" ;; esac
-command -v openssl >/dev/null || die "openssl is missing; install it (Debian: apt-get install openssl)"
 bin=${CARGO_TARGET_DIR:-target}/$built
 for service in master-key-manager encrypted-vault; do
     [[ -x $bin/$service ]] || die "$bin/$service is missing; run: cargo build --profile $profile --locked -p $service"
@@ -85,30 +88,24 @@ write_config "$run/master-key-manager.toml" <<TEXT
 mode = "$mode"
 listen = "127.0.0.1:$manager_port"
 vault_url = "http://127.0.0.1:$vault_port"
-data_dir = "$manager_data"
-key_dir = "$manager_keys"
+data_dir = "data/master-key-manager"
+key_dir = "$(realpath --relative-to="$run" "$manager_keys")"
 TEXT
 write_config "$run/encrypted-vault.toml" <<TEXT
 mode = "$mode"
 listen = "127.0.0.1:$vault_port"
-data_dir = "$vault_data"
-key_dir = "$vault_keys"
+data_dir = "data/encrypted-vault"
+key_dir = "$(realpath --relative-to="$run" "$vault_keys")"
 TEXT
 
-rsa_key() { # FOLDER NAME BITS
-    local said
-    said=$(openssl genpkey -algorithm RSA -pkeyopt "rsa_keygen_bits:$3" -pkeyopt rsa_keygen_pubexp:65537 \
-        -out "$1/$2.pem" 2>&1) || die "openssl made no key: ${said##*$'\n'}"
-    openssl pkey -in "$1/$2.pem" -pubout -out "$1/$2.pub.pem"
-}
-rsa_key "$manager_keys" token-signing 2048
-rsa_key "$vault_keys" transport 3072
 # What each `init` says for an operator with one service stands, for both, at the end.
-initialize() { # SERVICE, further arguments
-    "$bin/$1" --config "$run/$1.toml" init "${@:2}" >/dev/null
+initialize() { # SERVICE, further arguments: prints the fingerprints
+    local said
+    said=$("$bin/$1" --config "$run/$1.toml" init "${@:2}")
+    sed -n "s/^\([a-z ]* key\): */  $1 \1: /p" <<<"$said"
 }
-initialize encrypted-vault
-initialize master-key-manager --credential-file "$manager_data/admin-credential"
+vault_fingerprints=$(initialize encrypted-vault)
+manager_fingerprints=$(initialize master-key-manager --credential-file "$manager_data/admin-credential")
 note_made "$credential" "$manager_data/admin-credential"
 # A link, because it never replaces what is there.
 ln "$manager_data/admin-credential" "$credential"
@@ -117,17 +114,7 @@ cp "$vault_keys/identity.json" "$manager_keys/pins/vault.json"
 cp "$manager_keys/identity.json" "$vault_keys/pins/manager.json"
 rm "$marker"
 
-fingerprint() { # FILE
-    local digest
-    digest=$(openssl pkey -in "$1" -pubout -outform DER | openssl dgst -sha256 -r)
-    printf '  %s  %s\n' "${digest%% *}" "${1#"$keys"/}"
-}
-echo
-echo "Fingerprints (SHA-256 of the public key, DER):"
-fingerprint "$manager_keys/token-signing.pem"
-fingerprint "$manager_keys/identity.pem"
-fingerprint "$vault_keys/transport.pem"
-fingerprint "$vault_keys/identity.pem"
+printf '\nFingerprints (RFC 7638 thumbprints, as `rotate-keys status` shows them):\n%s\n%s\n' "$manager_fingerprints" "$vault_fingerprints"
 cat <<TEXT
 
 Admin credential:  $credential  (mode 0600; move it to where you keep credentials)

@@ -37,7 +37,7 @@ if [[ $stop ]]; then
     exit 0
 fi
 
-for tool in cargo openssl curl setsid; do
+for tool in cargo curl setsid; do
     command -v $tool >/dev/null || die "$tool is missing; install it and run this again"
 done
 mkdir -p run

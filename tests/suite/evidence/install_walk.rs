@@ -76,7 +76,7 @@ impl Walk {
             for file in [format!("deploy/{service}.toml"), format!("deploy/systemd/{service}.service")] {
                 let text = fs::read_to_string(repository().join(&file)).unwrap();
                 let mut text = self.of(machine, &text);
-                if service == "encrypted-vault" && file.ends_with(".toml") && !self.machine_is_fit() {
+                if file == "deploy/encrypted-vault.toml" && !self.machine_is_fit() {
                     text.push_str("\n[danger]\nswap = true\nruntime_on_disk = true\n");
                 }
                 fs::write(home.join(file), text).unwrap();

@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use client::shared_proto::encoding::b64;
+use client::shared_proto::identity::IdentityDocument;
 use system_tests::{binaries, repository};
 use tempfile::TempDir;
 
@@ -78,12 +80,14 @@ fn keys_of_both_services_are_made_private_pinned_and_fingerprinted() {
         let place = Place::new();
         let text = printed(&place.generate(mode));
         let files = place.files();
-        for (path, content) in &files {
+        for path in files.keys() {
             let bits = fs::metadata(path).unwrap().permissions().mode() & 0o777;
             assert_eq!(bits, 0o600, "{} has mode {bits:o}", path.display());
-            if content.starts_with(b"-----BEGIN PRIVATE KEY-----") {
-                assert!(text.contains(&fingerprint(path)), "{} has no fingerprint in {text}", path.display());
-            }
+        }
+        assert_eq!(fingerprints(&text).len(), 4, "{text}");
+        for folder in ["keys/master-key-manager", "keys/encrypted-vault"] {
+            let shown = thumbprint(&files[&place.path(folder).join("identity.json")]);
+            assert!(fingerprints(&text).contains(&shown), "{text}");
         }
         let read = |name: &str| files[&place.path("keys").join(name)].clone();
         assert_eq!(read("master-key-manager/pins/vault.json"), read("encrypted-vault/identity.json"));
@@ -205,9 +209,14 @@ fn folders_of_another_user_are_refused_before_anything_is_made() {
     assert_eq!(fs::read(&listener).unwrap(), before);
 }
 
-/// SHA-256 of the public key in DER, as openssl sees it.
-fn fingerprint(key: &Path) -> String {
-    let pipe = "openssl pkey -in \"$0\" -pubout -outform DER | openssl dgst -sha256 -hex -r";
-    let output = Command::new("bash").args(["-c", pipe]).arg(key).output().unwrap();
-    printed(&output).split(' ').next().unwrap().to_owned()
+/// The last words of the lines that show a fingerprint.
+fn fingerprints(text: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| line.contains(" key: ") && !line.contains('('));
+    lines.filter_map(|line| line.split(' ').next_back()).map(str::to_owned).collect()
+}
+
+/// The thumbprint of an identity document's key.
+fn thumbprint(document: &[u8]) -> String {
+    let document: IdentityDocument = serde_json::from_slice(document).unwrap();
+    b64(&document.key.thumbprint().0)
 }
