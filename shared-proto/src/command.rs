@@ -103,8 +103,13 @@ impl CommandClaims {
     /// Reads and checks the claims of a command whose signature held; the body comes later.
     pub fn check(payload: &VerifiedPayload, expected: &Expected) -> Result<Self, Rejected> {
         let claims: Self = payload.claims()?;
-        let times = Times { issued_at: claims.iat, not_before: claims.nbf, expires_at: claims.exp };
-        if expected.fits(claims.iss, claims.aud, times, LIFE_SECONDS) { Ok(claims) } else { Err(Rejected) }
+        if claims.fits(expected) { Ok(claims) } else { Err(Rejected) }
+    }
+
+    /// Whether issuer, audience and times still fit, now that time has passed since [`Self::check`].
+    pub fn fits(&self, expected: &Expected) -> bool {
+        let times = Times { issued_at: self.iat, not_before: self.nbf, expires_at: self.exp };
+        expected.fits(self.iss, self.aud, times, LIFE_SECONDS)
     }
 
     /// Whether nothing but the time is wrong with a command: the two clocks differ, or it is an old one.

@@ -89,7 +89,23 @@ pub struct TokenTerms {
     pub grants: Vec<Grant>,
 }
 
+/// Whose token it is: what audit lines and budgets name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenHolder {
+    /// Id of the token.
+    pub jti: TokenId,
+    /// Whom it is about.
+    pub subject: Subject,
+    /// The credential that was used.
+    pub client_id: CredentialId,
+}
+
 impl TokenTerms {
+    /// Whose token it is.
+    pub fn holder(&self) -> TokenHolder {
+        TokenHolder { jti: self.jti, subject: self.subject, client_id: self.client_id }
+    }
+
     /// The bytes that the seal is bound to (HPKE `info` and the additional data of `rk`).
     pub fn info(&self) -> Vec<u8> {
         let grants: Vec<u8> = self
@@ -210,6 +226,16 @@ impl AccessClaims {
             rk,
             cnf: terms.confirmation,
         }
+    }
+
+    /// Whose token it is, when its signature held and its claims may not.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`] when the claims are not those of an access token.
+    pub fn holder(payload: &VerifiedPayload) -> Result<TokenHolder, Rejected> {
+        let claims: Self = payload.claims()?;
+        Ok(TokenHolder { jti: claims.jti, subject: claims.sub, client_id: claims.client_id })
     }
 
     /// Reads and checks the claims of a token whose signature held.

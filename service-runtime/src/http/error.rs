@@ -9,7 +9,7 @@ use actix_web::{
     HttpResponse, ResponseError,
     http::{StatusCode, header},
 };
-use shared_proto::error::{ErrorCode, Problem};
+use shared_proto::error::{ErrorCode, Problem, Retry};
 
 use crate::{audit::AuditUnavailable, sqlite::StoreFault, tasks::BrokenDown};
 
@@ -118,7 +118,7 @@ impl ApiError {
         if self.status_code() == StatusCode::UNAUTHORIZED {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(self.parts.code.retry(), Retry::Later | Retry::SameKey) {
             answer.insert_header((header::RETRY_AFTER, "1"));
         }
         if let Some(methods) = &self.parts.allow {
@@ -137,6 +137,7 @@ impl ApiError {
             405 => ErrorCode::MethodNotAllowed,
             413 => ErrorCode::BodyTooLarge,
             415 => ErrorCode::MediaTypeUnsupported,
+            429 => ErrorCode::RateLimited,
             431 => ErrorCode::HeaderTooLarge,
             503 => ErrorCode::Unavailable,
             402..500 => ErrorCode::BodyInvalid,
