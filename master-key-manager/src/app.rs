@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::web;
+use actix_web::web::{self, Bytes};
 use service_runtime::StartError;
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::Clock;
@@ -59,7 +59,7 @@ pub struct App {
     /// Settings that weaken the service, for `/health/ready`.
     pub settings: String,
     /// The `OpenAPI` document.
-    pub openapi: String,
+    pub openapi: Bytes,
 }
 
 impl App {
@@ -131,7 +131,7 @@ impl App {
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
             clock,
-            openapi: serde_json::to_string(&routes::openapi_document()).unwrap_or_default(),
+            openapi: serde_json::to_vec(&routes::openapi_document()).unwrap_or_default().into(),
         };
         Ok((app, feed))
     }
@@ -170,7 +170,7 @@ impl Health for App {
         Readiness::new(&[&own[..], &self.link.checks()].concat(), &self.settings)
     }
 
-    fn openapi(&self) -> String {
+    fn openapi(&self) -> Bytes {
         self.openapi.clone()
     }
 }

@@ -26,7 +26,7 @@ pub struct AnswerRoom {
 }
 
 /// Room for one answer; free again when the answer is written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Room(Option<Place>);
 
 /// The budget of a server; application data.
@@ -44,6 +44,25 @@ impl AnswerRoom {
     pub fn of(req: &HttpRequest) -> Self {
         let places = req.app_data::<Answers>().map(|answers| Arc::clone(&answers.0));
         Self { of_peer: places.zip(req.peer_addr().map(|peer| peer.ip())) }
+    }
+
+    /// The room of a peer of a server with these limits.
+    pub fn within(limits: &Limits, peer: IpAddr) -> Self {
+        Self { of_peer: Some((Answers::new(limits).0, peer)) }
+    }
+
+    /// Makes `room` large enough for an answer of so many bytes in all, once it is not small any more. Call it for each
+    /// piece before the next one is read.
+    ///
+    /// # Errors
+    /// `overloaded`: other answers fill the room.
+    pub fn grow(&self, room: &mut Room, bytes: usize) -> Result<(), ApiError> {
+        match &mut room.0 {
+            Some(place) => place.resize(bytes).map_err(refusal)?,
+            None if bytes > SMALL => *room = self.take(bytes)?,
+            None => {}
+        }
+        Ok(())
     }
 
     /// Takes room for an answer of about so many bytes. Call it before anything is opened or read for the answer.

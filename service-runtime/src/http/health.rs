@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::{
     HttpResponse,
     http::{Method, header::ContentType},
-    web,
+    web::{self, Bytes},
 };
 
 use super::{Access, Answer, Route};
@@ -15,8 +15,8 @@ use crate::readiness::Readiness;
 pub trait Health: 'static {
     /// Whether everything is there that it needs for its work, and what is not.
     fn readiness(&self) -> Readiness;
-    /// Its `OpenAPI` document, as JSON.
-    fn openapi(&self) -> String;
+    /// Its `OpenAPI` document, as JSON: made once, and shared by all answers.
+    fn openapi(&self) -> Bytes;
 }
 
 impl<S: Health> Health for Arc<S> {
@@ -24,7 +24,7 @@ impl<S: Health> Health for Arc<S> {
         S::readiness(self)
     }
 
-    fn openapi(&self) -> String {
+    fn openapi(&self) -> Bytes {
         S::openapi(self)
     }
 }
