@@ -4,32 +4,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix_web::web;
-use moka::sync::Cache;
+use actix_web::web::{self, Bytes};
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::{Clock, SystemClock};
 use service_runtime::files::create_private_directory;
 use service_runtime::http::{Health, serve, shutdown_signal};
 use service_runtime::process::{DirectoryLock, StartError, boot_id, can_open_files};
 use service_runtime::readiness::{self, Readiness, Trouble};
-use service_runtime::sqlite::StoreFault;
 use service_runtime::standing::StandingStatements;
 use service_runtime::tasks::Tasks;
 use service_runtime::{files, telemetry};
 use shared_proto::Rejected;
-use shared_proto::id::{SecretId, VaultId, Version};
+use shared_proto::id::VaultId;
 use shared_proto::identity::{Issuer, Owner};
 use shared_proto::statement::{KeyStatement, Purpose};
 
 use crate::config::{Config, KeyTimes};
-use crate::grant::TokenCache;
+use crate::grant::{Authority, TokenCache};
 use crate::keys::{KeyRing, ManagerKeys, RuntimeDirectory, SealKeys};
 use crate::manager_clock::ManagerClock;
 use crate::manager_instances::ManagerInstances;
+use crate::reading::Reader;
 use crate::revocation::{Feed, MarkFile, Refusals, Source};
 use crate::rotation::{self, RotationState};
 use crate::routes::{self, ROUTES};
-use crate::store::{Row, SqliteStore, Statements, VaultStore};
+use crate::row_cache::RowCache;
+use crate::store::{SqliteStore, Statements, VaultStore};
 use crate::transfer::TransferKeys;
 
 /// Verified tokens kept in memory. A token with 64 grants takes about 10 KiB.
@@ -52,17 +52,21 @@ pub struct Vault {
     /// What their rotation remembers.
     pub rotation: RotationState,
     /// Seal keys.
-    pub seal_keys: SealKeys,
+    pub seal_keys: Arc<SealKeys>,
     /// The manager's token signing keys.
-    pub manager_keys: ManagerKeys,
+    pub manager_keys: Arc<ManagerKeys>,
     /// Transfer keys of the last minutes.
     pub transfer_keys: TransferKeys,
     /// Events and revocation.
-    pub feed: Feed,
+    pub feed: Arc<Feed>,
     /// Local refusals.
-    pub refusals: Refusals,
+    pub refusals: Arc<Refusals>,
     /// Verified tokens of the last minutes.
-    pub tokens: TokenCache,
+    pub tokens: Arc<TokenCache>,
+    /// Opens versions.
+    pub reader: Reader,
+    /// Ciphertext rows.
+    pub rows: Arc<RowCache>,
     /// The database.
     pub store: Arc<dyn VaultStore>,
     /// The audit log.
@@ -70,15 +74,16 @@ pub struct Vault {
     /// The clocks.
     pub clock: Arc<dyn Clock>,
     /// The manager's clock.
-    pub manager_clock: ManagerClock,
+    pub manager_clock: Arc<ManagerClock>,
     /// The manager's processes.
     pub manager_instances: ManagerInstances,
     /// What must run to its end.
     pub tasks: Tasks,
-    rows: Cache<(SecretId, Version), Arc<Row>>,
     unkept_statements: AtomicBool,
     no_descriptors: AtomicBool,
+    authority: Arc<Authority>,
     settings: String,
+    openapi: Bytes,
     transport: StandingStatements,
     // The wall clock and the boot clock when a poll was verified last.
     polled_at: Mutex<Option<(u64, u64)>>,
@@ -133,12 +138,33 @@ impl Vault {
         if seal_keys.turn(&keys.identity, owner)?.all_new {
             feed.distrust_history();
         }
-        let manager_keys = ManagerKeys::default();
+        let (seal_keys, feed, manager_keys) = (Arc::new(seal_keys), Arc::new(feed), Arc::new(ManagerKeys::default()));
         let (statements, stated_at) = stored_statements(&*store).await?;
         let _nothing_is_older = manager_keys.replace(&statements, (stated_at, clock.now()), &keys.pins);
+        let refusals = Arc::new(Refusals::open(&config.data_dir));
+        let manager_clock = Arc::new(ManagerClock::new(&*clock));
+        let authority = Arc::new(Authority {
+            issuer: keys.issuer,
+            vault: keys.id,
+            clock: Arc::clone(&clock),
+            manager_clock: Arc::clone(&manager_clock),
+            manager_keys: Arc::clone(&manager_keys),
+            refusals: Arc::clone(&refusals),
+            feed: Arc::clone(&feed),
+            seal_keys: Arc::clone(&seal_keys),
+        });
+        let tokens = Arc::new(TokenCache::new(CACHED_TOKENS));
+        let rows = Arc::new(RowCache::new(Arc::clone(&store), CACHED_ROW_BYTES));
         let vault = Self {
             id: keys.id,
             issuer: keys.issuer,
+            reader: Reader::new(
+                Arc::clone(&authority),
+                Arc::clone(&tokens),
+                Arc::clone(&ring),
+                Arc::clone(&rows),
+                audit.clone(),
+            ),
             keys: ring,
             key_times: config.key_times,
             rotation: RotationState::default(),
@@ -146,34 +172,24 @@ impl Vault {
             manager_keys,
             transfer_keys: TransferKeys::default(),
             feed,
-            refusals: Refusals::open(&config.data_dir),
-            tokens: TokenCache::new(CACHED_TOKENS),
+            refusals,
+            tokens,
+            rows,
             store,
             settings: readiness::settings(config.mode, config.audit.sync, &config.danger.names()),
-            manager_clock: ManagerClock::new(&*clock),
+            openapi: routes::openapi_json().into(),
+            manager_clock,
+            authority,
             manager_instances: ManagerInstances::default(),
             audit,
             clock,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
-            rows: Cache::builder().weigher(weight).max_capacity(CACHED_ROW_BYTES).build(),
             unkept_statements: AtomicBool::new(false),
             no_descriptors: AtomicBool::new(false),
             transport: StandingStatements::new(Purpose::Transport),
             polled_at: Mutex::default(),
         };
         Ok(Arc::new(vault))
-    }
-
-    /// A ciphertext row, from memory or the database. Revocation is checked apart from it, each time.
-    pub async fn row(&self, secret: SecretId, version: Version) -> Result<Option<Arc<Row>>, StoreFault> {
-        if let Some(row) = self.rows.get(&(secret, version)) {
-            return Ok(Some(row));
-        }
-        let row = self.store.read(secret, version).await?.map(Arc::new);
-        if let Some(row) = &row {
-            self.rows.insert((secret, version), Arc::clone(row));
-        }
-        Ok(row)
     }
 
     /// The statements of this vault's living keys.
@@ -212,11 +228,6 @@ impl Vault {
         Ok(())
     }
 
-    /// Reads these rows from the database when they are asked for next.
-    pub fn forget_rows(&self, rows: impl Iterator<Item = (SecretId, Version)>) {
-        rows.for_each(|row| self.rows.invalidate(&row));
-    }
-
     /// Whether a poll has shown that the manager's clock and this one agree, because a command is good for a minute only,
     /// and the wall clock has gone as the boot clock has since. What cannot be undone does not happen by a clock that
     /// jumped.
@@ -239,10 +250,10 @@ impl Vault {
             Err(error) => tracing::error!(%error, "the seal keys could not be turned"),
         }
         self.no_descriptors.store(!can_open_files(), Ordering::SeqCst);
-        self.tokens.sweep(self.manager_clock.token_time(&*self.clock), &self.seal_keys, &self.feed);
+        self.tokens.sweep(&self.authority);
         self.transfer_keys.sweep(self.clock.boot());
         self.feed.forget_expired();
-        self.rows.run_pending_tasks();
+        self.rows.sweep();
     }
 }
 
@@ -261,8 +272,8 @@ impl Health for Vault {
         Readiness::new(&[&own[..], &self.feed.checks()].concat(), &self.settings)
     }
 
-    fn openapi(&self) -> String {
-        routes::openapi_json()
+    fn openapi(&self) -> Bytes {
+        self.openapi.clone()
     }
 }
 
@@ -270,11 +281,6 @@ async fn stored_statements(store: &dyn VaultStore) -> Result<(Vec<KeyStatement>,
     let found = store.statements().await.map_err(|fault| StartError::new(format!("{fault}.")))?;
     let statements = found.documents.iter().filter_map(|document| serde_json::from_str(document).ok());
     Ok((statements.collect(), found.stated_at))
-}
-
-fn weight(_: &(SecretId, Version), row: &Arc<Row>) -> u32 {
-    // An entry takes about a kilobyte besides its ciphertext.
-    u32::try_from(row.ciphertext.bytes.len() + 1024).unwrap_or(u32::MAX)
 }
 
 /// `encrypted-vault run`.

@@ -3,30 +3,37 @@
 use shared_proto::envelope::open;
 use shared_proto::secret::SecretValue;
 
-use crate::grant::DecryptGrant;
+use crate::grant::{Authority, DecryptGrant, ReadRefusal};
 use crate::keys::StorageKeys;
 use crate::store::Row;
 
-/// A row did not open. The grant is given back for one more try, with the row as it is in the database now.
-pub struct NotOpened(pub DecryptGrant);
+/// Why a row was not opened.
+pub enum NotOpened {
+    /// The right ended while the request waited.
+    Refused(ReadRefusal),
+    /// The row does not open. The grant is given back for one more try, with the row as it is in the database now.
+    Row(DecryptGrant),
+}
 
 /// Opens rows with the vault's storage keys and the release key of a grant.
 pub struct Opener<'a> {
     storage: &'a StorageKeys,
+    authority: &'a Authority,
 }
 
 impl<'a> Opener<'a> {
-    /// An opener with these storage keys.
-    pub fn new(storage: &'a StorageKeys) -> Self {
-        Self { storage }
+    /// An opener with these storage keys, which asks this authority once more.
+    pub fn new(storage: &'a StorageKeys, authority: &'a Authority) -> Self {
+        Self { storage, authority }
     }
 
-    /// Opens the version that the grant names. A row may be wrapped under several epochs of its root key while that is
-    /// rotated; the wrong ones cannot be unwrapped.
+    /// Opens the version that the grant names, if it is still a right at this moment. A row may be wrapped under several
+    /// epochs of its root key while that is rotated; the wrong ones cannot be unwrapped.
     ///
     /// # Errors
-    /// [`NotOpened`], whatever the reason.
+    /// The right has ended, or the row does not open, whatever the reason.
     pub fn open(&self, grant: DecryptGrant, row: &Row) -> Result<SecretValue, NotOpened> {
+        grant.look_again(self.authority).map_err(NotOpened::Refused)?;
         let header = grant.header();
         #[cfg(feature = "sabotage")]
         let header = crate::sabotage::header(header);
@@ -37,6 +44,6 @@ impl<'a> Opener<'a> {
                 return Ok(value);
             }
         }
-        Err(NotOpened(grant))
+        Err(NotOpened::Row(grant))
     }
 }

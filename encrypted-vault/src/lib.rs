@@ -3,7 +3,9 @@
 //! It never makes or extends a token, never calls another service and does not know the name of any secret. What it
 //! cannot do is a matter of keys: without the release key inside a token it cannot open its own rows.
 
+pub mod answer;
 pub mod app;
+pub mod budgets;
 pub mod cli;
 pub mod config;
 pub mod decrypt;
@@ -12,10 +14,12 @@ pub mod ingest;
 pub mod keys;
 pub mod manager_clock;
 pub mod manager_instances;
+pub mod reading;
 pub mod revocation;
 pub mod rewrap;
 pub mod rotation;
 pub mod routes;
+pub mod row_cache;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 pub mod store;

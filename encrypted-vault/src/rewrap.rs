@@ -62,7 +62,7 @@ pub async fn rewrap(vault: &Arc<Vault>, body: Rewrap, meta: &Origin) -> Result<S
     let names: Vec<VersionName> = good.iter().map(|key| key.name).collect();
     let rewrapped = vault.store.rewrap(good).await;
     // Also when it is not known whether they were written.
-    vault.forget_rows(names.iter().map(|name| (name.secret_id, name.version)));
+    vault.rows.forget(names.iter().map(|name| (name.secret_id, name.version)));
     drop(keys);
     let mut found = rewrapped?.into_iter();
     let results = sent.iter().map(|sent| match sent {

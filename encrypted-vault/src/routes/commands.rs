@@ -11,7 +11,8 @@ use shared_proto::command::{CommandClaims, LIFE_SECONDS, Operation};
 use shared_proto::encoding::from_json;
 use shared_proto::error::ErrorCode;
 use shared_proto::feed::{FeedNonce, FeedState};
-use shared_proto::jws::{Compact, Kind, ed25519_key};
+use shared_proto::jwk::Thumbprint;
+use shared_proto::jws::{Compact, Kind, VerifiedPayload, ed25519_key};
 use shared_proto::token::Expected;
 use shared_proto::wire::vault::{
     Inventory, MAX_PAGE, Poll, PollAnswer, Push, PushAnswer, Receipts, Replay, ReplayAnswer, VaultStatements,
@@ -30,8 +31,7 @@ pub(super) async fn commands(
     payload: web::Payload,
     vault: web::Data<Arc<Vault>>,
 ) -> Result<HttpResponse, ApiError> {
-    let (claims, body) = authenticate(&vault, &req, payload).await?;
-    let meta = origin_of(&req);
+    let (claims, body, meta) = authenticate(&vault, &req, payload).await?;
     match claims.op {
         Operation::Poll => poll(&vault, parse(&body)?, claims.issued_at(), &req).await,
         Operation::Store => {
@@ -75,7 +75,7 @@ pub(super) async fn events(
     payload: web::Payload,
     vault: web::Data<Arc<Vault>>,
 ) -> Result<HttpResponse, ApiError> {
-    let (claims, body) = authenticate(&vault, &req, payload).await?;
+    let (claims, body, meta) = authenticate(&vault, &req, payload).await?;
     if claims.op != Operation::Push {
         return Err(ApiError::new(ErrorCode::CommandInvalid));
     }
@@ -83,7 +83,7 @@ pub(super) async fn events(
     if !(1..=MAX_PAGE).contains(&push.events.len()) {
         return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 256 events."));
     }
-    let (worker, nonce, meta) = (Arc::clone(&vault), push.nonce, origin_of(&req));
+    let (worker, nonce) = (Arc::clone(&vault), push.nonce);
     let task = vault.tasks.run_to_end(async move {
         let applied = worker.feed.push(&push.events).await;
         let status = if applied.is_ok() { AuditStatus::Success } else { AuditStatus::Failed };
@@ -104,39 +104,62 @@ async fn authenticate(
     vault: &Vault,
     req: &HttpRequest,
     payload: web::Payload,
-) -> Result<(CommandClaims, Zeroizing<Vec<u8>>), ApiError> {
-    let refused = |code| {
-        let record = AuditRecord::new("command", AuditStatus::Denied, &origin_of(req));
+) -> Result<(CommandClaims, Zeroizing<Vec<u8>>, Origin), ApiError> {
+    let origin = origin_of(req);
+    let refused = |origin: &Origin, code| {
+        let record = AuditRecord::new("command", AuditStatus::Denied, origin);
         vault.audit.record_refusal(record.code(code));
         ApiError::new(code)
     };
-    let token = bearer(req).ok_or_else(|| refused(ErrorCode::CommandInvalid))?;
-    let claims = verify(vault, token).map_err(|Rejected| refused(ErrorCode::CommandInvalid))?;
-    let claims = claims.ok_or_else(|| refused(ErrorCode::ClockDiffers))?;
+    let token = bearer(req).ok_or_else(|| refused(&origin, ErrorCode::CommandInvalid))?;
+    let signed = verify_signature(vault, token).map_err(|Rejected| refused(&origin, ErrorCode::CommandInvalid))?;
+    let (payload_of_token, kid) = signed;
+    let origin = origin.by(Some(vault.issuer.manager), Some(format!("{kid:?}")));
+    let claims = check_claims(vault, &payload_of_token).map_err(|code| refused(&origin, code))?;
     let body = read_body(req, payload, claims.op.body_limit()).await?;
     let covered = by_size(body.len(), move || claims.covers(&body).map(|()| (claims, body))).await?;
-    let command = covered.map_err(|Rejected| refused(ErrorCode::CommandInvalid))?;
+    let (claims, body) = covered.map_err(|Rejected| refused(&origin, ErrorCode::CommandInvalid))?;
+    // The body was waited for: time has passed, and an identity may have been unpinned.
+    if vault.keys.current().pins.key(&kid).is_none() {
+        return Err(refused(&origin, ErrorCode::CommandInvalid));
+    }
+    if !is_current(vault, &claims) {
+        return Err(refused(&origin, ErrorCode::ClockDiffers));
+    }
     note_known_sender(req);
-    Ok(command)
+    Ok((claims, body, origin))
 }
 
-/// The claims of a command; none when only its times are wrong.
-fn verify(vault: &Vault, text: &str) -> Result<Option<CommandClaims>, Rejected> {
+/// The payload of a command whose signature holds, and the key that signed it.
+fn verify_signature(vault: &Vault, text: &str) -> Result<(VerifiedPayload, Thumbprint), Rejected> {
     let token = Compact::parse(Kind::Command, text)?;
     let keys = vault.keys.current();
     let payload = token.verify(&ed25519_key(keys.pins.key(token.kid()).ok_or(Rejected)?))?;
-    let expected = Expected { issuer: vault.issuer, audience: vault.id, now: vault.clock.now() };
-    let of_another_time = CommandClaims::is_of_another_time(&payload, &expected);
-    let claims = if of_another_time { None } else { Some(CommandClaims::check(&payload, &expected)?) };
-    // A recorded one is over by the boot clock, also when our wall clock was set back to its time.
-    let over = |claims: &CommandClaims| {
-        vault.manager_clock.is_over(claims.issued_at().saturating_add(LIFE_SECONDS), &*vault.clock)
-    };
-    let claims = claims.filter(|claims| !over(claims));
-    if claims.is_none() {
-        vault.manager_clock.heard_of_another_time(&*vault.clock);
+    Ok((payload, *token.kid()))
+}
+
+fn check_claims(vault: &Vault, payload: &VerifiedPayload) -> Result<CommandClaims, ErrorCode> {
+    let expected = expected(vault);
+    let of_another_time = CommandClaims::is_of_another_time(payload, &expected);
+    if !of_another_time {
+        let claims = CommandClaims::check(payload, &expected).map_err(|Rejected| ErrorCode::CommandInvalid)?;
+        if is_current(vault, &claims) {
+            return Ok(claims);
+        }
     }
-    Ok(claims)
+    vault.manager_clock.heard_of_another_time(&*vault.clock);
+    Err(ErrorCode::ClockDiffers)
+}
+
+/// Whether the time of a command has not passed. A recorded one is over by the boot clock, also when our wall clock was
+/// set back to its time.
+fn is_current(vault: &Vault, claims: &CommandClaims) -> bool {
+    let end = claims.issued_at().saturating_add(LIFE_SECONDS);
+    claims.fits(&expected(vault)) && !vault.manager_clock.is_over(end, &*vault.clock)
+}
+
+fn expected(vault: &Vault) -> Expected {
+    Expected { issuer: vault.issuer, audience: vault.id, now: vault.clock.now() }
 }
 
 async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64, req: &HttpRequest) -> Result<HttpResponse, ApiError> {

@@ -92,6 +92,7 @@ const READING: &[Code] = &[
     Code::SealKeyUnknown,
     Code::SecretNotFound,
     Code::ParameterInvalid,
+    Code::RateLimited,
     Code::RevocationsBehind,
     Code::AuditUnavailable,
     Code::StorageUnavailable,

@@ -1,51 +1,59 @@
 //! A store that fails on demand, around a real one: for tests of what is answered when the disk does not obey.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use async_trait::async_trait;
 use service_runtime::sqlite::StoreFault;
 use shared_proto::envelope::EnvelopeDigest;
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::receipt::ReceiptFacts;
 use shared_proto::wire::vault::VersionName;
+use tokio::sync::watch;
 
 use super::{Completeness, KeyOfRow, NewEvent, NewKey, NewRow, Rewrapped, Row, Statements, VaultStore, WrappedKey};
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Fault {
     /// Nothing.
-    None = 0,
+    None,
     /// Writes fail before anything is written.
-    WritesFail = 1,
+    WritesFail,
     /// Writes happen, but the answer is lost.
-    AnswersLost = 2,
+    AnswersLost,
     /// Reads fail.
-    ReadsFail = 3,
+    ReadsFail,
     /// Writes happen, but the answer is lost, and nothing can be read to find out.
-    Blind = 4,
+    Blind,
+    /// Reads wait until another fault is set.
+    ReadsWait,
 }
 
 /// Wraps a store.
 pub struct FaultyStore<S> {
     inner: S,
-    fault: AtomicU8,
+    fault: watch::Sender<Fault>,
+    waiting: watch::Sender<bool>,
 }
 
 impl<S: VaultStore> FaultyStore<S> {
     /// A store without a fault.
     pub fn new(inner: S) -> Self {
-        Self { inner, fault: AtomicU8::new(Fault::None as u8) }
+        Self { inner, fault: watch::Sender::new(Fault::None), waiting: watch::Sender::new(false) }
     }
 
     /// Fails like this from now on.
     pub fn set(&self, fault: Fault) {
-        self.fault.store(fault as u8, Ordering::SeqCst);
+        self.fault.send_replace(fault);
+    }
+
+    /// Returns when a read waits.
+    pub async fn read_begun(&self) {
+        let mut waiting = self.waiting.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _waits = waiting.wait_for(|waits| *waits).await;
     }
 
     fn has(&self, fault: Fault) -> bool {
-        self.fault.load(Ordering::SeqCst) == fault as u8
+        *self.fault.borrow() == fault
     }
 
     async fn write<T: Send>(&self, act: impl Future<Output = Result<T, StoreFault>> + Send) -> Result<T, StoreFault> {
@@ -57,6 +65,11 @@ impl<S: VaultStore> FaultyStore<S> {
     }
 
     async fn look<T: Send>(&self, act: impl Future<Output = Result<T, StoreFault>> + Send) -> Result<T, StoreFault> {
+        if self.has(Fault::ReadsWait) {
+            self.waiting.send_replace(true);
+            let mut fault = self.fault.subscribe();
+            let _changed = fault.wait_for(|fault| *fault != Fault::ReadsWait).await;
+        }
         if self.has(Fault::ReadsFail) || self.has(Fault::Blind) { Err(StoreFault::Unavailable) } else { act.await }
     }
 }

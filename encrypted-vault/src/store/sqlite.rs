@@ -369,8 +369,8 @@ fn read_row(conn: &Connection, secret: SecretId, version: Version) -> rusqlite::
             "SELECT key_commitment, nonce, ciphertext FROM envelopes WHERE secret_id = ?1 AND version = ?2",
         )?
         .query_row(name, |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?)))
-        .optional()?;
-    let Some((commitment, nonce, ciphertext)) = found else { return Ok(None) };
+        .optional();
+    let Some((commitment, nonce, ciphertext)) = unless_altered(found)?.flatten() else { return Ok(None) };
     // Lengths that cannot be are an altered row: it is as if nothing were there that could open.
     let parts = commitment.try_into().ok().zip(nonce.try_into().ok());
     let ciphertext =
@@ -382,15 +382,26 @@ fn read_row(conn: &Connection, secret: SecretId, version: Version) -> rusqlite::
              WHERE secret_id = ?1 AND version = ?2 ORDER BY epoch DESC",
         )?
         .query_map(name, |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?)))?
-        .filter_map(|row| match row {
-            Ok((epoch, storage_key, wrapped)) => {
+        .filter_map(|row| match unless_altered(row) {
+            Ok(Some((epoch, storage_key, wrapped))) => {
                 let stored = Bytes(wrapped.try_into().ok()?);
                 Some(Ok(WrappedKey { epoch, storage_key, stored }))
             }
+            Ok(None) => None,
             Err(error) => Some(Err(error)),
         })
         .collect::<rusqlite::Result<_>>()?;
     Ok(Some(Row { ciphertext, keys }))
+}
+
+/// None for cells that hold what cannot be there: that is not a fault of the database, and keeps no other row back.
+fn unless_altered<T>(found: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
+    use rusqlite::Error as E;
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(E::InvalidColumnType(..) | E::IntegralValueOutOfRange(..) | E::FromSqlConversionFailure(..)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn destroy(conn: &Connection, name: VersionName, now: u64) -> rusqlite::Result<()> {

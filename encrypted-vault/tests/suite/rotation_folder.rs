@@ -3,12 +3,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 
 use encrypted_vault::keys::seal::LIFE_SECONDS;
 use encrypted_vault::rotation::{Rotate, rotate_keys, step};
 use service_runtime::clock::{Clock as _, SystemClock};
-use service_runtime::files::create_private;
 use service_runtime::key_folder::KeyFolder;
 use shared_proto::command::Operation;
 use shared_proto::envelope::seal::new_transfer_key;
@@ -21,12 +19,7 @@ use shared_proto::rsa_key::encrypting_key;
 use shared_proto::statement::{KeyStatement, Purpose};
 use shared_proto::wire::vault::{PollAnswer, PushAnswer, StoreAnswer};
 
-use crate::support::{NOW, World, rsa_pem, signing_keys};
-
-fn put(path: &Path, text: &str) {
-    let _nothing_there = fs::remove_file(path);
-    create_private(path, text.as_bytes()).unwrap();
-}
+use crate::support::{NOW, World, put, rsa_pem, signing_keys};
 
 /// The stated transport keys, in order.
 fn transport(world: &World) -> Vec<KeyStatement> {

@@ -1,11 +1,6 @@
 //! A database that fails, and an audit log that cannot be written.
 
-use std::sync::Arc;
-
-use encrypted_vault::app::Vault;
-use encrypted_vault::keys::KeyRing;
-use encrypted_vault::store::{Fault, FaultyStore, SqliteStore, check_conformance};
-use service_runtime::clock::ManualClock;
+use encrypted_vault::store::{Fault, SqliteStore, check_conformance};
 use shared_proto::command::Operation;
 use shared_proto::event::Event;
 use shared_proto::id::{SecretId, TokenId};
@@ -15,19 +10,7 @@ use shared_proto::wire::vault::{
     HandedOut, HandoutAnswer, Inventory, Replay, Retire, Settle, StoreAnswer, VersionName,
 };
 
-use crate::support::{World, command};
-
-/// A vault on a store that fails on demand.
-async fn faulty() -> (World, Arc<FaultyStore<SqliteStore>>) {
-    let mut world = World::new().await;
-    world.stop().await;
-    let keys = Arc::new(KeyRing::open(&world.config.key_dir, Mode::Development).unwrap());
-    let database = SqliteStore::open(&world.config.database(), world.vault.id, Mode::Development).unwrap();
-    let store = Arc::new(FaultyStore::new(database));
-    let (clock, shared) = (Arc::<ManualClock>::clone(&world.clock), Arc::clone(&store));
-    world.vault = Vault::assemble(&world.config, clock, keys, shared).await.unwrap();
-    (world, store)
-}
+use crate::support::{World, command, faulty};
 
 fn unavailable() -> (u16, String) {
     (503, "storage_unavailable".to_owned())

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use actix_web::body::to_bytes;
+use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, init_service};
 use actix_web::{App, dev::Service as _, web};
 use encrypted_vault::app::Vault;
 use encrypted_vault::routes::ROUTES;
+use futures_util::future::join;
+use futures_util::stream::once;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use service_runtime::http::{Stack, mount};
 use shared_proto::identity::Mode;
+use tokio::sync::oneshot;
 
 /// An answer.
 #[derive(Debug)]
@@ -53,12 +57,45 @@ impl Reply {
 
 /// Sends a request.
 pub(crate) async fn send(vault: &Arc<Vault>, request: TestRequest) -> Reply {
+    respond(vault, request, None).await
+}
+
+/// Sends a request whose body is held back. Runs `meanwhile` when the service has begun to wait for the body, and sends
+/// the body after it.
+pub(crate) async fn send_held(
+    vault: &Arc<Vault>,
+    request: TestRequest,
+    body: Vec<u8>,
+    meanwhile: impl Future<Output = ()>,
+) -> Reply {
+    let (waits, waiting) = oneshot::channel();
+    let (go, gone) = oneshot::channel();
+    // Polled for the first time when the handler asks for the body: its head was looked at by then.
+    let body = once(async move {
+        waits.send(()).unwrap();
+        gone.await.unwrap();
+        Ok(web::Bytes::from(body))
+    });
+    let request = request.insert_header(("content-type", "application/json"));
+    let answered = respond(vault, request, Some(Payload::Stream { payload: Box::pin(body) }));
+    let held = async {
+        waiting.await.expect("the service waits for the body");
+        meanwhile.await;
+        go.send(()).unwrap();
+    };
+    join(answered, held).await.0
+}
+
+async fn respond(vault: &Arc<Vault>, request: TestRequest, payload: Option<Payload>) -> Reply {
     let app = App::new()
         .wrap(Stack::new(Mode::Development))
         .app_data(web::Data::new(Arc::clone(vault)))
         .configure(mount(ROUTES));
     let app = init_service(app).await;
-    let request = request.insert_header(("host", "localhost")).to_request();
+    let mut request = request.insert_header(("host", "localhost")).to_request();
+    if let Some(payload) = payload {
+        request = request.replace_payload(payload).0;
+    }
     let response = match app.call(request).await {
         Ok(response) => response.into_parts().1.map_into_boxed_body(),
         Err(error) => error.error_response(),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use encrypted_vault::app::Vault;
 use encrypted_vault::config::{Config, Danger, KeyTimes};
-use encrypted_vault::keys;
-use encrypted_vault::store::SqliteStore;
+use encrypted_vault::keys::{self, KeyRing};
+use encrypted_vault::store::{FaultyStore, SqliteStore};
 use serde::Serialize;
 use service_runtime::audit::{AuditSettings, AuditSync};
 use service_runtime::clock::{Clock as _, ManualClock};
@@ -203,6 +203,24 @@ impl World {
     pub(crate) fn database(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.config.database()).unwrap()
     }
+}
+
+/// A vault on a store that fails on demand.
+pub(crate) async fn faulty() -> (World, Arc<FaultyStore<SqliteStore>>) {
+    let mut world = World::new().await;
+    world.stop().await;
+    let keys = Arc::new(KeyRing::open(&world.config.key_dir, Mode::Development).unwrap());
+    let database = SqliteStore::open(&world.config.database(), world.vault.id, Mode::Development).unwrap();
+    let store = Arc::new(FaultyStore::new(database));
+    let (clock, shared) = (Arc::<ManualClock>::clone(&world.clock), Arc::clone(&store));
+    world.vault = Vault::assemble(&world.config, clock, keys, shared).await.unwrap();
+    (world, store)
+}
+
+/// Puts a private file in the place of whatever is there.
+pub(crate) fn put(path: &Path, text: &str) {
+    let _nothing_there = fs::remove_file(path);
+    create_private(path, text.as_bytes()).unwrap();
 }
 
 /// Makes a directory with mode 0700.

@@ -1,0 +1,120 @@
+//! How many refusals a token and a subject may cause within a second.
+//!
+//! Guarantees that no holder of tokens writes more than 49 lines of refusals into the audit log within a
+//! second of the clock, however many tokens he has, and that what is counted here has a bound. A token that spent its
+//! budget is refused until the second is over; a subject that did is told so only where it would be refused anyway, so
+//! that a thief with a dead token cannot lock the subject out.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+
+use shared_proto::id::{Subject, TokenId};
+use shared_proto::token::TokenHolder;
+
+/// Refusals of one token within a second. A client that works meets a few: a dead token, a secret that is gone.
+const PER_TOKEN: u32 = 20;
+/// Refusals of all tokens of one subject within a second. Two seconds that meet stay below 100.
+const PER_SUBJECT: u32 = 48;
+/// The most tokens that are counted within a second. Beyond it a refusal counts as over the budget.
+const COUNTED: usize = 16_384;
+
+/// The budget is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent;
+
+/// Counts refusals by token and by subject, second by second of the boot clock.
+#[derive(Debug, Default)]
+pub struct RefusalBudgets(Mutex<Second>);
+
+#[derive(Debug, Default)]
+struct Second {
+    number: u64,
+    tokens: HashMap<TokenId, u32>,
+    subjects: HashMap<Subject, u32>,
+}
+
+impl RefusalBudgets {
+    /// Takes one refusal at `boot` seconds of the boot clock.
+    ///
+    /// # Errors
+    /// The budget of the token or of its subject is spent; nothing is taken.
+    pub fn take(&self, holder: &TokenHolder, boot: u64) -> Result<(), Spent> {
+        let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        second.turn(boot);
+        let is_full = second.tokens.len() >= COUNTED && !second.tokens.contains_key(&holder.jti);
+        if is_full || is_spent(&second.tokens, &holder.jti, PER_TOKEN) {
+            return Err(Spent);
+        }
+        if is_spent(&second.subjects, &holder.subject, PER_SUBJECT) {
+            return Err(Spent);
+        }
+        *second.tokens.entry(holder.jti).or_default() += 1;
+        *second.subjects.entry(holder.subject).or_default() += 1;
+        Ok(())
+    }
+
+    /// Looks whether the token may ask at all at `boot` seconds of the boot clock.
+    ///
+    /// # Errors
+    /// Its budget is spent.
+    pub fn check_token(&self, jti: &TokenId, boot: u64) -> Result<(), Spent> {
+        let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        second.turn(boot);
+        if is_spent(&second.tokens, jti, PER_TOKEN) { Err(Spent) } else { Ok(()) }
+    }
+}
+
+impl Second {
+    fn turn(&mut self, boot: u64) {
+        if self.number != boot {
+            *self = Self { number: boot, ..Self::default() };
+        }
+    }
+}
+
+fn is_spent<K: Eq + Hash>(counts: &HashMap<K, u32>, key: &K, most: u32) -> bool {
+    counts.get(key).is_some_and(|count| *count >= most)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_proto::id::{CredentialId, PersonId};
+
+    use super::*;
+
+    fn holder(subject: Subject) -> TokenHolder {
+        TokenHolder { jti: TokenId::generate(), subject, client_id: CredentialId::generate() }
+    }
+
+    fn taken(budgets: &RefusalBudgets, holder: &TokenHolder, boot: u64) -> usize {
+        (0..1_000).filter(|_| budgets.take(holder, boot).is_ok()).count()
+    }
+
+    #[test]
+    fn a_token_and_a_subject_have_their_budgets_and_leave_those_of_others_alone() {
+        let budgets = RefusalBudgets::default();
+        let subject = Subject::Person(PersonId::generate());
+        let (first, second, third) = (holder(subject), holder(subject), holder(subject));
+        assert_eq!(taken(&budgets, &first, 7), 20);
+        assert_eq!(budgets.check_token(&first.jti, 7), Err(Spent));
+        assert_eq!(budgets.check_token(&second.jti, 7), Ok(()));
+        assert_eq!(taken(&budgets, &second, 7), 20);
+        assert_eq!(taken(&budgets, &third, 7), 8, "then the subject's is spent");
+        assert_eq!(budgets.check_token(&third.jti, 7), Ok(()), "a good request of it is served");
+        assert_eq!(taken(&budgets, &holder(Subject::Person(PersonId::generate())), 7), 20);
+        assert_eq!(taken(&budgets, &first, 8), 20, "a second later");
+    }
+
+    #[test]
+    fn what_is_counted_within_a_second_has_a_bound_and_is_forgotten_after_it() {
+        let budgets = RefusalBudgets::default();
+        let ask = |boot| {
+            let counted = |_: &usize| budgets.take(&holder(Subject::Person(PersonId::generate())), boot).is_ok();
+            (0..COUNTED + 10).filter(counted).count()
+        };
+        assert_eq!((ask(1), ask(1)), (COUNTED, 0));
+        assert_eq!(ask(2), COUNTED);
+        assert_eq!(budgets.0.lock().unwrap().subjects.len(), COUNTED);
+    }
+}

@@ -1,0 +1,340 @@
+//! Reading with an access token: one version, or a batch of them.
+//!
+//! Guarantees that a right that ends while its request waits opens nothing, that values are opened and written off the
+//! threads that serve when they are large, that an answer has a bound that counts what is sent, and that one row that
+//! does not open keeps no others back. A refused request writes one line for each code, however many ids it names.
+
+use std::sync::Arc;
+
+use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
+use service_runtime::http::{AnswerRoom, ApiError, Room};
+use service_runtime::tasks::by_size;
+use shared_proto::error::ErrorCode;
+use shared_proto::id::SecretId;
+use shared_proto::secret::SecretValue;
+use shared_proto::token::TokenHolder;
+use shared_proto::wire::vault::{MAX_BATCH, MAX_BATCH_BYTES, OpenedKey, ReadAnswer, ReadResult};
+use zeroize::Zeroizing;
+
+use crate::answer::{json_len, to_json};
+use crate::budgets::{RefusalBudgets, Spent};
+use crate::decrypt::{NotOpened, Opener};
+use crate::grant::{
+    Authority, DecryptGrant, NotVerified, ReadRefusal, TokenCache, Unrevoked, Unsealed, UnverifiedToken, VerifiedClaims,
+};
+use crate::keys::KeyRing;
+use crate::row_cache::RowCache;
+use crate::store::Row;
+
+/// Opens versions for the holders of access tokens.
+pub struct Reader {
+    authority: Arc<Authority>,
+    tokens: Arc<TokenCache>,
+    keys: Arc<KeyRing>,
+    rows: Arc<RowCache>,
+    audit: AuditLog,
+    budgets: RefusalBudgets,
+}
+
+/// A request whose token was verified.
+pub struct Caller {
+    claims: VerifiedClaims,
+    origin: Origin,
+}
+
+/// Opened versions as the text of an answer, and the room that it takes until it is written.
+pub struct Opened {
+    /// JSON, wiped when it is dropped.
+    pub json: Zeroizing<Vec<u8>>,
+    /// Its room.
+    pub room: Room,
+}
+
+/// Why a version is not in the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct NotGiven {
+    code: ErrorCode,
+    status: AuditStatus,
+}
+
+impl NotGiven {
+    fn denied(code: ErrorCode) -> Self {
+        Self { code, status: AuditStatus::Denied }
+    }
+}
+
+impl From<ReadRefusal> for NotGiven {
+    fn from(refusal: ReadRefusal) -> Self {
+        Self::denied(refusal.code())
+    }
+}
+
+type Json = serde_json::Result<Zeroizing<Vec<u8>>>;
+
+/// A version that was asked for, and what became of it.
+type Asked<T> = (SecretId, Result<T, NotGiven>);
+
+impl Reader {
+    /// A reader of these rows.
+    pub fn new(
+        authority: Arc<Authority>,
+        tokens: Arc<TokenCache>,
+        keys: Arc<KeyRing>,
+        rows: Arc<RowCache>,
+        audit: AuditLog,
+    ) -> Self {
+        Self { authority, tokens, keys, rows, audit, budgets: RefusalBudgets::default() }
+    }
+
+    /// Verifies the token of a request, before its body is read.
+    ///
+    /// # Errors
+    /// The token is missing or bad, or has caused too many refusals.
+    pub fn authenticate(&self, token: Option<&str>, origin: Origin) -> Result<Caller, ApiError> {
+        let missing = NotVerified { holder: None };
+        let verified = token.ok_or(missing).and_then(|text| self.verify(text));
+        let claims = match verified {
+            Ok(claims) => claims,
+            Err(NotVerified { holder: Some(holder) }) => {
+                return Err(self.refuse(&holder, &by(origin, &holder), ReadRefusal::Token.into(), None));
+            }
+            Err(NotVerified { holder: None }) => {
+                let record = AuditRecord::new("read", AuditStatus::Denied, &origin);
+                self.audit.record_refusal(record.code(ErrorCode::TokenInvalid));
+                return Err(ApiError::new(ErrorCode::TokenInvalid));
+            }
+        };
+        let holder = claims.holder();
+        let origin = by(origin, &holder);
+        if self.budgets.check_token(&holder.jti, self.authority.clock.boot()) == Err(Spent) {
+            return Err(self.refuse_spent(&origin));
+        }
+        claims.look(&self.authority).map_err(|refusal| self.refuse(&holder, &origin, refusal.into(), None))?;
+        Ok(Caller { claims, origin })
+    }
+
+    /// Opens the version of one secret.
+    ///
+    /// # Errors
+    /// The token does not open it, or a part that is needed does not work.
+    pub async fn read_one(
+        &self,
+        caller: Caller,
+        secret: Option<SecretId>,
+        room: &AnswerRoom,
+    ) -> Result<Opened, ApiError> {
+        let (holder, origin) = (caller.claims.holder(), caller.origin);
+        let token = self.still_good(caller.claims, &origin)?;
+        // What is not an id cannot name a secret either.
+        let Some(secret) = secret else {
+            return Err(self.refuse(&holder, &origin, ReadRefusal::NotFound.into(), None));
+        };
+        let (room, mut opened) = self.open_all(&token, vec![secret], &origin, room).await?;
+        let (_, outcome) = opened.pop().ok_or_else(|| ApiError::new(ErrorCode::Internal))?;
+        let opened = outcome.map_err(|not_given| self.refuse(&holder, &origin, not_given, Some((secret, 1))))?;
+        let json = by_size(opened.decrypted_key.len(), move || to_json(&opened, json_len(&opened))).await?;
+        Ok(Opened { json: json.map_err(|_| ApiError::new(ErrorCode::Internal))?, room })
+    }
+
+    /// Opens the versions of up to 64 secrets, each named once.
+    ///
+    /// # Errors
+    /// The ids are none, too many or repeated, the token counts no more, or a part that is needed does not work.
+    pub async fn read_many(&self, caller: Caller, ids: Vec<SecretId>, room: &AnswerRoom) -> Result<Opened, ApiError> {
+        let (holder, origin) = (caller.claims.holder(), caller.origin);
+        let token = self.still_good(caller.claims, &origin)?;
+        check_ids(&ids)?;
+        let (room, opened) = self.open_all(&token, ids, &origin, room).await?;
+        let size = opened.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).map(|key| key.decrypted_key.len());
+        let (json, not_given) = by_size(size.sum(), move || batch_answer(opened)).await?;
+        self.note(&holder, &origin, &not_given);
+        Ok(Opened { json: json.map_err(|_| ApiError::new(ErrorCode::Internal))?, room })
+    }
+
+    fn verify(&self, text: &str) -> Result<VerifiedClaims, NotVerified> {
+        UnverifiedToken::new(text).verify(&self.authority, &self.tokens)
+    }
+
+    /// Looks at the token again: its body was waited for.
+    fn still_good(&self, claims: VerifiedClaims, origin: &Origin) -> Result<Unrevoked, ApiError> {
+        let holder = claims.holder();
+        claims.check_revocation(&self.authority).map_err(|refusal| self.refuse(&holder, origin, refusal.into(), None))
+    }
+
+    async fn open_all(
+        &self,
+        token: &Unrevoked,
+        ids: Vec<SecretId>,
+        origin: &Origin,
+        answer_room: &AnswerRoom,
+    ) -> Result<(Room, Vec<Asked<OpenedKey>>), ApiError> {
+        let (mut unsealed, mut found, mut left) = (Vec::new(), Vec::with_capacity(ids.len()), MAX_BATCH_BYTES);
+        let mut room = Room::default();
+        for id in ids {
+            let row = self.find(token, id).await?.and_then(|(right, row)| {
+                // A frame is at least as long as its value.
+                left = left.checked_sub(size(&row)).ok_or(NotGiven::denied(ErrorCode::BodyTooLarge))?;
+                unsealed.push(right);
+                Ok(row)
+            });
+            // Before the next row is read: rows wait in memory, too.
+            answer_room.grow(&mut room, (MAX_BATCH_BYTES - left).saturating_add(LINE * unsealed.len()))?;
+            found.push((id, row));
+        }
+        let mut grants = DecryptGrant::record_all(unsealed, &self.audit, origin).await?.into_iter();
+        let rights = found.into_iter().map(|(id, row)| match row {
+            Ok(row) => grants.next().map(|grant| (id, Ok((grant, row)))).ok_or(ErrorCode::Internal),
+            Err(not_given) => Ok((id, Err(not_given))),
+        });
+        let rights = rights.collect::<Result<Vec<_>, ErrorCode>>().map_err(ApiError::new)?;
+        Ok((room, self.open_rows(rights).await?))
+    }
+
+    /// Finds the row of a version that the token names.
+    async fn find(
+        &self,
+        token: &Unrevoked,
+        secret: SecretId,
+    ) -> Result<Result<(Unsealed, Arc<Row>), NotGiven>, ApiError> {
+        let authorized = token.authorize(secret, &self.authority);
+        match authorized.and_then(|authorized| authorized.unseal(&self.authority)) {
+            Err(refusal) => Ok(Err(refusal.into())),
+            Ok(unsealed) => {
+                let row = self.rows.get(unsealed.grant().secret, unsealed.grant().version).await?;
+                Ok(row.map(|row| (unsealed, row)).ok_or(ReadRefusal::NotFound.into()))
+            }
+        }
+    }
+
+    async fn open_rows(&self, rights: Vec<Asked<(DecryptGrant, Arc<Row>)>>) -> Result<Vec<Asked<OpenedKey>>, ApiError> {
+        let bytes = rights.iter().filter_map(|(_, right)| right.as_ref().ok()).map(|(_, row)| size(row)).sum();
+        let (keys, authority) = (self.keys.current(), Arc::clone(&self.authority));
+        let tried = by_size(bytes, move || {
+            let opener = Opener::new(&keys.storage, &authority);
+            let open = |(id, right): Asked<_>| {
+                (id, right.map(|(grant, row): (_, Arc<Row>)| try_to_open(&opener, id, grant, &row)))
+            };
+            rights.into_iter().map(open).collect::<Vec<_>>()
+        });
+        let mut opened = Vec::new();
+        for (id, outcome) in tried.await? {
+            let outcome = match outcome {
+                Ok(Err(NotOpened::Row(grant))) => self.open_fresh(id, grant).await?,
+                Ok(outcome) => outcome.map_err(NotGiven::from),
+                Err(not_given) => Err(not_given),
+            };
+            opened.push((id, outcome));
+        }
+        Ok(opened)
+    }
+
+    /// Tries again with the row as it is in the database: its wrapped keys may have been exchanged meanwhile.
+    async fn open_fresh(&self, id: SecretId, grant: DecryptGrant) -> Result<Result<OpenedKey, NotGiven>, ApiError> {
+        let row = self.rows.get_fresh(id, grant.version()).await?;
+        let Some(row) = row else { return Ok(Err(NotOpened::Row(grant).into())) };
+        let (keys, authority, bytes) = (self.keys.current(), Arc::clone(&self.authority), size(&row));
+        let again =
+            move || try_to_open(&Opener::new(&keys.storage, &authority), id, grant, &row).map_err(NotGiven::from);
+        Ok(by_size(bytes, again).await?)
+    }
+
+    /// Records why versions of a batch are not in the answer: a line for each code.
+    fn note(&self, holder: &TokenHolder, origin: &Origin, not_given: &[(SecretId, NotGiven)]) {
+        let mut rest = not_given.to_vec();
+        while let Some((first, kind)) = rest.first().copied() {
+            let before = rest.len();
+            rest.retain(|(_, other)| *other != kind);
+            let _answered_line_by_line = self.refuse(holder, origin, kind, Some((first, before - rest.len())));
+        }
+    }
+
+    /// Records a refusal, and says what to answer. `ids` is the first id that it is about, and how many there are.
+    fn refuse(
+        &self,
+        holder: &TokenHolder,
+        origin: &Origin,
+        NotGiven { code, status }: NotGiven,
+        ids: Option<(SecretId, usize)>,
+    ) -> ApiError {
+        if self.budgets.take(holder, self.authority.clock.boot()) == Err(Spent) {
+            return self.refuse_spent(origin);
+        }
+        let mut record = AuditRecord::new("read", status, origin).jti(holder.jti.to_string()).code(code);
+        if let Some((first, count)) = ids {
+            record = record.key_id(first.to_string());
+            if count > 1 {
+                record = record.count(u64::try_from(count).unwrap_or(u64::MAX));
+            }
+        }
+        self.audit.record_refusal(record);
+        let error = ApiError::new(code);
+        // The row was altered, or the token does not fit it.
+        if status == AuditStatus::Failed { error.cause("a row did not open for a token that names it") } else { error }
+    }
+
+    /// Counted by subject, which has many tokens.
+    fn refuse_spent(&self, origin: &Origin) -> ApiError {
+        let record = AuditRecord::new("read", AuditStatus::Denied, origin);
+        self.audit.record_refusal(record.code(ErrorCode::RateLimited));
+        ApiError::new(ErrorCode::RateLimited)
+    }
+}
+
+fn by(origin: Origin, holder: &TokenHolder) -> Origin {
+    origin.by(Some(holder.subject), Some(holder.client_id))
+}
+
+fn check_ids(ids: &[SecretId]) -> Result<(), ApiError> {
+    let refused = |detail| Err(ApiError::new(ErrorCode::ParameterInvalid).detail(detail));
+    if !(1..=MAX_BATCH).contains(&ids.len()) {
+        return refused("1 to 64 ids.");
+    }
+    let mut sorted = ids.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    if sorted.len() < ids.len() { refused("An id is given twice.") } else { Ok(()) }
+}
+
+fn try_to_open(opener: &Opener<'_>, key_id: SecretId, grant: DecryptGrant, row: &Row) -> Result<OpenedKey, NotOpened> {
+    let version = grant.version();
+    let value: SecretValue = opener.open(grant, row)?;
+    // EXPOSE: this is the answer that the token was made for.
+    Ok(OpenedKey { key_id, version, encoding: value.encoding(), decrypted_key: value.expose_json() })
+}
+
+impl From<NotOpened> for NotGiven {
+    fn from(not_opened: NotOpened) -> Self {
+        match not_opened {
+            NotOpened::Refused(refusal) => refusal.into(),
+            NotOpened::Row(_grant_is_used_up) => Self { code: ErrorCode::TokenInvalid, status: AuditStatus::Failed },
+        }
+    }
+}
+
+fn size(row: &Row) -> usize {
+    row.ciphertext.bytes.len()
+}
+
+/// The answer of a batch, and what is not in it. Counts what is sent: a byte of a value may take six in JSON.
+fn batch_answer(asked: Vec<Asked<OpenedKey>>) -> (Json, Vec<(SecretId, NotGiven)>) {
+    let (mut not_given, mut sent) = (Vec::new(), 0_usize);
+    let mut refused = |key_id, reason: NotGiven| {
+        not_given.push((key_id, reason));
+        ReadResult::Refused { key_id, code: reason.code }
+    };
+    let mut keys = Vec::with_capacity(asked.len());
+    for (key_id, outcome) in asked {
+        let mut line = outcome.map_or_else(|reason| refused(key_id, reason), ReadResult::Opened);
+        if matches!(line, ReadResult::Opened(_)) && json_len(&line) > MAX_BATCH_BYTES.saturating_sub(sent) {
+            line = refused(key_id, NotGiven::denied(ErrorCode::BodyTooLarge));
+        }
+        sent = sent.saturating_add(json_len(&line)).saturating_add(1);
+        keys.push(line);
+    }
+    (to_json(&ReadAnswer { keys }, sent.saturating_add(FRAME)), not_given)
+}
+
+/// What stands around the lines of a batch.
+const FRAME: usize = 16;
+/// What a line takes beside its value.
+const LINE: usize = 128;

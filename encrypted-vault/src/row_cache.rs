@@ -1,0 +1,61 @@
+//! Ciphertext rows in memory. Revocation is checked apart from them, each time.
+
+use std::sync::Arc;
+
+use moka::sync::Cache;
+use service_runtime::sqlite::StoreFault;
+use shared_proto::id::{SecretId, Version};
+
+use crate::store::{Row, VaultStore};
+
+/// Rows of the database, and those that were read lately.
+pub struct RowCache {
+    store: Arc<dyn VaultStore>,
+    rows: Cache<(SecretId, Version), Arc<Row>>,
+}
+
+impl RowCache {
+    /// Rows of `store`, of which at most `bytes` bytes are kept.
+    pub fn new(store: Arc<dyn VaultStore>, bytes: u64) -> Self {
+        Self { store, rows: Cache::builder().weigher(weight).max_capacity(bytes).build() }
+    }
+
+    /// The row of a version, from memory or the database.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn get(&self, secret: SecretId, version: Version) -> Result<Option<Arc<Row>>, StoreFault> {
+        if let Some(row) = self.rows.get(&(secret, version)) {
+            return Ok(Some(row));
+        }
+        let row = self.store.read(secret, version).await?.map(Arc::new);
+        if let Some(row) = &row {
+            self.rows.insert((secret, version), Arc::clone(row));
+        }
+        Ok(row)
+    }
+
+    /// The row of a version as it is in the database now.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn get_fresh(&self, secret: SecretId, version: Version) -> Result<Option<Arc<Row>>, StoreFault> {
+        self.forget(std::iter::once((secret, version)));
+        self.get(secret, version).await
+    }
+
+    /// Reads these rows from the database when they are asked for next.
+    pub fn forget(&self, rows: impl Iterator<Item = (SecretId, Version)>) {
+        rows.for_each(|row| self.rows.invalidate(&row));
+    }
+
+    /// Frees what was dropped. Called every second.
+    pub fn sweep(&self) {
+        self.rows.run_pending_tasks();
+    }
+}
+
+fn weight(_: &(SecretId, Version), row: &Arc<Row>) -> u32 {
+    // An entry takes about a kilobyte besides its ciphertext.
+    u32::try_from(row.ciphertext.bytes.len() + 1024).unwrap_or(u32::MAX)
+}
