@@ -159,3 +159,30 @@ async fn answer_that_is_not_read_keeps_its_place_and_its_room() {
     server.gate.go.add_permits(1);
     assert!(answer(&mut slow[0]).await.unwrap().ends_with("slow"));
 }
+
+/// Longer than the name of a header may be (docs/adr/0016-parser-defects.md).
+fn endless_name() -> Vec<u8> {
+    let name = "n".repeat(65_536);
+    format!("GET /read HTTP/1.1\r\nHost: localhost\r\n{name}: v\r\n\r\n").into_bytes()
+}
+
+#[actix_web::test]
+async fn head_that_breaks_the_parser_costs_its_own_connection_only() {
+    let limits = Limits { connections: 8, connections_per_peer: 2, ..Limits::default() };
+    let server = Server::start(limits, None).await;
+    let mut other = connect_from(CLIENT, server.address).await;
+    assert!(ask(&mut other, &get("/read")).await.unwrap().ends_with("read"));
+    for _ in 0..8 {
+        let mut stream = connect_from(FLOOD, server.address).await;
+        stream.write_all(&endless_name()).await.unwrap();
+        // Refused or closed; each gives its place back, or the later ones would not be served.
+        assert!(
+            answer(&mut stream).await.is_ok_and(|said| said.starts_with("HTTP/1.1 4"))
+                || stream.read_u8().await.is_err()
+        );
+        while !is_served(FLOOD, server.address).await {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(ask(&mut other, &get("/read")).await.unwrap().ends_with("read"));
+}

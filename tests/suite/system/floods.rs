@@ -1,7 +1,9 @@
-//! A real vault that one address floods with silent and with slow connections. 127.0.0.2 is the flood.
+//! A real vault that one address floods with silent and with slow connections, or whose answers it does not read.
+//! 127.0.0.2 is the flood.
 
-use system_tests::Installation;
-use tokio::io::AsyncWriteExt as _;
+use serde_json::json;
+use system_tests::{Installation, Service, wait_until};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 async fn connect(port: u16) -> TcpStream {
@@ -49,4 +51,54 @@ async fn control_vault_without_the_share_of_a_peer_is_starved() {
     let _flood = flood(installation.vault.port()).await;
     let call = installation.vault.call("GET", &format!("/api/keys/{}", stored.key_id)).bearer(&stored.token);
     assert!(call.try_send().await.is_err());
+}
+
+/// The memory that a service has in use.
+fn memory_kib(service: &Service) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn thousand_clients_that_read_no_answer_cost_the_vault_less_than_64_mib() {
+    let installation = Installation::running().await;
+    let mut key_ids = Vec::new();
+    for number in 0..4 {
+        key_ids.push(installation.store_at(&format!("large/{number}"), &"v".repeat(1 << 20)).await.key_id);
+    }
+    let grants: Vec<_> = key_ids.iter().map(|key_id| (key_id.as_str(), 1)).collect();
+    let token = installation.mint(&grants).await.expect(201).json()["access_token"].as_str().unwrap().to_owned();
+    let read = installation.vault.call("POST", "/api/keys:read").bearer(&token).json(&json!({"key_ids": key_ids}));
+    assert_eq!(read.clone().send().await.status, 200);
+    let (before, request) = (memory_kib(&installation.vault), read.to_bytes());
+    let (mut flood, mut refused) = (Vec::new(), 0);
+    for _ in 0..1_000 {
+        let socket = TcpSocket::new_v4().unwrap();
+        // Or else the kernel would read for the client.
+        socket.set_recv_buffer_size(4_096).unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut stream = socket.connect(([127, 0, 0, 1], installation.vault.port()).into()).await.unwrap();
+        stream.write_all(&request).await.unwrap();
+        flood.push(stream);
+    }
+    for stream in &mut flood {
+        let mut begun = [0; 12];
+        stream.read_exact(&mut begun).await.unwrap();
+        refused += usize::from(&begun == b"HTTP/1.1 503");
+    }
+    let grown = memory_kib(&installation.vault).saturating_sub(before);
+    assert!(grown < 64 * 1024, "{grown} KiB more, {refused} refused");
+    assert!(refused > 900 && refused < 1_000, "{refused} refused");
+    // Another address has room, and so has this one when its answers are given up.
+    assert_eq!(read.clone().send().await.status, 200);
+    drop(flood);
+    wait_until("the room is free", async || connect_and_read(&installation, &request).await == *b"HTTP/1.1 200").await;
+}
+
+async fn connect_and_read(installation: &Installation, request: &[u8]) -> [u8; 12] {
+    let (mut stream, mut begun) = (connect(installation.vault.port()).await, [0; 12]);
+    stream.write_all(request).await.unwrap();
+    stream.read_exact(&mut begun).await.unwrap();
+    begun
 }
