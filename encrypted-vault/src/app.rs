@@ -302,7 +302,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         app.app_data(data.clone());
     };
     let served = serve(config.serve, config.mode, ROUTES, configure, shutdown).await;
-    vault.tasks.wait_idle().await;
+    vault.tasks.wait_idle_at_stop().await;
     ticker.abort();
     watcher.abort();
     rotation.abort();

@@ -31,7 +31,7 @@ struct RawConfig {
     workers: usize,
     /// File that gets the bound address once connections are accepted. Default none.
     ready_file: Option<PathBuf>,
-    /// How long a stop waits for accepted requests, in seconds. Default 30.
+    /// How long a stop waits for accepted requests, in seconds, 1 to 50. Default 20.
     shutdown_seconds: Option<u64>,
     /// Log filter, as `tracing` takes it. Default `info`.
     log: Option<String>,
@@ -150,6 +150,7 @@ impl Config {
         let raw: RawConfig = config::load(path)?;
         config::check_listen(raw.mode, &raw.listen, raw.tls.is_some() || raw.danger.plain_http)?;
         raw.limits.check()?;
+        raw.shutdown_seconds.map_or(Ok(()), service_runtime::http::check_shutdown)?;
         raw.audit.check()?;
         raw.tls.as_ref().map_or(Ok(()), ServerFiles::check)?;
         let base = path.parent().unwrap_or(Path::new("."));

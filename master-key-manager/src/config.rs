@@ -41,7 +41,7 @@ pub struct RawConfig {
     /// Where to write the bound address once connections are accepted; default none.
     #[serde(default)]
     pub ready_file: Option<PathBuf>,
-    /// How long a stop waits for requests, in seconds; default 30.
+    /// How long a stop waits for requests, in seconds, 1 to 50; default 20.
     #[serde(default = "default_shutdown")]
     pub shutdown_seconds: u64,
     /// How often the vault is polled, in milliseconds, 10 to 10,000; default 1,000.
@@ -134,6 +134,7 @@ impl Config {
     pub fn new(raw: RawConfig) -> Result<Self, StartError> {
         config::check_listen(raw.mode, &raw.listen, raw.tls.is_some() || raw.danger.plain_http)?;
         raw.limits.check()?;
+        service_runtime::http::check_shutdown(raw.shutdown_seconds)?;
         raw.audit.check()?;
         if raw.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some() || tls.client_name.is_some()) {
             return Err(StartError::new(
@@ -216,7 +217,7 @@ fn default_max_token_life() -> u64 {
 }
 
 fn default_shutdown() -> u64 {
-    30
+    service_runtime::http::DEFAULT_SHUTDOWN_SECONDS
 }
 
 fn default_poll_interval() -> u64 {

@@ -42,7 +42,7 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&app), interval, stopped));
     let served = serve(serve_config(config), raw.mode, routes::ROUTES, data(Arc::clone(&app)), shutdown).await;
     // What was accepted still needs the vault; the feed goes on until it is done.
-    app.tasks.wait_idle().await;
+    app.tasks.wait_idle_at_stop().await;
     stop.send_replace(true);
     let _ended = tokio::join!(polling, housekeeping, rotating);
     let closed = app.store.close().await;

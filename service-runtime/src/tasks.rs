@@ -10,6 +10,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{runtime::Handle, sync::watch};
@@ -120,7 +121,18 @@ impl Tasks {
         // The sender lives in `self`, so waiting cannot fail.
         let _count = running.wait_for(|count| *count == 0).await;
     }
+
+    /// What a stop does: [`Self::wait_idle`], but not so long that the process is killed in the middle of closing its
+    /// files. What is cut off is what a crash could cut off as well.
+    pub async fn wait_idle_at_stop(&self) {
+        if tokio::time::timeout(LAST_TASKS, self.wait_idle()).await.is_err() {
+            tracing::warn!(running = self.running(), "work is cut off by the stop");
+        }
+    }
 }
+
+/// How long a stop waits for tasks after all requests were answered or given up.
+const LAST_TASKS: Duration = Duration::from_secs(5);
 
 /// A task that is awaited. Dropped before its end, it goes on without the one who awaited it.
 #[must_use = "a task that is not awaited runs in the background"]

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use actix_web::{HttpRequest, HttpResponse, http::Method, web};
 use service_runtime::{
     config::Mode,
-    http::{Access, Answer, ApiError, LIVE, Route, ServeConfig, openapi, origin_of, read_json, serve},
+    http::{Access, Answer, ApiError, LIVE, Route, ServeConfig, TEXT, openapi, origin_of, read_json, serve},
     tasks::Tasks,
 };
 use shared_proto::error::ErrorCode;
@@ -29,10 +29,28 @@ static ROUTES: &[Route] = &[
     row("secret", Method::GET, "/api/secrets/{environment}/{path:.*}", || web::to(read_note)),
     row("panic", Method::GET, "/panic", || web::to(panics)),
     row("refused", Method::GET, "/refused", || web::to(refused)),
-    row("unready", Method::GET, "/unready", || web::to(unready)),
+    row("refused.write", Method::POST, "/api/refused", || web::to(refused)),
+    UNREADY,
     row("slow", Method::GET, "/slow", || web::to(slow)),
     row("typed", Method::GET, "/typed", || web::to(typed)),
 ];
+
+const UNREADY: Route = Route {
+    id: "unready",
+    method: Method::GET,
+    path: "/unready",
+    access: Access::Public,
+    body_limit: 0,
+    summary: "A route of this test.",
+    parameters: &[],
+    request_schema: None,
+    responses: &[
+        Answer { status: 200, description: "Ready.", schema: TEXT },
+        Answer { status: 503, description: "Not ready.", schema: TEXT },
+    ],
+    problems: &[],
+    handler: || web::to(unready),
+};
 
 const fn row(id: &'static str, method: Method, path: &'static str, handler: fn() -> actix_web::Route) -> Route {
     Route {
@@ -208,8 +226,10 @@ async fn paths_that_are_not_plain_are_refused_before_routing() {
         "/api/../panic",
         "/nowhere/%ff",
         "/api/secrets/dev/a%2fb",
-        "http://localhost/api/notes/1",
-        "http://evil.example/api/notes/1",
+        "http://localhost/api/notes/%31",
+        "http://user@localhost/api/notes/1",
+        "ftp://localhost/api/notes/1",
+        "localhost:1",
         "/api/secrets/dev/a//b",
         "/api/notes\\1",
     ];
@@ -227,6 +247,53 @@ async fn paths_that_are_not_plain_are_refused_before_routing() {
         assert_eq!(status(&server.raw(&request).await), 400, "{bytes:?}");
     }
     assert_eq!(status(&server.get("/api/secrets/dev/a/b?x=%20", "").await), 200);
+}
+
+#[actix_web::test]
+async fn target_in_absolute_form_is_the_same_and_names_the_host_in_development() {
+    let production = Server::start(Mode::Production).await;
+    for target in ["http://vault.example/api/notes/1", "HTTPS://vault.example:8001/api/notes/1?x=1"] {
+        assert_eq!(status(&production.get(target, "").await), 200, "{target}");
+    }
+    assert_problem(&production.get("http://vault.example", "").await, 404, "route_not_found");
+    let development = Server::start(Mode::Development).await;
+    assert_eq!(status(&development.get("http://LOCALHOST:1/api/notes/1", "").await), 200);
+    for target in ["http://evil.example/api/notes/1", "http://127.0.0.1:1/api/notes/1", "http://localhost/api/notes/1"]
+    {
+        assert_problem(&development.get(target, "").await, 400, "host_invalid");
+    }
+    let evil = b"GET http://localhost:1/api/notes/1 HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    assert_problem(&development.raw(evil).await, 400, "host_invalid");
+}
+
+#[actix_web::test]
+async fn head_answers_like_get_without_a_body() {
+    let server = Server::start(Mode::Production).await;
+    let head = async |target: &str| {
+        let request = format!("HEAD {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        server.raw(request.as_bytes()).await
+    };
+    for target in ["/api/notes/1", "/health/live", "/unready", "/refused", "/nowhere"] {
+        let (with_body, without) = (server.get(target, "").await, head(target).await);
+        assert_eq!(status(&without), status(&with_body), "{target}");
+        for name in ["content-type", "content-length", "cache-control"] {
+            assert_eq!(header(&without, name), header(&with_body, name), "{target} {name}");
+        }
+        assert!(without.ends_with("\r\n\r\n") && !with_body.ends_with("\r\n\r\n"), "{target}: {without}");
+    }
+    let wrong_method = server.raw(b"DELETE /panic HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(header(&wrong_method, "allow"), Some("GET, HEAD"));
+}
+
+#[actix_web::test]
+async fn refusal_that_was_decided_on_the_head_is_told_before_a_body_that_is_not_framed() {
+    let server = Server::start(Mode::Production).await;
+    for chunk in ["xyz\r\n", "-1\r\n", "ffffffffffffffffff\r\n", "5;\x01\r\nhello"] {
+        let head = "POST /api/refused HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let answer = server.raw(format!("{head}{chunk}").as_bytes()).await;
+        assert_eq!(status(&answer), 401, "{chunk:?}: {answer}");
+        assert!(answer.contains("token_invalid"), "{chunk:?}: {answer}");
+    }
 }
 
 #[actix_web::test]
@@ -277,7 +344,7 @@ async fn every_answer_of_the_framework_becomes_a_problem_document() {
     let wrong_method =
         server.raw(b"DELETE /api/notes/1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     assert_problem(&wrong_method, 405, "method_not_allowed");
-    assert_eq!(header(&wrong_method, "allow"), Some("GET, POST"));
+    assert_eq!(header(&wrong_method, "allow"), Some("GET, POST, HEAD"));
     let unready = server.get("/unready", "").await;
     assert!(status(&unready) == 503 && unready.ends_with("starting"), "{unready}");
 }
@@ -337,4 +404,10 @@ fn document_has_every_row_with_its_problems() {
     assert!(document["paths"]["/api/secrets/{environment}/{path}"]["get"].is_object());
     assert!(document["components"]["schemas"]["Problem"].is_object());
     assert!(document["paths"]["/health/live"]["get"]["security"].is_null());
+    let unready = &document["paths"]["/unready"]["get"]["responses"];
+    assert_eq!(unready["200"]["content"]["text/plain"]["schema"]["type"], "string");
+    assert_eq!(unready["503"]["content"]["text/plain"]["schema"]["type"], "string");
+    // Also overloaded, as every route.
+    assert!(unready["503"]["content"]["application/problem+json"].is_object());
+    assert_eq!(unready["503"]["description"], "Not ready. Or: overloaded");
 }

@@ -47,9 +47,10 @@ impl PlainCredential {
     }
 }
 
-/// The credential or token in an `Authorization` header (RFC 6750 section 2.1): the scheme, one space, one word.
+/// The credential or token in an `Authorization` header (RFC 9110 section 11.4): the scheme, one space or more, one word.
 pub fn bearer_in(header: &str) -> Option<&str> {
     let (scheme, credential) = header.split_once(' ')?;
+    let credential = credential.trim_start_matches(' ');
     // Without a way out in between: that is several bytes at once, and a token is long.
     let plain = credential.bytes().fold(!credential.is_empty(), |plain, byte| plain & byte.is_ascii_graphic());
     (scheme.eq_ignore_ascii_case("bearer") && plain).then_some(credential)
@@ -63,7 +64,11 @@ mod tests {
     fn only_one_word_after_bearer_is_a_credential() {
         assert_eq!(bearer_in("Bearer abc"), Some("abc"));
         assert_eq!(bearer_in("bEARER abc"), Some("abc"));
-        for wrong in ["", "Bearer", "Bearer ", "Bearer  abc", "Bearer abc ", "Bearer a b", "Basic abc", "Bearer ä"] {
+        assert_eq!(bearer_in("Bearer   abc"), Some("abc"));
+        for wrong in ["", "Bearer", "Bearer ", "Bearer  ", "Bearer\tabc", "Bearer abc ", "Bearer a b", "Bearer  a  b"] {
+            assert_eq!(bearer_in(wrong), None, "{wrong:?}");
+        }
+        for wrong in ["Basic abc", "Basic  abc", "Bearer ä", " Bearer abc"] {
             assert_eq!(bearer_in(wrong), None, "{wrong:?}");
         }
     }

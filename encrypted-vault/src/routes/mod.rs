@@ -100,6 +100,7 @@ const READING: &[Code] = &[
 
 const COMMANDS: &[Code] = &[
     Code::CommandInvalid,
+    Code::ClockDiffers,
     Code::BodyInvalid,
     Code::BodyTooLarge,
     Code::ParameterInvalid,

@@ -14,7 +14,7 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
-use service_runtime::http::{Access, ApiError, Route, bearer, note_known_sender, origin_of, read_body, read_json};
+use service_runtime::http::{Access, ApiError, Route, bearer, note_known_sender, origin_of, read_json, read_no_body};
 use shared_proto::error::ErrorCode;
 
 use crate::app::App;
@@ -55,8 +55,8 @@ impl<T: DeserializeOwned + 'static> Body for Json<T> {
 }
 
 impl Body for NoBody {
-    async fn read(req: HttpRequest, payload: web::Payload, limit: usize) -> Result<Self, ApiError> {
-        read_body(&req, payload, limit).await.map(|_empty| Self(PhantomData))
+    async fn read(req: HttpRequest, payload: web::Payload, _limit: usize) -> Result<Self, ApiError> {
+        read_no_body(&req, payload).await.map(|()| Self(PhantomData))
     }
 }
 
@@ -99,7 +99,11 @@ async fn authenticate(app: &App, req: &HttpRequest, route: &Route, meta: &Origin
     if strangers_may && !req.headers().contains_key(header::AUTHORIZATION) {
         return Ok(Caller::Anonymous { actor: app.installation.anonymous_actor() });
     }
-    let found = app.authenticator.administrator(bearer(req)).await.map_err(ApiError::from)?;
+    // Without a wait where there is no credential: the HTTP library drops the answer to a badly framed body otherwise.
+    let found = match bearer(req) {
+        Some(presented) => app.authenticator.administrator(Some(presented)).await.map_err(ApiError::from)?,
+        None => None,
+    };
     found
         .ok_or_else(|| ApiError::new(ErrorCode::CredentialInvalid))
         .inspect_err(|refusal| record_refusal(app, route.id, meta, refusal))

@@ -57,6 +57,11 @@ impl State {
         Rc::new(Self { in_work, unwritten, asked, tls, began: Instant::now(), stop })
     }
 
+    /// Returns when the process is asked to stop.
+    pub(super) async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// Lets go of the answers that have been written.
     fn written(&self) {
         let written = std::mem::take(&mut *self.unwritten.borrow_mut());

@@ -8,7 +8,7 @@ use actix_web::{
     web::{self, Bytes},
 };
 
-use super::{Access, Answer, Route};
+use super::{Access, Answer, Route, TEXT};
 use crate::readiness::Readiness;
 
 /// What these routes ask of a service. It is the application data `web::Data<S>`.
@@ -34,15 +34,15 @@ pub const LIVE: Route = public(
     "health.live",
     "/health/live",
     "Whether the process answers.",
-    &[Answer { status: 200, description: "It does.", schema: None }],
+    &[Answer { status: 200, description: "It does.", schema: TEXT }],
     || web::to(live),
 );
 
 /// `GET /health/ready`.
 pub const fn ready<S: Health>() -> Route {
     const RESPONSES: &[Answer] = &[
-        Answer { status: 200, description: "ready, and settings that weaken the service", schema: None },
-        Answer { status: 503, description: "what is wrong, the most important first, and such settings", schema: None },
+        Answer { status: 200, description: "ready, and settings that weaken the service", schema: TEXT },
+        Answer { status: 503, description: "what is wrong, the most important first, and such settings", schema: TEXT },
     ];
     let summary = "Words: ready, or (with 503) what is wrong, from the table in docs/operations.md.";
     public("health.ready", "/health/ready", summary, RESPONSES, || web::to(words::<S>))

@@ -24,8 +24,8 @@ pub use self::{
     limits::Limits,
     log::{note_idle, note_known_sender},
     openapi::openapi,
-    request::{bearer, origin_of, read_body, read_json},
-    route::{Access, Answer, Parameter, Place, Route, mount},
-    server::{ServeConfig, serve, shutdown_signal},
+    request::{bearer, origin_of, read_body, read_json, read_no_body},
+    route::{Access, Answer, Parameter, Place, Route, TEXT, mount},
+    server::{DEFAULT_SHUTDOWN_SECONDS, ServeConfig, check_shutdown, serve, shutdown_signal},
     stack::{MAX_HEAD, Stack},
 };

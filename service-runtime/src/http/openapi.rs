@@ -3,14 +3,14 @@
 use shared_proto::error::{ErrorCode, Problem};
 use utoipa::openapi::{
     ComponentsBuilder, Content, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem,
-    PathsBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema, Type,
+    PathsBuilder, Ref, RefOr, Required, ResponseBuilder, Schema, Type,
     path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
     schema::SchemaType,
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 
-use super::{Access, Place, Route};
+use super::{Access, Place, Route, TEXT, error::PROBLEM_JSON};
 
 /// The document of a service. `schemas` are named as the rows name them; `Problem` is added.
 pub fn openapi(title: &str, routes: &[Route], schemas: impl IntoIterator<Item = (String, RefOr<Schema>)>) -> OpenApi {
@@ -51,15 +51,25 @@ fn operation(row: &Route) -> Operation {
         let body = RequestBodyBuilder::new().content("application/json", json(schema)).required(Some(Required::True));
         operation = operation.request_body(Some(body.build()));
     }
+    let mut problems = problems(row);
     for answer in row.responses {
         let mut response = ResponseBuilder::new().description(answer.description);
-        if let Some(schema) = answer.schema {
+        if answer.schema == TEXT {
+            response = response.content("text/plain", Content::new(Some(text())));
+        } else if let Some(schema) = answer.schema {
             response = response.content("application/json", json(schema));
+        }
+        // A status may say what was asked, and that something went wrong.
+        if let Some(codes) = problems.remove(&answer.status) {
+            response = response
+                .description(format!("{} Or: {codes}", answer.description))
+                .content(PROBLEM_JSON, json("Problem"));
         }
         operation = operation.response(answer.status.to_string(), response.build());
     }
-    for (status, response) in problems(row) {
-        operation = operation.response(status.to_string(), response);
+    for (status, codes) in problems {
+        let response = ResponseBuilder::new().description(codes).content(PROBLEM_JSON, json("Problem"));
+        operation = operation.response(status.to_string(), response.build());
     }
     for scheme in schemes(row.access) {
         operation = operation.security(SecurityRequirement::new(*scheme, Vec::<String>::new()));
@@ -73,18 +83,21 @@ fn operation(row: &Route) -> Operation {
 
 fn parameter(name: &str, place: ParameterIn, description: Option<&str>) -> Parameter {
     let required = if place == ParameterIn::Path { Required::True } else { Required::False };
-    let text = ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).build();
     ParameterBuilder::new()
         .name(name)
         .parameter_in(place)
         .required(required)
         .description(description)
-        .schema(Some(RefOr::T(Schema::Object(text))))
+        .schema(Some(text()))
         .build()
 }
 
-/// One response per status; its description lists the codes.
-fn problems(row: &Route) -> std::collections::BTreeMap<u16, Response> {
+fn text() -> RefOr<Schema> {
+    RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).build()))
+}
+
+/// The codes of each status.
+fn problems(row: &Route) -> std::collections::BTreeMap<u16, String> {
     let mut codes: std::collections::BTreeMap<u16, Vec<&'static str>> = std::collections::BTreeMap::new();
     let everywhere = [
         ErrorCode::PathInvalid,
@@ -101,15 +114,7 @@ fn problems(row: &Route) -> std::collections::BTreeMap<u16, Response> {
             names.push(code.as_str());
         }
     }
-    codes
-        .into_iter()
-        .map(|(status, names)| {
-            let response = ResponseBuilder::new()
-                .description(names.join(", "))
-                .content("application/problem+json", json("Problem"));
-            (status, response.build())
-        })
-        .collect()
+    codes.into_iter().map(|(status, names)| (status, names.join(", "))).collect()
 }
 
 fn schemes(access: Access) -> &'static [&'static str] {

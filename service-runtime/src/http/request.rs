@@ -3,6 +3,8 @@
 //! Guarantees that a body is counted before it is kept, is wiped after use, and is read only when its media type is
 //! the one of the API: a browser cannot be made to send that without asking first.
 
+use std::{rc::Rc, time::Duration};
+
 use actix_web::{HttpMessage, HttpRequest, error::PayloadError, http::header, web};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
@@ -10,7 +12,7 @@ use shared_proto::credential::bearer_in;
 use shared_proto::error::ErrorCode;
 use zeroize::Zeroizing;
 
-use super::{ApiError, Limits, decode};
+use super::{ApiError, Limits, connection::State, decode};
 use crate::audit::Origin;
 
 /// Where a request came from, for the audit log. Forwarding headers are not believed.
@@ -73,11 +75,40 @@ pub async fn read_body(req: &HttpRequest, payload: web::Payload, limit: usize) -
         Ok(())
     };
     let time = req.app_data::<Limits>().copied().unwrap_or_default().body_time();
-    tokio::time::timeout(time, reading).await.unwrap_or_else(|_late| {
-        Err(ApiError::new(ErrorCode::BodyInvalid).detail("The body did not arrive in time."))
-    })?;
+    let stopping = async {
+        match req.conn_data::<Rc<State>>() {
+            Some(connection) => connection.stopped().await,
+            None => std::future::pending().await,
+        }
+        tokio::time::sleep(BODY_AT_STOP).await;
+    };
+    tokio::select! {
+        read = tokio::time::timeout(time, reading) => read.unwrap_or_else(|_late| {
+            Err(ApiError::new(ErrorCode::BodyInvalid).detail("The body did not arrive in time."))
+        })?,
+        () = stopping => return Err(ApiError::new(ErrorCode::Overloaded).detail("The service stops.")),
+    }
     Ok(body)
 }
+
+/// Reads the body of a request that takes none: nothing, or the empty object that some clients send for it.
+///
+/// # Errors
+/// It is anything else, was cut off, or did not arrive in time.
+pub async fn read_no_body(req: &HttpRequest, payload: web::Payload) -> Result<(), ApiError> {
+    let body = read_body(req, payload, EMPTY_OBJECT).await?;
+    let text = body.trim_ascii();
+    let inside = text.strip_prefix(b"{").and_then(|text| text.strip_suffix(b"}"));
+    if text.is_empty() || inside.is_some_and(|inside| inside.trim_ascii().is_empty()) {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorCode::BodyInvalid).detail("This route takes no body."))
+}
+
+/// How long a stop waits for the rest of a body: whoever sends one sends it now.
+const BODY_AT_STOP: Duration = Duration::from_secs(2);
+/// `{}` with white space.
+const EMPTY_OBJECT: usize = 16;
 
 fn declared_length(req: &HttpRequest) -> Result<Option<usize>, ApiError> {
     let Some(value) = req.headers().get(header::CONTENT_LENGTH) else { return Ok(None) };
@@ -100,13 +131,54 @@ fn check_media_type(req: &HttpRequest) -> Result<(), ApiError> {
     }
     let mut all = req.headers().get_all(header::CONTENT_TYPE);
     let (Some(only), None) = (all.next(), all.next()) else { return refused() };
-    let Ok(value) = only.to_str() else { return refused() };
-    let mut parts = value.split(';').map(str::trim);
-    let json = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
-    let charset = parts.next().is_none_or(|parameter| {
-        parameter.eq_ignore_ascii_case("charset=utf-8") || parameter.eq_ignore_ascii_case("charset=\"utf-8\"")
-    });
-    if json && charset && parts.next().is_none() { Ok(()) } else { refused() }
+    if only.to_str().is_ok_and(is_json) { Ok(()) } else { refused() }
+}
+
+/// Whether a media type is JSON (RFC 9110 sections 5.6.6 and 8.3.1). Of its parameters only `charset` could mean another
+/// text; the others mean nothing for JSON.
+fn is_json(value: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    let ends_parameter = |character| {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => return character == ';' && !quoted,
+        }
+        false
+    };
+    let mut parts = value.split(ends_parameter).map(|part| part.trim_matches([' ', '\t']));
+    parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json")) && parts.all(is_parameter_of_json)
+}
+
+fn is_parameter_of_json(parameter: &str) -> bool {
+    if parameter.is_empty() {
+        return true;
+    }
+    let Some((name, value)) = parameter.split_once('=') else { return false };
+    let value = match value.strip_prefix('"') {
+        None => Some(value.to_owned()).filter(|value| is_token(value)),
+        Some(rest) => rest.strip_suffix('"').and_then(unquoted),
+    };
+    let fits = |value: String| !name.eq_ignore_ascii_case("charset") || value.eq_ignore_ascii_case("utf-8");
+    is_token(name) && value.is_some_and(fits)
+}
+
+/// The text of a quoted string, from between its quotes.
+fn unquoted(text: &str) -> Option<String> {
+    let (mut plain, mut characters) = (String::new(), text.chars());
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => return None,
+            '\\' => plain.push(characters.next()?),
+            _ => plain.push(character),
+        }
+    }
+    Some(plain)
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 #[cfg(test)]
@@ -128,10 +200,25 @@ mod tests {
     #[actix_web::test]
     async fn only_plain_json_is_read() {
         assert!(read(json("{}"), 2).await.is_ok());
-        assert!(read(json("{}").insert_header(("content-type", "Application/JSON; charset=UTF-8")), 2).await.is_ok());
+        for media in [
+            "Application/JSON; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+            "application/json \t;\t charset=\"UTF\\-8\" ; profile=\"a;b=\\\"c\"",
+            "application/json;",
+            "application/json; ; v=1",
+        ] {
+            assert!(read(json("{}").insert_header(("content-type", media)), 2).await.is_ok(), "{media}");
+        }
         let unsupported = [
             json("{}").insert_header(("content-type", "text/plain")),
             json("{}").insert_header(("content-type", "application/json; charset=latin1")),
+            json("{}").insert_header(("content-type", "application/json; v=1; charset=\"latin1\"")),
+            json("{}").insert_header(("content-type", "application/json; charset")),
+            json("{}").insert_header(("content-type", "application/json; charset = utf-8")),
+            json("{}").insert_header(("content-type", "application/json; charset=\"utf-8")),
+            json("{}").insert_header(("content-type", "application/json; charset=\"utf\"-8\"")),
+            json("{}").insert_header(("content-type", "application/json, text/plain")),
+            json("{}").insert_header(("content-type", "application/ json")),
             json("{}").insert_header(("content-type", "application/json-patch+json")),
             json("{}").append_header(("content-type", "application/json")),
             json("{}").insert_header(("content-encoding", "gzip")),
@@ -159,8 +246,25 @@ mod tests {
             bearer(&request.to_http_request()).map(str::to_owned)
         };
         assert_eq!(with(&["bEaReR abc"]).as_deref(), Some("abc"));
+        assert_eq!(with(&["Bearer   abc"]).as_deref(), Some("abc"));
         for refused in [&["Bearer a", "Bearer a"][..], &["Basic a"], &["Bearer"], &["Bearer "], &["Bearer a b"], &[]] {
             assert_eq!(with(refused), None, "{refused:?}");
         }
+    }
+
+    #[actix_web::test]
+    async fn body_where_none_is_taken_is_nothing_or_the_empty_object() {
+        let read = async |body: &'static str| {
+            let (req, mut payload) = TestRequest::delete().set_payload(body).to_http_parts();
+            let payload = web::Payload::from_request(&req, &mut payload).await.unwrap();
+            read_no_body(&req, payload).await.map_err(|error| error.code())
+        };
+        for body in ["", "{}", " { }\r\n"] {
+            assert_eq!(read(body).await, Ok(()), "{body:?}");
+        }
+        for body in ["[]", "null", "{\"a\":1}", "{", "}", "{{}}"] {
+            assert_eq!(read(body).await, Err(ErrorCode::BodyInvalid), "{body:?}");
+        }
+        assert_eq!(read("{                 }").await, Err(ErrorCode::BodyTooLarge));
     }
 }

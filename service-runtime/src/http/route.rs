@@ -6,9 +6,10 @@
 use std::rc::Rc;
 
 use actix_web::{
-    Error, HttpRequest,
+    Error, HttpMessage as _, HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
+    guard::{Guard, GuardContext},
     http::Method,
     middleware::{Next, from_fn},
     web,
@@ -40,9 +41,12 @@ pub struct Answer {
     pub status: u16,
     /// One sentence.
     pub description: &'static str,
-    /// Name of the schema of its JSON body.
+    /// Name of the schema of its JSON body, or [`TEXT`].
     pub schema: Option<&'static str>,
 }
+
+/// The schema of an answer that is plain text.
+pub const TEXT: Option<&str> = Some("text/plain");
 
 /// Where a parameter of a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,27 +98,46 @@ pub struct Route {
 impl Route {
     /// The row that a request was routed to.
     pub fn of(req: &HttpRequest) -> Option<&'static Self> {
-        let table = req.app_data::<Table>()?;
-        let pattern = req.match_pattern()?;
-        table.0.iter().find(|row| row.path == pattern && row.method == *req.method())
+        // Noted by the guard that chose the row: to ask the framework for the pattern would match every path twice.
+        req.extensions().get::<Chosen>().map(|chosen| chosen.0)
+    }
+
+    /// Its method, and with GET also HEAD (RFC 9110 section 9.1): the same answer, which the server sends without its body.
+    fn takes(&self, method: &Method) -> bool {
+        self.method == *method || self.method == Method::GET && *method == Method::HEAD
     }
 }
+
+/// Chooses a row of a path by its method.
+struct Choose(&'static Route);
+
+impl Guard for Choose {
+    fn check(&self, context: &GuardContext<'_>) -> bool {
+        let takes = self.0.takes(&context.head().method);
+        if takes {
+            context.req_data_mut().insert(Chosen(self.0));
+        }
+        takes
+    }
+}
+
+struct Chosen(&'static Route);
 
 /// Mounts a table: `App::new().configure(mount(ROUTES))`. Rows with the same path may stand anywhere; of several
 /// patterns that fit, the first in the table wins.
 pub fn mount(table: &'static [Route]) -> impl FnOnce(&mut web::ServiceConfig) {
     move |config| {
-        config.app_data(Table(table));
         for (index, first) in table.iter().enumerate() {
             if table.iter().take(index).any(|row| row.path == first.path) {
                 continue;
             }
             let rows = || table.iter().filter(|row| row.path == first.path);
-            let methods: Vec<&str> = rows().map(|row| row.method.as_str()).collect();
+            let heads = rows().any(|row| row.method == Method::GET).then_some("HEAD");
+            let methods: Vec<&str> = rows().map(|row| row.method.as_str()).chain(heads).collect();
             let methods = methods.join(", ");
             let mut resource = web::resource(first.path);
             for row in rows() {
-                let route = (row.handler)().method(row.method.clone());
+                let route = (row.handler)().guard(Choose(row));
                 resource = match row.access {
                     Access::Command => resource.route(route.wrap(from_fn(check_client))),
                     Access::Public
@@ -131,8 +154,6 @@ pub fn mount(table: &'static [Route]) -> impl FnOnce(&mut web::ServiceConfig) {
         config.default_service(web::to(|| async { Err::<&'static str, _>(ApiError::new(ErrorCode::RouteNotFound)) }));
     }
 }
-
-struct Table(&'static [Route]);
 
 /// Whether a client certificate is asked of who sends commands; application data of a server.
 #[derive(Clone, Copy, Debug)]

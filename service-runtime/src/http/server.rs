@@ -65,7 +65,7 @@ pub struct ServeConfig {
     pub limits: Limits,
     /// Certificate and key; without them plain HTTP is spoken.
     pub tls: Option<ServerFiles>,
-    /// How long a stop waits for requests.
+    /// How long a stop waits for requests. Checked by [`check_shutdown`], not here.
     pub shutdown_seconds: u64,
     /// Where to write the bound address, once connections are accepted.
     pub ready_file: Option<PathBuf>,
@@ -74,8 +74,32 @@ pub struct ServeConfig {
 impl ServeConfig {
     /// The defaults for an address.
     pub fn new(listen: SocketAddr) -> Self {
-        Self { listen, workers: 0, limits: Limits::default(), tls: None, shutdown_seconds: 30, ready_file: None }
+        Self {
+            listen,
+            workers: 0,
+            limits: Limits::default(),
+            tls: None,
+            shutdown_seconds: DEFAULT_SHUTDOWN_SECONDS,
+            ready_file: None,
+        }
     }
+}
+
+/// How long a stop waits for requests, without a setting. With what follows it stays below the 30 seconds after which
+/// Kubernetes kills.
+pub const DEFAULT_SHUTDOWN_SECONDS: u64 = 20;
+/// With what follows this stays below the 60 seconds of the units in deploy/, and the 90 of systemd without a setting.
+const MAX_SHUTDOWN_SECONDS: u64 = 50;
+
+/// Checks how long a stop may wait for requests.
+///
+/// # Errors
+/// It is not at all, or so long that the process would be killed.
+pub fn check_shutdown(seconds: u64) -> Result<(), StartError> {
+    if (1..=MAX_SHUTDOWN_SECONDS).contains(&seconds) {
+        return Ok(());
+    }
+    Err(StartError::new(format!("shutdown_seconds is {seconds}; it is 1 to {MAX_SHUTDOWN_SECONDS}.")))
 }
 
 /// Serves `routes` until `shutdown` ends and what was accepted is answered. `configure` adds the application data; it

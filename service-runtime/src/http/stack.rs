@@ -96,7 +96,7 @@ where
             req.extensions_mut().insert(RequestId(id.clone()));
             let admitted = check_head(req.method().as_str(), req.uri(), req.headers())
                 .and_then(|()| check_target(req.uri()))
-                .and_then(|()| if mode.is_development() { check_host(req.headers()) } else { Ok(()) });
+                .and_then(|()| if mode.is_development() { check_host(req.uri(), req.headers()) } else { Ok(()) });
             let response = match admitted {
                 Err(refusal) => req.into_response(refusal.respond(&id)),
                 Ok(()) => match AssertUnwindSafe(async { service.call(req).await }).catch_unwind().await {
@@ -130,19 +130,24 @@ fn check_head(method: &str, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiErr
 
 /// Only the plain form is routed: the framework decodes `%2f` and repairs bad UTF-8 before a handler sees it.
 fn check_target(uri: &Uri) -> Result<(), ApiError> {
-    // An absolute target would bring a host of its own beside the `Host` header.
-    let origin_form = uri.scheme().is_none() && uri.authority().is_none() && uri.path().starts_with('/');
+    // The absolute form (RFC 9112 section 3.2.2) is what a client sends that takes us for a proxy.
+    let form = match (uri.scheme_str(), uri.authority()) {
+        (None, None) => true,
+        (Some(scheme), Some(authority)) => matches!(scheme, "http" | "https") && !authority.as_str().contains('@'),
+        (None, Some(_)) | (Some(_), None) => false,
+    };
     let path = uri.path();
     let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%' && byte != b'\\');
     let dotted = path.split('/').any(|segment| segment == "." || segment == "..");
-    if origin_form && plain && !dotted && !path.contains("//") {
+    if form && path.starts_with('/') && plain && !dotted && !path.contains("//") {
         return Ok(());
     }
     Err(ApiError::new(ErrorCode::PathInvalid))
 }
 
 /// Development mode trusts strangers, so it must not be reachable through a browser's rebound name or a proxy.
-fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
+/// The name in an absolute target is the one that counts, so it must be the same.
+fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
     let refused = Err(ApiError::new(ErrorCode::HostInvalid));
     let mut hosts = headers.get_all(header::HOST);
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return refused };
@@ -150,7 +155,8 @@ fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
         let name = name.as_str();
         matches!(name, "forwarded" | "x-real-ip" | "via") || name.starts_with("x-forwarded-")
     });
-    if forwarded || !host.to_str().is_ok_and(is_local_host) {
+    let agrees = uri.authority().is_none_or(|named| host.as_bytes().eq_ignore_ascii_case(named.as_str().as_bytes()));
+    if forwarded || !agrees || !host.to_str().is_ok_and(is_local_host) {
         return refused;
     }
     Ok(())

@@ -139,5 +139,19 @@ async fn connections_without_a_request_do_not_hold_up_a_stop() {
     }
 }
 
+#[actix_web::test]
+async fn body_that_is_half_sent_does_not_hold_up_a_stop_and_is_told_why() {
+    let server = Server::start(patient(), None).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    // The interim answer shows that the handler waits for the body.
+    let head = b"POST /write HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\nExpect: 100-continue\r\n\r\n";
+    assert!(ask(&mut stream, head).await.unwrap().starts_with("HTTP/1.1 100"));
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"half").await.unwrap();
+    let asked = actix_web::rt::spawn(async move { answer(&mut stream).await });
+    server.stop().await;
+    let said = asked.await.unwrap().unwrap();
+    assert!(said.starts_with("HTTP/1.1 503") && said.contains("The service stops."), "{said}");
+}
+
 trait Both: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin {}
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Both for T {}

@@ -44,7 +44,7 @@ async fn path_that_could_be_read_in_two_ways_is_refused_at_both_services() {
         format!("/API/keys/{key_id}"),
         format!("/api/keys/{}", key_id.to_lowercase()),
         format!("/api/keys/{key_id};a=b"),
-        format!("http://127.0.0.1/api/keys/{key_id}"),
+        format!("http://elsewhere.example/api/keys/{key_id}"),
         "/api/keys/".to_owned(),
         "/api/keys/sec_".to_owned(),
         "/api/keys/'; DROP TABLE envelopes; --".replace(' ', "+"),
@@ -146,6 +146,20 @@ async fn wrong_media_type_method_and_head_have_their_own_codes() {
     }
     for (name, value) in [("x-forwarded-for", "10.0.0.1"), ("forwarded", "for=10.0.0.1"), ("host", "vault.example")] {
         json().header(name, value).send().await.expect_code("host_invalid");
+    }
+}
+
+#[tokio::test]
+async fn caller_without_a_credential_is_told_so_also_when_its_body_is_badly_framed() {
+    let installation = Installation::running().await;
+    for (service, path) in [
+        (&installation.vault, "/api/keys:read"),
+        (&installation.vault, "/api/commands"),
+        (&installation.manager, "/api/tokens"),
+    ] {
+        let call = service.call("POST", path).header("transfer-encoding", "chunked").body("xyz\r\n");
+        let answer = call.try_send().await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert_eq!(answer.status, 401, "{path}: {answer}");
     }
 }
 
