@@ -52,6 +52,8 @@ pub(super) struct End {
     /// The file that is appended to, made if it is not there, and how many of its bytes are whole lines.
     pub(super) last_segment: PathBuf,
     pub(super) whole_bytes: u64,
+    /// The file before it with a whole line, and where the last one ends.
+    pub(super) before: Option<(PathBuf, u64)>,
 }
 
 /// The segments before the newest ones, and where those begin.
@@ -75,10 +77,10 @@ pub(super) fn read_newest(path: &Path) -> Result<(End, Older), StartError> {
             after_line = end.tip.sequence,
             "the audit log ends in zeros, as after a power cut: they are left behind"
         );
-        (end.path, end.whole_bytes) = (segment_path(path, end.tip.sequence.saturating_add(1)), 0);
+        end.leave(segment_path(path, end.tip.sequence.saturating_add(1)));
     }
-    let ReadUpTo { tip, path: last_segment, whole_bytes, .. } = end;
-    Ok((End { tip, last_segment, whole_bytes }, Older { segments: older, end: start }))
+    let ReadUpTo { tip, path: last_segment, whole_bytes, before, .. } = end;
+    Ok((End { tip, last_segment, whole_bytes, before }, Older { segments: older, end: start }))
 }
 
 impl Older {
@@ -98,26 +100,38 @@ struct ReadUpTo {
     tip: Tip,
     path: PathBuf,
     whole_bytes: u64,
+    before: Option<(PathBuf, u64)>,
     has_zeros: bool,
 }
 
+impl ReadUpTo {
+    /// Goes on to the next file.
+    fn leave(&mut self, next: PathBuf) {
+        let path = std::mem::replace(&mut self.path, next);
+        let end = std::mem::take(&mut self.whole_bytes);
+        if end > 0 {
+            self.before = Some((path, end));
+        }
+    }
+}
+
 /// Reads segments in order, from the line after `tip` to the line before `end`, or to the last.
-fn read(segments: &[Segment], mut tip: Tip, end: Option<u64>) -> Result<ReadUpTo, StartError> {
-    let (mut path, mut whole_bytes, mut has_zeros) = (PathBuf::new(), 0, false);
+fn read(segments: &[Segment], tip: Tip, end: Option<u64>) -> Result<ReadUpTo, StartError> {
+    let mut found = ReadUpTo { tip, path: PathBuf::new(), whole_bytes: 0, before: None, has_zeros: false };
     let ends = segments.iter().skip(1).map(|next| Some(next.first)).chain([end]);
     for (segment, end) in segments.iter().zip(ends) {
-        path.clone_from(&segment.path);
-        (whole_bytes, has_zeros) = read_segment(&path, end, &mut tip)?;
-        if let Some(next) = end.filter(|next| tip.sequence.checked_add(1) != Some(*next)) {
+        found.leave(segment.path.clone());
+        (found.whole_bytes, found.has_zeros) = read_segment(&segment.path, end, &mut found.tip)?;
+        if let Some(next) = end.filter(|next| found.tip.sequence.checked_add(1) != Some(*next)) {
             return Err(StartError::new(format!(
                 "The audit log {} ends at line {} but continues at {next}: lines are missing; restore them, or move \
                  all segments away and keep them as evidence.",
-                path.display(),
-                tip.sequence
+                found.path.display(),
+                found.tip.sequence
             )));
         }
     }
-    Ok(ReadUpTo { tip, path, whole_bytes, has_zeros })
+    Ok(found)
 }
 
 /// What the first line of a segment says of the line before it.

@@ -7,7 +7,10 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -31,6 +34,7 @@ use crate::{clock::Clock, files, process::StartError};
 pub(super) trait Segment: Send {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
     fn sync(&mut self) -> io::Result<()>;
+    fn file(&self) -> &File;
 }
 
 /// Opens a segment for appending, made if it is not there.
@@ -51,6 +55,10 @@ impl Segment for File {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn file(&self) -> &File {
+        self
     }
 }
 
@@ -75,6 +83,10 @@ pub(super) struct Writer {
     segment: Option<Box<dyn Segment>>,
     /// The file that is, or was, appended to.
     segment_path: PathBuf,
+    /// The file before that one with a durable line, and where the last one ends.
+    before: Option<(PathBuf, u64)>,
+    /// A file that is no longer at its path. It stays open, so that its lines can be had from it.
+    misplaced: Option<Box<dyn Segment>>,
     /// The end of what was answered for.
     tip: Tip,
     /// The end of what was fsynced, and where that is in the file.
@@ -120,6 +132,8 @@ impl Writer {
             open_segment,
             segment: Some(segment),
             segment_path: end.last_segment,
+            before: end.before,
+            misplaced: None,
             durable: (end.tip.clone(), end.whole_bytes),
             tip: end.tip,
             unsynced: Vec::new(),
@@ -137,7 +151,11 @@ impl Writer {
             let taken = queue.take(std::mem::take(&mut room), PATIENCE);
             let is_idle = taken.is_none();
             let mut batch = taken.unwrap_or_default();
-            if self.is_next_second() || batch.closing.is_some() {
+            let is_next_second = self.is_next_second();
+            if is_next_second {
+                self.check_place();
+            }
+            if is_next_second || batch.closing.is_some() {
                 // Behind the first line of their kind, which may be in this batch.
                 batch.lines.extend(sampler.tick().iter().map(|entry| self.unawaited(entry)));
             }
@@ -244,19 +262,46 @@ impl Writer {
             return Err(AuditUnavailable);
         }
         let (durable, end) = &self.durable;
-        let checked = match *end {
-            0 => Ok(true),
-            end => still_ends_with(&self.segment_path, end, durable),
-        };
+        let place = if *end > 0 { Some((&self.segment_path, *end)) } else { None };
+        let place = place.or(self.before.as_ref().map(|(path, end)| (path, *end)));
+        let checked = place.map_or(Ok(true), |(path, end)| still_ends_with(path, end, durable));
         let lost = || {
             io::Error::other(format!(
                 "{} has lost lines up to {} that it had confirmed; keep it as evidence and restart",
-                self.segment_path.display(),
+                place.map_or(&self.path, |(path, _)| path).display(),
                 durable.sequence
             ))
         };
         let checked = checked.and_then(|is_there| if is_there { Ok(()) } else { Err(lost()) });
         checked.and_then(|()| self.begin_segment()).map_err(|error| self.fail(&error))
+    }
+
+    /// The file that is open must be the one at its path, with what was written and nothing else. Otherwise lines would
+    /// be acknowledged that nobody finds after a restart.
+    fn check_place(&mut self) {
+        let Some(segment) = self.segment.take() else { return };
+        let written = self.durable.1.saturating_add(u64::try_from(self.unsynced.len()).unwrap_or(u64::MAX));
+        let trouble = match (segment.file().metadata(), std::fs::symlink_metadata(&self.segment_path)) {
+            (Ok(open), Ok(there)) if (open.dev(), open.ino()) != (there.dev(), there.ino()) => {
+                "was replaced".to_owned()
+            }
+            (Ok(open), Ok(_)) if open.len() != written => {
+                format!("has {} bytes, but {written} were written", open.len())
+            }
+            (Ok(_), Ok(_)) => {
+                self.segment = Some(segment);
+                return;
+            }
+            (Ok(_), Err(missing)) if missing.kind() == io::ErrorKind::NotFound => "was removed or renamed".to_owned(),
+            (Err(error), _) | (_, Err(error)) => format!("cannot be looked at ({error})"),
+        };
+        self.fail(&io::Error::other(format!(
+            "{} {trouble}; put back what was there. The file that was written to can be read at /proc/{}/fd/{} until then",
+            self.segment_path.display(),
+            std::process::id(),
+            segment.file().as_raw_fd(),
+        )));
+        self.misplaced = Some(segment);
     }
 
     fn is_full(&self) -> bool {
@@ -306,7 +351,11 @@ impl Writer {
             segment.sync()?;
         }
         tracing::info!(after_line = self.durable.0.sequence, "the audit log continues in a new segment");
-        (self.segment, self.segment_path, self.durable.1) = (Some(segment), path, 0);
+        let left = std::mem::replace(&mut self.segment_path, path);
+        if self.durable.1 > 0 {
+            self.before = Some((left, self.durable.1));
+        }
+        (self.segment, self.misplaced, self.durable.1) = (Some(segment), None, 0);
         self.all_is_durable();
         Ok(())
     }

@@ -4,6 +4,7 @@ mod chain;
 mod faults;
 mod floods;
 mod lines;
+mod place;
 mod segments;
 
 use std::{
@@ -102,6 +103,10 @@ impl Segment for Faulty {
             return Err(io::Error::other("EIO"));
         }
         self.inner.sync()
+    }
+
+    fn file(&self) -> &std::fs::File {
+        self.inner.file()
     }
 }
 
