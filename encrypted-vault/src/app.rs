@@ -8,9 +8,10 @@ use actix_web::web::{self, Bytes};
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::{Clock, SystemClock};
 use service_runtime::files::create_private_directory;
-use service_runtime::http::{Health, serve, shutdown_signal};
+use service_runtime::http::{Health, serve};
 use service_runtime::process::{DirectoryLock, StartError, boot_id, can_open_files};
 use service_runtime::readiness::{self, Readiness, Trouble};
+use service_runtime::signals::{Looks, shutdown_signal};
 use service_runtime::standing::StandingStatements;
 use service_runtime::tasks::Tasks;
 use service_runtime::{files, telemetry};
@@ -27,7 +28,7 @@ use crate::manager_instances::ManagerInstances;
 use crate::reading::Reader;
 use crate::revocation::{Feed, MarkFile, Refusals, Source};
 use crate::rotation::{self, RotationState};
-use crate::routes::{self, ROUTES};
+use crate::routes::{self, TABLES};
 use crate::row_cache::RowCache;
 use crate::store::{SqliteStore, Statements, VaultStore};
 use crate::transfer::TransferKeys;
@@ -114,7 +115,8 @@ impl Vault {
         let keys = ring.current();
         let runtime = RuntimeDirectory::open(config, keys.id)?;
         let owner = Owner::Vault(keys.id);
-        let boot = boot_id().map_err(|error| StartError::new(format!("/proc gives no boot id ({error}).")))?;
+        let boot = boot_id(runtime.path())
+            .map_err(|error| StartError::new(format!("The boot of this machine has no id ({error}).")))?;
         let seal_keys = SealKeys::open(&runtime, boot, Arc::clone(&clock), (&keys.identity, owner))?;
         let source = Source { keys: Arc::clone(&ring), issuer: keys.issuer, vault: keys.id };
         let (feed, history_lost) = Feed::open(Arc::clone(&store), MarkFile::new(&runtime), Arc::clone(&clock), source)
@@ -301,7 +303,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let configure = move |app: &mut web::ServiceConfig| {
         app.app_data(data.clone());
     };
-    let served = serve(config.serve, config.mode, ROUTES, configure, shutdown).await;
+    let served = serve(config.serve, config.mode, TABLES, configure, shutdown).await;
     vault.tasks.wait_idle_at_stop().await;
     ticker.abort();
     watcher.abort();
@@ -312,9 +314,9 @@ pub async fn run(config: Config) -> Result<(), StartError> {
 }
 
 async fn every(period: Duration, vault: Arc<Vault>, act: fn(&Vault)) {
-    let mut interval = tokio::time::interval(period);
+    let mut looks = Looks::every(period);
     loop {
-        interval.tick().await;
+        looks.next().await;
         let vault = Arc::clone(&vault);
         // Files are touched: not on the threads that serve.
         if tokio::task::spawn_blocking(move || act(&vault)).await.is_err() {

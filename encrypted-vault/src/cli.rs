@@ -127,7 +127,10 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
             let kid = KeyFolder::at(&config.key_dir).pin(&file, fingerprint.as_ref(), config.mode, is_manager)?;
             say(&cli::pinned(&kid, fingerprint.is_some(), "manager"))
         }
-        Command::CheckConfig => say(&format!("{} is good: {} mode.", path.display(), config.mode)),
+        Command::CheckConfig => config
+            .serve
+            .check_machine()
+            .and_then(|()| say(&format!("{} is good: {} mode.", path.display(), config.mode))),
         Command::Backup { file } => {
             sqlite::backup(&config.database(), &file)?;
             say(&format!("{} holds the database. Keys are backed up apart from it.", file.display()))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use service_runtime::audit::AuditSettings;
 use service_runtime::config::{self, Mode};
-use service_runtime::http::{Limits, ServeConfig};
+use service_runtime::http::{Limits, OperatorListen, ServeConfig};
 use service_runtime::process::StartError;
 use service_runtime::tls::ServerFiles;
 
@@ -31,6 +31,8 @@ struct RawConfig {
     workers: usize,
     /// File that gets the bound address once connections are accepted. Default none.
     ready_file: Option<PathBuf>,
+    /// The operator's listener: a path, or a port of loopback. Default `operator.sock` in the data directory.
+    operator_listen: Option<String>,
     /// How long a stop waits for accepted requests, in seconds, 1 to 50. Default 20.
     shutdown_seconds: Option<u64>,
     /// Log filter, as `tracing` takes it. Default `info`.
@@ -149,13 +151,12 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, StartError> {
         let raw: RawConfig = config::load(path)?;
         config::check_listen(raw.mode, &raw.listen, raw.tls.is_some() || raw.danger.plain_http)?;
-        raw.limits.check()?;
-        raw.shutdown_seconds.map_or(Ok(()), service_runtime::http::check_shutdown)?;
         raw.audit.check()?;
         raw.tls.as_ref().map_or(Ok(()), ServerFiles::check)?;
         let base = path.parent().unwrap_or(Path::new("."));
         let defaults = ServeConfig::new(raw.listen);
-        Ok(Self {
+        let data_dir = base.join(raw.data_dir);
+        let config = Self {
             mode: raw.mode,
             serve: ServeConfig {
                 listen: raw.listen,
@@ -164,15 +165,18 @@ impl Config {
                 tls: raw.tls.map(|files| files.beside(base)),
                 shutdown_seconds: raw.shutdown_seconds.unwrap_or(defaults.shutdown_seconds),
                 ready_file: raw.ready_file.map(|file| base.join(file)),
+                operator: Some(OperatorListen::new(raw.operator_listen.as_deref(), base, &data_dir)?),
             },
-            data_dir: base.join(raw.data_dir),
+            data_dir,
             key_dir: base.join(raw.key_dir),
             runtime_dir: raw.runtime_dir.map(|dir| base.join(dir)),
             log: raw.log,
             audit: raw.audit,
             key_times: KeyTimes::new(&raw.keys, raw.mode)?,
             danger: raw.danger,
-        })
+        };
+        config.serve.check()?;
+        Ok(config)
     }
 
     /// The database file.

@@ -15,6 +15,7 @@ use shared_proto::jwk::Thumbprint;
 
 use crate::config::Config;
 use crate::key_rotation::{RotateKeys, rotate_keys};
+use crate::vault_client::check_client;
 use crate::{init, routes, run};
 
 /// The master-key-manager of Splitvault.
@@ -126,6 +127,8 @@ fn execute(cli: Cli) -> Result<(), StartError> {
         }
         Command::CheckConfig => {
             let config = config()?;
+            config.serve().check_machine()?;
+            check_client(&config.get().vault_url, config.get().vault_tls.as_ref())?;
             say(&format!("The configuration is in order ({} mode).", config.mode()))
         }
         Command::Backup { file } => {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use service_runtime::StartError;
 use service_runtime::audit::AuditSettings;
 use service_runtime::config::{self, Mode};
-use service_runtime::http::Limits;
+use service_runtime::http::{Limits, OperatorListen, ServeConfig};
 use service_runtime::tls::{ClientFiles, ServerFiles};
 use shared_proto::token::MAX_LIFE_SECONDS;
 
@@ -41,6 +41,9 @@ pub struct RawConfig {
     /// Where to write the bound address once connections are accepted; default none.
     #[serde(default)]
     pub ready_file: Option<PathBuf>,
+    /// The operator's listener: a path, or a port of loopback; default `operator.sock` in the data directory.
+    #[serde(default)]
+    pub operator_listen: Option<String>,
     /// How long a stop waits for requests, in seconds, 1 to 50; default 20.
     #[serde(default = "default_shutdown")]
     pub shutdown_seconds: u64,
@@ -109,6 +112,7 @@ impl Danger {
 #[derive(Clone, Debug)]
 pub struct Config {
     raw: RawConfig,
+    operator_listen: OperatorListen,
 }
 
 impl Config {
@@ -124,7 +128,7 @@ impl Config {
         raw.ready_file = raw.ready_file.map(|file| base.join(file));
         raw.tls = raw.tls.map(|files| files.beside(base));
         raw.vault_tls = raw.vault_tls.map(|files| files.beside(base));
-        Self::new(raw)
+        Self::beside(base, raw)
     }
 
     /// Checks a configuration.
@@ -132,9 +136,11 @@ impl Config {
     /// # Errors
     /// It asks for what is refused.
     pub fn new(raw: RawConfig) -> Result<Self, StartError> {
+        Self::beside(Path::new("."), raw)
+    }
+
+    fn beside(base: &Path, raw: RawConfig) -> Result<Self, StartError> {
         config::check_listen(raw.mode, &raw.listen, raw.tls.is_some() || raw.danger.plain_http)?;
-        raw.limits.check()?;
-        service_runtime::http::check_shutdown(raw.shutdown_seconds)?;
         raw.audit.check()?;
         if raw.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some() || tls.client_name.is_some()) {
             return Err(StartError::new(
@@ -160,7 +166,23 @@ impl Config {
         if !raw.mode.is_development() && raw.keys.root_key_overlap_seconds < default_overlap() {
             return Err(StartError::new("keys.root_key_overlap_seconds is at least 3600 in production mode."));
         }
-        Ok(Self { raw })
+        let operator_listen = OperatorListen::new(raw.operator_listen.as_deref(), base, &raw.data_dir)?;
+        let config = Self { raw, operator_listen };
+        config.serve().check()?;
+        Ok(config)
+    }
+
+    /// How the server runs.
+    pub fn serve(&self) -> ServeConfig {
+        let raw = &self.raw;
+        let mut serve = ServeConfig::new(raw.listen);
+        serve.workers = raw.workers;
+        serve.limits = raw.limits;
+        serve.tls.clone_from(&raw.tls);
+        serve.shutdown_seconds = raw.shutdown_seconds;
+        serve.ready_file.clone_from(&raw.ready_file);
+        serve.operator = Some(self.operator_listen.clone());
+        serve
     }
 
     /// The checked values.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use service_runtime::StartError;
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::{Clock, SystemClock};
-use service_runtime::http::{ServeConfig, serve, shutdown_signal};
+use service_runtime::http::serve;
 use service_runtime::process::{DirectoryLock, can_open_files};
+use service_runtime::signals::shutdown_signal;
 use tokio::sync::watch;
 
 use crate::app::{App, data};
@@ -40,7 +41,7 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let polling = tokio::spawn(run_feed(Arc::clone(&feed), interval, stopped.clone()));
     let rotating = tokio::spawn(app.key_rotation(feed).run(raw.keys, interval, stopped.clone()));
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&app), interval, stopped));
-    let served = serve(serve_config(config), raw.mode, routes::ROUTES, data(Arc::clone(&app)), shutdown).await;
+    let served = serve(config.serve(), raw.mode, routes::TABLES, data(Arc::clone(&app)), shutdown).await;
     // What was accepted still needs the vault; the feed goes on until it is done.
     app.tasks.wait_idle_at_stop().await;
     stop.send_replace(true);
@@ -88,17 +89,6 @@ async fn prune(app: &App, now: u64, stop: &watch::Receiver<bool>) {
             Err(fault) => return tracing::warn!(%fault, "expired rows were not removed"),
         }
     }
-}
-
-fn serve_config(config: &Config) -> ServeConfig {
-    let raw = config.get();
-    let mut serve = ServeConfig::new(raw.listen);
-    serve.workers = raw.workers;
-    serve.limits = raw.limits;
-    serve.tls.clone_from(&raw.tls);
-    serve.shutdown_seconds = raw.shutdown_seconds;
-    serve.ready_file.clone_from(&raw.ready_file);
-    serve
 }
 
 fn log_start(config: &Config, installation: &Installation) {

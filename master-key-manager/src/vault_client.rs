@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use service_runtime::StartError;
 use service_runtime::clock::Clock;
-use service_runtime::tls::{ClientFiles, Loaded, Reloading, Side, Why, client_config};
+use service_runtime::tls::{ClientFiles, Loaded, Reloading, Side, Why, client_config, client_without_trust};
 use shared_proto::Rejected;
 use shared_proto::command::{CommandClaims, Operation};
 use shared_proto::encoding::from_json;
@@ -73,10 +73,8 @@ impl VaultClient {
             Url::parse(base).and_then(|base| base.join(path)).map_err(|_| StartError::new("vault_url is not a URL."))
         };
         let files = tls.as_ref().map(ClientFiles::paths).unwrap_or_default();
-        let http = Reloading::open(files, move || match &tls {
-            Some(files) => client_config(files)?.try_map(|config| build(plain().tls_backend_preconfigured(config))),
-            None => build(plain()).map(Loaded::without_files),
-        })?;
+        let address = base.to_owned();
+        let http = Reloading::open(files, move || http_client(&address, tls.as_ref()))?;
         Ok(Self { http, commands: url("/api/commands")?, events: url("/api/events")?, signing, clock })
     }
 
@@ -147,9 +145,32 @@ fn plain() -> ClientBuilder {
         .tcp_nodelay(true)
 }
 
+/// Checks that there can be a client of the vault at `base`, as a start does.
+///
+/// # Errors
+/// The TLS files or the machine's trust store cannot be used.
+pub fn check_client(base: &str, tls: Option<&ClientFiles>) -> Result<(), StartError> {
+    http_client(base, tls).map(drop)
+}
+
+fn http_client(base: &str, tls: Option<&ClientFiles>) -> Result<Loaded<Client>, StartError> {
+    match tls {
+        Some(files) => client_config(files)?.try_map(|config| build(plain().tls_backend_preconfigured(config))),
+        None if base.starts_with("http:") => {
+            build(plain().tls_backend_preconfigured(client_without_trust()?)).map(Loaded::without_files)
+        }
+        None => build(plain()).map(Loaded::without_files),
+    }
+}
+
 fn build(builder: ClientBuilder) -> Result<Client, StartError> {
-    let cannot = |_| StartError::new("The HTTP client cannot be set up; check the machine's TLS trust store.");
-    builder.build().map_err(|error| cannot(error.without_url()))
+    let cannot = |_: reqwest::Error| {
+        StartError::new(
+            "The machine's CA certificates cannot be used; install them (ca-certificates), or name the vault's CA in \
+             [vault_tls].",
+        )
+    };
+    builder.build().map_err(cannot)
 }
 
 async fn read_answer<A: DeserializeOwned>(mut response: Response) -> Result<A, CallError> {

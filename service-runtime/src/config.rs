@@ -5,9 +5,15 @@
 
 mod document;
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    fs::{File, Metadata},
+    io,
+    net::SocketAddr,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 pub use shared_proto::identity::Mode;
 
 use crate::process::StartError;
@@ -15,12 +21,43 @@ use crate::process::StartError;
 /// Reads a TOML file. The caller's type carries `deny_unknown_fields`.
 ///
 /// # Errors
-/// The file cannot be read, is not TOML, or has a key that is missing, unknown or of the wrong form.
+/// The file cannot be read, is not TOML, has a key that is missing, unknown or of the wrong form, or, outside
+/// development, others may write it.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, StartError> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let cannot = |error: io::Error| {
         StartError::new(format!("The configuration file {} cannot be read ({}).", path.display(), error.kind()))
-    })?;
-    document::parse(&path.display().to_string(), &text).map_err(StartError::new)
+    };
+    let file = File::open(path).map_err(cannot)?;
+    let meta = file.metadata().map_err(cannot)?;
+    let text = io::read_to_string(file).map_err(cannot)?;
+    let raw = document::parse(&path.display().to_string(), &text).map_err(StartError::new)?;
+    match toml::from_str::<ModeOnly>(&text) {
+        // Many a desktop makes all files writable for a group that has one member.
+        Ok(found) if found.mode.is_development() => {}
+        Ok(_) | Err(_) => check_writers(path, &meta)?,
+    }
+    Ok(raw)
+}
+
+#[derive(Deserialize)]
+struct ModeOnly {
+    mode: Mode,
+}
+
+/// A writer of the configuration chooses whom the service believes.
+fn check_writers(path: &Path, meta: &Metadata) -> Result<(), StartError> {
+    let (shown, mode) = (path.display(), meta.mode() & 0o7777);
+    if meta.uid() != 0 && meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(StartError::new(format!(
+            "The configuration file {shown} belongs to another user, who could change it; make it root's or your own."
+        )));
+    }
+    if mode & 0o022 != 0 {
+        return Err(StartError::new(format!(
+            "The configuration file {shown} has mode {mode:04o}, so others may write it; run: chmod go-w {shown}"
+        )));
+    }
+    Ok(())
 }
 
 /// Checks that the mode may listen there.
@@ -51,7 +88,7 @@ pub fn names_that_are_on(options: &[(bool, &'static str)]) -> Vec<&'static str> 
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -94,6 +131,24 @@ mod tests {
             let sentence = refusal(text);
             assert!(sentence.contains(place) && sentence.contains(key), "{sentence}");
             assert!(!sentence.contains(CANARY), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn file_that_others_may_write_is_refused_outside_development() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("service.toml");
+        for (mode, bits, accepted) in [
+            ("production", 0o640, true),
+            ("production", 0o620, false),
+            ("production", 0o602, false),
+            ("development", 0o666, true),
+        ] {
+            std::fs::write(&path, format!("mode = \"{mode}\"\n[server]\nworkers = 1\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(bits)).unwrap();
+            let loaded = load::<Raw>(&path);
+            assert_eq!(loaded.is_ok(), accepted, "{mode} {bits:o}");
+            assert!(loaded.err().is_none_or(|refusal| refusal.sentence.contains("chmod go-w")));
         }
     }
 

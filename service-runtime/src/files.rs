@@ -88,6 +88,20 @@ pub fn create_private_directory(path: &Path) -> Result<(), StartError> {
     check_private_directory(path)
 }
 
+/// Refuses a path at which something else than a regular file is, because it is about to be replaced by one.
+///
+/// # Errors
+/// A device, a link, a directory or the like is there.
+pub fn refuse_special(path: &Path) -> Result<(), StartError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if !meta.is_file() => Err(StartError::new(format!(
+            "{} is not a regular file and is not replaced; name another one.",
+            path.display()
+        ))),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Writes a new file with mode 0600, durably. Never overwrites.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ pub mod readiness;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 pub mod sampled;
+pub mod signals;
 pub mod sqlite;
 pub mod standing;
 pub mod tasks;

@@ -6,7 +6,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -94,13 +94,9 @@ pub fn can_open_files() -> bool {
     !matches!(rustix::io::dup(std::io::stdin()), Err(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
 }
 
-/// Whether any swap is on, so that memory may reach a disk. A kernel that does not say counts as on.
+/// Whether any swap is on, so that memory may reach a disk. The kernel is asked, for `/proc` may be hidden.
 pub fn swap_is_on() -> bool {
-    match std::fs::read_to_string("/proc/swaps") {
-        // The first line is the heading.
-        Ok(table) => table.lines().skip(1).any(|line| !line.trim().is_empty()),
-        Err(error) => error.kind() != io::ErrorKind::NotFound,
-    }
+    rustix::system::sysinfo().totalswap > 0
 }
 
 /// Whether `path` lies on tmpfs or ramfs.
@@ -120,12 +116,27 @@ pub fn boot_clock_seconds() -> u64 {
     u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(0)
 }
 
-/// The random id of this boot of the machine.
+/// An id of this boot of the machine, for what lies in `directory`: the kernel's, or, where `/proc/sys` is hidden, that
+/// of the directory itself if it is in memory and so does not outlive the boot. On a disk it is a new one for each
+/// process: what an earlier process left there counts as of an earlier boot.
 ///
 /// # Errors
-/// `/proc` is not mounted.
-pub fn boot_id() -> io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+/// The directory cannot be examined, or there is no randomness.
+pub fn boot_id(directory: &Path) -> io::Result<String> {
+    boot_id_from(Path::new("/proc/sys/kernel/random/boot_id"), directory)
+}
+
+fn boot_id_from(kernels: &Path, directory: &Path) -> io::Result<String> {
+    if let Ok(id) = std::fs::read_to_string(kernels) {
+        return Ok(id.trim().to_owned());
+    }
+    if is_memory_backed(directory)? {
+        let meta = std::fs::metadata(directory)?;
+        return Ok(format!("memory-{:x}-{:x}", meta.dev(), meta.ino()));
+    }
+    let mut id = [0; 16];
+    aws_lc_rs::rand::fill(&mut id).map_err(io::Error::other)?;
+    Ok(format!("process-{}", hex::encode(id)))
 }
 
 #[cfg(test)]
@@ -163,8 +174,21 @@ mod tests {
     #[test]
     fn machine_answers_are_plausible() {
         assert!(boot_clock_seconds() > 0);
-        assert_eq!(boot_id().unwrap().len(), 36);
+        assert_eq!(boot_id(Path::new("/")).unwrap().len(), 36);
         assert!(!is_memory_backed(Path::new("/proc")).unwrap());
-        let _ = swap_is_on();
+        // The other source; a machine without /proc/swaps has none.
+        let table = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+        assert_eq!(swap_is_on(), table.lines().count() > 1);
+    }
+
+    #[test]
+    fn boot_without_the_kernels_id_is_known_by_a_directory_in_memory_and_by_nothing_on_a_disk() {
+        let (hidden, memory) = (Path::new("/proc/no/boot_id"), tempfile::tempdir_in("/dev/shm").unwrap());
+        let id = |directory: &Path| boot_id_from(hidden, directory).unwrap();
+        assert_eq!(id(memory.path()), id(memory.path()));
+        let other = tempfile::tempdir_in("/dev/shm").unwrap();
+        assert_ne!(id(memory.path()), id(other.path()), "a copy in a later boot");
+        let disk = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert_ne!(id(disk), id(disk));
     }
 }

@@ -1,4 +1,4 @@
-//! What `/health/ready` says: words for an operator, from one table for both services.
+//! What `/health/ready` says: words for an operator, from one table for both services, and one word for strangers.
 //!
 //! The body is plain text, words separated by spaces. The first word is `ready` (with 200) or the most important
 //! trouble (with 503), further troubles follow, and then whatever setting weakens the service: `audit-os`,
@@ -43,14 +43,14 @@ troubles! {
         "As for storage. If the log says that lines are lost or were altered, keep the files as evidence and restart.";
     Descriptors, "descriptors", "The process may open no further file or connection.",
         "Raise the limit of open files, or lower `limits.connections`.";
-    Conflict, "conflict", "The events of manager and vault contradict each other; no revocation gets through.",
-        "Compare the backups of both, restore the one that is wrong, restart both.";
+    Conflict, "conflict", "The events of manager and vault contradict each other, or two managers with the same identity run; no revocation gets through and nothing is minted. The log says which.",
+        "Compare the backups of both, restore the one that is wrong, restart both. Of two managers end one.";
     Clock, "clock", "The clocks of manager and vault differ by more than 30 seconds.",
         "Set both clocks. It recovers by itself.";
     Starting, "starting", "Manager and vault have not spoken since the start, or since all seal keys are new.",
         "Wait a second or two; start the other service.";
-    CatchingUp, "catching-up", "Events that the other service has are being fetched.",
-        "Wait.";
+    CatchingUp, "catching-up", "Events that the other service has are being fetched. A vault that was told of newer ones and does not get them within 5 seconds opens nothing.",
+        "Wait; if it stays, look at the manager and the network between them.";
     VaultUnreachable, "vault-unreachable", "The manager gets no good answer from the vault.",
         "Look at the vault, the network and the pins; the manager's log has the reason.";
     Keys, "keys", "No key of the other service is known that is valid now, or no seal key could be made.",
@@ -80,6 +80,14 @@ impl Readiness {
         self.troubles.is_empty()
     }
 
+    /// The word for strangers: `ready` or `not-ready`. In development mode, where strangers are trusted, all words.
+    pub fn public_text(&self) -> String {
+        if self.settings.split_whitespace().any(|word| word == DEVELOPMENT) {
+            return self.text();
+        }
+        if self.is_ready() { "ready" } else { "not-ready" }.to_owned()
+    }
+
     /// The words.
     pub fn text(&self) -> String {
         let mut words: Vec<&str> = self.troubles.iter().map(|trouble| trouble.word()).collect();
@@ -98,11 +106,13 @@ pub fn settings(mode: Mode, sync: AuditSync, dangers: &[&str]) -> String {
         words.push("audit-os");
     }
     if mode == Mode::Development {
-        words.push("development");
+        words.push(DEVELOPMENT);
     }
     words.extend(dangers);
     words.join(" ")
 }
+
+const DEVELOPMENT: &str = "development";
 
 #[cfg(test)]
 mod tests {
@@ -117,6 +127,16 @@ mod tests {
         assert!(!readiness.is_ready());
         let good = Readiness::new(&[(Trouble::Keys, false)], "");
         assert_eq!((good.text().as_str(), good.is_ready()), ("ready", true));
+        assert_eq!(readiness.public_text(), readiness.text());
+    }
+
+    #[test]
+    fn strangers_get_one_word_outside_development() {
+        for (dangers, trouble, word) in [(&["danger.swap"][..], true, "not-ready"), (&["danger.swap"], false, "ready")]
+        {
+            let settings = settings(Mode::Production, AuditSync::Os, dangers);
+            assert_eq!(Readiness::new(&[(Trouble::Clock, trouble)], &settings).public_text(), word);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use actix_web::{HttpRequest, HttpResponse, http::Method, web};
 use service_runtime::{
     config::Mode,
-    http::{Access, Answer, ApiError, LIVE, Route, ServeConfig, TEXT, openapi, origin_of, read_json, serve},
+    http::{Access, Answer, ApiError, LIVE, Route, ServeConfig, TEXT, Tables, openapi, origin_of, read_json, serve},
     tasks::Tasks,
 };
 use shared_proto::error::ErrorCode;
@@ -138,9 +138,10 @@ impl Server {
         let configure = move |app: &mut web::ServiceConfig| {
             app.app_data(data.clone());
         };
-        let running = actix_web::rt::spawn(serve(config, mode, ROUTES, configure, async {
-            let _dropped = stopped.await;
-        }));
+        let running =
+            actix_web::rt::spawn(serve(config, mode, Tables { public: ROUTES, operator: &[] }, configure, async {
+                let _dropped = stopped.await;
+            }));
         let address = loop {
             if let Ok(text) = std::fs::read_to_string(&ready) {
                 break text.parse().unwrap();

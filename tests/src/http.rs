@@ -1,11 +1,12 @@
 //! A request from a test: sent as written, on a connection of its own, so that any path, header and body is possible.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::message::Message;
 
@@ -88,6 +89,16 @@ impl Call {
         tokio::time::timeout(self.deadline, raw(self.port, &self.to_bytes())).await?
     }
 
+    /// Sends it to a Unix socket; an error when no answer arrives.
+    ///
+    /// # Errors
+    /// No answer arrives.
+    pub async fn try_send_to_socket(self, path: &Path) -> std::io::Result<Answer> {
+        let bytes = self.to_bytes();
+        let asked = async { exchange(UnixStream::connect(path).await?.into_split(), &bytes).await };
+        tokio::time::timeout(self.deadline, asked).await?
+    }
+
     /// Sends the first `length` bytes and hangs up.
     pub async fn send_and_hang_up(self, length: Option<usize>) {
         let bytes = self.to_bytes();
@@ -136,7 +147,13 @@ impl Connection {
 
 /// Sends any bytes to a port and reads one answer, which may come before everything is sent.
 pub async fn raw(port: u16, bytes: &[u8]) -> std::io::Result<Answer> {
-    let (reading, mut writing) = TcpStream::connect(("127.0.0.1", port)).await?.into_split();
+    exchange(TcpStream::connect(("127.0.0.1", port)).await?.into_split(), bytes).await
+}
+
+async fn exchange(
+    (reading, mut writing): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    bytes: &[u8],
+) -> std::io::Result<Answer> {
     let mut reading = BufReader::new(reading);
     let send = async {
         // A service may refuse, and stop reading, before it has everything: what it answered is what counts.

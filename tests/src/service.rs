@@ -1,6 +1,7 @@
 //! One service: its files, and its process while it runs.
 
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -9,7 +10,7 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::history::audit_segments;
-use crate::http::Call;
+use crate::http::{Answer, Call};
 use crate::wait::{DEADLINE, PAUSE, wait_until};
 
 /// One service of an installation. Its process is killed when this is dropped.
@@ -25,6 +26,7 @@ pub struct Service {
     pub(crate) settings: Vec<String>,
     pub(crate) tables: Vec<String>,
     environment: Vec<(String, PathBuf)>,
+    shell: Option<String>,
     process: Option<Child>,
 }
 
@@ -45,6 +47,7 @@ impl Service {
             settings,
             tables,
             environment,
+            shell: None,
             process: None,
         }
     }
@@ -96,14 +99,22 @@ impl Service {
         Call::new(self.port, method, path)
     }
 
+    /// A request to its operator's listener.
+    ///
+    /// # Errors
+    /// No answer arrives.
+    pub async fn ask_as_operator(&self, path: &str) -> std::io::Result<Answer> {
+        Call::new(self.port, "GET", path).try_send_to_socket(&self.data().join("operator.sock")).await
+    }
+
     /// Whether `/health/ready` says so.
     pub async fn is_ready(&self) -> bool {
         self.call("GET", "/health/ready").try_send().await.is_ok_and(|answer| answer.status == 200)
     }
 
-    /// The words of `/health/ready`, without the settings of the installation; none when it does not answer.
+    /// The words of the operator's `/health/ready`, without the settings of the installation; none when it does not answer.
     pub async fn readiness(&self) -> Vec<String> {
-        let Ok(answer) = self.call("GET", "/health/ready").try_send().await else { return Vec::new() };
+        let Ok(answer) = self.ask_as_operator("/health/ready").await else { return Vec::new() };
         let text = String::from_utf8(answer.body).unwrap();
         text.split(' ')
             .filter(|word| *word != "development" && !word.starts_with("danger."))
@@ -161,18 +172,21 @@ impl Service {
         self.listens().await.map(|()| self.log().split_off(before))
     }
 
-    /// Starts the process with another stream for its log, or with none (`2>&-`), and waits until it listens.
+    /// Starts the process with another stream for its log, and waits until it listens.
     ///
     /// # Panics
     ///
     /// When it ends instead.
-    pub async fn start_logging_to(&mut self, stream: Option<Stdio>) {
-        let closed = stream.is_none();
-        let mut command =
-            if closed { self.command_of(closing_shell(&self.binary), &["run"]) } else { self.command(&["run"]) };
-        command.stdout(Stdio::null()).stderr(stream.unwrap_or_else(Stdio::null));
+    pub async fn start_logging_to(&mut self, stream: Stdio) {
+        let mut command = self.command(&["run"]);
+        command.stdout(Stdio::null()).stderr(stream);
         self.spawn(command);
         assert!(self.listens().await.is_none(), "{} ends", self.name);
+    }
+
+    /// Has a shell do something before it becomes the service, as `ulimit -n 256`. It counts from the next start.
+    pub fn set_shell(&mut self, line: &str) {
+        self.shell = Some(line.to_owned()).filter(|line| !line.is_empty());
     }
 
     /// Runs another command with another standard output and standard error to its end.
@@ -283,13 +297,14 @@ impl Service {
             self.head
         );
         std::fs::write(self.config(), text).unwrap();
+        std::fs::set_permissions(self.config(), std::fs::Permissions::from_mode(0o644)).unwrap();
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        self.command_of(Command::new(&self.binary), arguments)
-    }
-
-    fn command_of(&self, mut command: Command, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.shell.as_ref().map_or(self.binary.as_path(), |_| Path::new("sh")));
+        if let Some(line) = &self.shell {
+            command.args(["-c", &format!("{line}; exec \"$@\""), "sh"]).arg(&self.binary);
+        }
         command.arg("--config").arg(self.config()).args(arguments);
         command.env_remove("SPLITVAULT_SABOTAGE").envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(switches) = &self.sabotage {
@@ -310,7 +325,8 @@ impl Service {
         i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a pid")
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
         kill_process(self.process_id(), signal).expect("the process is ours");
     }
 }
@@ -332,13 +348,6 @@ impl Drop for Service {
             }
         }
     }
-}
-
-/// Runs the binary, which follows as an argument, without standard output and standard error.
-fn closing_shell(binary: &Path) -> Command {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "exec \"$@\" >&- 2>&-", "sh"]).arg(binary);
-    shell
 }
 
 /// A port that is free now, below the range from which the kernel takes ports of outgoing connections: it stays free

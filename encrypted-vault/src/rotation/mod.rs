@@ -14,6 +14,7 @@ use std::time::Duration;
 use service_runtime::key_folder::KeyFolder;
 use service_runtime::key_slots::IDENTITY_NEXT;
 use service_runtime::process::StartError;
+use service_runtime::signals::Looks;
 use shared_proto::jwk::Thumbprint;
 
 pub use self::command::{Numbered, Rotate, rotate_keys};
@@ -31,9 +32,9 @@ pub struct RotationState {
 
 /// Follows the folder until the vault stops.
 pub async fn run(vault: Arc<Vault>) {
-    let mut interval = tokio::time::interval(Duration::from_secs(1));
+    let mut looks = Looks::every(Duration::from_secs(1));
     loop {
-        interval.tick().await;
+        looks.next().await;
         step(&vault).await;
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::web;
-use service_runtime::http::{Access, Answer, LIVE, Route, document, openapi, ready};
+use service_runtime::http::{Access, Answer, LIVE, Route, Tables, document, openapi, operator_ready, ready};
 use shared_proto::error::ErrorCode as Code;
 use shared_proto::wire::vault as wire;
 use utoipa::openapi::{RefOr, Schema};
@@ -15,7 +15,13 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::Vault;
 
-/// Every route of the vault.
+/// All tables of the vault.
+pub const TABLES: Tables = Tables { public: ROUTES, operator: OPERATOR_ROUTES };
+
+/// Every route of the operator's listener.
+pub static OPERATOR_ROUTES: &[Route] = &[LIVE, operator_ready::<Arc<Vault>>()];
+
+/// Every route of the vault that others may reach.
 pub static ROUTES: &[Route] = &[
     Route {
         id: "key.read",

@@ -17,6 +17,7 @@ use std::time::Duration;
 use service_runtime::StartError;
 use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, AuditUnavailable};
 use service_runtime::clock::Clock;
+use service_runtime::signals::Looks;
 use service_runtime::sqlite::StoreFault;
 use tokio::sync::watch;
 
@@ -80,11 +81,10 @@ impl KeyRotation {
 
 /// Repeats a step; says once when it begins or ceases to fail.
 async fn every(interval: Duration, mut stop: watch::Receiver<bool>, worker: &mut impl Worker) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut looks = Looks::every(interval);
     let mut last = None;
     loop {
-        ticks.tick().await;
+        looks.next().await;
         let halt = tokio::select! {
             biased;
             // In the middle of a step, as a crash would.

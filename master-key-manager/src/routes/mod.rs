@@ -9,7 +9,9 @@ mod tokens;
 use actix_web::http::Method;
 use actix_web::web;
 use manager_api::wire;
-use service_runtime::http::{Access, Answer, LIVE, Parameter, Place, Route, document, openapi, ready};
+use service_runtime::http::{
+    Access, Answer, LIVE, Parameter, Place, Route, Tables, document, openapi, operator_ready, ready,
+};
 use shared_proto::error::ErrorCode as Code;
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
@@ -20,7 +22,13 @@ const STORE_LIMIT: usize = (6 << 20) + (64 << 10);
 /// 64 grants or versions and room.
 const SMALL_LIMIT: usize = 16 << 10;
 
-/// Every route.
+/// All tables of the manager.
+pub const TABLES: Tables = Tables { public: ROUTES, operator: OPERATOR_ROUTES };
+
+/// Every route of the operator's listener.
+pub static OPERATOR_ROUTES: &[Route] = &[LIVE, operator_ready::<App>()];
+
+/// Every route that others may reach.
 pub static ROUTES: &[Route] = &[
     LIVE,
     ready::<App>(),

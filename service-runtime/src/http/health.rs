@@ -41,11 +41,21 @@ pub const LIVE: Route = public(
 /// `GET /health/ready`.
 pub const fn ready<S: Health>() -> Route {
     const RESPONSES: &[Answer] = &[
+        Answer { status: 200, description: "ready", schema: TEXT },
+        Answer { status: 503, description: "not-ready", schema: TEXT },
+    ];
+    let summary = "Whether the service can do its work. In development mode with the words of the operator's listener.";
+    public("health.ready", "/health/ready", summary, RESPONSES, || web::to(word::<S>))
+}
+
+/// `GET /health/ready` of the operator's listener.
+pub const fn operator_ready<S: Health>() -> Route {
+    const RESPONSES: &[Answer] = &[
         Answer { status: 200, description: "ready, and settings that weaken the service", schema: TEXT },
         Answer { status: 503, description: "what is wrong, the most important first, and such settings", schema: TEXT },
     ];
     let summary = "Words: ready, or (with 503) what is wrong, from the table in docs/operations.md.";
-    public("health.ready", "/health/ready", summary, RESPONSES, || web::to(words::<S>))
+    public("operator.ready", "/health/ready", summary, RESPONSES, || web::to(words::<S>))
 }
 
 /// `GET /openapi.json`.
@@ -80,10 +90,19 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok")
 }
 
+async fn word<S: Health>(service: web::Data<S>) -> HttpResponse {
+    let readiness = service.readiness();
+    told(&readiness, readiness.public_text())
+}
+
 async fn words<S: Health>(service: web::Data<S>) -> HttpResponse {
     let readiness = service.readiness();
+    told(&readiness, readiness.text())
+}
+
+fn told(readiness: &Readiness, text: String) -> HttpResponse {
     let mut answer = if readiness.is_ready() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    answer.content_type(ContentType::plaintext()).body(readiness.text())
+    answer.content_type(ContentType::plaintext()).body(text)
 }
 
 async fn openapi<S: Health>(service: web::Data<S>) -> HttpResponse {

@@ -57,13 +57,18 @@ impl Limits {
     /// Checks the values.
     ///
     /// # Errors
-    /// One of them is 0, or the largest answer would never find room.
+    /// One of them is 0 or beyond all use, or the largest answer would never find room.
     pub fn check(&self) -> Result<(), StartError> {
         let counts = [self.connections, self.connections_per_peer, self.requests, self.requests_per_peer];
         let times =
             [self.handshake_seconds, self.head_seconds, self.body_seconds, self.answer_seconds, self.idle_seconds];
         if counts.contains(&0) || times.contains(&0) {
             return Err(StartError::new("A value in [limits] is 0; each is at least 1."));
+        }
+        if counts.iter().any(|count| *count > MAX_COUNT) || times.iter().any(|time| *time > MAX_SECONDS) {
+            return Err(StartError::new(format!(
+                "A value in [limits] is too large; counts are at most {MAX_COUNT}, and times at most {MAX_SECONDS} seconds."
+            )));
         }
         if self.answer_bytes.min(self.answer_bytes_per_peer) < LARGEST_ANSWER {
             return Err(StartError::new(format!(
@@ -73,15 +78,32 @@ impl Limits {
         Ok(())
     }
 
-    /// As many connections as the process may have files, with the files kept free that it needs itself.
-    pub(super) fn fitting_connections(&self) -> usize {
-        let files = usize::try_from(open_file_limit()).unwrap_or(usize::MAX);
+    /// With as many connections as the process may have files, those kept free that it needs itself. A lowered number
+    /// leaves a quarter to others than the peer that takes the most: there are readers and probes beside the manager.
+    ///
+    /// # Errors
+    /// There would be too few.
+    pub fn fitting(self) -> Result<Self, StartError> {
+        self.fitting_in(usize::try_from(open_file_limit()).unwrap_or(usize::MAX))
+    }
+
+    fn fitting_in(self, files: usize) -> Result<Self, StartError> {
+        let own = OWN_FILES + OWN_FILES_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from);
         // Half: connections that are just being refused hold a file, too.
-        let fitting = (files.saturating_sub(OWN_FILES) / 2).max(1);
-        if fitting < self.connections {
-            tracing::warn!(fitting, asked = self.connections, "fewer connections: the limit of open files is too low");
+        let fitting = files.saturating_sub(own) / 2;
+        if fitting >= self.connections {
+            return Ok(self);
         }
-        self.connections.min(fitting)
+        if fitting < FEWEST {
+            return Err(StartError::new(format!(
+                "The process may open {files} files, which are too few; raise the limit (ulimit -n, LimitNOFILE) to {} \
+                 or more.",
+                own + 2 * FEWEST
+            )));
+        }
+        tracing::warn!(fitting, asked = self.connections, "fewer connections: the limit of open files is too low");
+        let per_peer = self.connections_per_peer.min(fitting - fitting / 4);
+        Ok(Self { connections: fitting, connections_per_peer: per_peer, ..self })
     }
 
     pub(super) fn body_time(&self) -> Duration {
@@ -92,5 +114,45 @@ impl Limits {
 /// The largest batch read, and the names of its members.
 const LARGEST_ANSWER: usize = 9 << 20;
 
-/// Databases, their readers, logs, connections to the other service, and room.
-const OWN_FILES: usize = 256;
+/// Databases, logs, the operator's listener, connections to the other service, and room.
+const OWN_FILES: usize = 80;
+/// Readers of the database, and what a thread of the server waits with.
+const OWN_FILES_PER_CORE: usize = 8;
+/// The manager, a reader and a probe are to be served.
+const FEWEST: usize = 16;
+/// Beyond what a machine has, and far from where numbers overflow.
+const MAX_COUNT: usize = 1 << 20;
+/// A day.
+const MAX_SECONDS: u64 = 24 * 60 * 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_descriptors_leave_places_to_others_and_too_few_are_refused_with_the_number_that_is_needed() {
+        let limits = Limits::default();
+        assert_eq!(limits.fitting_in(1 << 20).unwrap().connections, 8_192);
+        let few = limits.fitting_in(256).unwrap();
+        assert!(few.connections >= FEWEST && few.connections < 128, "{few:?}");
+        assert!(few.connections_per_peer >= FEWEST / 2 && few.connections_per_peer < few.connections, "{few:?}");
+        let sentence = limits.fitting_in(64).unwrap_err().sentence;
+        let needed = sentence.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).max().unwrap();
+        assert!(limits.fitting_in(needed).is_ok() && limits.fitting_in(needed - 2).is_err(), "{sentence}");
+    }
+
+    #[test]
+    fn values_with_which_the_server_would_break_down_are_refused() {
+        Limits::default().check().unwrap();
+        for change in [
+            |limits: &mut Limits| limits.idle_seconds = u64::MAX,
+            |limits: &mut Limits| limits.head_seconds = MAX_SECONDS + 1,
+            |limits: &mut Limits| limits.connections = usize::MAX,
+            |limits: &mut Limits| limits.requests = 0,
+        ] {
+            let mut limits = Limits::default();
+            change(&mut limits);
+            limits.check().unwrap_err();
+        }
+    }
+}

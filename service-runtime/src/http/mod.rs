@@ -12,6 +12,7 @@ mod health;
 mod limits;
 mod log;
 mod openapi;
+mod operator;
 mod request;
 mod route;
 mod server;
@@ -20,12 +21,13 @@ mod stack;
 pub use self::{
     answers::{AnswerRoom, Room},
     error::ApiError,
-    health::{Health, LIVE, document, ready},
+    health::{Health, LIVE, document, operator_ready, ready},
     limits::Limits,
     log::{note_idle, note_known_sender},
     openapi::openapi,
+    operator::OperatorListen,
     request::{bearer, origin_of, read_body, read_json, read_no_body},
     route::{Access, Answer, Parameter, Place, Route, TEXT, mount},
-    server::{DEFAULT_SHUTDOWN_SECONDS, ServeConfig, check_shutdown, serve, shutdown_signal},
+    server::{DEFAULT_SHUTDOWN_SECONDS, ServeConfig, Tables, serve},
     stack::{MAX_HEAD, Stack},
 };

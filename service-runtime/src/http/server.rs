@@ -29,12 +29,9 @@ use actix_web::{
     rt::net::TcpStream,
     web::{self, Bytes},
 };
+use futures_util::future::OptionFuture;
 use shared_proto::error::ErrorCode;
-use tokio::{
-    net::TcpSocket,
-    signal::unix::{SignalKind, signal},
-    time::timeout,
-};
+use tokio::{net::TcpSocket, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -43,6 +40,7 @@ use super::{
     answers::{Answers, make_room},
     connection::{Connection, InWork, State, Stream, Terms},
     mount,
+    operator::OperatorListen,
     route::CommandsNeedCertificate,
 };
 use crate::{
@@ -65,13 +63,46 @@ pub struct ServeConfig {
     pub limits: Limits,
     /// Certificate and key; without them plain HTTP is spoken.
     pub tls: Option<ServerFiles>,
-    /// How long a stop waits for requests. Checked by [`check_shutdown`], not here.
+    /// How long a stop waits for requests. Checked by [`Self::check`].
     pub shutdown_seconds: u64,
     /// Where to write the bound address, once connections are accepted.
     pub ready_file: Option<PathBuf>,
+    /// The operator's listener; none in tests that need none.
+    pub operator: Option<OperatorListen>,
+}
+
+/// The routes of a service.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables {
+    /// For everybody.
+    pub public: &'static [Route],
+    /// For its operator.
+    pub operator: &'static [Route],
 }
 
 impl ServeConfig {
+    /// Checks the values, and what they name: everything that can be known before the start.
+    ///
+    /// # Errors
+    /// A value is out of its range, or a file cannot be used.
+    pub fn check(&self) -> Result<(), StartError> {
+        self.limits.check()?;
+        if self.workers > MAX_WORKERS {
+            return Err(StartError::new(format!("workers is {}; it is at most {MAX_WORKERS}.", self.workers)));
+        }
+        check_shutdown(self.shutdown_seconds)?;
+        self.ready_file.as_deref().map_or(Ok(()), files::refuse_special)
+    }
+
+    /// Checks what the values need of this machine, as the start does.
+    ///
+    /// # Errors
+    /// A file cannot be used, or too few may be open.
+    pub fn check_machine(&self) -> Result<(), StartError> {
+        self.limits.fitting()?;
+        self.tls.as_ref().map_or(Ok(()), ServerFiles::try_files)
+    }
+
     /// The defaults for an address.
     pub fn new(listen: SocketAddr) -> Self {
         Self {
@@ -81,6 +112,7 @@ impl ServeConfig {
             tls: None,
             shutdown_seconds: DEFAULT_SHUTDOWN_SECONDS,
             ready_file: None,
+            operator: None,
         }
     }
 }
@@ -95,14 +127,14 @@ const MAX_SHUTDOWN_SECONDS: u64 = 50;
 ///
 /// # Errors
 /// It is not at all, or so long that the process would be killed.
-pub fn check_shutdown(seconds: u64) -> Result<(), StartError> {
+fn check_shutdown(seconds: u64) -> Result<(), StartError> {
     if (1..=MAX_SHUTDOWN_SECONDS).contains(&seconds) {
         return Ok(());
     }
     Err(StartError::new(format!("shutdown_seconds is {seconds}; it is 1 to {MAX_SHUTDOWN_SECONDS}.")))
 }
 
-/// Serves `routes` until `shutdown` ends and what was accepted is answered. `configure` adds the application data; it
+/// Serves `tables` until `shutdown` ends and what was accepted is answered. `configure` adds the application data; it
 /// runs once per worker. Call it from the process's own runtime.
 ///
 /// # Errors
@@ -111,7 +143,7 @@ pub fn check_shutdown(seconds: u64) -> Result<(), StartError> {
 pub async fn serve<C, F>(
     config: ServeConfig,
     mode: Mode,
-    routes: &'static [Route],
+    tables: Tables,
     configure: C,
     shutdown: F,
 ) -> Result<(), StartError>
@@ -119,8 +151,16 @@ where
     C: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    let limits = config.limits;
-    let connections = limits.fitting_connections();
+    if let Some(path) = &config.ready_file {
+        files::refuse_special(path)?;
+    }
+    let operator_stop = CancellationToken::new();
+    let operator = match config.operator {
+        Some(listen) => Some(listen.serve(tables.operator, configure.clone(), operator_stop.clone()).await?),
+        None => None,
+    };
+    let limits = config.limits.fitting()?;
+    let connections = limits.connections;
     let tls = config.tls.map(ServerTls::open).transpose()?.map(Arc::new);
     let commands = CommandsNeedCertificate(tls.as_ref().is_some_and(|tls| tls.names_a_client()));
     let stop = CancellationToken::new();
@@ -142,7 +182,7 @@ where
             .wrap(from_fn(work))
             .wrap(Stack::new(mode))
             .configure(configure)
-            .configure(mount(routes));
+            .configure(mount(tables.public));
         let current = entrance.tls.clone();
         let app = apply_fn_factory(map_config(app, |()| AppConfig::default()), move |req: Request, app: &_| {
             answer(current.clone(), &requests, req, app)
@@ -177,7 +217,13 @@ where
             StartError::new(format!("The ready file {} cannot be written ({error}).", path.display()))
         })?;
     }
-    running.await.map_err(|error| StartError::new(format!("The server broke down ({error}).")))
+    let served = async {
+        let ended = running.await;
+        operator_stop.cancel();
+        ended
+    };
+    let (served, _) = tokio::join!(served, OptionFuture::from(operator));
+    served.map_err(|error| StartError::new(format!("The server broke down ({error}).")))
 }
 
 /// Where a connection becomes one of ours.
@@ -323,6 +369,8 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)?.into_std()
 }
 
+/// Beyond all machines.
+const MAX_WORKERS: usize = 1_024;
 /// Connections that the kernel holds for us while we refuse others.
 const BACKLOG: u32 = 1_024;
 /// Connections of a thread that have no place and wait to be told so.
@@ -331,20 +379,3 @@ const BEING_REFUSED: usize = 128;
 const PIECE: usize = 16 * 1024;
 /// How long an unread rest of a request is read and thrown away, so that the peer sees its refusal.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Ends when the process is asked to stop (SIGTERM or SIGINT). Call it early: signals count from then on.
-///
-/// # Errors
-/// The handlers cannot be installed.
-pub fn shutdown_signal() -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
-    let cannot = |error: std::io::Error| StartError::new(format!("Signals cannot be handled ({error})."));
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-    })
-}

@@ -2,7 +2,7 @@
 //!
 //! Guarantees that nobody who logs waits for the stream or fails with it. Lines that find no room, and lines that the
 //! stream does not take, are dropped and counted; the number is logged as soon as the stream takes lines again.
-//! `tracing-appender` was rejected (docs/adr/0010-own-log-writer.md).
+//! `tracing-appender` was rejected (docs/adr/0018-own-log-writer.md).
 
 use std::{
     io::{self, Write},

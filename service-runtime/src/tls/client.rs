@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rustls::ClientConfig;
+use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 
 use super::{Loaded, VERSIONS, files, provider};
@@ -35,6 +35,16 @@ impl ClientFiles {
     pub fn paths(&self) -> Vec<PathBuf> {
         [Some(&self.ca), self.certificate.as_ref(), self.key.as_ref()].into_iter().flatten().cloned().collect()
     }
+}
+
+/// A client that believes no server: for addresses without TLS, on a machine that may have no CA.
+///
+/// # Errors
+/// This build has no TLS 1.3.
+pub fn client_without_trust() -> Result<ClientConfig, StartError> {
+    let unusable = |_| StartError::new("This build has no TLS 1.3.");
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS).map_err(unusable)?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
 /// Reads the files of a client.

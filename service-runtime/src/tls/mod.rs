@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use self::{
-    client::{ClientFiles, client_config},
+    client::{ClientFiles, client_config, client_without_trust},
     files::Loaded,
     reload::Reloading,
     server::{ClientName, ServerFiles, ServerTls},

@@ -7,11 +7,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
-use tokio::time::{MissedTickBehavior, interval};
-
 use super::Loaded;
-use crate::process::StartError;
+use crate::{
+    process::StartError,
+    signals::{self, Looks},
+};
+use arc_swap::ArcSwap;
 
 type Load<T> = Box<dyn Fn() -> Result<Loaded<T>, StartError> + Send + Sync>;
 
@@ -71,14 +72,13 @@ impl<T: Send + Sync + 'static> Reloading<T> {
 }
 
 async fn watch<T: Send + Sync + 'static>(this: Weak<Reloading<T>>, loaded: Seen) {
-    let mut ticks = interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = Looks::every(LOOK);
     let mut look = Look { before: loaded.clone(), loaded, number: 0 };
     loop {
-        ticks.tick().await;
+        let asked = looks.next().await == signals::Look::Asked;
         let Some(this) = this.upgrade() else { return };
         // A file system that hangs must not hold a thread that serves.
-        let Ok(looked) = tokio::task::spawn_blocking(move || look.again(&this)).await else { return };
+        let Ok(looked) = tokio::task::spawn_blocking(move || look.again(&this, asked)).await else { return };
         look = looked;
     }
 }
@@ -91,10 +91,10 @@ struct Look {
 }
 
 impl Look {
-    fn again<T: Send + Sync + 'static>(mut self, files: &Reloading<T>) -> Self {
+    fn again<T: Send + Sync + 'static>(mut self, files: &Reloading<T>, asked: bool) -> Self {
         let now = Seen::of(&files.files);
-        // Certificate and key are two files: they are read when both stand still.
-        if now != self.loaded && now == self.before {
+        // Certificate and key are two files: they are read when both stand still, or when the operator says so.
+        if now != self.loaded && (asked || now == self.before) {
             files.reload();
             self.loaded = now.clone();
         }

@@ -48,6 +48,14 @@ impl ServerFiles {
         self.client().map(drop)
     }
 
+    /// Checks the files as a start does.
+    ///
+    /// # Errors
+    /// They cannot be used.
+    pub fn try_files(&self) -> Result<(), StartError> {
+        self.load().map(drop)
+    }
+
     fn client(&self) -> Result<Option<(&Path, ServerName<'static>)>, StartError> {
         match (&self.client_ca, &self.client_name) {
             (None, None) => Ok(None),

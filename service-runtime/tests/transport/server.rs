@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, http::Method, web};
 use service_runtime::{
     StartError,
     config::Mode,
-    http::{Access, Answer, ApiError, LIVE, Limits, Route, ServeConfig, read_body, serve},
+    http::{Access, Answer, ApiError, LIVE, Limits, Route, ServeConfig, Tables, read_body, serve},
     tasks::Tasks,
     tls::ServerFiles,
 };
@@ -112,9 +112,15 @@ impl Server {
         let configure = move |app: &mut web::ServiceConfig| {
             app.app_data(data.clone());
         };
-        let running = actix_web::rt::spawn(serve(config, Mode::Production, ROUTES, configure, async {
-            let _dropped = stopped.await;
-        }));
+        let running = actix_web::rt::spawn(serve(
+            config,
+            Mode::Production,
+            Tables { public: ROUTES, operator: &[] },
+            configure,
+            async {
+                let _dropped = stopped.await;
+            },
+        ));
         let address = loop {
             if let Ok(text) = std::fs::read_to_string(&ready) {
                 break text.parse().unwrap();

@@ -9,11 +9,9 @@ use std::process::Stdio;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use system_tests::{Installation, wait_until};
 
-/// A stream for a log; none stands for a closed one.
-type Stream = fn() -> Option<Stdio>;
+type Stream = fn() -> Stdio;
 
-const STREAMS: [(&str, Stream); 3] =
-    [("full", || Some(full())), ("without a reader", || Some(unread())), ("closed", || None)];
+const STREAMS: [(&str, Stream); 2] = [("full", full), ("without a reader", unread)];
 
 fn full() -> Stdio {
     OpenOptions::new().write(true).open("/dev/full").unwrap().into()
@@ -33,6 +31,12 @@ async fn services_whose_log_is_full_or_closed_serve_and_stop_in_order() {
         installation.manager.start_logging_to(stream()).await;
         serves_and_stops(&mut installation, what).await;
     }
+    let mut installation = Installation::builder().make();
+    for service in [&mut installation.vault, &mut installation.manager] {
+        service.set_shell("exec >&- 2>&-");
+        service.start().await;
+    }
+    serves_and_stops(&mut installation, "closed").await;
 }
 
 #[tokio::test]
@@ -41,7 +45,7 @@ async fn services_whose_log_nobody_reads_serve_and_stop_in_order_and_log_again_w
     let mut pipes = Vec::new();
     for service in [&mut installation.vault, &mut installation.manager] {
         let (reader, writer) = stuffed_pipe(&service.data().with_file_name("pipe"));
-        service.start_logging_to(Some(writer.into())).await;
+        service.start_logging_to(writer.into()).await;
         pipes.push(reader);
     }
     installation.ready().await;
@@ -95,13 +99,13 @@ fn command_that_cannot_print_fails_without_a_panic() {
     let installation = Installation::builder().make();
     for service in [&installation.vault, &installation.manager] {
         for arguments in [&["rotate-keys", "status"][..], &["check-config"], &["openapi"]] {
-            for (what, stream) in [STREAMS[0], STREAMS[1]] {
-                let status = service.run_printing_to(arguments, stream().unwrap(), Stdio::null());
+            for (what, stream) in STREAMS {
+                let status = service.run_printing_to(arguments, stream(), Stdio::null());
                 assert_eq!(status.code(), Some(1), "{} {arguments:?}, {what}", service.name());
             }
         }
-        for (what, stream) in [STREAMS[0], STREAMS[1]] {
-            let status = service.run_printing_to(&["init"], Stdio::null(), stream().unwrap());
+        for (what, stream) in STREAMS {
+            let status = service.run_printing_to(&["init"], Stdio::null(), stream());
             assert_eq!(status.code(), Some(1), "a refusal, {what}");
         }
     }

@@ -104,6 +104,7 @@ impl Installed {
             tls: None,
             vault_tls: None,
             ready_file: None,
+            operator_listen: None,
             shutdown_seconds: 5,
             poll_interval_ms: 10,
             log: "info".to_owned(),

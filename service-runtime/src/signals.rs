@@ -1,0 +1,106 @@
+//! Signals of the process.
+//!
+//! Guarantees that SIGTERM, SIGINT and SIGQUIT end it in order, that SIGHUP makes it look at its files at once, and that
+//! SIGUSR1 and SIGUSR2, which other programs are asked for status with, do nothing.
+
+use std::{future::Future, io, time::Duration};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+use crate::process::StartError;
+
+/// Ends when the process is asked to stop. Call it early: signals count from then on.
+///
+/// # Errors
+/// The handlers cannot be installed.
+pub fn shutdown_signal() -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
+    let on = |kind| {
+        signal(kind).map_err(|error: io::Error| StartError::new(format!("Signals cannot be handled ({error}).")))
+    };
+    let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let mut quit = on(SignalKind::quit())?;
+    for kind in [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()] {
+        // The handler stays for the life of the process: without it the signal would kill.
+        drop(on(kind)?);
+    }
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
+        }
+        tracing::info!("stopping");
+    })
+}
+
+/// When to look at files again: every so often, and at once after a SIGHUP.
+#[derive(Debug)]
+pub struct Looks {
+    ticks: Interval,
+    hangup: Option<Signal>,
+}
+
+/// Why files are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The time has come.
+    Due,
+    /// The operator asked for it: what is there is complete.
+    Asked,
+}
+
+impl Looks {
+    /// The first look is due at once. Call it on a runtime.
+    pub fn every(period: Duration) -> Self {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Without the handler the files are looked at in time all the same.
+        Self { ticks, hangup: signal(SignalKind::hangup()).ok() }
+    }
+
+    /// Waits until it is time.
+    pub async fn next(&mut self) -> Look {
+        let asked = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.ticks.tick() => Look::Due,
+            _ = asked => Look::Asked,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn hangup_brings_every_look_forward_and_is_not_lost_while_one_is_made() {
+        let mut looks = [Looks::every(Duration::from_hours(1)), Looks::every(Duration::from_hours(1))];
+        for looks in &mut looks {
+            assert_eq!(looks.next().await, Look::Due);
+        }
+        // Nobody waits at this moment.
+        kill_process(getpid(), Signal::HUP).unwrap();
+        for looks in &mut looks {
+            assert_eq!(looks.next().await, Look::Asked);
+        }
+    }
+
+    #[tokio::test]
+    async fn signals_that_mean_nothing_are_ignored_and_one_that_asks_to_stop_is_heard() {
+        let stop = shutdown_signal().unwrap();
+        for signal in [Signal::HUP, Signal::USR1, Signal::USR2, Signal::QUIT] {
+            kill_process(getpid(), signal).unwrap();
+        }
+        stop.await;
+    }
+}
