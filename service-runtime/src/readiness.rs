@@ -39,8 +39,8 @@ macro_rules! troubles {
 troubles! {
     Storage, "storage", "The database, or the vault's mark, cannot be read or written.",
         "Look at the disk: space, mount, I/O errors. It recovers by itself; if the log says that the database is damaged, restore a backup.";
-    Audit, "audit", "The audit log cannot be written, so nothing is released.",
-        "As for storage. If the log says that lines are lost or were altered, keep the files as evidence and restart.";
+    Audit, "audit", "The audit log cannot be written, or its file is not where it belongs, so nothing is released.",
+        "As for storage. If the log says that the file was removed, renamed, replaced or cut, put it back (see below). If it says that lines are lost or were altered, keep the files as evidence and restart.";
     Descriptors, "descriptors", "The process may open no further file or connection.",
         "Raise the limit of open files, or lower `limits.connections`.";
     Conflict, "conflict", "The events of manager and vault contradict each other, or two managers with the same identity run; no revocation gets through and nothing is minted. The log says which.",
