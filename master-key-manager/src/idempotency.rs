@@ -3,7 +3,7 @@
 //! Secret and version of a key are kept on disk for 24 hours. The body is compared by an HMAC under a key that exists in
 //! RAM only: on disk it would be a fingerprint that guesses at the value could be checked against.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -37,11 +37,25 @@ pub struct BodyMark([u8; 32]);
 /// The bodies of this process's lifetime, by their keyed hashes.
 pub struct Bodies {
     key: hmac::Key,
-    marks: Mutex<HashMap<(String, IdempotencyKey), (u64, BodyMark)>>,
+    marks: Mutex<Marks>,
     clock: Arc<dyn Clock>,
     /// One request at a time for each caller and key.
-    pub locks: KeyedLocks<(String, IdempotencyKey)>,
+    pub locks: KeyedLocks<CallersKey>,
 }
+
+type CallersKey = (String, IdempotencyKey);
+
+#[derive(Default)]
+struct Marks {
+    of: HashMap<CallersKey, BodyMark>,
+    /// With the time of each, oldest first. A key that is remembered anew stands here twice.
+    order: VecDeque<(u64, CallersKey)>,
+}
+
+/// Bodies that are remembered, of all callers together: some 40 MB. With more within a day the oldest are forgotten, as
+/// with a restart: their repeats are answered `idempotency_unknown`. Their rows on disk are as many as the versions
+/// that were written in that day, which stay for ever.
+const MAX_BODIES: usize = 100_000;
 
 impl Bodies {
     /// Remembers nothing yet.
@@ -66,9 +80,9 @@ impl Bodies {
     /// Compares with what was remembered.
     pub fn compare(&self, subject: &Subject, key: &IdempotencyKey, mark: &BodyMark) -> Comparison {
         let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        match marks.get(&(subject.to_string(), key.clone())) {
+        match marks.of.get(&(subject.to_string(), key.clone())) {
             None => Comparison::Forgotten,
-            Some((_, known)) if verify_slices_are_equal(&known.0, &mark.0).is_ok() => Comparison::Same,
+            Some(known) if verify_slices_are_equal(&known.0, &mark.0).is_ok() => Comparison::Same,
             Some(_) => Comparison::Different,
         }
     }
@@ -77,14 +91,20 @@ impl Bodies {
     pub fn remember(&self, subject: &Subject, key: &IdempotencyKey, mark: BodyMark) {
         let now = self.clock.now();
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        if marks.len() >= SWEEP_AT && marks.len().is_multiple_of(SWEEP_AT) {
-            marks.retain(|_, (made_at, _)| now.saturating_sub(*made_at) < KEPT_SECONDS);
+        let is_over = |marks: &Marks| {
+            let old = |(at, _): &(u64, _)| now.saturating_sub(*at) >= KEPT_SECONDS;
+            marks.order.len() >= MAX_BODIES || marks.order.front().is_some_and(old)
+        };
+        while is_over(&marks) {
+            if let Some((_, oldest)) = marks.order.pop_front() {
+                marks.of.remove(&oldest);
+            }
         }
-        marks.insert((subject.to_string(), key.clone()), (now, mark));
+        let key = (subject.to_string(), key.clone());
+        marks.of.insert(key.clone(), mark);
+        marks.order.push_back((now, key));
     }
 }
-
-const SWEEP_AT: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
@@ -102,5 +122,22 @@ mod tests {
         bodies.remember(&subject, &key, mark);
         assert_eq!(bodies.compare(&subject, &key, &bodies.mark(&[b"ab", b"c"])), Comparison::Same);
         assert_eq!(bodies.compare(&subject, &key, &bodies.mark(&[b"a", b"bc"])), Comparison::Different);
+    }
+
+    #[test]
+    fn the_oldest_bodies_are_forgotten_after_a_day_and_when_there_are_too_many() {
+        let clock = Arc::new(ManualClock::new(1, 1));
+        let bodies = Bodies::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let subject = Subject::Service(ServiceId::generate());
+        let key = |number: usize| IdempotencyKey::parse(number.to_string()).unwrap();
+        let mark = bodies.mark(&[b"body"]);
+        for number in 0..=MAX_BODIES {
+            bodies.remember(&subject, &key(number), mark);
+        }
+        let known = |number| bodies.compare(&subject, &key(number), &mark) == Comparison::Same;
+        assert!(!known(0) && known(1) && known(MAX_BODIES));
+        clock.advance(KEPT_SECONDS);
+        bodies.remember(&subject, &key(1), mark);
+        assert!(known(1) && !known(2) && !known(MAX_BODIES));
     }
 }

@@ -112,6 +112,7 @@ const COMMANDS: &[Code] = &[
     Code::ParameterInvalid,
     Code::EventGap,
     Code::EventConflict,
+    Code::SecondManager,
     Code::EpochIncomplete,
     Code::AuditUnavailable,
     Code::StorageUnavailable,

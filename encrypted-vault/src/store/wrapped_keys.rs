@@ -189,3 +189,43 @@ fn key_at(row: &SqlRow<'_>, first: usize) -> rusqlite::Result<WrappedKey> {
         stored: Bytes(row.get::<_, Vec<u8>>(first + 2)?.try_into().unwrap_or([0; 48])),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use shared_proto::id::VaultId;
+    use shared_proto::identity::Mode;
+
+    use super::super::SqliteStore;
+    use super::*;
+
+    #[test]
+    fn rows_of_an_environment_are_counted_in_pages_that_together_see_each_of_them_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vault.db");
+        SqliteStore::create(&path, VaultId::generate(), Mode::Development).unwrap();
+        let conn = Connection::open(&path).unwrap();
+        let (ours, other) = (EnvironmentId::generate(), EnvironmentId::generate());
+        for number in 0..7_u8 {
+            let environment = if number < 5 { ours } else { other };
+            conn.execute(
+                "INSERT INTO envelopes VALUES (?1, 1, ?2, x'', x'', x'', x'', 0)",
+                params![[number; 16], environment.as_bytes()],
+            )
+            .unwrap();
+            // Two of ours have only the older epoch.
+            let epoch = if number < 2 { 1 } else { 2 };
+            conn.execute("INSERT INTO wrapped_keys VALUES (?1, 1, ?2, 1, x'')", params![[number; 16], epoch]).unwrap();
+        }
+        let (mut pages, mut after, mut sum) = (0, None, (0, 0));
+        loop {
+            let (page, last) = completeness(&conn, (ours, 2), after, 3).unwrap();
+            assert!(page.rows <= 3, "no more than it was told to look at");
+            sum = (sum.0 + page.rows, sum.1 + page.lacking);
+            if last.is_none() {
+                break;
+            }
+            (pages, after) = (pages + 1, last);
+        }
+        assert_eq!((pages, sum), (3, (5, 2)));
+    }
+}

@@ -75,7 +75,27 @@ pub struct StoredKeyAnswer {
     pub encoding: ValueEncoding,
     /// The token, unless `token` was false.
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(value_type = IssuedTokenIfAny))]
     pub token: Option<IssuedToken>,
+}
+
+/// The members of [`IssuedToken`], all of them or none. It exists for its schema.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "it exists for its schema")]
+struct IssuedTokenIfAny {
+    /// The compact JWT.
+    #[schema(required = false)]
+    access_token: String,
+    /// `Bearer`.
+    #[schema(required = false)]
+    token_type: String,
+    /// Its id, for revocation.
+    #[schema(required = false)]
+    jti: String,
+    /// When it ends (Unix seconds).
+    #[schema(required = false)]
+    expires_at: u64,
 }
 
 /// One line of [`MintToken`] and of the token list.

@@ -7,4 +7,4 @@ mod refusals;
 
 pub use authed::{Authed, Body, Json, NoBody, record_refusal};
 pub use perform::{give_out, perform};
-pub use query::{Page, query};
+pub use query::{MAX_ROWS, Page, query};

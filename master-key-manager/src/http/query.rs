@@ -42,7 +42,8 @@ impl TryFrom<usize> for Page {
 }
 
 const DEFAULT_ROWS: usize = 100;
-const MAX_ROWS: usize = 500;
+/// The most rows of a page: a few hundred kilobytes.
+pub const MAX_ROWS: usize = 500;
 
 #[cfg(test)]
 mod tests {

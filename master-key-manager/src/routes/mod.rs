@@ -13,9 +13,11 @@ use service_runtime::http::{
     Access, Answer, LIVE, Parameter, Place, Route, Tables, document, openapi, operator_ready, ready,
 };
 use shared_proto::error::ErrorCode as Code;
+use shared_proto::id::MAX_VERSION;
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use crate::app::App;
+use crate::http::MAX_ROWS;
 
 /// A value of 1 MiB in which every character is escaped as `\u0000` has 6 MiB; the rest is for the other members.
 const STORE_LIMIT: usize = (6 << 20) + (64 << 10);
@@ -171,7 +173,7 @@ pub static ROUTES: &[Route] = &[
         access: Access::Administrator,
         body_limit: 0,
         summary: "Lists revocations and destructions, and how far the vault is.",
-        parameters: &[AFTER, LIMIT],
+        parameters: &[AFTER_NUMBER, LIMIT],
         request_schema: None,
         responses: &[answer(200, "A page.", Some("RevocationList"))],
         problems: ON_LISTS,
@@ -247,11 +249,28 @@ const IDEMPOTENCY_KEY: Parameter = Parameter {
     name: "Idempotency-Key",
     place: Place::Header,
     description: "1 to 128 visible ASCII characters; a repeat within 24 hours is not stored again.",
+    integer: None,
 };
-const ENVIRONMENT: Parameter =
-    Parameter { name: "environment", place: Place::Query, description: "Only secrets of this environment." };
-const AFTER: Parameter = Parameter { name: "after", place: Place::Query, description: "`next` of the page before." };
-const LIMIT: Parameter = Parameter { name: "limit", place: Place::Query, description: "1 to 500; 100 by default." };
+const ENVIRONMENT: Parameter = Parameter {
+    name: "environment",
+    place: Place::Query,
+    description: "Only secrets of this environment.",
+    integer: None,
+};
+const AFTER: Parameter =
+    Parameter { name: "after", place: Place::Query, description: "`next` of the page before.", integer: None };
+const AFTER_NUMBER: Parameter = Parameter {
+    name: "after",
+    place: Place::Query,
+    description: "Only events above this number; 0 by default.",
+    integer: Some((0, MAX_VERSION)),
+};
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    place: Place::Query,
+    description: "Rows of the page; 100 by default.",
+    integer: Some((1, MAX_ROWS as u64)),
+};
 
 #[cfg(test)]
 mod tests {

@@ -38,14 +38,14 @@ pub fn openapi(title: &str, routes: &[Route], schemas: impl IntoIterator<Item = 
 fn operation(row: &Route) -> Operation {
     let mut operation = OperationBuilder::new().operation_id(Some(row.id)).summary(Some(row.summary));
     for name in parameters(row.path) {
-        operation = operation.parameter(parameter(name, ParameterIn::Path, None));
+        operation = operation.parameter(parameter(name, ParameterIn::Path, None, None));
     }
     for known in row.parameters {
         let place = match known.place {
             Place::Query => ParameterIn::Query,
             Place::Header => ParameterIn::Header,
         };
-        operation = operation.parameter(parameter(known.name, place, Some(known.description)));
+        operation = operation.parameter(parameter(known.name, place, Some(known.description), known.integer));
     }
     if let Some(schema) = row.request_schema {
         let body = RequestBodyBuilder::new().content("application/json", json(schema)).required(Some(Required::True));
@@ -81,14 +81,18 @@ fn operation(row: &Route) -> Operation {
     operation.build()
 }
 
-fn parameter(name: &str, place: ParameterIn, description: Option<&str>) -> Parameter {
+fn parameter(name: &str, place: ParameterIn, description: Option<&str>, integer: Option<(u64, u64)>) -> Parameter {
     let required = if place == ParameterIn::Path { Required::True } else { Required::False };
+    let number = |(lowest, highest)| {
+        let integer = ObjectBuilder::new().schema_type(SchemaType::new(Type::Integer));
+        RefOr::T(Schema::Object(integer.minimum(Some::<u64>(lowest)).maximum(Some::<u64>(highest)).build()))
+    };
     ParameterBuilder::new()
         .name(name)
         .parameter_in(place)
         .required(required)
         .description(description)
-        .schema(Some(text()))
+        .schema(Some(integer.map_or_else(text, number)))
         .build()
 }
 

@@ -66,6 +66,8 @@ pub struct Parameter {
     pub place: Place,
     /// One sentence.
     pub description: &'static str,
+    /// The lowest and highest integer that it may be; none for text.
+    pub integer: Option<(u64, u64)>,
 }
 
 /// One route.
