@@ -61,12 +61,12 @@ impl Authority {
 
     /// Looks at the token as a whole: time, signing key, local refusals, revocations.
     pub(super) fn check_token(&self, token: &TokenRecord) -> Result<(), ReadRefusal> {
-        if !self.is_in_time(token) {
-            return Err(ReadRefusal::Token);
-        }
         #[cfg(feature = "sabotage")]
         if crate::sabotage::is_on("no_authorization") {
             return Ok(());
+        }
+        if !self.is_in_time(token) {
+            return Err(ReadRefusal::Token);
         }
         let terms = &token.claims.terms;
         if self.refusals.hits(terms.jti, terms.subject) {
@@ -83,6 +83,10 @@ impl Authority {
 
     /// Looks at one grant of the token.
     pub(super) fn check_grant(&self, token: &TokenRecord, grant: &Grant) -> Result<(), ReadRefusal> {
+        #[cfg(feature = "sabotage")]
+        if crate::sabotage::is_on("no_authorization") {
+            return Ok(());
+        }
         told(self.feed.check_grant(token.claims.terms.rseq, grant))
     }
 

@@ -1,6 +1,11 @@
 //! S12: a vault whose authorization checks are all switched off still lacks the keys of what a token does not name.
 
-use system_tests::Installation;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use system_tests::{Answer, Installation, wait_until};
 
 use super::treasure::{Treasure, all_open, hide, hide_at};
 
@@ -15,6 +20,40 @@ async fn vault_without_authorization_opens_what_the_token_names_and_nothing_else
     installation.revoke(&treasures[2].stored.jti).await;
     all_open(&installation, &treasures).await;
     assert_eq!(foreign_values(&installation, &treasures).await, Vec::<String>::new());
+
+    // So does one that nobody signed, and one that has expired.
+    let [first, other] = [&treasures[2], &treasures[3]];
+    let (unsigned, _) = first.stored.token.rsplit_once('.').unwrap();
+    let unsigned = format!("{unsigned}.{}", encode(&[0; 256]));
+    assert_eq!(opened_with(&installation, first, &unsigned).await, Some(first.value.clone()));
+    let wish = json!({"grants": [{"key_id": first.stored.key_id}], "life_seconds": 1});
+    let minted = installation.admin_call("POST", "/api/tokens", Some(wish)).await.expect(201);
+    let (expired, end) = (minted.text("access_token"), minted.number("expires_at"));
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    wait_until("it has expired", async || now() > end).await;
+    assert_eq!(opened_with(&installation, first, &expired).await, Some(first.value.clone()));
+
+    // Whoever writes himself a better one from it lacks the keys.
+    let foreign = claims_of(&other.stored.token);
+    let better = [
+        ("grants", foreign["grants"].clone()),
+        ("env", foreign["env"].clone()),
+        ("exp", json!(end + 600)),
+        ("iat", json!(end - 600)),
+        ("client_id", json!(format!("crd_{}", encode(&[1; 16])))),
+        ("rseq", json!(1_000_000)),
+        ("aud", json!(format!("vlt_{}", encode(&[1; 16])))),
+    ];
+    for (claim, value) in better {
+        let mut claims = claims_of(&expired);
+        assert_ne!(claims[claim], value);
+        claims[claim] = value;
+        let header = expired.split('.').next().unwrap();
+        let token = format!("{header}.{}.{}", encode(claims.to_string().as_bytes()), encode(&[0; 256]));
+        for treasure in [first, other] {
+            assert_eq!(opened_with(&installation, treasure, &token).await, None, "{claim}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -27,6 +66,33 @@ async fn control_one_release_key_for_an_environment_opens_its_other_secrets() {
     assert_eq!(foreign_values(&installation, &asked).await.len(), 2);
 }
 
+/// Reads as a thief does who has time: what a second's budget of refusals keeps back, he asks again.
+async fn read(installation: &Installation, treasure: &Treasure, token: &str) -> Answer {
+    let mut answer = None;
+    wait_until("the vault answers", async || {
+        let got = installation.read(&treasure.stored.key_id, token).await;
+        let is_told = got.status != 429;
+        answer = Some(got);
+        is_told
+    })
+    .await;
+    answer.unwrap()
+}
+
+/// What a token opens of a secret.
+async fn opened_with(installation: &Installation, treasure: &Treasure, token: &str) -> Option<String> {
+    let answer = read(installation, treasure, token).await;
+    (answer.status == 200).then(|| answer.text("decrypted_key"))
+}
+
+fn claims_of(token: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+}
+
+fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
 /// What tokens open beyond what they name: each token is used for every secret of the others.
 async fn foreign_values(installation: &Installation, treasures: &[Treasure]) -> Vec<String> {
     let mut found = Vec::new();
@@ -35,7 +101,7 @@ async fn foreign_values(installation: &Installation, treasures: &[Treasure]) -> 
             if other.stored.key_id == holder.stored.key_id {
                 continue;
             }
-            let answer = installation.read(&other.stored.key_id, &holder.stored.token).await;
+            let answer = read(installation, other, &holder.stored.token).await;
             if answer.status == 200 {
                 found.push(format!("{} opened {}: {answer}", holder.path, other.path));
             } else {
