@@ -83,6 +83,8 @@ pub struct Vault {
     unkept_statements: AtomicBool,
     no_descriptors: AtomicBool,
     authority: Arc<Authority>,
+    // The seal keys, or their files, are not as they should be.
+    seal_keys_stuck: AtomicBool,
     settings: String,
     openapi: Bytes,
     transport: StandingStatements,
@@ -188,6 +190,7 @@ impl Vault {
             tasks: Tasks::new(tokio::runtime::Handle::current()),
             unkept_statements: AtomicBool::new(false),
             no_descriptors: AtomicBool::new(false),
+            seal_keys_stuck: AtomicBool::new(false),
             transport: StandingStatements::new(Purpose::Transport),
             polled_at: Mutex::default(),
         };
@@ -243,14 +246,15 @@ impl Vault {
 
     /// What is due every second: turn of the seal keys, and wiping of what is over.
     pub fn tick(&self) {
-        match self.seal_keys.turn(&self.keys.current().identity, Owner::Vault(self.id)) {
-            Ok(turn) => {
-                if turn.all_new && turn.made {
-                    self.feed.distrust_history();
-                }
-            }
-            Err(error) => tracing::error!(%error, "the seal keys could not be turned"),
+        let turned = self.seal_keys.turn(&self.keys.current().identity, Owner::Vault(self.id));
+        let stuck_before = self.seal_keys_stuck.swap(turned.is_err(), Ordering::SeqCst);
+        match turned {
+            Ok(turn) if turn.all_new && turn.made => self.feed.distrust_history(),
+            Ok(_) if stuck_before => tracing::warn!("the seal keys are turned again"),
+            Err(error) if !stuck_before => tracing::error!(%error, "the seal keys could not be turned"),
+            Ok(_) | Err(_) => {}
         }
+        self.feed.keep_mark();
         self.no_descriptors.store(!can_open_files(), Ordering::SeqCst);
         self.tokens.sweep(&self.authority);
         self.transfer_keys.sweep(self.clock.boot());
@@ -267,9 +271,10 @@ impl Health for Vault {
             (Trouble::Storage, !self.store.is_healthy()),
             (Trouble::Audit, !self.audit.is_healthy()),
             (Trouble::Descriptors, self.no_descriptors.load(Ordering::SeqCst)),
+            (Trouble::Refusing, self.refusals.refuse_everything()),
             (Trouble::Conflict, self.manager_instances.are_two(self.clock.boot())),
             (Trouble::Clock, self.manager_clock.differs(&*self.clock)),
-            (Trouble::Keys, !keys),
+            (Trouble::Keys, !keys || self.seal_keys_stuck.load(Ordering::SeqCst)),
         ];
         Readiness::new(&[&own[..], &self.feed.checks()].concat(), &self.settings)
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use service_runtime::cli::{self, say};
+use service_runtime::files::refuse_files_of_others;
 use service_runtime::key_folder::KeyFolder;
 use service_runtime::process::{DirectoryLock, StartError};
 use service_runtime::sqlite;
@@ -119,6 +120,9 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
     }
     let path = cli::config_path(arguments.config.as_ref())?;
     let config = Config::load(path)?;
+    if !matches!(arguments.command, Command::CheckConfig) {
+        refuse_files_of_others(config.own_files())?;
+    }
     match arguments.command {
         Command::Run => cli::runtime()?.block_on(app::run(config)),
         Command::Init => init(&config),
@@ -137,11 +141,13 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
         }
         Command::Restore { file } => {
             let _lock = DirectoryLock::acquire(&config.data_dir)?;
-            sqlite::restore(&file, &config.database())?;
+            let id = keys::own_id(&config.key_dir, config.mode)?;
+            let replaced = SqliteStore::restore(&file, &config.database(), id, config.mode)?;
             say(
                 "Restored. If an event was applied since the backup, tokens from before are dead and the vault opens again \
                  when the manager has polled it.",
-            )
+            )?;
+            cli::say_replaced(replaced.as_deref())
         }
         Command::RotateKeys { what, wait, json } => {
             let report = rotate_keys(&config, &what, wait)?;

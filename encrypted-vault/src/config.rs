@@ -184,6 +184,11 @@ impl Config {
         self.data_dir.join("vault.db")
     }
 
+    /// What belongs to the user of the service, and to nobody else who works on it.
+    pub fn own_files(&self) -> [PathBuf; 3] {
+        [self.data_dir.clone(), self.key_dir.clone(), self.database()]
+    }
+
     /// The first segment of the audit log.
     pub fn audit_log(&self) -> PathBuf {
         self.data_dir.join("audit.jsonl")

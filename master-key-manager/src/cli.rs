@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use service_runtime::cli::{self, runtime, say};
+use service_runtime::files::refuse_files_of_others;
 use service_runtime::key_folder::KeyFolder;
 use service_runtime::process::DirectoryLock;
 use service_runtime::{StartError, sqlite, telemetry};
@@ -14,6 +15,7 @@ use shared_proto::identity::{Mode, Owner};
 use shared_proto::jwk::Thumbprint;
 
 use crate::config::Config;
+use crate::installation::restore;
 use crate::key_rotation::{RotateKeys, rotate_keys};
 use crate::vault_client::check_client;
 use crate::{init, routes, run};
@@ -104,7 +106,12 @@ pub fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<(), StartError> {
-    let config = || Config::load(cli::config_path(cli.config.as_ref())?);
+    let load = || Config::load(cli::config_path(cli.config.as_ref())?);
+    let config = || {
+        let config = load()?;
+        refuse_files_of_others(config.own_files())?;
+        Ok(config)
+    };
     match cli.command {
         Command::Run => {
             let config = config()?;
@@ -126,7 +133,7 @@ fn execute(cli: Cli) -> Result<(), StartError> {
             say(&cli::pinned(&kid, fingerprint.is_some(), "vault"))
         }
         Command::CheckConfig => {
-            let config = config()?;
+            let config = load()?;
             config.serve().check_machine()?;
             check_client(&config.get().vault_url, config.get().vault_tls.as_ref())?;
             say(&format!("The configuration is in order ({} mode).", config.mode()))
@@ -138,8 +145,9 @@ fn execute(cli: Cli) -> Result<(), StartError> {
         Command::Restore { file } => {
             let config = config()?;
             let _lock = DirectoryLock::acquire(&config.get().data_dir)?;
-            sqlite::restore(&file, &config.database())?;
-            say("The database is restored. At its start the manager takes later events back from the vault.")
+            let replaced = restore(&config, &file)?;
+            say("The database is restored. At its start the manager takes later events back from the vault.")?;
+            cli::say_replaced(replaced.as_deref())
         }
         Command::RotateKeys(arguments) => rotate_keys(&config()?, arguments),
         Command::Openapi => {

@@ -200,6 +200,12 @@ impl Config {
         self.raw.data_dir.join("manager.db")
     }
 
+    /// What belongs to the user of the service, and to nobody else who works on it.
+    pub fn own_files(&self) -> [PathBuf; 3] {
+        let raw = self.get();
+        [raw.data_dir.clone(), raw.key_dir.clone(), self.database()]
+    }
+
     /// The first file of the audit log.
     pub fn audit_log(&self) -> PathBuf {
         self.raw.data_dir.join("audit.jsonl")

@@ -1,6 +1,11 @@
 //! Opening what `init` made.
 
+use std::path::{Path, PathBuf};
+
 use service_runtime::StartError;
+use service_runtime::key_folder::{IDENTITY_DOCUMENT, KeyFolder, refused};
+use service_runtime::sqlite::StoreFault;
+use shared_proto::identity::Owner;
 
 use crate::config::Config;
 use crate::store::sqlite::SqliteStore;
@@ -29,10 +34,14 @@ pub async fn read_installation(config: &Config, store: &SqliteStore) -> Result<I
     let shown = config.database();
     let shown = shown.display();
     let found = store.installation().await.map_err(|fault| {
-        StartError::new(format!("The database {shown} cannot be read ({fault}); restore a backup of it."))
+        let fix = match fault {
+            StoreFault::Corrupt => "restore a backup of it",
+            StoreFault::Unavailable | StoreFault::OutcomeUnknown => "the line before says why",
+        };
+        StartError::new(format!("The database {shown} cannot be read ({fault}); {fix}."))
     })?;
     let Some(installation) = found else {
-        return Err(StartError::new(format!("The database {shown} is empty; remove it and run init.")));
+        return Err(StartError::new(format!("The database {shown} holds no installation; restore a backup of it.")));
     };
     if installation.mode != config.mode() {
         return Err(StartError::new(format!(
@@ -43,4 +52,19 @@ pub async fn read_installation(config: &Config, store: &SqliteStore) -> Result<I
         )));
     }
     Ok(installation)
+}
+
+/// Puts a backup of this manager in the place of its database, which no process uses. The answer is where the replaced
+/// one is kept.
+///
+/// # Errors
+/// The key folder has no identity of a manager; or the backup is damaged, or of another service, manager, mode or newer
+/// program. The database is untouched then.
+pub fn restore(config: &Config, backup: &Path) -> Result<Option<PathBuf>, StartError> {
+    let folder = KeyFolder::at(&config.get().key_dir);
+    let Owner::Manager(id) = folder.identity_slots(config.mode())?.document.id else {
+        let fix = "restore the manager's";
+        return Err(refused(&folder.file(IDENTITY_DOCUMENT), "it names a vault", fix));
+    };
+    SqliteStore::restore(backup, &config.database(), id, config.mode())
 }

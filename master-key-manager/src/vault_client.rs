@@ -4,6 +4,7 @@
 //! answer a size limit. Nothing in an answer counts because it came over this connection: feed states, receipts and
 //! key statements are verified by their signatures where they are used.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +46,8 @@ pub struct VaultClient {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// No connection was made: the vault knows nothing of it.
-    #[error("the vault cannot be reached")]
-    NotSent,
+    #[error("the vault cannot be reached: {0}")]
+    NotSent(Unreached),
     /// The command may have arrived.
     #[error("the vault did not answer")]
     Unclear,
@@ -56,6 +57,50 @@ pub enum CallError {
     /// The vault refused.
     #[error("the vault refused: {}", .0.as_str())]
     Refused(ErrorCode),
+}
+
+/// Why no connection was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreached {
+    /// Nothing listens there.
+    #[error("connection refused")]
+    Refused,
+    /// The host in `vault_url` has no address.
+    #[error("its name has no address")]
+    Name,
+    /// The handshake failed; the log has a line of its own with the reason.
+    #[error("no TLS connection")]
+    Tls,
+    /// Nothing came back.
+    #[error("no connection in time")]
+    Late,
+    /// The network said something else.
+    #[error("no connection")]
+    Network,
+    /// The command could not be made.
+    #[error("the command could not be signed")]
+    Unsigned,
+}
+
+impl Unreached {
+    fn of(error: &reqwest::Error) -> Self {
+        if Why::find(error).is_some() {
+            return Self::Tls;
+        }
+        let mut next = error.source();
+        while let Some(cause) = next {
+            let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if kind == Some(std::io::ErrorKind::ConnectionRefused) {
+                return Self::Refused;
+            }
+            // The connector keeps the type of this error to itself.
+            if cause.to_string().starts_with("dns error") {
+                return Self::Name;
+            }
+            next = cause.source();
+        }
+        if error.is_timeout() { Self::Late } else { Self::Network }
+    }
 }
 
 impl VaultClient {
@@ -97,8 +142,8 @@ impl VaultClient {
         request: &impl Serialize,
     ) -> Result<A, CallError> {
         // Our own types always serialize; if not, nothing was sent.
-        let body = serde_json::to_vec(request).map_err(|_| CallError::NotSent)?;
-        let command = self.sign(identity, op, &body).map_err(|Rejected| CallError::NotSent)?;
+        let body = serde_json::to_vec(request).map_err(|_| CallError::NotSent(Unreached::Unsigned))?;
+        let command = self.sign(identity, op, &body).map_err(|Rejected| CallError::NotSent(Unreached::Unsigned))?;
         let url = match op {
             Operation::Push => self.events.clone(),
             Operation::Poll
@@ -124,7 +169,7 @@ impl VaultClient {
             if let Some(why) = Why::find(&error) {
                 why.log(Side::Client, &self.commands.authority());
             }
-            if error.is_connect() { CallError::NotSent } else { CallError::Unclear }
+            if error.is_connect() { CallError::NotSent(Unreached::of(&error)) } else { CallError::Unclear }
         })?;
         read_answer(response).await
     }
@@ -258,7 +303,19 @@ mod tests {
             Some(CallError::Unclear)
         );
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        assert_eq!(ask(&format!("http://{free}")).await.err(), Some(CallError::NotSent));
+        assert_eq!(ask(&format!("http://{free}")).await.err(), Some(CallError::NotSent(Unreached::Refused)));
+        let nowhere = ask("http://vault.invalid:1").await.err();
+        assert_eq!(nowhere, Some(CallError::NotSent(Unreached::Name)));
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let plain = silent.local_addr().unwrap();
+        let no_tls = tokio::spawn(async move {
+            let (mut stream, _) = silent.accept().await.unwrap();
+            // A client that has seen enough closes first.
+            let _closed = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            stream
+        });
+        assert_eq!(ask(&format!("https://{plain}")).await.err(), Some(CallError::NotSent(Unreached::Tls)));
+        no_tls.await.unwrap();
     }
 
     #[tokio::test]

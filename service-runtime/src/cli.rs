@@ -62,6 +62,16 @@ pub fn pinned(kid: &Thumbprint, compared: bool, other: &str) -> String {
     }
 }
 
+/// Prints where the database is kept that a restore replaced.
+///
+/// # Errors
+/// Standard output is closed or full.
+pub fn say_replaced(kept: Option<&Path>) -> Result<(), StartError> {
+    kept.map_or(Ok(()), |kept| {
+        say(&format!("The database before is kept as {}; remove it when you are sure.", kept.display()))
+    })
+}
+
 /// Prints a line.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use rustix::fs::OFlags;
+use rustix::{fs::OFlags, io::Errno};
 use zeroize::Zeroizing;
 
 use crate::process::StartError;
@@ -31,7 +31,13 @@ pub(crate) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits(
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, StartError> {
     let shown = path.display();
     let cannot = |error: io::Error| {
-        StartError::new(format!("The file {shown} cannot be read ({error}); put it there, not as a symbolic link."))
+        let fix = match Errno::from_io_error(&error) {
+            Some(Errno::NOENT) => "put it there",
+            Some(Errno::LOOP) => "put the file itself there, not a symbolic link",
+            Some(Errno::ACCESS | Errno::PERM) => "give it, and its folders, to the user who runs this",
+            Some(_) | None => "look at its disk and at the limit of open files",
+        };
+        StartError::new(format!("The file {shown} cannot be read ({error}); {fix}."))
     };
     let mut file = OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path).map_err(cannot)?;
     let meta = file.metadata().map_err(cannot)?;
@@ -272,11 +278,63 @@ pub(crate) fn check_open_file(path: &Path, file: &File) -> Result<(), StartError
     check_owner_and_mode(path, &meta, "600")
 }
 
+/// A file or folder that was found at a path, to notice when it is there no more or another one is in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    path: PathBuf,
+    // Device and number on it.
+    id: (u64, u64),
+}
+
+impl Place {
+    /// What is at `path` now.
+    ///
+    /// # Errors
+    /// Nothing is there, or it cannot be examined.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let meta = std::fs::metadata(path)?;
+        Ok(Self { path: path.to_owned(), id: (meta.dev(), meta.ino()) })
+    }
+
+    /// Whether it is still there.
+    pub fn is_there(&self) -> bool {
+        Self::of(&self.path).is_ok_and(|now| now.id == self.id)
+    }
+
+    /// The path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Refuses to work on the files of another user: what root writes among them, the service could not read. Files that are
+/// not there are nobody's. A command that writes asks this before it touches anything.
+///
+/// # Errors
+/// One of them belongs to another user than the one whose process this is.
+pub fn refuse_files_of_others<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<(), StartError> {
+    paths.into_iter().try_for_each(|path| match std::fs::symlink_metadata(&path) {
+        Ok(meta) => check_owner(path.as_ref(), &meta),
+        // Whoever may not look does not get any further either.
+        Err(_) => Ok(()),
+    })
+}
+
+fn check_owner(path: &Path, meta: &std::fs::Metadata) -> Result<(), StartError> {
+    let (owner, own) = (meta.uid(), rustix::process::geteuid().as_raw());
+    if owner == own {
+        return Ok(());
+    }
+    Err(StartError::new(format!(
+        "{} belongs to user {owner}, and this is run by user {own}; run it as the user of the service (sudo -u '#{owner}' …), \
+         or give the file to that user.",
+        path.display()
+    )))
+}
+
 fn check_owner_and_mode(path: &Path, meta: &std::fs::Metadata, wanted: &str) -> Result<(), StartError> {
     let (shown, mode) = (path.display(), meta.mode() & 0o7777);
-    if meta.uid() != rustix::process::geteuid().as_raw() {
-        return Err(StartError::new(format!("{shown} belongs to another user; run: chown \"$(id -un)\" {shown}")));
-    }
+    check_owner(path, meta)?;
     if mode & 0o077 != 0 {
         return Err(StartError::new(format!(
             "{shown} has mode {mode:04o} and is open to others; run: chmod {wanted} {shown}"
@@ -305,6 +363,21 @@ mod tests {
             assert!(refusal.contains(&format!("{mode:04o}")), "{refusal}");
             assert!(refusal.contains(&format!("chmod 600 {}", path.display())), "{refusal}");
         }
+    }
+
+    #[test]
+    fn files_of_another_user_are_refused_and_missing_ones_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        refuse_files_of_others([dir.path(), &dir.path().join("missing")]).unwrap();
+        // Whoever is not root finds a file of another user in root's.
+        let foreign = if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(12_345), None).unwrap();
+            dir.path()
+        } else {
+            Path::new("/")
+        };
+        let refusal = refuse_files_of_others([foreign]).unwrap_err().sentence;
+        assert!(refusal.contains("belongs to user") && refusal.contains("sudo -u"), "{refusal}");
     }
 
     #[test]

@@ -167,9 +167,16 @@ pub fn entries(folder: &Path) -> Result<Vec<String>, StartError> {
         .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
         .collect::<Result<Vec<_>, _>>()
         .map_err(cannot)?;
-    names.retain(|name| !is_left_behind(name));
+    names.retain(|name| !is_passed_over(folder, name));
     names.sort_unstable();
     Ok(names)
+}
+
+/// Whether an entry of a key folder says nothing of keys: what a crash left, and the folder that a file system keeps in
+/// its root.
+pub(crate) fn is_passed_over(folder: &Path, name: &str) -> bool {
+    let lost_and_found = || std::fs::symlink_metadata(folder.join(name)).is_ok_and(|meta| meta.is_dir());
+    is_left_behind(name) || (name == "lost+found" && lost_and_found())
 }
 
 /// Reads a key file: `b64` of 32 bytes and a newline.
@@ -200,10 +207,17 @@ pub fn refused(path: &Path, reason: &str, fix: &str) -> StartError {
 }
 
 pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, StartError> {
-    let mut bytes = read_private(path)?;
-    String::from_utf8(std::mem::take(&mut *bytes))
-        .map(Zeroizing::new)
-        .map_err(|_| refused(path, "it is not a text file", "restore it from the backup"))
+    let bytes = read_private(path)?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| refused(path, "it is not a text file", "restore it from the backup"))?;
+    // As an editor or another system may leave it: CRLF, blanks at the ends of lines, blank lines at the end. Room for
+    // all of it: a string that grew would leave an unwiped copy behind.
+    let mut plain = Zeroizing::new(String::with_capacity(text.len() + 1));
+    for line in text.trim_end().lines() {
+        plain.push_str(line.trim_end());
+        plain.push('\n');
+    }
+    Ok(plain)
 }
 
 pub(crate) fn read_document(path: &Path) -> Result<IdentityDocument, StartError> {

@@ -4,9 +4,9 @@
 //! through `/proc`, and that one data directory is used by one process. Refuses to start with one sentence.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::MetadataExt,
     path::Path,
 };
 
@@ -55,33 +55,23 @@ pub struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Takes the lock on `dir/lock`. The kernel drops it when the process ends, however it ends.
+    /// Takes the lock on the directory itself: a lock file could be removed, and let a second process in. The kernel drops
+    /// it when the process ends, however it ends.
     ///
     /// # Errors
-    /// Another process holds it, or the lock file cannot be made.
+    /// Another process holds it, or the directory cannot be opened.
     pub fn acquire(dir: &Path) -> Result<Self, StartError> {
-        let path = dir.join("lock");
+        let shown = dir.display();
         let cannot = |error: io::Error| {
             StartError::new(format!(
-                "The lock file {} cannot be used ({error}); make its directory writable for this user.",
-                path.display()
+                "The directory {shown} cannot be locked ({error}); look at it, its owner and mode."
             ))
         };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(crate::files::NO_FOLLOW)
-            .open(&path)
-            .map_err(cannot)?;
-        file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+        let file = File::open(dir).map_err(cannot)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StartError::new(format!(
-                "The directory {} is in use by another process; stop that one first.",
-                dir.display()
+                "The directory {shown} is in use by another process; stop that one first."
             ))),
             Err(TryLockError::Error(error)) => Err(cannot(error)),
         }
@@ -166,9 +156,11 @@ mod tests {
         let refusal = DirectoryLock::acquire(dir.path()).unwrap_err();
         assert!(refusal.sentence.contains("in use by another process"), "{refusal}");
         drop(first);
-        DirectoryLock::acquire(dir.path()).unwrap();
-        let mode = std::fs::metadata(dir.path().join("lock")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let _third = DirectoryLock::acquire(dir.path()).unwrap();
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        DirectoryLock::acquire(dir.path()).unwrap_err();
     }
 
     #[test]

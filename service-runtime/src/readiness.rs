@@ -43,6 +43,8 @@ troubles! {
         "As for storage. If the log says that the file was removed, renamed, replaced or cut, put it back (see below). If it says that lines are lost or were altered, keep the files as evidence and restart.";
     Descriptors, "descriptors", "The process may open no further file or connection.",
         "Raise the limit of open files, or lower `limits.connections`.";
+    Refusing, "refusing", "The vault's operator refuses everything, or the file of local refusals cannot be read, which refuses everything too.",
+        "See `refuse list`, and then `refuse lift everything`, or repair what the log says of the file.";
     Conflict, "conflict", "The events of manager and vault contradict each other, or two managers with the same identity run; no revocation gets through and nothing is minted. The log says which.",
         "Compare the backups of both, restore the one that is wrong, restart both. Of two managers end one.";
     Clock, "clock", "The clocks of manager and vault differ by more than 30 seconds.",

@@ -104,6 +104,18 @@ impl TransportKey {
     }
 }
 
+/// Whose key folder it is.
+///
+/// # Errors
+/// Its identity is missing, open to others, malformed or of the other mode.
+pub fn own_id(path: &Path, mode: Mode) -> Result<VaultId, StartError> {
+    let folder = KeyFolder::at(path);
+    match folder.identity_slots(mode)?.document.id {
+        Owner::Vault(id) => Ok(id),
+        Owner::Manager(_) => Err(refused(&folder.file(IDENTITY_DOCUMENT), "it names a manager", "restore the vault's")),
+    }
+}
+
 /// `encrypted-vault init`: every key of a new vault. A transport key that the operator has placed stays; its thumbprint
 /// is answered beside the identity document.
 ///

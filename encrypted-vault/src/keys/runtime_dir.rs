@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use service_runtime::files::{check_private_directory, create_private_directory};
+use service_runtime::files::create_private_directory;
 use service_runtime::process::{StartError, is_memory_backed, swap_is_on};
 use shared_proto::id::VaultId;
 
@@ -10,7 +10,11 @@ use crate::config::Config;
 
 /// A checked runtime directory.
 #[derive(Clone, Debug)]
-pub struct RuntimeDirectory(PathBuf);
+pub struct RuntimeDirectory {
+    path: PathBuf,
+    // Whether it may lie on a disk.
+    any_place: bool,
+}
 
 impl RuntimeDirectory {
     /// Finds, makes and checks the directory: the configured one, else `$RUNTIME_DIRECTORY`, else a folder in
@@ -19,20 +23,11 @@ impl RuntimeDirectory {
     /// # Errors
     /// It is open to others or, outside development and without the danger option, on a disk or beside swap.
     pub fn open(config: &Config, id: VaultId) -> Result<Self, StartError> {
-        let dir = place(config, id);
-        create_private_directory(&dir)?;
-        check_private_directory(&dir)?;
-        let in_memory = is_memory_backed(&dir).unwrap_or(false);
-        if !in_memory {
-            weaker(
-                config,
-                config.danger.runtime_on_disk,
-                &format!(
-                    "The runtime directory {} is not on tmpfs, so seal keys would outlive their destruction on a disk; set \
-                 runtime_dir to a tmpfs, or danger.runtime_on_disk.",
-                    dir.display()
-                ),
-            )?;
+        let any_place = config.mode.is_development() || config.danger.runtime_on_disk;
+        let directory = Self { path: place(config, id), any_place };
+        directory.keep()?;
+        if !directory.is_in_memory() {
+            tracing::warn!("{}", directory.on_disk());
         }
         if swap_is_on() {
             weaker(
@@ -41,12 +36,33 @@ impl RuntimeDirectory {
                 "Swap is on, so keys in memory may reach a disk; switch it off, or set danger.swap.",
             )?;
         }
-        Ok(Self(dir))
+        Ok(directory)
+    }
+
+    /// Makes the directory if it is not there, and checks what is.
+    ///
+    /// # Errors
+    /// It cannot be made, is open to others, or lies on a disk without leave.
+    pub fn keep(&self) -> Result<(), StartError> {
+        create_private_directory(&self.path)?;
+        if self.any_place || self.is_in_memory() { Ok(()) } else { Err(StartError::new(self.on_disk())) }
+    }
+
+    fn is_in_memory(&self) -> bool {
+        is_memory_backed(&self.path).unwrap_or(false)
+    }
+
+    fn on_disk(&self) -> String {
+        format!(
+            "The runtime directory {} is not on tmpfs, so seal keys would outlive their destruction on a disk; set \
+             runtime_dir to a tmpfs, or danger.runtime_on_disk.",
+            self.path.display()
+        )
     }
 
     /// The path.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 

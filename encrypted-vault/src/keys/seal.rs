@@ -4,6 +4,7 @@
 //! not keep one alive. Expired ones are also destroyed at every start. A restart of the machine ends them all.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ pub const SKEW_SECONDS: u64 = 60;
 
 /// The living seal keys.
 pub struct SealKeys {
-    directory: PathBuf,
+    directory: RuntimeDirectory,
     boot_id: String,
     clock: Arc<dyn Clock>,
     living: RwLock<Vec<Arc<Living>>>,
@@ -39,6 +40,8 @@ struct Living {
     made_at: u64,
     made_at_boot: u64,
     statement: Mutex<KeyStatement>,
+    // What has ended stays so, whatever the clocks say later.
+    ended: AtomicBool,
 }
 
 /// What [`SealKeys::turn`] changed.
@@ -73,7 +76,7 @@ impl SealKeys {
         clock: Arc<dyn Clock>,
         (identity, owner): (&IdentityKey, Owner),
     ) -> Result<Self, StartError> {
-        let keys = Self { directory: directory.path().to_owned(), boot_id, clock, living: RwLock::default() };
+        let keys = Self { directory: directory.clone(), boot_id, clock, living: RwLock::default() };
         let mut living = Vec::new();
         for path in keys.files()? {
             match keys.read(&path, identity, owner) {
@@ -93,16 +96,17 @@ impl SealKeys {
     pub fn turn(&self, identity: &IdentityKey, owner: Owner) -> Result<Turn, StartError> {
         let (now, boot) = (self.clock.now(), self.clock.boot());
         let mut outcome = Turn::default();
-        let dead: Vec<Arc<Living>> = {
-            let mut living = self.living.write().unwrap_or_else(PoisonError::into_inner);
-            let (alive, dead) = living.drain(..).partition(|key| key.is_alive(now, boot));
-            *living = alive;
-            dead
-        };
-        outcome.destroyed = dead.len();
-        for key in dead {
-            remove(&self.path_of(&key.key.kid()))?;
+        let dead: Vec<Arc<Living>> = self.select(|key| !key.is_alive(now, boot));
+        for key in &dead {
+            key.ended.store(true, Ordering::SeqCst);
         }
+        for key in dead {
+            // The file first: one that cannot be removed now is tried again, because the key is still known.
+            remove(&self.path_of(&key.key.kid()))?;
+            self.living.write().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, &key));
+            outcome.destroyed += 1;
+        }
+        self.put_back()?;
         let newest = self.newest(now);
         outcome.all_new = self.is_empty();
         if newest.is_none_or(|made_at_boot| boot.saturating_sub(made_at_boot) >= TURN_SECONDS) {
@@ -118,8 +122,12 @@ impl SealKeys {
     /// # Errors
     /// A file cannot be removed.
     pub fn destroy_all(&self) -> Result<(), StartError> {
+        for key in self.select(|_| true) {
+            key.ended.store(true, Ordering::SeqCst);
+        }
+        self.files()?.iter().try_for_each(|path| remove(path))?;
         self.living.write().unwrap_or_else(PoisonError::into_inner).clear();
-        self.files()?.iter().try_for_each(|path| remove(path))
+        Ok(())
     }
 
     /// Runs `act` with the living keys.
@@ -156,6 +164,25 @@ impl SealKeys {
         self.living.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// Makes the directory, and the files of living keys, again that have vanished: at the logout of its user the system
+    /// takes `$XDG_RUNTIME_DIR` away.
+    fn put_back(&self) -> Result<(), StartError> {
+        self.directory.keep()?;
+        for key in self.select(|_| true) {
+            let path = self.path_of(&key.key.kid());
+            if !path.exists() {
+                self.write(&key.key, key.made_at, key.made_at_boot)?;
+                tracing::warn!(file = %path.display(), "the file of a living seal key had vanished; it is there again");
+            }
+        }
+        Ok(())
+    }
+
+    fn select(&self, which: impl Fn(&Living) -> bool) -> Vec<Arc<Living>> {
+        let living = self.living.read().unwrap_or_else(PoisonError::into_inner);
+        living.iter().filter(|key| which(key)).map(Arc::clone).collect()
+    }
+
     // When the newest key that is valid now was made, on the boot clock.
     fn newest(&self, now: u64) -> Option<u64> {
         let living = self.living.read().unwrap_or_else(PoisonError::into_inner);
@@ -164,18 +191,22 @@ impl SealKeys {
 
     fn make(&self, identity: &IdentityKey, owner: Owner, now: u64, boot: u64) -> Result<Living, StartError> {
         let key = SealKey::generate().map_err(|_| StartError::new("No seal key could be generated."))?;
+        self.write(&key, now, boot)?;
+        Ok(Living::new(key, now, boot, identity, owner))
+    }
+
+    fn write(&self, key: &SealKey, made_at: u64, made_at_boot: u64) -> Result<(), StartError> {
         let file = SealFile {
             kid: key.kid(),
             // EXPOSE: the private key goes into its file in the runtime directory.
             private_key: Zeroizing::new(b64(key.expose())),
-            made_at: now,
-            made_at_boot: boot,
+            made_at,
+            made_at_boot,
             boot_id: self.boot_id.clone(),
         };
         let json = serde_json::to_vec(&file).map(Zeroizing::new);
         let json = json.map_err(|_| StartError::new("The seal key could not be written."))?;
-        create_private(&self.path_of(&key.kid()), &json)?;
-        Ok(Living::new(key, now, boot, identity, owner))
+        create_private(&self.path_of(&key.kid()), &json)
     }
 
     fn read(&self, path: &std::path::Path, identity: &IdentityKey, owner: Owner) -> Option<Living> {
@@ -189,10 +220,11 @@ impl SealKeys {
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, StartError> {
+        let directory = self.directory.path();
         let cannot =
-            |error: std::io::Error| StartError::new(format!("{} cannot be read ({error}).", self.directory.display()));
+            |error: std::io::Error| StartError::new(format!("{} cannot be read ({error}).", directory.display()));
         let mut found = Vec::new();
-        for entry in std::fs::read_dir(&self.directory).map_err(cannot)? {
+        for entry in std::fs::read_dir(directory).map_err(cannot)? {
             let path = entry.map_err(cannot)?.path();
             if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("seal-")) {
                 found.push(path);
@@ -202,14 +234,14 @@ impl SealKeys {
     }
 
     fn path_of(&self, kid: &Thumbprint) -> PathBuf {
-        self.directory.join(format!("seal-{kid:?}.json"))
+        self.directory.path().join(format!("seal-{kid:?}.json"))
     }
 }
 
 impl Living {
     fn new(key: SealKey, made_at: u64, made_at_boot: u64, identity: &IdentityKey, owner: Owner) -> Self {
         let statement = Mutex::new(state(&key, made_at, identity, owner));
-        Self { key, made_at, made_at_boot, statement }
+        Self { key, made_at, made_at_boot, statement, ended: AtomicBool::new(false) }
     }
 
     fn statement(&self, identity: &IdentityKey, owner: Owner) -> KeyStatement {
@@ -225,7 +257,9 @@ impl Living {
     }
 
     fn is_alive(&self, now: u64, boot: u64) -> bool {
-        now < self.made_at.saturating_add(LIFE_SECONDS) && boot < self.made_at_boot.saturating_add(LIFE_SECONDS)
+        !self.ended.load(Ordering::SeqCst)
+            && now < self.made_at.saturating_add(LIFE_SECONDS)
+            && boot < self.made_at_boot.saturating_add(LIFE_SECONDS)
     }
 }
 

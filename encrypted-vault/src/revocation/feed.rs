@@ -154,6 +154,20 @@ impl Feed {
         if raised { Ok(applied) } else { Err(FeedError::Mark) }
     }
 
+    /// Writes the mark again if its file has vanished. Not for an async thread.
+    pub fn keep_mark(&self) {
+        let marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mark) = marked.filter(|_| self.mark.is_missing()) {
+            let written = self.mark.write(mark);
+            let failed_before = self.mark_failed.swap(written.is_err(), Ordering::SeqCst);
+            match written {
+                Ok(()) => tracing::warn!(applied = mark.applied, "the mark had vanished; it is there again"),
+                Err(error) if !failed_before => tracing::error!(%error, "the mark has vanished and cannot be written"),
+                Err(_) => {}
+            }
+        }
+    }
+
     /// Applies events: verified, in order, durable; what is known already changes nothing.
     ///
     /// # Errors

@@ -35,6 +35,12 @@ impl MarkFile {
         serde_json::from_slice(&read_private(&self.0).ok()?).ok()
     }
 
+    /// Whether the file is gone.
+    pub fn is_missing(&self) -> bool {
+        use std::io::ErrorKind::{NotADirectory, NotFound};
+        std::fs::symlink_metadata(&self.0).is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
+    }
+
     /// Raises the mark.
     ///
     /// # Errors

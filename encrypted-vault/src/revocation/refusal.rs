@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use service_runtime::files::{read_private, replace_private};
+use service_runtime::files::{Place, read_private, replace_private};
 use service_runtime::process::{DirectoryLock, StartError};
 use shared_proto::encoding::{Bytes, sha256};
 use shared_proto::id::{Subject, TokenId};
@@ -76,6 +77,9 @@ impl RefusalFile {
 pub struct Refusals {
     path: PathBuf,
     acknowledgement: PathBuf,
+    // Another folder in its place says nothing of what is refused.
+    folder: Option<Place>,
+    lost: AtomicBool,
     seen: Mutex<Option<Seen>>,
     current: RwLock<Arc<RefusalFile>>,
 }
@@ -89,6 +93,8 @@ impl Refusals {
         let refusals = Self {
             path: path_in(data_dir),
             acknowledgement: acknowledgement_in(data_dir),
+            folder: Place::of(data_dir).ok(),
+            lost: AtomicBool::new(false),
             seen: Mutex::new(None),
             current: RwLock::new(Arc::new(RefusalFile::REFUSE_ALL)),
         };
@@ -101,25 +107,35 @@ impl Refusals {
         self.current.read().unwrap_or_else(PoisonError::into_inner).hits(jti, subject)
     }
 
+    /// Whether every token is refused here.
+    pub fn refuse_everything(&self) -> bool {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).everything
+    }
+
     /// Takes over a changed file, and says so in the acknowledgement that `refuse` waits for.
     pub fn reload(&self) {
+        let lost = self.folder.as_ref().is_some_and(|folder| !folder.is_there());
+        if self.lost.swap(lost, Ordering::SeqCst) != lost {
+            let file = self.path.display();
+            tracing::error!(%file, lost, "the folder of the local refusals changed; while it is lost, those of before count");
+        }
+        if lost {
+            return;
+        }
         let bytes = match std::fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Ok(_) | Err(_) => Some(read_private(&self.path).map(|bytes| bytes.to_vec()).unwrap_or_default()),
+            Ok(_) | Err(_) => Some(read_private(&self.path).map(|bytes| bytes.to_vec())),
         };
-        let now: Seen = bytes.as_deref().map(sha256);
+        let now: Seen = bytes.as_ref().map(|bytes| sha256(bytes.as_deref().unwrap_or_default()));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen == Some(now) {
             return;
         }
-        let file = match bytes.as_deref().map(serde_json::from_slice) {
-            None => RefusalFile::default(),
-            Some(Ok(file)) => file,
-            Some(Err(_)) => {
-                tracing::error!("the file of local refusals cannot be read: every token is refused");
-                RefusalFile::REFUSE_ALL
-            }
-        };
+        let parsed = bytes.map(|bytes| bytes.and_then(|bytes| parse(&self.path, &bytes)));
+        let file = parsed.unwrap_or_else(|| Ok(RefusalFile::default())).unwrap_or_else(|reason| {
+            tracing::error!(%reason, "the local refusals cannot be read: every token is refused");
+            RefusalFile::REFUSE_ALL
+        });
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(file);
         *seen = Some(now);
         if let Some(hash) = now
@@ -171,8 +187,12 @@ fn read_file(path: &Path) -> Result<RefusalFile, StartError> {
     if !path.exists() {
         return Ok(RefusalFile::default());
     }
-    serde_json::from_slice(&read_private(path)?).map_err(|_| {
-        StartError::new(format!("{} cannot be read, so everything is refused; repair or remove it.", path.display()))
+    parse(path, &read_private(path)?)
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<RefusalFile, StartError> {
+    serde_json::from_slice(bytes).map_err(|_| {
+        StartError::new(format!("{} is malformed, so everything is refused; repair or remove it.", path.display()))
     })
 }
 

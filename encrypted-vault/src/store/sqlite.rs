@@ -1,12 +1,12 @@
 //! The store on SQLite: one writer with group commit, several readers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
 use service_runtime::process::StartError;
-use service_runtime::sqlite::{Readers, StoreFault, Writer, check_version, migrate, open_reader, open_writer};
+use service_runtime::sqlite::{Readers, StoreFault, Writer, check_version, migrate, open_reader, open_writer, restore};
 use shared_proto::encoding::Bytes;
 use shared_proto::envelope::{Ciphertext, EnvelopeDigest};
 use shared_proto::id::{EnvironmentId, SecretId, VaultId, Version};
@@ -70,6 +70,15 @@ impl SqliteStore {
         check_installation(&conn, path, id, mode)
     }
 
+    /// Puts a backup of this vault in the place of its database, which no process uses. The answer is where the replaced
+    /// one is kept.
+    ///
+    /// # Errors
+    /// As [`service_runtime::sqlite::restore`]; or it is of another vault or mode.
+    pub fn restore(backup: &Path, path: &Path, id: VaultId, mode: Mode) -> Result<Option<PathBuf>, StartError> {
+        restore(backup, path, MIGRATIONS, |conn| check_installation(conn, backup, id, mode))
+    }
+
     /// Opens the database of this vault.
     ///
     /// # Errors
@@ -127,7 +136,7 @@ fn check_installation(conn: &Connection, path: &Path, id: VaultId, mode: Mode) -
         return Ok(());
     }
     Err(StartError::new(format!(
-        "{} belongs to another vault or to the other mode; give this vault a data directory of its own.",
+        "{} belongs to another vault or to the other mode; each vault has a data directory and backups of its own.",
         path.display()
     )))
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use encrypted_vault::revocation::{Refusal, read_refusals, refuse_command};
+use service_runtime::http::Health as _;
 use service_runtime::process::DirectoryLock;
 
 use crate::support::{World, copy_database};
@@ -26,6 +27,7 @@ async fn a_local_refusal_hits_whatever_the_rseq_until_it_is_lifted() {
         world.vault.refusals.reload();
         assert_eq!(world.value(&token, &secret).await, Err((401, "token_invalid".to_owned())), "{refusal:?}");
         assert_eq!(world.value(&unrelated, &other).await.is_ok(), !whole);
+        assert_eq!(world.vault.readiness().text().contains("refusing"), whole);
         world.manager.event(shared_proto::event::Event::Token(shared_proto::id::TokenId::generate()));
         let mut later = draft.clone();
         world.order(shared_proto::command::Operation::Push, &world.manager.push_body(0)).await;
@@ -69,11 +71,14 @@ async fn a_file_that_cannot_be_read_refuses_everything() {
     write(good, 0o600);
     world.vault.refusals.reload();
     assert!(world.value(&token, &secret).await.is_ok());
+    let says_so = |world: &World| world.vault.readiness().text().contains("refusing");
+    assert!(!says_so(&world));
     let broken = ["", "{", "{}", r#"{"tokens":[],"subjects":[],"everything":false,"x":1}"#, "\u{0}"];
     for (text, mode) in broken.into_iter().map(|text| (text, 0o600)).chain([(good, 0o644)]) {
         write(text, mode);
         world.vault.refusals.reload();
         assert!(world.value(&token, &secret).await.is_err(), "{text:?} {mode:o}");
+        assert!(says_so(&world), "{text:?} {mode:o}");
         world.reopen().await;
         assert!(world.value(&token, &secret).await.is_err(), "{text:?} {mode:o}, after a restart");
     }
@@ -97,4 +102,28 @@ async fn the_command_returns_when_the_running_vault_has_applied_it() {
     }
     assert_eq!(command.join().unwrap().unwrap(), "Applied by the running vault.");
     assert!(world.value(&token, &secret).await.is_err());
+}
+
+#[actix_web::test]
+async fn refusals_count_on_when_their_folder_vanishes() {
+    let world = World::new().await;
+    let secret = world.secret("v").await;
+    let token = world.token(&[secret]);
+    let data = world.config.data_dir.clone();
+    refuse_command(&data, Refusal::Everything, false).unwrap();
+    world.vault.refusals.reload();
+    let aside = world.dir.path().join("aside");
+    fs::rename(&data, &aside).unwrap();
+    for another in [false, true] {
+        if another {
+            fs::create_dir(&data).unwrap();
+        }
+        world.vault.refusals.reload();
+        assert!(world.value(&token, &secret).await.is_err(), "another folder: {another}");
+    }
+    fs::remove_dir(&data).unwrap();
+    fs::rename(&aside, &data).unwrap();
+    refuse_command(&data, Refusal::Everything, true).unwrap();
+    world.vault.refusals.reload();
+    assert!(world.value(&token, &secret).await.is_ok());
 }

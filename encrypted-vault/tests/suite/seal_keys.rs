@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use service_runtime::http::Health as _;
 use shared_proto::id::SecretId;
 use shared_proto::jwk::PublicJwk;
 
@@ -159,4 +160,54 @@ async fn a_key_file_that_was_tampered_with_is_destroyed_at_the_start() {
         assert!(world.seal_keys().iter().all(|key| !before.contains(key)), "case {case} {secret}");
         assert_eq!(files(&world), 1, "case {case}");
     }
+}
+
+#[actix_web::test]
+async fn a_dead_key_is_known_until_its_file_is_gone_and_never_used_again() {
+    let world = World::new().await;
+    let secret = world.secret("v").await;
+    let token = world.token(&[secret]);
+    let runtime = world.dir.path().join("runtime");
+    let mut listing = fs::read_dir(&runtime).unwrap().map(|entry| entry.unwrap().path());
+    let file = listing.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("seal-")).unwrap();
+    // Even root removes no folder as a file.
+    let aside = world.dir.path().join("aside");
+    fs::rename(&file, &aside).unwrap();
+    fs::create_dir(&file).unwrap();
+    world.clock.advance(3_600);
+    world.vault.tick();
+    assert!(file.exists());
+    assert!(world.vault.readiness().text().contains("keys"), "{}", world.vault.readiness().text());
+    world.clock.set_now(NOW);
+    world.clock.set_boot(100_000);
+    assert_eq!(world.value(&token, &secret).await, dead(), "what has ended stays so");
+    fs::remove_dir(&file).unwrap();
+    fs::rename(&aside, &file).unwrap();
+    world.vault.tick();
+    assert!(!file.exists(), "nobody remembered to remove it");
+    assert!(world.value(&token, &secret).await.is_err());
+}
+
+#[actix_web::test]
+async fn a_runtime_directory_that_vanishes_is_made_again_and_tokens_live_on() {
+    let mut world = World::new().await;
+    let secret = world.secret("v").await;
+    let token = world.token(&[secret]);
+    world.manager.event(shared_proto::event::Event::Token(shared_proto::id::TokenId::generate()));
+    world.order(shared_proto::command::Operation::Push, &world.manager.push_body(0)).await;
+    let runtime = world.dir.path().join("runtime");
+    let before = files(&world);
+    fs::remove_dir_all(&runtime).unwrap();
+    // Not at once: as when the folder above belongs to the system.
+    fs::write(&runtime, "").unwrap();
+    world.vault.tick();
+    let words = world.vault.readiness().text();
+    assert!(words.contains("storage") && words.contains("keys"), "{words}");
+    fs::remove_file(&runtime).unwrap();
+    world.vault.tick();
+    assert_eq!(world.vault.readiness().text().split(' ').next(), Some("ready"));
+    assert_eq!(files(&world), before);
+    assert_eq!(fs::metadata(&runtime).unwrap().permissions().mode() & 0o777, 0o700);
+    world.reopen().await;
+    assert_eq!(world.value(&token, &secret).await.unwrap(), "v", "the mark and the key are there after a restart");
 }

@@ -1,19 +1,22 @@
 //! What the vault refuses to start with: one sentence that names the file.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::Arc;
 
+use encrypted_vault::app::Vault;
 use encrypted_vault::keys::LoadedKeys;
 use encrypted_vault::store::SqliteStore;
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
+use service_runtime::clock::ManualClock;
 use service_runtime::process::DirectoryLock;
 use shared_proto::id::VaultId;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Mode, Owner};
 use shared_proto::rsa_key::RsaPrivate;
 
-use crate::support::{World, rsa_pem, transport_pem};
+use crate::support::{NOW, World, rsa_pem, transport_pem};
 
 /// Why the key folder is refused after a change.
 fn refusal(change: impl FnOnce(&Path)) -> String {
@@ -55,6 +58,27 @@ fn files_and_folders_open_to_others_are_refused() {
         let sentence = refusal(|keys| mode(&keys.join(folder), 0o750));
         assert!(sentence.contains(folder), "{sentence}");
     }
+}
+
+#[actix_web::test]
+async fn harmless_forms_of_key_files_are_read() {
+    let (_dir, config, _, _) = World::directories(Mode::Development);
+    let keys = &config.key_dir;
+    for name in ["identity.pem", "transport.pem", "storage-keys/1.key"] {
+        let text = fs::read_to_string(keys.join(name)).unwrap();
+        put(&keys.join(name), &format!("{} \r\n\r\n", text.trim_end().replace('\n', "\r\n")));
+    }
+    let document = fs::read_to_string(keys.join("identity.json")).unwrap();
+    put(&keys.join("identity.json"), &format!("{document}\r\n\n"));
+    // What a file system keeps in its root; nobody but root may look into it.
+    for folder in ["", "storage-keys", "pins"] {
+        fs::DirBuilder::new().mode(0o000).create(keys.join(folder).join("lost+found")).unwrap();
+    }
+    Vault::open(&config, Arc::new(ManualClock::new(NOW, 100_000))).await.unwrap();
+    fs::remove_dir(keys.join("lost+found")).unwrap();
+    put(&keys.join("lost+found"), "a file of this name is no such folder");
+    let refused = Vault::open(&config, Arc::new(ManualClock::new(NOW, 100_000))).await;
+    assert!(refused.err().unwrap().sentence.contains("lost+found"));
 }
 
 #[test]

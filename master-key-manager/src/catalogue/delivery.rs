@@ -199,7 +199,7 @@ fn envelope(
 
 fn of_error(error: CallError) -> Delivery {
     match error {
-        CallError::NotSent => Delivery::NotWritten("the vault cannot be reached"),
+        CallError::NotSent(_) => Delivery::NotWritten("the vault cannot be reached"),
         CallError::Unclear
         | CallError::BadAnswer
         | CallError::Refused(ErrorCode::OutcomeUnknown | ErrorCode::Internal) => Delivery::Unclear,

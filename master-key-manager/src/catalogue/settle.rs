@@ -82,7 +82,7 @@ impl Settler {
             .collect();
         let answer: Receipts =
             self.client.command(Operation::Settle, &Settle { versions }).await.map_err(|error| match error {
-                CallError::NotSent | CallError::Unclear | CallError::BadAnswer | CallError::Refused(_) => {
+                CallError::NotSent(_) | CallError::Unclear | CallError::BadAnswer | CallError::Refused(_) => {
                     Refusal::Unavailable("the vault does not say what became of an earlier version")
                 }
             })?;

@@ -58,7 +58,9 @@ impl Trouble {
         match error {
             CallError::Refused(ErrorCode::EventConflict) => Self::Conflict,
             CallError::Refused(ErrorCode::SecondManager) => Self::SecondManager,
-            CallError::Refused(_) | CallError::NotSent | CallError::Unclear | CallError::BadAnswer => Self::Call(error),
+            CallError::Refused(_) | CallError::NotSent(_) | CallError::Unclear | CallError::BadAnswer => {
+                Self::Call(error)
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Revocations and destructions: told only on the vault's signature, never lost.
 
 use actix_web::http::Method;
+use master_key_manager::installation::restore;
 use master_key_manager::revocation::FeedStatus;
 use master_key_manager::store::NewCredential;
 use serde_json::{Value, json};
@@ -225,7 +226,7 @@ async fn a_restored_manager_takes_its_events_back_before_it_numbers_or_mints() {
     manager.stop().await;
     let before = installed.vault.state().events.clone();
 
-    sqlite::restore(&backup, &installed.config.database()).unwrap();
+    restore(&installed.config, &backup).unwrap();
     installed.vault.state().feed = Feed::Garble;
     let manager = installed.start_unready().await;
     manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await.expect(503).refused("unavailable");
@@ -264,7 +265,7 @@ async fn events_that_do_not_continue_our_chain_are_not_taken_back() {
     }
     manager.stop().await;
     let other_history = std::mem::take(&mut installed.vault.state().events);
-    sqlite::restore(&backup, &installed.config.database()).unwrap();
+    restore(&installed.config, &backup).unwrap();
     let manager = installed.start().await;
     manager.post("/api/revocations", json!({"kind": "all"})).await.expect(200);
     manager.stop().await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use master_key_manager::config::KeysConfig;
+use master_key_manager::installation::restore;
 use master_key_manager::store::KillPoint;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
@@ -251,7 +252,7 @@ async fn version_that_was_moved_before_the_catalogue_was_restored_is_found_under
     let retired = installed.file(&format!("root-keys/{environment}.1.retired.key"));
     until("it is retired", async || retired.exists()).await;
     manager.stop().await;
-    service_runtime::sqlite::restore(&backup, &installed.config.database()).unwrap();
+    restore(&installed.config, &backup).unwrap();
     let manager = installed.start().await;
     until("the catalogue knows again", async || below(&manager, 2).await == 0).await;
     assert_eq!(installed.vault.open(&token(&manager, &secret).await)[0].expose(), b"one");

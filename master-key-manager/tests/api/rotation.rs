@@ -1,5 +1,6 @@
 //! Token signing keys, identities and pins that change while the service runs.
 
+use master_key_manager::installation::restore;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use service_runtime::files::create_private;
@@ -171,7 +172,7 @@ async fn manager_signs_with_its_next_identity_when_the_vault_accepts_it_and_take
     installed.vault.trust_keys(&[new]);
     manager.store_value("p", "v").await.expect(201);
     manager.stop().await;
-    sqlite::restore(&backup, &installed.config.database()).unwrap();
+    restore(&installed.config, &backup).unwrap();
     let manager = installed.start().await;
     let list = manager.admin(actix_web::http::Method::GET, "/api/revocations", None).await.expect(200).json();
     assert_eq!(list["newest"], 1, "an event that the earlier identity signed is ours");

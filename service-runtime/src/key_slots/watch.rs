@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::files::is_left_behind;
+use crate::key_folder::is_passed_over;
 
 /// Looks at the names and dates of a folder and its subfolders. Not for an async thread.
 #[derive(Debug)]
@@ -38,9 +38,9 @@ fn listing(folder: &Path) -> io::Result<Vec<(PathBuf, [i64; 4])>> {
     let mut seen = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder)? {
+        for entry in std::fs::read_dir(&folder)? {
             let entry = entry?;
-            if is_left_behind(&entry.file_name().to_string_lossy()) {
+            if is_passed_over(&folder, &entry.file_name().to_string_lossy()) {
                 continue;
             }
             // Of a file that is gone again meanwhile, nothing is said.

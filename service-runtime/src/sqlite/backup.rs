@@ -1,19 +1,21 @@
 //! Backup and restore of a database.
 //!
 //! Guarantees that a backup is one consistent state, passes SQLite's integrity check and is ours alone; and that a
-//! restored database never meets the WAL of the one that it replaces, which SQLite would play into it.
+//! restored database is what its service made, is kept apart from the one that it replaces, and never meets the WAL of
+//! that one, which SQLite would play into it. Refuses a backup of another service, installation or newer program before
+//! anything is touched.
 
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{check_version, code_of, open_reader, user_version};
+use super::{check_version, code_of, migrate, open_reader, open_writer, user_version};
 use crate::{files, process::StartError};
 
 /// Copies a database, in use or not, into a new file with mode 0600.
@@ -23,18 +25,26 @@ use crate::{files, process::StartError};
 pub fn backup(source: &Path, destination: &Path) -> Result<(), StartError> {
     let from = open_reader(source)?;
     files::create_private(destination, b"")?;
-    let copied = copy(&from, destination);
+    let copied = copy(&from, destination, source, |_| Ok(()));
     if copied.is_err() {
         let _gone_already = std::fs::remove_file(destination);
     }
-    copied.map(|_version| ())
+    copied
 }
 
-/// Puts a backup in the place of a database that no process uses (hold its directory lock). Returns its schema number.
+/// Puts a backup in the place of a database that no process uses (hold its directory lock). `steps` are the migrations
+/// of its service, and `belongs` refuses a database of another installation. The answer is where the replaced database
+/// is kept, if there was one.
 ///
 /// # Errors
-/// The backup is damaged, has no schema, or cannot be copied; the database is untouched then.
-pub fn restore(backup: &Path, destination: &Path) -> Result<i64, StartError> {
+/// The backup is damaged, of another service, installation or newer program, or cannot be copied; the database is
+/// untouched then.
+pub fn restore(
+    backup: &Path,
+    destination: &Path,
+    steps: &[&'static str],
+    belongs: impl FnOnce(&Connection) -> Result<(), StartError>,
+) -> Result<Option<PathBuf>, StartError> {
     check_version()?;
     let failed = |error: io::Error| {
         StartError::new(format!("The database {} cannot be restored ({error}).", destination.display()))
@@ -42,22 +52,12 @@ pub fn restore(backup: &Path, destination: &Path) -> Result<i64, StartError> {
     let from = Connection::open_with_flags(backup, READ_ONLY).map_err(|error| unusable(backup, &error))?;
     let temporary = files::temporary_beside(destination).map_err(failed)?;
     files::create_private(&temporary, b"")?;
-    let restored = copy(&from, &temporary).and_then(|version| {
-        if version == 0 {
-            return Err(StartError::new(format!(
-                "{} has no schema; choose a file that the backup command made.",
-                backup.display()
-            )));
-        }
-        // The old WAL goes first: SQLite would play it into the new database. A crash in between leaves the old one
-        // without its last commits, to be restored again; the temporary file is durable by now.
-        for suffix in ["-wal", "-shm", "-journal"] {
-            remove_if_there(&beside(destination, suffix)).map_err(failed)?;
-        }
-        files::sync_parent(destination).map_err(failed)?;
+    let check = |copy: &Connection| check_schema(copy, backup, steps).and_then(|()| belongs(copy));
+    let restored = copy(&from, &temporary, backup, check).and_then(|()| {
+        let replaced = set_aside(destination).map_err(failed)?;
         std::fs::rename(&temporary, destination).map_err(failed)?;
         files::sync_parent(destination).map_err(failed)?;
-        Ok(version)
+        Ok(replaced)
     });
     if restored.is_err() {
         let _gone_already = std::fs::remove_file(&temporary);
@@ -67,11 +67,16 @@ pub fn restore(backup: &Path, destination: &Path) -> Result<i64, StartError> {
 
 const READ_ONLY: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
-/// Copies, checks and fsyncs; `to` is an empty file. Returns the schema number of the copy.
-fn copy(from: &Connection, to: &Path) -> Result<i64, StartError> {
-    let failed = |error: rusqlite::Error| unusable(to, &error);
+/// Copies, checks and fsyncs; `to` is an empty file, `source` the one that errors name.
+fn copy(
+    from: &Connection,
+    to: &Path,
+    source: &Path,
+    check: impl FnOnce(&Connection) -> Result<(), StartError>,
+) -> Result<(), StartError> {
+    let failed = |error: rusqlite::Error| unusable(source, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut target = Connection::open_with_flags(to, flags).map_err(failed)?;
+    let mut target = Connection::open_with_flags(to, flags).map_err(|error| unusable(to, &error))?;
     // All pages in one step: a writer that commits in between would make SQLite start again.
     rusqlite::backup::Backup::new(from, &mut target)
         .and_then(|copying| copying.run_to_completion(i32::MAX, Duration::from_millis(50), None))
@@ -80,15 +85,78 @@ fn copy(from: &Connection, to: &Path) -> Result<i64, StartError> {
     target.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).map_err(failed)?;
     let verdict: String = target.pragma_query_value(None, "integrity_check", |row| row.get(0)).map_err(failed)?;
     if verdict != "ok" {
-        return Err(StartError::new(format!("The copy {} fails the integrity check; use another.", to.display())));
+        return Err(StartError::new(format!("{} fails the integrity check; use another backup.", source.display())));
     }
-    let version = user_version(&target).map_err(failed)?;
+    check(&target)?;
     target.close().map_err(|(_, error)| failed(error))?;
     let synced = OpenOptions::new().read(true).custom_flags(files::NO_FOLLOW).open(to);
     synced
         .and_then(|file: File| file.sync_all())
-        .map_err(|error| StartError::new(format!("The copy {} cannot be made durable ({error}).", to.display())))?;
-    Ok(version)
+        .map_err(|error| StartError::new(format!("The copy {} cannot be made durable ({error}).", to.display())))
+}
+
+/// Compares tables, columns and everything else that has a name with what the migrations make.
+fn check_schema(copy: &Connection, backup: &Path, steps: &[&'static str]) -> Result<(), StartError> {
+    let failed = |error: rusqlite::Error| unusable(backup, &error);
+    let found = user_version(copy).map_err(failed)?;
+    let Some(done) = usize::try_from(found).ok().and_then(|found| steps.get(..found)) else {
+        return Err(StartError::new(format!(
+            "{} has schema {found}, this program knows {}; restore it with the newer program.",
+            backup.display(),
+            steps.len()
+        )));
+    };
+    let mut made = Connection::open_in_memory().map_err(failed)?;
+    migrate(&mut made, done)?;
+    if done.is_empty() || shape(copy).map_err(failed)? != shape(&made).map_err(failed)? {
+        return Err(StartError::new(format!(
+            "{} is not a database of this service; choose a file that its backup command made.",
+            backup.display()
+        )));
+    }
+    Ok(())
+}
+
+fn shape(conn: &Connection) -> rusqlite::Result<Vec<(String, String, Option<String>)>> {
+    conn.prepare(
+        "SELECT o.type, o.name, c.name FROM sqlite_schema AS o LEFT JOIN pragma_table_info(o.name) AS c
+         ORDER BY o.type, o.name, c.cid",
+    )?
+    .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+    .collect()
+}
+
+/// Gives a database a second name, under which it stays when another takes its place. Afterwards no WAL lies beside it.
+fn set_aside(database: &Path) -> io::Result<Option<PathBuf>> {
+    // What only the WAL holds goes into the file, so that a crash in between leaves the old database whole. A damaged
+    // one keeps its WAL apart.
+    if std::fs::exists(database)? {
+        let _as_far_as_it_is_whole =
+            open_writer(database).map(|conn| conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+    }
+    let kept = free_name(database)?;
+    for suffix in ["-wal", "-journal"] {
+        if_there(std::fs::rename(beside(database, suffix), beside(&kept, suffix)))?;
+    }
+    if_there(std::fs::remove_file(beside(database, "-shm")))?;
+    files::sync_parent(database)?;
+    if !if_there(std::fs::hard_link(database, &kept))? {
+        return Ok(None);
+    }
+    std::fs::set_permissions(&kept, PermissionsExt::from_mode(0o600))?;
+    Ok(Some(kept))
+}
+
+/// `<name>-replaced-<Unix seconds>`.
+fn free_name(database: &Path) -> io::Result<PathBuf> {
+    let mut seconds = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+    loop {
+        let name = beside(database, &format!("-replaced-{seconds}"));
+        if !std::fs::exists(&name)? && !std::fs::exists(beside(&name, "-wal"))? {
+            return Ok(name);
+        }
+        seconds += 1;
+    }
 }
 
 fn unusable(path: &Path, error: &rusqlite::Error) -> StartError {
@@ -101,9 +169,11 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
+/// Whether something was there to be moved or removed.
+fn if_there(done: io::Result<()>) -> io::Result<bool> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -4,11 +4,16 @@
 //! fault of the disk nothing goes on with the same connection: the file is opened anew, everything that only the
 //! write-ahead log holds is written into the database and fsynced, the log is cut, the database is checked, and a
 //! commit must succeed. Until then nothing is written.
+//!
+//! A file that is open is not the file at its path: what is written into one that was removed, renamed or replaced is gone
+//! with the process. So nothing is acknowledged before both files were seen at their paths after the commit, and they
+//! are looked at once a second. Another database in the place is never taken over while the process runs: what is in
+//! memory belongs to the first one (docs/adr/0020-the-file-at-its-path.md).
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -16,7 +21,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode};
 
 use super::{code_of, open_writer, user_version};
-use crate::process::StartError;
+use crate::{files::Place, process::StartError};
 
 /// What writer and readers of one database know of its disk. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -24,12 +29,93 @@ pub struct Health {
     distrusted: Arc<AtomicBool>,
     // What is on the disk may differ from what was written: the whole database is to be checked.
     doubtful: Arc<AtomicBool>,
+    opened: Arc<RwLock<Opened>>,
+}
+
+/// The files as the writer opened them last.
+#[derive(Debug, Default)]
+struct Opened {
+    database: Option<Place>,
+    log: Option<Place>,
+    /// How often they were opened: whoever opened them before has another log.
+    generation: u64,
+    lost: Option<PathBuf>,
+}
+
+/// Where the open files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Files {
+    /// At their paths.
+    InPlace,
+    /// The log is not at its path.
+    LogLost,
+    /// The database is not at its path.
+    DatabaseLost,
 }
 
 impl Health {
     /// Whether the last that was heard of the disk was good.
     pub fn is_good(&self) -> bool {
-        !self.distrusted.load(Ordering::SeqCst)
+        !self.distrusted.load(Ordering::SeqCst) && self.opened().lost.is_none()
+    }
+
+    /// The number of the files that may be read; none while they are not at their paths.
+    pub(super) fn generation(&self) -> Option<u64> {
+        let opened = self.opened();
+        opened.lost.is_none().then_some(opened.generation)
+    }
+
+    /// Looks where the files are, and says it in the log when that has changed.
+    pub(super) fn look(&self) -> Files {
+        let gone =
+            |place: &Option<Place>| place.as_ref().filter(|place| !place.is_there()).map(|gone| gone.path().to_owned());
+        let (found, lost, before) = {
+            let opened = self.opened();
+            let (found, lost) = match (gone(&opened.database), gone(&opened.log)) {
+                (Some(database), _) => (Files::DatabaseLost, Some(database)),
+                (None, Some(log)) => (Files::LogLost, Some(log)),
+                (None, None) => (Files::InPlace, None),
+            };
+            (found, lost, opened.lost.clone())
+        };
+        if lost != before {
+            if let Some(lost) = &lost {
+                tracing::error!(
+                    file = %lost.display(),
+                    "the open file is not at its path any more (removed, renamed or replaced): nothing is acknowledged \
+                     until it is there again"
+                );
+            } else {
+                tracing::warn!("the files of the database are at their paths again");
+            }
+            self.opened.write().unwrap_or_else(PoisonError::into_inner).lost = lost;
+        }
+        found
+    }
+
+    /// Remembers the files of a connection that the writer has just opened.
+    ///
+    /// # Errors
+    /// They are not there, or the database is another one than before.
+    pub(super) fn hold(&self, path: &Path) -> std::io::Result<()> {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let (database, log) = (Place::of(path)?, Place::of(Path::new(&log))?);
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        if opened.database.as_ref().is_some_and(|before| *before != database) {
+            return Err(std::io::Error::other("it is another file than the one that this process opened; restart it"));
+        }
+        *opened = Opened { database: Some(database), log: Some(log), generation: opened.generation + 1, lost: None };
+        Ok(())
+    }
+
+    /// Has the files opened anew before anything else is written.
+    pub(super) fn distrust(&self) {
+        self.distrusted.store(true, Ordering::SeqCst);
+    }
+
+    fn opened(&self) -> std::sync::RwLockReadGuard<'_, Opened> {
+        self.opened.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note of an error; says whether it is the disk's.
@@ -39,7 +125,13 @@ impl Health {
             self.doubtful.store(true, Ordering::SeqCst);
         }
         if !self.distrusted.swap(true, Ordering::SeqCst) {
-            tracing::error!(error = code_of(error), "the database is not trusted until it was opened anew and checked");
+            let file =
+                self.opened().database.as_ref().map(|place| place.path().display().to_string()).unwrap_or_default();
+            tracing::error!(
+                file,
+                error = code_of(error),
+                "the database is not trusted until it was opened anew and checked"
+            );
         }
         true
     }
@@ -49,13 +141,18 @@ impl Health {
     /// # Errors
     /// It is still not trusted.
     pub(super) fn reopen(&self, path: &Path) -> Result<Connection, StartError> {
+        // Never makes a database where one was lost.
+        if self.look() == Files::DatabaseLost {
+            return Err(StartError::new(format!("{} is not the file that was opened.", path.display())));
+        }
         let conn = open_writer(path)?;
         let doubtful = self.doubtful.load(Ordering::SeqCst);
         let checked = rewrite(&conn).and_then(|()| if doubtful { quick_check(&conn) } else { Ok(()) });
         checked.and_then(|()| prove_writable(&conn)).map_err(|error| {
             self.note(&error);
-            StartError::new(format!("The database is still not good ({}).", code_of(&error)))
+            StartError::new(format!("The database {} is still not good ({}).", path.display(), code_of(&error)))
         })?;
+        self.hold(path).map_err(|error| StartError::new(format!("{} cannot be used ({error}).", path.display())))?;
         self.doubtful.store(false, Ordering::SeqCst);
         self.distrusted.store(false, Ordering::SeqCst);
         tracing::warn!("the database was opened anew and checked; it is trusted again");

@@ -10,7 +10,12 @@ mod job;
 mod pool;
 mod writer;
 
-use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+    time::Duration,
+};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
@@ -64,7 +69,7 @@ pub fn open_writer(path: &Path) -> Result<Connection, StartError> {
         Ok(_) => check_database_files(path)?,
         // SQLite treats an empty file as an empty database; -wal and -shm inherit its mode.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => files::create_private(path, b"")?,
-        Err(error) => return Err(cannot_open(path, &error)),
+        Err(error) => return Err(cannot_use(path, &error)),
     }
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | COMMON_FLAGS)
         .map_err(|error| cannot_open(path, &error))?;
@@ -75,6 +80,7 @@ pub fn open_writer(path: &Path) -> Result<Connection, StartError> {
         })
         .and_then(|()| conn.pragma_update(None, "synchronous", synchronous()))
         .and_then(|()| conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
+        .and_then(|()| conn.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(())))
         .map_err(|error| cannot_open(path, &error))?;
     Ok(conn)
 }
@@ -143,8 +149,10 @@ pub(crate) fn fault_of(error: &rusqlite::Error) -> StoreFault {
 pub(crate) fn code_of(error: &rusqlite::Error) -> String {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive; the rest never reached SQLite")]
     match error {
-        rusqlite::Error::SqliteFailure(failure, _) => format!("SQLite error {}", failure.extended_code),
-        rusqlite::Error::SqlInputError { error, .. } => format!("SQLite error {}", error.extended_code),
+        rusqlite::Error::SqliteFailure(failure, _) | rusqlite::Error::SqlInputError { error: failure, .. } => {
+            let meaning = rusqlite::ffi::code_to_str(failure.extended_code);
+            format!("SQLite error {}: {meaning}", failure.extended_code)
+        }
         _ => "a row or a parameter had another type than expected".to_owned(),
     }
 }
@@ -162,12 +170,18 @@ fn synchronous() -> &'static str {
 /// write touches pages of its own, and SQLite's 1,000 are soon full.
 const CHECKPOINT_PAGES: i64 = 4_096;
 
+/// Bytes of the WAL that stay when it begins from its start again: what [`CHECKPOINT_PAGES`] take. A reader that held it up
+/// may have let it grow.
+const LOG_BYTES: i64 = CHECKPOINT_PAGES * 4_096;
+
+/// A checkpoint or another process may hold a lock for a moment.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
 const COMMON_FLAGS: OpenFlags =
     OpenFlags::SQLITE_OPEN_NO_MUTEX.union(OpenFlags::SQLITE_OPEN_NOFOLLOW).union(OpenFlags::SQLITE_OPEN_EXRESCODE);
 
 fn settings(conn: &Connection) -> rusqlite::Result<()> {
-    // A checkpoint or another process may hold a lock for a moment.
-    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.pragma_update(None, "foreign_keys", true)?;
     // SQLite would otherwise prepare a statement anew for each value that it is given, to see whether another plan suits
     // that value: a fifth of the writer's CPU time.
@@ -180,7 +194,7 @@ fn settings(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 fn check_database_files(path: &Path) -> Result<(), StartError> {
-    let flags = std::fs::symlink_metadata(path).map_err(|error| cannot_open(path, &error))?;
+    let flags = std::fs::symlink_metadata(path).map_err(|error| cannot_use(path, &error))?;
     if !flags.is_file() {
         return Err(StartError::new(format!("{} is not a regular file; put the database there.", path.display())));
     }
@@ -194,8 +208,40 @@ fn check_database_files(path: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
-fn cannot_open(path: &Path, error: &dyn std::fmt::Display) -> StartError {
-    StartError::new(format!("The database {} cannot be opened ({error}); restore a backup of it.", path.display()))
+/// What went wrong, why, and what helps against that. Only damage asks for a backup.
+fn cannot_open(path: &Path, error: &rusqlite::Error) -> StartError {
+    use rusqlite::ErrorCode as Code;
+    let fix = match error.sqlite_error_code() {
+        Some(Code::DatabaseCorrupt | Code::NotADatabase) => "it is damaged: restore a backup of it",
+        Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::FileLockingProtocolFailed) => {
+            "another process holds it: end that one"
+        }
+        Some(Code::DiskFull) => "make room on its disk",
+        Some(Code::SystemIoFailure) => "look at its disk and its mount",
+        _ => "look at the owner and mode of it and of its folder, and at the limit of open files",
+    };
+    let shown = path.display();
+    let reason = system_reason(path).unwrap_or_else(|| code_of(error));
+    StartError::new(format!("The database {shown} cannot be opened ({reason}); {fix}."))
+}
+
+fn cannot_use(path: &Path, error: &std::io::Error) -> StartError {
+    StartError::new(format!(
+        "The database {} cannot be opened ({error}); look at the owner and mode of it and of its folder.",
+        path.display()
+    ))
+}
+
+/// Which of the files the system does not open, and why: SQLite does not say.
+fn system_reason(path: &Path) -> Option<String> {
+    let try_open = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let opened = OpenOptions::new().read(true).write(true).custom_flags(files::NO_FOLLOW).open(&name);
+        let error = opened.err().filter(|error| error.kind() != std::io::ErrorKind::NotFound)?;
+        Some(format!("{}: {error}", Path::new(&name).display()))
+    };
+    ["", "-wal", "-shm"].into_iter().find_map(try_open)
 }
 
 #[cfg(test)]

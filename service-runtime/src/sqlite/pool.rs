@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{Health, StoreFault, cannot_open, code_of, fault_of, open_reader, say, user_version};
+use super::{Health, StoreFault, cannot_open, code_of, fault_of, health::Files, open_reader, say, user_version};
 use crate::{process::StartError, workers::Workers};
 
 /// A pool of read-only connections. Clones share it.
@@ -20,6 +20,8 @@ struct Reader {
     // None after a fault.
     conn: Option<Connection>,
     health: Health,
+    // Which opening of the files the connection is of.
+    generation: Option<u64>,
 }
 
 impl Readers {
@@ -29,10 +31,11 @@ impl Readers {
     /// As [`open_reader`], or a thread cannot be started.
     pub fn open(path: &Path, count: usize, health: &Health) -> Result<Self, StartError> {
         let reader = |_| {
+            let generation = health.generation();
             let conn = open_reader(path)?;
             // SQLite opens the write-ahead log with the first read, when there may be no descriptor left for it.
             user_version(&conn).map_err(|error| cannot_open(path, &error))?;
-            Ok(Reader { path: path.to_owned(), conn: Some(conn), health: health.clone() })
+            Ok(Reader { path: path.to_owned(), conn: Some(conn), health: health.clone(), generation })
         };
         let readers = (0..count.max(1)).map(reader).collect::<Result<_, StartError>>()?;
         Workers::start("sqlite-reader", readers).map(Self)
@@ -53,7 +56,10 @@ impl Readers {
 
 impl Reader {
     fn read<T>(&mut self, job: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreFault> {
-        let opened = self.conn.take().map_or_else(|| open_reader(&self.path), Ok);
+        // Files that are not at their paths are not read: what is served must be there after a restart, too.
+        let generation = self.health.generation().ok_or(StoreFault::Unavailable)?;
+        let kept = self.conn.take().filter(|_| self.generation == Some(generation));
+        let opened = kept.map_or_else(|| self.reopen(generation), Ok);
         let conn = self.conn.insert(opened.map_err(|error| {
             tracing::error!(%error, "a reader cannot be opened");
             StoreFault::Unavailable
@@ -65,6 +71,19 @@ impl Reader {
             tracing::warn!(error = code_of(&error), "a database query failed");
             fault_of(&error)
         })
+    }
+}
+
+impl Reader {
+    fn reopen(&mut self, generation: u64) -> Result<Connection, StartError> {
+        // The writer finds out what is wrong, and says when it is good again.
+        let conn = open_reader(&self.path).inspect_err(|_| self.health.distrust())?;
+        // The file at the path was the writer's before and after.
+        if self.health.look() != Files::InPlace {
+            return Err(StartError::new(format!("{} is not the file that was opened.", self.path.display())));
+        }
+        self.generation = Some(generation);
+        Ok(conn)
     }
 }
 

@@ -199,10 +199,8 @@ async fn damaged_database_takes_no_write_before_it_is_whole_again() {
     assert_eq!(readers.read(notes).await, Err(StoreFault::Corrupt));
     assert!(!writer.health().is_good());
     assert_eq!(writer.run(insert("on a damaged file")).await, Err(StoreFault::Unavailable));
-    // Another file of that name: whoever keeps a connection goes on with the bad one.
-    let repaired = path.with_extension("repaired");
-    crate::files::create_private(&repaired, &good).unwrap();
-    std::fs::rename(repaired, &path).unwrap();
+    // The file itself again: another one in its place would not be that of what is in memory.
+    std::fs::write(&path, &good).unwrap();
     wait_trusted(writer.health()).await;
     assert_eq!(readers.read(notes).await.unwrap(), ["kept", "also kept"]);
     assert_eq!(writer.run(insert("later")).await, Ok(1));
@@ -223,9 +221,47 @@ fn restore_never_meets_an_old_wal() {
     assert!(!stale.is_empty());
     drop(conn);
     std::fs::write(&wal, &stale).unwrap();
-    assert_eq!(restore(&copy, &path).unwrap(), 1);
+    let replaced = restore(&copy, &path, SCHEMA, |_| Ok(())).unwrap().unwrap();
     assert!(!wal.exists());
     assert_eq!(notes(&open_writer(&path).unwrap()).unwrap(), ["kept"]);
+    assert_eq!(notes(&open_writer(&replaced).unwrap()).unwrap(), ["kept", "after the backup"]);
+    let again = restore(&copy, &path, SCHEMA, |_| Ok(())).unwrap().unwrap();
+    assert!(again != replaced, "one replaced database takes the place of another");
+}
+
+#[test]
+fn restore_takes_no_database_that_its_service_did_not_make() {
+    let (dir, path, conn) = database();
+    conn.execute("INSERT INTO note (text) VALUES ('live')", []).unwrap();
+    let made = |name: &str, change: &str| {
+        let file = dir.path().join(name);
+        let mut conn = open_writer(&file).unwrap();
+        migrate(&mut conn, SCHEMA).unwrap();
+        conn.execute_batch(change).unwrap();
+        file
+    };
+    let foreign = [
+        ("newer", "PRAGMA user_version = 2"),
+        ("without a schema", "PRAGMA user_version = 0"),
+        ("negative", "PRAGMA user_version = -1"),
+        ("another table", "DROP TABLE note; CREATE TABLE other (id INTEGER PRIMARY KEY)"),
+        ("one more table", "CREATE TABLE other (id INTEGER PRIMARY KEY)"),
+        ("one more column", "ALTER TABLE note ADD COLUMN more TEXT"),
+        ("a trigger", "CREATE TRIGGER t AFTER INSERT ON note BEGIN DELETE FROM note; END"),
+    ];
+    for (name, change) in foreign {
+        let refusal = restore(&made(name, change), &path, SCHEMA, |_| Ok(())).unwrap_err();
+        assert!(refusal.sentence.contains(name), "{name}: {refusal}");
+    }
+    let of_another = |_: &Connection| Err(StartError::new("of another installation"));
+    assert!(restore(&made("well made", ""), &path, SCHEMA, of_another).is_err());
+    assert_eq!(notes(&conn).unwrap(), ["live"]);
+    let left = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().contains("vault.db-replaced")));
+    drop(conn);
+    // Older than the program is what a later start brings to its schema.
+    let steps = [SCHEMA[0], "CREATE TABLE other (id INTEGER PRIMARY KEY)"];
+    restore(&made("older", ""), &path, &steps, |_| Ok(())).unwrap();
 }
 
 #[test]
@@ -234,11 +270,129 @@ fn damaged_or_empty_backup_leaves_the_database_alone() {
     conn.execute("INSERT INTO note (text) VALUES ('kept')", []).unwrap();
     let garbage = dir.path().join("garbage.db");
     std::fs::write(&garbage, b"not a database at all, but long enough to be read as one").unwrap();
-    assert!(restore(&garbage, &path).is_err());
+    assert!(restore(&garbage, &path, SCHEMA, |_| Ok(())).is_err());
     let empty = dir.path().join("empty.db");
     std::fs::write(&empty, b"").unwrap();
-    assert!(restore(&empty, &path).is_err());
+    assert!(restore(&empty, &path, SCHEMA, |_| Ok(())).is_err());
     assert_eq!(notes(&conn).unwrap(), ["kept"]);
     drop(conn);
     assert_eq!(notes(&open_writer(&path).unwrap()).unwrap(), ["kept"]);
+}
+
+/// Asks until the files are seen to be lost (none), or to be there, opened so many times.
+async fn wait_for(health: &Health, generation: Option<u64>) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while health.generation() != generation {
+        assert!(std::time::Instant::now() < deadline, "nobody looked at the files");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn write_into_a_file_that_is_not_at_its_path_is_not_acknowledged() {
+    let (dir, path, conn) = database();
+    let aside = dir.path().join("aside.db");
+    let writer = Writer::spawn(conn).unwrap();
+    let readers = Readers::open(&path, 1, writer.health()).unwrap();
+    assert_eq!(writer.run(insert("kept")).await, Ok(1));
+    std::fs::rename(&path, &aside).unwrap();
+    assert_eq!(writer.run(insert("into nowhere")).await, Err(StoreFault::Unavailable));
+    assert!(!writer.health().is_good());
+    assert_eq!(readers.read(notes).await, Err(StoreFault::Unavailable));
+    // Another database in its place, which belongs to nothing that is in memory.
+    let another = dir.path().join("another.db");
+    migrate(&mut open_writer(&another).unwrap(), SCHEMA).unwrap();
+    std::fs::rename(&another, &path).unwrap();
+    assert_eq!(writer.run(insert("into another")).await, Err(StoreFault::Unavailable));
+    assert_eq!(readers.read(notes).await, Err(StoreFault::Unavailable));
+    std::fs::rename(&aside, &path).unwrap();
+    // Nobody asks for anything.
+    wait_for(writer.health(), Some(1)).await;
+    assert_eq!(writer.run(insert("later")).await, Ok(1));
+    assert_eq!(readers.read(notes).await.unwrap(), ["kept", "later"]);
+    std::fs::remove_file(&path).unwrap();
+    wait_for(writer.health(), None).await;
+    assert!(!path.exists(), "a new database was made");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn file_that_vanishes_during_the_commit_makes_its_outcome_unknown() {
+    let (_dir, path, conn) = database();
+    let writer = Writer::spawn(conn).unwrap();
+    let gone = path.clone();
+    let job = writer.run(move |conn| {
+        std::fs::remove_file(gone).unwrap();
+        conn.execute("INSERT INTO note (text) VALUES ('into nowhere')", [])
+    });
+    assert_eq!(job.await, Err(StoreFault::OutcomeUnknown));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_saved_from_a_log_that_vanishes() {
+    for replaced in [false, true] {
+        let (dir, path, conn) = database();
+        let writer = Writer::spawn(conn).unwrap();
+        let readers = Readers::open(&path, 2, writer.health()).unwrap();
+        assert_eq!(writer.run(insert("kept")).await, Ok(1));
+        let log = path.with_extension("db-wal");
+        std::fs::remove_file(&log).unwrap();
+        if replaced {
+            std::fs::write(&log, "another").unwrap();
+        }
+        wait_for(writer.health(), Some(2)).await;
+        assert_eq!(readers.read(notes).await.unwrap(), ["kept"]);
+        assert_eq!(writer.run(insert("later")).await, Ok(1));
+        assert_eq!(readers.read(notes).await.unwrap(), ["kept", "later"]);
+        // As a crash leaves it.
+        let copy = dir.path().join("copy.db");
+        std::fs::copy(&path, &copy).unwrap();
+        std::fs::copy(&log, copy.with_extension("db-wal")).unwrap();
+        std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o600)).unwrap();
+        assert_eq!(notes(&open_writer(&copy).unwrap()).unwrap(), ["kept", "later"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_that_a_reader_let_grow_is_cut_when_nothing_is_written() {
+    let (_dir, path, conn) = database();
+    let log = path.with_extension("db-wal");
+    let bytes = || i64::try_from(std::fs::metadata(&log).unwrap().len()).unwrap();
+    let writer = Writer::spawn(conn).unwrap();
+    let reader = open_reader(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM note").unwrap();
+    for n in 0..40 {
+        let text = format!("{n}{}", "x".repeat(1 << 19));
+        writer.run(move |conn| conn.execute("INSERT INTO note (text) VALUES (?1)", [text])).await.unwrap();
+    }
+    assert!(bytes() > LOG_BYTES, "the reader holds it up");
+    reader.execute_batch("ROLLBACK").unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while bytes() > 0 {
+        assert!(std::time::Instant::now() < deadline, "{} bytes stay", bytes());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(writer.run(insert("later")).await, Ok(1));
+}
+
+#[test]
+fn advice_fits_the_cause_and_only_damage_asks_for_a_backup() {
+    let (dir, path, _conn) = database();
+    let sentence = |path: &Path| open_writer(path).unwrap_err().sentence;
+    let mut cases = vec![("damaged", dir.path().join("damaged.db"))];
+    crate::files::create_private(&cases[0].1, &[0x55; 8_192]).unwrap();
+    // A folder in the place of the log: even root cannot open it.
+    let log = dir.path().join("without-log.db");
+    crate::files::create_private(&log, b"").unwrap();
+    std::fs::create_dir(log.with_extension("db-wal")).unwrap();
+    cases.push(("not opened", log));
+    cases.push(("no folder", dir.path().join("missing/vault.db")));
+    for (what, path) in cases {
+        let said = sentence(&path);
+        assert_eq!(said.contains("restore a backup"), what == "damaged", "{what}: {said}");
+        assert!(said.contains(path.to_str().unwrap()), "{what}: {said}");
+    }
+    let said = sentence(&dir.path().join("without-log.db"));
+    assert!(said.contains("without-log.db-wal: Is a directory"), "{said}");
+    let busy = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None);
+    assert!(cannot_open(&path, &busy).sentence.contains("another process"), "a lock is no damage");
 }

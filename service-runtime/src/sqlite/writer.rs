@@ -17,9 +17,10 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    Health, StoreFault, code_of, fault_of,
+    BUSY_TIMEOUT, Health, StoreFault, cannot_open, cannot_use, code_of, fault_of,
+    health::Files,
     job::{Job, Typed},
-    say,
+    say, user_version,
 };
 use crate::process::StartError;
 
@@ -64,7 +65,11 @@ impl Writer {
         let (queue, inbox) = sync_channel(QUEUE);
         let (committed, health) = (observer.clone(), Health::default());
         let path = conn.path().map(PathBuf::from).unwrap_or_default();
-        let file = DatabaseFile { path, conn: Some(conn), health: health.clone(), not_before: Instant::now() };
+        // SQLite opens the write-ahead log with the first read.
+        user_version(&conn).map_err(|error| cannot_open(&path, &error))?;
+        health.hold(&path).map_err(|error| cannot_use(&path, &error))?;
+        let not_before = Instant::now();
+        let file = DatabaseFile { path, conn: Some(conn), health: health.clone(), not_before, log_is_cut: false };
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || run(file, inbox, committed.as_deref()))
@@ -119,11 +124,19 @@ struct DatabaseFile {
     conn: Option<Connection>,
     health: Health,
     not_before: Instant,
+    // Nothing was committed since the log was cut.
+    log_is_cut: bool,
 }
 
 impl DatabaseFile {
     /// A connection to a database that is trusted; opened anew, at most once in [`RETRY`], when it was not.
     fn trusted(&mut self) -> Result<&Connection, StoreFault> {
+        match self.health.look() {
+            Files::InPlace => {}
+            // What was acknowledged goes from the lost log into the database; then both are opened anew.
+            Files::LogLost if self.conn.is_none() || self.cut_log() => self.health.distrust(),
+            Files::LogLost | Files::DatabaseLost => return Err(StoreFault::Unavailable),
+        }
         if !self.health.is_good() {
             self.conn = None;
             let begun = Instant::now();
@@ -134,6 +147,33 @@ impl DatabaseFile {
         }
         self.conn.as_ref().ok_or(StoreFault::Unavailable)
     }
+
+    /// Carries the jobs out. Nothing counts before the files were seen at their paths: what was removed later was removed
+    /// after the answer.
+    fn write(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreFault> {
+        let health = self.health.clone();
+        let conn = self.trusted()?;
+        write_batch(conn, &health, jobs)?;
+        self.log_is_cut = false;
+        if self.health.look() == Files::InPlace { Ok(()) } else { Err(StoreFault::OutcomeUnknown) }
+    }
+
+    /// Writes the log into the database and cuts it, unless somebody reads from it.
+    fn cut_log(&mut self) -> bool {
+        let Some(conn) = &self.conn else { return false };
+        let cut = conn
+            .busy_timeout(Duration::ZERO)
+            .and_then(|()| conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)))
+            .map(|busy| !busy);
+        let patient = conn.busy_timeout(BUSY_TIMEOUT);
+        self.log_is_cut = patient
+            .and(cut)
+            .inspect_err(|error| {
+                self.health.note(error);
+            })
+            .unwrap_or(false);
+        self.log_is_cut
+    }
 }
 
 fn run(mut file: DatabaseFile, inbox: Receiver<Message>, committed: Option<&(dyn Fn(usize) + Send + Sync)>) {
@@ -142,7 +182,10 @@ fn run(mut file: DatabaseFile, inbox: Receiver<Message>, committed: Option<&(dyn
         let first = match inbox.recv_timeout(RETRY) {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => {
-                let _known_to_health = file.trusted();
+                // Deleted rows do not lie in the log for longer than they must, and a burst of writes leaves no large one.
+                if file.trusted().is_ok() && !file.log_is_cut {
+                    file.cut_log();
+                }
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => break,
@@ -161,8 +204,7 @@ fn run(mut file: DatabaseFile, inbox: Receiver<Message>, committed: Option<&(dyn
         if jobs.is_empty() {
             continue;
         }
-        let health = file.health.clone();
-        let outcome = file.trusted().and_then(|conn| write_batch(conn, &health, &mut jobs));
+        let outcome = file.write(&mut jobs);
         if let (Ok(()), Some(committed)) = (outcome, committed) {
             committed(jobs.len());
         }

@@ -100,3 +100,40 @@ async fn reset_administrator_shuts_the_old_credential_out() {
     list(&old).await.expect_code("credential_invalid");
     wait_until("the new one is let in", async || list(&new).await.status == 200).await;
 }
+
+#[tokio::test]
+async fn restore_takes_only_what_is_its_own_and_keeps_what_it_replaces() {
+    let (mut mine, other) = (Installation::running().await, Installation::builder().make());
+    let stored = mine.store("kept").await;
+    let files: Vec<PathBuf> = [(&mine, "mine"), (&other, "other")]
+        .into_iter()
+        .flat_map(|(of, whose)| [(&of.vault, whose, "vault"), (&of.manager, whose, "manager")])
+        .map(|(service, whose, name)| backup(&mine, service, &format!("{name}-of-{whose}.backup")))
+        .collect();
+    let [vault_of_mine, manager_of_mine, vault_of_other, manager_of_other] = &files[..] else { panic!("{files:?}") };
+    mine.vault.stop().await;
+    mine.manager.stop().await;
+    let cases = [
+        (&mine.vault, "vault.db", vault_of_mine, [manager_of_mine, vault_of_other, manager_of_other]),
+        (&mine.manager, "manager.db", manager_of_mine, [vault_of_mine, vault_of_other, manager_of_other]),
+    ];
+    for (service, database, own, foreign) in cases {
+        let live = service.data().join(database);
+        let before = std::fs::read(&live).unwrap();
+        for backup in foreign {
+            let output = service.run(&["restore", backup.to_str().unwrap()]);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!output.status.success() && said.contains(backup.to_str().unwrap()), "{}: {said}", service.name());
+            assert!(std::fs::read(&live).unwrap() == before, "{} lost its database", service.name());
+        }
+        let said = service.run_well(&["restore", own.to_str().unwrap()]);
+        let replaced = std::fs::read_dir(service.data()).unwrap().map(|entry| entry.unwrap().path());
+        let replaced: Vec<_> = replaced.filter(|path| path.to_str().unwrap().contains(".db-replaced-")).collect();
+        let [kept] = &replaced[..] else { panic!("{replaced:?}") };
+        assert!(said.contains(kept.to_str().unwrap()), "{said}");
+        assert!(std::fs::read(kept).unwrap() == before, "it is not what was replaced");
+        assert_eq!(std::fs::metadata(kept).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    mine.start().await;
+    assert!(mine.opens(&stored).await, "no event was applied since the backup");
+}

@@ -123,6 +123,24 @@ async fn manager_keeps_its_promises_on_a_disk_that_fails_and_recovers_by_itself(
 }
 
 #[tokio::test]
+async fn database_that_is_moved_while_its_service_runs_acknowledges_nothing_until_it_is_back() {
+    let installation = Installation::running().await;
+    let stored = installation.store("value").await;
+    for (service, name) in [(&installation.vault, "vault.db"), (&installation.manager, "manager.db")] {
+        let (database, aside) = (service.data().join(name), service.data().join("aside"));
+        std::fs::rename(&database, &aside).unwrap();
+        wait_until("it is noticed", async || service.readiness().await.contains(&"storage".to_owned())).await;
+        assert_eq!(installation.submit(json!({"key_data": "into nowhere"})).await.status, 503);
+        assert!(service.log().contains(database.to_str().unwrap()), "{name} is named");
+        assert!(!database.exists(), "another database was made");
+        std::fs::rename(&aside, &database).unwrap();
+        installation.ready().await;
+    }
+    assert!(installation.opens(&stored).await);
+    installation.store("later").await;
+}
+
+#[tokio::test]
 async fn audit_log_continues_in_a_new_file_after_a_failed_fsync() {
     let mut installation = Installation::builder().make();
     installation.vault.load_shims();

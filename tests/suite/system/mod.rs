@@ -15,6 +15,7 @@ mod minimal_machines;
 mod model;
 mod odd_requests;
 mod operator;
+mod other_user;
 mod peer_down;
 mod request_log;
 mod rotation;

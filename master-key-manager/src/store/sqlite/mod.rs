@@ -9,11 +9,13 @@ mod rows;
 mod schema;
 mod tokens;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use service_runtime::StartError;
-use service_runtime::sqlite::{Readers, Writer, migrate, open_writer};
+use service_runtime::sqlite::{Readers, Writer, migrate, open_writer, restore};
+use shared_proto::id::ManagerId;
+use shared_proto::identity::Mode;
 
 use self::enabled::Enabled;
 use self::identity::is_enabled;
@@ -42,6 +44,24 @@ impl SqliteStore {
         let writer = Writer::spawn(conn)?;
         let readers = Readers::open(path, READERS, writer.health())?;
         Ok(Self { writer, readers, enabled: Enabled::default() })
+    }
+
+    /// Puts a backup of this manager in the place of its database, which no process uses. The answer is where the
+    /// replaced one is kept.
+    ///
+    /// # Errors
+    /// As [`service_runtime::sqlite::restore`]; or it is of another manager or mode.
+    pub fn restore(backup: &Path, path: &Path, id: ManagerId, mode: Mode) -> Result<Option<PathBuf>, StartError> {
+        restore(backup, path, schema::STEPS, |conn| {
+            let found = identity::installation(conn).ok().flatten();
+            if found.is_some_and(|found| (found.manager, found.mode) == (id, mode)) {
+                return Ok(());
+            }
+            Err(StartError::new(format!(
+                "{} is of another manager or of the other mode than the key folder; choose a backup of this manager.",
+                backup.display()
+            )))
+        })
     }
 
     /// A transaction that writes in the name of `actor`, if he still may.

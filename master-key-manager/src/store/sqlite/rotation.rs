@@ -161,9 +161,9 @@ fn read_one<T>(path: &Path, read: impl FnOnce(&Connection) -> rusqlite::Result<O
     };
     let conn = open_reader(path)?;
     let snapshot = conn.unchecked_transaction().map_err(cannot)?;
-    read(&snapshot)
-        .map_err(cannot)?
-        .ok_or_else(|| StartError::new(format!("The database {} is empty; remove it and run init.", path.display())))
+    read(&snapshot).map_err(cannot)?.ok_or_else(|| {
+        StartError::new(format!("The database {} holds no installation; restore a backup of it.", path.display()))
+    })
 }
 
 fn key_facts(conn: &Connection) -> rusqlite::Result<Option<KeyFacts>> {
