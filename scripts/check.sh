@@ -47,6 +47,12 @@ for file in "${rust[@]}" "${scripts[@]}"; do
     ((lines < 500)) || die "$file has $lines lines; split it by concept (below 500)"
 done
 
+step "parts of the vault do not ask for the whole of it"
+# Only the top of the process and the routes know it; all else gets its own parts.
+mapfile -t parts < <(find encrypted-vault/src -name '*.rs' ! -path '*/routes/*' ! -name app.rs ! -name run.rs ! -name cli.rs)
+forbid "ask for the part that is needed, not for the vault" 'crate::(app|routes)\b' "${parts[@]}"
+forbid "an area of the vault knows no web framework" '\bactix_web\b' "${parts[@]}"
+
 step "the rsa crate performs no private operation (RUSTSEC-2023-0071)"
 # It may parse, check and convert. What it offers for signing and decrypting lies in other modules, or in methods that
 # need a source of randomness or a padding scheme from them. Tests may make weak keys with it, to be refused.

@@ -13,13 +13,12 @@ use shared_proto::encoding::b64;
 use shared_proto::identity::Owner;
 use shared_proto::jwk::Thumbprint;
 
-use crate::app;
 use crate::config::Config;
+use crate::key_rotation::{Rotate, rotate_keys};
 use crate::keys;
 use crate::revocation::{Refusal, read_refusals, refuse_command};
-use crate::rotation::{Rotate, rotate_keys};
-use crate::routes;
 use crate::store::SqliteStore;
+use crate::{routes, run};
 
 /// Keeps ciphertext, and opens it for a valid, unrevoked token.
 #[derive(Parser)]
@@ -124,7 +123,7 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
         refuse_files_of_others(config.own_files())?;
     }
     match arguments.command {
-        Command::Run => cli::runtime()?.block_on(app::run(config)),
+        Command::Run => cli::runtime()?.block_on(run::run(config)),
         Command::Init => init(&config),
         Command::Pin { file, fingerprint } => {
             let is_manager = |owner: &Owner| matches!(owner, Owner::Manager(_));
@@ -161,7 +160,7 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
 fn init(config: &Config) -> Result<(), StartError> {
     let (document, transport) = keys::create(&config.key_dir, config.mode)?;
     let Owner::Vault(id) = document.id else { return Err(StartError::new("The identity is not a vault's.")) };
-    app::create_data_directory(config)?;
+    run::create_data_directory(config)?;
     SqliteStore::create(&config.database(), id, config.mode)?;
     say(&format!(
         "Made {id} ({mode} mode).\nidentity key:  {identity}\ntransport key: {transport}\n\n\

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
+use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
+use service_runtime::clock::Clock;
 use service_runtime::http::ApiError;
 use service_runtime::tasks::by_size;
 use shared_proto::Rejected;
@@ -15,82 +16,125 @@ use shared_proto::wire::vault::{
     EnvelopeToStore, MAX_BATCH, Receipts, Settle, Store, StoreAnswer, StoreResult, VersionName,
 };
 
-use crate::app::Vault;
-use crate::keys::LoadedKeys;
-use crate::store::{NewRow, WrappedKey};
-use crate::transfer::transfer_key;
+use crate::keys::{KeyRing, LoadedKeys};
+use crate::store::{NewRow, VaultStore, WrappedKey};
+use crate::transfer::TransferKeys;
 
-/// Carries out a `store` command.
-///
-/// # Errors
-/// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or committed.
-pub async fn store(vault: &Arc<Vault>, body: Store, meta: &Origin) -> Result<StoreAnswer, ApiError> {
-    if !(1..=MAX_BATCH).contains(&body.envelopes.len()) {
-        return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 envelopes."));
+/// Takes envelopes in.
+pub struct Ingest {
+    keys: Arc<KeyRing>,
+    transfer_keys: Arc<TransferKeys>,
+    store: Arc<dyn VaultStore>,
+    receipts: Arc<ReceiptSigner>,
+    audit: AuditLog,
+    clock: Arc<dyn Clock>,
+}
+
+/// Signs receipts with the identity key in use.
+pub struct ReceiptSigner {
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+}
+
+impl ReceiptSigner {
+    /// A signer with the keys of this ring.
+    pub fn new(keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
+        Self { keys, clock }
     }
-    let transfer_key = transfer_key(vault, body.transport_kid, body.transfer_key).await?;
-    let names: Vec<VersionName> = body.envelopes.iter().map(name_of).collect();
-    // Held until the commit, so that no storage key is retired while a row is on its way under it.
-    let keys = vault.keys.current();
-    let (worker, bytes) = (Arc::clone(&keys), body.envelopes.iter().map(|one| one.ciphertext.0.len()).sum());
-    let rows: Vec<Option<NewRow>> = by_size(bytes, move || {
-        body.envelopes.into_iter().map(|envelope| take_in(&worker, &transfer_key, envelope).ok()).collect()
-    })
-    .await?;
-    // Recorded before the act; all lines of a command share one durable write.
-    let lines = names.iter().map(|name| vault.audit.record(record("store", AuditStatus::Success, *name, meta)));
-    for line in join_all(lines).await {
-        line?;
+
+    /// Signs what is under a version number.
+    pub fn sign(&self, facts: &ReceiptFacts) -> Receipt {
+        let keys = self.keys.current();
+        Receipt::sign(&keys.identity, keys.id, facts, self.clock.now())
     }
-    let good: Vec<NewRow> = rows.iter().flatten().cloned().collect();
-    let mut found = match vault.store.insert(good, vault.clock.now()).await {
-        Ok(found) => found.into_iter(),
-        Err(fault) => {
-            for name in &names {
-                vault.audit.record_without_waiting(record("store", AuditStatus::Failed, *name, meta));
+}
+
+impl Ingest {
+    /// Takes envelopes into `store`.
+    pub fn new(
+        keys: Arc<KeyRing>,
+        transfer_keys: Arc<TransferKeys>,
+        store: Arc<dyn VaultStore>,
+        receipts: Arc<ReceiptSigner>,
+        audit: AuditLog,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { keys, transfer_keys, store, receipts, audit, clock }
+    }
+
+    /// Carries out a `store` command.
+    ///
+    /// # Errors
+    /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or committed.
+    pub async fn store(&self, body: Store, meta: &Origin) -> Result<StoreAnswer, ApiError> {
+        if !(1..=MAX_BATCH).contains(&body.envelopes.len()) {
+            return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 envelopes."));
+        }
+        let transfer_key = self.transfer_keys.open(body.transport_kid, body.transfer_key).await?;
+        let names: Vec<VersionName> = body.envelopes.iter().map(name_of).collect();
+        // Held until the commit, so that no storage key is retired while a row is on its way under it.
+        let keys = self.keys.current();
+        let (worker, bytes) = (Arc::clone(&keys), body.envelopes.iter().map(|one| one.ciphertext.0.len()).sum());
+        let rows: Vec<Option<NewRow>> = by_size(bytes, move || {
+            body.envelopes.into_iter().map(|envelope| take_in(&worker, &transfer_key, envelope).ok()).collect()
+        })
+        .await?;
+        // Recorded before the act; all lines of a command share one durable write.
+        let lines = names.iter().map(|name| self.audit.record(record("store", AuditStatus::Success, *name, meta)));
+        for line in join_all(lines).await {
+            line?;
+        }
+        let good: Vec<NewRow> = rows.iter().flatten().cloned().collect();
+        let mut found = match self.store.insert(good, self.clock.now()).await {
+            Ok(found) => found.into_iter(),
+            Err(fault) => {
+                for name in &names {
+                    self.audit.record_without_waiting(record("store", AuditStatus::Failed, *name, meta));
+                }
+                return Err(fault.into());
             }
-            return Err(fault.into());
-        }
-    };
-    let results = rows.iter().zip(&names).map(|(row, name)| {
-        let result = match row {
-            None => StoreResult { error: Some(ErrorCode::BodyInvalid), receipt: None },
-            Some(row) => match found.next() {
-                Some(Some(facts)) => outcome(vault, row, &facts),
-                // Its epoch is retired.
-                Some(None) => StoreResult { error: Some(ErrorCode::VersionConflict), receipt: None },
-                None => StoreResult { error: Some(ErrorCode::Internal), receipt: None },
-            },
         };
-        if let Some(code) = result.error {
-            vault.audit.record_without_waiting(record("store", AuditStatus::Denied, *name, meta).code(code));
+        let results = rows.iter().zip(&names).map(|(row, name)| {
+            let result = match row {
+                None => StoreResult { error: Some(ErrorCode::BodyInvalid), receipt: None },
+                Some(row) => match found.next() {
+                    Some(Some(facts)) => self.outcome(row, &facts),
+                    // Its epoch is retired.
+                    Some(None) => StoreResult { error: Some(ErrorCode::VersionConflict), receipt: None },
+                    None => StoreResult { error: Some(ErrorCode::Internal), receipt: None },
+                },
+            };
+            if let Some(code) = result.error {
+                self.audit.record_without_waiting(record("store", AuditStatus::Denied, *name, meta).code(code));
+            }
+            result
+        });
+        let results = results.collect();
+        drop(keys);
+        Ok(StoreAnswer { results })
+    }
+
+    /// Carries out a `settle` command: says what became of versions, for ever.
+    ///
+    /// # Errors
+    /// The batch has a wrong size, or nothing could be committed.
+    pub async fn settle(&self, body: Settle, meta: &Origin) -> Result<Receipts, ApiError> {
+        if !(1..=MAX_BATCH).contains(&body.versions.len()) {
+            return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 versions."));
         }
-        result
-    });
-    let results = results.collect();
-    drop(keys);
-    Ok(StoreAnswer { results })
-}
-
-/// Carries out a `settle` command: says what became of versions, for ever.
-///
-/// # Errors
-/// The batch has a wrong size, or nothing could be committed.
-pub async fn settle(vault: &Vault, body: Settle, meta: &Origin) -> Result<Receipts, ApiError> {
-    if !(1..=MAX_BATCH).contains(&body.versions.len()) {
-        return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 versions."));
+        for name in &body.versions {
+            self.audit.record_without_waiting(record("settle", AuditStatus::Success, *name, meta));
+        }
+        let settled = self.store.settle(body.versions, self.clock.now()).await?;
+        Ok(Receipts { receipts: settled.iter().map(|facts| self.receipts.sign(facts)).collect() })
     }
-    for name in &body.versions {
-        vault.audit.record_without_waiting(record("settle", AuditStatus::Success, *name, meta));
-    }
-    let settled = vault.store.settle(body.versions, vault.clock.now()).await?;
-    Ok(Receipts { receipts: settled.iter().map(|facts| receipt(vault, facts)).collect() })
-}
 
-/// Signs what is under a version number.
-pub fn receipt(vault: &Vault, facts: &ReceiptFacts) -> Receipt {
-    let keys = vault.keys.current();
-    Receipt::sign(&keys.identity, keys.id, facts, vault.clock.now())
+    fn outcome(&self, row: &NewRow, facts: &ReceiptFacts) -> StoreResult {
+        let ours = facts.state == VersionState::Stored
+            && facts.digest == row.digest
+            && facts.environment == row.name.environment;
+        StoreResult { error: (!ours).then_some(ErrorCode::VersionConflict), receipt: Some(self.receipts.sign(facts)) }
+    }
 }
 
 fn take_in(keys: &LoadedKeys, transfer_key: &TransferKey, envelope: EnvelopeToStore) -> Result<NewRow, Rejected> {
@@ -107,12 +151,6 @@ fn take_in(keys: &LoadedKeys, transfer_key: &TransferKey, envelope: EnvelopeToSt
     let inner = Inner::from_moved(transfer_key, &envelope.moved)?;
     let (storage_key, stored) = keys.storage.store(&inner)?;
     Ok(NewRow { name, digest, ciphertext, key: WrappedKey { epoch: envelope.epoch, storage_key, stored } })
-}
-
-fn outcome(vault: &Vault, row: &NewRow, facts: &ReceiptFacts) -> StoreResult {
-    let ours =
-        facts.state == VersionState::Stored && facts.digest == row.digest && facts.environment == row.name.environment;
-    StoreResult { error: (!ours).then_some(ErrorCode::VersionConflict), receipt: Some(receipt(vault, facts)) }
 }
 
 fn name_of(envelope: &EnvelopeToStore) -> VersionName {

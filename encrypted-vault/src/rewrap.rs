@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 
-use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
+use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
+use service_runtime::clock::Clock;
 use service_runtime::http::ApiError;
 use shared_proto::Rejected;
 use shared_proto::envelope::Inner;
@@ -19,87 +20,125 @@ use shared_proto::wire::vault::{
     VersionName,
 };
 
-use crate::app::Vault;
-use crate::ingest::receipt;
-use crate::keys::LoadedKeys;
-use crate::store::{NewKey, Rewrapped, WrappedKey};
-use crate::transfer::transfer_key;
+use crate::ingest::ReceiptSigner;
+use crate::keys::{KeyRing, LoadedKeys};
+use crate::row_cache::RowCache;
+use crate::store::{NewKey, Rewrapped, VaultStore, WrappedKey};
+use crate::transfer::TransferKeys;
 
-/// Carries out a `handout` command.
-///
-/// # Errors
-/// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or read.
-pub async fn handout(vault: &Arc<Vault>, body: Handout, meta: &Origin) -> Result<HandoutAnswer, ApiError> {
-    check(body.versions.len(), body.epoch)?;
-    let transfer_key = transfer_key(vault, body.transport_kid, body.transfer_key).await?;
-    record(vault, "handout", body.versions.len(), meta).await?;
-    let found = vault.store.wrapped(body.epoch, body.versions).await?;
-    let keys = vault.keys.current();
-    let rows = found.into_iter().map(|found| {
-        let Some((digest, key)) = found else { return HandedOut::Refused { error: ErrorCode::SecretNotFound } };
-        match keys.storage.load_inner(key.storage_key, &key.stored).and_then(|inner| inner.move_with(&transfer_key)) {
-            Ok(moved) => HandedOut::Key { digest, moved },
-            // An altered row must not keep the others back.
-            Err(Rejected) => HandedOut::Refused { error: ErrorCode::Internal },
-        }
-    });
-    Ok(HandoutAnswer { rows: rows.collect() })
+/// Exchanges wrapped keys of rows.
+pub struct Rewrapper {
+    keys: Arc<KeyRing>,
+    transfer_keys: Arc<TransferKeys>,
+    store: Arc<dyn VaultStore>,
+    rows: Arc<RowCache>,
+    receipts: Arc<ReceiptSigner>,
+    audit: AuditLog,
+    clock: Arc<dyn Clock>,
 }
 
-/// Carries out a `rewrap` command.
-///
-/// # Errors
-/// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or committed.
-pub async fn rewrap(vault: &Arc<Vault>, body: Rewrap, meta: &Origin) -> Result<StoreAnswer, ApiError> {
-    check(body.rows.len(), body.epoch)?;
-    let transfer_key = transfer_key(vault, body.transport_kid, body.transfer_key).await?;
-    // Held until the commit, so that no storage key is retired while a row is on its way under it.
-    let keys = vault.keys.current();
-    let sent: Vec<Option<(Inner, NewKey)>> =
-        body.rows.iter().map(|row| take_in(&keys, &transfer_key, body.epoch, row).ok()).collect();
-    record(vault, "rewrap", sent.len(), meta).await?;
-    let good: Vec<NewKey> = sent.iter().flatten().map(|(_, key)| key.clone()).collect();
-    let names: Vec<VersionName> = good.iter().map(|key| key.name).collect();
-    let rewrapped = vault.store.rewrap(good).await;
-    // Also when it is not known whether they were written.
-    vault.rows.forget(names.iter().map(|name| (name.secret_id, name.version)));
-    drop(keys);
-    let mut found = rewrapped?.into_iter();
-    let results = sent.iter().map(|sent| match sent {
-        None => StoreResult { error: Some(ErrorCode::BodyInvalid), receipt: None },
-        Some((inner, _)) => outcome(vault, inner, found.next().flatten()),
-    });
-    Ok(StoreAnswer { results: results.collect() })
-}
-
-/// Carries out a `retire` command.
-///
-/// # Errors
-/// A row lacks the epoch, or nothing could be recorded or committed.
-pub async fn retire(vault: &Arc<Vault>, body: Retire, meta: &Origin) -> Result<RetireAnswer, ApiError> {
-    check(1, body.epoch)?;
-    record(vault, "retire", 1, meta).await?;
-    let found = vault.store.retire(body.environment, body.epoch).await?;
-    if found.lacking > 0 {
-        let refused = AuditRecord::new("retire", AuditStatus::Denied, meta).code(ErrorCode::EpochIncomplete);
-        vault.audit.record_without_waiting(refused);
-        return Err(ApiError::new(ErrorCode::EpochIncomplete).lacking(found.lacking));
+impl Rewrapper {
+    /// Works on the rows of `store`, which `rows` keeps in memory.
+    pub fn new(
+        keys: Arc<KeyRing>,
+        transfer_keys: Arc<TransferKeys>,
+        (store, rows): (Arc<dyn VaultStore>, Arc<RowCache>),
+        receipts: Arc<ReceiptSigner>,
+        audit: AuditLog,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { keys, transfer_keys, store, rows, receipts, audit, clock }
     }
-    let (environment, epoch, time) = (body.environment, body.epoch, vault.clock.now());
-    let facts = RetirementFacts { environment, epoch, rows: found.rows, time };
-    let keys = vault.keys.current();
-    Ok(RetireAnswer { retirement: Retirement::sign(&keys.identity, keys.id, &facts) })
+
+    /// Carries out a `handout` command.
+    ///
+    /// # Errors
+    /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or read.
+    pub async fn handout(&self, body: Handout, meta: &Origin) -> Result<HandoutAnswer, ApiError> {
+        check(body.versions.len(), body.epoch)?;
+        let transfer_key = self.transfer_keys.open(body.transport_kid, body.transfer_key).await?;
+        self.record("handout", body.versions.len(), meta).await?;
+        let found = self.store.wrapped(body.epoch, body.versions).await?;
+        let keys = self.keys.current();
+        let rows = found.into_iter().map(|found| {
+            let Some((digest, key)) = found else { return HandedOut::Refused { error: ErrorCode::SecretNotFound } };
+            match keys.storage.load_inner(key.storage_key, &key.stored).and_then(|inner| inner.move_with(&transfer_key))
+            {
+                Ok(moved) => HandedOut::Key { digest, moved },
+                // An altered row must not keep the others back.
+                Err(Rejected) => HandedOut::Refused { error: ErrorCode::Internal },
+            }
+        });
+        Ok(HandoutAnswer { rows: rows.collect() })
+    }
+
+    /// Carries out a `rewrap` command.
+    ///
+    /// # Errors
+    /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or committed.
+    pub async fn rewrap(&self, body: Rewrap, meta: &Origin) -> Result<StoreAnswer, ApiError> {
+        check(body.rows.len(), body.epoch)?;
+        let transfer_key = self.transfer_keys.open(body.transport_kid, body.transfer_key).await?;
+        // Held until the commit, so that no storage key is retired while a row is on its way under it.
+        let keys = self.keys.current();
+        let sent: Vec<Option<(Inner, NewKey)>> =
+            body.rows.iter().map(|row| take_in(&keys, &transfer_key, body.epoch, row).ok()).collect();
+        self.record("rewrap", sent.len(), meta).await?;
+        let good: Vec<NewKey> = sent.iter().flatten().map(|(_, key)| key.clone()).collect();
+        let names: Vec<VersionName> = good.iter().map(|key| key.name).collect();
+        let rewrapped = self.store.rewrap(good).await;
+        // Also when it is not known whether they were written.
+        self.rows.forget(names.iter().map(|name| (name.secret_id, name.version)));
+        drop(keys);
+        let mut found = rewrapped?.into_iter();
+        let results = sent.iter().map(|sent| match sent {
+            None => StoreResult { error: Some(ErrorCode::BodyInvalid), receipt: None },
+            Some((inner, _)) => self.outcome(inner, found.next().flatten()),
+        });
+        Ok(StoreAnswer { results: results.collect() })
+    }
+
+    /// Carries out a `retire` command.
+    ///
+    /// # Errors
+    /// A row lacks the epoch, or nothing could be recorded or committed.
+    pub async fn retire(&self, body: Retire, meta: &Origin) -> Result<RetireAnswer, ApiError> {
+        check(1, body.epoch)?;
+        self.record("retire", 1, meta).await?;
+        let found = self.store.retire(body.environment, body.epoch).await?;
+        if found.lacking > 0 {
+            let refused = AuditRecord::new("retire", AuditStatus::Denied, meta).code(ErrorCode::EpochIncomplete);
+            self.audit.record_without_waiting(refused);
+            return Err(ApiError::new(ErrorCode::EpochIncomplete).lacking(found.lacking));
+        }
+        let (environment, epoch, time) = (body.environment, body.epoch, self.clock.now());
+        let facts = RetirementFacts { environment, epoch, rows: found.rows, time };
+        let keys = self.keys.current();
+        Ok(RetireAnswer { retirement: Retirement::sign(&keys.identity, keys.id, &facts) })
+    }
+
+    // One line for each command: a rotation goes over every row, and nothing is opened by it.
+    async fn record(&self, action: &'static str, count: usize, meta: &Origin) -> Result<(), ApiError> {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        Ok(self.audit.record(AuditRecord::new(action, AuditStatus::Success, meta).count(count)).await?)
+    }
+
+    fn outcome(&self, sent: &Inner, found: Option<Rewrapped>) -> StoreResult {
+        let Some(Rewrapped { facts, key }) = found else {
+            return StoreResult { error: Some(ErrorCode::SecretNotFound), receipt: None };
+        };
+        // Compared unwrapped: the same key sent again may be under another storage key by now.
+        let ours = key.is_some_and(|key| {
+            let there = self.keys.current().storage.load_inner(key.storage_key, &key.stored);
+            there.is_ok_and(|there| there.is_same(sent))
+        });
+        StoreResult { error: (!ours).then_some(ErrorCode::VersionConflict), receipt: Some(self.receipts.sign(&facts)) }
+    }
 }
 
 fn check(count: usize, epoch: u32) -> Result<(), ApiError> {
     let fits = (1..=MAX_BATCH).contains(&count) && epoch > 0;
     fits.then_some(()).ok_or_else(|| ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 rows, epochs from 1."))
-}
-
-// One line for each command: a rotation goes over every row, and nothing is opened by it.
-async fn record(vault: &Vault, action: &'static str, count: usize, meta: &Origin) -> Result<(), ApiError> {
-    let count = u64::try_from(count).unwrap_or(u64::MAX);
-    Ok(vault.audit.record(AuditRecord::new(action, AuditStatus::Success, meta).count(count)).await?)
 }
 
 fn take_in(
@@ -112,16 +151,4 @@ fn take_in(
     let inner = Inner::from_moved(transfer_key, &row.moved)?;
     let (storage_key, stored) = keys.storage.store(&inner)?;
     Ok((inner, NewKey { name, digest: row.digest, key: WrappedKey { epoch, storage_key, stored } }))
-}
-
-fn outcome(vault: &Vault, sent: &Inner, found: Option<Rewrapped>) -> StoreResult {
-    let Some(Rewrapped { facts, key }) = found else {
-        return StoreResult { error: Some(ErrorCode::SecretNotFound), receipt: None };
-    };
-    // Compared unwrapped: the same key sent again may be under another storage key by now.
-    let ours = key.is_some_and(|key| {
-        let there = vault.keys.current().storage.load_inner(key.storage_key, &key.stored);
-        there.is_ok_and(|there| there.is_same(sent))
-    });
-    StoreResult { error: (!ours).then_some(ErrorCode::VersionConflict), receipt: Some(receipt(vault, &facts)) }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
 use service_runtime::http::{ApiError, bearer, note_idle, note_known_sender, origin_of, read_body};
@@ -23,7 +24,6 @@ use zeroize::Zeroizing;
 use crate::app::Vault;
 use crate::manager_instances::SecondManager;
 use crate::revocation::{FeedError, Mark};
-use crate::{ingest, rewrap, rotation};
 
 /// `POST /api/commands`.
 pub(super) async fn commands(
@@ -36,37 +36,35 @@ pub(super) async fn commands(
         Operation::Poll => poll(&vault, parse(&body)?, claims.issued_at(), &req).await,
         Operation::Store => {
             let order = by_size(body.len(), move || parse(&body)).await??;
-            let worker = Arc::clone(&vault);
-            // A manager that hangs up must not stop a store half-way.
-            let task = vault.tasks.run_to_end(async move { ingest::store(&worker, order, &meta).await });
-            Ok(HttpResponse::Ok().json(task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))??))
+            let ingest = Arc::clone(&vault.ingest);
+            to_its_end(&vault, async move { ingest.store(order, &meta).await }).await
         }
         Operation::Settle => {
-            let order = parse(&body)?;
-            let worker = Arc::clone(&vault);
-            let task = vault.tasks.run_to_end(async move { ingest::settle(&worker, order, &meta).await });
-            Ok(HttpResponse::Ok().json(task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))??))
+            let (order, ingest) = (parse(&body)?, Arc::clone(&vault.ingest));
+            to_its_end(&vault, async move { ingest.settle(order, &meta).await }).await
         }
-        Operation::Handout => {
-            let order = parse(&body)?;
-            Ok(HttpResponse::Ok().json(rewrap::handout(&vault, order, &meta).await?))
-        }
+        Operation::Handout => Ok(HttpResponse::Ok().json(vault.rewrapper.handout(parse(&body)?, &meta).await?)),
         Operation::Rewrap => {
-            let order = parse(&body)?;
-            let worker = Arc::clone(&vault);
-            let task = vault.tasks.run_to_end(async move { rewrap::rewrap(&worker, order, &meta).await });
-            Ok(HttpResponse::Ok().json(task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))??))
+            let (order, rewrapper) = (parse(&body)?, Arc::clone(&vault.rewrapper));
+            to_its_end(&vault, async move { rewrapper.rewrap(order, &meta).await }).await
         }
         Operation::Retire => {
-            let order = parse(&body)?;
-            let worker = Arc::clone(&vault);
-            let task = vault.tasks.run_to_end(async move { rewrap::retire(&worker, order, &meta).await });
-            Ok(HttpResponse::Ok().json(task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))??))
+            let (order, rewrapper) = (parse(&body)?, Arc::clone(&vault.rewrapper));
+            to_its_end(&vault, async move { rewrapper.retire(order, &meta).await }).await
         }
         Operation::Replay => replay(&vault, &parse(&body)?, &meta).await,
         Operation::Inventory => inventory(&vault, &parse(&body)?, &meta).await,
         Operation::Push => Err(ApiError::new(ErrorCode::CommandInvalid)),
     }
+}
+
+/// Carries an order out and answers. A manager that hangs up does not stop it half-way.
+async fn to_its_end<T: Serialize + Send + 'static>(
+    vault: &Vault,
+    order: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<HttpResponse, ApiError> {
+    let carried_out = vault.tasks.run_to_end(order).await;
+    Ok(HttpResponse::Ok().json(carried_out.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))??))
 }
 
 /// `POST /api/events`.
@@ -97,7 +95,7 @@ pub(super) async fn events(
 
 /// `GET /api/key-statements`.
 pub(super) async fn key_statements(vault: web::Data<Arc<Vault>>) -> HttpResponse {
-    HttpResponse::Ok().json(VaultStatements { id: vault.id, statements: vault.own_statements() })
+    HttpResponse::Ok().json(VaultStatements { id: vault.id, statements: vault.statements.own() })
 }
 
 async fn authenticate(
@@ -171,15 +169,15 @@ async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64, req: &HttpRequest)
     let names_living = poll.seal_key.is_some_and(|kid| vault.seal_keys.is_alive(&kid));
     let newest = Mark { applied: poll.newest, event_hash: poll.newest_hash };
     // A replayed poll: nothing that it says is news.
-    let news = vault.learn_manager_keys(&poll.statements, stated_at).await;
+    let news = vault.statements.learn(&poll.statements, stated_at).await;
     news.map_err(|Rejected| ApiError::new(ErrorCode::CommandInvalid))?;
-    rotation::heard_pins(vault, &poll.pins).await;
+    vault.key_rotation.heard_pins(&poll.pins).await;
     vault.feed.heard(newest, names_living).await.map_err(told)?;
     let feed = feed_state(vault, poll.nonce).await?;
     if feed.applied == newest.applied {
         note_idle(req);
     }
-    Ok(HttpResponse::Ok().json(PollAnswer { feed, statements: vault.own_statements() }))
+    Ok(HttpResponse::Ok().json(PollAnswer { feed, statements: vault.statements.own() }))
 }
 
 async fn replay(vault: &Vault, order: &Replay, meta: &Origin) -> Result<HttpResponse, ApiError> {
@@ -194,7 +192,7 @@ async fn inventory(vault: &Vault, order: &Inventory, meta: &Origin) -> Result<Ht
     let after = order.after.map(|cursor| (cursor.secret_id, cursor.version));
     let found = vault.store.inventory(after, limit).await?;
     vault.audit.record_without_waiting(AuditRecord::new("inventory", AuditStatus::Success, meta));
-    let receipts = found.iter().map(|facts| ingest::receipt(vault, facts)).collect();
+    let receipts = found.iter().map(|facts| vault.receipts.sign(facts)).collect();
     Ok(HttpResponse::Ok().json(Receipts { receipts }))
 }
 

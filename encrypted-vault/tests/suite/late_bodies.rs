@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use actix_web::test::TestRequest;
 use encrypted_vault::revocation::{Refusal, refuse_command};
-use encrypted_vault::rotation::step;
 use encrypted_vault::store::Fault;
 use futures_util::future::join;
 use service_runtime::clock::Clock as _;
@@ -154,10 +153,10 @@ async fn a_command_of_an_identity_that_is_unpinned_while_its_body_is_held_back_i
         let old = std::mem::replace(&mut world.manager.identity, IdentityKey::generate().unwrap().0);
         let folder = KeyFolder::at(&world.config.key_dir);
         put(&folder.file("pins/next.json"), &serde_json::to_string(&world.manager.document()).unwrap());
-        step(&world.vault).await;
+        world.vault.key_rotation.step().await;
         let meanwhile = async {
             folder.unpin(&old.kid(), Mode::Development).unwrap();
-            step(&world.vault).await;
+            world.vault.key_rotation.step().await;
         };
         let reply = send_held(&world.vault, request, body, meanwhile).await;
         assert_eq!(reply.problem(), (401, "command_invalid".to_owned()), "{path}");

@@ -24,7 +24,7 @@ async fn recorded_poll_shown_to_a_vault_whose_clock_was_set_back_revives_no_expi
         let reply = command(&world.vault, "/api/commands", poll, body.clone()).await;
         assert_eq!(reply.problem(), (401, "clock_differs".to_owned()), "{at}");
         assert_eq!(world.value(&token, &secret).await, dead, "{at}");
-        assert!(!world.vault.clock_is_confirmed());
+        assert!(!world.vault.statements.clock_is_confirmed());
     }
     world.clock.set_now(NOW + 901);
     world.poll_now().await;

@@ -4,8 +4,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use encrypted_vault::key_rotation::{Rotate, rotate_keys};
 use encrypted_vault::keys::seal::LIFE_SECONDS;
-use encrypted_vault::rotation::{Rotate, rotate_keys, step};
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::key_folder::KeyFolder;
 use shared_proto::command::Operation;
@@ -23,7 +23,7 @@ use crate::support::{NOW, World, put, rsa_pem, signing_keys};
 
 /// The stated transport keys, in order.
 fn transport(world: &World) -> Vec<KeyStatement> {
-    world.vault.own_statements().into_iter().filter(|one| one.purpose == Purpose::Transport).collect()
+    world.vault.statements.own().into_iter().filter(|one| one.purpose == Purpose::Transport).collect()
 }
 
 /// The manager takes the last transport key that is stated.
@@ -43,7 +43,7 @@ async fn a_new_transport_key_is_used_at_once_and_the_one_before_for_its_overlap_
     world.poll_now().await;
     let first = world.manager.transport_kid;
     put(&world.config.key_dir.join("transport-next.pem"), &rsa_pem());
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     let stated = transport(&world);
     assert_eq!(stated.len(), 2);
     assert_eq!(stated[0].key.thumbprint(), first);
@@ -53,17 +53,17 @@ async fn a_new_transport_key_is_used_at_once_and_the_one_before_for_its_overlap_
     assert_ne!(follow_transport(&mut world), first);
     world.secret("under the new one").await;
     put(&world.config.key_dir.join("transport-next.pem"), &rsa_pem());
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert!(world.config.key_dir.join("transport-next.pem").exists(), "the next one waits for the end of the first");
     let refusal = rotate_keys(&world.config, &Rotate::Transport, 0).unwrap_err().sentence;
     assert!(refusal.contains("still accepted"), "{refusal}");
     fs::remove_file(world.config.key_dir.join("transport-next.pem")).unwrap();
     world.clock.set_now(end);
     assert_eq!(transport(&world).len(), 1);
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert!(world.config.key_dir.join("transport-previous.pem").exists(), "the clock may have jumped");
     world.poll_now().await;
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert!(!world.config.key_dir.join("transport-previous.pem").exists());
     let second = world.manager.transport_kid;
     world.manager.transport_kid = first;
@@ -101,20 +101,20 @@ async fn what_is_malformed_changes_nothing_while_the_vault_runs() {
     ];
     for (name, text) in changes {
         put(&folder.join(name), text);
-        step(&world.vault).await;
+        world.vault.key_rotation.step().await;
         assert!(std::sync::Arc::ptr_eq(&before, &world.vault.keys.current()), "{name}");
         fs::remove_file(folder.join(name)).unwrap();
     }
     // Another manager in the place of the pinned one: a running vault stays what it is.
     put(&folder.join("pins/manager.json"), &foreign);
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert!(std::sync::Arc::ptr_eq(&before, &world.vault.keys.current()));
     put(&folder.join("pins/manager.json"), &pin);
     fs::set_permissions(folder.join("pins/manager.json"), fs::Permissions::from_mode(0o644)).unwrap();
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert!(std::sync::Arc::ptr_eq(&before, &world.vault.keys.current()), "open to others");
     fs::set_permissions(folder.join("pins/manager.json"), fs::Permissions::from_mode(0o600)).unwrap();
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert!(!std::sync::Arc::ptr_eq(&before, &world.vault.keys.current()), "repaired, and taken over");
     assert_eq!(world.value(&token, &secret).await.unwrap(), "v");
     world.poll().await;
@@ -126,7 +126,7 @@ async fn the_vault_signs_with_its_next_identity_once_the_manager_accepts_it_and_
     let mut receipts: Vec<Receipt> = Vec::new();
     let report = rotate_keys(&world.config, &Rotate::Identity, 0).unwrap();
     assert!(report.due.iter().any(|line| line.contains("identity-next.json")), "{:?}", report.due);
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     let (old, next) = (world.document.key.thumbprint(), world.vault.keys.current().next_identity.unwrap());
     let answer: PollAnswer = world.poll().await.expect(200);
     assert_eq!(answer.feed.kid, old, "not before the manager says so");
@@ -216,11 +216,11 @@ async fn a_retired_pin_verifies_events_from_before_and_nothing_else() {
     let folder = KeyFolder::at(&world.config.key_dir);
     let pin = serde_json::to_string(&world.manager.document()).unwrap();
     put(&folder.file("pins/next.json"), &pin);
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert_eq!(world.poll_unchecked().await.status, 200, "both are accepted");
     let unpin = Rotate::Unpin { kid: shared_proto::encoding::b64(&old.kid().0) };
     rotate_keys(&world.config, &unpin, 0).unwrap();
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     let from = world.manager.events.len() - 1;
     let push = world.manager.push_body(from);
     let answer: PushAnswer = world.order(Operation::Push, &push).await.expect(202);
@@ -250,10 +250,10 @@ async fn keys_stated_by_an_identity_that_is_pinned_no_more_stop_to_count_at_once
     let old = std::mem::replace(&mut world.manager.identity, IdentityKey::generate().unwrap().0);
     let folder = KeyFolder::at(&world.config.key_dir);
     put(&folder.file("pins/next.json"), &serde_json::to_string(&world.manager.document()).unwrap());
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert_eq!(world.value(&token, &secret).await.unwrap(), "v");
     folder.unpin(&old.kid(), Mode::Development).unwrap();
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert_eq!(world.value(&token, &secret).await, Err((401, "token_invalid".to_owned())));
     assert_eq!(world.poll_unchecked().await.status, 200);
     assert_eq!(world.value(&token, &secret).await.unwrap(), "v", "stated anew by the new identity");

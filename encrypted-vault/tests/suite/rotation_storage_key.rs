@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use encrypted_vault::rotation::{Numbered, Rotate, rotate_keys, step};
+use encrypted_vault::key_rotation::{Numbered, Rotate, rotate_keys};
 use service_runtime::clock::Clock as _;
 use service_runtime::key_slots::{KeyState, create_numbered, retire};
 use shared_proto::id::SecretId;
@@ -55,7 +55,7 @@ async fn let_retention_pass(world: &World) {
     world.clock.advance(RETENTION + 60 * 60);
     world.vault.tick();
     world.poll_now().await;
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
 }
 
 #[actix_web::test]
@@ -63,11 +63,11 @@ async fn rows_move_to_the_newest_storage_key_and_the_one_before_is_retired_and_d
     let (world, secrets) = world(300).await;
     all_open(&world, &secrets[..3]).await;
     make(&world, 2, KeyState::Active);
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert_eq!(under(&world), [(2, 300)]);
     assert!(file(&world, "1.retired.key").exists() && !file(&world, "1.key").exists());
     all_open(&world, &secrets[..3]).await;
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert!(file(&world, "1.retired.key").exists(), "a backup may need it");
     let_retention_pass(&world).await;
     assert!(!file(&world, "1.retired.key").exists());
@@ -79,7 +79,7 @@ async fn rows_move_to_the_newest_storage_key_and_the_one_before_is_retired_and_d
 async fn a_storage_key_whose_backup_is_not_confirmed_is_not_used() {
     let (mut world, secrets) = world(3).await;
     make(&world, 2, KeyState::Unconfirmed);
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     world.secret("new").await;
     assert_eq!(under(&world), [(1, 4)]);
     let confirm = Rotate::ConfirmBackup { kind: Numbered::StorageKey };
@@ -87,7 +87,7 @@ async fn a_storage_key_whose_backup_is_not_confirmed_is_not_used() {
     let report = rotate_keys(&world.config, &confirm, 0).unwrap();
     assert!(report.done[0].contains("storage key 2"), "{:?}", report.done);
     world.vault = world.start().await.unwrap();
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert_eq!(under(&world), [(2, 4)]);
     world.poll_now().await;
     all_open(&world, &secrets).await;
@@ -111,7 +111,7 @@ async fn a_rotation_that_was_cut_short_is_ended_after_a_restart() {
     assert_eq!(under(&world), [(1, 3), (2, 2)]);
     all_open(&world, &secrets).await;
     world.reopen().await;
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert_eq!(under(&world), [(2, 5)]);
     assert!(file(&world, "1.retired.key").exists());
     world.poll_now().await;
@@ -126,7 +126,7 @@ async fn rows_of_a_retired_storage_key_open_until_it_is_destroyed_also_from_a_re
     copy_database(&world.config.database(), &backup);
     world.vault = world.start().await.unwrap();
     make(&world, 2, KeyState::Active);
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert!(file(&world, "1.retired.key").exists());
     world.stop().await;
     copy_database(&backup, &world.config.database());
@@ -137,11 +137,11 @@ async fn rows_of_a_retired_storage_key_open_until_it_is_destroyed_also_from_a_re
     let destroy = Rotate::Destroy { kind: Numbered::StorageKey, number: 1 };
     let refusal = rotate_keys(&world.config, &destroy, 0).unwrap_err().sentence;
     assert!(refusal.contains("3 wrapped keys are under it"), "{refusal}");
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert_eq!(under(&world), [(2, 3)], "the worker takes rows of retired keys too");
     let report = rotate_keys(&world.config, &destroy, 0).unwrap();
     assert!(!file(&world, "1.retired.key").exists(), "{:?}", report.done);
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     all_open(&world, &secrets).await;
 }
 
@@ -160,17 +160,17 @@ async fn destroy_refuses_a_key_in_use_and_one_that_is_not_there() {
 async fn nothing_is_destroyed_by_a_clock_that_no_poll_confirms() {
     let (world, _) = world(1).await;
     make(&world, 2, KeyState::Active);
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     let jumped = world.clock.now() + 10 * 365 * 24 * 60 * 60;
     world.clock.set_now(jumped);
     for _hour in 0..2 {
-        step(&world.vault).await;
+        world.vault.key_rotation.step().await;
         world.clock.advance(60 * 60);
     }
     assert!(file(&world, "1.retired.key").exists(), "the clock may have jumped");
     world.vault.tick();
     world.poll_now().await;
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert!(!file(&world, "1.retired.key").exists(), "the manager's clock says the same");
 }
 
@@ -179,10 +179,10 @@ async fn a_write_under_way_keeps_its_storage_key_from_being_retired() {
     let (world, _) = world(2).await;
     let under_way = world.vault.keys.current();
     make(&world, 2, KeyState::Active);
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert!(file(&world, "1.key").exists(), "a row may still come under it");
     drop(under_way);
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert!(file(&world, "1.retired.key").exists());
     assert_eq!(under(&world), [(2, 2)]);
 }
@@ -194,7 +194,7 @@ async fn a_wrapped_key_that_was_altered_keeps_its_storage_key_and_holds_up_no_ot
         "UPDATE wrapped_keys SET wrapped = zeroblob(48) WHERE secret_id = (SELECT min(secret_id) FROM wrapped_keys)";
     assert_eq!(world.database().execute(alter, []).unwrap(), 1);
     make(&world, 2, KeyState::Active);
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     assert_eq!(under(&world), [(1, 1), (2, 2)]);
     assert!(file(&world, "1.key").exists());
     retire(&world.config.key_dir.join("storage-keys"), "", 1).unwrap();
@@ -210,7 +210,7 @@ async fn a_second_rotation_of_the_storage_key_waits_for_the_first() {
     assert_eq!(numbers, [(1, KeyState::Previous, Some(1)), (2, KeyState::Active, Some(0))]);
     let refusal = rotate_keys(&world.config, &Rotate::StorageKey, 0).unwrap_err().sentence;
     assert!(refusal.contains("a rotation is under way"), "{refusal}");
-    step(&world.vault).await;
+    world.vault.key_rotation.step().await;
     let status = rotate_keys(&world.config, &Rotate::Status, 0).unwrap();
     let numbers: Vec<_> = status.keys.iter().filter_map(|row| Some((row.number?, row.state, row.under_it))).collect();
     assert_eq!(numbers, [(1, KeyState::Retired, Some(0)), (2, KeyState::Active, Some(1))]);

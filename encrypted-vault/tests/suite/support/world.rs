@@ -181,7 +181,7 @@ impl World {
 
     /// The living seal keys, oldest first.
     pub(crate) fn seal_keys(&self) -> Vec<PublicJwk> {
-        let stated = self.vault.own_statements();
+        let stated = self.vault.statements.own();
         stated.into_iter().filter(|one| one.purpose == Purpose::Seal).map(|one| one.key).collect()
     }
 
