@@ -13,7 +13,7 @@ use service_runtime::{files, telemetry};
 
 use crate::app::Vault;
 use crate::config::Config;
-use crate::revocation::Refusals;
+use crate::revocation::{Refusals, drop_ended};
 use crate::routes::TABLES;
 
 /// `encrypted-vault run`.
@@ -30,6 +30,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let ticker = tokio::spawn(every(Duration::from_secs(1), Arc::clone(&vault), Vault::tick));
     let watcher = tokio::spawn(every(Duration::from_millis(100), Arc::clone(&vault.refusals), Refusals::reload));
     let rotation = tokio::spawn(Arc::clone(&vault.key_rotation).run());
+    let dropping = tokio::spawn(drop_ended(Arc::clone(&vault.feed)));
     let data = web::Data::new(Arc::clone(&vault));
     let configure = move |app: &mut web::ServiceConfig| {
         app.app_data(data.clone());
@@ -39,6 +40,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     ticker.abort();
     watcher.abort();
     rotation.abort();
+    dropping.abort();
     vault.store.close().await;
     vault.audit.flush_and_close().await;
     served

@@ -16,7 +16,7 @@ use crate::app::{App, data};
 use crate::config::Config;
 use crate::installation::{open_store, read_installation};
 use crate::keys::LoadedKeys;
-use crate::revocation::{run_feed, stopped};
+use crate::revocation::{FeedStatus, run_feed, stopped};
 use crate::routes;
 use crate::store::{Installation, PRUNED_AT_ONCE};
 
@@ -51,6 +51,9 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     served.and(closed.map_err(|fault| StartError::new(format!("The database was not closed ({fault})."))))
 }
 
+/// After this time no token is alive that an event could hit: seal keys live for an hour, tokens for less.
+const ENDED_SECONDS: u64 = 3_600;
+
 /// Settles what is pending and forgets what has expired.
 pub async fn keep_house(app: Arc<App>, interval: Duration, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(interval);
@@ -67,6 +70,7 @@ pub async fn keep_house(app: Arc<App>, interval: Duration, mut stop: watch::Rece
         {
             tracing::warn!(%refusal, "pending versions are not settled yet");
         }
+        drop_ended(&app).await;
         app.no_descriptors.store(!can_open_files(), Ordering::SeqCst);
         let boot = app.clock.boot();
         if pruned_at.is_none_or(|at| boot.saturating_sub(at) >= PRUNE_SECONDS)
@@ -76,6 +80,18 @@ pub async fn keep_house(app: Arc<App>, interval: Duration, mut stop: watch::Rece
             // A row is over when both clocks say so: one that jumped ahead must not make us forget living tokens and
             // the keys of writes that may still be repeated.
             prune(&app, app.clock.now().min(vault_time), &stop).await;
+        }
+    }
+}
+
+/// Drops a few events that have ended: the vault has signed for them, and no token of their time is alive. The one that
+/// it named last stays, because its next feed state is compared with it.
+async fn drop_ended(app: &App) {
+    let (view, Some(vault_time)) = (app.link.view(), app.link.vault_time()) else { return };
+    if view.status == FeedStatus::CaughtUp {
+        let issued_before = app.clock.now().min(vault_time).saturating_sub(ENDED_SECONDS);
+        if let Err(fault) = app.store.drop_events(view.applied, issued_before).await {
+            tracing::warn!(%fault, "events that have ended were not dropped");
         }
     }
 }

@@ -4,6 +4,8 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Rejected;
+#[cfg(feature = "seal")]
+use crate::chain::ChainHead;
 use crate::encoding::{Bytes, present, read_from_objects_only, sha256, unique_members};
 use crate::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, VaultId, Version};
 use crate::identity::Issuer;
@@ -51,6 +53,14 @@ impl Event {
             Self::Destroy(..) => "destroy",
         }
     }
+
+    /// Whether it stays in the feed for ever. The others end when no token is left that they could hit.
+    pub fn lasts(&self) -> bool {
+        match self {
+            Self::Subject(_) | Self::Credential(_) | Self::SigningKey(_) | Self::Destroy(..) => true,
+            Self::Token(_) | Self::Secret(_) | Self::Version(..) | Self::All => false,
+        }
+    }
 }
 
 /// The claims of an event.
@@ -66,16 +76,25 @@ pub struct EventClaims {
     pub seq: u64,
     /// Hash of the event before it.
     pub prev: EventHash,
+    /// Hash of the newest lasting event before it; absent from events of a manager of before, which are never dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub lasting: Option<EventHash>,
     /// What happened.
     #[serde(rename = "events", serialize_with = "to_members", deserialize_with = "from_members")]
     pub event: Event,
 }
 
 impl EventClaims {
-    /// Event number `seq`, after the one with hash `prev`.
+    /// The event after this place in the chain.
     #[cfg(feature = "seal")]
-    pub fn new(issuer: Issuer, audience: VaultId, event: Event, seq: u64, prev: EventHash, now: u64) -> Self {
-        Self { iss: issuer, aud: audience, iat: now, jti: TokenId::generate(), seq, prev, event }
+    pub fn new(issuer: Issuer, audience: VaultId, event: Event, after: ChainHead, now: u64) -> Self {
+        let (seq, prev, lasting) = (after.number + 1, after.hash, Some(after.lasting));
+        Self { iss: issuer, aud: audience, iat: now, jti: TokenId::generate(), seq, prev, lasting, event }
+    }
+
+    /// Whether it may be dropped once it has ended.
+    pub fn may_be_dropped(&self) -> bool {
+        self.lasting.is_some() && !self.event.lasts()
     }
 
     /// Reads and checks the claims of an event whose signature held. Events do not expire, and `iat` is not compared with

@@ -4,6 +4,7 @@
 //! `docs/protocol.md` is the normative text, `vectors/` the examples that bind it. It does no I/O, reads no clock and
 //! knows no framework. What only one service may do is behind a feature: `seal` (manager) and `open` (vault).
 
+pub mod chain;
 pub mod command;
 pub mod credential;
 pub mod derive;

@@ -40,6 +40,7 @@ fn every_vector_file_has_a_test() {
         "envelope",
         "event",
         "feed",
+        "feed_snapshot",
         "fingerprint",
         "frame",
         "header",

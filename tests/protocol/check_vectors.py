@@ -265,7 +265,7 @@ def check_event(context, entry, positive):
         for compact in context["chain"]:
             chain.apply(compact, *place)
         return must_refuse(lambda: chain.apply(entry["event"], *place), entry["code"])
-    seq, prev, kind, payload = p.verify_event(entry["event"], *place)
+    seq, prev, kind, payload, _ = p.verify_event(entry["event"], *place)
     must_be((seq, prev.hex()), (entry["seq"], entry["prev"]))
     must_be((kind, payload), (entry["kind"], entry["payload"]))
     must_be(p.event_hash(entry["event"]).hex(), entry["hash"])
@@ -276,6 +276,23 @@ def check_event(context, entry, positive):
     chain.apply(entry["event"], *place)
     chain.apply(entry["event"], *place)
     return must_be((chain.applied, chain.head().hex()), (seq, entry["hash"]))
+
+
+def check_feed_snapshot(context, entry, positive):
+    place = context["now"], context["issuer"], context["vault"], keyed([context["manager_identity"]])
+    chain = p.Chain()
+    for compact in entry["applied"]:
+        chain.apply(compact, *place, dropped_below=p.MAX_INTEGER)
+
+    def follow():
+        for compact in entry["events"]:
+            chain.apply(compact, *place, dropped_below=entry["dropped_below"])
+
+    if not positive:
+        return must_refuse(follow, entry["code"])
+    follow()
+    must_be((chain.applied, chain.head().hex()), (entry["number"], entry["hash"]))
+    return must_be((chain.lasting().hex(), chain.passed_over), (entry["lasting"], entry["revoked_below"]))
 
 
 def check_revocation(context, entry, positive):

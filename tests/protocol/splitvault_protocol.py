@@ -660,15 +660,22 @@ def event_hash(compact):
     return sha256(compact.encode("ascii"))
 
 
-def make_event(identity_key, issuer, vault_id, iat, jti, seq, prev, kind, payload):
+LASTING = ("subject", "credential", "signing-key", "destroy")
+
+
+def make_event(identity_key, issuer, vault_id, iat, jti, seq, prev, kind, payload, lasting=None):
     claims = {"iss": issuer, "aud": vault_id, "iat": iat, "jti": jti, "seq": seq, "prev": b64(prev)}
+    if lasting is not None:
+        claims["lasting"] = b64(lasting)
     return sign_jws("event", identity_key, {**claims, "events": {_EVENT + kind: payload}})
 
 
 def verify_event(compact, now, issuer, vault_id, identities):
-    """(seq, prev, kind, payload)"""
+    """(seq, prev, kind, payload, lasting); lasting is None in an event of before it was written"""
     _, claims = verify_jws("event", compact, identities)
-    exact_members(claims, EVENT_CLAIMS)
+    names_lasting = isinstance(claims, dict) and "lasting" in claims
+    exact_members(claims, (*EVENT_CLAIMS, "lasting") if names_lasting else EVENT_CLAIMS)
+    lasting = b64_decode(claims["lasting"], 32) if names_lasting else None
     _check_parties(claims, issuer, vault_id)
     parse_bare_id(claims["jti"])
     parse_integer(claims["iat"])
@@ -682,46 +689,59 @@ def verify_event(compact, now, issuer, vault_id, identities):
     for field, parse in fields.items():
         parse(exact_members(payload, fields)[field])
     exact_members(payload, fields)
-    return seq, prev, name.removeprefix(_EVENT), payload
+    return seq, prev, name.removeprefix(_EVENT), payload, lasting
 
 
 class Chain:
-    """The events that a vault applied, in order."""
+    """The events that a vault applied, in order. `dropped_below` is that of the push that brings an event."""
 
     def __init__(self):
-        self.events = []  # of (compact, kind, payload)
+        self.events = {}  # seq: (compact, kind, payload); ended ones may be missing
+        self.passed_over = 0  # the highest number that is missing
         self.stopped = False
 
     @property
     def applied(self):
-        return len(self.events)
+        return max(self.events, default=0)
 
     def head(self):
-        return event_hash(self.events[-1][0]) if self.events else ZERO_HASH
+        return event_hash(self.events[self.applied][0]) if self.events else ZERO_HASH
 
-    def apply(self, compact, now, issuer, vault_id, identities):
-        seq, prev, kind, payload = verify_event(compact, now, issuer, vault_id, identities)
+    def lasting(self):
+        numbers = [seq for seq, (_, kind, _) in self.events.items() if kind in LASTING]
+        return event_hash(self.events[max(numbers)][0]) if numbers else ZERO_HASH
+
+    def conflict(self, reason):
+        self.stopped = True
+        raise Refused(reason, "event_conflict")
+
+    def apply(self, compact, now, issuer, vault_id, identities, dropped_below=0):
+        seq, prev, kind, payload, lasting = verify_event(compact, now, issuer, vault_id, identities)
         if self.stopped:
             raise Refused("the feed is stopped", "event_conflict")
         if seq <= self.applied:
-            if self.events[seq - 1][0] == compact:
-                return
-            self.stopped = True
-            raise Refused("a known number with other bytes", "event_conflict")
+            if seq in self.events and self.events[seq][0] != compact:
+                self.conflict("a known number with other bytes")
+            return
         if seq != self.applied + 1:
-            raise Refused(f"expected {self.applied + 1}", "event_gap")
-        if prev != self.head():
-            self.stopped = True
-            raise Refused("another chain", "event_conflict")
-        self.events.append((compact, kind, payload))
+            if seq > dropped_below:
+                raise Refused(f"expected {self.applied + 1}", "event_gap")
+            if lasting != self.lasting():
+                self.conflict("a lasting event is missing")
+            self.passed_over = seq - 1
+        elif prev != self.head() or lasting not in (None, self.lasting()):
+            self.conflict("another chain")
+        self.events[seq] = (compact, kind, payload)
 
     def check(self, kid, claims, secret, version):
         """Refuse a token, or its grant of a version, that an event hits."""
         rseq = claims["rseq"]
         if rseq > self.applied:
             raise Refused("the feed is behind the token", "revocations_behind")
+        if rseq < self.passed_over:
+            raise Refused("an event that was passed over may have hit it")
         secret_id = "sec_" + secret
-        for seq, (_, kind, payload) in enumerate(self.events, 1):
+        for seq, (_, kind, payload) in self.events.items():
             named = {"kid": kid, "secret_id": secret_id, "version": version}
             named.update({name: claims[name] for name in ("jti", "sub", "client_id")})
             # An id names its version by itself: a destroyed one stays destroyed, whatever environment a token claims.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use service_runtime::sqlite::StoreFault;
 use shared_proto::Rejected;
+use shared_proto::chain::{ChainHead, Step};
 use shared_proto::event::{Event, EventClaims, EventHash, NO_EVENT, event_hash};
 use shared_proto::id::VaultId;
 use shared_proto::identity::Issuer;
@@ -34,37 +35,44 @@ impl Source {
     }
 }
 
-/// The mark before the first event.
-pub(super) const START: Mark = Mark { applied: 0, event_hash: NO_EVENT };
-
-/// The mark after an event, if it follows `head`.
-pub(super) fn link(head: Mark, claims: &EventClaims, compact: &str) -> Option<Mark> {
-    let follows = claims.seq == head.applied + 1 && claims.prev == head.event_hash;
-    follows.then(|| Mark { applied: claims.seq, event_hash: event_hash(compact) })
-}
-
 /// What a chain in the database comes to.
 pub(super) struct Loaded {
     /// Its newest event.
-    pub(super) head: Mark,
+    pub(super) head: ChainHead,
     /// What it revokes.
     pub(super) set: WorkingSet,
+    /// Every event from this number on is there.
+    pub(super) whole_from: u64,
     /// Whether it has the event that was looked for.
     pub(super) contains: bool,
 }
 
 /// Reads the whole chain, and looks for `known` in it. Signatures were checked when the events were applied; the links
-/// are checked again.
+/// are checked again. What is missing was dropped when it had ended, or taken away by an adversary: both are answered
+/// alike, by refusing every token that it could hit.
 pub(super) async fn load(store: &Arc<dyn VaultStore>, known: Option<Mark>, boot: u64) -> Result<Loaded, String> {
-    let mut loaded = Loaded { head: START, set: WorkingSet::default(), contains: known == Some(START) };
+    let start = Mark::from(ChainHead::START);
+    let (head, set) = (ChainHead::START, WorkingSet::default());
+    let mut loaded = Loaded { head, set, whole_from: 1, contains: known == Some(start) };
     loop {
-        let page = store.events(loaded.head.applied, MAX_PAGE).await.map_err(|fault| fault.to_string())?;
+        let page = store.events(loaded.head.number, MAX_PAGE).await.map_err(|fault| fault.to_string())?;
         for (seq, compact) in &page {
             let claims = EventClaims::reread(compact).map_err(|_| format!("event {seq} cannot be read"))?;
-            let head = link(loaded.head, &claims, compact).filter(|head| head.applied == *seq);
-            loaded.head = head.ok_or_else(|| format!("event {seq} does not follow the one before it"))?;
+            if claims.seq != *seq {
+                return Err(format!("event {seq} is another one"));
+            }
+            match loaded.head.step(&claims, compact, *seq) {
+                Step::Next(head) => loaded.head = head,
+                Step::Over(head) => {
+                    loaded.set.pass_over(seq - 1, boot);
+                    (loaded.head, loaded.whole_from) = (head, *seq);
+                }
+                Step::Known | Step::Gap | Step::Conflict => {
+                    return Err(format!("event {seq} does not follow the one before it"));
+                }
+            }
             loaded.set.apply(*seq, &claims.event, boot);
-            loaded.contains |= known == Some(loaded.head);
+            loaded.contains |= known == Some(Mark::from(loaded.head));
         }
         if page.len() < MAX_PAGE {
             break;
@@ -76,17 +84,15 @@ pub(super) async fn load(store: &Arc<dyn VaultStore>, known: Option<Mark>, boot:
     Ok(loaded)
 }
 
-/// The hash of an applied event.
-pub(super) async fn hash_at(store: &Arc<dyn VaultStore>, seq: u64) -> Result<EventHash, StoreFault> {
-    let Some(before) = seq.checked_sub(1) else { return Ok(NO_EVENT) };
-    match store.events(before, 1).await?.first() {
-        Some((found, compact)) if *found == seq => Ok(event_hash(compact)),
-        Some(_) | None => Err(StoreFault::Corrupt),
-    }
+/// The hash of an applied event; none when it is not there.
+pub(super) async fn hash_at(store: &Arc<dyn VaultStore>, seq: u64) -> Result<Option<EventHash>, StoreFault> {
+    let Some(before) = seq.checked_sub(1) else { return Ok(Some(NO_EVENT)) };
+    let found = store.events(before, 1).await?;
+    Ok(found.first().filter(|(found, _)| *found == seq).map(|(_, compact)| event_hash(compact)))
 }
 
-/// An event as the database takes it.
-pub(super) fn new_event(claims: &EventClaims, compact: &str) -> NewEvent {
+/// An event as the database takes it, after number `after`.
+pub(super) fn new_event(after: u64, claims: &EventClaims, compact: &str) -> NewEvent {
     let destroys = match claims.event {
         Event::Destroy(environment, secret_id, version) => Some(VersionName { environment, secret_id, version }),
         Event::Token(_)
@@ -97,5 +103,5 @@ pub(super) fn new_event(claims: &EventClaims, compact: &str) -> NewEvent {
         | Event::SigningKey(_)
         | Event::All => None,
     };
-    NewEvent { seq: claims.seq, compact: compact.to_owned(), destroys }
+    NewEvent { after, seq: claims.seq, compact: compact.to_owned(), destroys }
 }

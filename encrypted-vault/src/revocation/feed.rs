@@ -11,12 +11,14 @@ use service_runtime::clock::Clock;
 use service_runtime::readiness::Trouble;
 use service_runtime::sqlite::StoreFault;
 use shared_proto::Rejected;
+use shared_proto::chain::{ChainHead, Step};
 use shared_proto::event::{EventClaims, EventHash, event_hash};
 use shared_proto::token::Grant;
 use shared_proto::wire::vault::MAX_PAGE;
 use tokio::sync::Mutex;
 
 use super::chain::{self, Loaded, Source};
+use super::ended::Ended;
 use super::gate::Gate;
 use super::told::Told;
 use super::working_set::{TokenFacts, Verdict, WorkingSet};
@@ -58,7 +60,10 @@ pub struct Feed {
 }
 
 struct State {
-    applied: Mark,
+    head: ChainHead,
+    // Every event from this number on is in the database; of those below, what has ended may be gone.
+    whole_from: u64,
+    ended: Ended,
     // A write failed or did not say how it ended: the database may hold more than is applied here.
     unsure: bool,
     stopped: bool,
@@ -67,9 +72,26 @@ struct State {
     set: WorkingSet,
 }
 
+/// A verified event that is not applied yet.
+struct Fresh {
+    /// The number before it.
+    after: u64,
+    /// The highest number that is missing before it.
+    over: Option<u64>,
+    claims: EventClaims,
+    compact: String,
+}
+
 impl State {
     fn is_late(&self, clock: &dyn Clock) -> bool {
         self.told.is_late(|| clock.boot())
+    }
+
+    /// From and up to which number events that have ended are to be dropped. The newest one stays: others follow it.
+    fn due(&mut self, boot: u64) -> Option<(u64, u64)> {
+        let (looked_at, ended) = self.ended.at(boot);
+        let end = ended.min(self.head.number.saturating_sub(1));
+        (looked_at < end && !self.unsure).then_some((looked_at, end))
     }
 }
 
@@ -86,9 +108,18 @@ impl Feed {
         source: Source,
     ) -> Result<(Self, bool), String> {
         let known = mark.read();
-        let Loaded { head, set, contains } = chain::load(&store, known, clock.boot()).await?;
-        let state =
-            State { applied: head, unsure: false, stopped: false, gate: Gate::NeedsPoll, told: Told::default(), set };
+        let Loaded { head, set, whole_from, contains } = chain::load(&store, known, clock.boot()).await?;
+        let ended = Ended::loaded(head.number, clock.boot());
+        let state = State {
+            head,
+            whole_from,
+            ended,
+            unsure: false,
+            stopped: false,
+            gate: Gate::NeedsPoll,
+            told: Told::default(),
+            set,
+        };
         let marked = Arc::new(BlockingMutex::new(known.filter(|_| contains)));
         let (state, applying) = (RwLock::new(state), Mutex::new(()));
         let mark_failed = AtomicBool::new(false);
@@ -110,7 +141,7 @@ impl Feed {
         let state = self.read();
         if state.set.hits_token(token) {
             Verdict::Revoked
-        } else if state.gate != Gate::Open || token.rseq > state.applied.applied || state.is_late(&*self.clock) {
+        } else if state.gate != Gate::Open || token.rseq > state.head.number || state.is_late(&*self.clock) {
             Verdict::Behind
         } else {
             Verdict::Allowed
@@ -130,7 +161,7 @@ impl Feed {
     pub async fn acknowledge(&self) -> Result<Mark, FeedError> {
         let (applied, open) = {
             let state = self.read();
-            (state.applied, state.gate == Gate::Open)
+            (Mark::from(state.head), state.gate == Gate::Open)
         };
         let (marked, file) = (Arc::clone(&self.marked), self.mark.clone());
         // The lock is held where the file is written: a caller that goes away would drop a lock of its own while the
@@ -168,33 +199,40 @@ impl Feed {
         }
     }
 
-    /// Applies events: verified, in order, durable; what is known already changes nothing.
+    /// Applies events: verified, in order, durable; what is known already changes nothing. Numbers that are missing below
+    /// `dropped_below` are passed over: whatever they could hit is revoked.
     ///
     /// # Errors
     /// See [`FeedError`]; whatever precedes the refused event in the list stays unapplied too.
-    pub async fn push(&self, events: &[String]) -> Result<(), FeedError> {
+    pub async fn push(&self, events: &[String], dropped_below: u64) -> Result<(), FeedError> {
         let _one_at_a_time = self.applying.lock().await;
         if self.read().unsure {
             self.catch_up().await?;
         }
-        let mut head = self.read().applied;
-        let mut fresh: Vec<(EventClaims, String)> = Vec::new();
+        let mut head = self.read().head;
+        let mut fresh: Vec<Fresh> = Vec::new();
         for compact in events {
             let claims = self.source.verify(compact).map_err(|Rejected| FeedError::Rejected)?;
-            if claims.seq <= head.applied {
-                match fresh.iter().find(|(known, _)| known.seq == claims.seq) {
-                    Some((_, known)) if known == compact => {}
-                    Some(_) => return Err(self.stop()),
-                    None => self.compare_known(claims.seq, compact).await?,
+            let (after, over) = (head.number, claims.seq - 1);
+            let (next, over) = match head.step(&claims, compact, dropped_below) {
+                Step::Known => {
+                    match fresh.iter().find(|known| known.claims.seq == claims.seq) {
+                        Some(known) if known.compact == *compact => {}
+                        Some(_) => return Err(self.stop()),
+                        None => self.compare_known(claims.seq, compact).await?,
+                    }
+                    continue;
                 }
-                continue;
+                Step::Next(next) => (next, None),
+                Step::Over(next) => (next, Some(over)),
+                Step::Gap => return Err(FeedError::Gap { expected: head.number + 1 }),
+                Step::Conflict => return Err(self.stop()),
+            };
+            if self.read().gate.contradicts(Mark::from(next)) {
+                return Err(self.stop());
             }
-            if claims.seq > head.applied + 1 {
-                return Err(FeedError::Gap { expected: head.applied + 1 });
-            }
-            let next = chain::link(head, &claims, compact).filter(|next| !self.read().gate.contradicts(*next));
-            head = next.ok_or_else(|| self.stop())?;
-            fresh.push((claims, compact.clone()));
+            head = next;
+            fresh.push(Fresh { after, over, claims, compact: compact.clone() });
         }
         if self.read().stopped {
             return Err(FeedError::Conflict);
@@ -202,14 +240,14 @@ impl Feed {
         if fresh.is_empty() {
             return Ok(());
         }
-        let rows = fresh.iter().map(|(claims, compact)| chain::new_event(claims, compact)).collect();
+        let rows = fresh.iter().map(|new| chain::new_event(new.after, &new.claims, &new.compact)).collect();
         if let Err(fault) = self.store.append_events(rows, self.clock.now()).await {
             self.write().unsure = true;
             // What was written counts from now on; what cannot be read now is read before the next event is applied.
             let _read_later = self.catch_up().await;
             return Err(FeedError::Store(fault));
         }
-        self.apply(fresh.iter().map(|(claims, _)| claims), head);
+        self.apply(&fresh, head);
         Ok(())
     }
 
@@ -219,17 +257,19 @@ impl Feed {
     /// # Errors
     /// The manager's chain is not ours.
     pub async fn heard(&self, newest: Mark, names_living_seal_key: bool) -> Result<(), FeedError> {
-        let applied = self.read().applied;
+        let applied = Mark::from(self.read().head);
         let agrees = match newest.applied.cmp(&applied.applied) {
             std::cmp::Ordering::Equal => newest.event_hash == applied.event_hash,
-            std::cmp::Ordering::Less => self.hash_at(newest.applied).await? == newest.event_hash,
+            std::cmp::Ordering::Less => {
+                self.hash_at(newest.applied).await?.is_none_or(|known| known == newest.event_hash)
+            }
             std::cmp::Ordering::Greater => true,
         };
         if !agrees {
             return Err(self.stop());
         }
         let mut state = self.write();
-        let applied = state.applied;
+        let applied = Mark::from(state.head);
         state.told.heard(newest.applied, applied.applied, self.clock.boot());
         if names_living_seal_key {
             state.gate.heard(newest, applied);
@@ -256,7 +296,7 @@ impl Feed {
         ]
     }
 
-    /// Drops revocations that no living token can be hit by.
+    /// Forgets revocations that no living token can be hit by.
     pub fn forget_expired(&self) {
         let boot = self.clock.boot();
         if let Some(oldest) = boot.checked_sub(LIFE_SECONDS) {
@@ -264,19 +304,52 @@ impl Feed {
         }
     }
 
+    /// Drops events that have ended from the database, a page in each transaction, so that a revocation waits for one
+    /// page at most.
+    ///
+    /// # Errors
+    /// The database failed; what is left is dropped another time.
+    pub async fn drop_ended(&self) -> Result<(), StoreFault> {
+        let Some((mut after, end)) = self.write().due(self.clock.boot()) else { return Ok(()) };
+        while after < end {
+            let page = self.store.events(after, MAX_PAGE).await?;
+            let due = page.iter().take_while(|(seq, _)| *seq <= end);
+            let ended: Vec<u64> = due
+                .filter(|(_, compact)| EventClaims::reread(compact).is_ok_and(|claims| claims.may_be_dropped()))
+                .map(|(seq, _)| *seq)
+                .collect();
+            after = page.last().map_or(end, |(seq, _)| end.min(*seq));
+            if let Some(last) = ended.last() {
+                // Before they are gone: what is missing from here on would be damage.
+                let whole_from = self.read().whole_from.max(last + 1);
+                self.write().whole_from = whole_from;
+                self.store.drop_events(ended).await?;
+            }
+            self.write().ended.looked_at(after);
+        }
+        Ok(())
+    }
+
     // Applies what the database holds beyond the state in memory.
     async fn catch_up(&self) -> Result<(), FeedError> {
         loop {
-            let mut head = self.read().applied;
-            let page = self.store.events(head.applied, MAX_PAGE).await.map_err(FeedError::Store)?;
+            let mut head = self.read().head;
+            let page = self.store.events(head.number, MAX_PAGE).await.map_err(FeedError::Store)?;
             let mut found = Vec::with_capacity(page.len());
             for (seq, compact) in &page {
                 let claims = self.source.verify(compact).map_err(|Rejected| FeedError::Store(StoreFault::Corrupt))?;
-                let next = chain::link(head, &claims, compact).filter(|next| next.applied == *seq);
-                head = next.ok_or(FeedError::Store(StoreFault::Corrupt))?;
-                found.push(claims);
+                let (after, over) = (head.number, seq.checked_sub(1));
+                let (next, over) = match head.step(&claims, compact, *seq) {
+                    Step::Next(next) if next.number == *seq => (next, None),
+                    Step::Over(next) if next.number == *seq => (next, over),
+                    Step::Known | Step::Next(_) | Step::Over(_) | Step::Gap | Step::Conflict => {
+                        return Err(FeedError::Store(StoreFault::Corrupt));
+                    }
+                };
+                head = next;
+                found.push(Fresh { after, over, claims, compact: compact.clone() });
             }
-            self.apply(found.iter(), head);
+            self.apply(&found, head);
             if page.len() < MAX_PAGE {
                 self.write().unsure = false;
                 return Ok(());
@@ -284,30 +357,47 @@ impl Feed {
         }
     }
 
-    fn apply<'e>(&self, events: impl Iterator<Item = &'e EventClaims>, head: Mark) {
+    fn apply(&self, events: &[Fresh], head: ChainHead) {
         let boot = self.clock.boot();
         let mut state = self.write();
-        for claims in events {
-            state.set.apply(claims.seq, &claims.event, boot);
+        for new in events {
+            if let Some(last_missing) = new.over {
+                tracing::warn!(
+                    after = new.after,
+                    last_missing,
+                    "events that the manager has dropped are missing here: the database is an older one, and every token \
+                     of that time is revoked"
+                );
+                state.set.pass_over(last_missing, boot);
+                state.whole_from = new.claims.seq;
+            }
+            state.set.apply(new.claims.seq, &new.claims.event, boot);
         }
-        state.applied = head;
-        state.gate.applied(head);
-        state.told.applied(head.applied);
+        state.head = head;
+        state.ended.applied(head.number, boot);
+        state.gate.applied(Mark::from(head));
+        state.told.applied(head.number);
     }
 
     async fn compare_known(&self, seq: u64, compact: &str) -> Result<(), FeedError> {
-        if self.hash_at(seq).await? == event_hash(compact) { Ok(()) } else { Err(self.stop()) }
+        let agrees = self.hash_at(seq).await?.is_none_or(|known| known == event_hash(compact));
+        if agrees { Ok(()) } else { Err(self.stop()) }
     }
 
-    async fn hash_at(&self, seq: u64) -> Result<EventHash, FeedError> {
-        chain::hash_at(&self.store, seq).await.map_err(FeedError::Store)
+    // The hash of an applied event; none when it was dropped: then nothing that it said matters any more.
+    async fn hash_at(&self, seq: u64) -> Result<Option<EventHash>, FeedError> {
+        let found = chain::hash_at(&self.store, seq).await.map_err(FeedError::Store)?;
+        if found.is_none() && seq >= self.read().whole_from {
+            return Err(FeedError::Store(StoreFault::Corrupt));
+        }
+        Ok(found)
     }
 
     fn stop(&self) -> FeedError {
         let mut state = self.write();
         if !state.stopped {
             tracing::error!(
-                applied = state.applied.applied,
+                applied = state.head.number,
                 "ALARM: the manager's events contradict those applied here; the feed is stopped"
             );
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use service_runtime::files::{read_private, replace_private};
+use shared_proto::chain::ChainHead;
 use shared_proto::event::EventHash;
 
 use crate::keys::RuntimeDirectory;
@@ -18,6 +19,12 @@ pub struct Mark {
     pub applied: u64,
     /// Hash of that event.
     pub event_hash: EventHash,
+}
+
+impl From<ChainHead> for Mark {
+    fn from(head: ChainHead) -> Self {
+        Self { applied: head.number, event_hash: head.hash }
+    }
 }
 
 /// The file in the runtime directory.

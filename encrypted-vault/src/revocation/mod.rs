@@ -1,6 +1,7 @@
 //! Revocation: the manager's chain of events, the mark that a restored database cannot pass, and local refusals.
 
 mod chain;
+mod ended;
 mod feed;
 mod gate;
 mod mark;
@@ -8,8 +9,22 @@ mod refusal;
 mod told;
 mod working_set;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 pub use chain::Source;
 pub use feed::{Feed, FeedError};
 pub use mark::{Mark, MarkFile};
 pub use refusal::{Refusal, RefusalFile, Refusals, read_refusals, refuse_command};
 pub use working_set::{TokenFacts, Verdict};
+
+/// Drops what has ended, once a minute.
+pub async fn drop_ended(feed: Arc<Feed>) {
+    let mut minutes = tokio::time::interval(Duration::from_mins(1));
+    loop {
+        minutes.tick().await;
+        if let Err(fault) = feed.drop_ended().await {
+            tracing::warn!(%fault, "events that have ended could not be dropped; they are tried again");
+        }
+    }
+}

@@ -74,6 +74,11 @@ impl WorkingSet {
         }
     }
 
+    /// Revokes whatever events that are missing could hit; the last of them has this number.
+    pub(super) fn pass_over(&mut self, last_missing: u64, boot: u64) {
+        self.apply(last_missing, &Event::All, boot);
+    }
+
     /// A version that is destroyed for ever.
     pub(super) fn bury(&mut self, secret: SecretId, version: Version) {
         self.destroyed.insert((secret, version));
@@ -192,6 +197,8 @@ mod tests {
         TurnSealKey,
         /// Quarters of an hour go by, and the vault forgets.
         Pass(u64),
+        /// What has ended is dropped from the database, and the vault starts again.
+        DropAndRestart,
     }
 
     fn moments() -> impl Strategy<Value = Vec<Moment>> {
@@ -225,6 +232,7 @@ mod tests {
             3 => (facts, grant(), 0..=4_u64).prop_map(|(facts, grant, knows)| Moment::Mint { facts, grant, knows }),
             1 => Just(Moment::TurnSealKey),
             2 => (1..4_u64).prop_map(Moment::Pass),
+            1 => Just(Moment::DropAndRestart),
         ];
         proptest::collection::vec(moment, 1..60)
     }
@@ -262,6 +270,8 @@ mod tests {
         #[test]
         fn no_token_whose_seal_key_is_alive_is_forgotten_to_be_revoked(moments in moments()) {
             let (mut set, mut history, mut tokens) = (WorkingSet::default(), Vec::new(), Vec::new());
+            let mut database: Vec<(u64, Event, u64)> = Vec::new();
+            let mut before;
             let mut boot = LIFE_SECONDS;
             let (mut sealed_at, mut known_then) = (boot, 0);
             for moment in moments {
@@ -269,6 +279,7 @@ mod tests {
                     Moment::Apply(event) => {
                         history.push(event);
                         set.apply(history.len() as u64, &event, boot);
+                        database.push((history.len() as u64, event, boot));
                     }
                     Moment::Mint { mut facts, grant, knows } => {
                         // The manager decided on it after it had seen the seal key, so it knows all events until then.
@@ -279,6 +290,20 @@ mod tests {
                     Moment::Pass(quarters) => {
                         boot += quarters * LIFE_SECONDS / 4;
                         set.forget_before(boot - LIFE_SECONDS);
+                    }
+                    Moment::DropAndRestart => {
+                        let newest = history.len() as u64;
+                        database.retain(|(seq, event, applied)| {
+                            event.lasts() || *seq == newest || applied + LIFE_SECONDS > boot
+                        });
+                        (set, before) = (WorkingSet::default(), 0);
+                        for (seq, event, applied) in &mut database {
+                            if *seq != before + 1 {
+                                set.pass_over(*seq - 1, boot);
+                            }
+                            set.apply(*seq, event, boot);
+                            (before, *applied) = (*seq, boot);
+                        }
                     }
                 }
                 let alive = tokens.iter().filter(|(_, _, sealed_at)| boot < sealed_at + LIFE_SECONDS);

@@ -83,7 +83,7 @@ pub(super) async fn events(
     }
     let (worker, nonce) = (Arc::clone(&vault), push.nonce);
     let task = vault.tasks.run_to_end(async move {
-        let applied = worker.feed.push(&push.events).await;
+        let applied = worker.feed.push(&push.events, push.dropped_below).await;
         let status = if applied.is_ok() { AuditStatus::Success } else { AuditStatus::Failed };
         // A revocation never waits for the audit log.
         worker.audit.record_without_waiting(AuditRecord::new("revoke", status, &meta));

@@ -127,12 +127,17 @@ async fn storage_keys(store: &dyn VaultStore) -> Result<(), String> {
 async fn events(store: &dyn VaultStore) -> Result<(), String> {
     let row = new_row(SecretId::generate(), 1, 1)?;
     store.insert(vec![row.clone()], 1).await.map_err(text)?;
-    let event = |seq, destroys| NewEvent { seq, compact: format!("event {seq}"), destroys };
-    rule(store.append_events(vec![event(2, None)], 1).await.is_err(), "events have no gap")?;
-    store.append_events(vec![event(1, None), event(2, Some(row.name))], 1).await.map_err(text)?;
-    rule(store.append_events(vec![event(2, None)], 1).await.is_err(), "a number is used once")?;
+    let event = |after, seq, destroys| NewEvent { after, seq, compact: format!("event {seq}"), destroys };
+    let append = async |events| store.append_events(events, 1).await;
+    rule(append(vec![event(1, 2, None)]).await.is_err(), "an event comes after the newest one")?;
+    append(vec![event(0, 1, None), event(1, 2, Some(row.name))]).await.map_err(text)?;
+    rule(append(vec![event(1, 2, None)]).await.is_err(), "a number is used once")?;
     rule(
-        store.append_events(vec![event(3, None), event(5, None)], 1).await.is_err()
+        append(vec![event(2, 2, None)]).await.is_err() && append(vec![event(2, 1, None)]).await.is_err(),
+        "also late",
+    )?;
+    rule(
+        append(vec![event(2, 3, None), event(4, 5, None)]).await.is_err()
             && store.events(0, 9).await.map_err(text)?.len() == 2,
         "a batch of events is applied whole or not at all",
     )?;
@@ -143,7 +148,14 @@ async fn events(store: &dyn VaultStore) -> Result<(), String> {
     let dead = store.tombstones().await.map_err(text)?;
     rule(dead.contains(&(row.name.secret_id, row.name.version)), "and leaves a tombstone")?;
     let rest = store.events(1, 9).await.map_err(text)?;
-    rule(rest == [(2, "event 2".to_owned())], "events are read from behind a number")
+    rule(rest == [(2, "event 2".to_owned())], "events are read from behind a number")?;
+    append(vec![event(2, 3, None), event(3, 7, None)]).await.map_err(text)?;
+    for _again in 0..2 {
+        store.drop_events(vec![1, 3]).await.map_err(text)?;
+        let left: Vec<u64> = store.events(0, 9).await.map_err(text)?.into_iter().map(|(seq, _)| seq).collect();
+        rule(left == [2, 7], "events are dropped by their numbers, and no other")?;
+    }
+    rule(store.tombstones().await.map_err(text)? == dead, "and what they destroyed stays dead")
 }
 
 async fn statements(store: &dyn VaultStore) -> Result<(), String> {

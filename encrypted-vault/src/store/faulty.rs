@@ -129,6 +129,10 @@ impl<S: VaultStore> VaultStore for FaultyStore<S> {
         self.write(self.inner.append_events(events, now)).await
     }
 
+    async fn drop_events(&self, numbers: Vec<u64>) -> Result<(), StoreFault> {
+        self.write(self.inner.drop_events(numbers)).await
+    }
+
     async fn events(&self, after: u64, limit: usize) -> Result<Vec<(u64, String)>, StoreFault> {
         self.look(self.inner.events(after, limit)).await
     }

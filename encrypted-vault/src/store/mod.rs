@@ -102,6 +102,8 @@ pub struct Statements {
 /// A verified event to be applied.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
+    /// The number that is the newest before it.
+    pub after: u64,
     /// Its number.
     pub seq: u64,
     /// Its compact form.
@@ -157,8 +159,11 @@ pub trait VaultStore: Send + Sync {
     /// meanwhile stays as it is.
     async fn exchange(&self, keys: Vec<(KeyOfRow, WrappedKey)>) -> Result<(), StoreFault>;
 
-    /// Appends events and erases what they destroy, in one durable commit. The first number must be the next one.
+    /// Appends events and erases what they destroy, in one durable commit. Each must come after the newest one.
     async fn append_events(&self, events: Vec<NewEvent>, now: u64) -> Result<(), StoreFault>;
+
+    /// Drops the events with these numbers, in one durable commit.
+    async fn drop_events(&self, numbers: Vec<u64>) -> Result<(), StoreFault>;
 
     /// Up to `limit` events after a number, in order.
     async fn events(&self, after: u64, limit: usize) -> Result<Vec<(u64, String)>, StoreFault>;

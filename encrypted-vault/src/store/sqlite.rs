@@ -238,13 +238,13 @@ impl VaultStore for SqliteStore {
         self.writer
             .run(move |conn| {
                 for event in &events {
-                    // The primary key and this condition together keep the numbers without gaps.
+                    // The primary key and this condition together keep the order that was checked.
                     let added = conn
                         .prepare_cached(
                             "INSERT INTO events (seq, compact)
-                         SELECT ?1, ?2 WHERE (SELECT coalesce(max(seq), 0) FROM events) = ?1 - 1",
+                         SELECT ?1, ?2 WHERE (SELECT coalesce(max(seq), 0) FROM events) = ?3 AND ?1 > ?3",
                         )?
-                        .execute(params![event.seq.cast_signed(), event.compact])?;
+                        .execute(params![event.seq.cast_signed(), event.compact, event.after.cast_signed()])?;
                     if added != 1 {
                         return Err(rusqlite::Error::StatementChangedRows(added));
                     }
@@ -253,6 +253,15 @@ impl VaultStore for SqliteStore {
                     }
                 }
                 Ok(())
+            })
+            .await
+    }
+
+    async fn drop_events(&self, numbers: Vec<u64>) -> Result<(), StoreFault> {
+        self.writer
+            .run(move |conn| {
+                let mut statement = conn.prepare_cached("DELETE FROM events WHERE seq = ?1")?;
+                numbers.iter().try_for_each(|seq| statement.execute([seq.cast_signed()]).map(|_rows| ()))
             })
             .await
     }

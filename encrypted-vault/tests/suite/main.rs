@@ -12,6 +12,7 @@ mod support;
 
 mod altered_rows;
 mod commands;
+mod feed_snapshot;
 mod history;
 mod ingest;
 mod late_bodies;

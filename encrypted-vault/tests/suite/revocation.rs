@@ -1,6 +1,7 @@
 //! Revoked means refused on the very next request.
 
 use serde_json::Value;
+use shared_proto::chain::ChainHead;
 use shared_proto::encoding::{Bytes, random};
 use shared_proto::event::{Event, EventClaims, NO_EVENT, event_hash};
 use shared_proto::id::{CredentialId, ManagerId, PersonId, SecretId, TokenId, VaultId};
@@ -107,7 +108,7 @@ async fn a_destroyed_version_is_erased_and_can_never_be_stored_again() {
 }
 
 async fn push(world: &World, events: Vec<String>) -> (u16, Value) {
-    let push = Push { nonce: Bytes(random()), events };
+    let push = Push { nonce: Bytes(random()), events, dropped_below: 0 };
     let reply = world.order(shared_proto::command::Operation::Push, &push).await;
     (reply.status, reply.json())
 }
@@ -148,7 +149,7 @@ async fn a_gap_is_refused_with_the_number_that_is_expected_and_nothing_is_applie
 async fn events_that_are_not_the_managers_are_refused_and_stop_nothing() {
     let mut world = World::new().await;
     let manager = &world.manager;
-    let claims = |issuer, vault| EventClaims::new(issuer, vault, some_event(), 1, NO_EVENT, NOW);
+    let claims = |issuer, vault| EventClaims::new(issuer, vault, some_event(), ChainHead::START, NOW);
     let good = claims(manager.issuer(), manager.vault);
     let stranger = IdentityKey::generate().unwrap().0;
     let by_stranger = |kid| jws::sign(Kind::Event, kid, &good, |input| Ok(stranger.sign(input).0.to_vec())).unwrap();

@@ -16,7 +16,7 @@ use shared_proto::wire::vault::{InstanceId, MAX_PAGE, Poll, PollAnswer, Push, Pu
 
 use super::{FeedStatus, Link, Round};
 use crate::keys::{KeyRing, LoadedKeys};
-use crate::store::{ManagerStore, SignEvent};
+use crate::store::{ManagerStore, SignEvent, StoredEvent};
 use crate::vault_client::{CallError, Signing, VaultClient};
 
 /// Drives the feed. Its methods are called by one task, one after the other.
@@ -32,6 +32,13 @@ pub struct Feed {
     // This process, so that the vault notices when two of us run.
     instance: InstanceId,
     last_trouble: Mutex<Option<String>>,
+}
+
+/// The number of the last of these events that has others missing before it; 0 when there is none.
+fn dropped_below(after: u64, events: &[StoredEvent]) -> u64 {
+    let before = std::iter::once(after).chain(events.iter().map(|event| event.sequence));
+    let gaps = before.zip(events).filter(|(before, event)| event.sequence != before + 1);
+    gaps.map(|(_, event)| event.sequence).last().unwrap_or(0)
 }
 
 /// Why a round stopped.
@@ -118,7 +125,7 @@ impl Feed {
 
     async fn poll(&self) -> Result<(), Trouble> {
         let request = self.request().await?;
-        let Poll { nonce, newest, newest_hash, .. } = request;
+        let Poll { nonce, newest, .. } = request;
         let answer: PollAnswer = match self.client.command(Operation::Poll, &request).await {
             Err(error) => return Err(Trouble::of(error)),
             Ok(answer) => answer,
@@ -128,7 +135,7 @@ impl Feed {
         self.learn_keys(&answer.statements)?;
         if answer.feed.applied > newest {
             self.link.update(|view| view.status = FeedStatus::CatchingUp);
-            self.take_back(newest, newest_hash, &answer.feed).await?;
+            self.take_back(newest, &answer.feed).await?;
         }
         self.accept(&answer.feed).await
     }
@@ -165,7 +172,9 @@ impl Feed {
                 return Ok(());
             }
             let nonce = Bytes(random());
-            let request = Push { nonce, events: events.into_iter().map(|event| event.compact).collect() };
+            let dropped_below = dropped_below(applied, &events);
+            let events = events.into_iter().map(|event| event.compact).collect();
+            let request = Push { nonce, events, dropped_below };
             let answer: PushAnswer = match self.client.command(Operation::Push, &request).await {
                 // What the vault expects is not signed: the next poll says it with a signature.
                 Err(CallError::Refused(ErrorCode::EventGap)) => return self.poll().await,
@@ -184,9 +193,14 @@ impl Feed {
         feed.verify(&self.keys.now().pins, nonce).map_err(|_| Trouble::Impostor)
     }
 
-    /// Believes a verified feed state if it agrees with our own chain.
+    /// Believes a verified feed state if it agrees with our own chain. A vault that was restored to a number that we have
+    /// dropped is believed that it is behind: it compares what comes next with what lasts in its own chain.
     async fn accept(&self, feed: &FeedState) -> Result<(), Trouble> {
-        if self.store.event_hash(feed.applied).await? != Some(feed.event_hash) {
+        let agrees = match self.store.event_hash(feed.applied).await? {
+            Some(hash) => hash == feed.event_hash,
+            None => feed.applied < self.store.newest_event().await?.0,
+        };
+        if !agrees {
             return Err(Trouble::Conflict);
         }
         let clock_differs = feed.time.abs_diff(self.clock.now()) > LEEWAY_SECONDS;

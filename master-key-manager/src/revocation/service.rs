@@ -64,8 +64,8 @@ impl Revocations {
 
 /// Signs events with the manager's identity key.
 pub fn event_signer(signing: Arc<Signing>, clock: Arc<dyn Clock>) -> SignEvent {
-    Arc::new(move |event, sequence, prev| {
-        let claims = EventClaims::new(signing.issuer, signing.vault, event, sequence, prev, clock.now());
+    Arc::new(move |event, after| {
+        let claims = EventClaims::new(signing.issuer, signing.vault, event, after, clock.now());
         let identity = signing.identity.load();
         sign(Kind::Event, identity.kid(), &claims, |input| Ok(identity.sign(input).0.to_vec()))
     })

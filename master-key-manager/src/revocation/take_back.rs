@@ -1,9 +1,11 @@
 //! A manager that was restored takes its own later events back from the vault.
 
 use shared_proto::Rejected;
+use shared_proto::chain::{ChainHead, Step};
 use shared_proto::command::Operation;
-use shared_proto::event::{EventClaims, EventHash, event_hash};
+use shared_proto::event::EventClaims;
 use shared_proto::feed::FeedState;
+use shared_proto::id::MAX_VERSION;
 use shared_proto::jwk::Curve;
 use shared_proto::jws::{Compact, Kind, ed25519_key};
 use shared_proto::wire::vault::{MAX_PAGE, Replay, ReplayAnswer};
@@ -13,46 +15,49 @@ use crate::store::StoredEvent;
 
 impl Feed {
     /// Brings our chain up to the verified feed state. Each event must carry our own signature and continue the chain:
-    /// the vault cannot invent one.
-    pub(super) async fn take_back(&self, newest: u64, hash: EventHash, feed: &FeedState) -> Result<(), Trouble> {
-        let (mut after, mut hash) = (newest, hash);
-        while after < feed.applied {
-            let request = Replay { after, limit: MAX_PAGE };
+    /// the vault cannot invent one. Where it has dropped what has ended, each one names the lasting event before it: the
+    /// vault cannot leave one of those out.
+    pub(super) async fn take_back(&self, newest: u64, feed: &FeedState) -> Result<(), Trouble> {
+        let mut head = self.store.chain_head().await?;
+        if head.number != newest {
+            // Somebody else numbered an event meanwhile: the next round sees where that leads.
+            return Err(Trouble::Withheld);
+        }
+        while head.number < feed.applied {
+            let request = Replay { after: head.number, limit: MAX_PAGE };
             let answer: ReplayAnswer = self.client.command(Operation::Replay, &request).await?;
-            let events = self.check_page(after, hash, &answer.events)?;
-            let Some(last) = events.last() else { return Err(Trouble::Withheld) };
-            let (next, next_hash, count) = (last.sequence, last.hash, events.len());
-            if !self.store.take_back(after, hash, events).await? {
-                // Somebody else numbered an event meanwhile: the next round sees where that leads.
+            let (last, events) = self.check_page(head, &answer.events)?;
+            let count = events.len();
+            if events.is_empty() || !self.store.take_back(head, events).await? {
                 return Err(Trouble::Withheld);
             }
-            tracing::warn!(count, newest = next, "took own events back from the vault: the database is an older one");
-            (after, hash) = (next, next_hash);
+            let newest = last.number;
+            tracing::warn!(count, newest, "took own events back from the vault: the database is an older one");
+            head = last;
         }
         Ok(())
     }
 
-    fn check_page(&self, after: u64, hash: EventHash, page: &[String]) -> Result<Vec<StoredEvent>, Trouble> {
-        let mut prev = hash;
+    fn check_page(&self, after: ChainHead, page: &[String]) -> Result<(ChainHead, Vec<StoredEvent>), Trouble> {
+        let mut head = after;
         let mut events = Vec::with_capacity(page.len());
-        for (compact, expected) in page.iter().take(MAX_PAGE).zip(after + 1..) {
+        for compact in page.iter().take(MAX_PAGE) {
             let claims = self.own_event(compact).map_err(|Rejected| Trouble::Impostor)?;
-            if claims.seq != expected {
-                return Err(Trouble::Withheld);
-            }
-            if claims.prev != prev {
-                return Err(Trouble::Conflict);
-            }
-            prev = event_hash(compact);
+            head = match head.step(&claims, compact, MAX_VERSION) {
+                Step::Next(next) | Step::Over(next) => next,
+                Step::Known | Step::Gap => return Err(Trouble::Withheld),
+                Step::Conflict => return Err(Trouble::Conflict),
+            };
             events.push(StoredEvent {
                 sequence: claims.seq,
                 event: claims.event,
                 compact: compact.clone(),
-                hash: prev,
+                hash: head.hash,
                 issued_at: claims.iat,
+                may_be_dropped: claims.may_be_dropped(),
             });
         }
-        Ok(events)
+        Ok((head, events))
     }
 
     fn own_event(&self, compact: &str) -> Result<EventClaims, Rejected> {

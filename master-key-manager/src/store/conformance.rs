@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
 use manager_api::wire::CatalogueState;
+use shared_proto::chain::ChainHead;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::{Event, NO_EVENT, event_hash};
 use shared_proto::id::{
@@ -14,9 +15,9 @@ use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::token::Grant;
 
 use super::{
-    ActError, Acted, Actor, Begun, Committed, Decision, Environment, Installation, ManagerStore, NUMBERED_AT_ONCE,
-    NewCredential, NewInstallation, NewToken, NewVersion, Ordered, OrderedFor, SecretRow, SignEvent, StoredEvent,
-    TokenOrder, VersionRow,
+    ActError, Acted, Actor, Begun, Committed, DROPPED_AT_ONCE, Decision, Environment, Installation, ManagerStore,
+    NUMBERED_AT_ONCE, NewCredential, NewInstallation, NewToken, NewVersion, Ordered, OrderedFor, SecretRow, SignEvent,
+    StoredEvent, TokenOrder, VersionRow,
 };
 
 /// Runs the kit on an empty store.
@@ -244,23 +245,45 @@ impl<'a> Kit<'a> {
         let page = self.store.revocations(self.actor, 1, 2).await.map_err(text)?;
         let numbers: Vec<_> = page.events.iter().map(|event| event.sequence).collect();
         rule(numbers == [2, 3] && (page.newest, page.deferred) == (6, 0), "a page of events says how far they are")?;
-        let (newest, hash) = self.store.newest_event().await.map_err(text)?;
-        let returned = |sequence| StoredEvent {
+        self.feed_snapshot().await?;
+        self.deferred_events_are_numbered_a_few_at_a_time(sign).await
+    }
+
+    async fn feed_snapshot(&self) -> Result<(), String> {
+        let end = self.store.chain_head().await.map_err(text)?;
+        let all = self.store.events_after(0, 9).await.map_err(text)?;
+        let lasting = all.iter().rev().find(|event| event.event.lasts()).map(|event| event.hash);
+        let newest = self.store.newest_event().await;
+        rule(newest == Ok((end.number, end.hash)) && lasting == Some(end.lasting), "the end of the chain is known")?;
+        let returned = |sequence, may_be_dropped| StoredEvent {
             sequence,
             event: Event::All,
             compact: format!("taken {sequence}"),
             hash: event_hash(&format!("taken {sequence}")),
-            issued_at: NOW,
+            issued_at: NOW + sequence,
+            may_be_dropped,
         };
-        let wrong = self.store.take_back(newest - 1, hash, vec![returned(newest)]).await;
-        rule(wrong == Ok(false), "events are taken back behind the newest only")?;
-        rule(
-            self.store.take_back(newest, hash, vec![returned(newest + 1)]).await == Ok(true),
-            "events are taken back",
-        )?;
-        let now = self.store.newest_event().await;
-        rule(now == Ok((newest + 1, returned(newest + 1).hash)), "what was taken back is the newest")?;
-        self.deferred_events_are_numbered_a_few_at_a_time(sign).await
+        let events =
+            vec![returned(end.number + 1, true), returned(end.number + 5, false), returned(end.number + 6, true)];
+        let wrong = ChainHead { number: end.number - 1, ..end };
+        rule(self.store.take_back(wrong, events.clone()).await == Ok(false), "events are taken back at the end only")?;
+        rule(self.store.take_back(end, events.clone()).await == Ok(true), "events are taken back, also over a gap")?;
+        let now = self.store.chain_head().await;
+        let last = ChainHead { number: end.number + 6, hash: returned(end.number + 6, true).hash, ..end };
+        rule(now == Ok(last), "what was taken back is the newest")?;
+        rule(self.store.events_after(end.number, 9).await == Ok(events), "and reads back")?;
+        rule(self.store.event_hash(end.number + 2).await == Ok(None), "what was passed over is not there")?;
+        rule(self.store.drop_events(last.number, NOW).await == Ok(0), "what is recent is not dropped")?;
+        rule(self.store.drop_events(2, NOW + 1).await == Ok(1), "nor what is not below a number")?;
+        let dropped = self.store.drop_events(last.number, NOW + 99).await;
+        let left = self.store.events_after(0, 9).await.map_err(text)?;
+        let ended = all.iter().filter(|event| event.may_be_dropped).count();
+        // With the one that was taken back, without the one that was dropped before.
+        rule(dropped == Ok(ended), "what does not last is dropped")?;
+        let kept = left.iter().map(|event| (event.event.lasts(), event.may_be_dropped));
+        rule(kept.clone().filter(|kept| *kept == (false, true)).count() == 1, "the newest one stays")?;
+        rule(kept.filter(|kept| *kept == (false, false)).count() == 1, "and what a vault could not pass over")?;
+        rule(self.store.chain_head().await == Ok(last), "and the end of the chain")
     }
 
     async fn deferred_events_are_numbered_a_few_at_a_time(&self, sign: SignEvent) -> Result<(), String> {
@@ -271,7 +294,9 @@ impl<'a> Kit<'a> {
             rule(numbers.len() == numbered, "one transaction numbers a few deferred events")?;
             rule(self.store.deferred().await == Ok(left), "the others wait on")?;
         }
-        Ok(())
+        let (newest, _hash) = self.store.newest_event().await.map_err(text)?;
+        let dropped = self.store.drop_events(newest, NOW + 99).await;
+        rule(dropped == Ok(DROPPED_AT_ONCE), "one transaction drops a few events")
     }
 
     /// Takes number 5, and leaves one event without a number.
@@ -425,7 +450,7 @@ impl<'a> Kit<'a> {
 
 /// Not a signature, but it shows number and hash.
 fn signer() -> SignEvent {
-    Arc::new(|_, sequence, prev| Ok(format!("{sequence} after {prev:?}")))
+    Arc::new(|_, after| Ok(format!("{} after {:?}", after.number + 1, after.hash)))
 }
 
 fn refused<T>(acted: Acted<T>, method: &str) -> Result<(), String> {

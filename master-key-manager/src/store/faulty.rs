@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use manager_api::name::{SecretPath, UserLabel};
 use service_runtime::sqlite::StoreFault;
+use shared_proto::chain::ChainHead;
 use shared_proto::event::EventHash;
 use shared_proto::id::{EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
@@ -164,6 +165,7 @@ through! {
 through! {
     EventStore:
     newest_event() -> Stored<(u64, EventHash)>;
+    chain_head() -> Stored<ChainHead>;
     event_hash(sequence: u64) -> Stored<Option<EventHash>>;
     events_after(after: u64, limit: usize) -> Stored<Vec<StoredEvent>>;
     revocations(actor: Actor, after: u64, limit: usize) -> Acted<RevocationPage>;
@@ -171,7 +173,8 @@ through! {
     defer(actor: Actor, decisions: Vec<Decision>, now: u64) -> Acted<()>;
     number_deferred(sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
     deferred() -> Stored<u64>;
-    take_back(after: u64, hash: EventHash, events: Vec<StoredEvent>) -> Stored<bool>;
+    take_back(after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool>;
+    drop_events(below: u64, issued_before: u64) -> Stored<usize>;
 }
 
 through! {

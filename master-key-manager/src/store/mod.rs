@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use manager_api::name::{SecretPath, UserLabel};
 use service_runtime::sqlite::StoreFault;
 use shared_proto::Rejected;
+use shared_proto::chain::ChainHead;
 use shared_proto::event::{Event, EventHash};
 use shared_proto::id::{EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
@@ -34,13 +35,15 @@ pub use self::types::{
 /// What a store call comes to.
 pub type Stored<T> = Result<T, StoreFault>;
 
-/// Signs an event under its number and the hash before it; called inside the transaction that numbers it.
-pub type SignEvent = Arc<dyn Fn(Event, u64, EventHash) -> Result<String, Rejected> + Send + Sync>;
+/// Signs the event that comes after this place in the chain; called inside the transaction that numbers it.
+pub type SignEvent = Arc<dyn Fn(Event, ChainHead) -> Result<String, Rejected> + Send + Sync>;
 
 /// Rows that are forgotten in one transaction. A revocation that comes meanwhile waits for it, a millisecond or two.
 pub const PRUNED_AT_ONCE: usize = 256;
 /// Deferred events that are numbered and signed in one transaction.
 pub const NUMBERED_AT_ONCE: usize = 256;
+/// Events that one transaction drops.
+pub const DROPPED_AT_ONCE: usize = 256;
 
 /// Secrets and their versions.
 #[async_trait]
@@ -104,9 +107,11 @@ pub trait TokenStore: Send + Sync {
 pub trait EventStore: Send + Sync {
     /// Number and hash of the newest event; 0 and zeros before the first.
     async fn newest_event(&self) -> Stored<(u64, EventHash)>;
-    /// Hash of an event; zeros for number 0.
+    /// The end of the chain.
+    async fn chain_head(&self) -> Stored<ChainHead>;
+    /// Hash of an event; zeros for number 0, none when it is not there.
     async fn event_hash(&self, sequence: u64) -> Stored<Option<EventHash>>;
-    /// Events in order from number `after + 1`.
+    /// Events above number `after`, in order; those that were dropped are missing.
     async fn events_after(&self, after: u64, limit: usize) -> Stored<Vec<StoredEvent>>;
     /// A page of events in order from number `after + 1`, with the newest number and the count of deferred ones.
     async fn revocations(&self, actor: Actor, after: u64, limit: usize) -> Acted<RevocationPage>;
@@ -119,10 +124,13 @@ pub trait EventStore: Send + Sync {
     async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
     /// How many events wait for a number.
     async fn deferred(&self) -> Stored<u64>;
-    /// Enters events of our own that the vault gave back, after number `after` with hash `hash`. Refused, with nothing
-    /// written, when that is not the newest event. An event does not say whether its credential was disabled or only its
-    /// tokens were revoked: the credential is disabled, so that no restore revives one that was.
-    async fn take_back(&self, after: u64, hash: EventHash, events: Vec<StoredEvent>) -> Stored<bool>;
+    /// Enters events of our own that the vault gave back, after this place. Refused, with nothing written, when that is
+    /// not the end of the chain. An event does not say whether its credential was disabled or only its tokens were revoked:
+    /// the credential is disabled, so that no restore revives one that was.
+    async fn take_back(&self, after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool>;
+    /// Drops events that do not last, with numbers below `below` that were issued before `issued_before`: of the
+    /// [`DROPPED_AT_ONCE`] oldest ones. Says how many.
+    async fn drop_events(&self, below: u64, issued_before: u64) -> Stored<usize>;
 }
 
 /// The installation and who may use it.

@@ -246,6 +246,8 @@ pub struct StoredEvent {
     pub hash: EventHash,
     /// When it was numbered (Unix seconds).
     pub issued_at: u64,
+    /// Whether it may be dropped once it has ended.
+    pub may_be_dropped: bool,
 }
 
 /// A page of events, and how far they are.

@@ -141,6 +141,14 @@ pub struct Push {
     pub nonce: FeedNonce,
     /// Compact events in order.
     pub events: Vec<String>,
+    /// Numbers below this that are not in the list were dropped, because they have ended; 0 when there is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped_below: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Answer to [`Push`].

@@ -2,9 +2,10 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use shared_proto::chain::ChainHead;
 use shared_proto::command::{CommandClaims, Operation};
 use shared_proto::encoding::{ByteString, Bytes, b64, from_b64};
-use shared_proto::event::{Event, EventClaims, NO_EVENT, event_hash};
+use shared_proto::event::{Event, EventClaims, event_hash};
 use shared_proto::id::{
     CredentialId, EnvironmentId, ManagerId, PersonId, SecretId, ServiceId, Subject, TokenId, VaultId, Version,
 };
@@ -45,7 +46,7 @@ proptest! {
     ) {
         let (key, _) = IdentityKey::generate().unwrap();
         let vault = VaultId::from_bytes([3; 16]);
-        let claims = EventClaims::new(issuer(), vault, event, seq, NO_EVENT, NOW);
+        let claims = EventClaims::new(issuer(), vault, event, ChainHead { number: seq - 1, ..ChainHead::START }, NOW);
         let compact = sign(Kind::Event, key.kid(), &claims, |input| Ok(key.sign(input).0.to_vec())).unwrap();
         let verifying = ed25519_key(key.public().okp(Curve::Ed25519).unwrap());
         let read = |text: &str| {

@@ -1,10 +1,14 @@
 //! Access tokens, commands and events.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use shared_proto::Rejected;
+use shared_proto::chain::{ChainHead, Step};
 use shared_proto::command::CommandClaims;
 use shared_proto::encoding::{b64, from_b64_exact};
 use shared_proto::event::{Event, EventClaims, NO_EVENT, event_hash};
+use shared_proto::id::MAX_VERSION;
 use shared_proto::identity::Pins;
 use shared_proto::jwk::PublicJwk;
 use shared_proto::jws::{Compact, Kind, VerifiedPayload, ed25519_key};
@@ -171,6 +175,56 @@ fn event() {
         if next { Err("fits the chain".to_owned()) } else { Ok(()) }
     };
     run("event", (10, 305), positive, negative);
+}
+
+/// A reader of a chain that keeps what it was given.
+struct Reader {
+    head: ChainHead,
+    known: BTreeMap<u64, String>,
+    /// The highest number that it passed over.
+    revoked_below: u64,
+}
+
+impl Reader {
+    /// Follows a list of events; the error is the code of the first one that is refused.
+    fn follow(&mut self, context: &Value, list: &Value, dropped_below: u64) -> Result<(), &'static str> {
+        for compact in list.as_array().unwrap() {
+            let compact = compact.as_str().unwrap();
+            let claims = verify_event(context, compact).map_err(|Rejected| "token_invalid")?;
+            match self.head.step(&claims, compact, dropped_below) {
+                Step::Known if self.known.get(&claims.seq).is_some_and(|known| known != compact) => {
+                    return Err("event_conflict");
+                }
+                Step::Known => continue,
+                Step::Next(next) => self.head = next,
+                Step::Over(next) => (self.head, self.revoked_below) = (next, claims.seq - 1),
+                Step::Gap => return Err("event_gap"),
+                Step::Conflict => return Err("event_conflict"),
+            }
+            self.known.insert(claims.seq, compact.to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn feed_snapshot() {
+    let file = load("feed_snapshot");
+    let context = &file["context"];
+    let follow = |entry: &Value| {
+        let mut reader = Reader { head: ChainHead::START, known: BTreeMap::new(), revoked_below: 0 };
+        reader.follow(context, &entry["applied"], MAX_VERSION).unwrap();
+        reader.follow(context, &entry["events"], number(entry, "dropped_below")).map(|()| reader)
+    };
+    let positive = |entry: &Value| {
+        let reader = accepted(follow(entry))?;
+        same("number", reader.head.number, number(entry, "number"))?;
+        same_bytes(entry, "hash", &reader.head.hash.0)?;
+        same_bytes(entry, "lasting", &reader.head.lasting.0)?;
+        same("revoked below", reader.revoked_below, number(entry, "revoked_below"))
+    };
+    let negative = |entry: &Value| same("code", follow(entry).err(), Some(text(entry, "code")));
+    run("feed_snapshot", (11, 28), positive, negative);
 }
 
 /// What an event hits is decided in the vault. Here the events of its vectors are only read.

@@ -2,6 +2,7 @@
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;
+use shared_proto::chain::{ChainHead, Step};
 use shared_proto::command::{CommandClaims, Operation};
 use shared_proto::encoding::Bytes;
 use shared_proto::envelope::seal::{new_transfer_key, release_key, seal};
@@ -159,15 +160,34 @@ impl Manager {
 
     /// Numbers an event and appends it to the chain.
     pub(crate) fn event(&mut self, event: Event) -> String {
-        let seq = self.newest() + 1;
-        let compact = self.event_at(event, seq, self.newest_hash());
+        let compact = self.sign_event(event, self.head());
         self.events.push(compact.clone());
         compact
     }
 
     /// An event with any place in any chain.
     pub(crate) fn event_at(&self, event: Event, seq: u64, prev: EventHash) -> String {
-        self.sign(Kind::Event, &EventClaims::new(self.issuer(), self.vault, event, seq, prev, super::NOW))
+        let before = self.events.get(..usize::try_from(seq - 1).unwrap()).unwrap_or(&self.events);
+        self.sign_event(event, ChainHead { number: seq - 1, hash: prev, ..head_of(before) })
+    }
+
+    /// An event after any place of any chain.
+    pub(crate) fn sign_event(&self, event: Event, after: ChainHead) -> String {
+        self.sign(Kind::Event, &EventClaims::new(self.issuer(), self.vault, event, after, super::NOW))
+    }
+
+    /// The end of the chain.
+    pub(crate) fn head(&self) -> ChainHead {
+        head_of(&self.events)
+    }
+
+    /// What is left of the chain above a number when what ends was dropped below another one.
+    pub(crate) fn shortened(&self, after: u64, dropped_below: u64) -> Push {
+        let left = self.events.iter().filter(|compact| {
+            let claims = EventClaims::reread(compact).unwrap();
+            claims.seq > after && (claims.seq >= dropped_below || claims.event.lasts())
+        });
+        Push { events: left.cloned().collect(), dropped_below, ..self.push_body(0) }
     }
 
     pub(crate) fn newest(&self) -> u64 {
@@ -179,7 +199,7 @@ impl Manager {
     }
 
     pub(crate) fn push_body(&self, from: usize) -> Push {
-        Push { nonce: Bytes(shared_proto::encoding::random()), events: self.events[from..].to_vec() }
+        Push { nonce: Bytes(shared_proto::encoding::random()), events: self.events[from..].to_vec(), dropped_below: 0 }
     }
 
     pub(crate) fn poll_body(&self, seal_key: Option<Thumbprint>) -> Poll {
@@ -197,6 +217,16 @@ impl Manager {
     pub(crate) fn sign<T: serde::Serialize>(&self, kind: Kind, claims: &T) -> String {
         jws::sign(kind, self.identity.kid(), claims, |input| Ok(self.identity.sign(input).0.to_vec())).unwrap()
     }
+}
+
+/// Where a chain without gaps ends.
+fn head_of(events: &[String]) -> ChainHead {
+    events.iter().fold(ChainHead::START, |head, compact| {
+        let Step::Next(next) = head.step(&EventClaims::reread(compact).unwrap(), compact, 0) else {
+            panic!("a chain without gaps")
+        };
+        next
+    })
 }
 
 /// An RS256 signature.

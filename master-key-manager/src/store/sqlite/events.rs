@@ -3,22 +3,27 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
+use shared_proto::chain::ChainHead;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::{Event, EventHash, NO_EVENT, event_hash};
 
 use super::SqliteStore;
 use super::catalogue::limit_of;
 use super::identity::{disable, is_enabled, not_to_be_disabled};
-use super::rows::{event_row, integer, newest_event, unreadable, unsigned};
+use super::rows::{chain_head, event_row, integer, newest_event, unreadable, unsigned};
 use crate::store::{
-    ActError, Acted, Actor, Decision, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, Stored, StoredEvent,
-    event_name,
+    ActError, Acted, Actor, DROPPED_AT_ONCE, Decision, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, Stored,
+    StoredEvent, event_name,
 };
 
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn newest_event(&self) -> Stored<(u64, EventHash)> {
         self.readers.read(newest_event).await
+    }
+
+    async fn chain_head(&self) -> Stored<ChainHead> {
+        self.readers.read(chain_head).await
     }
 
     async fn event_hash(&self, sequence: u64) -> Stored<Option<EventHash>> {
@@ -86,9 +91,9 @@ impl EventStore for SqliteStore {
         self.readers.read(deferred).await
     }
 
-    async fn take_back(&self, after: u64, hash: EventHash, events: Vec<StoredEvent>) -> Stored<bool> {
+    async fn take_back(&self, after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool> {
         self.write_credentials(move |conn| {
-            if newest_event(conn)? != (after, hash) {
+            if chain_head(conn)? != after {
                 return Ok(false);
             }
             for event in &events {
@@ -104,6 +109,26 @@ impl EventStore for SqliteStore {
             Ok(true)
         })
         .await
+    }
+
+    async fn drop_events(&self, below: u64, issued_before: u64) -> Stored<usize> {
+        let find = move |conn: &Connection| {
+            conn.prepare_cached("SELECT seq, issued_at FROM events WHERE lasting = 0 ORDER BY seq LIMIT ?1")?
+                .query_map([limit_of(DROPPED_AT_ONCE)], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let oldest = self.readers.read(find).await?.into_iter();
+        let ended = oldest.filter(|(seq, issued_at)| *seq < below && *issued_at < issued_before);
+        let ended: Vec<u64> = ended.map(|(seq, _)| seq).collect();
+        if ended.is_empty() {
+            return Ok(0);
+        }
+        self.writer
+            .run(move |conn| {
+                let mut statement = conn.prepare_cached("DELETE FROM events WHERE seq = ?1 AND lasting = 0")?;
+                ended.into_iter().map(|seq| statement.execute([integer(seq)?])).sum()
+            })
+            .await
     }
 }
 
@@ -136,9 +161,11 @@ fn refusal_of(conn: &Connection, decisions: &[Decision]) -> rusqlite::Result<Opt
 
 fn events_after(conn: &Connection, after: u64, limit: usize) -> rusqlite::Result<Vec<StoredEvent>> {
     let Ok(after) = integer(after) else { return Ok(Vec::new()) };
-    conn.prepare_cached("SELECT seq, name, compact, hash, issued_at FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2")?
-        .query_map(params![after, limit_of(limit)], event_row)?
-        .collect()
+    conn.prepare_cached(
+        "SELECT seq, name, compact, hash, issued_at, lasting FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+    )?
+    .query_map(params![after, limit_of(limit)], event_row)?
+    .collect()
 }
 
 fn deferred(conn: &Connection) -> rusqlite::Result<u64> {
@@ -156,24 +183,27 @@ fn number(conn: &Connection, event: &Event, sign: &SignEvent, now: u64) -> rusql
             return Ok(sequence);
         }
     }
-    let (newest, prev) = newest_event(conn)?;
-    let sequence = newest + 1;
-    let compact = sign(*event, sequence, prev).map_err(|_| unreadable())?;
-    let hash = event_hash(&compact);
-    insert(conn, &StoredEvent { sequence, event: *event, compact, hash, issued_at: now })?;
+    let head = chain_head(conn)?;
+    let compact = sign(*event, head).map_err(|_| unreadable())?;
+    let (sequence, hash, may_be_dropped) = (head.number + 1, event_hash(&compact), !event.lasts());
+    insert(conn, &StoredEvent { sequence, event: *event, compact, hash, issued_at: now, may_be_dropped })?;
     Ok(sequence)
 }
 
 fn insert(conn: &Connection, event: &StoredEvent) -> rusqlite::Result<()> {
-    conn.prepare_cached("INSERT INTO events (seq, name, compact, hash, issued_at) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![
-            integer(event.sequence)?,
-            event_name::name_of(&event.event),
-            event.compact,
-            event.hash.0,
-            integer(event.issued_at)?
-        ])
-        .map(|_rows| ())
+    let lasting = if event.event.lasts() { Some(true) } else { event.may_be_dropped.then_some(false) };
+    conn.prepare_cached(
+        "INSERT INTO events (seq, name, compact, hash, issued_at, lasting) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        integer(event.sequence)?,
+        event_name::name_of(&event.event),
+        event.compact,
+        event.hash.0,
+        integer(event.issued_at)?,
+        lasting,
+    ])
+    .map(|_rows| ())
 }
 
 /// Keeps the event of a decision for later, and applies the decision here.

@@ -4,6 +4,7 @@ use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use shared_proto::chain::ChainHead;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::{EventHash, NO_EVENT};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
@@ -68,7 +69,7 @@ pub(super) fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
     })
 }
 
-/// Columns `seq, name, compact, hash, issued_at`.
+/// Columns `seq, name, compact, hash, issued_at, lasting`.
 pub(super) fn event_row(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     Ok(StoredEvent {
         sequence: unsigned(row, 0)?,
@@ -76,6 +77,7 @@ pub(super) fn event_row(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
         compact: row.get(2)?,
         hash: Bytes(row.get(3)?),
         issued_at: unsigned(row, 4)?,
+        may_be_dropped: row.get::<_, Option<bool>>(5)? == Some(false),
     })
 }
 
@@ -92,6 +94,16 @@ pub(super) fn newest_event(conn: &Connection) -> rusqlite::Result<(u64, EventHas
         .query_row([], |row| Ok((unsigned(row, 0)?, Bytes(row.get(1)?))))
         .optional()
         .map(|newest| newest.unwrap_or((0, NO_EVENT)))
+}
+
+/// The end of the chain.
+pub(super) fn chain_head(conn: &Connection) -> rusqlite::Result<ChainHead> {
+    let (number, hash) = newest_event(conn)?;
+    let lasting = conn
+        .prepare_cached("SELECT hash FROM events WHERE lasting = 1 ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |row| row.get(0).map(Bytes))
+        .optional()?;
+    Ok(ChainHead { number, hash, lasting: lasting.unwrap_or(NO_EVENT) })
 }
 
 pub(super) fn one_version(

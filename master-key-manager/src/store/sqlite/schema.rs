@@ -1,7 +1,7 @@
 //! The schema of `manager.db`. Step n leads from schema n to n + 1; a step that was released is never edited.
 
 /// All steps.
-pub(super) const STEPS: &[&str] = &[FIRST, ROOT_KEY_ROTATIONS];
+pub(super) const STEPS: &[&str] = &[FIRST, ROOT_KEY_ROTATIONS, LASTING_EVENTS];
 
 const FIRST: &str = "
 CREATE TABLE installation (
@@ -110,4 +110,13 @@ CREATE TABLE lacking_versions (
     PRIMARY KEY (secret_id, version),
     FOREIGN KEY (secret_id, version) REFERENCES versions (secret_id, version)
 ) STRICT, WITHOUT ROWID;
+";
+
+const LASTING_EVENTS: &str = "
+-- 1: stays for ever. 0: may be dropped once it has ended. NULL: is from before events named the lasting one before them,
+-- and is never dropped, because a vault could not pass over it.
+ALTER TABLE events ADD COLUMN lasting INTEGER CHECK (lasting IN (0, 1));
+UPDATE events SET lasting = 1
+    WHERE name GLOB 'subject:*' OR name GLOB 'credential:*' OR name GLOB 'signing-key:*' OR name GLOB 'destroy:*';
+CREATE INDEX events_lasting ON events (lasting, seq);
 ";

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use manager::{Answer, Holder, Installed, Manager, rsa_pem};
 pub(crate) use requests::{Facts, guarded_routes};
-pub(crate) use vault::{FakeVault, Feed, Row, StoreMood, raw_key};
+pub(crate) use vault::{FakeVault, Feed, Row, StoreMood, head_of, number_of, raw_key};
 pub(crate) use vault_rotation::RewrapMood;
 
 /// Compares with a committed file, or writes it when asked.

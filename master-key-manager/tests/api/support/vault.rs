@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use service_runtime::clock::{Clock as _, SystemClock};
+use shared_proto::chain::{ChainHead, Step};
 use shared_proto::command::{CommandClaims, Operation};
 use shared_proto::encoding::{Bytes, from_json, random};
 use shared_proto::envelope::open::open;
 use shared_proto::envelope::{Ciphertext, Header, Inner};
 use shared_proto::error::{ErrorCode, Problem};
-use shared_proto::event::{Event, EventClaims, NO_EVENT, event_hash};
+use shared_proto::event::{Event, EventClaims, event_hash};
 use shared_proto::feed::{FeedNonce, FeedState};
 use shared_proto::id::{EnvironmentId, SecretId, VaultId, Version};
 use shared_proto::identity::{IdentityDocument, IdentityKey, Issuer, Mode, Owner};
@@ -78,6 +79,8 @@ pub(crate) enum Feed {
     WrongHash,
     /// Answers with nonsense.
     Garble,
+    /// Is honest about the number, and gives no event back.
+    Withhold,
 }
 
 pub(crate) struct State {
@@ -270,7 +273,8 @@ impl FakeVault {
     /// Puts an event into the chain that carries the manager's kid and not its signature.
     pub(crate) fn forge_event(&self, event: Event) {
         let (issuer, keys) = self.pinned();
-        let claims = EventClaims::new(issuer, self.id, event, 1, NO_EVENT, SystemClock.now());
+        let after = head_of(&self.state().events);
+        let claims = EventClaims::new(issuer, self.id, event, after, SystemClock.now());
         let kid = PublicJwk::ed25519(keys[0]).thumbprint();
         let forged = sign(Kind::Event, kid, &claims, |input| Ok(self.stranger.sign(input).0.to_vec())).unwrap();
         self.state().events.push(forged);
@@ -284,12 +288,13 @@ impl FakeVault {
 
     fn feed(&self, nonce: FeedNonce) -> FeedState {
         let state = self.state();
-        let hash = state.events.last().map_or(NO_EVENT, |compact| event_hash(compact));
-        let applied = u64::try_from(state.events.len()).unwrap();
+        let ChainHead { number: applied, hash, .. } = head_of(&state.events);
         let now = SystemClock.now();
         let claimed = state.last_poll.as_ref().map_or((applied, hash), |poll| (poll.newest, poll.newest_hash));
         match state.feed {
-            Feed::Honest | Feed::Garble => FeedState::sign(&self.identity(), self.id, nonce, applied, hash, now),
+            Feed::Honest | Feed::Garble | Feed::Withhold => {
+                FeedState::sign(&self.identity(), self.id, nonce, applied, hash, now)
+            }
             Feed::WrongSignature => FeedState::sign(&self.stranger, self.id, nonce, claimed.0, claimed.1, now),
             Feed::WrongNonce => {
                 let old = FeedState::sign(&self.identity(), self.id, Bytes([0; 16]), claimed.0, claimed.1, now);
@@ -317,21 +322,18 @@ impl FakeVault {
     }
 
     fn push(&self, order: &Push) -> HttpResponse {
+        let mut head = head_of(&self.state().events);
         for compact in &order.events {
             let claims = self.read_event(compact).unwrap();
             let mut state = self.state();
-            let (next, prev) = (
-                u64::try_from(state.events.len()).unwrap() + 1,
-                state.events.last().map_or(NO_EVENT, |compact| event_hash(compact)),
-            );
-            if state.deaf || claims.seq < next {
+            if state.deaf {
                 continue;
             }
-            if claims.seq > next {
-                return problem(ErrorCode::EventGap);
-            }
-            if claims.prev != prev {
-                return problem(ErrorCode::EventConflict);
+            match head.step(&claims, compact, order.dropped_below) {
+                Step::Known => continue,
+                Step::Next(next) | Step::Over(next) => head = next,
+                Step::Gap => return problem(ErrorCode::EventGap),
+                Step::Conflict => return problem(ErrorCode::EventConflict),
             }
             if let Event::Destroy(environment, secret, version) = claims.event {
                 state.rows.insert((secret, version), Row::Tombstone { environment });
@@ -363,8 +365,10 @@ async fn command(req: HttpRequest, body: web::Bytes, vault: web::Data<FakeVault>
         Operation::Push => vault.push(&from_json(&body).unwrap()),
         Operation::Replay => {
             let order: Replay = from_json(&body).unwrap();
-            let skip = usize::try_from(order.after).unwrap();
-            let events = vault.state().events.iter().skip(skip).take(order.limit).cloned().collect();
+            let state = vault.state();
+            let kept =
+                state.events.iter().filter(|compact| state.feed != Feed::Withhold && number_of(compact) > order.after);
+            let events = kept.take(order.limit).cloned().collect();
             HttpResponse::Ok().json(ReplayAnswer { events })
         }
         Operation::Store if vault.state().store_mood == StoreMood::Silent => std::future::pending().await,
@@ -395,6 +399,19 @@ pub(super) fn problem(code: ErrorCode) -> HttpResponse {
 
 fn ciphertext(envelope: &EnvelopeToStore) -> Ciphertext {
     Ciphertext::new(envelope.commit, envelope.nonce, envelope.ciphertext.0.clone()).unwrap()
+}
+
+/// Where a chain ends, whatever is missing in it.
+pub(crate) fn head_of(events: &[String]) -> ChainHead {
+    events.iter().fold(ChainHead::START, |head, compact| {
+        let (claims, hash) = (EventClaims::reread(compact).unwrap(), event_hash(compact));
+        ChainHead { number: claims.seq, hash, lasting: if claims.event.lasts() { hash } else { head.lasting } }
+    })
+}
+
+/// The number of an event.
+pub(crate) fn number_of(compact: &str) -> u64 {
+    EventClaims::reread(compact).unwrap().seq
 }
 
 /// The raw Ed25519 key of an identity document.
