@@ -72,7 +72,11 @@ impl KeyFolder {
         let key = IdentityKey::from_pem(&read_text(&key_path)?)
             .map_err(|error| refused(&key_path, error.0, "restore it from the backup"))?;
         let path = self.file(IDENTITY_DOCUMENT);
-        let document = read_document(&path)?;
+        let (mut document, next) = (read_document(&path)?, self.file(crate::key_slots::IDENTITY_NEXT_DOCUMENT));
+        // While the identity changes, the key is the first to have its place.
+        if document.key != *key.public() && next.exists() {
+            document = read_document(&next)?;
+        }
         if document.key != *key.public() {
             return Err(refused(&path, "it does not belong to identity.pem", "restore both from one backup"));
         }

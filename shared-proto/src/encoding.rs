@@ -148,7 +148,7 @@ macro_rules! read_from_objects_only {
 pub use read_from_objects_only;
 
 /// Reads a member that is there as its type: `null` is not absence. For `Option` members with a default.
-pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 

@@ -49,12 +49,14 @@ pub struct TransportKey {
 }
 
 impl LoadedKeys {
-    /// Loads and checks everything in the folder at `path`.
+    /// Loads and checks everything in the folder at `path`, after finishing what was cut short.
     ///
     /// # Errors
     /// A file is missing, foreign, readable by others, malformed or weak, or two files do not belong together.
     pub fn load(path: &Path, mode: Mode) -> Result<Self, StartError> {
         let folder = KeyFolder::at(path);
+        folder.finish_document()?;
+        folder.finish_rsa(TRANSPORT)?;
         folder.check_entries(&KNOWN, &NAMES_OF_THE_MANAGER, "manager")?;
         let identity = folder.identity_slots(mode)?;
         let Owner::Vault(id) = identity.document.id else {

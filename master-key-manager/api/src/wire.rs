@@ -1,7 +1,7 @@
 //! What the manager takes and answers.
 
 use serde::{Deserialize, Serialize};
-use shared_proto::encoding::read_from_objects_only;
+use shared_proto::encoding::{present, read_from_objects_only};
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::secret::ValueEncoding;
@@ -22,18 +22,20 @@ pub struct StoreKey {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key_data: Zeroizing<String>,
     /// Name in the environment; without one it is filed under `unnamed/`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub path: Option<SecretPath>,
     /// Required outside development mode, where `dev` is the default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub environment: Option<EnvironmentName>,
     /// How `key_data` is to be read; text by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[cfg_attr(feature = "openapi", schema(value_type = ValueEncoding, required = false))]
     pub encoding: Option<ValueEncoding>,
     /// Whether an access token for the new version is wanted; true by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[cfg_attr(feature = "openapi", schema(value_type = bool, required = false))]
     pub token: Option<bool>,
 }
 
@@ -107,8 +109,8 @@ pub struct GrantRequest {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key_id: SecretId,
     /// The version; the newest committed one by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false))]
     pub version: Option<Version>,
 }
 
@@ -118,13 +120,15 @@ pub struct GrantRequest {
 #[serde(deny_unknown_fields)]
 pub struct MintToken {
     /// 1 to 64 versions of different secrets of one environment.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub grants: Vec<GrantRequest>,
     /// For whom; the administrator by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub user_id: Option<UserLabel>,
     /// Life in seconds, 1 to 2,700; the configured life by default. Never past the seal key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false, minimum = 1, maximum = 2700))]
     pub life_seconds: Option<u64>,
 }
 
@@ -260,7 +264,7 @@ pub struct RevocationAnswer {
 #[serde(deny_unknown_fields)]
 pub struct Destroy {
     /// 1 to 64 versions.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<u64>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<u64>, min_items = 1, max_items = 64))]
     pub versions: Vec<Version>,
 }
 
@@ -364,8 +368,8 @@ pub struct Reconcile {
     /// Whether found versions enter the catalogue (as `unnamed/…` when the secret is unknown).
     pub adopt: bool,
     /// `next` of the answer before; from the beginning without it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub after: Option<VersionCursor>,
 }
 

@@ -122,7 +122,7 @@ struct Rotation<'a> {
 impl<'a> Rotation<'a> {
     fn open(config: &'a Config) -> Result<Self, StartError> {
         let path = &config.get().key_dir;
-        let keys = LoadedKeys::load(path, &read_owner(&config.database())?)?;
+        let keys = LoadedKeys::read(path, &read_owner(&config.database())?)?;
         // After the folder: the service records a retirement before it retires the file, so none is missing here.
         let facts = read_key_facts(&config.database())?;
         Ok(Self { config, folder: KeyFolder::at(path), keys, facts })

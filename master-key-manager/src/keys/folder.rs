@@ -38,7 +38,7 @@ pub struct LoadedKeys {
 }
 
 impl LoadedKeys {
-    /// Loads and checks everything in the folder at `path`, after finishing what a crash cut short.
+    /// Loads and checks everything in the folder at `path`, after finishing what a crash cut short. For the service.
     ///
     /// # Errors
     /// The first thing that is wrong, with its repair.
@@ -47,6 +47,17 @@ impl LoadedKeys {
         for place in [folder.file(""), folder.file(names::ROOT_KEYS)] {
             sweep(&place).map_err(|error| refused(&place, &error.to_string(), "repair it"))?;
         }
+        folder.finish_document()?;
+        folder.finish_rsa(names::TOKEN_SIGNING)?;
+        Self::read(path, installation)
+    }
+
+    /// Loads and checks everything in the folder at `path` and changes nothing there, for commands beside the service.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its repair.
+    pub fn read(path: &Path, installation: &Installation) -> Result<Self, StartError> {
+        let folder = KeyFolder::at(path);
         folder.check_entries(&KNOWN, &NAMES_OF_THE_VAULT, "vault")?;
         let slots = folder.rsa_slots(names::TOKEN_SIGNING)?;
         let token_key = |slot: &RsaSlot| {

@@ -4,8 +4,8 @@
 //! that no token is signed with a key that the vault has not acknowledged or that was revoked.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use service_runtime::StartError;
@@ -23,6 +23,8 @@ pub struct KeyRing {
     folder: PathBuf,
     installation: Installation,
     loaded: ArcSwap<LoadedKeys>,
+    /// Held from the look at the folder until its keys are in use: an older look never replaces a newer one.
+    reloading: Mutex<()>,
     acknowledged: ArcSwap<Vec<Thumbprint>>,
     revoked: ArcSwap<Vec<Thumbprint>>,
     signing: Arc<Signing>,
@@ -39,6 +41,7 @@ impl KeyRing {
             folder: path.to_owned(),
             installation,
             loaded: ArcSwap::from_pointee(keys),
+            reloading: Mutex::default(),
             acknowledged: ArcSwap::default(),
             revoked: ArcSwap::default(),
             signing,
@@ -81,7 +84,16 @@ impl KeyRing {
     /// # Errors
     /// What is wrong in the folder; the keys stay as they are.
     pub fn reload(&self) -> Result<(), StartError> {
-        let keys = LoadedKeys::load(&self.folder, &self.installation)?;
+        self.reload_by(|| LoadedKeys::load(&self.folder, &self.installation))
+    }
+
+    /// Takes what `load` returns into use. Two at once take turns, `load` included.
+    ///
+    /// # Errors
+    /// Those of `load`, or the vault is another one; the keys stay as they are.
+    pub fn reload_by(&self, load: impl FnOnce() -> Result<LoadedKeys, StartError>) -> Result<(), StartError> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = load()?;
         if keys.vault != self.signing.vault {
             return Err(StartError::new("The pinned vault is another one than at the start; stop the service first."));
         }

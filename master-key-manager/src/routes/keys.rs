@@ -8,6 +8,7 @@ use manager_api::wire::{Destroy, DestroyAnswer, StoredKeyAnswer};
 use serde::Deserialize;
 use service_runtime::http::ApiError;
 use shared_proto::Malformed;
+use shared_proto::encoding::present;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
 use shared_proto::secret::{SecretValue, ValueEncoding, ValueError};
@@ -27,9 +28,13 @@ use crate::identity::Caller;
 pub(super) struct StoreBody {
     user_id: Zeroizing<String>,
     key_data: Zeroizing<String>,
+    #[serde(default, deserialize_with = "present")]
     path: Option<Zeroizing<String>>,
+    #[serde(default, deserialize_with = "present")]
     environment: Option<Zeroizing<String>>,
+    #[serde(default, deserialize_with = "present")]
     encoding: Option<ValueEncoding>,
+    #[serde(default, deserialize_with = "present")]
     token: Option<bool>,
 }
 

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use master_key_manager::installation::{open_store, read_installation};
 use master_key_manager::keys::LoadedKeys;
@@ -186,4 +187,70 @@ async fn an_environment_without_its_root_key_stops_the_start() {
     says(refusal(&installed).await, &["has no root key", "restore it from the backup"]);
     write(&one, &text);
     assert_eq!(refusal(&installed).await, None);
+}
+
+/// Name, number and time of every file in the key folder.
+fn listing(installed: &Installed) -> Vec<(String, u64, std::time::SystemTime)> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let entries = std::fs::read_dir(installed.file("")).unwrap().map(|entry| {
+        let (entry, meta) = entry.and_then(|entry| entry.metadata().map(|meta| (entry, meta))).unwrap();
+        (entry.file_name().to_string_lossy().into_owned(), meta.ino(), meta.modified().unwrap())
+    });
+    let mut all: Vec<_> = entries.collect();
+    all.sort();
+    all
+}
+
+/// What looks cut short may be what the running service is doing at this moment.
+#[actix_web::test]
+async fn status_changes_nothing_in_the_key_folder_also_when_a_change_is_under_way() {
+    let installed = Installed::new(Mode::Production).await;
+    installed.rotates(&["token-signing", "--wait", "0"]);
+    installed.rotates(&["identity"]);
+    std::fs::hard_link(installed.file("token-signing.pem"), installed.file("token-signing-previous.pem")).unwrap();
+    std::fs::rename(installed.file("identity-next.pem"), installed.file("identity.pem")).unwrap();
+    let before = listing(&installed);
+    let report = installed.rotates(&["status"]);
+    assert!(report.contains("token-signing") && report.contains("identity"), "{report}");
+    assert_eq!(listing(&installed), before);
+    // The service is the one that finishes it.
+    installed.start_unready().await.stop().await;
+    assert!(!installed.file("token-signing-next.pem").exists() && !installed.file("identity-next.json").exists());
+}
+
+#[actix_web::test]
+async fn two_looks_at_the_key_folder_take_turns_so_that_the_older_one_never_wins() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start_unready().await;
+    let keys = Arc::clone(&manager.app.keys);
+    let look = {
+        let (path, installation) = (installed.config.get().key_dir.clone(), manager.app.installation.clone());
+        move || LoadedKeys::load(&path, &installation)
+    };
+    let (inside, is_inside) = std::sync::mpsc::channel();
+    let (overtakes, is_overtaken) = std::sync::mpsc::channel();
+    let older = std::thread::spawn({
+        let (keys, look) = (Arc::clone(&keys), look.clone());
+        move || {
+            let mut overtaken = false;
+            let reloaded = keys.reload_by(|| {
+                inside.send(()).unwrap();
+                // The other one comes in within this time, or waits outside.
+                overtaken = is_overtaken.recv_timeout(std::time::Duration::from_millis(300)).is_ok();
+                look()
+            });
+            reloaded.map(|()| overtaken)
+        }
+    });
+    is_inside.recv().unwrap();
+    let newer = std::thread::spawn(move || {
+        keys.reload_by(|| {
+            let _nobody_listens_any_more = overtakes.send(());
+            look()
+        })
+    });
+    assert_eq!(older.join().unwrap().map_err(|error| error.sentence), Ok(false));
+    newer.join().unwrap().unwrap_or_else(|error| panic!("{error}"));
+    manager.stop().await;
 }

@@ -1,8 +1,10 @@
 //! The `OpenAPI` document and the table of routes say the same, and the committed copy is the current one.
 
 use master_key_manager::routes::{ROUTES, openapi_document};
+use serde_json::{Value, json};
+use service_runtime::config::Mode;
 
-use crate::support::compare;
+use crate::support::{Facts, Installed, compare, guarded_routes};
 
 #[test]
 fn the_openapi_document_is_the_committed_one_and_names_every_route() {
@@ -23,4 +25,51 @@ fn the_openapi_document_is_the_committed_one_and_names_every_route() {
         assert!(parsed["components"]["schemas"][reference].is_object(), "{reference} is named and not there");
     }
     compare("../docs/openapi/master-key-manager.json", &text);
+}
+
+/// Every member that a schema requires, and every one that it knows.
+fn members(document: &Value, schema: &Value) -> (Vec<String>, Vec<String>) {
+    if let Some(name) = schema["$ref"].as_str().and_then(|text| text.rsplit('/').next()) {
+        return members(document, &document["components"]["schemas"][name]);
+    }
+    let required = schema["required"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned());
+    let known = schema["properties"].as_object().into_iter().flat_map(|all| all.keys().cloned());
+    let mut found = (required.collect::<Vec<_>>(), known.collect::<Vec<_>>());
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        let (required, known) = members(document, part);
+        found.0.extend(required);
+        found.1.extend(known);
+    }
+    found
+}
+
+#[actix_web::test]
+async fn answers_have_the_members_that_their_schemas_require_and_no_others() {
+    let document: Value = serde_json::from_str(&openapi_document().to_json().unwrap()).unwrap();
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let facts = Facts::new(&installed, &manager).await;
+    let without = json!({"user_id": "u", "key_data": "v", "environment": "dev", "token": false});
+    let mut answers = vec![("/api/keys", "post", manager.post("/api/keys", without).await.expect(201))];
+    for route in guarded_routes() {
+        let request = facts.request(route).unwrap();
+        let answer = manager.admin(request.method, &request.target, request.body).await;
+        let method = if route.method == "POST" {
+            "post"
+        } else if route.method == "GET" {
+            "get"
+        } else {
+            "delete"
+        };
+        answers.push((route.path, method, answer));
+    }
+    for (path, method, answer) in answers {
+        let status = answer.status.as_u16().to_string();
+        let content = &document["paths"][path][method]["responses"][&status]["content"]["application/json"]["schema"];
+        let (required, known) = members(&document, content);
+        let has: Vec<String> = answer.json().as_object().unwrap().keys().cloned().collect();
+        assert!(required.iter().all(|name| has.contains(name)), "{method} {path}: {required:?} of {has:?}");
+        assert!(has.iter().all(|name| known.contains(name)), "{method} {path}: {has:?} of {known:?}");
+    }
+    manager.stop().await;
 }

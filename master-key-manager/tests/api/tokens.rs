@@ -180,3 +180,35 @@ async fn lists_are_paged_and_their_parameters_strict() {
     assert_eq!(none["secrets"].as_array().unwrap().len(), 0);
     manager.stop().await;
 }
+
+#[actix_web::test]
+async fn null_is_no_way_to_leave_a_member_out() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = stored(&manager, "a", "a1").await;
+    let store = |member: &str| {
+        let mut body = json!({"user_id": "u", "key_data": "v", "environment": "dev"});
+        body[member] = Value::Null;
+        ("/api/keys", body)
+    };
+    let mint = |member: &str| {
+        let mut body = json!({"grants": [{"key_id": secret}]});
+        body[member] = Value::Null;
+        ("/api/tokens", body)
+    };
+    let bodies = [
+        store("path"),
+        store("environment"),
+        store("encoding"),
+        store("token"),
+        mint("user_id"),
+        mint("life_seconds"),
+        ("/api/tokens", json!({"grants": [{"key_id": secret, "version": null}]})),
+        ("/api/reconcile", json!({"adopt": false, "after": null})),
+    ];
+    for (path, body) in bodies {
+        let answer = manager.post(path, body.clone()).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "body_invalid"), "{body}");
+    }
+    manager.stop().await;
+}

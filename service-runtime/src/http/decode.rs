@@ -31,6 +31,8 @@ pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
 fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String {
     let message = error.to_string();
     let place = format!("line {} column {}", error.line(), error.column());
+    // A body that a member chooses the form of is read a second time, without its positions.
+    let at = if error.line() == 0 { String::new() } else { format!(" at {place}") };
     if error.is_syntax() || error.is_eof() {
         return format!("The body is not a JSON document: see {place}.");
     }
@@ -39,12 +41,12 @@ fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String
         return format!("The field `{field}` is missing.");
     }
     if message.starts_with("unknown field `") {
-        return format!("There is a field that this route does not take, at {place}.");
+        return format!("There is a field that this route does not take{at}.");
     }
     let known = field_at(text, error.line(), error.column()).filter(|name| known_fields::<T>().contains(name));
     let field = known.map_or_else(String::new, |name| format!(" `{name}`"));
     if message.starts_with("duplicate field `") {
-        return format!("The field{field} is given twice, at {place}.");
+        return format!("The field{field} is given twice{at}.");
     }
     let typed = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant `"];
     let expected = message
@@ -55,8 +57,8 @@ fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String
         .and_then(|reason| reason.rsplit_once(", expected "))
         .map(|(_, expected)| expected);
     match expected {
-        Some(expected) => format!("The field{field} at {place} does not fit: expected {expected}."),
-        None => format!("The field{field} at {place} is not accepted."),
+        Some(expected) => format!("The field{field}{at} does not fit: expected {expected}."),
+        None => format!("The field{field}{at} is not accepted."),
     }
 }
 
@@ -179,6 +181,22 @@ mod tests {
             refusal(body);
         }
         decode::<Body>(br#" {"name":"x","count":1} "#).unwrap();
+    }
+
+    #[test]
+    fn body_whose_kind_chooses_its_form_is_refused_without_a_position_that_is_none() {
+        #[derive(Debug, Deserialize)]
+        #[serde(tag = "kind", deny_unknown_fields)]
+        #[expect(dead_code, reason = "only its decoding is tested")]
+        enum Tagged {
+            One { count: u8 },
+        }
+        for body in
+            [r#"{"kind":"One","count":"canary"}"#, r#"{"kind":"One","count":1,"canary":1}"#, r#"{"kind":"canary"}"#]
+        {
+            let answer = decode::<Tagged>(body.as_bytes()).unwrap_err();
+            assert!(!answer.contains("canary") && !answer.contains("line 0"), "{answer}");
+        }
     }
 
     #[test]

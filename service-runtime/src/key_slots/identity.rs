@@ -43,12 +43,11 @@ pub const IDENTITY_NEXT_DOCUMENT: &str = "identity-next.json";
 pub const IDENTITY_RETIRED: &str = "identity-retired";
 
 impl KeyFolder {
-    /// Reads all identity files, after finishing a change that was cut short.
+    /// Reads all identity files. Changes nothing.
     ///
     /// # Errors
     /// As [`KeyFolder::identity`]; or a file of another key cannot be read or names another service.
     pub fn identity_slots(&self, mode: Mode) -> Result<IdentitySlots, StartError> {
-        self.finish_document()?;
         let (active, document) = self.identity(mode)?;
         let next = match self.identity_key(IDENTITY_NEXT)? {
             Some(key) => Some(NextIdentity { key, since: in_place_since(&self.file(IDENTITY_NEXT))? }),
@@ -101,8 +100,12 @@ impl KeyFolder {
         self.finish_document()
     }
 
-    /// The key was replaced and its document was not: the next document takes its place.
-    fn finish_document(&self) -> Result<(), StartError> {
+    /// The key was replaced and its document was not: the next document takes its place. For the service that the folder
+    /// belongs to.
+    ///
+    /// # Errors
+    /// The folder cannot be read or changed.
+    pub fn finish_document(&self) -> Result<(), StartError> {
         let (path, next) = (self.file(IDENTITY_DOCUMENT), self.file(IDENTITY_NEXT_DOCUMENT));
         if !next.exists() || self.file(IDENTITY_NEXT).exists() {
             return Ok(());
@@ -172,6 +175,10 @@ mod tests {
         let (_dir, folder) = folder();
         let document = folder.create_next_identity(Mode::Production, "").unwrap();
         std::fs::rename(folder.file(IDENTITY_NEXT), folder.file(IDENTITY)).unwrap();
+        assert_eq!(folder.identity_slots(Mode::Production).unwrap().document, document);
+        assert!(folder.file(IDENTITY_NEXT_DOCUMENT).exists(), "a look changes nothing");
+        folder.finish_document().unwrap();
+        assert!(!folder.file(IDENTITY_NEXT_DOCUMENT).exists());
         assert_eq!(folder.identity_slots(Mode::Production).unwrap().document, document);
     }
 

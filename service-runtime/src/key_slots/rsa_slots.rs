@@ -31,12 +31,14 @@ pub struct RsaSlots {
 }
 
 impl KeyFolder {
-    /// Reads `<name>.pem`, `<name>-next.pem` and `<name>-previous.pem`, after finishing a replacement that was cut short.
+    /// Reads `<name>.pem`, `<name>-next.pem` and `<name>-previous.pem`. Changes nothing: a replacement that was cut short,
+    /// or is under way, counts as not begun.
     ///
     /// # Errors
     /// `<name>.pem` is missing, or one of them is open to others, not PKCS#8, weak or inconsistent.
     pub fn rsa_slots(&self, name: &str) -> Result<RsaSlots, StartError> {
-        finish_activation(self, name)?;
+        let Places { active, previous, .. } = places(self, name);
+        let replaced = !is_same_file(&active, &previous);
         let slot = |stem: &str| {
             let since = in_place_since(&self.file(&format!("{stem}.pem")))?;
             Ok(RsaSlot { key: self.rsa(stem)?, since })
@@ -48,7 +50,7 @@ impl KeyFolder {
         Ok(RsaSlots {
             next: if_there(format!("{name}-next"))?,
             active: slot(name)?,
-            previous: if_there(format!("{name}-previous"))?,
+            previous: if replaced { if_there(format!("{name}-previous"))? } else { None },
         })
     }
 
@@ -64,6 +66,15 @@ impl KeyFolder {
             create_private_whole(&path, pem.as_bytes())?;
         }
         Ok(self.rsa(name)?.public().thumbprint())
+    }
+
+    /// Finishes a replacement that was cut short. For the service that the folder belongs to: beside it, a command would
+    /// finish what is under way.
+    ///
+    /// # Errors
+    /// The folder cannot be changed.
+    pub fn finish_rsa(&self, name: &str) -> Result<(), StartError> {
+        finish_activation(self, name)
     }
 
     /// Makes `<name>-next.pem`.
@@ -213,11 +224,17 @@ mod tests {
         let first = kid(&folder.rsa_slots("k").unwrap().active);
         let second = folder.create_next_rsa("k", 2048, "").unwrap();
         std::fs::hard_link(folder.file("k.pem"), folder.file("k-previous.pem")).unwrap();
+        let looked = folder.rsa_slots("k").unwrap();
+        assert_eq!((kid(&looked.active), looked.next.as_ref().map(kid)), (first, Some(second)));
+        assert!(looked.previous.is_none() && folder.file("k-next.pem").exists(), "a look changes nothing");
+        folder.finish_rsa("k").unwrap();
         let slots = folder.rsa_slots("k").unwrap();
         assert_eq!((kid(&slots.active), slots.previous.as_ref().map(kid)), (second, Some(first)));
         let before = read_private(&folder.file("k.pem")).unwrap();
         std::fs::remove_file(folder.file("k-previous.pem")).unwrap();
         std::fs::hard_link(folder.file("k.pem"), folder.file("k-previous.pem")).unwrap();
+        folder.finish_rsa("k").unwrap();
+        assert!(!folder.file("k-previous.pem").exists());
         assert!(folder.rsa_slots("k").unwrap().previous.is_none(), "a key is not its own predecessor");
         assert_eq!(*read_private(&folder.file("k.pem")).unwrap(), *before);
     }
