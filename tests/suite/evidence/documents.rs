@@ -106,27 +106,45 @@ async fn commands_of_the_operations_manual_run() {
             assert!(installation.folder().join("certificates/encrypted-vault/listener.pem").exists());
             continue;
         }
-        if let Some((_, url)) = line.strip_prefix("curl --unix-socket ").and_then(|rest| rest.split_once(' ')) {
-            let socket = installation.vault.data().join("operator.sock");
+        // What follows runs at an installation as docs/install.md makes it: the line names its user, and its files.
+        let words: Vec<&str> = line.split(' ').collect();
+        let ["sudo", "-u", user, program, option, file, arguments @ ..] = words.as_slice() else { panic!("{line}") };
+        let services = [&installation.vault, &installation.manager];
+        let service = services.into_iter().find(|service| deployed(service.name(), "systemd", "User=") == *user);
+        let service = service.unwrap_or_else(|| panic!("no service has the user of {line}"));
+        let data = deployed(service.name(), "", "data_dir = ");
+        let data = Path::new(data.trim_matches('"'));
+        ran += 1;
+        if *program == "curl" {
+            assert_eq!((*option, Path::new(file)), ("--unix-socket", data.join("operator.sock").as_path()), "{line}");
+            let socket = service.data().join("operator.sock");
+            let url = arguments.join(" ");
             let asked = run(installation.folder(), &format!("curl -s --unix-socket {} {url}", socket.display()));
             assert!(shown(&asked).contains("ready development"), "{}", shown(&asked));
-            ran += 1;
             continue;
         }
-        let words: Vec<&str> = line.split(' ').collect();
-        let [name, "--config", _, arguments @ ..] = words.as_slice() else { panic!("{line}") };
-        let service = if *name == "encrypted-vault" { &installation.vault } else { &installation.manager };
-        assert_eq!(service.name(), *name, "{line}");
-        if let ["rotate-keys", ..] = arguments {
+        let installed = deployed(service.name(), "systemd", "ExecStart=");
+        assert_eq!(format!("{program} {option} {file} run"), installed, "{line}");
+        if let ["backup", target] = arguments {
+            let target = Path::new(target);
+            // The home of the service's user, into which he may write.
+            assert_eq!(target.parent(), data.parent(), "{line}");
+            let copy = installation.folder().join(target.file_name().unwrap());
+            service.run_well(&["backup", copy.to_str().unwrap()]);
+        } else {
+            assert_eq!(arguments[0], "rotate-keys", "{line}");
             service.run_well(arguments);
-            ran += 1;
-            continue;
         }
-        let file = installation.folder().join(arguments.last().unwrap());
-        service.run_well(&[arguments[0], file.to_str().unwrap()]);
-        ran += 1;
     }
-    assert_eq!(ran, 11);
+    assert_eq!(ran, 12);
+}
+
+/// The value of a line of a service's configuration file or unit in deploy/.
+fn deployed(service: &str, folder: &str, start: &str) -> String {
+    let kind = if folder == "systemd" { "service" } else { "toml" };
+    let file = repository().join("deploy").join(folder).join(format!("{service}.{kind}"));
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines().find_map(|line| line.strip_prefix(start)).unwrap().to_owned()
 }
 
 #[test]
