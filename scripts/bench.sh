@@ -64,8 +64,6 @@ install() { # NAME SYNC: a new installation
     export RUNTIME_DIRECTORY=$place/runtime
     scripts/generate-keys.sh --keys "$place/keys" --run "$place/run" --manager-port "$manager" --vault-port "$vault" >/dev/null
     for name in "${services[@]}"; do
-        # Top-level settings stand before the first table.
-        sed -i '1i log = "warn"' "$place/run/$name.toml"
         printf '\n[audit]\nsync = "%s"\n' "$2" >>"$place/run/$name.toml"
     done
 }

@@ -53,6 +53,12 @@ mapfile -t parts < <(find encrypted-vault/src -name '*.rs' ! -path '*/routes/*' 
 forbid "ask for the part that is needed, not for the vault" 'crate::(app|routes)\b' "${parts[@]}"
 forbid "an area of the vault knows no web framework" '\bactix_web\b' "${parts[@]}"
 
+step "areas of the manager know neither the whole of it nor the web"
+mapfile -t areas < <(find master-key-manager/src -name '*.rs' ! -path '*/routes/*' ! -path '*/http/*' ! -name app.rs ! -name run.rs ! -name cli.rs)
+upwards='crate::(\{[^}]*\b)?(app|routes|http)\b|\bactix_web\b'
+forbid "an area asks for what it needs; routes and http call it" "$upwards" "${areas[@]}"
+grep -qP "$upwards" master-key-manager/src/routes/tokens.rs || die "the pattern for the areas finds nothing"
+
 step "the rsa crate performs no private operation (RUSTSEC-2023-0071)"
 # It may parse, check and convert. What it offers for signing and decrypting lies in other modules, or in methods that
 # need a source of randomness or a padding scheme from them. Tests may make weak keys with it, to be refused.
