@@ -14,6 +14,11 @@ fn every_test_that_security_md_names_exists_and_every_drill_is_named() {
     let existing = existing_tests();
     let missing: Vec<_> = named.difference(&existing).collect();
     assert!(missing.is_empty(), "SECURITY.md names tests that do not exist: {missing:?}");
+    for (kind, _) in FOLDERS {
+        assert!(named.iter().any(|test| test.starts_with(&format!("{kind}::"))), "none of {kind} is named");
+    }
+    let absent: Vec<_> = named_files(&text).into_iter().filter(|file| !repository().join(file).exists()).collect();
+    assert!(absent.is_empty(), "SECURITY.md names files that do not exist: {absent:?}");
     let drill = |test: &&String| test.starts_with("security::") && !test.starts_with("security::traces::");
     let forgotten: Vec<_> = existing.difference(&named).filter(drill).collect();
     assert!(forgotten.is_empty(), "SECURITY.md does not name {forgotten:?}");
@@ -91,15 +96,24 @@ fn named_tests(text: &str) -> BTreeSet<String> {
     quoted.filter(is_test).map(str::to_owned).collect()
 }
 
+/// What stands in backquotes and has the form of a file's path.
+fn named_files(text: &str) -> BTreeSet<&str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter(|name| name.contains('/') && !name.starts_with('/') && !name.contains([' ', ':'])).collect()
+}
+
 /// Where tests lie that keep a claim.
-const FOLDERS: [(&str, &str); 3] = [
+const FOLDERS: [(&str, &str); 6] = [
     ("security", "tests/suite/security"),
     ("system", "tests/suite/system"),
     ("transport", "service-runtime/tests/transport"),
+    ("audit", "service-runtime/src/audit"),
+    ("vault", "encrypted-vault/tests/suite"),
+    ("manager", "master-key-manager/tests/api"),
 ];
 
-/// The tests that are executed: those of this binary as it lists them, and the functions under a test attribute of the
-/// transport, which has a binary of its own.
+/// The tests that are executed: those of this binary as it lists them, and the functions under a test attribute in the
+/// folders of the other binaries.
 fn existing_tests() -> BTreeSet<String> {
     let list = |more: &[&str]| {
         let arguments = ["--list", "--format", "terse"].iter().chain(more);
@@ -110,8 +124,9 @@ fn existing_tests() -> BTreeSet<String> {
     assert_eq!(list(&["--ignored"]), BTreeSet::new(), "a test that is not executed keeps nothing");
     let mut found = list(&[]);
     found.retain(|name| !name.starts_with("evidence::"));
-    let (kind, folder) = FOLDERS[2];
-    collect(&repository().join(folder), kind, &mut found);
+    for (kind, folder) in &FOLDERS[2..] {
+        collect(&repository().join(folder), kind, &mut found);
+    }
     found
 }
 
