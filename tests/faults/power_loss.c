@@ -128,7 +128,7 @@ static uint64_t keep(const char *path)
     char name[32], kept[PATH_MAX];
     if (lstat(path, &meta) != 0)
         return 0;
-    if (S_ISREG(meta.st_mode)) {
+    if (S_ISREG(meta.st_mode) || S_ISSOCK(meta.st_mode)) {
         snprintf(name, sizeof name, "%llu", (unsigned long long)meta.st_ino);
         memory_path(kept, name);
         if (REAL(linkat)(AT_FDCWD, path, AT_FDCWD, kept, 0) != 0 && errno != EEXIST)

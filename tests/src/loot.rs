@@ -1,7 +1,7 @@
 //! Copies of directories: what a thief takes, and what an operator puts back.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use crate::Installation;
@@ -68,8 +68,11 @@ pub fn copy_tree(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
             copy_tree(&entry.path(), &target);
+        } else if kind.is_socket() {
+            // A name to talk to a process by. There is nothing in it.
         } else if let Err(error) = fs::copy(entry.path(), &target) {
             // A service that runs removes temporary files while it is robbed.
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{}", entry.path().display());

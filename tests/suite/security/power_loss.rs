@@ -193,7 +193,7 @@ fn collect(folder: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             collect(&path, found);
-        } else if !path.to_string_lossy().ends_with("-shm") {
+        } else if path.is_file() && !path.to_string_lossy().ends_with("-shm") {
             found.insert(path.clone(), std::fs::read(&path).unwrap());
         }
     }

@@ -55,7 +55,7 @@ async fn refusal_file_that_cannot_be_read_refuses_everything() {
     let stored = installation.store("value").await;
     installation.vault.run_well(&["refuse", "token", &installation.store("other").await.jti]);
     assert!(installation.opens(&stored).await);
-    let known = ["vault.db", "audit", "lock"];
+    let known = ["vault.db", "audit", "lock", "operator.sock"];
     let file = std::fs::read_dir(installation.vault.data())
         .unwrap()
         .map(|entry| entry.unwrap().path())
