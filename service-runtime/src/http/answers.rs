@@ -14,7 +14,7 @@ use actix_web::{
 use shared_proto::error::ErrorCode;
 
 use super::{
-    ApiError, Limits,
+    Access, ApiError, Limits, Route,
     admission::{Full, Place, Places},
 };
 
@@ -84,15 +84,24 @@ impl Room {
         if let (Some(place), Some(bytes)) = (&mut self.0, size(answer.body())) {
             place.resize(bytes).map_err(refusal)?;
         }
-        answer.extensions_mut().insert(self);
+        // A small answer that grew has none, and takes it as every other answer does.
+        if self.0.is_some() {
+            answer.extensions_mut().insert(self);
+        }
         Ok(answer)
     }
 }
 
-/// Takes room for an answer whose handler took none.
+/// Takes room for an answer whose handler took none. What commands are answered has no need of it: the manager asks for
+/// what it reads, and must never be told that something was not done which was. Neither has what everybody may fetch: it
+/// is one text that all such answers share.
 pub(super) fn make_room(answer: &mut ServiceResponse<BoxBody>) -> Result<(), ApiError> {
     let Some(bytes) = size(answer.response().body()).filter(|bytes| *bytes > SMALL) else { return Ok(()) };
-    if answer.response().extensions().contains::<Room>() {
+    let counted = Route::of(answer.request()).is_none_or(|row| match row.access {
+        Access::Public | Access::Command => false,
+        Access::Administrator | Access::AdministratorOrDevelopment | Access::AccessToken => true,
+    });
+    if !counted || answer.response().extensions().contains::<Room>() {
         return Ok(());
     }
     let room = AnswerRoom::of(answer.request()).take(bytes)?;

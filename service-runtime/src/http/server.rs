@@ -35,7 +35,7 @@ use tokio::{net::TcpSocket, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ApiError, LIVE, Limits, Room, Route, Stack,
+    Access, ApiError, LIVE, Limits, Room, Route, Stack,
     admission::{Full, Places},
     answers::{Answers, make_room},
     connection::{Connection, InWork, State, Stream, Terms},
@@ -166,7 +166,7 @@ where
     let stop = CancellationToken::new();
     let entrance =
         Entrance { places: Places::new(connections, limits.connections_per_peer), tls, limits, stop: stop.clone() };
-    let requests = Places::new(limits.requests, limits.requests_per_peer);
+    let requests = Requests::new(&limits, tables.public);
     let answers = Answers::new(&limits);
     let listener = listen(config.listen).map_err(|error| {
         StartError::new(format!("Cannot listen on {} ({error}); choose another address.", config.listen))
@@ -174,7 +174,7 @@ where
     let address = listener.local_addr().unwrap_or(config.listen);
 
     let service = move || {
-        let (configure, requests) = (configure.clone(), Arc::clone(&requests));
+        let (configure, requests) = (configure.clone(), requests.clone());
         let app = App::new()
             .app_data(limits)
             .app_data(commands)
@@ -283,13 +283,36 @@ fn log_refused_connection(peer: SocketAddr, full: Full) {
 /// The place of a request among those in work, or why there is none; in the extensions of the request.
 struct Admitted(Result<Option<Held>, Full>);
 
-/// Takes a place for a request in work. Being alive is told in any case.
-fn admit(places: &Arc<Places>, req: &Request) -> Admitted {
-    Admitted(match req.peer_addr() {
-        Some(peer) if req.path() != LIVE.path => places.take(peer.ip(), 1).map(|place| Some(Arc::new(place) as Held)),
-        Some(_) | None => Ok(None),
-    })
+/// Places for requests in work. Those that bring commands have places of their own: they bring revocations, and a reader
+/// who holds all places of readers must not keep his own revocation out. A stranger cannot hold them, because a command is
+/// refused by its header.
+#[derive(Clone)]
+struct Requests {
+    all: Arc<Places>,
+    commands: Arc<Places>,
+    command_paths: Arc<[&'static str]>,
 }
+
+impl Requests {
+    fn new(limits: &Limits, table: &'static [Route]) -> Self {
+        let commands = table.iter().filter(|row| row.access == Access::Command).map(|row| row.path);
+        Self {
+            all: Places::new(limits.requests, limits.requests_per_peer),
+            commands: Places::new(COMMANDS, COMMANDS),
+            command_paths: commands.collect(),
+        }
+    }
+
+    /// Takes a place for a request in work. Being alive is told in any case.
+    fn admit(&self, req: &Request) -> Admitted {
+        let Some(peer) = req.peer_addr().filter(|_| req.path() != LIVE.path) else { return Admitted(Ok(None)) };
+        let places = if self.command_paths.contains(&req.path()) { &self.commands } else { &self.all };
+        Admitted(places.take(peer.ip(), 1).map(|place| Some(Arc::new(place) as Held)))
+    }
+}
+
+/// Commands in work at once. The manager keeps a handful under way, and some more while it exchanges a root key.
+const COMMANDS: usize = 64;
 
 /// Lets a request work that has a place, with everything that works for it, and its answer if there is room for it.
 async fn work(req: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -307,14 +330,14 @@ async fn work(req: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceRespons
 /// Passes a request on with its place, and tells its connection until when it is in work.
 fn answer<S>(
     tls: Option<Arc<ServerTls>>,
-    places: &Arc<Places>,
+    requests: &Requests,
     req: Request,
     app: &S,
 ) -> impl Future<Output = Result<Response<InWorkBody>, Error>> + use<S>
 where
     S: actix_service::Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
 {
-    let admitted = admit(places, &req);
+    let admitted = requests.admit(&req);
     let place = admitted.0.as_ref().ok().and_then(Option::clone);
     let state = req.conn_data::<Rc<State>>().cloned();
     let mut in_work = state.clone().map(|state| InWork::start(state, place));

@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use crate::{
-    client::{answer, ask, connect_from, get, is_served},
+    client::{answer, ask, connect_from, get, is_served, post},
     server::{LARGE, Server},
 };
 
@@ -126,6 +126,44 @@ async fn work_whose_clients_reset_their_connections_keeps_its_places() {
     while !is_served(FLOOD, server.address).await {
         tokio::task::yield_now().await;
     }
+}
+
+#[actix_web::test]
+async fn commands_find_a_place_and_room_when_readers_hold_all() {
+    let limits = Limits {
+        requests: 2,
+        requests_per_peer: 2,
+        answer_bytes: LARGE,
+        answer_bytes_per_peer: LARGE,
+        ..Limits::default()
+    };
+    let server = Server::start(limits, None).await;
+    let mut unread = connect_from(FLOOD, server.address).await;
+    unread.write_all(&get("/large")).await.unwrap();
+    let mut begun = [0; 15];
+    unread.read_exact(&mut begun).await.unwrap();
+    let _slow = slow_requests(&server, FLOOD, 1).await;
+    assert_overloaded(CLIENT, &server).await;
+    // A reader cannot keep his own revocation out, nor make the manager believe that nothing was done.
+    let mut manager = connect_from(CLIENT, server.address).await;
+    assert!(ask(&mut manager, &post("/command", 0)).await.unwrap().starts_with("HTTP/1.1 200 OK"));
+    assert!(ask(&mut manager, &post("/inventory", 0)).await.unwrap().len() > LARGE);
+}
+
+#[actix_web::test]
+async fn what_everybody_may_fetch_takes_no_room_from_readers() {
+    let limits = Limits { answer_bytes: LARGE, answer_bytes_per_peer: LARGE, ..Limits::default() };
+    let server = Server::start(limits, None).await;
+    let mut unread = Vec::new();
+    for _ in 0..3 {
+        let mut stream = connect_from(FLOOD, server.address).await;
+        stream.write_all(&get("/document")).await.unwrap();
+        let mut begun = [0; 15];
+        stream.read_exact(&mut begun).await.unwrap();
+        unread.push(stream);
+    }
+    let mut reader = connect_from(FLOOD, server.address).await;
+    assert!(ask(&mut reader, &get("/large")).await.unwrap().len() > LARGE);
 }
 
 #[actix_web::test]

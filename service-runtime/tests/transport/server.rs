@@ -20,11 +20,13 @@ pub(crate) const LARGE: usize = 32 << 20;
 static ROUTES: &[Route] = &[
     LIVE,
     row("read", "/read", Method::GET, Access::Public, || web::to(read)),
-    row("large", "/large", Method::GET, Access::Public, || web::to(large)),
+    row("large", "/large", Method::GET, Access::AccessToken, || web::to(large)),
+    row("document", "/document", Method::GET, Access::Public, || web::to(large)),
     row("slow", "/slow", Method::GET, Access::Public, || web::to(slow)),
     row("task", "/task", Method::GET, Access::Public, || web::to(task)),
     row("write", "/write", Method::POST, Access::Public, || web::to(write)),
     row("command", "/command", Method::POST, Access::Command, || web::to(write)),
+    row("inventory", "/inventory", Method::POST, Access::Command, || web::to(large)),
 ];
 
 const fn row(
