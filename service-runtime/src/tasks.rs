@@ -37,7 +37,8 @@ pub async fn holding<F: Future>(held: Held, work: F) -> F::Output {
     HELD.scope(held, work).await
 }
 
-fn held() -> Option<Held> {
+/// The place of the request that this work belongs to, if it has one.
+pub(crate) fn held() -> Option<Held> {
     HELD.try_with(Arc::clone).ok()
 }
 

@@ -18,6 +18,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::AuditUnavailable;
+use crate::tasks::{Held, held};
 
 /// What became of a write.
 pub(super) type Outcome = Result<(), AuditUnavailable>;
@@ -26,6 +27,15 @@ pub(super) type Outcome = Result<(), AuditUnavailable>;
 pub(super) struct Line {
     pub(super) rendered: Vec<u8>,
     pub(super) awaited: bool,
+    /// The place of the request that it belongs to: who resets a connection gets no other place before it is written.
+    _held: Option<Held>,
+}
+
+impl Line {
+    /// A line that nobody waits for.
+    pub(super) fn unawaited(rendered: Vec<u8>) -> Self {
+        Self { rendered, awaited: false, _held: None }
+    }
 }
 
 /// Lines for one write.
@@ -79,7 +89,7 @@ impl Queue {
             return Err(AuditUnavailable);
         }
         batch.awaited += 1;
-        batch.lines.push(Line { rendered, awaited: true });
+        batch.lines.push(Line { rendered, awaited: true, _held: held() });
         let write = Arc::clone(&batch.waiting.0);
         Ok(Answer { write, place: None, thread: Some(WakeThread(Arc::clone(self))) })
     }
@@ -93,7 +103,7 @@ impl Queue {
             return;
         }
         if batch.lines.len() - batch.awaited < MAX_UNAWAITED {
-            batch.lines.push(Line { rendered, awaited: false });
+            batch.lines.push(Line::unawaited(rendered));
         } else {
             batch.dropped += 1;
         }

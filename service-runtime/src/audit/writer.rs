@@ -219,7 +219,7 @@ impl Writer {
     }
 
     fn unawaited(&self, entry: &Entry) -> Line {
-        Line { rendered: entry.render(self.service_name), awaited: false }
+        Line::unawaited(entry.render(self.service_name))
     }
 
     fn append<'e>(&mut self, lines: impl Iterator<Item = &'e Line>) -> Result<(), AuditUnavailable> {
