@@ -20,8 +20,12 @@ struct Since {
 }
 
 impl Told {
-    /// A poll at `boot` seconds told of event `newest`, and `applied` is here.
+    /// A poll that is newer than all before it told at `boot` seconds of event `newest`, and `applied` is here. What was
+    /// told beyond that is of a manager that was restored since, and does not come.
     pub(super) fn heard(&mut self, newest: u64, applied: u64, boot: u64) {
+        let still_told = |told: &Since| told.number <= newest;
+        self.next = self.next.filter(still_told);
+        self.waiting = self.waiting.filter(still_told).or_else(|| self.next.take());
         if newest <= applied {
             return;
         }
@@ -66,6 +70,17 @@ mod tests {
         assert!(!told.is_late(|| 5) && told.is_late(|| 6));
         told.applied(103);
         assert!(!told.is_late(|| 1_000));
+    }
+
+    #[test]
+    fn event_that_a_restored_manager_does_not_know_is_waited_for_no_longer() {
+        let mut told = Told::default();
+        told.heard(4, 3, 0);
+        assert!(told.is_late(|| 5));
+        told.heard(3, 3, 6);
+        assert!(!told.is_late(|| 100));
+        told.heard(4, 3, 7);
+        assert!(!told.is_late(|| 11) && told.is_late(|| 12));
     }
 
     #[test]
