@@ -2,8 +2,9 @@
 //!
 //! Guarantees that no holder of tokens writes more than 49 lines of refusals into the audit log within a
 //! second of the clock, however many tokens he has, and that what is counted here has a bound. A token that spent its
-//! budget is refused until the second is over; a subject that did is told so only where it would be refused anyway, so
-//! that a thief with a dead token cannot lock the subject out.
+//! budget is refused until the second is over. A subject that did so is not: its tokens are answered as ever, and their
+//! refusals share one sampled line, so that a thief with a dead token neither locks the subject out nor hides from it why
+//! it is refused.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -19,9 +20,14 @@ const PER_SUBJECT: u32 = 48;
 /// The most tokens that are counted within a second. Beyond it a refusal counts as over the budget.
 const COUNTED: usize = 16_384;
 
-/// The budget is spent.
+/// Whose budget is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spent;
+pub enum Spent {
+    /// That of this token.
+    Token,
+    /// That of all tokens of its subject, or of all that are counted.
+    Subject,
+}
 
 /// Counts refusals by token and by subject, second by second of the boot clock.
 #[derive(Debug, Default)]
@@ -42,12 +48,12 @@ impl RefusalBudgets {
     pub fn take(&self, holder: &TokenHolder, boot: u64) -> Result<(), Spent> {
         let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         second.turn(boot);
-        let is_full = second.tokens.len() >= COUNTED && !second.tokens.contains_key(&holder.jti);
-        if is_full || is_spent(&second.tokens, &holder.jti, PER_TOKEN) {
-            return Err(Spent);
+        if is_spent(&second.tokens, &holder.jti, PER_TOKEN) {
+            return Err(Spent::Token);
         }
-        if is_spent(&second.subjects, &holder.subject, PER_SUBJECT) {
-            return Err(Spent);
+        let is_full = second.tokens.len() >= COUNTED && !second.tokens.contains_key(&holder.jti);
+        if is_full || is_spent(&second.subjects, &holder.subject, PER_SUBJECT) {
+            return Err(Spent::Subject);
         }
         *second.tokens.entry(holder.jti).or_default() += 1;
         *second.subjects.entry(holder.subject).or_default() += 1;
@@ -61,7 +67,7 @@ impl RefusalBudgets {
     pub fn check_token(&self, jti: &TokenId, boot: u64) -> Result<(), Spent> {
         let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         second.turn(boot);
-        if is_spent(&second.tokens, jti, PER_TOKEN) { Err(Spent) } else { Ok(()) }
+        if is_spent(&second.tokens, jti, PER_TOKEN) { Err(Spent::Token) } else { Ok(()) }
     }
 }
 
@@ -97,10 +103,12 @@ mod tests {
         let subject = Subject::Person(PersonId::generate());
         let (first, second, third) = (holder(subject), holder(subject), holder(subject));
         assert_eq!(taken(&budgets, &first, 7), 20);
-        assert_eq!(budgets.check_token(&first.jti, 7), Err(Spent));
+        assert_eq!(budgets.check_token(&first.jti, 7), Err(Spent::Token));
         assert_eq!(budgets.check_token(&second.jti, 7), Ok(()));
         assert_eq!(taken(&budgets, &second, 7), 20);
         assert_eq!(taken(&budgets, &third, 7), 8, "then the subject's is spent");
+        assert_eq!(budgets.take(&third, 7), Err(Spent::Subject));
+        assert_eq!(budgets.take(&first, 7), Err(Spent::Token));
         assert_eq!(budgets.check_token(&third.jti, 7), Ok(()), "a good request of it is served");
         assert_eq!(taken(&budgets, &holder(Subject::Person(PersonId::generate())), 7), 20);
         assert_eq!(taken(&budgets, &first, 8), 20, "a second later");

@@ -106,7 +106,7 @@ impl Reader {
         };
         let holder = claims.holder();
         let origin = by(origin, &holder);
-        if self.budgets.check_token(&holder.jti, self.authority.clock.boot()) == Err(Spent) {
+        if self.budgets.check_token(&holder.jti, self.authority.clock.boot()).is_err() {
             return Err(self.refuse_spent(&origin));
         }
         claims.look(&self.authority).map_err(|refusal| self.refuse(&holder, &origin, refusal.into(), None))?;
@@ -132,7 +132,10 @@ impl Reader {
         let (room, mut opened) = self.open_all(&token, vec![secret], &origin, room).await?;
         let (_, outcome) = opened.pop().ok_or_else(|| ApiError::new(ErrorCode::Internal))?;
         let opened = outcome.map_err(|not_given| self.refuse(&holder, &origin, not_given, Some((secret, 1))))?;
-        let json = by_size(opened.decrypted_key.len(), move || to_json(&opened, json_len(&opened))).await?;
+        let size_of_json = opened.decrypted_key.len();
+        // The room goes along: who resets the connection does not free it before the work has ended.
+        let write = move || (to_json(&opened, json_len(&opened)), room);
+        let (json, room) = by_size(size_of_json, write).await?;
         Ok(Opened { json: json.map_err(|_| ApiError::new(ErrorCode::Internal))?, room })
     }
 
@@ -146,8 +149,9 @@ impl Reader {
         check_ids(&ids)?;
         let (room, opened) = self.open_all(&token, ids, &origin, room).await?;
         let size = opened.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).map(|key| key.decrypted_key.len());
-        let (json, not_given) = by_size(size.sum(), move || batch_answer(opened)).await?;
-        self.note(&holder, &origin, &not_given);
+        let (size, asked) = (size.sum(), opened.len());
+        let ((json, not_given), room) = by_size(size, move || (batch_answer(opened), room)).await?;
+        self.note(&holder, &origin, &not_given, asked);
         Ok(Opened { json: json.map_err(|_| ApiError::new(ErrorCode::Internal))?, room })
     }
 
@@ -187,7 +191,7 @@ impl Reader {
             Err(not_given) => Ok((id, Err(not_given))),
         });
         let rights = rights.collect::<Result<Vec<_>, ErrorCode>>().map_err(ApiError::new)?;
-        Ok((room, self.open_rows(rights).await?))
+        self.open_rows(rights, room).await
     }
 
     /// Finds the row of a version that the token names.
@@ -206,7 +210,12 @@ impl Reader {
         }
     }
 
-    async fn open_rows(&self, rights: Vec<Asked<(DecryptGrant, Arc<Row>)>>) -> Result<Vec<Asked<OpenedKey>>, ApiError> {
+    /// Opens rows. The room of their answer is kept until that has ended, also when nobody waits for it any more.
+    async fn open_rows(
+        &self,
+        rights: Vec<Asked<(DecryptGrant, Arc<Row>)>>,
+        room: Room,
+    ) -> Result<(Room, Vec<Asked<OpenedKey>>), ApiError> {
         let bytes = rights.iter().filter_map(|(_, right)| right.as_ref().ok()).map(|(_, row)| size(row)).sum();
         let (keys, authority) = (self.keys.current(), Arc::clone(&self.authority));
         let tried = by_size(bytes, move || {
@@ -214,10 +223,11 @@ impl Reader {
             let open = |(id, right): Asked<_>| {
                 (id, right.map(|(grant, row): (_, Arc<Row>)| try_to_open(&opener, id, grant, &row)))
             };
-            rights.into_iter().map(open).collect::<Vec<_>>()
+            (rights.into_iter().map(open).collect::<Vec<_>>(), room)
         });
+        let (tried, room) = tried.await?;
         let mut opened = Vec::new();
-        for (id, outcome) in tried.await? {
+        for (id, outcome) in tried {
             let outcome = match outcome {
                 Ok(Err(NotOpened::Row(grant))) => self.open_fresh(id, grant).await?,
                 Ok(outcome) => outcome.map_err(NotGiven::from),
@@ -225,7 +235,7 @@ impl Reader {
             };
             opened.push((id, outcome));
         }
-        Ok(opened)
+        Ok((room, opened))
     }
 
     /// Tries again with the row as it is in the database: its wrapped keys may have been exchanged meanwhile.
@@ -238,13 +248,19 @@ impl Reader {
         Ok(by_size(bytes, again).await?)
     }
 
-    /// Records why versions of a batch are not in the answer: a line for each code.
-    fn note(&self, holder: &TokenHolder, origin: &Origin, not_given: &[(SecretId, NotGiven)]) {
+    /// Records why versions of a batch of `asked` are not in the answer: a line for each code. A batch that opened
+    /// something counts for no budget: a client that still asks for one secret that is gone works.
+    fn note(&self, holder: &TokenHolder, origin: &Origin, not_given: &[(SecretId, NotGiven)], asked: usize) {
         let mut rest = not_given.to_vec();
         while let Some((first, kind)) = rest.first().copied() {
             let before = rest.len();
             rest.retain(|(_, other)| *other != kind);
-            let _answered_line_by_line = self.refuse(holder, origin, kind, Some((first, before - rest.len())));
+            let ids = Some((first, before - rest.len()));
+            if not_given.len() < asked {
+                self.record(holder, origin, kind, ids);
+            } else {
+                let _answered_line_by_line = self.refuse(holder, origin, kind, ids);
+            }
         }
     }
 
@@ -253,12 +269,30 @@ impl Reader {
         &self,
         holder: &TokenHolder,
         origin: &Origin,
-        NotGiven { code, status }: NotGiven,
+        not_given: NotGiven,
         ids: Option<(SecretId, usize)>,
     ) -> ApiError {
-        if self.budgets.take(holder, self.authority.clock.boot()) == Err(Spent) {
-            return self.refuse_spent(origin);
+        match self.budgets.take(holder, self.authority.clock.boot()) {
+            Ok(()) => self.record(holder, origin, not_given, ids),
+            Err(Spent::Token) => return self.refuse_spent(origin),
+            // Spent by another token of it, maybe a thief's: this one is told the truth, or it would wait for ever.
+            Err(Spent::Subject) => drop(self.refuse_spent(origin)),
         }
+        let error = ApiError::new(not_given.code);
+        // The row was altered, or the token does not fit it.
+        if not_given.status == AuditStatus::Failed {
+            return error.cause("a row did not open for a token that names it");
+        }
+        error
+    }
+
+    fn record(
+        &self,
+        holder: &TokenHolder,
+        origin: &Origin,
+        NotGiven { code, status }: NotGiven,
+        ids: Option<(SecretId, usize)>,
+    ) {
         let mut record = AuditRecord::new("read", status, origin).jti(holder.jti.to_string()).code(code);
         if let Some((first, count)) = ids {
             record = record.key_id(first.to_string());
@@ -267,9 +301,6 @@ impl Reader {
             }
         }
         self.audit.record_refusal(record);
-        let error = ApiError::new(code);
-        // The row was altered, or the token does not fit it.
-        if status == AuditStatus::Failed { error.cause("a row did not open for a token that names it") } else { error }
     }
 
     /// Counted by subject, which has many tokens.

@@ -131,8 +131,8 @@ async fn a_flood_with_many_tokens_of_one_subject_writes_few_lines_and_does_not_l
         draft.sub.clone_from(&good.sub);
         statuses.push(world.read(&draft.sign(), &unknown(secret)).await.status);
     }
-    assert_eq!(statuses.iter().filter(|status| **status == 404).count(), 48);
-    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 152);
+    // Each token is told the truth, however many refusals the others caused.
+    assert_eq!(statuses, [404; 200]);
     assert_eq!(world.value(&good.sign(), &secret).await.unwrap(), "v", "a good request of the subject is served");
     let lines = refusals(&world).await;
     assert_eq!(stand_for(&lines), 200, "none is lost unrecorded");
