@@ -1,7 +1,7 @@
 //! How many refusals a token and a subject may cause within a second.
 //!
-//! Guarantees that no holder of tokens writes more than 49 lines of refusals into the audit log within a
-//! second of the clock, however many tokens he has, and that what is counted here has a bound. A token that spent its
+//! Guarantees that requests which were refused whole write no more than 49 lines for each subject into the audit log
+//! within a second of the clock, however many tokens it has, and that what is counted here has a bound. A token that spent its
 //! budget is refused until the second is over. A subject that did so is not: its tokens are answered as ever, and their
 //! refusals share one sampled line, so that a thief with a dead token neither locks the subject out nor hides from it why
 //! it is refused.
