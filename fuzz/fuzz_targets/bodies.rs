@@ -3,11 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use manager_api::wire::{Destroy, MintToken, Reconcile, Revoke, StoreKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared_proto::encoding::from_json;
 use shared_proto::secret::{MAX_VALUE_BYTES, SecretValue, ValueEncoding};
-use manager_api::wire::{Destroy, MintToken, Reconcile, Revoke, StoreKey};
 use shared_proto::wire::vault::{
     HandoutAnswer, OpenedKey, PollAnswer, PushAnswer, ReadAnswer, ReadKeys, Receipts, ReplayAnswer, RetireAnswer,
     StoreAnswer, VaultStatements,

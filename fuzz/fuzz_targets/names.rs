@@ -5,11 +5,11 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use libfuzzer_sys::fuzz_target;
+use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use shared_proto::id::{
     CredentialId, EnvironmentId, ManagerId, PersonId, SecretId, ServiceId, Subject, TokenId, VaultId, Version,
 };
 use shared_proto::identity::{Issuer, Owner};
-use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
