@@ -78,17 +78,18 @@ impl Limits {
         Ok(())
     }
 
-    /// With as many connections as the process may have files, those kept free that it needs itself. A lowered number
-    /// leaves a quarter to others than the peer that takes the most: there are readers and probes beside the manager.
+    /// With as many connections as the process may have files, those kept free that it needs itself when it serves with
+    /// `threads`. A lowered number leaves a quarter to others than the peer that takes the most: there are readers and
+    /// probes beside the manager.
     ///
     /// # Errors
     /// There would be too few.
-    pub fn fitting(self) -> Result<Self, StartError> {
-        self.fitting_in(usize::try_from(open_file_limit()).unwrap_or(usize::MAX))
+    pub fn fitting(self, threads: usize) -> Result<Self, StartError> {
+        self.fitting_in(usize::try_from(open_file_limit()).unwrap_or(usize::MAX), threads)
     }
 
-    fn fitting_in(self, files: usize) -> Result<Self, StartError> {
-        let own = OWN_FILES + OWN_FILES_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from);
+    fn fitting_in(self, files: usize, threads: usize) -> Result<Self, StartError> {
+        let own = OWN_FILES + OWN_FILES_PER_THREAD * threads;
         // Half: connections that are just being refused hold a file, too.
         let fitting = files.saturating_sub(own) / 2;
         if fitting >= self.connections {
@@ -96,8 +97,8 @@ impl Limits {
         }
         if fitting < FEWEST {
             return Err(StartError::new(format!(
-                "The process may open {files} files, which are too few; raise the limit (ulimit -n, LimitNOFILE) to {} \
-                 or more.",
+                "The process may open {files} files, which are too few for {threads} workers; raise the limit (ulimit -n, \
+                 LimitNOFILE) to {} or more.",
                 own + 2 * FEWEST
             )));
         }
@@ -114,10 +115,10 @@ impl Limits {
 /// The largest batch read, and the names of its members.
 const LARGEST_ANSWER: usize = 9 << 20;
 
-/// Databases, logs, the operator's listener, connections to the other service, and room.
+/// Databases and their readers, logs, the operator's listener, connections to the other service, and room.
 const OWN_FILES: usize = 80;
-/// Readers of the database, and what a thread of the server waits with.
-const OWN_FILES_PER_CORE: usize = 8;
+/// What a thread of the server waits with, and is woken by.
+const OWN_FILES_PER_THREAD: usize = 4;
 /// The manager, a reader and a probe are to be served.
 const FEWEST: usize = 16;
 /// Beyond what a machine has, and far from where numbers overflow.
@@ -132,13 +133,19 @@ mod tests {
     #[test]
     fn few_descriptors_leave_places_to_others_and_too_few_are_refused_with_the_number_that_is_needed() {
         let limits = Limits::default();
-        assert_eq!(limits.fitting_in(1 << 20).unwrap().connections, 8_192);
-        let few = limits.fitting_in(256).unwrap();
-        assert!(few.connections >= FEWEST && few.connections < 128, "{few:?}");
-        assert!(few.connections_per_peer >= FEWEST / 2 && few.connections_per_peer < few.connections, "{few:?}");
-        let sentence = limits.fitting_in(64).unwrap_err().sentence;
-        let needed = sentence.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).max().unwrap();
-        assert!(limits.fitting_in(needed).is_ok() && limits.fitting_in(needed - 2).is_err(), "{sentence}");
+        for threads in [1, 2, 36, 512] {
+            assert_eq!(limits.fitting_in(1 << 20, threads).unwrap().connections, 8_192);
+            let sentence = limits.fitting_in(64, threads).unwrap_err().sentence;
+            let numbers = sentence.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok());
+            let needed = numbers.max().unwrap();
+            assert_eq!(needed, 112 + 4 * threads, "the formula of docs/operations.md");
+            let few = limits.fitting_in(needed, threads).unwrap();
+            assert!(few.connections >= FEWEST && few.connections < 128, "{few:?}");
+            assert!(few.connections_per_peer >= FEWEST / 2 && few.connections_per_peer < few.connections, "{few:?}");
+            assert!(limits.fitting_in(needed - 2, threads).is_err(), "{sentence}");
+        }
+        // The usual limit, and as many threads as may be.
+        assert!(limits.fitting_in(1_024, 512).unwrap_err().sentence.contains("512 workers"));
     }
 
     #[test]

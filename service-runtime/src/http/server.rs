@@ -99,8 +99,14 @@ impl ServeConfig {
     /// # Errors
     /// A file cannot be used, or too few may be open.
     pub fn check_machine(&self) -> Result<(), StartError> {
-        self.limits.fitting()?;
+        self.limits.fitting(self.threads())?;
         self.tls.as_ref().map_or(Ok(()), ServerFiles::try_files)
+    }
+
+    /// How many threads will serve.
+    fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS);
+        if self.workers > 0 { self.workers } else { cores() }
     }
 
     /// The defaults for an address.
@@ -154,12 +160,13 @@ where
     if let Some(path) = &config.ready_file {
         files::refuse_special(path)?;
     }
+    let threads = config.threads();
     let operator_stop = CancellationToken::new();
     let operator = match config.operator {
         Some(listen) => Some(listen.serve(tables.operator, configure.clone(), operator_stop.clone()).await?),
         None => None,
     };
-    let limits = config.limits.fitting()?;
+    let limits = config.limits.fitting(threads)?;
     let connections = limits.connections;
     let tls = config.tls.map(ServerTls::open).transpose()?.map(Arc::new);
     let commands = CommandsNeedCertificate(tls.as_ref().is_some_and(|tls| tls.names_a_client()));
@@ -199,16 +206,14 @@ where
         let entrance = entrance.clone();
         fn_service(move |stream: TcpStream| entrance.clone().enter(stream)).and_then(http)
     };
-    let mut server = Server::build()
+    let server = Server::build()
+        .workers(threads)
         .max_concurrent_connections(connections.saturating_add(BEING_REFUSED))
         .shutdown_timeout(config.shutdown_seconds)
         .shutdown_signal(async move {
             shutdown.await;
             stop.cancel();
         });
-    if config.workers > 0 {
-        server = server.workers(config.workers);
-    }
     let server = server.listen("http", listener, service);
     let running = server.map_err(|error| StartError::new(format!("Cannot listen on {address} ({error}).")))?.run();
     tracing::info!(%address, "listening");
@@ -392,8 +397,8 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)?.into_std()
 }
 
-/// Beyond all machines.
-const MAX_WORKERS: usize = 1_024;
+/// The most that actix-server takes; it panics at more.
+const MAX_WORKERS: usize = 512;
 /// Connections that the kernel holds for us while we refuse others.
 const BACKLOG: u32 = 1_024;
 /// Connections of a thread that have no place and wait to be told so.
@@ -402,3 +407,20 @@ const BEING_REFUSED: usize = 128;
 const PIECE: usize = 16 * 1024;
 /// How long an unread rest of a request is read and thrown away, so that the peer sees its refusal.
 const LINGER: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_workers_as_pass_the_check_can_be_started() {
+        let mut config = ServeConfig::new(([127, 0, 0, 1], 0).into());
+        assert!((1..=MAX_WORKERS).contains(&config.threads()), "one for each core");
+        config.workers = MAX_WORKERS;
+        config.check().unwrap();
+        // It panics at what it does not take.
+        let _not_run = Server::build().workers(config.threads());
+        config.workers = MAX_WORKERS + 1;
+        config.check().unwrap_err();
+    }
+}
