@@ -127,7 +127,7 @@ impl AuditLog {
 
     /// Counts a refusal, whoever caused it. The first of its action, code, and token or principal gets a line at once;
     /// those that follow get one line a second, whose `others` says how many more there were. All refusals together get
-    /// at most 100 lines a second. When more callers are refused than have room, a line without a caller counts them.
+    /// at most 50 lines in a second of the clock. When more callers are refused than have room, a line without a caller counts them.
     pub fn record_refusal(&self, record: AuditRecord) {
         let entry = Entry { timestamp: self.shared.clock.now(), record, others: 0 };
         if let Some(entry) = self.shared.sampler.count(entry) {

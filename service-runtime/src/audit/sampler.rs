@@ -1,9 +1,13 @@
 //! Refusals, which callers can cause without end.
 //!
-//! Guarantees that every refusal is counted in a line, that at most 100 lines are written between two ticks whatever
-//! callers do, and that as many samples are held at most. The first refusal of a kind gets its line at once; those that
-//! follow get one line at the next tick, with their number. A kind is the action, the code, and the token or principal.
-//! When there are too many callers at once, the others are counted by action and code alone.
+//! Guarantees that every refusal is counted in a line, that at most 50 lines are made from one tick to the next whatever
+//! callers do, and that as many samples are held at most. The writer ticks once in each second of its clock, and at the
+//! end. So a second that begins between two ticks has at most 100 lines; if the disk holds a tick up until shortly before
+//! the next one, 150.
+//!
+//! The first refusal of a kind gets its line at once; those that follow get one line at the next tick, with their number.
+//! A kind is the action, the code, and the token or principal. When there are too many callers at once, the others are
+//! counted by action and code alone.
 
 use std::{
     collections::HashMap,
@@ -13,10 +17,10 @@ use std::{
 use super::record::{Caller, Entry, Kind};
 
 /// Kinds of tokens and principals.
-const MAX_KNOWN: usize = 64;
+const MAX_KNOWN: usize = 32;
 /// Kinds of strangers, and of the callers beyond those.
-const MAX_COMMON: usize = 35;
-/// The hundredth kind: all that is left.
+const MAX_COMMON: usize = 17;
+/// The fiftieth kind: all that is left.
 const REST: Kind = Kind { action: "refusals", code: None, caller: Caller::Several };
 
 /// Refusals since the last tick.

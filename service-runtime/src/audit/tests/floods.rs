@@ -19,7 +19,7 @@ fn told(lines: &[serde_json::Value]) -> u64 {
 }
 
 #[tokio::test]
-async fn many_callers_write_at_most_a_hundred_refusal_lines_a_second_and_every_refusal_is_counted() {
+async fn many_callers_write_at_most_fifty_refusal_lines_a_second_and_every_refusal_is_counted() {
     let fixture = Fixture::new();
     let log = fixture.open().unwrap();
     let codes = [ErrorCode::TokenInvalid, ErrorCode::SecretNotFound, ErrorCode::BodyInvalid];
@@ -35,7 +35,8 @@ async fn many_callers_write_at_most_a_hundred_refusal_lines_a_second_and_every_r
         }
         log.record(line()).await.unwrap();
         let written = fixture.lines().iter().filter(|line| line["status"] == "denied").count();
-        assert!((1..=second * 100).contains(&written), "{written} refusal lines in {second} seconds");
+        // Around the turn of a second, the lines of two come together.
+        assert!((1..=second * 50).contains(&written), "{written} refusal lines in {second} seconds");
         fixture.clock.advance(1);
     }
     log.flush_and_close().await;
