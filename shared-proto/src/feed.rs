@@ -20,7 +20,6 @@ pub type FeedNonce = Bytes<16>;
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct FeedState {
     /// Who says it.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub vault: VaultId,
     /// The nonce of the request that it answers.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -33,7 +32,7 @@ pub struct FeedState {
     /// When it was signed (Unix seconds).
     pub time: u64,
     /// The identity key that signed.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = r"^[A-Za-z0-9_-]{43}$"))]
     pub kid: Thumbprint,
     /// Its signature.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]

@@ -74,6 +74,8 @@ macro_rules! ids {
             }
         }
 
+        crate::schema::described!($name, crate::schema::text(concat!("^", $prefix, "[A-Za-z0-9_-]{21}[AQgw]$")));
+
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
@@ -142,6 +144,8 @@ impl<'de> Deserialize<'de> for Subject {
     }
 }
 
+crate::schema::described!(Subject, crate::schema::text("^(usr|svc)_[A-Za-z0-9_-]{21}[AQgw]$"));
+
 /// The largest version, 2^53 − 1: every JSON reader keeps it exact.
 pub const MAX_VERSION: u64 = (1 << 53) - 1;
 
@@ -183,6 +187,8 @@ impl<'de> Deserialize<'de> for Version {
         Self::new(u64::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
+
+crate::schema::described!(Version, crate::schema::integer(Version::FIRST.get(), MAX_VERSION));
 
 #[cfg(test)]
 mod tests {

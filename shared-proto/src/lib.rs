@@ -23,6 +23,7 @@ pub mod receipt;
 pub mod release;
 pub mod retirement;
 pub mod rsa_key;
+pub mod schema;
 pub mod secret;
 pub mod statement;
 pub mod token;

@@ -52,13 +52,9 @@ pub struct ReceiptFacts {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct Receipt {
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     vault: VaultId,
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     environment: EnvironmentId,
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     secret_id: SecretId,
-    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     version: Version,
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     state: VersionState,
@@ -66,7 +62,7 @@ pub struct Receipt {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     digest: Bytes<32>,
     time: u64,
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = r"^[A-Za-z0-9_-]{43}$"))]
     kid: Thumbprint,
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     signature: Signature,

@@ -30,14 +30,12 @@ pub struct RetirementFacts {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct Retirement {
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     vault: VaultId,
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     environment: EnvironmentId,
     epoch: u32,
     rows: u64,
     time: u64,
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = r"^[A-Za-z0-9_-]{43}$"))]
     kid: Thumbprint,
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     signature: Signature,

@@ -49,7 +49,7 @@ pub struct KeyStatement {
     /// Not used from this time on (Unix seconds).
     pub not_after: u64,
     /// The identity key that signed.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = r"^[A-Za-z0-9_-]{43}$"))]
     pub kid: Thumbprint,
     /// Its signature.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]

@@ -11,7 +11,7 @@ use service_runtime::http::{Access, Route};
 use shared_proto::command::Operation;
 use shared_proto::event::Event;
 use shared_proto::identity::{IdentityKey, Mode};
-use shared_proto::wire::vault::Push;
+use shared_proto::wire::vault::{MAX_BATCH, MAX_PAGE, Push};
 
 use crate::support::{Manager, NOW, Reply, Secret, World, send};
 
@@ -226,6 +226,27 @@ fn the_openapi_document_is_the_committed_one_and_names_every_route() {
         document["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
     assert_eq!(operations, ROUTES.len());
     compare("../docs/openapi/encrypted-vault.json", &format!("{}\n", openapi_json()));
+}
+
+#[test]
+fn limits_of_a_request_are_those_that_the_code_has() {
+    let document: serde_json::Value = serde_json::from_str(&openapi_json()).unwrap();
+    let member = |body: &str, name: &str| document["components"]["schemas"][body]["properties"][name].clone();
+    for (body, name) in [
+        ("ReadKeys", "key_ids"),
+        ("Store", "envelopes"),
+        ("Settle", "versions"),
+        ("Handout", "versions"),
+        ("Rewrap", "rows"),
+    ] {
+        let list = member(body, name);
+        assert_eq!((&list["minItems"], &list["maxItems"]), (&1.into(), &MAX_BATCH.into()), "{body}");
+    }
+    assert_eq!(member("ReadKeys", "key_ids")["uniqueItems"], true);
+    assert_eq!(member("Push", "events")["maxItems"], MAX_PAGE);
+    for body in ["Replay", "Inventory"] {
+        assert_eq!(member(body, "limit")["maximum"], MAX_PAGE);
+    }
 }
 
 /// Compares with a committed file, or writes it when asked.

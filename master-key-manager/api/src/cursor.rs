@@ -49,6 +49,11 @@ impl<'de> Deserialize<'de> for VersionCursor {
     }
 }
 
+shared_proto::schema::described!(
+    VersionCursor,
+    shared_proto::schema::text("^sec_[A-Za-z0-9_-]{21}[AQgw](\\.[1-9][0-9]{0,15})?$")
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,26 +16,21 @@ use crate::name::{EnvironmentName, SecretPath, UserLabel};
 #[serde(deny_unknown_fields)]
 pub struct StoreKey {
     /// A label for the submitter. Never an identity.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub user_id: UserLabel,
     /// The value, at most 1 MiB after decoding.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, max_length = 1_398_104))]
     pub key_data: Zeroizing<String>,
     /// Name in the environment; without one it is filed under `unnamed/`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub path: Option<SecretPath>,
     /// Required outside development mode, where `dev` is the default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub environment: Option<EnvironmentName>,
     /// How `key_data` is to be read; text by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    #[cfg_attr(feature = "openapi", schema(value_type = ValueEncoding, required = false))]
     pub encoding: Option<ValueEncoding>,
     /// Whether an access token for the new version is wanted; true by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    #[cfg_attr(feature = "openapi", schema(value_type = bool, required = false))]
     pub token: Option<bool>,
 }
 
@@ -49,7 +44,6 @@ pub struct IssuedToken {
     /// `Bearer`.
     pub token_type: String,
     /// Its id, for revocation.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub jti: TokenId,
     /// When it ends (Unix seconds).
     pub expires_at: u64,
@@ -62,16 +56,12 @@ pub struct StoredKeyAnswer {
     /// `Key stored successfully`.
     pub message: String,
     /// The secret.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key_id: SecretId,
     /// The version just written.
-    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub version: Version,
     /// Environment.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub environment: EnvironmentName,
     /// Name in the environment.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub path: SecretPath,
     /// How the value will be answered.
     pub encoding: ValueEncoding,
@@ -106,11 +96,9 @@ struct IssuedTokenIfAny {
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct GrantRequest {
     /// The secret.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key_id: SecretId,
     /// The version; the newest committed one by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false))]
     pub version: Option<Version>,
 }
 
@@ -124,11 +112,10 @@ pub struct MintToken {
     pub grants: Vec<GrantRequest>,
     /// For whom; the administrator by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub user_id: Option<UserLabel>,
     /// Life in seconds, 1 to 2,700; the configured life by default. Never past the seal key.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false, minimum = 1, maximum = 2700))]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 2700))]
     pub life_seconds: Option<u64>,
 }
 
@@ -148,19 +135,15 @@ pub struct MintAnswer {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenSummary {
     /// Its id.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub jti: TokenId,
     /// Whom it is about.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub sub: Subject,
     /// The label of the subject, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
     /// The credential that was used.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub client_id: CredentialId,
     /// Environment.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub environment: EnvironmentName,
     /// What it opens.
     pub grants: Vec<GrantRequest>,
@@ -191,46 +174,39 @@ pub enum Revoke {
     /// One token.
     Token {
         /// Its id.
-        #[cfg_attr(feature = "openapi", schema(value_type = String))]
         jti: TokenId,
     },
     /// All tokens of a subject.
     Subject {
         /// Its label.
-        #[cfg_attr(feature = "openapi", schema(value_type = String))]
         user_id: UserLabel,
     },
     /// All tokens made with a credential. The credential itself stays good.
     Credential {
         /// The credential.
-        #[cfg_attr(feature = "openapi", schema(value_type = String))]
         client_id: CredentialId,
     },
     /// A credential, for ever, with all tokens made with it.
     DisableCredential {
         /// The credential. Never the last one of an administrator.
-        #[cfg_attr(feature = "openapi", schema(value_type = String))]
         client_id: CredentialId,
     },
     /// Every grant of a secret.
     Secret {
         /// The secret.
-        #[cfg_attr(feature = "openapi", schema(value_type = String))]
         key_id: SecretId,
     },
     /// Every grant of a version.
     Version {
         /// The secret.
-        #[cfg_attr(feature = "openapi", schema(value_type = String))]
         key_id: SecretId,
         /// The version.
-        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
         version: Version,
     },
     /// All tokens signed by a key, for ever.
     SigningKey {
         /// The key.
-        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = r"^[A-Za-z0-9_-]{43}$"))]
         kid: Thumbprint,
     },
     /// All tokens.
@@ -254,7 +230,8 @@ pub enum RevocationStatus {
 pub struct RevocationAnswer {
     /// `revoked` only on the vault's signature.
     pub status: RevocationStatus,
-    /// The event's number; absent while the manager may not number events.
+    /// The event's number; `null` while the manager may not number events.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub sequence: Option<u64>,
 }
 
@@ -264,7 +241,7 @@ pub struct RevocationAnswer {
 #[serde(deny_unknown_fields)]
 pub struct Destroy {
     /// 1 to 64 versions.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<u64>, min_items = 1, max_items = 64))]
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub versions: Vec<Version>,
 }
 
@@ -324,7 +301,6 @@ pub enum CatalogueState {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VersionSummary {
     /// Its number.
-    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub version: Version,
     /// Its state.
     pub state: CatalogueState,
@@ -337,13 +313,10 @@ pub struct VersionSummary {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SecretSummary {
     /// The secret.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key_id: SecretId,
     /// Environment.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub environment: EnvironmentName,
     /// Name.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub path: SecretPath,
     /// Its versions that are on this page, ascending.
     pub versions: Vec<VersionSummary>,
@@ -369,7 +342,6 @@ pub struct Reconcile {
     pub adopt: bool,
     /// `next` of the answer before; from the beginning without it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     pub after: Option<VersionCursor>,
 }
 
@@ -378,13 +350,10 @@ pub struct Reconcile {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FoundVersion {
     /// Environment.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub environment_id: EnvironmentId,
     /// Secret.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key_id: SecretId,
     /// Version.
-    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub version: Version,
 }
 
@@ -398,7 +367,6 @@ pub struct ReconcileAnswer {
     pub adopted: u64,
     /// `after` of the next request; absent when the vault's whole inventory was compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub next: Option<VersionCursor>,
 }
 

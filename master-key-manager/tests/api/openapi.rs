@@ -1,8 +1,11 @@
 //! The `OpenAPI` document and the table of routes say the same, and the committed copy is the current one.
 
+use manager_api::name::MAX_ENVIRONMENT_BYTES;
 use master_key_manager::routes::{ROUTES, openapi_document};
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
+use shared_proto::secret::MAX_VALUE_BYTES;
+use shared_proto::token::{MAX_GRANTS, MAX_LIFE_SECONDS};
 
 use crate::support::{Facts, Installed, compare, guarded_routes};
 
@@ -25,6 +28,23 @@ fn the_openapi_document_is_the_committed_one_and_names_every_route() {
         assert!(parsed["components"]["schemas"][reference].is_object(), "{reference} is named and not there");
     }
     compare("../docs/openapi/master-key-manager.json", &text);
+}
+
+#[test]
+fn limits_of_a_request_are_those_that_the_code_has() {
+    let document: Value = serde_json::from_str(&openapi_document().to_json().unwrap()).unwrap();
+    let schemas = &document["components"]["schemas"];
+    let mint = &schemas["MintToken"]["properties"];
+    assert_eq!(mint["grants"]["maxItems"], MAX_GRANTS);
+    assert_eq!(
+        (&mint["life_seconds"]["minimum"], &mint["life_seconds"]["maximum"]),
+        (&json!(1), &json!(MAX_LIFE_SECONDS))
+    );
+    assert_eq!(schemas["Destroy"]["properties"]["versions"]["maxItems"], 64);
+    let in_base64 = MAX_VALUE_BYTES.div_ceil(3) * 4;
+    assert_eq!(schemas["StoreKey"]["properties"]["key_data"]["maxLength"], in_base64);
+    let name = format!("{{0,{}}}", MAX_ENVIRONMENT_BYTES - 1);
+    assert!(schemas["EnvironmentName"]["pattern"].as_str().unwrap().contains(&name));
 }
 
 /// Every member that a schema requires, and every one that it knows.

@@ -31,10 +31,8 @@ pub const MAX_PAGE: usize = 256;
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct OpenedKey {
     /// The secret.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key_id: SecretId,
     /// The version that the token names.
-    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub version: Version,
     /// How `decrypted_key` is to be read.
     pub encoding: ValueEncoding,
@@ -49,7 +47,7 @@ pub struct OpenedKey {
 #[serde(deny_unknown_fields)]
 pub struct ReadKeys {
     /// 1 to 64 ids.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeSet<SecretId>, min_items = 1, max_items = 64))]
     pub key_ids: Vec<SecretId>,
 }
 
@@ -63,7 +61,6 @@ pub enum ReadResult {
     /// It was not.
     Refused {
         /// The asked id.
-        #[cfg_attr(feature = "openapi", schema(value_type = String))]
         key_id: SecretId,
         /// Why.
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -88,7 +85,6 @@ pub struct ReadAnswer {
 #[serde(deny_unknown_fields)]
 pub struct VaultStatements {
     /// The vault.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub id: VaultId,
     /// Its transport and seal keys.
     pub statements: Vec<KeyStatement>,
@@ -108,7 +104,7 @@ pub struct Poll {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub newest_hash: EventHash,
     /// A living seal key that the manager knows.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required = true))]
     pub seal_key: Option<Thumbprint>,
     /// The manager's living token signing keys.
     pub statements: Vec<KeyStatement>,
@@ -116,7 +112,7 @@ pub struct Poll {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub instance: InstanceId,
     /// The one or two identity keys of this vault that the manager accepts.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, min_items = 1, max_items = 2))]
     pub pins: Vec<Thumbprint>,
 }
 
@@ -140,6 +136,7 @@ pub struct Push {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub nonce: FeedNonce,
     /// Compact events in order.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 256))]
     pub events: Vec<String>,
     /// Numbers below this that are not in the list were dropped, because they have ended; 0 when there is none.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -168,6 +165,7 @@ pub struct Replay {
     /// The first event wanted is the one after this number.
     pub after: u64,
     /// 1 to 256.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 256))]
     pub limit: usize,
 }
 
@@ -189,9 +187,10 @@ pub struct Store {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub transfer_key: ByteString,
     /// Which transport key.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = r"^[A-Za-z0-9_-]{43}$"))]
     pub transport_kid: Thumbprint,
     /// 1 to 64 envelopes.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub envelopes: Vec<EnvelopeToStore>,
 }
 
@@ -201,15 +200,13 @@ pub struct Store {
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct EnvelopeToStore {
     /// Environment.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub environment: EnvironmentId,
     /// Secret.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub secret_id: SecretId,
     /// Version.
-    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub version: Version,
     /// Epoch of the root key that `moved` was made with, from 1.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub epoch: u32,
     /// The envelope's digest; the vault recomputes it.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -257,13 +254,10 @@ pub struct StoreAnswer {
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct VersionName {
     /// Environment.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub environment: EnvironmentId,
     /// Secret.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub secret_id: SecretId,
     /// Version.
-    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub version: Version,
 }
 
@@ -273,6 +267,7 @@ pub struct VersionName {
 #[serde(deny_unknown_fields)]
 pub struct Settle {
     /// 1 to 64 versions.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub versions: Vec<VersionName>,
 }
 
@@ -282,10 +277,8 @@ pub struct Settle {
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct InventoryCursor {
     /// The last secret seen.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub secret_id: SecretId,
     /// Its last version seen.
-    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub version: Version,
 }
 
@@ -294,9 +287,11 @@ pub struct InventoryCursor {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Inventory {
-    /// Absent (`null`) to begin.
+    /// `null` to begin.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub after: Option<InventoryCursor>,
     /// 1 to 256.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 256))]
     pub limit: usize,
 }
 
@@ -318,11 +313,13 @@ pub struct Handout {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub transfer_key: ByteString,
     /// Which transport key.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = r"^[A-Za-z0-9_-]{43}$"))]
     pub transport_kid: Thumbprint,
     /// The epoch whose wrapped keys are asked for, from 1.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub epoch: u32,
     /// 1 to 64 versions.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub versions: Vec<VersionName>,
 }
 
@@ -366,11 +363,13 @@ pub struct Rewrap {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub transfer_key: ByteString,
     /// Which transport key.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = r"^[A-Za-z0-9_-]{43}$"))]
     pub transport_kid: Thumbprint,
     /// Epoch of the root key that each `moved` was made with.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub epoch: u32,
     /// 1 to 64 rows.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub rows: Vec<RowToRewrap>,
 }
 
@@ -380,13 +379,10 @@ pub struct Rewrap {
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct RowToRewrap {
     /// Environment.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub environment: EnvironmentId,
     /// Secret.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub secret_id: SecretId,
     /// Version.
-    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub version: Version,
     /// Digest of the stored envelope.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -402,9 +398,9 @@ pub struct RowToRewrap {
 #[serde(deny_unknown_fields)]
 pub struct Retire {
     /// Environment.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub environment: EnvironmentId,
     /// What is below this epoch is erased.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub epoch: u32,
 }
 
