@@ -1,6 +1,6 @@
 //! How many refusals a token and a subject may cause within a second.
 //!
-//! Guarantees that requests which were refused whole write no more than 49 lines for each subject into the audit log
+//! Guarantees that requests which were refused whole write no more than 25 lines for each subject into the audit log
 //! within a second of the clock, however many tokens it has, and that what is counted here has a bound. A token that spent its
 //! budget is refused until the second is over. A subject that did so is not: its tokens are answered as ever, and their
 //! refusals share one sampled line, so that a thief with a dead token neither locks the subject out nor hides from it why
@@ -15,8 +15,8 @@ use shared_proto::token::TokenHolder;
 
 /// Refusals of one token within a second. A client that works meets a few: a dead token, a secret that is gone.
 const PER_TOKEN: u32 = 20;
-/// Refusals of all tokens of one subject within a second. Two seconds that meet stay below 100.
-const PER_SUBJECT: u32 = 48;
+/// Refusals of all tokens of one subject within a second. Two seconds that meet have 50 lines at most.
+const PER_SUBJECT: u32 = 24;
 /// The most tokens that are counted within a second. Beyond it a refusal counts as over the budget.
 const COUNTED: usize = 16_384;
 

@@ -117,7 +117,7 @@ async fn a_flood_with_one_token_is_limited_counted_and_leaves_other_readers_alon
     assert_eq!(world.value(&flood.sign(), &secret).await.unwrap(), "v", "a second later");
     let lines = refusals(&world).await;
     assert_eq!(stand_for(&lines), 1_002, "none is lost unrecorded");
-    assert!(lines.len() <= 100, "{} lines", lines.len());
+    assert!(lines.len() <= 50, "{} lines", lines.len());
 }
 
 #[actix_web::test]
@@ -136,6 +136,6 @@ async fn a_flood_with_many_tokens_of_one_subject_writes_few_lines_and_does_not_l
     assert_eq!(world.value(&good.sign(), &secret).await.unwrap(), "v", "a good request of the subject is served");
     let lines = refusals(&world).await;
     assert_eq!(stand_for(&lines), 200, "none is lost unrecorded");
-    assert!(lines.len() <= 100, "{} lines", lines.len());
+    assert!(lines.len() <= 50, "{} lines", lines.len());
     assert!(lines.iter().all(|line| line["principal"] == good.sub));
 }
