@@ -135,12 +135,14 @@ fn set_aside(database: &Path) -> io::Result<Option<PathBuf>> {
             open_writer(database).map(|conn| conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
     }
     let kept = free_name(database)?;
+    // First, so that nothing has changed when it fails.
+    let linked = if_there(std::fs::hard_link(database, &kept))?;
     for suffix in ["-wal", "-journal"] {
         if_there(std::fs::rename(beside(database, suffix), beside(&kept, suffix)))?;
     }
     if_there(std::fs::remove_file(beside(database, "-shm")))?;
     files::sync_parent(database)?;
-    if !if_there(std::fs::hard_link(database, &kept))? {
+    if !linked {
         return Ok(None);
     }
     std::fs::set_permissions(&kept, PermissionsExt::from_mode(0o600))?;
