@@ -15,14 +15,14 @@ use service_runtime::workers::Workers;
 use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
-use crate::catalogue::{KeyedLocks, Settler, StoreFlow, start_delivery};
+use crate::catalogue::{KeyedLocks, SecretWriter, Settler, start_delivery};
 use crate::config::Config;
 use crate::idempotency::Bodies;
 use crate::identity::Authenticator;
-use crate::issuer::{Batches, Lives, Mint, TokenSealer};
+use crate::issuer::{Batches, Mint, TokenLifetimes, TokenSealer};
 use crate::key_rotation::KeyRotation;
 use crate::keys::{KeyRing, LoadedKeys};
-use crate::revocation::{Feed, Link, Revocations, event_signer};
+use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
 use crate::routes;
 use crate::sealing::Sealer;
 use crate::store::{Installation, ManagerStore};
@@ -37,7 +37,7 @@ pub struct App {
     /// The database.
     pub store: Arc<dyn ManagerStore>,
     /// Knowledge of the vault.
-    pub link: Arc<Link>,
+    pub link: Arc<VaultView>,
     /// The vault's address.
     pub client: Arc<VaultClient>,
     /// The keys in use.
@@ -45,7 +45,7 @@ pub struct App {
     /// Checks credentials.
     pub authenticator: Authenticator,
     /// Stores, mints and settles.
-    pub flow: Arc<StoreFlow>,
+    pub flow: Arc<SecretWriter>,
     /// Revokes.
     pub revocations: Revocations,
     /// The audit log.
@@ -63,7 +63,7 @@ pub struct App {
 }
 
 impl App {
-    /// Puts the parts together. Call it on the runtime that is to run the tasks; start [`crate::revocation::run_feed`] with the feed.
+    /// Puts the parts together. Call it on the runtime that is to run the tasks; start [`crate::revocation::run_sync`] with the feed.
     ///
     /// # Errors
     /// The vault's URL or the machine's TLS setup is not usable.
@@ -74,12 +74,12 @@ impl App {
         store: Arc<dyn ManagerStore>,
         audit: AuditLog,
         clock: Arc<dyn Clock>,
-    ) -> Result<(Self, Arc<Feed>), StartError> {
+    ) -> Result<(Self, Arc<RevocationSync>), StartError> {
         let raw = config.get();
         let keys = Arc::new(KeyRing::new(&raw.key_dir, installation.clone(), keys));
         let signing = keys.signing();
         let (issuer, vault) = (signing.issuer, signing.vault);
-        let link = Arc::new(Link::new(Arc::clone(&clock)));
+        let link = Arc::new(VaultView::new(Arc::clone(&clock)));
         let client = Arc::new(VaultClient::new(
             &raw.vault_url,
             raw.vault_tls.clone(),
@@ -87,7 +87,7 @@ impl App {
             Arc::clone(&clock),
         )?);
         let sign = event_signer(signing, Arc::clone(&clock));
-        let feed = Arc::new(Feed::new(
+        let feed = Arc::new(RevocationSync::new(
             Arc::clone(&store),
             Arc::clone(&client),
             Arc::clone(&link),
@@ -99,11 +99,11 @@ impl App {
         let signers = Workers::for_each_core("token-signer")?;
         let token_sealer = TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault, signers);
         let token_sealer = Arc::new(token_sealer);
-        let lives = Lives { default: raw.token_life_seconds, max: raw.max_token_life_seconds };
+        let lives = TokenLifetimes { default: raw.token_life_seconds, max: raw.max_token_life_seconds };
         let mint =
             Mint::new(Arc::clone(&store), Arc::clone(&link), token_sealer, audit.clone(), Arc::clone(&clock), lives);
         let locks = Arc::new(KeyedLocks::default());
-        let flow = StoreFlow {
+        let flow = SecretWriter {
             store: Arc::clone(&store),
             link: Arc::clone(&link),
             sealer,
@@ -137,7 +137,7 @@ impl App {
     }
 
     /// What a rotation works with.
-    pub fn key_rotation(&self, feed: Arc<Feed>) -> KeyRotation {
+    pub fn key_rotation(&self, feed: Arc<RevocationSync>) -> KeyRotation {
         KeyRotation {
             keys: Arc::clone(&self.keys),
             link: Arc::clone(&self.link),

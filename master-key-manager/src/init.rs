@@ -24,7 +24,7 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{Environment, IdentityStore as _, Installation, NewCredential, NewInstallation};
 
 /// What a new installation is, for the operator to read.
-pub struct Made {
+pub struct InitReport {
     /// The manager.
     pub manager: ManagerId,
     /// Thumbprint of its identity key.
@@ -48,7 +48,7 @@ const FIRST_EPOCH: u32 = 1;
 ///
 /// # Errors
 /// Something is there already, or a folder cannot be used.
-pub async fn init(config: &Config) -> Result<Made, StartError> {
+pub async fn init(config: &Config) -> Result<InitReport, StartError> {
     let raw = config.get();
     create_private_directory(&raw.key_dir)?;
     create_private_directory(&raw.data_dir)?;
@@ -80,7 +80,7 @@ pub async fn init(config: &Config) -> Result<Made, StartError> {
     installed
         .and(store.close().await)
         .map_err(|fault| StartError::new(format!("The new database cannot be written ({fault}).")))?;
-    Ok(Made { manager, identity, token_signing, environments, credential })
+    Ok(InitReport { manager, identity, token_signing, environments, credential })
 }
 
 /// Makes a new administrator credential; the old ones are disabled, and revoked when the service next runs.

@@ -16,7 +16,7 @@ use crate::app::{App, data};
 use crate::config::Config;
 use crate::installation::{open_store, read_installation};
 use crate::keys::LoadedKeys;
-use crate::revocation::{FeedStatus, run_feed, stopped};
+use crate::revocation::{FeedStatus, run_sync, stopped};
 use crate::routes;
 use crate::store::{Installation, PRUNED_AT_ONCE};
 
@@ -38,9 +38,9 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let app = Arc::new(app);
     let (stop, stopped) = watch::channel(false);
     let interval = Duration::from_millis(raw.poll_interval_ms);
-    let polling = tokio::spawn(run_feed(Arc::clone(&feed), interval, stopped.clone()));
+    let polling = tokio::spawn(run_sync(Arc::clone(&feed), interval, stopped.clone()));
     let rotating = tokio::spawn(app.key_rotation(feed).run(raw.keys, interval, stopped.clone()));
-    let housekeeping = tokio::spawn(keep_house(Arc::clone(&app), interval, stopped));
+    let housekeeping = tokio::spawn(run_maintenance(Arc::clone(&app), interval, stopped));
     let served = serve(config.serve(), raw.mode, routes::TABLES, data(Arc::clone(&app)), shutdown).await;
     // What was accepted still needs the vault; the feed goes on until it is done.
     app.tasks.wait_idle_at_stop().await;
@@ -55,7 +55,7 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
 const ENDED_SECONDS: u64 = 3_600;
 
 /// Settles what is pending and forgets what has expired.
-pub async fn keep_house(app: Arc<App>, interval: Duration, mut stop: watch::Receiver<bool>) {
+pub async fn run_maintenance(app: Arc<App>, interval: Duration, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut pruned_at: Option<u64> = None;

@@ -75,7 +75,7 @@ impl Disk {
         for (file, changes) in &pending.contents {
             let path = self.memory.join(file.to_string());
             let mut content = fs::read(&path).unwrap();
-            take_back(&mut content, changes, &mut what);
+            recover_events(&mut content, changes, &mut what);
             // In place: the file may have other names.
             fs::write(&path, content).unwrap();
         }
@@ -219,7 +219,7 @@ impl Pending {
 
 /// Takes back changes of one file's content, newest first. Each sector, and the size, keeps what it has from a point of
 /// its own on.
-fn take_back(content: &mut Vec<u8>, changes: &[Record], what: &mut Forgotten<'_>) {
+fn recover_events(content: &mut Vec<u8>, changes: &[Record], what: &mut Forgotten<'_>) {
     let position = |number: u64| usize::try_from(number).unwrap();
     let (mut size, mut size_settled, mut settled) = (content.len(), false, BTreeSet::new());
     for change in changes.iter().rev() {

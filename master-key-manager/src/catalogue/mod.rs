@@ -8,14 +8,14 @@ mod destroy;
 mod locks;
 mod reconcile;
 mod repeat;
+mod secret_writer;
 mod settle;
-mod store_flow;
 mod transfer;
 
 pub use delivery::{Delivery, DeliveryQueue, start_delivery};
 pub use destroy::destroy;
 pub use locks::KeyedLocks;
-pub use reconcile::{Found, reconcile};
+pub use reconcile::{Reconciliation, reconcile};
+pub use secret_writer::{SecretWriter, StoreRequest, StoredSecret};
 pub use settle::{Settled, Settler};
-pub use store_flow::{StoreFlow, StoreRequest, StoredSecret};
 pub(crate) use transfer::{Transfer, TransferKeys};

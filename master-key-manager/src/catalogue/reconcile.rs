@@ -11,7 +11,7 @@ use crate::vault_client::VaultClient;
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct Reconciliation {
     /// Versions that the vault has and the catalogue lacks.
     pub missing: Vec<ReceiptFacts>,
     /// How many of them are in the catalogue now.
@@ -33,9 +33,9 @@ pub async fn reconcile(
     keys: &KeyRing,
     from: Option<InventoryCursor>,
     (actor, adopt, now): (Actor, bool, u64),
-) -> Result<Found, Refusal> {
+) -> Result<Reconciliation, Refusal> {
     const UNFIT: Refusal = Refusal::Unavailable("the vault's inventory is not understood");
-    let mut found = Found::default();
+    let mut found = Reconciliation::default();
     let loaded = keys.now();
     let mut after = from;
     for _page in 0..PAGES_AT_ONCE {

@@ -5,7 +5,7 @@ use manager_api::wire::CatalogueState;
 use service_runtime::audit::Origin;
 use shared_proto::id::{Subject, Version};
 
-use super::store_flow::{Place, StoreFlow, StoreRequest, StoredSecret, answer, line};
+use super::secret_writer::{Place, SecretWriter, StoreRequest, StoredSecret, answer, line};
 use crate::idempotency::{BodyMark, Comparison};
 use crate::identity::Caller;
 use crate::issuer::MintRequest;
@@ -22,7 +22,7 @@ pub(super) enum First {
     Abandoned(SecretState),
 }
 
-impl StoreFlow {
+impl SecretWriter {
     /// What became of the first request with this key.
     pub(super) async fn first_request(
         &self,

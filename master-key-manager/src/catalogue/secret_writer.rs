@@ -22,16 +22,18 @@ use crate::idempotency::{Bodies, BodyMark};
 use crate::identity::Caller;
 use crate::issuer::{Batches, Mint};
 use crate::refusal::Refusal;
-use crate::revocation::Link;
+use crate::revocation::VaultView;
 use crate::sealing::Sealer;
-use crate::store::{Begun, Committed, Environment, ManagerStore, NewToken, NewVersion, SecretState, VersionRow};
+use crate::store::{
+    BeginOutcome, CommitOutcome, Environment, ManagerStore, NewToken, NewVersion, SecretState, VersionRow,
+};
 
 /// Stores values.
-pub struct StoreFlow {
+pub struct SecretWriter {
     /// The catalogue.
     pub store: Arc<dyn ManagerStore>,
     /// The vault's keys.
-    pub link: Arc<Link>,
+    pub link: Arc<VaultView>,
     /// Encrypts.
     pub sealer: Arc<Sealer>,
     /// Sends.
@@ -87,7 +89,7 @@ pub struct StoredSecret {
 /// Version numbers tried when the vault has them already (a restored manager). Beyond it, `reconcile` is the way.
 const MAX_TRIES: usize = 64;
 
-impl StoreFlow {
+impl SecretWriter {
     /// Stores. Run it in a task that the client's disconnect does not end.
     ///
     /// # Errors
@@ -193,14 +195,14 @@ impl StoreFlow {
                 now: self.clock.now(),
             };
             match self.store.begin(caller.actor(), new).await? {
-                Begun::Pending(subject) => match self.delivery.deliver(sealed, transport.clone()).await {
+                BeginOutcome::Pending(subject) => match self.delivery.deliver(sealed, transport.clone()).await {
                     Delivery::Stored => return Ok((row, subject)),
                     Delivery::Taken => self.store.abandon(row.secret, row.version).await?,
                     Delivery::NotWritten(why) => return Err(Refusal::Unavailable(why)),
                     Delivery::Unclear => return Err(Refusal::OutcomeUnknown("the vault did not confirm the version")),
                 },
-                Begun::SigningKeyRevoked => return Err(Refusal::SIGNING_KEY_REVOKED),
-                Begun::Taken => {}
+                BeginOutcome::SigningKeyRevoked => return Err(Refusal::SIGNING_KEY_REVOKED),
+                BeginOutcome::Taken => {}
             }
             version = next_version(Some(version))?;
         }
@@ -217,11 +219,13 @@ impl StoreFlow {
         const UNCLEAR: Refusal = Refusal::OutcomeUnknown("the catalogue did not record the version");
         let committed = self.store.commit(row.secret, row.version, token.clone()).await.map_err(|_| UNCLEAR)?;
         match (committed, token) {
-            (Committed::Yes { .. }, None) => Ok(None),
-            (Committed::Yes { rseq }, Some(token)) => self.mint.issue(token, rseq, vec![row], seal_key).await.map(Some),
-            (Committed::WithoutToken, _) => Err(Refusal::CredentialDisabled),
+            (CommitOutcome::Yes { .. }, None) => Ok(None),
+            (CommitOutcome::Yes { rseq }, Some(token)) => {
+                self.mint.issue(token, rseq, vec![row], seal_key).await.map(Some)
+            }
+            (CommitOutcome::WithoutToken, _) => Err(Refusal::CredentialDisabled),
             // It was destroyed, or settled by another process, while it was under way.
-            (Committed::No, _) => Err(UNCLEAR),
+            (CommitOutcome::No, _) => Err(UNCLEAR),
         }
     }
 }

@@ -22,12 +22,12 @@ pub use self::batches::Batches;
 pub use self::signing::TokenSealer;
 use crate::identity::Caller;
 use crate::refusal::Refusal;
-use crate::revocation::Link;
-use crate::store::{ManagerStore, NewToken, Ordered, OrderedFor, TokenOrder, VersionRow};
+use crate::revocation::VaultView;
+use crate::store::{ManagerStore, NewToken, TokenDecision, TokenRequest, TokenSubject, VersionRow};
 
 /// Lives of access tokens in seconds.
 #[derive(Clone, Copy, Debug)]
-pub struct Lives {
+pub struct TokenLifetimes {
     /// When the request names none.
     pub default: u64,
     /// The longest that a request may name.
@@ -37,11 +37,11 @@ pub struct Lives {
 /// Mints.
 pub struct Mint {
     store: Arc<dyn ManagerStore>,
-    link: Arc<Link>,
+    link: Arc<VaultView>,
     sealer: Arc<TokenSealer>,
     audit: AuditLog,
     clock: Arc<dyn Clock>,
-    lives: Lives,
+    lives: TokenLifetimes,
     batches: Batches,
 }
 
@@ -68,11 +68,11 @@ impl Mint {
     /// Over these parts.
     pub fn new(
         store: Arc<dyn ManagerStore>,
-        link: Arc<Link>,
+        link: Arc<VaultView>,
         sealer: Arc<TokenSealer>,
         audit: AuditLog,
         clock: Arc<dyn Clock>,
-        lives: Lives,
+        lives: TokenLifetimes,
     ) -> Self {
         Self { store, link, sealer, audit, clock, lives, batches: Batches::for_each_core() }
     }
@@ -86,12 +86,12 @@ impl Mint {
         let _place = self.batches.enter().await;
         let (seal_key, signer) = (self.link.seal_key_for_minting()?, self.sealer.signer()?);
         let subject = match (request.label, caller.subject()) {
-            (Some(label), _) => OrderedFor::Label(label, PersonId::generate()),
-            (None, Some(own)) => OrderedFor::Subject(own),
+            (Some(label), _) => TokenSubject::Label(label, PersonId::generate()),
+            (None, Some(own)) => TokenSubject::Subject(own),
             (None, None) => return Err(Refusal::Parameter("a stranger has no subject of his own")),
         };
         let (issued_at, expires_at) = self.life(request.life, &seal_key);
-        let order = TokenOrder {
+        let order = TokenRequest {
             jti: TokenId::generate(),
             subject,
             signing_key: signer.kid(),
@@ -99,13 +99,13 @@ impl Mint {
             issued_at,
             expires_at,
         };
-        let (token, versions, rseq) = match self.store.order_token(caller.actor(), order).await? {
-            Ordered::Recorded { token, versions, rseq } => (token, versions, rseq),
-            Ordered::NotFound => return Err(Refusal::SecretNotFound),
-            Ordered::SeveralEnvironments => {
+        let (token, versions, rseq) = match self.store.decide_token(caller.actor(), order).await? {
+            TokenDecision::Recorded { token, versions, rseq } => (token, versions, rseq),
+            TokenDecision::NotFound => return Err(Refusal::SecretNotFound),
+            TokenDecision::SeveralEnvironments => {
                 return Err(Refusal::Parameter("All grants of a token are of one environment."));
             }
-            Ordered::SigningKeyRevoked => return Err(Refusal::SIGNING_KEY_REVOKED),
+            TokenDecision::SigningKeyRevoked => return Err(Refusal::SIGNING_KEY_REVOKED),
         };
         let grants = token.grants.clone();
         let named = versions.iter().map(|row| (row.secret, row.version));

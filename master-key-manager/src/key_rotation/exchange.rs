@@ -170,7 +170,7 @@ impl Exchange {
                 count = lacking.len(),
                 "versions of the catalogue are not in the vault; the rotation goes on"
             );
-            self.parts.store.note_lacking(target.1, lacking).await?;
+            self.parts.store.mark_missing(target.1, lacking).await?;
         }
         if !moved.is_empty() {
             self.parts.store.move_to_epoch(target, moved, self.parts.clock.now()).await?;

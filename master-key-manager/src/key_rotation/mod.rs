@@ -27,7 +27,7 @@ use self::exchange::Exchange;
 use self::follow::Follower;
 use crate::config::KeysConfig;
 use crate::keys::KeyRing;
-use crate::revocation::{Feed, Link, stopped};
+use crate::revocation::{RevocationSync, VaultView, stopped};
 use crate::store::ManagerStore;
 use crate::vault_client::{CallError, VaultClient};
 
@@ -57,11 +57,11 @@ pub struct KeyRotation {
     /// The keys in use and their folder.
     pub keys: Arc<KeyRing>,
     /// Knowledge of the vault.
-    pub link: Arc<Link>,
+    pub link: Arc<VaultView>,
     /// The vault's address.
     pub client: Arc<VaultClient>,
     /// The polls, which carry a new identity key to the vault.
-    pub feed: Arc<Feed>,
+    pub feed: Arc<RevocationSync>,
     /// The database.
     pub store: Arc<dyn ManagerStore>,
     /// The audit log.

@@ -4,13 +4,13 @@
 //! also after a restore of the manager, and that while it is unclear whether the two chains agree nothing is numbered
 //! or minted. Refuses to go on when they disagree: that needs an operator.
 
-mod feed;
-mod link;
-mod round;
+mod recover_events;
+mod run_sync;
 mod service;
-mod take_back;
+mod sync;
+mod vault_view;
 
-pub use feed::{run_feed, stopped};
-pub use link::{FeedStatus, FeedView, Link, Round};
-pub use round::Feed;
+pub use run_sync::{run_sync, stopped};
 pub use service::{Revocations, Sequences, event_signer};
+pub use sync::RevocationSync;
+pub use vault_view::{FeedStatus, FeedView, Round, VaultView};

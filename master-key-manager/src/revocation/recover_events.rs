@@ -10,14 +10,14 @@ use shared_proto::jwk::Curve;
 use shared_proto::jws::{Compact, Kind, ed25519_key};
 use shared_proto::wire::vault::{MAX_PAGE, Replay, ReplayAnswer};
 
-use super::round::{Feed, Trouble};
+use super::sync::{RevocationSync, Trouble};
 use crate::store::StoredEvent;
 
-impl Feed {
+impl RevocationSync {
     /// Brings our chain up to the verified feed state. Each event must carry our own signature and continue the chain:
     /// the vault cannot invent one. Where it has dropped what has ended, each one names the lasting event before it: the
     /// vault cannot leave one of those out.
-    pub(super) async fn take_back(&self, newest: u64, feed: &FeedState) -> Result<(), Trouble> {
+    pub(super) async fn recover_events(&self, newest: u64, feed: &FeedState) -> Result<(), Trouble> {
         let mut head = self.store.chain_head().await?;
         if head.number != newest {
             // Somebody else numbered an event meanwhile: the next round sees where that leads.
@@ -28,7 +28,7 @@ impl Feed {
             let answer: ReplayAnswer = self.client.command(Operation::Replay, &request).await?;
             let (last, events) = self.check_page(head, &answer.events)?;
             let count = events.len();
-            if events.is_empty() || !self.store.take_back(head, events).await? {
+            if events.is_empty() || !self.store.recover_events(head, events).await? {
                 return Err(Trouble::Withheld);
             }
             let newest = last.number;

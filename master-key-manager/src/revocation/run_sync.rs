@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::Feed;
+use super::RevocationSync;
 
 /// Runs rounds until `stop` turns true.
-pub async fn run_feed(feed: Arc<Feed>, interval: Duration, mut stop: watch::Receiver<bool>) {
+pub async fn run_sync(feed: Arc<RevocationSync>, interval: Duration, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

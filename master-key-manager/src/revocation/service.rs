@@ -7,7 +7,7 @@ use service_runtime::clock::Clock;
 use shared_proto::event::EventClaims;
 use shared_proto::jws::{Kind, sign};
 
-use super::{FeedStatus, Link};
+use super::{FeedStatus, VaultView};
 use crate::refusal::Refusal;
 use crate::store::{Actor, Decision, ManagerStore, SignEvent};
 use crate::vault_client::Signing;
@@ -15,7 +15,7 @@ use crate::vault_client::Signing;
 /// Numbers revocations and waits for the vault's signature.
 pub struct Revocations {
     store: Arc<dyn ManagerStore>,
-    link: Arc<Link>,
+    link: Arc<VaultView>,
     sign: SignEvent,
     clock: Arc<dyn Clock>,
 }
@@ -34,7 +34,7 @@ const WAIT: Duration = Duration::from_secs(2);
 
 impl Revocations {
     /// Over this store and link.
-    pub fn new(store: Arc<dyn ManagerStore>, link: Arc<Link>, sign: SignEvent, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Arc<dyn ManagerStore>, link: Arc<VaultView>, sign: SignEvent, clock: Arc<dyn Clock>) -> Self {
         Self { store, link, sign, clock }
     }
 

@@ -14,16 +14,16 @@ use shared_proto::statement::{KeyStatement, Purpose};
 use shared_proto::token::LEEWAY_SECONDS;
 use shared_proto::wire::vault::{InstanceId, MAX_PAGE, Poll, PollAnswer, Push, PushAnswer};
 
-use super::{FeedStatus, Link, Round};
+use super::{FeedStatus, Round, VaultView};
 use crate::keys::{KeyRing, LoadedKeys};
 use crate::store::{ManagerStore, SignEvent, StoredEvent};
 use crate::vault_client::{CallError, Signing, VaultClient};
 
 /// Drives the feed. Its methods are called by one task, one after the other.
-pub struct Feed {
+pub struct RevocationSync {
     pub(super) store: Arc<dyn ManagerStore>,
     pub(super) client: Arc<VaultClient>,
-    pub(super) link: Arc<Link>,
+    pub(super) link: Arc<VaultView>,
     pub(super) signing: Arc<Signing>,
     pub(super) keys: Arc<KeyRing>,
     sign: SignEvent,
@@ -72,12 +72,12 @@ impl Trouble {
     }
 }
 
-impl Feed {
+impl RevocationSync {
     /// A feed to the pinned vault.
     pub fn new(
         store: Arc<dyn ManagerStore>,
         client: Arc<VaultClient>,
-        link: Arc<Link>,
+        link: Arc<VaultView>,
         keys: Arc<KeyRing>,
         sign: SignEvent,
         clock: Arc<dyn Clock>,
@@ -89,7 +89,7 @@ impl Feed {
     }
 
     /// The knowledge that it keeps up to date.
-    pub fn link(&self) -> &Link {
+    pub fn link(&self) -> &VaultView {
         &self.link
     }
 
@@ -135,7 +135,7 @@ impl Feed {
         self.learn_keys(&answer.statements)?;
         if answer.feed.applied > newest {
             self.link.update(|view| view.status = FeedStatus::CatchingUp);
-            self.take_back(newest, &answer.feed).await?;
+            self.recover_events(newest, &answer.feed).await?;
         }
         self.accept(&answer.feed).await
     }

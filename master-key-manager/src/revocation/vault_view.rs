@@ -55,7 +55,7 @@ pub struct FeedView {
 }
 
 /// Shared knowledge of the vault.
-pub struct Link {
+pub struct VaultView {
     view: watch::Sender<FeedView>,
     keys: RwLock<Vec<StatedKey>>,
     wake: Notify,
@@ -67,7 +67,7 @@ const FRESH_SECONDS: u64 = 5;
 /// How far the wall clock may go from the boot clock before it counts as set.
 const CLOCK_DRIFT_SECONDS: u64 = 60;
 
-impl Link {
+impl VaultView {
     /// Knows nothing yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let view = FeedView {
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn the_newest_key_that_is_valid_now_is_used_and_an_expired_one_never() {
         let clock = Arc::new(ManualClock::new(1_000, 0));
-        let link = Link::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let link = VaultView::new(Arc::clone(&clock) as Arc<dyn Clock>);
         let (old, new, future) = (seal_key(1, 900, 1_200), seal_key(2, 950, 1_100), seal_key(3, 1_050, 2_000));
         link.set_keys(vec![future.clone(), old.clone(), new.clone()]);
         let at = |now| {
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn clock_that_no_poll_confirmed_or_that_jumped_since_is_not_believed() {
         let clock = Arc::new(ManualClock::new(1_000, 50));
-        let link = Link::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let link = VaultView::new(Arc::clone(&clock) as Arc<dyn Clock>);
         assert!(!link.clock_is_confirmed(), "the vault was not heard yet");
         link.update(|view| {
             view.verified_at = Some(50);
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn only_a_fresh_state_that_agrees_is_ready() {
         let clock = Arc::new(ManualClock::new(1_000, 50));
-        let link = Link::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let link = VaultView::new(Arc::clone(&clock) as Arc<dyn Clock>);
         let mut transport = seal_key(2, 0, 9_999);
         transport.purpose = Purpose::Transport;
         link.set_keys(vec![seal_key(1, 0, 9_999), transport]);

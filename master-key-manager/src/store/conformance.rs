@@ -15,9 +15,9 @@ use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::token::Grant;
 
 use super::{
-    ActError, Acted, Actor, Begun, Committed, DROPPED_AT_ONCE, Decision, Environment, Installation, ManagerStore,
-    NUMBERED_AT_ONCE, NewCredential, NewInstallation, NewToken, NewVersion, Ordered, OrderedFor, SecretRow, SignEvent,
-    StoredEvent, TokenOrder, VersionRow,
+    ActError, Acted, Actor, BeginOutcome, CommitOutcome, DROPPED_AT_ONCE, Decision, Environment, Installation,
+    ManagerStore, NUMBERED_AT_ONCE, NewCredential, NewInstallation, NewToken, NewVersion, SecretRow, SignEvent,
+    StoredEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow,
 };
 
 /// Runs the kit on an empty store.
@@ -89,12 +89,12 @@ impl<'a> Kit<'a> {
         let new = self.new_version(SecretId::generate(), 1, &path)?;
         let secret = new.row.secret;
         let begun = self.store.begin(self.actor, new.clone()).await.map_err(text)?;
-        let Begun::Pending(subject) = begun else { return Err("a free number is taken as pending".to_owned()) };
+        let BeginOutcome::Pending(subject) = begun else { return Err("a free number is taken as pending".to_owned()) };
         let known = self.store.subject_of(self.actor, self.label.clone()).await;
         rule(known == Ok(Some(subject)), "a label stands for its first subject")?;
-        rule(self.store.begin(self.actor, new.clone()).await == Ok(Begun::Taken), "a number is given once")?;
+        rule(self.store.begin(self.actor, new.clone()).await == Ok(BeginOutcome::Taken), "a number is given once")?;
         let rival = self.new_version(SecretId::generate(), 1, &path)?;
-        rule(self.store.begin(self.actor, rival.clone()).await == Ok(Begun::Taken), "a path is one secret")?;
+        rule(self.store.begin(self.actor, rival.clone()).await == Ok(BeginOutcome::Taken), "a path is one secret")?;
         rule(
             self.store.secret(self.actor, rival.row.secret).await == Ok(None),
             "a refused version leaves nothing behind",
@@ -106,7 +106,7 @@ impl<'a> Kit<'a> {
         )?;
         rule(self.store.pending(9).await.is_ok_and(|rows| rows == [new.row]), "pending versions are listed")?;
         let committed = self.store.commit(secret, Version::FIRST, None).await;
-        rule(committed == Ok(Committed::Yes { rseq: 0 }), "a pending version is committed")?;
+        rule(committed == Ok(CommitOutcome::Yes { rseq: 0 }), "a pending version is committed")?;
         rule(self.store.abandon(secret, Version::FIRST).await.is_ok(), "abandoning a committed version is no error")?;
         let row = self.store.version(self.actor, secret, Version::FIRST).await.map_err(text)?;
         rule(row.is_some_and(|row| row.state == CatalogueState::Committed), "a committed version is never abandoned")?;
@@ -114,7 +114,7 @@ impl<'a> Kit<'a> {
         self.store.begin(self.actor, lost.clone()).await.map_err(text)?;
         self.store.abandon(secret, lost.row.version).await.map_err(text)?;
         let refused = self.store.commit(secret, lost.row.version, None).await;
-        rule(refused == Ok(Committed::No), "an abandoned version is never committed")?;
+        rule(refused == Ok(CommitOutcome::No), "an abandoned version is never committed")?;
         let page = self.store.secrets(self.actor, Some(self.environment), None, 9).await.map_err(text)?;
         let versions = |page: &[SecretRow]| page.iter().map(|row| row.versions.len()).collect::<Vec<_>>();
         rule(versions(&page) == [2], "secrets are listed with versions")?;
@@ -149,14 +149,15 @@ impl<'a> Kit<'a> {
         let asked = vec![(new.row.secret, None)];
         self.store.begin(self.actor, new.clone()).await.map_err(text)?;
         let before = self.order(asked.clone()).await?;
-        rule(matches!(before, Ordered::NotFound), "a pending version is not minted for")?;
+        rule(matches!(before, TokenDecision::NotFound), "a pending version is not minted for")?;
         let none = self.store.tokens(self.actor, None, 9, NOW).await.map_err(text)?;
         rule(none.is_empty(), "a token that is refused leaves no row")?;
         let token = self.new_token(&new.row);
         let committed = self.store.commit(new.row.secret, new.row.version, Some(token.clone())).await;
-        rule(committed == Ok(Committed::Yes { rseq: 0 }), "version and token are committed together")?;
+        rule(committed == Ok(CommitOutcome::Yes { rseq: 0 }), "version and token are committed together")?;
         let (first, second) = (self.order(asked.clone()).await?, self.order(asked).await?);
-        let (Ordered::Recorded { token: one, versions, .. }, Ordered::Recorded { token: other, .. }) = (first, second)
+        let (TokenDecision::Recorded { token: one, versions, .. }, TokenDecision::Recorded { token: other, .. }) =
+            (first, second)
         else {
             return Err("a committed version is minted for".to_owned());
         };
@@ -192,7 +193,7 @@ impl<'a> Kit<'a> {
         self.store.move_to_epoch((self.environment, 1), vec![first], NOW).await.map_err(text)?;
         let moved = self.store.version(self.actor, first.0, first.1).await.map_err(text)?;
         rule(moved.is_some_and(|row| row.epoch == 2), "a version is moved, and never back")?;
-        self.store.note_lacking(2, vec![last]).await.map_err(text)?;
+        self.store.mark_missing(2, vec![last]).await.map_err(text)?;
         let after = self.store.open_below(self.environment, 2).await.map_err(text)?;
         rule(after + 2 == before, "moved and lacking versions are not open")?;
         let left = self.store.versions_below(target, None, 9).await.map_err(text)?;
@@ -266,8 +267,14 @@ impl<'a> Kit<'a> {
         let events =
             vec![returned(end.number + 1, true), returned(end.number + 5, false), returned(end.number + 6, true)];
         let wrong = ChainHead { number: end.number - 1, ..end };
-        rule(self.store.take_back(wrong, events.clone()).await == Ok(false), "events are taken back at the end only")?;
-        rule(self.store.take_back(end, events.clone()).await == Ok(true), "events are taken back, also over a gap")?;
+        rule(
+            self.store.recover_events(wrong, events.clone()).await == Ok(false),
+            "events are taken back at the end only",
+        )?;
+        rule(
+            self.store.recover_events(end, events.clone()).await == Ok(true),
+            "events are taken back, also over a gap",
+        )?;
         let now = self.store.chain_head().await;
         let last = ChainHead { number: end.number + 6, hash: returned(end.number + 6, true).hash, ..end };
         rule(now == Ok(last), "what was taken back is the newest")?;
@@ -343,7 +350,7 @@ impl<'a> Kit<'a> {
         refused(store.adopt(actor, Vec::new(), NOW).await, "adopt")?;
         refused(store.move_back(actor, Vec::new()).await, "move_back")?;
         refused(store.idempotent(actor, subject, "key".to_owned(), NOW).await, "idempotent")?;
-        refused(store.order_token(actor, order).await, "order_token")?;
+        refused(store.decide_token(actor, order).await, "decide_token")?;
         refused(store.tokens(actor, None, 9, NOW).await, "tokens")?;
         refused(store.revocations(actor, 0, 9).await, "revocations")?;
         refused(store.number(actor, decisions(), signer(), NOW).await, "number")?;
@@ -351,7 +358,7 @@ impl<'a> Kit<'a> {
         refused(store.subject_of(actor, self.label.clone()).await, "subject_of")?;
         rule(store.deferred().await == Ok(1), "a refused decision leaves nothing behind")?;
         let committed = store.commit(secret, version, Some(token)).await;
-        rule(committed == Ok(Committed::WithoutToken), "a disabled credential gets no token")
+        rule(committed == Ok(CommitOutcome::WithoutToken), "a disabled credential gets no token")
     }
 
     async fn reconcile(&self) -> Result<(), String> {
@@ -396,24 +403,24 @@ impl<'a> Kit<'a> {
         let mut new = self.new_version(SecretId::generate(), 1, &SecretPath::parse("unsigned").map_err(text)?)?;
         new.signing_key = Some(order.signing_key);
         let begun = self.store.begin(self.actor, new.clone()).await;
-        let refused = begun == Ok(Begun::SigningKeyRevoked);
+        let refused = begun == Ok(BeginOutcome::SigningKeyRevoked);
         rule(refused, "no write begins that would end in a token by a revoked key")?;
         rule(
             self.store.secret(self.actor, new.row.secret).await == Ok(None),
             "a write that is refused leaves nothing behind",
         )?;
-        let ordered = self.store.order_token(self.actor, order).await.map_err(text)?;
-        rule(matches!(ordered, Ordered::SigningKeyRevoked), "a revoked key signs nothing")
+        let ordered = self.store.decide_token(self.actor, order).await.map_err(text)?;
+        rule(matches!(ordered, TokenDecision::SigningKeyRevoked), "a revoked key signs nothing")
     }
 
-    async fn order(&self, grants: Vec<(SecretId, Option<Version>)>) -> Result<Ordered, String> {
-        self.store.order_token(self.actor, self.new_order(grants)).await.map_err(text)
+    async fn order(&self, grants: Vec<(SecretId, Option<Version>)>) -> Result<TokenDecision, String> {
+        self.store.decide_token(self.actor, self.new_order(grants)).await.map_err(text)
     }
 
-    fn new_order(&self, grants: Vec<(SecretId, Option<Version>)>) -> TokenOrder {
-        TokenOrder {
+    fn new_order(&self, grants: Vec<(SecretId, Option<Version>)>) -> TokenRequest {
+        TokenRequest {
             jti: TokenId::generate(),
-            subject: OrderedFor::Label(self.label.clone(), PersonId::generate()),
+            subject: TokenSubject::Label(self.label.clone(), PersonId::generate()),
             signing_key: Bytes([5; 32]),
             grants,
             issued_at: NOW,

@@ -14,10 +14,10 @@ use shared_proto::jwk::Thumbprint;
 use shared_proto::receipt::ReceiptFacts;
 
 use super::{
-    Acted, Actor, Begun, CatalogueStore, Committed, CredentialRow, Decision, EventStore, IdentityStore, Installation,
-    ManagerStore, NewCredential, NewInstallation, NewToken, NewVersion, Ordered, RevocationPage, RotationState,
-    RotationStore, SecretRow, SecretState, SignEvent, Stored, StoredEvent, TokenOrder, TokenRow, TokenStore,
-    VersionRow,
+    Acted, Actor, BeginOutcome, CatalogueStore, CommitOutcome, CredentialRow, Decision, EventStore, IdentityStore,
+    Installation, ManagerStore, NewCredential, NewInstallation, NewToken, NewVersion, RevocationPage, RotationState,
+    RotationStore, SecretRow, SecretState, SignEvent, Stored, StoredEvent, TokenDecision, TokenRequest, TokenRow,
+    TokenStore, VersionRow,
 };
 
 /// Where a process dies.
@@ -144,8 +144,8 @@ through! {
     secret(actor: Actor, secret: SecretId) -> Acted<Option<SecretState>>;
     version(actor: Actor, secret: SecretId, version: Version) -> Acted<Option<VersionRow>>;
     secret_to_settle(secret: SecretId) -> Stored<Option<SecretState>>;
-    begin(actor: Actor, version: NewVersion) -> Acted<Begun>;
-    commit(secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<Committed>;
+    begin(actor: Actor, version: NewVersion) -> Acted<BeginOutcome>;
+    commit(secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<CommitOutcome>;
     abandon(secret: SecretId, version: Version) -> Stored<()>;
     pending(limit: usize) -> Stored<Vec<VersionRow>>;
     secrets(actor: Actor, environment: Option<EnvironmentId>, after: Option<(SecretId, Version)>, limit: usize) -> Acted<Vec<SecretRow>>;
@@ -156,7 +156,7 @@ through! {
 
 through! {
     TokenStore:
-    order_token(actor: Actor, order: TokenOrder) -> Acted<Ordered>;
+    decide_token(actor: Actor, order: TokenRequest) -> Acted<TokenDecision>;
     tokens(actor: Actor, after: Option<TokenId>, limit: usize, now: u64) -> Acted<Vec<TokenRow>>;
     revoked_signing_keys() -> Stored<Vec<Thumbprint>>;
     prune(now: u64, limit: usize) -> Stored<usize>;
@@ -173,7 +173,7 @@ through! {
     defer(actor: Actor, decisions: Vec<Decision>, now: u64) -> Acted<()>;
     number_deferred(sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
     deferred() -> Stored<u64>;
-    take_back(after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool>;
+    recover_events(after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool>;
     drop_events(below: u64, issued_before: u64) -> Stored<usize>;
 }
 
@@ -192,7 +192,7 @@ through! {
     RotationStore:
     versions_below(target: (EnvironmentId, u32), after: Option<(SecretId, Version)>, limit: usize) -> Stored<Vec<VersionRow>>;
     move_to_epoch(target: (EnvironmentId, u32), versions: Vec<(SecretId, Version)>, now: u64) -> Stored<()>;
-    note_lacking(epoch: u32, versions: Vec<(SecretId, Version)>) -> Stored<()>;
+    mark_missing(epoch: u32, versions: Vec<(SecretId, Version)>) -> Stored<()>;
     rotation(environment: EnvironmentId, epoch: u32) -> Stored<RotationState>;
     open_below(environment: EnvironmentId, epoch: u32) -> Stored<u64>;
     move_back(actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<u64>;

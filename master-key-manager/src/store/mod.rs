@@ -27,9 +27,9 @@ pub use self::actor::{ActError, Acted, Actor, Decision};
 pub use self::conformance::check as check_conformance;
 pub use self::faulty::{FaultyStore, KillPoint};
 pub use self::types::{
-    Begun, Committed, CredentialRow, Environment, Installation, KeyFacts, NewCredential, NewInstallation, NewToken,
-    NewVersion, Ordered, OrderedFor, RevocationPage, RotationState, SecretRow, SecretState, StoredEvent, TokenOrder,
-    TokenRow, VersionRow,
+    BeginOutcome, CommitOutcome, CredentialRow, Environment, Installation, KeyFacts, NewCredential, NewInstallation,
+    NewToken, NewVersion, RevocationPage, RotationState, SecretRow, SecretState, StoredEvent, TokenDecision,
+    TokenRequest, TokenRow, TokenSubject, VersionRow,
 };
 
 /// What a store call comes to.
@@ -58,9 +58,9 @@ pub trait CatalogueStore: Send + Sync {
     /// The secret with an id, for the service itself, which settles what no caller waits for.
     async fn secret_to_settle(&self, secret: SecretId) -> Stored<Option<SecretState>>;
     /// Records a version as pending, with its secret, the subject of its label and its idempotency key.
-    async fn begin(&self, actor: Actor, version: NewVersion) -> Acted<Begun>;
+    async fn begin(&self, actor: Actor, version: NewVersion) -> Acted<BeginOutcome>;
     /// Records that the vault has a version, with the token for it. A version that is not pending stays as it is.
-    async fn commit(&self, secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<Committed>;
+    async fn commit(&self, secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<CommitOutcome>;
     /// Records that a pending version will never be in the vault.
     async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()>;
     /// Versions whose receipt is not there, oldest first.
@@ -92,7 +92,7 @@ pub trait CatalogueStore: Send + Sync {
 #[async_trait]
 pub trait TokenStore: Send + Sync {
     /// Decides on a token made with the actor's credential, and records it.
-    async fn order_token(&self, actor: Actor, order: TokenOrder) -> Acted<Ordered>;
+    async fn decide_token(&self, actor: Actor, order: TokenRequest) -> Acted<TokenDecision>;
     /// A page of tokens that have not expired, ordered by id.
     async fn tokens(&self, actor: Actor, after: Option<TokenId>, limit: usize, now: u64) -> Acted<Vec<TokenRow>>;
     /// The token signing keys that were revoked.
@@ -127,7 +127,7 @@ pub trait EventStore: Send + Sync {
     /// Enters events of our own that the vault gave back, after this place. Refused, with nothing written, when that is
     /// not the end of the chain. An event does not say whether its credential was disabled or only its tokens were revoked:
     /// the credential is disabled, so that no restore revives one that was.
-    async fn take_back(&self, after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool>;
+    async fn recover_events(&self, after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool>;
     /// Drops events that do not last, with numbers below `below` that were issued before `issued_before`: of the
     /// [`DROPPED_AT_ONCE`] oldest ones. Says how many.
     async fn drop_events(&self, below: u64, issued_before: u64) -> Stored<usize>;
@@ -170,7 +170,7 @@ pub trait RotationStore: Send + Sync {
         now: u64,
     ) -> Stored<()>;
     /// Records that the vault does not have these versions, so that the way to this epoch goes on without them.
-    async fn note_lacking(&self, epoch: u32, versions: Vec<(SecretId, Version)>) -> Stored<()>;
+    async fn mark_missing(&self, epoch: u32, versions: Vec<(SecretId, Version)>) -> Stored<()>;
     /// How far an environment is on its way to an epoch.
     async fn rotation(&self, environment: EnvironmentId, epoch: u32) -> Stored<RotationState>;
     /// How many pending and committed versions are below an epoch, without those that the vault lacks. Reads them all.

@@ -119,7 +119,7 @@ pub struct NewVersion {
 
 /// What became of a [`NewVersion`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begun {
+pub enum BeginOutcome {
     /// It is pending; the label stands for this subject.
     Pending(Subject),
     /// The number, or the path, was taken meanwhile; nothing was written.
@@ -130,11 +130,11 @@ pub enum Begun {
 
 /// A token that is asked for. It is decided on and recorded in one transaction.
 #[derive(Clone, Debug)]
-pub struct TokenOrder {
+pub struct TokenRequest {
     /// Its id.
     pub jti: TokenId,
     /// Whom it is about.
-    pub subject: OrderedFor,
+    pub subject: TokenSubject,
     /// The key that is to sign it.
     pub signing_key: Thumbprint,
     /// What it is to open; version `None` is the newest committed one.
@@ -147,16 +147,16 @@ pub struct TokenOrder {
 
 /// Whom a token is asked for.
 #[derive(Clone, Debug)]
-pub enum OrderedFor {
+pub enum TokenSubject {
     /// A subject.
     Subject(Subject),
     /// The subject of a label, and the id it gets at its first use.
     Label(UserLabel, PersonId),
 }
 
-/// What became of a [`TokenOrder`]. Only `Recorded` wrote something.
+/// What became of a [`TokenRequest`]. Only `Recorded` wrote something.
 #[derive(Clone, Debug)]
-pub enum Ordered {
+pub enum TokenDecision {
     /// Its row is there.
     Recorded {
         /// The token.
@@ -195,7 +195,7 @@ pub struct NewToken {
 
 /// What a commit saw, in its own transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Committed {
+pub enum CommitOutcome {
     /// Committed; the token's row is there, and this was the newest event.
     Yes {
         /// Number of the newest event.

@@ -71,7 +71,7 @@ async fn a_token_whose_row_was_not_written_is_not_given_out() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
     let secret = manager.store_value("p", "v").await.expect(201).member("key_id");
-    manager.store.kill_at(KillPoint::Before("order_token"));
+    manager.store.kill_at(KillPoint::Before("decide_token"));
     let answer = manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await;
     answer.expect(503).refused("storage_unavailable");
     manager.stop().await;

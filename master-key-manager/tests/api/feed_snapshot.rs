@@ -125,7 +125,7 @@ async fn manager_of_an_earlier_day_takes_back_what_lasts_and_mints_nothing_befor
     assert_eq!(kept.iter().map(|event| number_of(event)).collect::<Vec<_>>(), [3, 5]);
 
     // It dies just before they are written, and just after.
-    for (point, written) in [(KillPoint::Before("take_back"), false), (KillPoint::After("take_back"), true)] {
+    for (point, written) in [(KillPoint::Before("recover_events"), false), (KillPoint::After("recover_events"), true)] {
         restore(&installed.config, &backup).unwrap();
         installed.vault.state().feed = Feed::Garble;
         let manager = installed.start_unready().await;

@@ -29,7 +29,7 @@ fn all_changes_are_taken_back_to_the_last_byte() {
         written(&mut content, 0, &[b'c'; 2030]),
         written(&mut content, 2500, b"behind a hole"),
     ];
-    take_back(&mut content, &changes, &mut Forgotten::Unsynced);
+    recover_events(&mut content, &changes, &mut Forgotten::Unsynced);
     assert_eq!(content, before);
 }
 
@@ -39,7 +39,7 @@ fn part_of_the_changes_is_taken_back_by_sectors_each_with_one_of_its_earlier_con
     for seed in 0..200 {
         let mut content = vec![b'0'; 2048];
         let changes = [written(&mut content, 0, &[b'1'; 2048]), written(&mut content, 0, &[b'2'; 2048])];
-        take_back(&mut content, &changes, &mut Forgotten::PartOfUnsynced(&mut Rng::with_seed(seed)));
+        recover_events(&mut content, &changes, &mut Forgotten::PartOfUnsynced(&mut Rng::with_seed(seed)));
         let sectors: Vec<&[u8]> = content.chunks(SECTOR).collect();
         assert!(sectors.iter().all(|sector| sector.iter().all(|byte| *byte == sector[0]) && sector.len() == SECTOR));
         torn += usize::from(sectors.iter().any(|sector| sector[0] != sectors[0][0]));
@@ -53,7 +53,7 @@ fn appended_bytes_are_there_missing_or_zeros() {
     for seed in 0..100 {
         let mut content = b"kept".to_vec();
         let changes = [written(&mut content, 4, b"new")];
-        take_back(&mut content, &changes, &mut Forgotten::PartOfUnsynced(&mut Rng::with_seed(seed)));
+        recover_events(&mut content, &changes, &mut Forgotten::PartOfUnsynced(&mut Rng::with_seed(seed)));
         seen.insert(content);
     }
     let all: [&[u8]; 3] = [b"kept", b"kept\0\0\0", b"keptnew"];

@@ -13,7 +13,8 @@ use super::rows::{integer, one_version, path, secret_state, state, state_word, u
 use super::tokens::{insert_for_commit, is_revoked};
 use crate::idempotency::KEPT_SECONDS;
 use crate::store::{
-    Acted, Actor, Begun, CatalogueStore, Committed, NewToken, NewVersion, SecretRow, SecretState, Stored, VersionRow,
+    Acted, Actor, BeginOutcome, CatalogueStore, CommitOutcome, NewToken, NewVersion, SecretRow, SecretState, Stored,
+    VersionRow,
 };
 
 #[async_trait]
@@ -43,18 +44,18 @@ impl CatalogueStore for SqliteStore {
         self.readers.read(move |conn| secret_state(conn, secret)).await
     }
 
-    async fn begin(&self, actor: Actor, version: NewVersion) -> Acted<Begun> {
+    async fn begin(&self, actor: Actor, version: NewVersion) -> Acted<BeginOutcome> {
         self.write_for(actor, move |conn| begin(conn, &version)).await
     }
 
-    async fn commit(&self, secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<Committed> {
+    async fn commit(&self, secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<CommitOutcome> {
         self.writer
             .run(move |conn| {
                 let turned = set_state(conn, secret, version, "committed")?;
                 let committed = turned || has_state(conn, secret, version, "committed")?;
                 match token {
-                    _ if !committed => Ok(Committed::No),
-                    None => super::rows::newest_event(conn).map(|(rseq, _)| Committed::Yes { rseq }),
+                    _ if !committed => Ok(CommitOutcome::No),
+                    None => super::rows::newest_event(conn).map(|(rseq, _)| CommitOutcome::Yes { rseq }),
                     Some(token) => insert_for_commit(conn, &token),
                 }
             })
@@ -117,12 +118,12 @@ impl CatalogueStore for SqliteStore {
     }
 }
 
-fn begin(conn: &Connection, new: &NewVersion) -> rusqlite::Result<Begun> {
+fn begin(conn: &Connection, new: &NewVersion) -> rusqlite::Result<BeginOutcome> {
     let row = &new.row;
     if let Some(signing_key) = &new.signing_key
         && is_revoked(conn, signing_key)?
     {
-        return Ok(Begun::SigningKeyRevoked);
+        return Ok(BeginOutcome::SigningKeyRevoked);
     }
     conn.prepare_cached(
         "INSERT INTO secrets (secret_id, environment_id, path, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
@@ -130,7 +131,7 @@ fn begin(conn: &Connection, new: &NewVersion) -> rusqlite::Result<Begun> {
     .execute(params![row.secret.as_bytes(), row.environment.as_bytes(), new.path.as_str(), integer(new.now)?])?;
     // Somebody else may have made the path, under another id.
     if secret_id_at(conn, row.environment, &new.path)? != Some(row.secret) {
-        return Ok(Begun::Taken);
+        return Ok(BeginOutcome::Taken);
     }
     let inserted = conn
         .prepare_cached(
@@ -145,7 +146,7 @@ fn begin(conn: &Connection, new: &NewVersion) -> rusqlite::Result<Begun> {
             integer(new.now)?
         ])?;
     if inserted == 0 {
-        return Ok(Begun::Taken);
+        return Ok(BeginOutcome::Taken);
     }
     if let Some((subject, key)) = &new.idempotency {
         conn.prepare_cached(
@@ -159,7 +160,7 @@ fn begin(conn: &Connection, new: &NewVersion) -> rusqlite::Result<Begun> {
             integer(new.now)?
         ])?;
     }
-    subject_for(conn, &new.label.0, new.label.1).map(Begun::Pending)
+    subject_for(conn, &new.label.0, new.label.1).map(BeginOutcome::Pending)
 }
 
 fn missing(conn: &Connection, facts: Vec<ReceiptFacts>) -> rusqlite::Result<Vec<ReceiptFacts>> {

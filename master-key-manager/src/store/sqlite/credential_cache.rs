@@ -10,7 +10,7 @@ use crate::store::CredentialRow;
 
 /// The enabled credentials that were asked for, by their keyed hash. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Enabled(Arc<RwLock<State>>);
+pub(super) struct CredentialCache(Arc<RwLock<State>>);
 
 #[derive(Default)]
 struct State {
@@ -21,12 +21,12 @@ struct State {
 
 /// Forgets all credentials when it is dropped: a result of the transaction that changed some carries it, and so it lives
 /// until the commit, and ends with it also when nobody waits for the result any more.
-pub(super) struct Forget(Enabled);
+pub(super) struct Forget(CredentialCache);
 
 /// Far more than services have; about 200 bytes each.
 const MOST: usize = 10_000;
 
-impl Enabled {
+impl CredentialCache {
     pub(super) fn get(&self, hmac: &[u8; 32]) -> Option<CredentialRow> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).rows.get(hmac).cloned()
     }
@@ -50,9 +50,9 @@ impl Enabled {
 }
 
 // Nothing of the rows: they have the keyed hashes.
-impl std::fmt::Debug for Enabled {
+impl std::fmt::Debug for CredentialCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Enabled").finish_non_exhaustive()
+        f.debug_struct("CredentialCache").finish_non_exhaustive()
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_row_that_was_read_before_a_change_is_not_kept_after_it() {
-        let enabled = Enabled::default();
+        let enabled = CredentialCache::default();
         let before = enabled.generation();
         enabled.keep(&row(false), before);
         assert!(enabled.get(&[7; 32]).is_some());
@@ -89,15 +89,15 @@ mod tests {
 
     #[test]
     fn a_disabled_credential_is_not_kept() {
-        let enabled = Enabled::default();
+        let enabled = CredentialCache::default();
         enabled.keep(&row(true), enabled.generation());
         assert_eq!(enabled.get(&[7; 32]), None);
     }
 
     #[test]
     fn keyed_hashes_are_not_printed() {
-        let enabled = Enabled::default();
+        let enabled = CredentialCache::default();
         enabled.keep(&row(false), enabled.generation());
-        assert_eq!(format!("{enabled:?}"), "Enabled { .. }");
+        assert_eq!(format!("{enabled:?}"), "CredentialCache { .. }");
     }
 }

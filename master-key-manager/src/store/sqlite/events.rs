@@ -91,7 +91,7 @@ impl EventStore for SqliteStore {
         self.readers.read(deferred).await
     }
 
-    async fn take_back(&self, after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool> {
+    async fn recover_events(&self, after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool> {
         self.write_credentials(move |conn| {
             if chain_head(conn)? != after {
                 return Ok(false);

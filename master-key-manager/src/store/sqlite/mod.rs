@@ -1,7 +1,7 @@
 //! The store on SQLite: one file, `manager.db`, one writer with group commit, several readers of snapshots.
 
 mod catalogue;
-mod enabled;
+mod credential_cache;
 mod events;
 mod identity;
 mod rotation;
@@ -17,7 +17,7 @@ use service_runtime::sqlite::{Readers, Writer, migrate, open_writer, restore};
 use shared_proto::id::ManagerId;
 use shared_proto::identity::Mode;
 
-use self::enabled::Enabled;
+use self::credential_cache::CredentialCache;
 use self::identity::is_enabled;
 pub use self::rotation::{read_key_facts, read_owner};
 use super::{ActError, Acted, Actor, ManagerStore, Stored};
@@ -27,7 +27,7 @@ use super::{ActError, Acted, Actor, ManagerStore, Stored};
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
-    enabled: Enabled,
+    enabled: CredentialCache,
 }
 
 /// Readers beyond the number of cores would only wait for each other.
@@ -43,7 +43,7 @@ impl SqliteStore {
         migrate(&mut conn, schema::STEPS)?;
         let writer = Writer::spawn(conn)?;
         let readers = Readers::open(path, READERS, writer.health())?;
-        Ok(Self { writer, readers, enabled: Enabled::default() })
+        Ok(Self { writer, readers, enabled: CredentialCache::default() })
     }
 
     /// Puts a backup of this manager in the place of its database, which no process uses. The answer is where the

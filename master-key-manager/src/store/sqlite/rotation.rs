@@ -75,7 +75,7 @@ impl RotationStore for SqliteStore {
             .await
     }
 
-    async fn note_lacking(&self, epoch: u32, versions: Vec<(SecretId, Version)>) -> Stored<()> {
+    async fn mark_missing(&self, epoch: u32, versions: Vec<(SecretId, Version)>) -> Stored<()> {
         self.writer
             .run(move |conn| {
                 for (secret, version) in &versions {

@@ -13,14 +13,14 @@ use super::rows::{grants, grants_text, integer, newest_event, one_version, text,
 use crate::idempotency::KEPT_SECONDS;
 use crate::issuer::grants_of;
 use crate::store::{
-    Acted, Actor, Committed, NewToken, Ordered, OrderedFor, Stored, TokenOrder, TokenRow, TokenStore, VersionRow,
-    event_name,
+    Acted, Actor, CommitOutcome, NewToken, Stored, TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject,
+    VersionRow, event_name,
 };
 
 #[async_trait]
 impl TokenStore for SqliteStore {
-    async fn order_token(&self, actor: Actor, order: TokenOrder) -> Acted<Ordered> {
-        self.write_for(actor, move |conn| order_token(conn, actor, &order)).await
+    async fn decide_token(&self, actor: Actor, order: TokenRequest) -> Acted<TokenDecision> {
+        self.write_for(actor, move |conn| decide_token(conn, actor, &order)).await
     }
 
     async fn tokens(&self, actor: Actor, after: Option<TokenId>, limit: usize, now: u64) -> Acted<Vec<TokenRow>> {
@@ -62,22 +62,22 @@ impl TokenStore for SqliteStore {
     }
 }
 
-fn order_token(conn: &Connection, actor: Actor, order: &TokenOrder) -> rusqlite::Result<Ordered> {
+fn decide_token(conn: &Connection, actor: Actor, order: &TokenRequest) -> rusqlite::Result<TokenDecision> {
     if is_revoked(conn, &order.signing_key)? {
-        return Ok(Ordered::SigningKeyRevoked);
+        return Ok(TokenDecision::SigningKeyRevoked);
     }
     let mut versions = Vec::with_capacity(order.grants.len());
     for (secret, version) in &order.grants {
-        let Some(row) = committed_version(conn, *secret, *version)? else { return Ok(Ordered::NotFound) };
+        let Some(row) = committed_version(conn, *secret, *version)? else { return Ok(TokenDecision::NotFound) };
         versions.push(row);
     }
-    let Some(environment) = versions.first().map(|row| row.environment) else { return Ok(Ordered::NotFound) };
+    let Some(environment) = versions.first().map(|row| row.environment) else { return Ok(TokenDecision::NotFound) };
     if versions.iter().any(|row| row.environment != environment) {
-        return Ok(Ordered::SeveralEnvironments);
+        return Ok(TokenDecision::SeveralEnvironments);
     }
     let subject = match &order.subject {
-        OrderedFor::Subject(subject) => *subject,
-        OrderedFor::Label(label, candidate) => subject_for(conn, label, *candidate)?,
+        TokenSubject::Subject(subject) => *subject,
+        TokenSubject::Label(label, candidate) => subject_for(conn, label, *candidate)?,
     };
     let token = NewToken {
         jti: order.jti,
@@ -90,7 +90,7 @@ fn order_token(conn: &Connection, actor: Actor, order: &TokenOrder) -> rusqlite:
     };
     let (rseq, _hash) = newest_event(conn)?;
     insert(conn, &token, rseq)?;
-    Ok(Ordered::Recorded { token, versions, rseq })
+    Ok(TokenDecision::Recorded { token, versions, rseq })
 }
 
 /// Whether nothing may be signed with this key any more.
@@ -101,13 +101,13 @@ pub(super) fn is_revoked(conn: &Connection, signing_key: &Thumbprint) -> rusqlit
 
 /// The token of a version that is being committed, unless its credential was disabled meanwhile: its revocation has a
 /// number that `rseq` would already cover.
-pub(super) fn insert_for_commit(conn: &Connection, token: &NewToken) -> rusqlite::Result<Committed> {
+pub(super) fn insert_for_commit(conn: &Connection, token: &NewToken) -> rusqlite::Result<CommitOutcome> {
     if !is_enabled(conn, token.credential)? {
-        return Ok(Committed::WithoutToken);
+        return Ok(CommitOutcome::WithoutToken);
     }
     let (rseq, _hash) = newest_event(conn)?;
     insert(conn, token, rseq)?;
-    Ok(Committed::Yes { rseq })
+    Ok(CommitOutcome::Yes { rseq })
 }
 
 fn insert(conn: &Connection, token: &NewToken, rseq: u64) -> rusqlite::Result<()> {

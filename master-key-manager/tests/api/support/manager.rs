@@ -16,9 +16,9 @@ use master_key_manager::config::{Config, Danger, KeysConfig, RawConfig};
 use master_key_manager::init::init;
 use master_key_manager::installation::{open_store, read_installation};
 use master_key_manager::keys::LoadedKeys;
-use master_key_manager::revocation::run_feed;
+use master_key_manager::revocation::run_sync;
 use master_key_manager::routes::ROUTES;
-use master_key_manager::run::keep_house;
+use master_key_manager::run::run_maintenance;
 use master_key_manager::store::{FaultyStore, ManagerStore};
 use serde_json::Value;
 use service_runtime::audit::{AuditLog, AuditSettings};
@@ -154,9 +154,9 @@ impl Installed {
         let (stop, stopped) = watch::channel(false);
         let interval = Duration::from_millis(self.config.get().poll_interval_ms);
         let tasks = vec![
-            tokio::spawn(run_feed(Arc::clone(&feed), interval, stopped.clone())),
+            tokio::spawn(run_sync(Arc::clone(&feed), interval, stopped.clone())),
             tokio::spawn(app.key_rotation(feed).run(self.config.get().keys, interval, stopped.clone())),
-            tokio::spawn(keep_house(Arc::clone(&app), interval, stopped)),
+            tokio::spawn(run_maintenance(Arc::clone(&app), interval, stopped)),
         ];
         Manager { app, store, credential: self.credential.clone(), stop, tasks }
     }
