@@ -87,6 +87,11 @@ impl Service {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
+    /// Waits until it has logged this: a line is written by another thread than the one that answers.
+    pub async fn has_logged(&self, text: &str) {
+        wait_until(&format!("{} logs {text}", self.name), async || self.log().contains(text)).await;
+    }
+
     /// Its audit lines, from all segments.
     pub fn audit(&self) -> Vec<serde_json::Value> {
         let segments = audit_segments(&self.data()).into_iter();

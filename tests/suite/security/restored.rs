@@ -175,5 +175,5 @@ async fn histories_that_went_apart_stop_everything_new_also_after_a_restart() {
         history.installation.vault.restart().await;
         history.installation.manager.restart().await;
     }
-    assert!(history.installation.vault.log().contains("ALARM"));
+    history.installation.vault.has_logged("ALARM").await;
 }

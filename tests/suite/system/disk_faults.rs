@@ -131,7 +131,7 @@ async fn database_that_is_moved_while_its_service_runs_acknowledges_nothing_unti
         std::fs::rename(&database, &aside).unwrap();
         wait_until("it is noticed", async || service.readiness().await.contains(&"storage".to_owned())).await;
         assert_eq!(installation.submit(json!({"key_data": "into nowhere"})).await.status, 503);
-        assert!(service.log().contains(database.to_str().unwrap()), "{name} is named");
+        service.has_logged(database.to_str().unwrap()).await;
         assert!(!database.exists(), "another database was made");
         std::fs::rename(&aside, &database).unwrap();
         installation.ready().await;
@@ -177,5 +177,5 @@ async fn vault_whose_old_audit_lines_were_altered_releases_nothing_and_still_rev
     installation.read(&stored.key_id, &stored.token).await.expect_code("audit_unavailable");
     installation.revoke(&stored.jti).await;
     installation.read(&stored.key_id, &stored.token).await.expect_code("token_invalid");
-    assert!(installation.vault.log().contains("was altered after line"));
+    installation.vault.has_logged("was altered after line").await;
 }
