@@ -1,5 +1,10 @@
 //! Reading with good tokens.
 
+use std::future::{Future as _, poll_fn};
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
+
+use actix_web::rt::System;
 use actix_web::test::TestRequest;
 use serde_json::json;
 use service_runtime::audit::Origin;
@@ -9,6 +14,7 @@ use shared_proto::event::Event;
 use shared_proto::id::SecretId;
 use shared_proto::secret::ValueEncoding;
 use shared_proto::wire::vault::OpenedKey;
+use tokio::runtime::Builder;
 
 use crate::support::{Secret, World, command, send};
 
@@ -153,6 +159,38 @@ async fn a_batch_holds_at_most_eight_mebibytes_of_what_is_sent() {
         assert_eq!(opened, fit + 1, "{character:?}");
         assert!(reply.body.len() <= (8 << 20) + 4096, "{} bytes of {character:?}", reply.body.len());
     }
+}
+
+#[test]
+fn room_of_an_answer_is_kept_until_its_values_are_opened_also_when_nobody_waits_for_them() {
+    // One thread for large work, which something else takes first.
+    let runtime = || Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    System::with_tokio_rt(runtime).block_on(async {
+        let world = World::new().await;
+        let large = world.secret(&"x".repeat(1 << 20)).await;
+        let token = world.token(&[large]);
+        let limits = Limits { answer_bytes: 3 << 19, answer_bytes_per_peer: 3 << 19, ..Limits::default() };
+        let room = AnswerRoom::within(&limits, "192.0.2.1".parse().unwrap());
+        let origin = Origin::of_request("r", "192.0.2.1", "test");
+        let caller = world.vault.reader.authenticate(Some(&token), origin).unwrap();
+        let (release, blocked) = mpsc::channel::<()>();
+        let taken = tokio::task::spawn_blocking(move || blocked.recv());
+        let keys = world.vault.keys.current();
+        let held = Arc::strong_count(&keys);
+        let mut reading = Box::pin(world.vault.reader.read_many(caller, vec![large.id], &room));
+        // The work that waits for the thread holds the keys.
+        while Arc::strong_count(&keys) == held {
+            assert!(poll_fn(|context| Poll::Ready(reading.as_mut().poll(context).is_pending())).await);
+            tokio::task::yield_now().await;
+        }
+        drop(reading);
+        assert!(room.take(1 << 20).is_err(), "whoever resets the connection has the room again at once");
+        release.send(()).unwrap();
+        taken.await.unwrap().unwrap();
+        while room.take(1 << 20).is_err() {
+            tokio::task::yield_now().await;
+        }
+    });
 }
 
 #[actix_web::test]

@@ -42,7 +42,7 @@ impl Line {
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) lines: Vec<Line>,
-    /// How many of the lines somebody waits for.
+    /// The number of lines that somebody waits for.
     awaited: usize,
     /// Lines for which there was no room.
     pub(super) dropped: u64,
@@ -235,6 +235,7 @@ mod tests {
     use std::{sync::mpsc, thread};
 
     use super::*;
+    use crate::tasks::holding;
 
     /// A queue with a thread that sleeps before it, and what that takes in the end.
     fn with_sleeper() -> (Arc<Queue>, mpsc::Receiver<usize>) {
@@ -251,6 +252,20 @@ mod tests {
     fn poll(answer: &mut Answer) {
         let polled = Pin::new(answer).poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending());
+    }
+
+    #[tokio::test]
+    async fn line_that_is_waited_for_keeps_the_place_of_its_request_until_it_is_taken_and_others_keep_none() {
+        let (queue, place): (_, Held) = (Arc::new(Queue::default()), Arc::new(()));
+        let asks = async {
+            // The connection is reset at once.
+            drop(queue.push_awaited(Vec::new()).unwrap());
+            queue.push_unawaited(Vec::new());
+        };
+        holding(Arc::clone(&place), asks).await;
+        assert_eq!(Arc::strong_count(&place), 2);
+        drop(queue.take(Vec::new(), LONG));
+        assert_eq!(Arc::strong_count(&place), 1);
     }
 
     const LONG: Duration = Duration::from_secs(30);

@@ -181,6 +181,8 @@ async fn answer_that_is_not_read_keeps_its_place_and_its_room() {
     let mut second = connect_from(FLOOD, server.address).await;
     let said = ask(&mut second, &get("/large")).await.unwrap();
     assert!(said.starts_with("HTTP/1.1 503") && said.contains("\"code\":\"overloaded\""), "{said}");
+    let said = ask(&mut second, &get("/grown")).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 503"), "an answer that grew took no room");
     let mut other = connect_from(CLIENT, server.address).await;
     assert!(ask(&mut other, &get("/large")).await.unwrap().len() > LARGE);
     // The place as well.

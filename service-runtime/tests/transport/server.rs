@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, http::Method, web};
 use service_runtime::{
     StartError,
     config::Mode,
-    http::{Access, Answer, ApiError, LIVE, Limits, Route, ServeConfig, Tables, read_body, serve},
+    http::{Access, Answer, AnswerRoom, ApiError, LIVE, Limits, Room, Route, ServeConfig, Tables, read_body, serve},
     tasks::Tasks,
     tls::ServerFiles,
 };
@@ -21,6 +21,7 @@ static ROUTES: &[Route] = &[
     LIVE,
     row("read", "/read", Method::GET, Access::Public, || web::to(read)),
     row("large", "/large", Method::GET, Access::AccessToken, || web::to(large)),
+    row("grown", "/grown", Method::GET, Access::AccessToken, || web::to(grown)),
     row("document", "/document", Method::GET, Access::Public, || web::to(large)),
     row("slow", "/slow", Method::GET, Access::Public, || web::to(slow)),
     row("task", "/task", Method::GET, Access::Public, || web::to(task)),
@@ -57,6 +58,13 @@ async fn read() -> HttpResponse {
 
 async fn large() -> HttpResponse {
     HttpResponse::Ok().body(vec![b'x'; LARGE])
+}
+
+/// An answer that was small when it was begun.
+async fn grown(req: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let mut room = Room::default();
+    AnswerRoom::of(&req).grow(&mut room, 1)?;
+    room.keep_with(HttpResponse::Ok().body(vec![b'x'; LARGE]))
 }
 
 async fn slow(gate: web::Data<Gate>) -> HttpResponse {
