@@ -20,7 +20,7 @@ const PER_SUBJECT: u32 = 24;
 /// The most tokens that are counted within a second. Beyond it a refusal counts as over the budget.
 const COUNTED: usize = 16_384;
 
-/// Whose budget is spent.
+/// The budget that is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spent {
     /// That of this token.

@@ -184,7 +184,7 @@ impl Config {
         self.data_dir.join("vault.db")
     }
 
-    /// What belongs to the user of the service, and to nobody else who works on it.
+    /// Folders and files that must belong to the service's user, or no command works on them.
     pub fn own_files(&self) -> [PathBuf; 3] {
         [self.data_dir.clone(), self.key_dir.clone(), self.database()]
     }

@@ -61,7 +61,8 @@ impl ManagerClock {
         true
     }
 
-    /// Whether a command that ends at `expires_at` (Unix seconds) is over by the manager's clock, whatever ours says.
+    /// Tells whether a command that ends at `expires_at` (Unix seconds) is over by the manager's clock. The vault's own clock
+    /// plays no part.
     pub fn is_over(&self, expires_at: u64, clock: &dyn Clock) -> bool {
         let boot = clock.boot();
         let poll = self.lock().poll.filter(|poll| poll.counts(boot));

@@ -172,7 +172,7 @@ impl Config {
         Ok(config)
     }
 
-    /// How the server runs.
+    /// The settings of a server.
     pub fn serve(&self) -> ServeConfig {
         let raw = &self.raw;
         let mut serve = ServeConfig::new(raw.listen);
@@ -200,7 +200,7 @@ impl Config {
         self.raw.data_dir.join("manager.db")
     }
 
-    /// What belongs to the user of the service, and to nobody else who works on it.
+    /// Folders and files that must belong to the service's user, or no command works on them.
     pub fn own_files(&self) -> [PathBuf; 3] {
         let raw = self.get();
         [raw.data_dir.clone(), raw.key_dir.clone(), self.database()]

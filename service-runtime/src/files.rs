@@ -287,7 +287,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// What is at `path` now.
+    /// The file at `path` now.
     ///
     /// # Errors
     /// Nothing is there, or it cannot be examined.

@@ -69,7 +69,7 @@ pub struct TokenTerms {
     pub issuer: Issuer,
     /// The vault that it is for.
     pub audience: VaultId,
-    /// Whom it is about.
+    /// Its subject.
     pub subject: Subject,
     /// The credential that was used.
     pub client_id: CredentialId,
@@ -89,19 +89,19 @@ pub struct TokenTerms {
     pub grants: Vec<Grant>,
 }
 
-/// Whose token it is: what audit lines and budgets name.
+/// The holder of a token, as audit lines and budgets name him.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenHolder {
     /// Id of the token.
     pub jti: TokenId,
-    /// Whom it is about.
+    /// Its subject.
     pub subject: Subject,
     /// The credential that was used.
     pub client_id: CredentialId,
 }
 
 impl TokenTerms {
-    /// Whose token it is.
+    /// The holder of the token.
     pub fn holder(&self) -> TokenHolder {
         TokenHolder { jti: self.jti, subject: self.subject, client_id: self.client_id }
     }
@@ -235,7 +235,7 @@ impl AccessClaims {
         }
     }
 
-    /// Whose token it is, when its signature held and its claims may not.
+    /// The holder of a token whose signature held and whose claims may not.
     ///
     /// # Errors
     ///

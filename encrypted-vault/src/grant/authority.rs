@@ -31,9 +31,9 @@ pub struct Authority {
     pub manager_clock: Arc<ManagerClock>,
     /// The manager's token signing keys.
     pub manager_keys: Arc<ManagerKeys>,
-    /// What the operator of the vault refuses.
+    /// Refusals by the operator of the vault.
     pub refusals: Arc<Refusals>,
-    /// What the manager revoked.
+    /// Revocations by the manager.
     pub feed: Arc<Feed>,
     /// The living seal keys.
     pub seal_keys: Arc<SealKeys>,
@@ -53,7 +53,7 @@ impl Authority {
         self.manager_keys.find(kid, now)
     }
 
-    /// Whether the token lives and its signing key counts.
+    /// Tells whether the token lives and its signing key is accepted.
     pub(super) fn is_in_time(&self, token: &TokenRecord) -> bool {
         let now = self.time();
         now < token.claims.terms.expires_at && self.manager_keys.is_valid(&token.kid, now)
@@ -90,7 +90,7 @@ impl Authority {
         told(self.feed.check_grant(token.claims.terms.rseq, grant))
     }
 
-    /// Whether a seal key lives that the token is sealed to. Release keys end with the seal key that brought them.
+    /// Looks for a living seal key that the token is sealed to. Release keys end with the seal key that brought them.
     pub(super) fn check_seal(&self, token: &TokenRecord) -> Result<(), ReadRefusal> {
         let alive = token.claims.seals.iter().any(|(kid, _)| self.seal_keys.is_alive(kid));
         if alive { Ok(()) } else { Err(ReadRefusal::SealKeyUnknown) }

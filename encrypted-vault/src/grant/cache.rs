@@ -28,7 +28,7 @@ impl TokenCache {
         Self(Cache::builder().max_capacity(capacity).time_to_live(life).build())
     }
 
-    /// How many tokens are kept.
+    /// The number of tokens that are kept.
     pub fn count(&self) -> u64 {
         self.0.entry_count()
     }

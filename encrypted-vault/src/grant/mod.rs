@@ -122,7 +122,7 @@ pub struct DecryptGrant(Authorized);
 /// A token that was not verified. The client is told [`ErrorCode::TokenInvalid`], whatever the reason.
 #[derive(Clone, Copy, Debug)]
 pub struct NotVerified {
-    /// Whose token it is, if its signature held.
+    /// The holder, if the token's signature held.
     pub holder: Option<TokenHolder>,
 }
 
@@ -196,7 +196,7 @@ impl<'a> UnverifiedToken<'a> {
 }
 
 impl VerifiedClaims {
-    /// Whose token it is.
+    /// The holder of the token.
     pub fn holder(&self) -> TokenHolder {
         self.0.claims.terms.holder()
     }
@@ -248,7 +248,7 @@ impl Authorized {
 }
 
 impl Unsealed {
-    /// What is about to be opened.
+    /// The secret and version that it opens.
     pub fn grant(&self) -> Grant {
         self.0.grant
     }
@@ -285,7 +285,7 @@ impl DecryptGrant {
         authority.check_seal(&self.0.token)
     }
 
-    /// What the version is, as the *token* says.
+    /// The header that binds the ciphertext, built from the *token*.
     pub(crate) fn header(&self) -> Header {
         let terms = &self.0.token.claims.terms;
         Header {

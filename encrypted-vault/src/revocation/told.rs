@@ -9,7 +9,7 @@ pub(super) const PATIENCE_SECONDS: u64 = 5;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Told {
     waiting: Option<Since>,
-    /// What was told after it.
+    /// The first event that a poll named after it.
     next: Option<Since>,
 }
 

@@ -17,7 +17,7 @@ use shared_proto::token::Grant;
 pub struct TokenFacts {
     /// Its id.
     pub jti: TokenId,
-    /// Whom it is about.
+    /// Its subject.
     pub subject: Subject,
     /// The credential that was used.
     pub client_id: CredentialId,

@@ -136,7 +136,7 @@ pub struct MintAnswer {
 pub struct TokenSummary {
     /// Its id.
     pub jti: TokenId,
-    /// Whom it is about.
+    /// Its subject.
     pub sub: Subject,
     /// The label of the subject, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

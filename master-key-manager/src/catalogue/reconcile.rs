@@ -16,7 +16,7 @@ pub struct Reconciliation {
     pub missing: Vec<ReceiptFacts>,
     /// How many of them are in the catalogue now.
     pub adopted: u64,
-    /// Where the comparison goes on; none when it is done.
+    /// The place where the comparison goes on; none when it is done.
     pub next: Option<InventoryCursor>,
 }
 

@@ -51,7 +51,7 @@ trait Worker: Send {
     fn step(&mut self) -> impl Future<Output = Result<(), Halt>> + Send;
 }
 
-/// What a rotation works with.
+/// The parts that a rotation works with.
 #[derive(Clone)]
 pub struct KeyRotation {
     /// The keys in use and their folder.

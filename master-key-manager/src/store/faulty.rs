@@ -71,7 +71,7 @@ impl FaultyStore {
         state.meanwhile = Some((method, call, Box::new(|store| Box::pin(act(store)))));
     }
 
-    /// How often a method has returned.
+    /// The number of times that a method has returned.
     pub fn calls(&self, method: &'static str) -> u64 {
         self.state().calls.get(method).copied().unwrap_or_default()
     }

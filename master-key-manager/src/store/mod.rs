@@ -122,7 +122,7 @@ pub trait EventStore: Send + Sync {
     async fn defer(&self, actor: Actor, decisions: Vec<Decision>, now: u64) -> Acted<()>;
     /// Numbers the first of what was deferred, in order, up to [`NUMBERED_AT_ONCE`] of them.
     async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
-    /// How many events wait for a number.
+    /// The number of events that wait for a number.
     async fn deferred(&self) -> Stored<u64>;
     /// Enters events of our own that the vault gave back, after this place. Refused, with nothing written, when that is
     /// not the end of the chain. An event does not say whether its credential was disabled or only its tokens were revoked:

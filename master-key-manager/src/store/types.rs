@@ -133,7 +133,7 @@ pub enum BeginOutcome {
 pub struct TokenRequest {
     /// Its id.
     pub jti: TokenId,
-    /// Whom it is about.
+    /// Its subject.
     pub subject: TokenSubject,
     /// The key that is to sign it.
     pub signing_key: Thumbprint,
@@ -179,7 +179,7 @@ pub enum TokenDecision {
 pub struct NewToken {
     /// Its id.
     pub jti: TokenId,
-    /// Whom it is about.
+    /// Its subject.
     pub subject: Subject,
     /// The credential that was used.
     pub credential: CredentialId,
@@ -257,7 +257,7 @@ pub struct RevocationPage {
     pub events: Vec<StoredEvent>,
     /// Number of the newest event.
     pub newest: u64,
-    /// How many events wait for a number.
+    /// The number of events that wait for a number.
     pub deferred: u64,
 }
 

@@ -66,7 +66,7 @@ impl Origin {
         &self.0.ip_address
     }
 
-    /// What the client calls itself.
+    /// The client's `User-Agent`.
     pub fn user_agent(&self) -> &str {
         &self.0.user_agent
     }

@@ -52,7 +52,7 @@ use crate::{
     tls::{self, ServerFiles, ServerTls, Side},
 };
 
-/// How the server runs.
+/// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
     /// Address; port 0 takes a free one. Checked by `config::check_listen`, not here.
@@ -103,7 +103,7 @@ impl ServeConfig {
         self.tls.as_ref().map_or(Ok(()), ServerFiles::try_files)
     }
 
-    /// How many threads will serve.
+    /// The number of threads that will serve.
     fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS);
         if self.workers > 0 { self.workers } else { cores() }

@@ -23,7 +23,7 @@ pub(crate) struct Request<'a> {
     pub(crate) route: &'static str,
     /// The status of its answer.
     pub(crate) status: u16,
-    /// How long it took.
+    /// Its duration.
     pub(crate) time: Duration,
     /// Whether it is one of those that are repeated for ever and brought nothing: at `debug`, all others at `info`.
     pub(crate) idle: bool,
