@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::web::Bytes;
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::Clock;
 use service_runtime::http::Health;
@@ -23,7 +22,6 @@ use crate::manager_instances::ManagerInstances;
 use crate::reading::Reader;
 use crate::revocation::{Feed, MarkFile, Refusals, Source};
 use crate::rewrap::Rewrapper;
-use crate::routes;
 use crate::row_cache::RowCache;
 use crate::statements::KeyStatements;
 use crate::store::{SqliteStore, VaultStore};
@@ -85,7 +83,6 @@ pub struct Vault {
     // The seal keys, or their files, are not as they should be.
     seal_keys_stuck: AtomicBool,
     settings: String,
-    openapi: Bytes,
 }
 
 impl Vault {
@@ -195,7 +192,6 @@ impl Vault {
             seal_keys_stuck: AtomicBool::new(false),
             authority,
             settings: readiness::settings(config.mode, config.audit.sync, &config.danger.names()),
-            openapi: routes::openapi_json().into(),
         };
         Ok(Arc::new(vault))
     }
@@ -271,9 +267,5 @@ impl Health for Vault {
             (Trouble::Keys, !keys || self.seal_keys_stuck.load(Ordering::SeqCst)),
         ];
         Readiness::new(&[&own[..], &self.feed.checks()].concat(), &self.settings)
-    }
-
-    fn openapi(&self) -> Bytes {
-        self.openapi.clone()
     }
 }

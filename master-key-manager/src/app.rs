@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::web::{self, Bytes};
+use actix_web::web;
 use service_runtime::StartError;
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::Clock;
@@ -23,7 +23,6 @@ use crate::issuer::{Batches, Mint, TokenLifetimes, TokenSealer};
 use crate::key_rotation::KeyRotation;
 use crate::keys::{KeyRing, LoadedKeys};
 use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
-use crate::routes;
 use crate::sealing::Sealer;
 use crate::store::{Installation, ManagerStore};
 use crate::vault_client::VaultClient;
@@ -58,8 +57,6 @@ pub struct App {
     pub no_descriptors: AtomicBool,
     /// Settings that weaken the service, for `/health/ready`.
     pub settings: String,
-    /// The `OpenAPI` document.
-    pub openapi: Bytes,
 }
 
 impl App {
@@ -131,12 +128,11 @@ impl App {
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
             clock,
-            openapi: serde_json::to_vec(&routes::openapi_document()).unwrap_or_default().into(),
         };
         Ok((app, feed))
     }
 
-    /// What a rotation works with.
+    /// The parts that a rotation works with.
     pub fn key_rotation(&self, feed: Arc<RevocationSync>) -> KeyRotation {
         KeyRotation {
             keys: Arc::clone(&self.keys),
@@ -168,10 +164,6 @@ impl Health for App {
             (Trouble::Descriptors, self.no_descriptors.load(Ordering::SeqCst)),
         ];
         Readiness::new(&[&own[..], &self.link.checks()].concat(), &self.settings)
-    }
-
-    fn openapi(&self) -> Bytes {
-        self.openapi.clone()
     }
 }
 

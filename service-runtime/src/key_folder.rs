@@ -19,6 +19,8 @@ use crate::process::StartError;
 pub const IDENTITY: &str = "identity.pem";
 /// The identity document that is pinned at the other service.
 pub const IDENTITY_DOCUMENT: &str = "identity.json";
+/// Its document, to be pinned at the other service.
+pub const IDENTITY_NEXT_DOCUMENT: &str = "identity-next.json";
 /// Folder of the other service's identity documents.
 pub const PINS: &str = "pins";
 
@@ -72,7 +74,7 @@ impl KeyFolder {
         let key = IdentityKey::from_pem(&read_text(&key_path)?)
             .map_err(|error| refused(&key_path, error.0, "restore it from the backup"))?;
         let path = self.file(IDENTITY_DOCUMENT);
-        let (mut document, next) = (read_document(&path)?, self.file(crate::key_slots::IDENTITY_NEXT_DOCUMENT));
+        let (mut document, next) = (read_document(&path)?, self.file(IDENTITY_NEXT_DOCUMENT));
         // While the identity changes, the key is the first to have its place.
         if document.key != *key.public() && next.exists() {
             document = read_document(&next)?;

@@ -3,18 +3,8 @@
 //! Guarantees that nothing that lasts is passed over: every event names, under the manager's signature, the newest
 //! lasting event before it. Refuses to say anything about events whose signature was not checked.
 
-use crate::event::{EventClaims, EventHash, NO_EVENT, event_hash};
-
-/// A place in the chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChainHead {
-    /// Number of the newest event, 0 before the first.
-    pub number: u64,
-    /// Its hash.
-    pub hash: EventHash,
-    /// Hash of the newest lasting event; zeros when there is none.
-    pub lasting: EventHash,
-}
+pub use crate::event::ChainHead;
+use crate::event::{EventClaims, NO_EVENT, event_hash};
 
 /// How an event stands to a place in the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,6 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Rejected;
-#[cfg(feature = "seal")]
-use crate::chain::ChainHead;
 use crate::encoding::{Bytes, present, read_from_objects_only, sha256, unique_members};
 use crate::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, VaultId, Version};
 use crate::identity::Issuer;
@@ -17,6 +15,17 @@ pub type EventHash = Bytes<32>;
 
 /// The hash before the first event.
 pub const NO_EVENT: EventHash = Bytes([0; 32]);
+
+/// A place in the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainHead {
+    /// Number of the newest event, 0 before the first.
+    pub number: u64,
+    /// Its hash.
+    pub hash: EventHash,
+    /// Hash of the newest lasting event; zeros when there is none.
+    pub lasting: EventHash,
+}
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

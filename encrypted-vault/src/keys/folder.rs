@@ -4,8 +4,10 @@ use std::path::Path;
 
 use aws_lc_rs::rsa::OaepPrivateDecryptingKey;
 use service_runtime::files::create_private_directory;
-use service_runtime::key_folder::{IDENTITY, IDENTITY_DOCUMENT, KeyFolder, PINS, refused, write_key};
-use service_runtime::key_slots::{IDENTITY_NEXT, IDENTITY_NEXT_DOCUMENT, IDENTITY_RETIRED, RsaSlot};
+use service_runtime::key_folder::{
+    IDENTITY, IDENTITY_DOCUMENT, IDENTITY_NEXT_DOCUMENT, KeyFolder, PINS, refused, write_key,
+};
+use service_runtime::key_slots::{IDENTITY_NEXT, IDENTITY_RETIRED, RsaSlot};
 use service_runtime::process::StartError;
 use shared_proto::id::VaultId;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Issuer, Mode, Owner, Pins};
@@ -106,7 +108,7 @@ impl TransportKey {
     }
 }
 
-/// Whose key folder it is.
+/// The id of the vault whose key folder this is.
 ///
 /// # Errors
 /// Its identity is missing, open to others, malformed or of the other mode.

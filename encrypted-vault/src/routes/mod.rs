@@ -3,11 +3,14 @@
 mod commands;
 mod read;
 
-use std::sync::Arc;
+use std::future::ready as ready_answer;
+use std::sync::{Arc, LazyLock};
 
 use actix_web::http::Method;
-use actix_web::web;
-use service_runtime::http::{Access, Answer, LIVE, Route, Tables, document, openapi, operator_ready, ready};
+use actix_web::web::{self, Bytes};
+use service_runtime::http::{
+    Access, Answer, LIVE, Route, Tables, document, openapi, openapi_answer, operator_ready, ready,
+};
 use shared_proto::error::ErrorCode as Code;
 use shared_proto::wire::vault as wire;
 use utoipa::openapi::{RefOr, Schema};
@@ -90,7 +93,7 @@ pub static ROUTES: &[Route] = &[
     },
     LIVE,
     ready::<Arc<Vault>>(),
-    document::<Arc<Vault>>(),
+    document(|| web::to(|| ready_answer(openapi_answer(&DOCUMENT)))),
 ];
 
 const READING: &[Code] = &[
@@ -118,6 +121,8 @@ const COMMANDS: &[Code] = &[
     Code::StorageUnavailable,
     Code::OutcomeUnknown,
 ];
+
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
 
 /// The `OpenAPI` document of the vault.
 pub fn openapi_json() -> String {

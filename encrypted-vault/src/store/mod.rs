@@ -2,6 +2,7 @@
 //! it knows ciphertext rows and signed events only, and nothing that it answers is believed without a key.
 
 mod conformance;
+mod facts;
 mod faulty;
 mod sqlite;
 mod wrapped_keys;

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use service_runtime::process::StartError;
-use service_runtime::sqlite::{Readers, StoreFault, Writer, check_version, migrate, open_reader, open_writer, restore};
+use service_runtime::sqlite::{
+    Readers, StoreFault, Writer, check_version, migrate, open_reader, open_writer, restore, row_limit,
+};
 use shared_proto::encoding::Bytes;
 use shared_proto::envelope::{Ciphertext, EnvelopeDigest};
 use shared_proto::id::{EnvironmentId, SecretId, VaultId, Version};
@@ -14,6 +15,7 @@ use shared_proto::identity::Mode;
 use shared_proto::receipt::ReceiptFacts;
 use shared_proto::wire::vault::VersionName;
 
+use super::facts::{existing, facts_of, version_at};
 use super::{
     Completeness, KeyOfRow, NewEvent, NewKey, NewRow, Rewrapped, Row, Statements, VaultStore, WrappedKey, stored,
     tombstone, wrapped_keys,
@@ -180,7 +182,7 @@ impl VaultStore for SqliteStore {
                      WHERE (e.secret_id, e.version) > (?1, ?2) GROUP BY e.secret_id, e.version
                      ORDER BY e.secret_id, e.version LIMIT ?3",
                 )?
-                .query_map(params![secret, version.cast_signed(), rows(limit)], facts_of)?
+                .query_map(params![secret, version.cast_signed(), row_limit(limit)], facts_of)?
                 .collect()
             })
             .await
@@ -270,7 +272,7 @@ impl VaultStore for SqliteStore {
         self.readers
             .read(move |conn| {
                 conn.prepare_cached("SELECT seq, compact FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2")?
-                    .query_map(params![after.cast_signed(), rows(limit)], |row| {
+                    .query_map(params![after.cast_signed(), row_limit(limit)], |row| {
                         Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
                     })?
                     .collect()
@@ -355,31 +357,6 @@ fn insert_one(conn: &Connection, row: &NewRow, now: u64) -> rusqlite::Result<Opt
     Ok(Some(stored(environment, secret_id, version, row.key.epoch, row.digest)))
 }
 
-/// What is under a name: an envelope, a tombstone or nothing.
-pub(super) fn existing(
-    conn: &Connection,
-    secret: SecretId,
-    version: Version,
-) -> rusqlite::Result<Option<ReceiptFacts>> {
-    let found = conn
-        .prepare_cached(
-            "SELECT e.environment_id, e.secret_id, e.version, e.digest, max(k.epoch) FROM envelopes e
-             JOIN wrapped_keys k ON k.secret_id = e.secret_id AND k.version = e.version
-             WHERE e.secret_id = ?1 AND e.version = ?2 GROUP BY e.secret_id, e.version",
-        )?
-        .query_row(params![secret.as_bytes(), version.get().cast_signed()], facts_of)
-        .optional()?;
-    if found.is_some() {
-        return Ok(found);
-    }
-    conn.prepare_cached("SELECT environment_id FROM tombstones WHERE secret_id = ?1 AND version = ?2")?
-        .query_row(params![secret.as_bytes(), version.get().cast_signed()], |row| {
-            let environment = EnvironmentId::from_bytes(row.get(0)?);
-            Ok(tombstone(VersionName { environment, secret_id: secret, version }))
-        })
-        .optional()
-}
-
 fn read_row(conn: &Connection, secret: SecretId, version: Version) -> rusqlite::Result<Option<Row>> {
     let name = params![secret.as_bytes(), version.get().cast_signed()];
     let found = conn
@@ -440,24 +417,4 @@ fn bury(conn: &Connection, name: VersionName, now: u64) -> rusqlite::Result<()> 
         now.cast_signed(),
     ])?;
     Ok(())
-}
-
-fn facts_of(row: &SqlRow<'_>) -> rusqlite::Result<ReceiptFacts> {
-    Ok(stored(
-        EnvironmentId::from_bytes(row.get(0)?),
-        SecretId::from_bytes(row.get(1)?),
-        version_at(row, 2)?,
-        row.get(4)?,
-        Bytes(row.get(3)?),
-    ))
-}
-
-pub(super) fn rows(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-pub(super) fn version_at(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Version> {
-    let number = row.get::<_, i64>(column)?;
-    Version::new(number.cast_unsigned())
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error)))
 }

@@ -2,13 +2,14 @@
 //! that one is. Nothing here can take the last wrapped key of a row away.
 
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
+use service_runtime::sqlite::row_limit;
 use shared_proto::encoding::Bytes;
 use shared_proto::envelope::EnvelopeDigest;
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::receipt::VersionState;
 use shared_proto::wire::vault::VersionName;
 
-use super::sqlite::{existing, rows, version_at};
+use super::facts::{existing, version_at};
 use super::{Completeness, KeyOfRow, NewKey, Rewrapped, WrappedKey};
 
 /// The wrapped key of each version under one epoch, with the digest of its envelope.
@@ -90,7 +91,7 @@ pub(super) fn completeness(
          FROM envelopes e WHERE (e.secret_id, e.version) > (?1, ?2) ORDER BY e.secret_id, e.version LIMIT ?5",
     )?;
     let mut lines =
-        statement.query(params![secret, version.cast_signed(), environment.as_bytes(), epoch, rows(limit)])?;
+        statement.query(params![secret, version.cast_signed(), environment.as_bytes(), epoch, row_limit(limit)])?;
     let (mut found, mut last) = (Completeness { rows: 0, lacking: 0 }, None);
     while let Some(line) = lines.next()? {
         last = Some((SecretId::from_bytes(line.get(0)?), version_at(line, 1)?));
@@ -116,7 +117,7 @@ pub(super) fn with_older(
          WHERE (k.secret_id, k.version) > (?1, ?2) AND e.environment_id = ?3 AND k.epoch < ?4
          ORDER BY k.secret_id, k.version LIMIT ?5",
     )?
-    .query_map(params![secret, version.cast_signed(), environment.as_bytes(), epoch, rows(limit)], |row| {
+    .query_map(params![secret, version.cast_signed(), environment.as_bytes(), epoch, row_limit(limit)], |row| {
         Ok((SecretId::from_bytes(row.get(0)?), version_at(row, 1)?))
     })?
     .collect()
@@ -150,7 +151,7 @@ pub(super) fn not_under(
          WHERE (secret_id, version, epoch) > (?1, ?2, ?3) AND storage_key <> ?4
          ORDER BY secret_id, version, epoch LIMIT ?5",
     )?
-    .query_map(params![secret, version.cast_signed(), epoch, storage_key, rows(limit)], |row| {
+    .query_map(params![secret, version.cast_signed(), epoch, storage_key, row_limit(limit)], |row| {
         Ok(KeyOfRow { secret: SecretId::from_bytes(row.get(3)?), version: version_at(row, 4)?, key: key_at(row, 0)? })
     })?
     .collect()

@@ -1,9 +1,9 @@
 //! The report: every key of the manager, what is under it, and what an operator is to do.
 
 use service_runtime::StartError;
-use service_runtime::key_folder::KeyFolder;
+use service_runtime::key_folder::{IDENTITY_NEXT_DOCUMENT, KeyFolder};
 use service_runtime::key_report::KeyReport;
-use service_runtime::key_slots::{IDENTITY_NEXT_DOCUMENT, KeyState, path_of};
+use service_runtime::key_slots::{KeyState, path_of};
 use shared_proto::encoding::b64;
 use shared_proto::id::EnvironmentId;
 

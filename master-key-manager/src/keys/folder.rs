@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use service_runtime::StartError;
 use service_runtime::files::sweep;
-use service_runtime::key_folder::{IDENTITY, IDENTITY_DOCUMENT, KeyFolder, PINS, read_key, refused};
-use service_runtime::key_slots::{IDENTITY_NEXT, IDENTITY_NEXT_DOCUMENT, IDENTITY_RETIRED, NextIdentity, RsaSlot};
+use service_runtime::key_folder::{
+    IDENTITY, IDENTITY_DOCUMENT, IDENTITY_NEXT_DOCUMENT, KeyFolder, PINS, read_key, refused,
+};
+use service_runtime::key_slots::{IDENTITY_NEXT, IDENTITY_RETIRED, NextIdentity, RsaSlot};
 use shared_proto::Rejected;
 use shared_proto::id::VaultId;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Owner, Pins};

@@ -6,11 +6,14 @@ mod public;
 mod revocations;
 mod tokens;
 
+use std::future::ready as ready_answer;
+use std::sync::LazyLock;
+
 use actix_web::http::Method;
-use actix_web::web;
+use actix_web::web::{self, Bytes};
 use manager_api::wire;
 use service_runtime::http::{
-    Access, Answer, LIVE, Parameter, Place, Route, Tables, document, openapi, operator_ready, ready,
+    Access, Answer, LIVE, Parameter, Place, Route, Tables, document, openapi, openapi_answer, operator_ready, ready,
 };
 use shared_proto::error::ErrorCode as Code;
 use shared_proto::id::MAX_VERSION;
@@ -34,7 +37,7 @@ pub static OPERATOR_ROUTES: &[Route] = &[LIVE, operator_ready::<App>()];
 pub static ROUTES: &[Route] = &[
     LIVE,
     ready::<App>(),
-    document::<App>(),
+    document(|| web::to(|| ready_answer(openapi_answer(&DOCUMENT)))),
     Route {
         id: "jwks",
         method: Method::GET,
@@ -209,6 +212,8 @@ const ON_SECRETS: &[Code] = &[
 ];
 const ON_LISTS: &[Code] =
     &[Code::CredentialInvalid, Code::ParameterInvalid, Code::AuditUnavailable, Code::StorageUnavailable];
+
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| serde_json::to_vec(&openapi_document()).unwrap_or_default().into());
 
 /// The `OpenAPI` document.
 pub fn openapi_document() -> OpenApi {

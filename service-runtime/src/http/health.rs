@@ -15,17 +15,11 @@ use crate::readiness::Readiness;
 pub trait Health: 'static {
     /// Whether everything is there that it needs for its work, and what is not.
     fn readiness(&self) -> Readiness;
-    /// Its `OpenAPI` document, as JSON: made once, and shared by all answers.
-    fn openapi(&self) -> Bytes;
 }
 
 impl<S: Health> Health for Arc<S> {
     fn readiness(&self) -> Readiness {
         S::readiness(self)
-    }
-
-    fn openapi(&self) -> Bytes {
-        S::openapi(self)
     }
 }
 
@@ -58,10 +52,10 @@ pub const fn operator_ready<S: Health>() -> Route {
     public("operator.ready", "/health/ready", summary, RESPONSES, || web::to(words::<S>))
 }
 
-/// `GET /openapi.json`.
-pub const fn document<S: Health>() -> Route {
+/// `GET /openapi.json`; the handler answers with [`openapi_answer`].
+pub const fn document(handler: fn() -> actix_web::Route) -> Route {
     const RESPONSES: &[Answer] = &[Answer { status: 200, description: "The OpenAPI document.", schema: None }];
-    public("openapi", "/openapi.json", "This document.", RESPONSES, || web::to(openapi::<S>))
+    public("openapi", "/openapi.json", "This document.", RESPONSES, handler)
 }
 
 const fn public(
@@ -105,6 +99,7 @@ fn told(readiness: &Readiness, text: String) -> HttpResponse {
     answer.content_type(ContentType::plaintext()).body(text)
 }
 
-async fn openapi<S: Health>(service: web::Data<S>) -> HttpResponse {
-    HttpResponse::Ok().content_type(ContentType::json()).body(service.openapi())
+/// The answer with an `OpenAPI` document in JSON, which is made once and shared by all answers.
+pub fn openapi_answer(document: &Bytes) -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(document.clone())
 }

@@ -21,7 +21,7 @@ mod stack;
 pub use self::{
     answers::{AnswerRoom, Room},
     error::ApiError,
-    health::{Health, LIVE, document, operator_ready, ready},
+    health::{Health, LIVE, document, openapi_answer, operator_ready, ready},
     limits::Limits,
     log::{note_idle, note_known_sender},
     openapi::openapi,

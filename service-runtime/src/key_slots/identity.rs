@@ -10,7 +10,9 @@ use super::{begin_age, cannot, in_place_since, no_randomness, under_way};
 use crate::files::{
     create_private_directory, create_private_whole, destroy_by_replacing, replace_private, sync_parent,
 };
-use crate::key_folder::{IDENTITY, IDENTITY_DOCUMENT, KeyFolder, entries, read_document, read_text, refused};
+use crate::key_folder::{
+    IDENTITY, IDENTITY_DOCUMENT, IDENTITY_NEXT_DOCUMENT, KeyFolder, entries, read_document, read_text, refused,
+};
 use crate::process::StartError;
 
 /// The identity keys of a service.
@@ -37,8 +39,6 @@ pub struct NextIdentity {
 
 /// The private identity key to come.
 pub const IDENTITY_NEXT: &str = "identity-next.pem";
-/// Its document, to be pinned at the other service.
-pub const IDENTITY_NEXT_DOCUMENT: &str = "identity-next.json";
 /// Folder of the documents of earlier keys.
 pub const IDENTITY_RETIRED: &str = "identity-retired";
 

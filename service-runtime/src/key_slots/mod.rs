@@ -17,7 +17,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
 
-pub use identity::{IDENTITY_NEXT, IDENTITY_NEXT_DOCUMENT, IDENTITY_RETIRED, IdentitySlots, NextIdentity};
+pub use identity::{IDENTITY_NEXT, IDENTITY_RETIRED, IdentitySlots, NextIdentity};
 pub use numbered::{KeyState, NumberedKey, confirm, create_numbered, load_numbered, path_of, retire};
 pub use rsa_slots::{RsaSlot, RsaSlots};
 pub use watch::FolderWatch;

@@ -41,6 +41,11 @@ pub enum StoreFault {
     OutcomeUnknown,
 }
 
+/// A number of rows, as a `LIMIT` takes it.
+pub fn row_limit(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
 /// The oldest SQLite that is safe in WAL mode with several connections (the WAL-reset defect was repaired in it).
 pub const OLDEST_SQLITE: i32 = 3_051_003;
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
 use rusqlite::{Connection, OptionalExtension, params};
+use service_runtime::sqlite::row_limit;
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 use shared_proto::receipt::ReceiptFacts;
 
@@ -74,7 +75,7 @@ impl CatalogueStore for SqliteStore {
                      FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
                      WHERE v.state = 'pending' ORDER BY v.created_at LIMIT ?1",
                 )?
-                .query_map([limit_of(limit)], version_row)?
+                .query_map([row_limit(limit)], version_row)?
                 .collect()
             })
             .await
@@ -256,7 +257,7 @@ fn secrets(
          ORDER BY v.secret_id, v.version LIMIT ?4",
     )?;
     let environment = environment.map(|id| *id.as_bytes());
-    let mut lines = statement.query(params![environment, secret, integer(number)?, limit_of(limit)])?;
+    let mut lines = statement.query(params![environment, secret, integer(number)?, row_limit(limit)])?;
     let mut rows: Vec<SecretRow> = Vec::new();
     while let Some(line) = lines.next()? {
         let secret = SecretId::from_bytes(line.get(0)?);
@@ -272,8 +273,4 @@ fn secrets(
         }
     }
     Ok(rows)
-}
-
-pub(super) fn limit_of(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -3,13 +3,13 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
+use service_runtime::sqlite::row_limit;
 use shared_proto::chain::ChainHead;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::{Event, EventHash, NO_EVENT, event_hash};
 
 use super::SqliteStore;
-use super::catalogue::limit_of;
-use super::identity::{disable, is_enabled, not_to_be_disabled};
+use super::credentials::{disable, is_enabled, not_to_be_disabled};
 use super::rows::{chain_head, event_row, integer, newest_event, unreadable, unsigned};
 use crate::store::{
     ActError, Acted, Actor, DROPPED_AT_ONCE, Decision, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, Stored,
@@ -74,7 +74,7 @@ impl EventStore for SqliteStore {
         self.write_credentials(move |conn| {
             let waiting: Vec<(i64, String)> = conn
                 .prepare_cached("SELECT position, name FROM pending_revocations ORDER BY position LIMIT ?1")?
-                .query_map([limit_of(NUMBERED_AT_ONCE)], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .query_map([row_limit(NUMBERED_AT_ONCE)], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
             let mut numbers = Vec::with_capacity(waiting.len());
             for (position, name) in &waiting {
@@ -114,7 +114,7 @@ impl EventStore for SqliteStore {
     async fn drop_events(&self, below: u64, issued_before: u64) -> Stored<usize> {
         let find = move |conn: &Connection| {
             conn.prepare_cached("SELECT seq, issued_at FROM events WHERE lasting = 0 ORDER BY seq LIMIT ?1")?
-                .query_map([limit_of(DROPPED_AT_ONCE)], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))?
+                .query_map([row_limit(DROPPED_AT_ONCE)], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))?
                 .collect::<rusqlite::Result<Vec<_>>>()
         };
         let oldest = self.readers.read(find).await?.into_iter();
@@ -164,7 +164,7 @@ fn events_after(conn: &Connection, after: u64, limit: usize) -> rusqlite::Result
     conn.prepare_cached(
         "SELECT seq, name, compact, hash, issued_at, lasting FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?
-    .query_map(params![after, limit_of(limit)], event_row)?
+    .query_map(params![after, row_limit(limit)], event_row)?
     .collect()
 }
 

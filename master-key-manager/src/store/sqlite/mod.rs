@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod credential_cache;
+mod credentials;
 mod events;
 mod identity;
 mod rotation;
@@ -18,7 +19,7 @@ use shared_proto::id::ManagerId;
 use shared_proto::identity::Mode;
 
 use self::credential_cache::CredentialCache;
-use self::identity::is_enabled;
+use self::credentials::is_enabled;
 pub use self::rotation::{read_key_facts, read_owner};
 use super::{ActError, Acted, Actor, ManagerStore, Stored};
 

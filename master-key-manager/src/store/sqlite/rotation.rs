@@ -5,12 +5,11 @@ use std::path::Path;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use service_runtime::StartError;
-use service_runtime::sqlite::open_reader;
+use service_runtime::sqlite::{open_reader, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::receipt::ReceiptFacts;
 
 use super::SqliteStore;
-use super::catalogue::limit_of;
 use super::identity::installation;
 use super::rows::{integer, unsigned, version_row};
 use super::tokens::revoked_keys;
@@ -38,7 +37,7 @@ impl RotationStore for SqliteStore {
                      ORDER BY v.secret_id, v.version LIMIT ?5",
                 )?
                 .query_map(
-                    params![environment.as_bytes(), i64::from(epoch), secret, integer(version)?, limit_of(limit)],
+                    params![environment.as_bytes(), i64::from(epoch), secret, integer(version)?, row_limit(limit)],
                     version_row,
                 )?
                 .collect()

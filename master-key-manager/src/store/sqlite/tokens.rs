@@ -2,13 +2,14 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use service_runtime::sqlite::row_limit;
 use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 
 use super::SqliteStore;
-use super::catalogue::limit_of;
-use super::identity::{is_enabled, subject_for};
+use super::credentials::is_enabled;
+use super::identity::subject_for;
 use super::rows::{grants, grants_text, integer, newest_event, one_version, text, unreadable, unsigned, version_row};
 use crate::idempotency::KEPT_SECONDS;
 use crate::issuer::grants_of;
@@ -30,7 +31,7 @@ impl TokenStore for SqliteStore {
                         (SELECT label FROM subjects s WHERE s.subject = t.subject)
                  FROM tokens t WHERE (?1 IS NULL OR t.jti > ?1) AND t.expires_at > ?2 ORDER BY t.jti LIMIT ?3",
             )?
-            .query_map(params![after.map(|id| *id.as_bytes()), integer(now)?, limit_of(limit)], |row| {
+            .query_map(params![after.map(|id| *id.as_bytes()), integer(now)?, row_limit(limit)], |row| {
                 token_row(conn, row)
             })?
             .collect()
@@ -49,13 +50,13 @@ impl TokenStore for SqliteStore {
                     .prepare_cached(
                         "DELETE FROM tokens WHERE jti IN (SELECT jti FROM tokens WHERE expires_at <= ?1 LIMIT ?2)",
                     )?
-                    .execute([integer(now)?, limit_of(limit)])?;
+                    .execute([integer(now)?, row_limit(limit)])?;
                 let keys = conn
                     .prepare_cached(
                         "DELETE FROM idempotency WHERE (subject, key) IN (
                              SELECT subject, key FROM idempotency WHERE created_at <= ?1 LIMIT ?2)",
                     )?
-                    .execute([integer(now.saturating_sub(KEPT_SECONDS))?, limit_of(limit.saturating_sub(tokens))])?;
+                    .execute([integer(now.saturating_sub(KEPT_SECONDS))?, row_limit(limit.saturating_sub(tokens))])?;
                 Ok(tokens + keys)
             })
             .await
