@@ -33,7 +33,8 @@ impl<K: Ord> Sampled<K> {
         self.line_at(kind, Instant::now())
     }
 
-    fn line_at(&self, kind: K, now: Instant) -> Option<u64> {
+    /// As [`Self::line`], at this time.
+    pub(crate) fn line_at(&self, kind: K, now: Instant) -> Option<u64> {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let window = kinds.entry(kind).or_insert(Window { began: now, lines: 0, unlogged: 0 });
         if now.saturating_duration_since(window.began) >= WINDOW {
@@ -55,7 +56,7 @@ impl<K: Ord> Default for Sampled<K> {
 }
 
 /// An operator who looks sees what happens now; a flood of one kind writes less than 10 MB a day.
-const WINDOW: Duration = Duration::from_secs(10);
+pub(crate) const WINDOW: Duration = Duration::from_secs(10);
 const LINES: u32 = 5;
 
 #[cfg(test)]

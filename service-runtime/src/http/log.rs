@@ -36,21 +36,30 @@ pub(super) struct Answered<'a> {
     pub(super) started: Instant,
 }
 
-impl Answered<'_> {
+impl<'a> Answered<'a> {
     /// Logs it; without the request, which is gone, as one of a stranger.
     pub(super) fn log(self, req: Option<&HttpRequest>) {
         static STRANGERS: Sampled<(&str, u16)> = Sampled::new();
+        if let Some(line) = self.line(req, &STRANGERS, Instant::now()) {
+            line.log();
+        }
+    }
+
+    /// Its line, if it gets one.
+    fn line(
+        self,
+        req: Option<&HttpRequest>,
+        strangers: &Sampled<(&'static str, u16)>,
+        now: Instant,
+    ) -> Option<telemetry::Request<'a>> {
         let route = req.and_then(Route::of).map_or("-", |row| row.id);
         let idle = self.status < 400 && req.and_then(known) == Some(Known::Idle);
         let unlogged = match req.and_then(known) {
             Some(_) => None,
-            None => match STRANGERS.line((route, self.status)) {
-                Some(unlogged) => Some(unlogged),
-                None => return,
-            },
+            None => Some(strangers.line_at((route, self.status), now)?),
         };
         let Self { id, status, started } = self;
-        telemetry::Request { id, route, status, time: started.elapsed(), idle, unlogged }.log();
+        Some(telemetry::Request { id, route, status, time: started.elapsed(), idle, unlogged })
     }
 }
 
@@ -70,4 +79,30 @@ pub(super) fn log_cause(refusal: &ApiError, id: &str, req: Option<&HttpRequest>)
 
 fn known(req: &HttpRequest) -> Option<Known> {
     req.extensions().get::<Known>().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+    use crate::sampled::WINDOW;
+
+    #[test]
+    fn burst_of_strangers_writes_a_few_lines_and_its_number_and_a_known_sender_one_for_each_request() {
+        let (strangers, now) = (Sampled::new(), Instant::now());
+        let (stranger, sender) = (TestRequest::default().to_http_request(), TestRequest::default().to_http_request());
+        note_known_sender(&sender);
+        // The number that its line tells; none without a line.
+        let told = |req: Option<&HttpRequest>, status, now| {
+            Answered { id: "A", status, started: now }.line(req, &strangers, now).map(|line| line.unlogged)
+        };
+        let written = |req: Option<&HttpRequest>| (0..1_000).filter(|_| told(req, 401, now).is_some()).count();
+        assert_eq!(written(Some(&stranger)), 5);
+        assert_eq!(written(None), 0, "one that is gone counts as one of theirs");
+        assert_eq!(told(Some(&stranger), 404, now), Some(Some(0)), "another status");
+        assert_eq!(told(Some(&stranger), 401, now + WINDOW), Some(Some(1_995)));
+        assert_eq!(written(Some(&sender)), 1_000);
+        assert_eq!(told(Some(&sender), 401, now), Some(None));
+    }
 }
