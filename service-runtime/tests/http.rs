@@ -412,3 +412,39 @@ fn document_has_every_row_with_its_problems() {
     assert!(unready["503"]["content"]["application/problem+json"].is_object());
     assert_eq!(unready["503"]["description"], "Not ready. Or: overloaded");
 }
+
+#[actix_web::test]
+async fn ready_file_replaces_a_regular_file_and_neither_a_link_nor_a_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let (victim, ready) = (dir.path().join("victim"), dir.path().join("ready"));
+    std::fs::write(&victim, "of another").unwrap();
+    let start = async || {
+        let mut config = ServeConfig::new("127.0.0.1:0".parse().unwrap());
+        (config.workers, config.ready_file) = (1, Some(ready.clone()));
+        // What `check-config` says, and what the start says, which finds what came later; it stops at once.
+        let checked = config.check();
+        let tables = Tables { public: ROUTES, operator: &[] };
+        (checked, serve(config, Mode::Production, tables, |_: &mut web::ServiceConfig| (), async {}).await)
+    };
+    // As a device is, without the rights of root: no regular file.
+    let socket = || drop(std::os::unix::net::UnixListener::bind(&ready).unwrap());
+    let link_to = |target: &str| std::os::unix::fs::symlink(dir.path().join(target), &ready).unwrap();
+    let special: [&dyn Fn(); 3] = [&|| link_to("victim"), &|| link_to("nothing"), &socket];
+    for make in special {
+        make();
+        let before = std::fs::symlink_metadata(&ready).unwrap();
+        let (checked, started) = start().await;
+        for refused in [checked, started] {
+            assert!(refused.unwrap_err().sentence.contains("is not a regular file"));
+        }
+        let after = std::fs::symlink_metadata(&ready).unwrap();
+        assert_eq!((after.file_type(), after.modified().unwrap()), (before.file_type(), before.modified().unwrap()));
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "of another");
+        assert!(!dir.path().join("nothing").exists());
+        std::fs::remove_file(&ready).unwrap();
+    }
+    std::fs::write(&ready, "of the start before").unwrap();
+    let (checked, started) = start().await;
+    assert!(checked.is_ok() && started.is_ok(), "{checked:?} {started:?}");
+    assert!(std::fs::read_to_string(&ready).unwrap().starts_with("127.0.0.1:"));
+}
