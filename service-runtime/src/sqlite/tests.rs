@@ -353,6 +353,34 @@ async fn what_was_acknowledged_is_saved_from_a_log_that_vanishes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn index_of_the_log_that_vanishes_takes_nothing_that_was_acknowledged_along() {
+    for replaced in [false, true] {
+        let (dir, path, conn) = database();
+        let writer = Writer::spawn(conn).unwrap();
+        let readers = Readers::open(&path, 2, writer.health()).unwrap();
+        assert_eq!(writer.run(insert("before")).await, Ok(1));
+        let index = path.with_extension("db-shm");
+        std::fs::remove_file(&index).unwrap();
+        if replaced {
+            std::fs::write(&index, vec![0xff; 32_768]).unwrap();
+            std::fs::set_permissions(&index, PermissionsExt::from_mode(0o600)).unwrap();
+        }
+        assert_eq!(writer.run(insert("after")).await, Ok(1));
+        assert_eq!(readers.read(notes).await.unwrap(), ["before", "after"]);
+        // Another connection of this process, as `backup` opens one.
+        assert_eq!(notes(&open_reader(&path).unwrap()).unwrap(), ["before", "after"]);
+        // As a crash leaves it.
+        let copy = dir.path().join("copy.db");
+        for suffix in ["db", "db-wal", "db-shm"] {
+            let (from, to) = (path.with_extension(suffix), copy.with_extension(suffix));
+            assert!(!from.exists() || std::fs::copy(&from, &to).is_ok());
+        }
+        std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o600)).unwrap();
+        assert_eq!(notes(&open_writer(&copy).unwrap()).unwrap(), ["before", "after"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn log_that_a_reader_let_grow_is_cut_when_nothing_is_written() {
     let (_dir, path, conn) = database();
     let log = path.with_extension("db-wal");
