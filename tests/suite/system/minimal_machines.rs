@@ -28,6 +28,39 @@ async fn services_with_256_descriptors_serve_readers_and_probes_beside_each_othe
     installation.ready().await;
 }
 
+/// As systemd's `ProcSubset=pid` does it: a namespace of mounts with a `/proc` that shows processes only.
+const HIDE: &str = "mount -t proc -o subset=pid proc /proc";
+
+#[tokio::test]
+async fn services_start_and_serve_where_proc_shows_processes_only() {
+    let hidden = format!("{HIDE} && test ! -e /proc/sys && test ! -e /proc/swaps");
+    // As root, or as the root of a namespace of users.
+    let may = |flags: &&str| {
+        let mut tried = std::process::Command::new("sh");
+        tried.args(["-c", &format!("unshare {flags} sh -c '{hidden}'")]).status().is_ok_and(|status| status.success())
+    };
+    let Some(flags) = ["--mount", "--mount --map-root-user"].into_iter().find(may) else {
+        // A sandbox without namespaces; `process.rs` tests the id of the boot with another path.
+        return;
+    };
+    let mut installation = Installation::builder().make();
+    for service in [&mut installation.vault, &mut installation.manager] {
+        service.set_shell(&format!("exec unshare {flags} sh -c '{hidden} && exec \"$@\"' sh \"$@\""));
+    }
+    installation.start().await;
+    let stored = installation.store("value").await;
+    assert!(installation.opens(&stored).await);
+    // What is bound to the boot is found again, as far as that can be known.
+    installation.vault.restart().await;
+    installation.ready().await;
+    assert!(installation.opens(&installation.store("another").await).await);
+    installation.revoke(&stored.jti).await;
+    assert!(!installation.opens(&stored).await);
+    for service in [&mut installation.vault, &mut installation.manager] {
+        assert!(service.is_running() && !service.log().contains("panicked"));
+    }
+}
+
 #[tokio::test]
 async fn manager_without_ca_certificates_starts_with_a_vault_that_needs_none_and_says_what_it_lacks_otherwise() {
     let mut installation = Installation::builder().make();
