@@ -9,6 +9,7 @@ mod first_secret;
 mod floods;
 mod generate_keys;
 mod idempotency;
+mod key_folder;
 mod local_refusals;
 mod log_streams;
 mod minimal_machines;
