@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
-use service_runtime::http::{ApiError, bearer, note_idle, note_known_sender, origin_of, read_body};
+use service_runtime::http::{ApiError, admit_command, bearer, note_idle, note_known_sender, origin_of, read_body};
 use service_runtime::tasks::by_size;
 use shared_proto::command::{CommandClaims, LIFE_SECONDS, Operation};
 use shared_proto::encoding::from_json;
@@ -114,6 +114,7 @@ async fn authenticate(
     let (payload_of_token, kid) = signed;
     let origin = origin.by(Some(vault.issuer.manager), Some(format!("{kid:?}")));
     let claims = check_claims(vault, &payload_of_token).map_err(|code| refused(&origin, code))?;
+    admit_command(req)?;
     let body = read_body(req, payload, claims.op.body_limit()).await?;
     let covered = by_size(body.len(), move || claims.covers(&body).map(|()| (claims, body))).await?;
     let (claims, body) = covered.map_err(|Rejected| refused(&origin, ErrorCode::CommandInvalid))?;
@@ -168,11 +169,13 @@ async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64, req: &HttpRequest)
     instance.map_err(|SecondManager| ApiError::new(ErrorCode::SecondManager))?;
     let names_living = poll.seal_key.is_some_and(|kid| vault.seal_keys.is_alive(&kid));
     let newest = Mark { applied: poll.newest, event_hash: poll.newest_hash };
-    // A replayed poll: nothing that it says is news.
-    let news = vault.statements.learn(&poll.statements, stated_at).await;
-    news.map_err(|Rejected| ApiError::new(ErrorCode::CommandInvalid))?;
-    vault.key_rotation.heard_pins(&poll.pins).await;
-    vault.feed.heard(newest, names_living).await.map_err(told)?;
+    let order = vault.statements.learn(&poll.statements, stated_at).await;
+    let order = order.map_err(|Rejected| ApiError::new(ErrorCode::CommandInvalid))?;
+    // What an older poll says is no news: it is late, or somebody replays it.
+    if order.is_ge() {
+        vault.key_rotation.heard_pins(&poll.pins).await;
+    }
+    vault.feed.heard(newest, names_living && order.is_ge(), order.is_gt()).await.map_err(told)?;
     let feed = feed_state(vault, poll.nonce).await?;
     if feed.applied == newest.applied {
         note_idle(req);

@@ -9,6 +9,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use actix_web::{HttpMessage as _, HttpRequest};
+use shared_proto::error::ErrorCode;
+
+use super::ApiError;
+
 /// A number of places.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -42,6 +47,39 @@ pub(super) enum Full {
     All,
     /// For this peer.
     Peer,
+}
+
+/// The place of a request that says to be a command. It is empty until the command is verified.
+#[derive(Debug)]
+pub(super) struct CommandPlace {
+    places: Arc<Places>,
+    peer: IpAddr,
+    taken: Mutex<Option<Place>>,
+}
+
+impl CommandPlace {
+    pub(super) fn new(places: Arc<Places>, peer: IpAddr) -> Self {
+        Self { places, peer, taken: Mutex::default() }
+    }
+
+    fn take(&self) -> Result<(), Full> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.is_none() {
+            *taken = Some(self.places.take(self.peer, 1)?);
+        }
+        Ok(())
+    }
+}
+
+/// Takes a place for a command whose sender is verified. Call it before its body is read.
+///
+/// # Errors
+/// `overloaded`: too many commands are in work.
+pub fn admit_command(req: &HttpRequest) -> Result<(), ApiError> {
+    // None where no server runs: in tests of a handler alone.
+    let place = req.extensions().get::<Arc<CommandPlace>>().cloned();
+    let taken = place.map_or(Ok(()), |place| place.take());
+    taken.map_err(|full| ApiError::new(ErrorCode::Overloaded).cause(full.as_str()))
 }
 
 impl Full {

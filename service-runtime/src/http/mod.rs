@@ -19,6 +19,7 @@ mod server;
 mod stack;
 
 pub use self::{
+    admission::admit_command,
     answers::{AnswerRoom, Room},
     error::ApiError,
     health::{Health, LIVE, document, openapi_answer, operator_ready, ready},

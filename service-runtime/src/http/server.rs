@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Access, ApiError, LIVE, Limits, Room, Route, Stack,
-    admission::{Full, Places},
+    admission::{CommandPlace, Full, Places},
     answers::{Answers, make_room},
     connection::{Connection, InWork, State, Stream, Terms},
     mount,
@@ -289,8 +289,9 @@ fn log_refused_connection(peer: SocketAddr, full: Full) {
 struct Admitted(Result<Option<Held>, Full>);
 
 /// Places for requests in work. Those that bring commands have places of their own: they bring revocations, and a reader
-/// who holds all places of readers must not keep his own revocation out. A stranger cannot hold them, because a command is
-/// refused by its header.
+/// who holds all places of readers must not keep his own revocation out. A command takes its place when its handler has
+/// verified it ([`admit_command`](super::admit_command)), so that strangers hold none with refusals that they do not
+/// read. Until then it costs as much as its connection: its body is not read.
 #[derive(Clone)]
 struct Requests {
     all: Arc<Places>,
@@ -303,7 +304,7 @@ impl Requests {
         let commands = table.iter().filter(|row| row.access == Access::Command).map(|row| row.path);
         Self {
             all: Places::new(limits.requests, limits.requests_per_peer),
-            commands: Places::new(COMMANDS, COMMANDS),
+            commands: Places::new(COMMANDS, COMMANDS_PER_PEER),
             command_paths: commands.collect(),
         }
     }
@@ -311,13 +312,19 @@ impl Requests {
     /// Takes a place for a request in work. Being alive is told in any case.
     fn admit(&self, req: &Request) -> Admitted {
         let Some(peer) = req.peer_addr().filter(|_| req.path() != LIVE.path) else { return Admitted(Ok(None)) };
-        let places = if self.command_paths.contains(&req.path()) { &self.commands } else { &self.all };
-        Admitted(places.take(peer.ip(), 1).map(|place| Some(Arc::new(place) as Held)))
+        if self.command_paths.contains(&req.path()) {
+            let place = Arc::new(CommandPlace::new(Arc::clone(&self.commands), peer.ip()));
+            req.extensions_mut().insert(Arc::clone(&place));
+            return Admitted(Ok(Some(place)));
+        }
+        Admitted(self.all.take(peer.ip(), 1).map(|place| Some(Arc::new(place) as Held)))
     }
 }
 
 /// Commands in work at once. The manager keeps a handful under way, and some more while it exchanges a root key.
 const COMMANDS: usize = 64;
+/// Those of one peer: an attacker who replays what he recorded leaves places for the manager.
+const COMMANDS_PER_PEER: usize = 48;
 
 /// Lets a request work that has a place, with everything that works for it, and its answer if there is room for it.
 async fn work(req: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {

@@ -51,10 +51,14 @@ async fn control_without_the_share_of_a_peer_the_idle_flood_starves_the_others()
 
 /// Requests that stay in work.
 async fn slow_requests(server: &Server, from: &str, count: u32) -> Vec<TcpStream> {
+    stay_in_work(server, from, &get("/slow"), count).await
+}
+
+async fn stay_in_work(server: &Server, from: &str, request: &[u8], count: u32) -> Vec<TcpStream> {
     let mut flood = Vec::new();
     for _ in 0..count {
         let mut stream = connect_from(from, server.address).await;
-        stream.write_all(&get("/slow")).await.unwrap();
+        stream.write_all(request).await.unwrap();
         flood.push(stream);
     }
     server.gate.entered.acquire_many(count).await.unwrap().forget();
@@ -148,6 +152,22 @@ async fn commands_find_a_place_and_room_when_readers_hold_all() {
     let mut manager = connect_from(CLIENT, server.address).await;
     assert!(ask(&mut manager, &post("/command", 0)).await.unwrap().starts_with("HTTP/1.1 200 OK"));
     assert!(ask(&mut manager, &post("/inventory", 0)).await.unwrap().len() > LARGE);
+}
+
+#[actix_web::test]
+async fn command_takes_a_place_when_it_is_verified_and_strangers_hold_none() {
+    let server = Server::start(Limits::default(), None).await;
+    let _strangers = stay_in_work(&server, FLOOD, &post("/stranger", 0), 80).await;
+    let mut manager = connect_from(CLIENT, server.address).await;
+    assert!(ask(&mut manager, &post("/command", 0)).await.unwrap().starts_with("HTTP/1.1 200 OK"));
+    // Nor one peer all of them.
+    let _verified = stay_in_work(&server, FLOOD, &post("/slow-command", 0), 48).await;
+    let mut other = connect_from(FLOOD, server.address).await;
+    assert!(ask(&mut other, &post("/command", 0)).await.unwrap().starts_with("HTTP/1.1 503"));
+    assert!(ask(&mut manager, &post("/command", 0)).await.unwrap().starts_with("HTTP/1.1 200 OK"));
+    let _more = stay_in_work(&server, CLIENT, &post("/slow-command", 0), 16).await;
+    assert!(ask(&mut manager, &post("/command", 0)).await.unwrap().starts_with("HTTP/1.1 503"));
+    server.gate.go.add_permits(80 + 48 + 16);
 }
 
 #[actix_web::test]

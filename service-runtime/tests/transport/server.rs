@@ -6,7 +6,10 @@ use actix_web::{HttpRequest, HttpResponse, http::Method, web};
 use service_runtime::{
     StartError,
     config::Mode,
-    http::{Access, Answer, AnswerRoom, ApiError, LIVE, Limits, Room, Route, ServeConfig, Tables, read_body, serve},
+    http::{
+        Access, Answer, AnswerRoom, ApiError, LIVE, Limits, Room, Route, ServeConfig, Tables, admit_command, read_body,
+        serve,
+    },
     tasks::Tasks,
     tls::ServerFiles,
 };
@@ -26,7 +29,9 @@ static ROUTES: &[Route] = &[
     row("slow", "/slow", Method::GET, Access::Public, || web::to(slow)),
     row("task", "/task", Method::GET, Access::Public, || web::to(task)),
     row("write", "/write", Method::POST, Access::Public, || web::to(write)),
-    row("command", "/command", Method::POST, Access::Command, || web::to(write)),
+    row("command", "/command", Method::POST, Access::Command, || web::to(command)),
+    row("stranger", "/stranger", Method::POST, Access::Command, || web::to(slow)),
+    row("slow_command", "/slow-command", Method::POST, Access::Command, || web::to(slow_command)),
     row("inventory", "/inventory", Method::POST, Access::Command, || web::to(large)),
 ];
 
@@ -87,6 +92,17 @@ async fn task(gate: web::Data<Gate>) -> HttpResponse {
 async fn write(req: HttpRequest, payload: web::Payload) -> Result<HttpResponse, ApiError> {
     read_body(&req, payload, 64).await?;
     Ok(HttpResponse::Ok().body("written"))
+}
+
+/// A command whose sender is verified.
+async fn command(req: HttpRequest, payload: web::Payload) -> Result<HttpResponse, ApiError> {
+    admit_command(&req)?;
+    write(req, payload).await
+}
+
+async fn slow_command(req: HttpRequest, gate: web::Data<Gate>) -> Result<HttpResponse, ApiError> {
+    admit_command(&req)?;
+    Ok(slow(gate).await)
 }
 
 /// Where `/slow` and `/task` wait.

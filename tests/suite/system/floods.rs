@@ -1,6 +1,8 @@
 //! A real vault that one address floods with silent and with slow connections, or whose answers it does not read.
 //! 127.0.0.2 is the flood.
 
+use std::time::Duration;
+
 use serde_json::json;
 use system_tests::{Installation, Service, wait_until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -51,6 +53,30 @@ async fn control_vault_without_the_share_of_a_peer_is_starved() {
     let _flood = flood(installation.vault.port()).await;
     let call = installation.vault.call("GET", &format!("/api/keys/{}", stored.key_id)).bearer(&stored.token);
     assert!(call.try_send().await.is_err());
+}
+
+#[tokio::test]
+async fn revocation_reaches_a_vault_that_strangers_flood_with_commands_whose_refusals_they_do_not_read() {
+    let installation = Installation::running().await;
+    let stored = installation.store("value").await;
+    let requests = b"POST /api/commands HTTP/1.1\r\nHost: v\r\nContent-Length: 0\r\n\r\n".repeat(40_000);
+    let mut flood = Vec::new();
+    for _ in 0..16 {
+        let socket = TcpSocket::new_v4().unwrap();
+        // Or else the kernels would take everything, of both directions.
+        socket.set_recv_buffer_size(4_096).unwrap();
+        socket.set_send_buffer_size(4_096).unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut stream = socket.connect(([127, 0, 0, 1], installation.vault.port()).into()).await.unwrap();
+        // Until the vault takes nothing more from it, or has ended it.
+        let writing = tokio::time::timeout(Duration::from_millis(300), stream.write_all(&requests));
+        assert!(!matches!(writing.await, Ok(Ok(()))), "the vault read them all");
+        flood.push(stream);
+    }
+    let revoked = installation.admin_call("DELETE", &format!("/api/tokens/{}", stored.jti), None).await;
+    assert_eq!(revoked.expect(200).text("status"), "revoked");
+    assert!(!installation.opens(&stored).await);
+    assert!(installation.opens(&installation.store("another").await).await);
 }
 
 /// The memory that a service has in use.
