@@ -6,6 +6,7 @@
 //! without a good poll it starts anew: no seal key of then is alive, so that nothing from before can be opened.
 //! Also notices when the two clocks differ too much for any command to be good.
 
+use std::cmp::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use service_runtime::clock::Clock;
@@ -46,19 +47,21 @@ impl ManagerClock {
         Self { start: epoch(clock.now(), clock.boot()), heard: Mutex::default() }
     }
 
-    /// A good poll was made at `issued_at` (Unix seconds). Says whether it is news: none that was made later was heard.
-    pub fn heard(&self, issued_at: u64, clock: &dyn Clock) -> bool {
+    /// A good poll was made at `issued_at` (Unix seconds). Compares it with the newest that was heard before: what is
+    /// `Less` is late or replayed, and no news.
+    pub fn heard(&self, issued_at: u64, clock: &dyn Clock) -> Ordering {
         let boot = clock.boot();
         let mut heard = self.lock();
         let known = heard.poll.filter(|poll| poll.counts(boot));
-        if known.is_some_and(|poll| issued_at < poll.issued_at) {
-            return false;
+        let order = known.map_or(Ordering::Greater, |poll| issued_at.cmp(&poll.issued_at));
+        if order.is_lt() {
+            return order;
         }
         let now = epoch(issued_at, boot);
         // What comes late shows an earlier time than it is.
         let epoch = known.map_or(now, |poll| poll.epoch.max(now));
         heard.poll = Some(LastPoll { issued_at, boot, epoch });
-        true
+        order
     }
 
     /// Tells whether a command that ends at `expires_at` (Unix seconds) is over by the manager's clock. The vault's own clock
@@ -124,12 +127,12 @@ mod tests {
         clock.set_now(400);
         clock.set_boot(60);
         assert_eq!(manager.token_time(&clock), 1_009, "also before the first poll");
-        assert!(manager.heard(420, &clock));
+        assert_eq!(manager.heard(420, &clock), Ordering::Greater);
         assert_eq!(manager.token_time(&clock), 419, "a wrong clock that was set right");
         clock.set_boot(70);
         assert_eq!(manager.token_time(&clock), 429);
         for (issued_at, news, time) in [(430, true, 429), (431, true, 430), (430, false, 430), (431, true, 430)] {
-            assert_eq!(manager.heard(issued_at, &clock), news, "{issued_at}");
+            assert_eq!(manager.heard(issued_at, &clock).is_ge(), news, "{issued_at}");
             assert_eq!(manager.token_time(&clock), time, "never ahead, and never back: {issued_at}");
         }
         clock.set_now(9_000);
@@ -142,7 +145,7 @@ mod tests {
     fn polls_that_are_kept_back_and_shown_later_take_no_time_back() {
         let clock = ManualClock::new(1_000, 50);
         let manager = ManagerClock::new(&clock);
-        assert!(manager.heard(1_000, &clock));
+        assert!(manager.heard(1_000, &clock).is_ge());
         for late in 1..200 {
             clock.set_boot(50 + late * 5);
             manager.heard(1_000 + late, &clock);
@@ -156,14 +159,14 @@ mod tests {
         let clock = ManualClock::new(9_000, 50);
         let manager = ManagerClock::new(&clock);
         assert!(!manager.is_over(0, &clock), "nothing was heard yet");
-        assert!(manager.heard(9_000, &clock));
+        assert!(manager.heard(9_000, &clock).is_ge());
         clock.set_now(1_000 + LIFE_SECONDS);
         clock.set_boot(50 + LIFE_SECONDS - 1);
         assert!(manager.is_over(1_060 + LIFE_SECONDS, &clock));
         clock.set_boot(50 + LIFE_SECONDS);
         assert!(!manager.is_over(1_060 + LIFE_SECONDS, &clock));
         assert_eq!(manager.token_time(&clock), 1_000 + LIFE_SECONDS);
-        assert!(manager.heard(1_000 + LIFE_SECONDS, &clock));
+        assert!(manager.heard(1_000 + LIFE_SECONDS, &clock).is_ge());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Refuses an older poll than the last that says something else. Says whether a poll has confirmed the clock.
 
+use std::cmp;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -81,15 +82,16 @@ impl KeyStatements {
     }
 
     /// Takes over the manager's statements, and keeps them for a restart. A full disk does not make the poll fail that
-    /// brought them: they count, and the next poll tries again to keep them.
+    /// brought them: they count, and the next poll tries again to keep them. Compares the poll with the newest before it.
     ///
     /// # Errors
     /// The poll is older than what was taken over, and says something else.
-    pub async fn learn(&self, statements: &[KeyStatement], stated_at: u64) -> Result<(), Rejected> {
+    pub async fn learn(&self, statements: &[KeyStatement], stated_at: u64) -> Result<cmp::Ordering, Rejected> {
         let times = (stated_at, self.manager_clock.token_time(&*self.clock));
         let changed = self.manager_keys.replace(statements, times, &self.keys.current().pins)?;
-        if !self.manager_clock.heard(stated_at, &*self.clock) {
-            return Ok(());
+        let order = self.manager_clock.heard(stated_at, &*self.clock);
+        if order.is_lt() {
+            return Ok(order);
         }
         let confirmed = (self.clock.now(), self.clock.boot());
         *self.polled_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(confirmed);
@@ -100,7 +102,7 @@ impl KeyStatements {
                 Err(fault) => tracing::warn!(%fault, "the manager's key statements could not be kept"),
             }
         }
-        Ok(())
+        Ok(order)
     }
 
     /// Whether a poll has shown that the manager's clock and this one agree, because a command is good for a minute only,

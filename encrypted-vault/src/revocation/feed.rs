@@ -252,11 +252,11 @@ impl Feed {
     }
 
     /// Takes note of the newest event that a verified poll named. `names_living_seal_key` says that the poll was made
-    /// after this vault's present seal keys, so that it cannot be an older, replayed one.
+    /// after this vault's present seal keys, `is_newer` that none made at its time or later was heard before.
     ///
     /// # Errors
     /// The manager's chain is not ours.
-    pub async fn heard(&self, newest: Mark, names_living_seal_key: bool) -> Result<(), FeedError> {
+    pub async fn heard(&self, newest: Mark, names_living_seal_key: bool, is_newer: bool) -> Result<(), FeedError> {
         let applied = Mark::from(self.read().head);
         let agrees = match newest.applied.cmp(&applied.applied) {
             std::cmp::Ordering::Equal => newest.event_hash == applied.event_hash,
@@ -270,7 +270,7 @@ impl Feed {
         }
         let mut state = self.write();
         let applied = Mark::from(state.head);
-        state.told.heard(newest.applied, applied.applied, self.clock.boot());
+        state.told.heard(newest.applied, applied.applied, self.clock.boot(), is_newer);
         if names_living_seal_key {
             state.gate.heard(newest, applied);
         }

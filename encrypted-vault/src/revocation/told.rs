@@ -20,10 +20,10 @@ struct Since {
 }
 
 impl Told {
-    /// A poll that is newer than all before it told at `boot` seconds of event `newest`, and `applied` is here. What was
-    /// told beyond that is of a manager that was restored since, and does not come.
-    pub(super) fn heard(&mut self, newest: u64, applied: u64, boot: u64) {
-        let still_told = |told: &Since| told.number <= newest;
+    /// A poll told at `boot` seconds of event `newest`, and `applied` is here. If it is newer than all polls before it,
+    /// what those told beyond that is of a manager that was restored since, and does not come.
+    pub(super) fn heard(&mut self, newest: u64, applied: u64, boot: u64, is_newer: bool) {
+        let still_told = |told: &Since| told.number <= newest || !is_newer;
         self.next = self.next.filter(still_told);
         self.waiting = self.waiting.filter(still_told).or_else(|| self.next.take());
         if newest <= applied {
@@ -57,10 +57,10 @@ mod tests {
     #[test]
     fn only_an_event_that_stays_out_is_late() {
         let mut told = Told::default();
-        told.heard(3, 3, 0);
+        told.heard(3, 3, 0, true);
         assert!(!told.is_late(|| 100), "nothing is missing");
         for second in 0..100 {
-            told.heard(4 + second, 3, second);
+            told.heard(4 + second, 3, second, true);
         }
         assert!(!told.is_late(|| 4) && told.is_late(|| 5));
         told.applied(3);
@@ -75,19 +75,28 @@ mod tests {
     #[test]
     fn event_that_a_restored_manager_does_not_know_is_waited_for_no_longer() {
         let mut told = Told::default();
-        told.heard(4, 3, 0);
+        told.heard(4, 3, 0, true);
         assert!(told.is_late(|| 5));
-        told.heard(3, 3, 6);
+        told.heard(3, 3, 6, true);
         assert!(!told.is_late(|| 100));
-        told.heard(4, 3, 7);
+        told.heard(4, 3, 7, true);
         assert!(!told.is_late(|| 11) && told.is_late(|| 12));
+    }
+
+    #[test]
+    fn older_poll_withdraws_nothing() {
+        let mut told = Told::default();
+        told.heard(4, 3, 0, true);
+        told.heard(3, 3, 1, false);
+        told.heard(2, 3, 2, false);
+        assert!(!told.is_late(|| 4) && told.is_late(|| 5));
     }
 
     #[test]
     fn feed_that_is_always_two_seconds_behind_is_never_late() {
         let mut told = Told::default();
         for second in 0..100 {
-            told.heard(second + 2, second, second);
+            told.heard(second + 2, second, second, true);
             told.applied(second);
             assert!(!told.is_late(|| second), "{second}");
         }

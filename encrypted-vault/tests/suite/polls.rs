@@ -1,5 +1,6 @@
 //! A vault whose clock is wrong, whose events are held back, or that hears two managers.
 
+use service_runtime::clock::Clock as _;
 use shared_proto::command::Operation;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::Event;
@@ -50,6 +51,28 @@ async fn vault_that_was_told_of_newer_events_and_does_not_get_them_opens_nothing
     assert_eq!(world.order(Operation::Push, &push).await.status, 202);
     assert!(world.value(&token, &secret).await.is_ok());
     assert_eq!(ready(&world).await, 200);
+}
+
+#[actix_web::test]
+async fn poll_that_is_replayed_withdraws_no_event_that_a_newer_one_told_of() {
+    let mut world = World::new().await;
+    let secret = world.secret("v").await;
+    let token = world.token(&[secret]);
+    let older = serde_json::to_vec(&world.manager.poll_body(world.seal_kid())).unwrap();
+    world.manager.event(Event::Token(TokenId::generate()));
+    world.clock.advance(2);
+    world.poll().await;
+    let now = world.clock.now();
+    // One from before, and one of the same second.
+    for issued_at in [now - 2, now] {
+        let recorded = world.manager.command(Operation::Poll, &older, issued_at);
+        assert_eq!(command(&world.vault, "/api/commands", &recorded, older.clone()).await.status, 200);
+    }
+    world.clock.advance(5);
+    assert_eq!(world.value(&token, &secret).await, Err((503, "revocations_behind".to_owned())));
+    let recorded = world.manager.command(Operation::Poll, &older, now - 2);
+    assert_eq!(command(&world.vault, "/api/commands", &recorded, older).await.status, 200);
+    assert_eq!(world.value(&token, &secret).await, Err((503, "revocations_behind".to_owned())));
 }
 
 #[actix_web::test]
