@@ -60,6 +60,22 @@ impl RefusalBudgets {
         Ok(())
     }
 
+    /// Counts a line about a request of the holder that opened something too. It takes nothing from the token's budget: a
+    /// client that still asks for one secret that is gone works.
+    ///
+    /// # Errors
+    /// The budget of the subject is spent; nothing is taken.
+    pub fn take_line(&self, holder: &TokenHolder, boot: u64) -> Result<(), Spent> {
+        let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        second.turn(boot);
+        let is_full = second.subjects.len() >= COUNTED && !second.subjects.contains_key(&holder.subject);
+        if is_full || is_spent(&second.subjects, &holder.subject, PER_SUBJECT) {
+            return Err(Spent::Subject);
+        }
+        *second.subjects.entry(holder.subject).or_default() += 1;
+        Ok(())
+    }
+
     /// Looks whether the token may ask at all at `boot` seconds of the boot clock.
     ///
     /// # Errors

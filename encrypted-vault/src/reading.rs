@@ -249,7 +249,7 @@ impl Reader {
     }
 
     /// Records why versions of a batch of `asked` are not in the answer: a line for each code. A batch that opened
-    /// something counts for no budget: a client that still asks for one secret that is gone works.
+    /// something is never limited: a client that still asks for one secret that is gone works.
     fn note(&self, holder: &TokenHolder, origin: &Origin, not_given: &[(SecretId, NotGiven)], asked: usize) {
         let mut rest = not_given.to_vec();
         while let Some((first, kind)) = rest.first().copied() {
@@ -257,7 +257,9 @@ impl Reader {
             rest.retain(|(_, other)| *other != kind);
             let ids = Some((first, before - rest.len()));
             if not_given.len() < asked {
-                self.record(holder, origin, kind, ids);
+                let within = self.budgets.take_line(holder, self.authority.clock.boot()).is_ok();
+                // Beyond that its lines are counted by subject, so that the tokens of one leave room for other callers.
+                self.record(within.then_some(holder), origin, kind, ids);
             } else {
                 let _answered_line_by_line = self.refuse(holder, origin, kind, ids);
             }
@@ -273,7 +275,7 @@ impl Reader {
         ids: Option<(SecretId, usize)>,
     ) -> ApiError {
         match self.budgets.take(holder, self.authority.clock.boot()) {
-            Ok(()) => self.record(holder, origin, not_given, ids),
+            Ok(()) => self.record(Some(holder), origin, not_given, ids),
             Err(Spent::Token) => return self.refuse_spent(origin),
             // Spent by another token of it, maybe a thief's: this one is told the truth, or it would wait for ever.
             Err(Spent::Subject) => drop(self.refuse_spent(origin)),
@@ -288,12 +290,15 @@ impl Reader {
 
     fn record(
         &self,
-        holder: &TokenHolder,
+        holder: Option<&TokenHolder>,
         origin: &Origin,
         NotGiven { code, status }: NotGiven,
         ids: Option<(SecretId, usize)>,
     ) {
-        let mut record = AuditRecord::new("read", status, origin).jti(holder.jti.to_string()).code(code);
+        let mut record = AuditRecord::new("read", status, origin).code(code);
+        if let Some(holder) = holder {
+            record = record.jti(holder.jti.to_string());
+        }
         if let Some((first, count)) = ids {
             record = record.key_id(first.to_string());
             if count > 1 {

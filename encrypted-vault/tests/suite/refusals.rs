@@ -70,6 +70,26 @@ async fn refusals_of_good_revoked_refused_and_expired_tokens_name_token_principa
 }
 
 #[actix_web::test]
+async fn batches_of_many_tokens_of_one_subject_that_open_something_leave_other_callers_their_lines() {
+    let world = World::new().await;
+    let secret = world.secret("v").await;
+    let (first, other) = (world.draft(&[secret]), world.draft(&[secret]));
+    let mut jtis = std::collections::HashSet::new();
+    for _ in 0..40 {
+        let mut draft = world.draft(&[secret]);
+        draft.sub.clone_from(&first.sub);
+        let answer = read_many(&world, &draft.sign(), &[secret.id, SecretId::generate()]).await;
+        assert_eq!(answer.status, 200, "it is never limited");
+    }
+    assert_eq!(world.read(&other.sign(), &unknown(secret)).await.status, 404);
+    let lines = refusals(&world).await;
+    assert_eq!(stand_for(&lines), 41, "none is lost unrecorded");
+    jtis.extend(lines.iter().filter(|line| line["principal"] == first.sub).filter_map(|line| line["jti"].as_str()));
+    assert_eq!(jtis.len(), 24);
+    assert!(lines.iter().any(|line| names(line, &other)), "{lines:?}");
+}
+
+#[actix_web::test]
 async fn a_success_names_principal_and_credential_and_a_stranger_has_none() {
     let world = World::new().await;
     let secret = world.secret("v").await;
