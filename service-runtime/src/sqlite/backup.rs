@@ -55,7 +55,15 @@ pub fn restore(
     let check = |copy: &Connection| check_schema(copy, backup, steps).and_then(|()| belongs(copy));
     let restored = copy(&from, &temporary, backup, check).and_then(|()| {
         let replaced = set_aside(destination).map_err(failed)?;
-        std::fs::rename(&temporary, destination).map_err(failed)?;
+        if let Err(error) = std::fs::rename(&temporary, destination) {
+            // The old database keeps its place, and needs its WAL.
+            for suffix in ["-wal", "-journal"] {
+                if let Some(kept) = &replaced {
+                    if_there(std::fs::rename(beside(kept, suffix), beside(destination, suffix))).map_err(failed)?;
+                }
+            }
+            return Err(failed(error));
+        }
         files::sync_parent(destination).map_err(failed)?;
         Ok(replaced)
     });
@@ -130,9 +138,17 @@ fn shape(conn: &Connection) -> rusqlite::Result<Vec<(String, String, Option<Stri
 fn set_aside(database: &Path) -> io::Result<Option<PathBuf>> {
     // What only the WAL holds goes into the file, so that a crash in between leaves the old database whole. A damaged
     // one keeps its WAL apart.
-    if std::fs::exists(database)? {
-        let _as_far_as_it_is_whole =
-            open_writer(database).map(|conn| conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+    if std::fs::exists(database)?
+        && let Ok(conn) = open_writer(database)
+    {
+        let checkpoint = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+        let is_busy = match checkpoint {
+            Ok(busy) => busy,
+            Err(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy),
+        };
+        if is_busy {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another program uses it; end that one first"));
+        }
     }
     let kept = free_name(database)?;
     // First, so that nothing has changed when it fails.

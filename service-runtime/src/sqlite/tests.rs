@@ -230,6 +230,25 @@ fn restore_never_meets_an_old_wal() {
 }
 
 #[test]
+fn restore_leaves_a_database_alone_that_another_program_reads() {
+    let (dir, path, conn) = database();
+    let copy = dir.path().join("backup.db");
+    backup(&path, &copy).unwrap();
+    let reader = open_writer(&path).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    assert!(notes(&reader).unwrap().is_empty());
+    conn.execute("INSERT INTO note (text) VALUES ('in the WAL')", []).unwrap();
+    let refusal = restore(&copy, &path, SCHEMA, |_| Ok(())).unwrap_err();
+    assert!(refusal.sentence.contains("another program uses it"), "{}", refusal.sentence);
+    assert_eq!(notes(&conn).unwrap(), ["in the WAL"]);
+    let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(names.into_iter().all(|name| !name.contains("replaced") && !name.contains("tmp")));
+    drop((reader, conn));
+    restore(&copy, &path, SCHEMA, |_| Ok(())).unwrap();
+    assert!(notes(&open_writer(&path).unwrap()).unwrap().is_empty());
+}
+
+#[test]
 fn restore_takes_no_database_that_its_service_did_not_make() {
     let (dir, path, conn) = database();
     conn.execute("INSERT INTO note (text) VALUES ('live')", []).unwrap();
