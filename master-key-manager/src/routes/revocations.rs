@@ -8,8 +8,9 @@ use manager_api::wire::{
     EventSummary, FoundVersion, Reconcile, ReconcileAnswer, RevocationAnswer, RevocationList, RevocationStatus, Revoke,
 };
 use serde::Deserialize;
-use service_runtime::audit::{AuditRecord, AuditStatus};
+use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
 use service_runtime::http::ApiError;
+use shared_proto::encoding::b64;
 use shared_proto::event::Event;
 use shared_proto::id::Version;
 use shared_proto::wire::vault::InventoryCursor;
@@ -25,11 +26,11 @@ pub(super) async fn revoke(authed: Authed<Json<Revoke>>) -> Result<HttpResponse,
     let Authed { caller, meta, body: Json(body), app } = authed;
     let (worker, at) = (Arc::clone(&app), meta.clone());
     let done = perform(&app, "revoke", meta, async move {
-        let line = AuditRecord::new("revoke", AuditStatus::Success, &at);
-        let (decision, line) = decision_of(&worker, caller.actor(), body, line).await?;
-        // A revocation never waits for the audit log.
+        let (decision, line) = decision_of(&worker, caller.actor(), body, &at).await?;
+        let done = worker.revocations.record(caller.actor(), vec![decision]).await?;
+        // A revocation never waits for the audit log, and a line never tells of one that did not happen.
         worker.audit.record_without_waiting(line);
-        worker.revocations.record(caller.actor(), vec![decision]).await
+        Ok(done)
     })
     .await?;
     Ok(answer(&done))
@@ -102,33 +103,40 @@ pub(super) fn status_of(done: &Sequences) -> (HttpResponseBuilder, RevocationSta
     }
 }
 
-/// What a request decides, and its audit line.
+/// What a request decides, and the line of that.
 async fn decision_of(
     app: &App,
     actor: Actor,
     asked: Revoke,
-    line: AuditRecord,
+    origin: &Origin,
 ) -> Result<(Decision, AuditRecord), Refusal> {
+    let line = |action| AuditRecord::new(action, AuditStatus::Success, origin);
     let (event, line) = match asked {
-        Revoke::DisableCredential { client_id } => return Ok((Decision::DisableCredential(client_id), line)),
-        Revoke::Token { jti } => (Event::Token(jti), line.jti(jti.to_string())),
+        Revoke::DisableCredential { client_id } => {
+            let line = line("disable_credential").target(client_id.to_string());
+            return Ok((Decision::DisableCredential(client_id), line));
+        }
+        Revoke::Token { jti } => (Event::Token(jti), line("revoke_token").jti(jti.to_string())),
         // Tokens name an id and not the label: without one there is nothing to revoke, and that must be told.
         Revoke::Subject { user_id } => {
             let subject = app.store.subject_of(actor, user_id).await?.ok_or(Refusal::SubjectNotFound)?;
-            (Event::Subject(subject), line)
+            (Event::Subject(subject), line("revoke_subject").target(subject.to_string()))
         }
         // A restored manager may not know it, and its tokens may live all the same.
-        Revoke::Credential { client_id } => (Event::Credential(client_id), line),
+        Revoke::Credential { client_id } => {
+            (Event::Credential(client_id), line("revoke_credential").target(client_id.to_string()))
+        }
         Revoke::Secret { key_id } => {
             app.store.secret(actor, key_id).await?.ok_or(Refusal::SecretNotFound)?;
-            (Event::Secret(key_id), line.key_id(key_id.to_string()))
+            (Event::Secret(key_id), line("revoke_secret").key_id(key_id.to_string()))
         }
         Revoke::Version { key_id, version } => {
             app.store.version(actor, key_id, version).await?.ok_or(Refusal::SecretNotFound)?;
-            (Event::Version(key_id, version), line.key_id(key_id.to_string()))
+            let line = line("revoke_version").key_id(key_id.to_string()).secrets([(key_id, version)]);
+            (Event::Version(key_id, version), line)
         }
-        Revoke::SigningKey { kid } => (Event::SigningKey(kid), line),
-        Revoke::All {} => (Event::All, line),
+        Revoke::SigningKey { kid } => (Event::SigningKey(kid), line("revoke_signing_key").target(b64(&kid.0))),
+        Revoke::All {} => (Event::All, line("revoke_all")),
     };
     Ok((Decision::Event(event), line))
 }

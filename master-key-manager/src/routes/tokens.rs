@@ -32,12 +32,13 @@ pub(super) async fn revoke(jti: web::Path<String>, authed: Authed<NoBody>) -> Re
     let Authed { caller, meta, app, .. } = authed;
     let jti: TokenId = jti.parse().map_err(|_| ApiError::new(ErrorCode::TokenNotFound))?;
     let (worker, at) = (Arc::clone(&app), meta.clone());
-    let done = perform(&app, "revoke", meta, async move {
+    let done = perform(&app, "revoke_token", meta, async move {
         // Also one that is not in our list: a manager that was restored does not know what it minted meanwhile.
-        // A revocation never waits for the audit log.
-        let line = AuditRecord::new("revoke", AuditStatus::Success, &at).jti(jti.to_string());
+        let done = worker.revocations.record(caller.actor(), vec![Decision::Event(Event::Token(jti))]).await?;
+        // A revocation never waits for the audit log, and a line never tells of one that did not happen.
+        let line = AuditRecord::new("revoke_token", AuditStatus::Success, &at).jti(jti.to_string());
         worker.audit.record_without_waiting(line);
-        worker.revocations.record(caller.actor(), vec![Decision::Event(Event::Token(jti))]).await
+        Ok(done)
     })
     .await?;
     Ok(answer(&done))

@@ -3,7 +3,9 @@
 use actix_web::http::Method;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
+use shared_proto::id::CredentialId;
 
+use crate::authentication::administrators_credential;
 use crate::support::{Facts, Installed, Manager, guarded_routes};
 
 /// The lines of a manager that has ended.
@@ -38,6 +40,37 @@ async fn every_decision_names_the_administrator_and_the_credential() {
         let silent = line["principal"].is_null() && line["credential"].is_null();
         assert!(if stranger { silent } else { named }, "{line}");
     }
+}
+
+#[actix_web::test]
+async fn revocation_says_what_was_revoked_and_one_that_is_refused_has_no_line_of_success() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let stored = manager.store_value("a", "v").await.expect(201);
+    let key_id = stored.member("key_id");
+    let client = administrators_credential(&manager).await;
+    let all = [
+        ("revoke_credential", json!({"kind": "credential", "client_id": CredentialId::generate().to_string()})),
+        ("revoke_secret", json!({"kind": "secret", "key_id": key_id})),
+        ("revoke_version", json!({"kind": "version", "key_id": key_id, "version": 1})),
+        ("revoke_signing_key", json!({"kind": "signing-key", "kid": "A".repeat(43)})),
+        ("revoke_all", json!({"kind": "all"})),
+    ];
+    for (_, what) in &all {
+        let answer = manager.post("/api/revocations", what.clone()).await;
+        assert!(answer.status.is_success(), "{what}");
+    }
+    let last = json!({"kind": "disable-credential", "client_id": client});
+    manager.post("/api/revocations", last).await.expect(409);
+    let lines = lines(&installed, manager).await;
+    for (action, what) in all {
+        let line = lines.iter().find(|line| line["action"] == action).unwrap();
+        assert_eq!(line["status"], "success");
+        let target = what.get("client_id").or(what.get("kid"));
+        assert_eq!(line.get("target"), target, "{action}");
+        assert_eq!(line["key_id"], what.get("key_id").cloned().unwrap_or_default(), "{action}");
+    }
+    assert!(!lines.iter().any(|line| line["action"] == "disable_credential"), "it did not happen");
 }
 
 #[actix_web::test]

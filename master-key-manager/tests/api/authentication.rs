@@ -132,7 +132,7 @@ async fn last_credential_of_an_administrator_is_not_disabled_over_http() {
     manager.stop().await;
 }
 
-async fn administrators_credential(manager: &Manager) -> Value {
+pub(crate) async fn administrators_credential(manager: &Manager) -> Value {
     let listed = manager.admin(Method::GET, "/api/tokens", None).await.expect(200).json();
     listed["tokens"][0]["client_id"].clone()
 }

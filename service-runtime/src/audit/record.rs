@@ -43,6 +43,7 @@ pub struct AuditRecord {
     key_path: Option<String>,
     secrets: Vec<(SecretId, Version)>,
     jti: Option<String>,
+    target: Option<String>,
     count: Option<u64>,
     origin: Origin,
 }
@@ -65,6 +66,7 @@ impl AuditRecord {
             key_path: None,
             secrets: Vec::new(),
             jti: None,
+            target: None,
             count: None,
             origin: origin.clone(),
         }
@@ -100,6 +102,13 @@ impl AuditRecord {
     #[must_use]
     pub fn jti(mut self, jti: impl Into<String>) -> Self {
         self.jti = Some(clean(jti.into(), MAX_CHARS));
+        self
+    }
+
+    /// The id of what it is about when that is no secret and no token: a subject, a credential, a key.
+    #[must_use]
+    pub fn target(mut self, target: impl Into<String>) -> Self {
+        self.target = Some(clean(target.into(), MAX_CHARS));
         self
     }
 
@@ -179,6 +188,9 @@ impl Entry {
         }
         line.versions(",\"secrets\":[", &record.secrets);
         line.text_or_null(",\"jti\":", record.jti.as_deref());
+        if let Some(target) = &record.target {
+            line.text(",\"target\":", target);
+        }
         line.number(",\"count\":", record.count);
         let origin = &record.origin;
         line.text_or_null(",\"principal\":", origin.principal());
