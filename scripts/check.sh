@@ -57,6 +57,8 @@ step "areas of the manager know neither the whole of it nor the web"
 mapfile -t areas < <(find master-key-manager/src -name '*.rs' ! -path '*/routes/*' ! -path '*/http/*' ! -name app.rs ! -name run.rs ! -name cli.rs)
 upwards='crate::(\{[^}]*\b)?(app|routes|http)\b|\bactix_web\b'
 forbid "an area asks for what it needs; routes and http call it" "$upwards" "${areas[@]}"
+mapfile -t recorders < <(printf '%s\n' "${rust[@]}" | grep -E '^(master-key-manager|encrypted-vault)/src/' | grep -v '/audit_event\.rs$')
+forbid "the words of audit lines stand in audit_event.rs" 'AuditRecord::(new|background)\(\s*"|AuditStatus::Success' "${recorders[@]}"
 grep -qP "$upwards" master-key-manager/src/routes/tokens.rs || die "the pattern for the areas finds nothing"
 
 step "the rsa crate performs no private operation (RUSTSEC-2023-0071)"

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
+use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use service_runtime::http::ApiError;
 use service_runtime::tasks::by_size;
@@ -16,6 +16,7 @@ use shared_proto::wire::vault::{
     EnvelopeToStore, MAX_BATCH, Receipts, Settle, Store, StoreAnswer, StoreResult, VersionName,
 };
 
+use crate::audit_event::{Act, Outcome};
 use crate::keys::{KeyRing, LoadedKeys};
 use crate::store::{NewRow, VaultStore, WrappedKey};
 use crate::transfer::TransferKeys;
@@ -80,7 +81,7 @@ impl Ingest {
         })
         .await?;
         // Recorded before the act; all lines of a command share one durable write.
-        let lines = names.iter().map(|name| self.audit.record(record("store", AuditStatus::Success, *name, meta)));
+        let lines = names.iter().map(|name| self.audit.record(Act::EnvelopeStore(name.secret_id), meta));
         for line in join_all(lines).await {
             line?;
         }
@@ -89,7 +90,7 @@ impl Ingest {
             Ok(found) => found.into_iter(),
             Err(fault) => {
                 for name in &names {
-                    self.audit.record_without_waiting(record("store", AuditStatus::Failed, *name, meta));
+                    self.audit.note(Outcome::EnvelopeNotStored(name.secret_id), meta);
                 }
                 return Err(fault.into());
             }
@@ -105,7 +106,7 @@ impl Ingest {
                 },
             };
             if let Some(code) = result.error {
-                self.audit.record_without_waiting(record("store", AuditStatus::Denied, *name, meta).code(code));
+                self.audit.note(Outcome::EnvelopeRefused(name.secret_id, code), meta);
             }
             result
         });
@@ -123,7 +124,7 @@ impl Ingest {
             return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 versions."));
         }
         for name in &body.versions {
-            self.audit.record_without_waiting(record("settle", AuditStatus::Success, *name, meta));
+            self.audit.note(Outcome::EnvelopeSettle(name.secret_id), meta);
         }
         let settled = self.store.settle(body.versions, self.clock.now()).await?;
         Ok(Receipts { receipts: settled.iter().map(|facts| self.receipts.sign(facts)).collect() })
@@ -155,8 +156,4 @@ fn take_in(keys: &LoadedKeys, transfer_key: &TransferKey, envelope: EnvelopeToSt
 
 fn name_of(envelope: &EnvelopeToStore) -> VersionName {
     VersionName { environment: envelope.environment, secret_id: envelope.secret_id, version: envelope.version }
-}
-
-fn record(action: &'static str, status: AuditStatus, name: VersionName, meta: &Origin) -> AuditRecord {
-    AuditRecord::new(action, status, meta).key_id(name.secret_id.to_string())
 }

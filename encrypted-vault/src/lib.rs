@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod app;
+pub mod audit_event;
 pub mod budgets;
 pub mod cli;
 pub mod config;

@@ -17,6 +17,7 @@ use shared_proto::wire::vault::{MAX_BATCH, MAX_BATCH_BYTES, OpenedKey, ReadAnswe
 use zeroize::Zeroizing;
 
 use crate::answer::{json_len, to_json};
+use crate::audit_event::action::SECRET_READ;
 use crate::budgets::{RefusalBudgets, Spent};
 use crate::decrypt::{NotOpened, Opener};
 use crate::grant::{
@@ -99,7 +100,7 @@ impl Reader {
                 return Err(self.refuse(&holder, &by(origin, &holder), ReadRefusal::Token.into(), None));
             }
             Err(NotVerified { holder: None }) => {
-                let record = AuditRecord::new("read", AuditStatus::Denied, &origin);
+                let record = AuditRecord::new(SECRET_READ, AuditStatus::Denied, &origin);
                 self.audit.record_refusal(record.code(ErrorCode::TokenInvalid));
                 return Err(ApiError::new(ErrorCode::TokenInvalid));
             }
@@ -295,7 +296,7 @@ impl Reader {
         NotGiven { code, status }: NotGiven,
         ids: Option<(SecretId, usize)>,
     ) {
-        let mut record = AuditRecord::new("read", status, origin).code(code);
+        let mut record = AuditRecord::new(SECRET_READ, status, origin).code(code);
         if let Some(holder) = holder {
             record = record.jti(holder.jti.to_string());
         }
@@ -310,7 +311,7 @@ impl Reader {
 
     /// Counted by subject, which has many tokens.
     fn refuse_spent(&self, origin: &Origin) -> ApiError {
-        let record = AuditRecord::new("read", AuditStatus::Denied, origin);
+        let record = AuditRecord::new(SECRET_READ, AuditStatus::Denied, origin);
         self.audit.record_refusal(record.code(ErrorCode::RateLimited));
         ApiError::new(ErrorCode::RateLimited)
     }

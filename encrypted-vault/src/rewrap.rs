@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
+use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use service_runtime::http::ApiError;
 use shared_proto::Rejected;
@@ -20,6 +20,7 @@ use shared_proto::wire::vault::{
     VersionName,
 };
 
+use crate::audit_event::{Act, Outcome};
 use crate::ingest::ReceiptSigner;
 use crate::keys::{KeyRing, LoadedKeys};
 use crate::row_cache::RowCache;
@@ -50,14 +51,15 @@ impl Rewrapper {
         Self { keys, transfer_keys, store, rows, receipts, audit, clock }
     }
 
-    /// Carries out a `handout` command.
+    /// Carries out a `handout` command. Its line stands for all its rows, as that of `rewrap` does: a rotation goes over
+    /// every row, and nothing is opened by it.
     ///
     /// # Errors
     /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or read.
     pub async fn handout(&self, body: Handout, meta: &Origin) -> Result<HandoutAnswer, ApiError> {
         check(body.versions.len(), body.epoch)?;
         let transfer_key = self.transfer_keys.open(body.transport_kid, body.transfer_key).await?;
-        self.record("handout", body.versions.len(), meta).await?;
+        self.audit.record(Act::WrappedKeyHandOut(body.versions.len()), meta).await?;
         let found = self.store.wrapped(body.epoch, body.versions).await?;
         let keys = self.keys.current();
         let rows = found.into_iter().map(|found| {
@@ -83,7 +85,7 @@ impl Rewrapper {
         let keys = self.keys.current();
         let sent: Vec<Option<(Inner, NewKey)>> =
             body.rows.iter().map(|row| take_in(&keys, &transfer_key, body.epoch, row).ok()).collect();
-        self.record("rewrap", sent.len(), meta).await?;
+        self.audit.record(Act::WrappedKeyAdd(sent.len()), meta).await?;
         let good: Vec<NewKey> = sent.iter().flatten().map(|(_, key)| key.clone()).collect();
         let names: Vec<VersionName> = good.iter().map(|key| key.name).collect();
         let rewrapped = self.store.rewrap(good).await;
@@ -104,23 +106,16 @@ impl Rewrapper {
     /// A row lacks the epoch, or nothing could be recorded or committed.
     pub async fn retire(&self, body: Retire, meta: &Origin) -> Result<RetireAnswer, ApiError> {
         check(1, body.epoch)?;
-        self.record("retire", 1, meta).await?;
+        self.audit.record(Act::EpochRetire, meta).await?;
         let found = self.store.retire(body.environment, body.epoch).await?;
         if found.lacking > 0 {
-            let refused = AuditRecord::new("retire", AuditStatus::Denied, meta).code(ErrorCode::EpochIncomplete);
-            self.audit.record_without_waiting(refused);
+            self.audit.note(Outcome::EpochNotRetired(ErrorCode::EpochIncomplete), meta);
             return Err(ApiError::new(ErrorCode::EpochIncomplete).lacking(found.lacking));
         }
         let (environment, epoch, time) = (body.environment, body.epoch, self.clock.now());
         let facts = RetirementFacts { environment, epoch, rows: found.rows, time };
         let keys = self.keys.current();
         Ok(RetireAnswer { retirement: Retirement::sign(&keys.identity, keys.id, &facts) })
-    }
-
-    // One line for each command: a rotation goes over every row, and nothing is opened by it.
-    async fn record(&self, action: &'static str, count: usize, meta: &Origin) -> Result<(), ApiError> {
-        let count = u64::try_from(count).unwrap_or(u64::MAX);
-        Ok(self.audit.record(AuditRecord::new(action, AuditStatus::Success, meta).count(count)).await?)
     }
 
     fn outcome(&self, sent: &Inner, found: Option<Rewrapped>) -> StoreResult {

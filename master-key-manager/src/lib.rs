@@ -4,6 +4,7 @@
 //! keeps a ciphertext, a stored plaintext or a key of the vault, and it cannot open a secret that it stored.
 
 pub mod app;
+pub mod audit_event;
 pub mod catalogue;
 pub mod cli;
 pub mod config;

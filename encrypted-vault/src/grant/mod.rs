@@ -11,7 +11,7 @@ mod cache;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::future::try_join_all;
-use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, AuditUnavailable, Origin};
+use service_runtime::audit::{AuditLog, AuditUnavailable, Origin};
 use shared_proto::Rejected;
 use shared_proto::encoding::sha256;
 use shared_proto::envelope::Header;
@@ -24,6 +24,7 @@ use shared_proto::token::{AccessClaims, Expected, Grant, TokenHolder};
 pub use self::authority::Authority;
 pub use self::cache::TokenCache;
 use self::cache::TokenRecord;
+use crate::audit_event::Act;
 
 /// A text that claims to be an access token.
 pub struct UnverifiedToken<'a>(&'a str);
@@ -264,12 +265,8 @@ impl DecryptGrant {
         audit: &AuditLog,
         origin: &Origin,
     ) -> Result<Vec<Self>, AuditUnavailable> {
-        let line = |one: &Unsealed| {
-            AuditRecord::new("read", AuditStatus::Success, origin)
-                .key_id(one.0.grant.secret.to_string())
-                .jti(one.0.token.claims.terms.jti.to_string())
-        };
-        try_join_all(unsealed.iter().map(|one| audit.record(line(one)))).await?;
+        let act = |one: &Unsealed| Act::SecretRead(one.0.grant.secret, one.0.token.claims.terms.jti);
+        try_join_all(unsealed.iter().map(|one| audit.record(act(one), origin))).await?;
         Ok(unsealed.into_iter().map(|one| Self(one.0)).collect())
     }
 

@@ -22,6 +22,7 @@ use shared_proto::{Malformed, Rejected};
 use zeroize::Zeroizing;
 
 use crate::app::Vault;
+use crate::audit_event::{Outcome, action};
 use crate::manager_instances::SecondManager;
 use crate::revocation::{FeedError, Mark};
 
@@ -84,9 +85,9 @@ pub(super) async fn events(
     let (worker, nonce) = (Arc::clone(&vault), push.nonce);
     let task = vault.tasks.run_to_end(async move {
         let applied = worker.feed.push(&push.events, push.dropped_below).await;
-        let status = if applied.is_ok() { AuditStatus::Success } else { AuditStatus::Failed };
+        let outcome = if applied.is_ok() { Outcome::EventApply } else { Outcome::EventNotApplied };
         // A revocation never waits for the audit log.
-        worker.audit.record_without_waiting(AuditRecord::new("revoke", status, &meta));
+        worker.audit.note(outcome, &meta);
         applied
     });
     task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))?.map_err(told)?;
@@ -105,7 +106,7 @@ async fn authenticate(
 ) -> Result<(CommandClaims, Zeroizing<Vec<u8>>, Origin), ApiError> {
     let origin = origin_of(req);
     let refused = |origin: &Origin, code| {
-        let record = AuditRecord::new("command", AuditStatus::Denied, origin);
+        let record = AuditRecord::new(action::COMMAND_RUN, AuditStatus::Denied, origin);
         vault.audit.record_refusal(record.code(code));
         ApiError::new(code)
     };
@@ -186,7 +187,7 @@ async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64, req: &HttpRequest)
 async fn replay(vault: &Vault, order: &Replay, meta: &Origin) -> Result<HttpResponse, ApiError> {
     let limit = page(order.limit)?;
     let events = vault.feed.replay(order.after, limit).await?;
-    vault.audit.record_without_waiting(AuditRecord::new("replay", AuditStatus::Success, meta));
+    vault.audit.note(Outcome::EventReplay, meta);
     Ok(HttpResponse::Ok().json(ReplayAnswer { events }))
 }
 
@@ -194,7 +195,7 @@ async fn inventory(vault: &Vault, order: &Inventory, meta: &Origin) -> Result<Ht
     let limit = page(order.limit)?;
     let after = order.after.map(|cursor| (cursor.secret_id, cursor.version));
     let found = vault.store.inventory(after, limit).await?;
-    vault.audit.record_without_waiting(AuditRecord::new("inventory", AuditStatus::Success, meta));
+    vault.audit.note(Outcome::EnvelopeList, meta);
     let receipts = found.iter().map(|facts| vault.receipts.sign(facts)).collect();
     Ok(HttpResponse::Ok().json(Receipts { receipts }))
 }

@@ -17,6 +17,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::Vault;
+use crate::audit_event::action;
 
 /// All tables of the vault.
 pub const TABLES: Tables = Tables { public: ROUTES, operator: OPERATOR_ROUTES };
@@ -27,7 +28,7 @@ pub static OPERATOR_ROUTES: &[Route] = &[LIVE, operator_ready::<Arc<Vault>>()];
 /// Every route of the vault that others may reach.
 pub static ROUTES: &[Route] = &[
     Route {
-        id: "key.read",
+        id: action::SECRET_READ,
         method: Method::GET,
         path: "/api/keys/{key_id}",
         access: Access::AccessToken,
@@ -40,7 +41,7 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(read::read_one),
     },
     Route {
-        id: "keys.read",
+        id: "secret.read_batch",
         method: Method::POST,
         path: "/api/keys:read",
         access: Access::AccessToken,
@@ -53,7 +54,7 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(read::read_many),
     },
     Route {
-        id: "commands",
+        id: action::COMMAND_RUN,
         method: Method::POST,
         path: "/api/commands",
         access: Access::Command,
@@ -66,7 +67,7 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(commands::commands),
     },
     Route {
-        id: "events.push",
+        id: "event.push",
         method: Method::POST,
         path: "/api/events",
         access: Access::Command,
@@ -79,7 +80,7 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(commands::events),
     },
     Route {
-        id: "key-statements",
+        id: "key_statement.list",
         method: Method::GET,
         path: "/api/key-statements",
         access: Access::Public,

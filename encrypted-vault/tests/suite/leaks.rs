@@ -124,7 +124,7 @@ async fn no_value_token_or_key_is_found_in_anything_that_the_vault_writes() {
     let mut runtime = Vec::new();
     files(&world.dir.path().join("runtime"), &mut runtime);
     assert!(written.iter().any(|(name, bytes)| name.ends_with("vault.db") && bytes.len() > 4_096));
-    assert!(written.iter().any(|(name, bytes)| name.ends_with("audit.jsonl") && contains(bytes, b"\"read\"")));
+    assert!(written.iter().any(|(name, bytes)| name.ends_with("audit.jsonl") && contains(bytes, b"\"secret.read\"")));
     assert!(contains(&written[0].1, b"a row did not open"), "the log was listened to");
     written.extend(answers.iter().enumerate().map(|(number, reply)| (format!("answer {number}"), reply.body.clone())));
 

@@ -212,5 +212,5 @@ async fn without_room_for_its_answer_nothing_is_opened_or_recorded() {
     assert!(read(large).await.is_ok());
     world.stop().await;
     let text = std::fs::read_to_string(world.config.audit_log()).unwrap();
-    assert_eq!(text.matches(r#""action":"read""#).count(), 4);
+    assert_eq!(text.matches(r#""action":"secret.read""#).count(), 4);
 }

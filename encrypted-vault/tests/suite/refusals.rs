@@ -11,7 +11,7 @@ async fn refusals(world: &World) -> Vec<Value> {
     world.stop().await;
     let text = std::fs::read_to_string(world.config.audit_log()).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|line| line["action"] == "read" && line["status"] != "success").collect()
+    lines.filter(|line| line["action"] == "secret.read" && line["status"] != "success").collect()
 }
 
 /// How many refusals the lines stand for.
@@ -100,11 +100,11 @@ async fn a_success_names_principal_and_credential_and_a_stranger_has_none() {
     assert_eq!((&stranger["jti"], &stranger["principal"]), (&Value::Null, &Value::Null));
     let text = std::fs::read_to_string(world.config.audit_log()).unwrap();
     let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let success = lines.find(|line| line["action"] == "read" && line["status"] == "success").unwrap();
+    let success = lines.find(|line| line["action"] == "secret.read" && line["status"] == "success").unwrap();
     assert!(names(&success, &draft), "{success}");
     let text = std::fs::read_to_string(world.config.audit_log()).unwrap();
     let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let stored = lines.find(|line| line["action"] == "store").unwrap();
+    let stored = lines.find(|line| line["action"] == "envelope.store").unwrap();
     assert_eq!(stored["principal"], world.manager.id.to_string());
     assert_eq!(stored["credential"], format!("{:?}", world.manager.identity.kid()));
 }

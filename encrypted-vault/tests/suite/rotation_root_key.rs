@@ -168,7 +168,7 @@ async fn handout_gives_wrapped_keys_of_one_epoch_and_leaves_one_audit_line() {
     assert_eq!(answer.rows, [missing]);
     world.vault.audit.flush_and_close().await;
     let log = fs::read_to_string(world.config.audit_log()).unwrap();
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains(r#""action":"handout""#)).collect();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(r#""action":"wrapped_key.hand_out""#)).collect();
     assert_eq!(lines.len(), 3);
     assert!(lines[0].contains(r#""count":3"#), "{}", lines[0]);
     let order = world.manager.handout_body(1, &[secret]);

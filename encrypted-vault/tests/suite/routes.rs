@@ -56,12 +56,12 @@ impl Credentials {
     fn body(&self, route: &Route) -> (Operation, Vec<u8>) {
         let manager = &self.world.manager;
         let (op, body) = match route.id {
-            "keys.read" => (Operation::Poll, format!(r#"{{"key_ids":["{}"]}}"#, self.secret.id)),
-            "commands" => {
+            "secret.read_batch" => (Operation::Poll, format!(r#"{{"key_ids":["{}"]}}"#, self.secret.id)),
+            "command.run" => {
                 let poll = manager.poll_body(self.world.seal_kid());
                 (Operation::Poll, serde_json::to_string(&poll).unwrap())
             }
-            "events.push" => {
+            "event.push" => {
                 let push = Push { events: manager.events.clone(), ..manager.push_body(0) };
                 (Operation::Push, serde_json::to_string(&push).unwrap())
             }
@@ -121,7 +121,7 @@ async fn every_route_answers_every_credential_as_the_committed_table_says() {
             }
         }
         let expected: &[&str] = match route.access {
-            Access::AccessToken if route.id == "keys.read" => &["token", "token of another secret"],
+            Access::AccessToken if route.id == "secret.read_batch" => &["token", "token of another secret"],
             Access::AccessToken => &["token"],
             Access::Command => &["command"],
             Access::Public => continue,

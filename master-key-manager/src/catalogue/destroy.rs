@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use manager_api::wire::CatalogueState;
-use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
+use service_runtime::audit::{AuditLog, Origin};
 use shared_proto::event::Event;
 use shared_proto::id::{SecretId, Version};
 
 use super::Settler;
+use crate::audit_event::Act;
 use crate::refusal::Refusal;
 use crate::revocation::{Revocations, Sequences};
 use crate::store::{Actor, Decision, ManagerStore};
@@ -47,9 +48,8 @@ pub async fn destroy(
         }
     }
     // What cannot be undone is on the disk before it happens.
-    let line = AuditRecord::new("destroy", AuditStatus::Success, meta).key_id(secret.to_string());
-    let named = versions.iter().map(|version| (secret, *version));
-    audit.record(line.key_path(state.path.as_str()).secrets(named)).await?;
+    let versions = versions.into_iter().collect();
+    audit.record(Act::SecretDestroy { secret, path: &state.path, versions }, meta).await?;
     let recorded = revocations.record(actor, decisions).await;
     drop(held);
     recorded

@@ -5,7 +5,7 @@ use manager_api::wire::CatalogueState;
 use service_runtime::audit::Origin;
 use shared_proto::id::{Subject, Version};
 
-use super::secret_writer::{Place, SecretWriter, StoreRequest, StoredSecret, answer, line};
+use super::secret_writer::{Place, SecretWriter, StoreRequest, StoredSecret, act, answer};
 use crate::idempotency::{BodyMark, Comparison};
 use crate::identity::Caller;
 use crate::issuer::MintRequest;
@@ -74,7 +74,7 @@ impl SecretWriter {
             };
             Some(self.mint.mint(wanted, caller, meta).await?.token)
         } else {
-            self.audit.record(line(meta, &place, None)).await?;
+            self.audit.record(act(&place, None), meta).await?;
             None
         };
         Ok(answer(place, version, request, token))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use manager_api::wire::{CatalogueState, IssuedToken};
-use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
+use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use service_runtime::tasks::by_size;
 use shared_proto::id::{PersonId, SecretId, Subject, Version};
@@ -18,6 +18,7 @@ use shared_proto::statement::StatedKey;
 
 use super::repeat::First;
 use super::{Delivery, DeliveryQueue, Settler};
+use crate::audit_event::Act;
 use crate::idempotency::{Bodies, BodyMark};
 use crate::identity::Caller;
 use crate::issuer::{Batches, Mint};
@@ -150,7 +151,7 @@ impl SecretWriter {
         let mut token = request
             .token
             .then(|| self.mint.terms(nobody(), caller.credential(), environment.id, Vec::new(), &seal_key));
-        self.audit.record(line(meta, &place, token.as_ref())).await?;
+        self.audit.record(act(&place, token.as_ref()), meta).await?;
         let (row, subject) = self.deliver_next(&place, first, request, (caller, signing_key), &transport).await?;
         if let Some(token) = &mut token {
             token.subject = subject;
@@ -259,14 +260,8 @@ pub(super) fn answer(
     }
 }
 
-pub(super) fn line(meta: &Origin, place: &Place<'_>, token: Option<&NewToken>) -> AuditRecord {
-    let line = AuditRecord::new("store", AuditStatus::Success, meta)
-        .key_id(place.secret.to_string())
-        .key_path(place.path.as_str());
-    match token {
-        Some(token) => line.jti(token.jti.to_string()),
-        None => line,
-    }
+pub(super) fn act<'a>(place: &'a Place<'_>, token: Option<&NewToken>) -> Act<'a> {
+    Act::SecretStore { secret: place.secret, path: &place.path, token: token.map(|token| token.jti) }
 }
 
 fn next_version(last: Option<Version>) -> Result<Version, Refusal> {

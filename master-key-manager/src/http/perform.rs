@@ -8,6 +8,7 @@ use service_runtime::http::ApiError;
 use shared_proto::error::ErrorCode;
 
 use crate::app::App;
+use crate::audit_event::Act;
 use crate::refusal::Refusal;
 use crate::store::Acted;
 
@@ -36,15 +37,15 @@ where
 ///
 /// # Errors
 /// The caller may not any more, or the database or the audit log does not work. Nothing may be given out then.
-pub async fn give_out<T, F>(app: &Arc<App>, action: &'static str, meta: Origin, read: F) -> Result<T, ApiError>
+pub async fn give_out<T, F>(app: &Arc<App>, act: Act<'static>, meta: Origin, read: F) -> Result<T, ApiError>
 where
     T: Send + 'static,
     F: Future<Output = Acted<T>> + Send + 'static,
 {
-    let (audit, line) = (app.audit.clone(), AuditRecord::new(action, AuditStatus::Success, &meta));
-    perform(app, action, meta, async move {
+    let (audit, origin) = (app.audit.clone(), meta.clone());
+    perform(app, act.action(), meta, async move {
         let list = read.await?;
-        audit.record(line).await?;
+        audit.record(act, &origin).await?;
         Ok(list)
     })
     .await

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use manager_api::name::UserLabel;
 use manager_api::wire::IssuedToken;
-use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
+use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
@@ -20,6 +20,7 @@ use shared_proto::token::{Grant, MAX_GRANTS};
 
 pub use self::batches::Batches;
 pub use self::signing::TokenSealer;
+use crate::audit_event::Act;
 use crate::identity::Caller;
 use crate::refusal::Refusal;
 use crate::revocation::VaultView;
@@ -108,9 +109,8 @@ impl Mint {
             TokenDecision::SigningKeyRevoked => return Err(Refusal::SIGNING_KEY_REVOKED),
         };
         let grants = token.grants.clone();
-        let named = versions.iter().map(|row| (row.secret, row.version));
-        let line = AuditRecord::new("mint", AuditStatus::Success, meta).secrets(named).jti(token.jti.to_string());
-        self.audit.record(line).await?;
+        let versions_named = versions.iter().map(|row| (row.secret, row.version)).collect();
+        self.audit.record(Act::TokenMint { token: token.jti, versions: versions_named }, meta).await?;
         let token = self.sealer.seal_and_sign(token, rseq, versions, (seal_key, signer)).await?;
         Ok(Minted { token, grants })
     }

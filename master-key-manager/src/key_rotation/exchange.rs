@@ -26,6 +26,7 @@ use shared_proto::wire::vault::{
 };
 
 use super::{Halt, KeyRotation, Worker, on_disk, record};
+use crate::audit_event::KeyStep;
 use crate::catalogue::{Transfer, TransferKeys};
 use crate::keys::LoadedKeys;
 use crate::store::VersionRow;
@@ -126,7 +127,7 @@ impl Exchange {
             let rows = self.parts.store.versions_below(target, after, MAX_BATCH).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some((last.secret, last.version));
-            record(&self.parts.audit, "rewrap", format!("{}.{}", target.0, target.1)).await?;
+            record(&self.parts.audit, KeyStep::RootKeyExchange, format!("{}.{}", target.0, target.1)).await?;
             let mut epochs: BTreeMap<u32, Vec<VersionRow>> = BTreeMap::new();
             for row in rows {
                 epochs.entry(row.epoch).or_default().push(row);
@@ -255,7 +256,7 @@ impl Exchange {
     /// Has the vault forget what is below the epoch.
     async fn retire(&mut self, target: (EnvironmentId, u32)) -> Result<(), Halt> {
         let (environment, epoch) = target;
-        record(&self.parts.audit, "retire", format!("{environment}.{epoch}")).await?;
+        record(&self.parts.audit, KeyStep::EpochRetire, format!("{environment}.{epoch}")).await?;
         let answer = self.parts.client.command::<RetireAnswer>(Operation::Retire, &Retire { environment, epoch }).await;
         let RetireAnswer { retirement } = match answer {
             Err(CallError::Refused(ErrorCode::EpochIncomplete)) => {
@@ -282,7 +283,7 @@ impl Exchange {
     /// The vault has signed: the files of the older epochs say that nothing is under them.
     async fn retire_files(&self, keys: &LoadedKeys, (environment, epoch): (EnvironmentId, u32)) -> Result<(), Halt> {
         for (older, _) in keys.roots.in_use(environment).filter(|(older, _)| *older < epoch) {
-            record(&self.parts.audit, "retire_root_key", format!("{environment}.{older}")).await?;
+            record(&self.parts.audit, KeyStep::RootKeyRetire, format!("{environment}.{older}")).await?;
             let (ring, scope) = (Arc::clone(&self.parts.keys), environment.to_string());
             on_disk(move || key_slots::retire(&ring.root_folder(), &scope, older).and_then(|()| ring.reload())).await?;
         }

@@ -9,6 +9,7 @@ use shared_proto::encoding::b64;
 use shared_proto::jwk::Thumbprint;
 
 use super::{Halt, KeyRotation, Worker, on_disk, record};
+use crate::audit_event::KeyStep;
 use crate::keys::{KeyRing, LoadedKeys, names};
 
 /// Takes changes of the key folder over, and takes token signing and identity keys through their places.
@@ -73,11 +74,11 @@ impl Follower {
     /// Changes the folder, after the audit line, and reads it again.
     async fn change(
         &self,
-        action: &'static str,
-        key: impl std::fmt::Display,
+        step: KeyStep,
+        key: String,
         change: impl FnOnce(&KeyRing) -> Result<(), StartError> + Send + 'static,
     ) -> Result<(), Halt> {
-        record(&self.parts.audit, action, key).await?;
+        record(&self.parts.audit, step, key).await?;
         let keys = Arc::clone(&self.parts.keys);
         on_disk(move || change(&keys).and_then(|()| keys.reload())).await
     }
@@ -95,7 +96,7 @@ impl Follower {
             && (self.has_passed(tokens.previous_ends_at()) || revoked.contains(&previous.kid()))
         {
             let destroy = |keys: &KeyRing| keys.folder().destroy_previous_rsa(NAME);
-            return self.change("destroy_token_signing_key", text(previous.kid()), destroy).await;
+            return self.change(KeyStep::TokenSigningKeyDestroy, text(previous.kid()), destroy).await;
         }
         let Some(next) = &tokens.next else { return Ok(()) };
         if !self.parts.keys.is_acknowledged(&next.kid()) {
@@ -103,11 +104,11 @@ impl Follower {
         }
         if revoked.contains(&tokens.active.kid()) {
             let replace = |keys: &KeyRing| keys.folder().replace_with_next_rsa(NAME);
-            return self.change("replace_token_signing_key", text(next.kid()), replace).await;
+            return self.change(KeyStep::TokenSigningKeyReplace, text(next.kid()), replace).await;
         }
         if tokens.previous.is_none() {
             let activate = |keys: &KeyRing| keys.folder().activate_next_rsa(NAME);
-            return self.change("activate_token_signing_key", text(next.kid()), activate).await;
+            return self.change(KeyStep::TokenSigningKeyActivate, text(next.kid()), activate).await;
         }
         Ok(())
     }
@@ -120,7 +121,7 @@ impl Follower {
         }
         let mode = self.parts.keys.installation().mode;
         let activate = move |keys: &KeyRing| keys.folder().activate_next_identity(mode);
-        self.change("activate_identity", b64(&next.key.kid().0), activate).await
+        self.change(KeyStep::IdentityKeyActivate, b64(&next.key.kid().0), activate).await
     }
 
     /// Destroys root keys that no backup within the retention time needs.
@@ -143,7 +144,7 @@ impl Follower {
                     destroy_private(&path)
                         .map_err(|error| StartError::new(format!("{} cannot be destroyed ({error}).", path.display())))
                 };
-                self.change("destroy_root_key", name, destroy).await?;
+                self.change(KeyStep::RootKeyDestroy, name, destroy).await?;
             }
         }
         Ok(())

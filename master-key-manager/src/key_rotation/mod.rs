@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_runtime::StartError;
-use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, AuditUnavailable};
+use service_runtime::audit::{AuditLog, AuditUnavailable, Origin};
 use service_runtime::clock::Clock;
 use service_runtime::signals::Looks;
 use service_runtime::sqlite::StoreFault;
@@ -25,6 +25,7 @@ pub use command::{RotateKeys, rotate_keys};
 
 use self::exchange::Exchange;
 use self::follow::Follower;
+use crate::audit_event::{Act, KeyStep};
 use crate::config::KeysConfig;
 use crate::keys::KeyRing;
 use crate::revocation::{RevocationSync, VaultView, stopped};
@@ -103,9 +104,9 @@ async fn every(interval: Duration, mut stop: watch::Receiver<bool>, worker: &mut
 }
 
 /// The audit line of a step, durable before the step.
-async fn record(audit: &AuditLog, action: &'static str, key: impl std::fmt::Display) -> Result<(), Halt> {
-    tracing::info!(action, %key, "key rotation");
-    Ok(audit.record(AuditRecord::background(action, AuditStatus::Success).key_id(key.to_string())).await?)
+async fn record(audit: &AuditLog, step: KeyStep, key: String) -> Result<(), Halt> {
+    tracing::info!(action = step.action(), %key, "key rotation");
+    Ok(audit.record(Act::KeyRotation(step, key), &Origin::background()).await?)
 }
 
 /// Work on files, off the async threads.

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::revocations::status_of;
 use crate::app::App;
+use crate::audit_event::action;
 use crate::catalogue::{StoreRequest, destroy as destroy_versions};
 use crate::http::{Authed, Json, perform, record_refusal};
 use crate::idempotency::BodyMark;
@@ -41,9 +42,10 @@ pub(super) struct StoreBody {
 pub(super) async fn store(req: HttpRequest, authed: Authed<Json<StoreBody>>) -> Result<HttpResponse, ApiError> {
     let Authed { caller, meta, body: Json(body), app } = authed;
     let request = idempotency_of(&req, &caller, &app, &body).and_then(|repeat| parse(body, &app, repeat));
-    let request = request.inspect_err(|refusal| record_refusal(&app, "store", &meta, refusal))?;
+    let request = request.inspect_err(|refusal| record_refusal(&app, action::SECRET_STORE, &meta, refusal))?;
     let (flow, at) = (Arc::clone(&app.flow), meta.clone());
-    let stored = perform(&app, "store", meta, async move { flow.store(request, caller, &at).await }).await?;
+    let stored =
+        perform(&app, action::SECRET_STORE, meta, async move { flow.store(request, caller, &at).await }).await?;
     Ok(HttpResponse::Created().json(StoredKeyAnswer {
         message: "Key stored successfully".to_owned(),
         key_id: stored.secret,
@@ -63,7 +65,7 @@ pub(super) async fn destroy(
     // What is not an id cannot name a secret either.
     let secret: SecretId = key_id.parse().map_err(|_| ApiError::new(ErrorCode::SecretNotFound))?;
     let (worker, at) = (Arc::clone(&app), meta.clone());
-    let done = perform(&app, "destroy", meta, async move {
+    let done = perform(&app, action::SECRET_DESTROY, meta, async move {
         let App { store, flow, revocations, audit, .. } = &*worker;
         let asked = (caller.actor(), secret, body.versions);
         destroy_versions(store.as_ref(), &flow.settler, revocations, audit, asked, &at).await

@@ -12,6 +12,7 @@ use shared_proto::error::ErrorCode;
 use shared_proto::id::{EnvironmentId, TokenId, Version};
 
 use crate::app::App;
+use crate::audit_event::Act;
 use crate::http::{Authed, NoBody, Page, give_out, query};
 use crate::store::{SecretRow, TokenRow};
 
@@ -31,7 +32,7 @@ pub(super) async fn secrets(req: HttpRequest, authed: Authed<NoBody>) -> Result<
     let (store, actor) = (Arc::clone(&app.store), caller.actor());
     let after = asked.after.map(|cursor| (cursor.key_id, cursor.version.unwrap_or(Version::LAST)));
     let read = async move { store.secrets(actor, environment, after, asked.limit.rows()).await };
-    let rows = give_out(&app, "list_secrets", meta, read).await?;
+    let rows = give_out(&app, Act::SecretList, meta, read).await?;
     let shown: usize = rows.iter().map(|row| row.versions.len()).sum();
     let next = next_after(shown, asked.limit, || {
         let row = rows.last()?;
@@ -55,7 +56,7 @@ pub(super) async fn tokens(req: HttpRequest, authed: Authed<NoBody>) -> Result<H
     let asked: AskedTokens = query(&req)?;
     let (store, actor, now) = (Arc::clone(&app.store), caller.actor(), app.clock.now());
     let read = async move { store.tokens(actor, asked.after, asked.limit.rows(), now).await };
-    let rows = give_out(&app, "list_tokens", meta, read).await?;
+    let rows = give_out(&app, Act::TokenList, meta, read).await?;
     let next = next_after(rows.len(), asked.limit, || rows.last().map(|row| row.token.jti.to_string()));
     let tokens = rows.into_iter().map(|row| token_summary(&app, row)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(TokenList { tokens, next }))

@@ -20,6 +20,7 @@ use shared_proto::id::MAX_VERSION;
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use crate::app::App;
+use crate::audit_event::action;
 use crate::http::MAX_ROWS;
 
 /// A value of 1 MiB in which every character is escaped as `\u0000` has 6 MiB; the rest is for the other members.
@@ -39,7 +40,7 @@ pub static ROUTES: &[Route] = &[
     ready::<App>(),
     document(|| web::to(|| ready_answer(openapi_answer(&DOCUMENT)))),
     Route {
-        id: "jwks",
+        id: "token_signing_key.list",
         method: Method::GET,
         path: "/.well-known/jwks.json",
         access: Access::Public,
@@ -52,7 +53,7 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(public::jwks),
     },
     Route {
-        id: "store",
+        id: action::SECRET_STORE,
         method: Method::POST,
         path: "/api/keys",
         access: Access::AdministratorOrDevelopment,
@@ -80,7 +81,7 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(keys::store),
     },
     Route {
-        id: "destroy",
+        id: action::SECRET_DESTROY,
         method: Method::POST,
         path: "/api/keys/{key_id}/destroy",
         access: Access::Administrator,
@@ -96,7 +97,7 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(keys::destroy),
     },
     Route {
-        id: "list_secrets",
+        id: action::SECRET_LIST,
         method: Method::GET,
         path: "/api/secrets",
         access: Access::Administrator,
@@ -109,7 +110,7 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(lists::secrets),
     },
     Route {
-        id: "mint",
+        id: action::TOKEN_MINT,
         method: Method::POST,
         path: "/api/tokens",
         access: Access::Administrator,
@@ -122,7 +123,7 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(tokens::mint),
     },
     Route {
-        id: "list_tokens",
+        id: action::TOKEN_LIST,
         method: Method::GET,
         path: "/api/tokens",
         access: Access::Administrator,
@@ -135,7 +136,7 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(lists::tokens),
     },
     Route {
-        id: "revoke_token",
+        id: action::TOKEN_REVOKE,
         method: Method::DELETE,
         path: "/api/tokens/{jti}",
         access: Access::Administrator,
@@ -148,7 +149,7 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(tokens::revoke),
     },
     Route {
-        id: "revoke",
+        id: action::REVOCATION_CREATE,
         method: Method::POST,
         path: "/api/revocations",
         access: Access::Administrator,
@@ -170,7 +171,7 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(revocations::revoke),
     },
     Route {
-        id: "list_revocations",
+        id: action::REVOCATION_LIST,
         method: Method::GET,
         path: "/api/revocations",
         access: Access::Administrator,
@@ -183,7 +184,7 @@ pub static ROUTES: &[Route] = &[
         handler: || web::to(revocations::list),
     },
     Route {
-        id: "reconcile",
+        id: action::CATALOGUE_RECONCILE,
         method: Method::POST,
         path: "/api/reconcile",
         access: Access::Administrator,
@@ -292,6 +293,6 @@ mod tests {
             named += 1;
         }
         assert!(named > 20);
-        assert_eq!(value["paths"]["/api/tokens/{jti}"]["delete"]["operationId"], "revoke_token");
+        assert_eq!(value["paths"]["/api/tokens/{jti}"]["delete"]["operationId"], action::TOKEN_REVOKE);
     }
 }

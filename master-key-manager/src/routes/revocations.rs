@@ -8,14 +8,13 @@ use manager_api::wire::{
     EventSummary, FoundVersion, Reconcile, ReconcileAnswer, RevocationAnswer, RevocationList, RevocationStatus, Revoke,
 };
 use serde::Deserialize;
-use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
 use service_runtime::http::ApiError;
-use shared_proto::encoding::b64;
 use shared_proto::event::Event;
 use shared_proto::id::Version;
 use shared_proto::wire::vault::InventoryCursor;
 
 use crate::app::App;
+use crate::audit_event::{Act, Outcome, action};
 use crate::catalogue::reconcile;
 use crate::http::{Authed, Json, NoBody, Page, give_out, perform, query};
 use crate::refusal::Refusal;
@@ -25,11 +24,11 @@ use crate::store::{Actor, Decision};
 pub(super) async fn revoke(authed: Authed<Json<Revoke>>) -> Result<HttpResponse, ApiError> {
     let Authed { caller, meta, body: Json(body), app } = authed;
     let (worker, at) = (Arc::clone(&app), meta.clone());
-    let done = perform(&app, "revoke", meta, async move {
-        let (decision, line) = decision_of(&worker, caller.actor(), body, &at).await?;
+    let done = perform(&app, action::REVOCATION_CREATE, meta, async move {
+        let (decision, outcome) = decision_of(&worker, caller.actor(), body).await?;
         let done = worker.revocations.record(caller.actor(), vec![decision]).await?;
         // A revocation never waits for the audit log, and a line never tells of one that did not happen.
-        worker.audit.record_without_waiting(line);
+        worker.audit.note(outcome, &at);
         Ok(done)
     })
     .await?;
@@ -50,7 +49,7 @@ pub(super) async fn list(req: HttpRequest, authed: Authed<NoBody>) -> Result<Htt
     let asked: Asked = query(&req)?;
     let (store, actor) = (Arc::clone(&app.store), caller.actor());
     let read = async move { store.revocations(actor, asked.after, asked.limit.rows()).await };
-    let page = give_out(&app, "list_revocations", meta, read).await?;
+    let page = give_out(&app, Act::RevocationList, meta, read).await?;
     Ok(HttpResponse::Ok().json(RevocationList {
         newest: page.newest,
         applied: app.link.view().applied,
@@ -70,8 +69,8 @@ pub(super) async fn list(req: HttpRequest, authed: Authed<NoBody>) -> Result<Htt
 pub(super) async fn reconcile_catalogue(authed: Authed<Json<Reconcile>>) -> Result<HttpResponse, ApiError> {
     let Authed { caller, meta, body: Json(body), app } = authed;
     let (worker, at) = (Arc::clone(&app), meta.clone());
-    let found = perform(&app, "reconcile", meta, async move {
-        worker.audit.record(AuditRecord::new("reconcile", AuditStatus::Success, &at)).await?;
+    let found = perform(&app, action::CATALOGUE_RECONCILE, meta, async move {
+        worker.audit.record(Act::CatalogueReconcile, &at).await?;
         let from = body.after.map(|cursor| InventoryCursor {
             secret_id: cursor.key_id,
             version: cursor.version.unwrap_or(Version::LAST),
@@ -103,40 +102,30 @@ pub(super) fn status_of(done: &Sequences) -> (HttpResponseBuilder, RevocationSta
     }
 }
 
-/// What a request decides, and the line of that.
-async fn decision_of(
-    app: &App,
-    actor: Actor,
-    asked: Revoke,
-    origin: &Origin,
-) -> Result<(Decision, AuditRecord), Refusal> {
-    let line = |action| AuditRecord::new(action, AuditStatus::Success, origin);
-    let (event, line) = match asked {
+/// What a request decides, and what its line will say.
+async fn decision_of(app: &App, actor: Actor, asked: Revoke) -> Result<(Decision, Outcome), Refusal> {
+    let (event, outcome) = match asked {
         Revoke::DisableCredential { client_id } => {
-            let line = line("disable_credential").target(client_id.to_string());
-            return Ok((Decision::DisableCredential(client_id), line));
+            return Ok((Decision::DisableCredential(client_id), Outcome::CredentialDisable(client_id)));
         }
-        Revoke::Token { jti } => (Event::Token(jti), line("revoke_token").jti(jti.to_string())),
+        Revoke::Token { jti } => (Event::Token(jti), Outcome::TokenRevoke(jti)),
         // Tokens name an id and not the label: without one there is nothing to revoke, and that must be told.
         Revoke::Subject { user_id } => {
             let subject = app.store.subject_of(actor, user_id).await?.ok_or(Refusal::SubjectNotFound)?;
-            (Event::Subject(subject), line("revoke_subject").target(subject.to_string()))
+            (Event::Subject(subject), Outcome::SubjectRevoke(subject))
         }
         // A restored manager may not know it, and its tokens may live all the same.
-        Revoke::Credential { client_id } => {
-            (Event::Credential(client_id), line("revoke_credential").target(client_id.to_string()))
-        }
+        Revoke::Credential { client_id } => (Event::Credential(client_id), Outcome::CredentialRevoke(client_id)),
         Revoke::Secret { key_id } => {
             app.store.secret(actor, key_id).await?.ok_or(Refusal::SecretNotFound)?;
-            (Event::Secret(key_id), line("revoke_secret").key_id(key_id.to_string()))
+            (Event::Secret(key_id), Outcome::SecretRevoke(key_id))
         }
         Revoke::Version { key_id, version } => {
             app.store.version(actor, key_id, version).await?.ok_or(Refusal::SecretNotFound)?;
-            let line = line("revoke_version").key_id(key_id.to_string()).secrets([(key_id, version)]);
-            (Event::Version(key_id, version), line)
+            (Event::Version(key_id, version), Outcome::VersionRevoke(key_id, version))
         }
-        Revoke::SigningKey { kid } => (Event::SigningKey(kid), line("revoke_signing_key").target(b64(&kid.0))),
-        Revoke::All {} => (Event::All, line("revoke_all")),
+        Revoke::SigningKey { kid } => (Event::SigningKey(kid), Outcome::SigningKeyRevoke(kid)),
+        Revoke::All {} => (Event::All, Outcome::AllRevoke),
     };
-    Ok((Decision::Event(event), line))
+    Ok((Decision::Event(event), outcome))
 }

@@ -50,11 +50,11 @@ async fn revocation_says_what_was_revoked_and_one_that_is_refused_has_no_line_of
     let key_id = stored.member("key_id");
     let client = administrators_credential(&manager).await;
     let all = [
-        ("revoke_credential", json!({"kind": "credential", "client_id": CredentialId::generate().to_string()})),
-        ("revoke_secret", json!({"kind": "secret", "key_id": key_id})),
-        ("revoke_version", json!({"kind": "version", "key_id": key_id, "version": 1})),
-        ("revoke_signing_key", json!({"kind": "signing-key", "kid": "A".repeat(43)})),
-        ("revoke_all", json!({"kind": "all"})),
+        ("credential.revoke", json!({"kind": "credential", "client_id": CredentialId::generate().to_string()})),
+        ("secret.revoke", json!({"kind": "secret", "key_id": key_id})),
+        ("version.revoke", json!({"kind": "version", "key_id": key_id, "version": 1})),
+        ("signing_key.revoke", json!({"kind": "signing-key", "kid": "A".repeat(43)})),
+        ("token.revoke_all", json!({"kind": "all"})),
     ];
     for (_, what) in &all {
         let answer = manager.post("/api/revocations", what.clone()).await;
@@ -70,7 +70,7 @@ async fn revocation_says_what_was_revoked_and_one_that_is_refused_has_no_line_of
         assert_eq!(line.get("target"), target, "{action}");
         assert_eq!(line["key_id"], what.get("key_id").cloned().unwrap_or_default(), "{action}");
     }
-    assert!(!lines.iter().any(|line| line["action"] == "disable_credential"), "it did not happen");
+    assert!(!lines.iter().any(|line| line["action"] == "credential.disable"), "it did not happen");
 }
 
 #[actix_web::test]
@@ -93,6 +93,6 @@ async fn token_for_several_secrets_and_a_destruction_name_every_version() {
     };
     let version = |secret: &String, version: u64| json!({"key_id": secret, "version": version});
     let minted = json!([version(&secrets[0], 1), version(&secrets[1], 2), version(&secrets[2], 1)]);
-    assert_eq!(secrets_of("mint"), minted);
-    assert_eq!(secrets_of("destroy"), json!([version(&secrets[1], 1), version(&secrets[1], 2)]));
+    assert_eq!(secrets_of("token.mint"), minted);
+    assert_eq!(secrets_of("secret.destroy"), json!([version(&secrets[1], 1), version(&secrets[1], 2)]));
 }

@@ -14,6 +14,7 @@
 //! or are in the new file as well.
 
 mod chain;
+mod event;
 mod origin;
 mod queue;
 mod record;
@@ -31,6 +32,7 @@ use std::{
 
 pub use self::{
     chain::verify,
+    event::{Act, Outcome},
     origin::Origin,
     record::{AuditRecord, AuditStatus},
     settings::{AuditSettings, AuditSync},
@@ -109,19 +111,27 @@ impl AuditLog {
         Ok(Self { shared: Arc::new(Shared { queue, healthy, clock, service_name, sync, sampler }) })
     }
 
-    /// Appends a line and returns when it is recorded.
+    /// Records what takes effect only when its line is durable: then it returns.
     ///
     /// # Errors
     /// It is not recorded: the disk failed, the queue is full, or the log is closed. The line may be found later.
-    pub async fn record(&self, record: AuditRecord) -> Result<(), AuditUnavailable> {
+    pub async fn record(&self, act: impl Act, origin: &Origin) -> Result<(), AuditUnavailable> {
+        self.append(act.line(origin)).await
+    }
+
+    async fn append(&self, record: AuditRecord) -> Result<(), AuditUnavailable> {
         let recorded = self.shared.queue.push_awaited(self.render(record))?;
         recorded.await
     }
 
-    /// Appends a line for what takes effect anyway: a revocation, an outcome. After a fault of the disk it is written
-    /// when the disk works again. When too many such lines wait already, it is only counted, and a line `audit.dropped`
-    /// has the number. A refusal belongs to [`AuditLog::record_refusal`].
-    pub fn record_without_waiting(&self, record: AuditRecord) {
+    /// Records what takes effect anyway. After a fault of the disk its line is written when the disk works again. When too
+    /// many such lines wait already, it is only counted, and a line `audit.dropped` has the number. A refusal belongs to
+    /// [`AuditLog::record_refusal`].
+    pub fn note(&self, outcome: impl Outcome, origin: &Origin) {
+        self.append_without_waiting(outcome.line(origin));
+    }
+
+    fn append_without_waiting(&self, record: AuditRecord) {
         self.shared.queue.push_unawaited(self.render(record));
     }
 

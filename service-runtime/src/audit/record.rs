@@ -126,6 +126,21 @@ impl AuditRecord {
         self
     }
 
+    /// A row of the reference of audit events: action, status, and the members that it has besides those of every line.
+    pub fn reference(&self) -> String {
+        let members = [
+            ("key_id", self.key_id.is_some()),
+            ("key_path", self.key_path.is_some()),
+            ("secrets", !self.secrets.is_empty()),
+            ("jti", self.jti.is_some()),
+            ("target", self.target.is_some()),
+            ("count", self.count.is_some()),
+            ("code", self.code.is_some()),
+        ];
+        let members: Vec<&str> = members.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+        format!("`{}` | {} | {}", self.action, self.status.as_str(), members.join(", "))
+    }
+
     /// What sampling counts together.
     pub(super) fn kind(&self) -> Kind {
         let caller = self.jti.as_deref().or(self.origin.principal());

@@ -55,7 +55,7 @@ pub const fn operator_ready<S: Health>() -> Route {
 /// `GET /openapi.json`; the handler answers with [`openapi_answer`].
 pub const fn document(handler: fn() -> actix_web::Route) -> Route {
     const RESPONSES: &[Answer] = &[Answer { status: 200, description: "The OpenAPI document.", schema: None }];
-    public("openapi", "/openapi.json", "This document.", RESPONSES, handler)
+    public("openapi.read", "/openapi.json", "This document.", RESPONSES, handler)
 }
 
 const fn public(

@@ -66,7 +66,7 @@ impl Promised {
         let lines = installation.vault.audit();
         let audited: HashSet<&str> = lines
             .iter()
-            .filter(|line| line["action"] == "read" && line["status"] == "success")
+            .filter(|line| line["action"] == "secret.read" && line["status"] == "success")
             .filter_map(|line| line["request_id"].as_str())
             .collect();
         for released in &self.released {

@@ -52,7 +52,7 @@ async fn poll_that_brings_nothing_is_not_logged_and_a_store_is() {
         Verdict::Pass
     });
     installation.ready().await;
-    let commands = |log: &str| log.matches("\"route\":\"commands\"").count();
+    let commands = |log: &str| log.matches("\"route\":\"command.run\"").count();
     let before = commands(&installation.vault.log());
     wait_until("ten polls", async || polls.load(Ordering::Relaxed) > 10).await;
     let marker = asked(installation.vault.call("GET", "/openapi.json")).await;

@@ -206,7 +206,7 @@ async fn vault_with_a_bad_certificate_is_sent_nothing_and_the_manager_says_why()
     installation.vault.start().await;
     installation.manager.start().await;
     round_trip(&client_of(&installation, &files.of("encrypted-vault").join("ca.pem")), "value").await;
-    installation.vault.has_logged("\"route\":\"commands\"").await;
+    installation.vault.has_logged("\"route\":\"command.run\"").await;
 }
 
 #[tokio::test]

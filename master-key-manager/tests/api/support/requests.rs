@@ -1,6 +1,7 @@
 //! For every route a request that does what the route is for.
 
 use actix_web::http::Method;
+use master_key_manager::audit_event::action;
 use master_key_manager::routes::ROUTES;
 use serde_json::{Value, json};
 use service_runtime::http::{Access, Route};
@@ -39,12 +40,14 @@ impl Facts {
     /// `uncovered` in the table of authorization.
     pub(crate) fn request(&self, route: &Route) -> Option<Request> {
         let body = match route.id {
-            "store" => Some(json!({"user_id": "u", "key_data": "late", "path": "late", "environment": "dev"})),
-            "destroy" => Some(json!({"versions": [1]})),
-            "mint" => Some(json!({"grants": [{"key_id": self.secret}]})),
-            "revoke" => Some(json!({"kind": "all"})),
-            "reconcile" => Some(json!({"adopt": true})),
-            "list_secrets" | "list_tokens" | "revoke_token" | "list_revocations" => None,
+            action::SECRET_STORE => {
+                Some(json!({"user_id": "u", "key_data": "late", "path": "late", "environment": "dev"}))
+            }
+            action::SECRET_DESTROY => Some(json!({"versions": [1]})),
+            action::TOKEN_MINT => Some(json!({"grants": [{"key_id": self.secret}]})),
+            action::REVOCATION_CREATE => Some(json!({"kind": "all"})),
+            action::CATALOGUE_RECONCILE => Some(json!({"adopt": true})),
+            action::SECRET_LIST | action::TOKEN_LIST | action::TOKEN_REVOKE | action::REVOCATION_LIST => None,
             _ if route.access == Access::Public => None,
             _ => return None,
         };

@@ -33,7 +33,7 @@ async fn many_callers_write_at_most_fifty_refusal_lines_a_second_and_every_refus
                 all += 2;
             }
         }
-        log.record(line()).await.unwrap();
+        log.append(line()).await.unwrap();
         let written = fixture.lines().iter().filter(|line| line["status"] == "denied").count();
         // Around the turn of a second, the lines of two come together.
         assert!((1..=second * 50).contains(&written), "{written} refusal lines in {second} seconds");
@@ -83,12 +83,12 @@ async fn lines_that_nobody_waits_for_leave_room_for_those_that_somebody_waits_fo
     let fixture = Fixture::new();
     let (log, failing, syncs) = open_faulty(&fixture);
     failing.store(3, Ordering::SeqCst);
-    log.record_without_waiting(line().key_id("first"));
+    log.append_without_waiting(line().key_id("first"));
     wait_until("the disk hangs", || syncs.load(Ordering::SeqCst) > 0);
     for _ in 0..LINES {
-        log.record_without_waiting(line().key_id("unawaited"));
+        log.append_without_waiting(line().key_id("unawaited"));
     }
-    let mut awaited = Box::pin(log.record(line().key_id("awaited")));
+    let mut awaited = Box::pin(log.append(line().key_id("awaited")));
     assert_eq!(futures_util::FutureExt::now_or_never(&mut awaited), None, "there is room for it");
     failing.store(0, Ordering::SeqCst);
     awaited.await.unwrap();
@@ -107,15 +107,15 @@ async fn lines_that_are_lost_while_the_disk_fails_are_counted_in_the_log() {
     let fixture = Fixture::new();
     let (log, failing, _) = open_faulty(&fixture);
     failing.store(2, Ordering::SeqCst);
-    assert_eq!(log.record(line()).await, Err(AuditUnavailable));
+    assert_eq!(log.append(line()).await, Err(AuditUnavailable));
     for _ in 0..LINES {
-        log.record_without_waiting(line().key_id("unawaited"));
+        log.append_without_waiting(line().key_id("unawaited"));
     }
     // Those before it were looked at.
-    assert_eq!(log.record(line()).await, Err(AuditUnavailable));
+    assert_eq!(log.append(line()).await, Err(AuditUnavailable));
     failing.store(0, Ordering::SeqCst);
     fixture.clock.advance(1);
-    log.record(line()).await.unwrap();
+    log.append(line()).await.unwrap();
     log.flush_and_close().await;
     let text = std::fs::read_to_string(fixture.path.with_file_name("audit-1.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -12,8 +12,8 @@ async fn line_names_who_acted_and_every_version_that_a_token_opens() {
     let versions: Vec<_> = (1..=70).map(|number| (SecretId::generate(), Version::new(number).unwrap())).collect();
     let origin = Origin::of_request("req", "127.0.0.1", "agent").by(Some("sub_1"), Some("cred_1"));
     let minted = AuditRecord::new("mint", AuditStatus::Success, &origin).jti("tok_1");
-    log.record(minted.secrets(versions.clone())).await.unwrap();
-    log.record(AuditRecord::new("read", AuditStatus::Denied, &Origin::background()).count(3)).await.unwrap();
+    log.append(minted.secrets(versions.clone())).await.unwrap();
+    log.append(AuditRecord::new("read", AuditStatus::Denied, &Origin::background()).count(3)).await.unwrap();
     log.flush_and_close().await;
 
     let [mint, read] = <[_; 2]>::try_from(fixture.lines()).unwrap();
@@ -40,7 +40,7 @@ async fn what_a_client_calls_itself_breaks_no_line() {
     let agents = ["a\"b\\c", "\",\"status\":\"success", "naïve \u{2028} \u{1f511}", "tab\tnewline\n\u{7f}\u{85}", ""];
     for agent in agents {
         let origin = Origin::of_request("req", "127.0.0.1", agent);
-        log.record(AuditRecord::new("read", AuditStatus::Denied, &origin).key_path(agent)).await.unwrap();
+        log.append(AuditRecord::new("read", AuditStatus::Denied, &origin).key_path(agent)).await.unwrap();
     }
     log.flush_and_close().await;
     for (line, agent) in fixture.lines().iter().zip(agents) {

@@ -53,7 +53,7 @@ impl Fixture {
     async fn write(&self, lines: usize) {
         let log = self.open().unwrap();
         for _ in 0..lines {
-            log.record(line()).await.unwrap();
+            log.append(line()).await.unwrap();
         }
         log.flush_and_close().await;
     }
@@ -154,7 +154,7 @@ async fn refusals_of_strangers_are_sampled_and_counted() {
     }
     log.record_refusal(refused().code(ErrorCode::BodyInvalid));
     fixture.clock.advance(1);
-    log.record(line()).await.unwrap();
+    log.append(line()).await.unwrap();
     for _ in 0..4 {
         log.record_refusal(refused());
     }
@@ -164,7 +164,7 @@ async fn refusals_of_strangers_are_sampled_and_counted() {
         lines.iter().filter(|l| l["code"] == "token_invalid").map(|l| l["others"].as_u64().unwrap_or(0)).collect();
     assert_eq!(counts, [0, 998, 3], "of the others that have no line");
     assert_eq!(lines.len(), 5);
-    assert_eq!(log.record(line()).await, Err(AuditUnavailable));
+    assert_eq!(log.append(line()).await, Err(AuditUnavailable));
     assert!(!log.is_healthy());
 }
 
@@ -173,7 +173,7 @@ async fn concurrent_records_share_fsyncs() {
     let fixture = Fixture::new();
     let (log, failing, syncs) = open_faulty(&fixture);
     failing.store(3, Ordering::SeqCst);
-    let mut all: Vec<_> = (0..500).map(|_| Box::pin(log.record(line()))).collect();
+    let mut all: Vec<_> = (0..500).map(|_| Box::pin(log.append(line()))).collect();
     std::future::poll_fn(|context| {
         assert!(all.iter_mut().all(|record| record.as_mut().poll(context).is_pending()));
         std::task::Poll::Ready(())
@@ -192,7 +192,7 @@ async fn line_handed_to_the_kernel_is_in_the_file_before_the_answer() {
     let fixture = Fixture::new();
     let clock = Arc::clone(&fixture.clock) as Arc<dyn Clock>;
     let log = AuditLog::open(&fixture.path, "test-service", OS, clock).unwrap();
-    log.record(line()).await.unwrap();
+    log.append(line()).await.unwrap();
     assert_eq!(fixture.lines().len(), 1);
     assert_eq!(log.sync(), AuditSync::Os);
     log.flush_and_close().await;
@@ -204,7 +204,7 @@ async fn lines_that_never_stop_coming_are_on_disk_within_a_second_all_the_same()
     let (log, _, syncs) = open_faulty_with(&fixture, OS);
     for second in 0..3 {
         for _ in 0..50 {
-            log.record(line()).await.unwrap();
+            log.append(line()).await.unwrap();
         }
         assert!(syncs.load(Ordering::SeqCst) >= second, "in second {second}");
         fixture.clock.advance(1);
@@ -227,7 +227,7 @@ async fn thread_ends_with_the_last_handle_and_writes_what_waits_before() {
     let fixture = Fixture::new();
     let log = fixture.open().unwrap();
     let queue = Arc::downgrade(&log.shared.queue);
-    log.record_without_waiting(line());
+    log.append_without_waiting(line());
     drop(log);
     wait_until("the thread ends", || queue.strong_count() == 0);
     assert_eq!(verify(&fixture.path).unwrap(), 1);

@@ -94,21 +94,21 @@ async fn log_whose_file_is_not_at_its_path_acknowledges_nothing_until_it_is_ther
             let log = fixture.open_with(AuditSettings { sync, ..AuditSettings::default() }).unwrap();
             // What only the kernel has would be written again elsewhere: the second line makes the first one durable.
             for _ in 0..2 {
-                log.record(line().key_id("before")).await.unwrap();
+                log.append(line().key_id("before")).await.unwrap();
                 fixture.clock.advance(1);
             }
             let bytes = std::fs::read(&fixture.path).unwrap();
             let what = lose(&fixture.path);
             fixture.clock.advance(1);
-            assert_eq!(log.record(line().key_id("lost")).await, Err(AuditUnavailable), "{what}");
+            assert_eq!(log.append(line().key_id("lost")).await, Err(AuditUnavailable), "{what}");
             assert!(!log.is_healthy(), "{what}");
             if let Some(repair) = repair {
                 fixture.clock.advance(1);
-                assert_eq!(log.record(line().key_id("lost")).await, Err(AuditUnavailable), "{what}");
+                assert_eq!(log.append(line().key_id("lost")).await, Err(AuditUnavailable), "{what}");
                 repair(&fixture.path, &bytes);
             }
             fixture.clock.advance(1);
-            log.record(line().key_id("after")).await.unwrap_or_else(|_| panic!("{what}: it does not go on"));
+            log.append(line().key_id("after")).await.unwrap_or_else(|_| panic!("{what}: it does not go on"));
             assert!(log.is_healthy());
             log.flush_and_close().await;
             // The thread may have tried by itself in between; then it says so in a line of its own.
@@ -124,13 +124,13 @@ async fn log_whose_file_is_not_at_its_path_acknowledges_nothing_until_it_is_ther
 async fn file_that_somebody_else_appended_to_is_left_behind() {
     let fixture = Fixture::new();
     let log = fixture.open().unwrap();
-    log.record(line()).await.unwrap();
+    log.append(line()).await.unwrap();
     let mut file = std::fs::File::options().append(true).open(&fixture.path).unwrap();
     std::io::Write::write_all(&mut file, b"{\"sequence\":2}\n").unwrap();
     fixture.clock.advance(1);
     wait_until("it is noticed, though nobody asks", || !log.is_healthy());
     fixture.clock.advance(1);
-    log.record(line()).await.unwrap();
+    log.append(line()).await.unwrap();
     log.flush_and_close().await;
     assert!(verify(&fixture.path).unwrap() >= 2);
 }
@@ -147,6 +147,6 @@ async fn new_file_without_a_line_does_not_stand_for_those_before_it() {
     fixture.clock.advance(1);
     wait_until("it is noticed, though nobody asks", || !log.is_healthy());
     fixture.clock.advance(1);
-    assert_eq!(log.record(line()).await, Err(AuditUnavailable));
+    assert_eq!(log.append(line()).await, Err(AuditUnavailable));
     assert!(!fixture.path.with_file_name("audit-4.jsonl").exists());
 }

@@ -13,7 +13,7 @@ async fn full_segment_is_left_behind_and_the_chain_goes_on_in_the_next() {
         for lines in 1..=2 {
             let log = fixture.open_with(settings).unwrap();
             for _ in 0..30 {
-                log.record(line()).await.unwrap();
+                log.append(line()).await.unwrap();
             }
             log.flush_and_close().await;
             assert_eq!(verify(&fixture.path).unwrap(), 30 * lines);
@@ -44,7 +44,7 @@ async fn alteration_of_a_segment_is_found_at_the_start_or_soon_after_it() {
     let fixture = Fixture::new();
     let log = fixture.open_with(SMALL).unwrap();
     for _ in 0..60 {
-        log.record(line()).await.unwrap();
+        log.append(line()).await.unwrap();
     }
     log.flush_and_close().await;
     let mut segments: Vec<_> = fixture.later_segments().into_iter().map(|(_, path)| path).collect();
@@ -73,7 +73,7 @@ async fn alteration_of_a_segment_is_found_at_the_start_or_soon_after_it() {
                 Ok(log) => {
                     assert!(position < newest, "{what} in {position} was not found");
                     wait_until("it is found", || !log.is_healthy());
-                    assert_eq!(log.record(line()).await, Err(AuditUnavailable));
+                    assert_eq!(log.append(line()).await, Err(AuditUnavailable));
                 }
             }
             assert_eq!(std::fs::read_to_string(path).unwrap(), text, "evidence was changed");
@@ -86,7 +86,7 @@ async fn alteration_of_a_segment_is_found_at_the_start_or_soon_after_it() {
     std::fs::rename(fixture.path.with_file_name("elsewhere"), &segments[1]).unwrap();
     let log = fixture.open_with(SMALL).unwrap();
     wait_until("all is verified", || Arc::weak_count(&log.shared.queue) == 0);
-    log.record(line()).await.unwrap();
+    log.append(line()).await.unwrap();
     log.flush_and_close().await;
     // The newest segments, chained anew behind a line that never was.
     let mut hash = "f".repeat(64);
@@ -117,15 +117,15 @@ async fn full_segment_goes_on_where_no_other_can_be_made() {
     let (log, failing, _) = open_faulty_with(&fixture, SMALL);
     failing.store(4, Ordering::SeqCst);
     for _ in 0..20 {
-        log.record(line()).await.unwrap();
+        log.append(line()).await.unwrap();
     }
     assert!(fixture.later_segments().is_empty() && log.is_healthy());
     failing.store(0, Ordering::SeqCst);
     // Within the same second nothing is tried.
-    log.record(line()).await.unwrap();
+    log.append(line()).await.unwrap();
     assert!(fixture.later_segments().is_empty());
     fixture.clock.advance(1);
-    log.record(line()).await.unwrap();
+    log.append(line()).await.unwrap();
     log.flush_and_close().await;
     assert_eq!(fixture.later_segments().iter().map(|(first, _)| *first).collect::<Vec<_>>(), [22]);
     assert_eq!(verify(&fixture.path).unwrap(), 22);
@@ -136,15 +136,15 @@ async fn segment_that_was_made_and_is_not_trusted_hides_no_line() {
     let fixture = Fixture::new();
     let (log, failing, _) = open_faulty_with(&fixture, SMALL);
     while std::fs::metadata(&fixture.path).unwrap().len() < SMALL.segment_bytes {
-        log.record(line()).await.unwrap();
+        log.append(line()).await.unwrap();
     }
     let before = u64::try_from(fixture.lines().len()).unwrap();
     failing.store(5, Ordering::SeqCst);
-    assert_eq!(log.record(line()).await, Err(AuditUnavailable));
+    assert_eq!(log.append(line()).await, Err(AuditUnavailable));
     assert!(!log.is_healthy());
     failing.store(0, Ordering::SeqCst);
     fixture.clock.advance(1);
-    log.record(line().key_id("after")).await.unwrap();
+    log.append(line().key_id("after")).await.unwrap();
     log.flush_and_close().await;
     let (first, path) = fixture.later_segments().pop().unwrap();
     assert_eq!(first, before + 1);

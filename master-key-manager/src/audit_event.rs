@@ -1,0 +1,257 @@
+//! Everything that the manager records, apart from refusals, which have the action of their route.
+//!
+//! docs/audit-events/master-key-manager.md is made from these enums: `UPDATE_EVIDENCE=1 cargo test audit_event`.
+
+use manager_api::name::SecretPath;
+use service_runtime::audit::{self, AuditRecord, AuditStatus, Origin};
+use shared_proto::encoding::b64;
+use shared_proto::id::{CredentialId, SecretId, Subject, TokenId, Version};
+use shared_proto::jwk::Thumbprint;
+
+/// The words of lines, `noun.verb`. Those of routes are the ids of their rows.
+pub mod action {
+    /// `POST /api/keys`.
+    pub const SECRET_STORE: &str = "secret.store";
+    /// `POST /api/keys/{key_id}/destroy`.
+    pub const SECRET_DESTROY: &str = "secret.destroy";
+    /// `GET /api/secrets`.
+    pub const SECRET_LIST: &str = "secret.list";
+    /// `POST /api/tokens`.
+    pub const TOKEN_MINT: &str = "token.mint";
+    /// `GET /api/tokens`.
+    pub const TOKEN_LIST: &str = "token.list";
+    /// `DELETE /api/tokens/{jti}`, and a revocation of that kind.
+    pub const TOKEN_REVOKE: &str = "token.revoke";
+    /// `POST /api/revocations`. Only refusals have it: what is revoked has an action of its own.
+    pub const REVOCATION_CREATE: &str = "revocation.create";
+    /// `GET /api/revocations`.
+    pub const REVOCATION_LIST: &str = "revocation.list";
+    /// `POST /api/reconcile`.
+    pub const CATALOGUE_RECONCILE: &str = "catalogue.reconcile";
+}
+
+/// What takes effect only when its line is durable.
+#[derive(Debug)]
+#[cfg_attr(test, derive(strum::EnumCount))]
+pub enum Act<'a> {
+    /// A version is stored, or answered once more for the same idempotency key.
+    SecretStore {
+        /// Its secret.
+        secret: SecretId,
+        /// Its path.
+        path: &'a SecretPath,
+        /// The token that is made with it.
+        token: Option<TokenId>,
+    },
+    /// Versions are destroyed.
+    SecretDestroy {
+        /// Their secret.
+        secret: SecretId,
+        /// Its path.
+        path: &'a SecretPath,
+        /// The versions.
+        versions: Vec<Version>,
+    },
+    /// A token is signed.
+    TokenMint {
+        /// Its id.
+        token: TokenId,
+        /// The versions that it opens.
+        versions: Vec<(SecretId, Version)>,
+    },
+    /// A list of secrets is given out.
+    SecretList,
+    /// A list of tokens is given out.
+    TokenList,
+    /// A list of revocations is given out.
+    RevocationList,
+    /// The catalogue is compared with the vault's inventory.
+    CatalogueReconcile,
+    /// A step of a key rotation, with the key that it is about.
+    KeyRotation(KeyStep, String),
+}
+
+/// A step of a key rotation.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(strum::VariantArray))]
+pub enum KeyStep {
+    /// Wrapped keys of up to 64 rows are exchanged for those of a newer root key.
+    RootKeyExchange,
+    /// The vault is told to forget the wrapped keys below an epoch.
+    EpochRetire,
+    /// The file of a root key says that nothing is under it.
+    RootKeyRetire,
+    /// A root key is destroyed.
+    RootKeyDestroy,
+    /// The next token signing key signs tokens.
+    TokenSigningKeyActivate,
+    /// The next token signing key takes the place of one that was revoked.
+    TokenSigningKeyReplace,
+    /// A replaced token signing key is destroyed.
+    TokenSigningKeyDestroy,
+    /// The next identity key is in use.
+    IdentityKeyActivate,
+}
+
+impl KeyStep {
+    /// Its action.
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::RootKeyExchange => "root_key.exchange",
+            Self::EpochRetire => "epoch.retire",
+            Self::RootKeyRetire => "root_key.retire",
+            Self::RootKeyDestroy => "root_key.destroy",
+            Self::TokenSigningKeyActivate => "token_signing_key.activate",
+            Self::TokenSigningKeyReplace => "token_signing_key.replace",
+            Self::TokenSigningKeyDestroy => "token_signing_key.destroy",
+            Self::IdentityKeyActivate => "identity_key.activate",
+        }
+    }
+}
+
+impl Act<'_> {
+    /// Its action.
+    pub const fn action(&self) -> &'static str {
+        match self {
+            Self::SecretStore { .. } => action::SECRET_STORE,
+            Self::SecretDestroy { .. } => action::SECRET_DESTROY,
+            Self::TokenMint { .. } => action::TOKEN_MINT,
+            Self::SecretList => action::SECRET_LIST,
+            Self::TokenList => action::TOKEN_LIST,
+            Self::RevocationList => action::REVOCATION_LIST,
+            Self::CatalogueReconcile => action::CATALOGUE_RECONCILE,
+            Self::KeyRotation(step, _) => step.action(),
+        }
+    }
+}
+
+impl audit::Act for Act<'_> {
+    fn line(self, origin: &Origin) -> AuditRecord {
+        let line = AuditRecord::new(self.action(), AuditStatus::Success, origin);
+        match self {
+            Self::SecretStore { secret, path, token } => {
+                let line = line.key_id(secret.to_string()).key_path(path.as_str());
+                token.map_or(line.clone(), |token| line.jti(token.to_string()))
+            }
+            Self::SecretDestroy { secret, path, versions } => {
+                let line = line.key_id(secret.to_string()).key_path(path.as_str());
+                line.secrets(versions.into_iter().map(|version| (secret, version)))
+            }
+            Self::TokenMint { token, versions } => line.secrets(versions).jti(token.to_string()),
+            Self::SecretList | Self::TokenList | Self::RevocationList | Self::CatalogueReconcile => line,
+            Self::KeyRotation(_, key) => line.target(key),
+        }
+    }
+}
+
+/// What never waits for its line: revocations, when they are recorded.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(strum::EnumCount))]
+pub enum Outcome {
+    /// A token is revoked.
+    TokenRevoke(TokenId),
+    /// The tokens of a subject are revoked.
+    SubjectRevoke(Subject),
+    /// The tokens that were made with a credential are revoked.
+    CredentialRevoke(CredentialId),
+    /// A credential is disabled, and the tokens that were made with it are revoked.
+    CredentialDisable(CredentialId),
+    /// The tokens of a secret are revoked.
+    SecretRevoke(SecretId),
+    /// The tokens of a version are revoked.
+    VersionRevoke(SecretId, Version),
+    /// The tokens that a key signed are revoked, and it signs none any more.
+    SigningKeyRevoke(Thumbprint),
+    /// All tokens are revoked.
+    AllRevoke,
+}
+
+impl Outcome {
+    /// Its action.
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::TokenRevoke(_) => action::TOKEN_REVOKE,
+            Self::SubjectRevoke(_) => "subject.revoke",
+            Self::CredentialRevoke(_) => "credential.revoke",
+            Self::CredentialDisable(_) => "credential.disable",
+            Self::SecretRevoke(_) => "secret.revoke",
+            Self::VersionRevoke(..) => "version.revoke",
+            Self::SigningKeyRevoke(_) => "signing_key.revoke",
+            Self::AllRevoke => "token.revoke_all",
+        }
+    }
+}
+
+impl audit::Outcome for Outcome {
+    fn line(self, origin: &Origin) -> AuditRecord {
+        let line = AuditRecord::new(self.action(), AuditStatus::Success, origin);
+        match self {
+            Self::TokenRevoke(token) => line.jti(token.to_string()),
+            Self::SubjectRevoke(subject) => line.target(subject.to_string()),
+            Self::CredentialRevoke(credential) | Self::CredentialDisable(credential) => {
+                line.target(credential.to_string())
+            }
+            Self::SecretRevoke(secret) => line.key_id(secret.to_string()),
+            Self::VersionRevoke(secret, version) => line.key_id(secret.to_string()).secrets([(secret, version)]),
+            Self::SigningKeyRevoke(kid) => line.target(b64(&kid.0)),
+            Self::AllRevoke => line,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use service_runtime::audit::{Act as _, Outcome as _};
+    use shared_proto::id::PersonId;
+    use strum::EnumCount as _;
+
+    use super::*;
+
+    /// Compares the reference with what the enums say; writes it with `UPDATE_EVIDENCE`.
+    fn check(acts: &[String], outcomes: &[String]) {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/audit-events/master-key-manager.md");
+        let mut text = String::from(
+            "# Audit events of the master-key-manager\n\nMade from `master-key-manager/src/audit_event.rs` by its test. \
+            Members of every line are in [operations.md](../operations.md).\n\n\
+            | action | status | members | its line |\n|---|---|---|---|\n",
+        );
+        text.extend(acts.iter().map(|row| format!("| {row} | is durable before it takes effect |\n")));
+        text.extend(outcomes.iter().map(|row| format!("| {row} | is not waited for |\n")));
+        if std::env::var_os("UPDATE_EVIDENCE").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text, "UPDATE_EVIDENCE=1 writes it");
+    }
+
+    #[test]
+    fn audit_event_reference_is_the_committed_one() {
+        use strum::VariantArray as _;
+        let (origin, path) = (Origin::background(), SecretPath::parse("p").unwrap());
+        let (secret, token, version) = (SecretId::generate(), TokenId::generate(), Version::FIRST);
+        let once = [
+            Act::SecretStore { secret, path: &path, token: Some(token) },
+            Act::SecretDestroy { secret, path: &path, versions: vec![version] },
+            Act::TokenMint { token, versions: vec![(secret, version)] },
+            Act::SecretList,
+            Act::TokenList,
+            Act::RevocationList,
+            Act::CatalogueReconcile,
+        ];
+        assert_eq!(once.len() + 1, Act::COUNT, "key rotations follow");
+        let steps = KeyStep::VARIANTS.iter().map(|step| Act::KeyRotation(*step, "key".to_owned()));
+        let acts: Vec<String> = once.into_iter().chain(steps).map(|act| act.line(&origin).reference()).collect();
+        let credential = CredentialId::generate();
+        let outcomes = [
+            Outcome::TokenRevoke(token),
+            Outcome::SubjectRevoke(Subject::Person(PersonId::generate())),
+            Outcome::CredentialRevoke(credential),
+            Outcome::CredentialDisable(credential),
+            Outcome::SecretRevoke(secret),
+            Outcome::VersionRevoke(secret, version),
+            Outcome::SigningKeyRevoke(shared_proto::encoding::Bytes([0; 32])),
+            Outcome::AllRevoke,
+        ];
+        assert_eq!(outcomes.len(), Outcome::COUNT);
+        check(&acts, &outcomes.map(|outcome| outcome.line(&origin).reference()));
+    }
+}
