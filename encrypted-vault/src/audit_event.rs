@@ -18,7 +18,7 @@ pub mod action {
     pub const EPOCH_RETIRE: &str = "epoch.retire";
 }
 
-/// What takes effect only when its line is durable.
+/// An event that takes effect only when its line is durable.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(strum::EnumCount))]
 pub enum Act {
@@ -50,7 +50,7 @@ impl audit::Act for Act {
     }
 }
 
-/// What never waits for its line: revocations, and how something ended.
+/// An event that never waits for its line: events of the manager, and ends of acts.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(strum::EnumCount))]
 pub enum Outcome {
@@ -58,7 +58,7 @@ pub enum Outcome {
     EnvelopeNotStored(SecretId),
     /// An envelope was refused.
     EnvelopeRefused(SecretId, ErrorCode),
-    /// What a version number stands for is decided.
+    /// The meaning of a version number is decided.
     EnvelopeSettle(SecretId),
     /// Receipts of a page of rows are given out.
     EnvelopeList,
@@ -96,26 +96,10 @@ const EVENT_APPLY: &str = "event.apply";
 
 #[cfg(test)]
 mod tests {
-    use service_runtime::audit::{Act as _, Outcome as _};
+    use service_runtime::audit::{Act as _, Outcome as _, reference};
     use strum::EnumCount as _;
 
     use super::*;
-
-    /// Compares the reference with what the enums say; writes it with `UPDATE_EVIDENCE`.
-    fn check(acts: &[String], outcomes: &[String]) {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/audit-events/encrypted-vault.md");
-        let mut text = String::from(
-            "# Audit events of the encrypted-vault\n\nMade from `encrypted-vault/src/audit_event.rs` by its test. \
-            Members of every line are in [operations.md](../operations.md).\n\n\
-            | action | status | members | its line |\n|---|---|---|---|\n",
-        );
-        text.extend(acts.iter().map(|row| format!("| {row} | is durable before it takes effect |\n")));
-        text.extend(outcomes.iter().map(|row| format!("| {row} | is not waited for |\n")));
-        if std::env::var_os("UPDATE_EVIDENCE").is_some() {
-            std::fs::write(path, &text).unwrap();
-        }
-        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text, "UPDATE_EVIDENCE=1 writes it");
-    }
 
     #[test]
     fn audit_event_reference_is_the_committed_one() {
@@ -138,7 +122,12 @@ mod tests {
             Outcome::EventReplay,
         ];
         assert_eq!((acts.len(), outcomes.len()), (Act::COUNT, Outcome::COUNT));
-        let rows = outcomes.map(|outcome| outcome.line(&origin).reference());
-        check(&acts.map(|act| act.line(&origin).reference()), &rows);
+        let (acts, outcomes) = (acts.map(|act| act.line(&origin)), outcomes.map(|outcome| outcome.line(&origin)));
+        let text = reference("encrypted-vault", &acts, &outcomes);
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/audit-events/encrypted-vault.md");
+        if std::env::var_os("UPDATE_EVIDENCE").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text, "UPDATE_EVIDENCE=1 writes it");
     }
 }

@@ -52,11 +52,11 @@ impl RefusalBudgets {
             return Err(Spent::Token);
         }
         let is_full = second.tokens.len() >= COUNTED && !second.tokens.contains_key(&holder.jti);
-        if is_full || is_spent(&second.subjects, &holder.subject, PER_SUBJECT) {
+        if is_full {
             return Err(Spent::Subject);
         }
+        second.take_subject(&holder.subject)?;
         *second.tokens.entry(holder.jti).or_default() += 1;
-        *second.subjects.entry(holder.subject).or_default() += 1;
         Ok(())
     }
 
@@ -68,12 +68,7 @@ impl RefusalBudgets {
     pub fn take_line(&self, holder: &TokenHolder, boot: u64) -> Result<(), Spent> {
         let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         second.turn(boot);
-        let is_full = second.subjects.len() >= COUNTED && !second.subjects.contains_key(&holder.subject);
-        if is_full || is_spent(&second.subjects, &holder.subject, PER_SUBJECT) {
-            return Err(Spent::Subject);
-        }
-        *second.subjects.entry(holder.subject).or_default() += 1;
-        Ok(())
+        second.take_subject(&holder.subject)
     }
 
     /// Looks whether the token may ask at all at `boot` seconds of the boot clock.
@@ -92,6 +87,15 @@ impl Second {
         if self.number != boot {
             *self = Self { number: boot, ..Self::default() };
         }
+    }
+
+    fn take_subject(&mut self, subject: &Subject) -> Result<(), Spent> {
+        let is_full = self.subjects.len() >= COUNTED && !self.subjects.contains_key(subject);
+        if is_full || is_spent(&self.subjects, subject, PER_SUBJECT) {
+            return Err(Spent::Subject);
+        }
+        *self.subjects.entry(*subject).or_default() += 1;
+        Ok(())
     }
 }
 

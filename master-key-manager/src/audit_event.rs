@@ -30,7 +30,7 @@ pub mod action {
     pub const CATALOGUE_RECONCILE: &str = "catalogue.reconcile";
 }
 
-/// What takes effect only when its line is durable.
+/// An event that takes effect only when its line is durable.
 #[derive(Debug)]
 #[cfg_attr(test, derive(strum::EnumCount))]
 pub enum Act<'a> {
@@ -131,7 +131,10 @@ impl audit::Act for Act<'_> {
         match self {
             Self::SecretStore { secret, path, token } => {
                 let line = line.key_id(secret.to_string()).key_path(path.as_str());
-                token.map_or(line.clone(), |token| line.jti(token.to_string()))
+                match token {
+                    Some(token) => line.jti(token.to_string()),
+                    None => line,
+                }
             }
             Self::SecretDestroy { secret, path, versions } => {
                 let line = line.key_id(secret.to_string()).key_path(path.as_str());
@@ -144,7 +147,7 @@ impl audit::Act for Act<'_> {
     }
 }
 
-/// What never waits for its line: revocations, when they are recorded.
+/// A revocation that was recorded; it never waits for its line.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(strum::EnumCount))]
 pub enum Outcome {
@@ -201,27 +204,11 @@ impl audit::Outcome for Outcome {
 
 #[cfg(test)]
 mod tests {
-    use service_runtime::audit::{Act as _, Outcome as _};
+    use service_runtime::audit::{Act as _, Outcome as _, reference};
     use shared_proto::id::PersonId;
     use strum::EnumCount as _;
 
     use super::*;
-
-    /// Compares the reference with what the enums say; writes it with `UPDATE_EVIDENCE`.
-    fn check(acts: &[String], outcomes: &[String]) {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/audit-events/master-key-manager.md");
-        let mut text = String::from(
-            "# Audit events of the master-key-manager\n\nMade from `master-key-manager/src/audit_event.rs` by its test. \
-            Members of every line are in [operations.md](../operations.md).\n\n\
-            | action | status | members | its line |\n|---|---|---|---|\n",
-        );
-        text.extend(acts.iter().map(|row| format!("| {row} | is durable before it takes effect |\n")));
-        text.extend(outcomes.iter().map(|row| format!("| {row} | is not waited for |\n")));
-        if std::env::var_os("UPDATE_EVIDENCE").is_some() {
-            std::fs::write(path, &text).unwrap();
-        }
-        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text, "UPDATE_EVIDENCE=1 writes it");
-    }
 
     #[test]
     fn audit_event_reference_is_the_committed_one() {
@@ -239,7 +226,7 @@ mod tests {
         ];
         assert_eq!(once.len() + 1, Act::COUNT, "key rotations follow");
         let steps = KeyStep::VARIANTS.iter().map(|step| Act::KeyRotation(*step, "key".to_owned()));
-        let acts: Vec<String> = once.into_iter().chain(steps).map(|act| act.line(&origin).reference()).collect();
+        let acts: Vec<_> = once.into_iter().chain(steps).map(|act| act.line(&origin)).collect();
         let credential = CredentialId::generate();
         let outcomes = [
             Outcome::TokenRevoke(token),
@@ -252,6 +239,11 @@ mod tests {
             Outcome::AllRevoke,
         ];
         assert_eq!(outcomes.len(), Outcome::COUNT);
-        check(&acts, &outcomes.map(|outcome| outcome.line(&origin).reference()));
+        let text = reference("master-key-manager", &acts, &outcomes.map(|outcome| outcome.line(&origin)));
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/audit-events/master-key-manager.md");
+        if std::env::var_os("UPDATE_EVIDENCE").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text, "UPDATE_EVIDENCE=1 writes it");
     }
 }

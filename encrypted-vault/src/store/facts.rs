@@ -1,4 +1,4 @@
-//! What the tables say of a version: the facts that a receipt states.
+//! Facts of a version, as the tables have them and a receipt states them.
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};

@@ -102,7 +102,7 @@ pub(super) fn status_of(done: &Sequences) -> (HttpResponseBuilder, RevocationSta
     }
 }
 
-/// What a request decides, and what its line will say.
+/// The decision that a request asks for, and the event of its line.
 async fn decision_of(app: &App, actor: Actor, asked: Revoke) -> Result<(Decision, Outcome), Refusal> {
     let (event, outcome) = match asked {
         Revoke::DisableCredential { client_id } => {

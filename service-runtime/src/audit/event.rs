@@ -13,3 +13,16 @@ pub trait Outcome {
     /// Its line.
     fn line(self, origin: &Origin) -> AuditRecord;
 }
+
+/// The reference of a service's events in Markdown, made from a line of each.
+pub fn reference(service: &str, acts: &[AuditRecord], outcomes: &[AuditRecord]) -> String {
+    let rows = |lines: &[AuditRecord], when: &str| {
+        lines.iter().fold(String::new(), |rows, line| rows + "| " + &line.reference() + " | " + when + " |\n")
+    };
+    format!(
+        "# Audit events of the {service}\n\nMade from `{service}/src/audit_event.rs` by its test. Members of every line are in \
+         [operations.md](../operations.md).\n\n| action | status | members | its line |\n|---|---|---|---|\n{}{}",
+        rows(acts, "is durable before it takes effect"),
+        rows(outcomes, "is not waited for"),
+    )
+}

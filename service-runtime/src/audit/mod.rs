@@ -32,7 +32,7 @@ use std::{
 
 pub use self::{
     chain::verify,
-    event::{Act, Outcome},
+    event::{Act, Outcome, reference},
     origin::Origin,
     record::{AuditRecord, AuditStatus},
     settings::{AuditSettings, AuditSync},

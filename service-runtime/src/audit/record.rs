@@ -126,8 +126,8 @@ impl AuditRecord {
         self
     }
 
-    /// A row of the reference of audit events: action, status, and the members that it has besides those of every line.
-    pub fn reference(&self) -> String {
+    /// A row of the reference: action, status, and the members that it has besides those of every line.
+    pub(super) fn reference(&self) -> String {
         let members = [
             ("key_id", self.key_id.is_some()),
             ("key_path", self.key_path.is_some()),
