@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use service_runtime::StartError;
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::Clock;
 use service_runtime::http::Health;
-use service_runtime::process::{StartError, boot_id, can_open_files};
+use service_runtime::process::{boot_id, can_open_files};
 use service_runtime::readiness::{self, Readiness, Trouble};
 use service_runtime::tasks::Tasks;
 use shared_proto::id::VaultId;
@@ -20,7 +21,7 @@ use crate::keys::{KeyRing, ManagerKeys, RuntimeDirectory, SealKeys};
 use crate::manager_clock::ManagerClock;
 use crate::manager_instances::ManagerInstances;
 use crate::reading::Reader;
-use crate::revocation::{Feed, MarkFile, Refusals, Source};
+use crate::revocation::{Feed, LocalRefusals, MarkFile, Source};
 use crate::rewrap::Rewrapper;
 use crate::row_cache::RowCache;
 use crate::statements::KeyStatements;
@@ -53,7 +54,7 @@ pub struct Vault {
     /// Events and revocation.
     pub feed: Arc<Feed>,
     /// Local refusals.
-    pub refusals: Arc<Refusals>,
+    pub refusals: Arc<LocalRefusals>,
     /// Verified tokens of the last minutes.
     pub tokens: Arc<TokenCache>,
     /// Opens versions.
@@ -110,7 +111,7 @@ impl Vault {
         let keys = ring.current();
         let (feed, seal_keys) = open_history(config, &clock, &ring, &store).await?;
         let (seal_keys, feed, manager_keys) = (Arc::new(seal_keys), Arc::new(feed), Arc::new(ManagerKeys::default()));
-        let refusals = Arc::new(Refusals::open(&config.data_dir));
+        let refusals = Arc::new(LocalRefusals::open(&config.data_dir));
         let manager_clock = Arc::new(ManagerClock::new(&*clock));
         let statements = KeyStatements::open(
             (Arc::clone(&ring), config.key_times),

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use service_runtime::StartError;
 use service_runtime::cli::{self, say};
 use service_runtime::files::refuse_files_of_others;
 use service_runtime::key_folder::KeyFolder;
-use service_runtime::process::{DirectoryLock, StartError};
+use service_runtime::process::DirectoryLock;
 use service_runtime::sqlite;
 use shared_proto::encoding::b64;
 use shared_proto::identity::Owner;
@@ -16,7 +17,7 @@ use shared_proto::jwk::Thumbprint;
 use crate::config::Config;
 use crate::key_rotation::{Rotate, rotate_keys};
 use crate::keys;
-use crate::revocation::{Refusal, read_refusals, refuse_command};
+use crate::revocation::{LocalRefusal, read_refusals, refuse_command};
 use crate::store::SqliteStore;
 use crate::{routes, run};
 
@@ -183,12 +184,12 @@ fn refuse(config: &Config, what: Refuse) -> Result<(), StartError> {
     };
     let refusal = match refused {
         Refused::Token { jti } => {
-            Refusal::Token(jti.parse().map_err(|_| StartError::new("That is not the jti of a token."))?)
+            LocalRefusal::Token(jti.parse().map_err(|_| StartError::new("That is not the jti of a token."))?)
         }
         Refused::Subject { subject } => {
-            Refusal::Subject(subject.parse().map_err(|_| StartError::new("That is not the id of a subject."))?)
+            LocalRefusal::Subject(subject.parse().map_err(|_| StartError::new("That is not the id of a subject."))?)
         }
-        Refused::Everything => Refusal::Everything,
+        Refused::Everything => LocalRefusal::Everything,
     };
     say(refuse_command(&config.data_dir, refusal, lift)?)
 }

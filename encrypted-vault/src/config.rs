@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use service_runtime::StartError;
 use service_runtime::audit::AuditSettings;
 use service_runtime::config::{self, Mode};
 use service_runtime::http::{Limits, OperatorListen, ServeConfig};
-use service_runtime::process::StartError;
 use service_runtime::tls::ServerFiles;
 
 /// What stands in the TOML file. Relative paths are relative to the file.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
-use service_runtime::http::ApiError;
 use service_runtime::tasks::by_size;
 use shared_proto::Rejected;
 use shared_proto::envelope::{Ciphertext, Header, Inner, digest};
@@ -67,9 +67,9 @@ impl Ingest {
     ///
     /// # Errors
     /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or committed.
-    pub async fn store(&self, body: Store, meta: &Origin) -> Result<StoreAnswer, ApiError> {
+    pub async fn store(&self, body: Store, meta: &Origin) -> Result<StoreAnswer, Refusal> {
         if !(1..=MAX_BATCH).contains(&body.envelopes.len()) {
-            return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 envelopes."));
+            return Err(Refusal::new(ErrorCode::ParameterInvalid).detail("1 to 64 envelopes."));
         }
         let transfer_key = self.transfer_keys.open(body.transport_kid, body.transfer_key).await?;
         let names: Vec<VersionName> = body.envelopes.iter().map(name_of).collect();
@@ -119,9 +119,9 @@ impl Ingest {
     ///
     /// # Errors
     /// The batch has a wrong size, or nothing could be committed.
-    pub async fn settle(&self, body: Settle, meta: &Origin) -> Result<Receipts, ApiError> {
+    pub async fn settle(&self, body: Settle, meta: &Origin) -> Result<Receipts, Refusal> {
         if !(1..=MAX_BATCH).contains(&body.versions.len()) {
-            return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 versions."));
+            return Err(Refusal::new(ErrorCode::ParameterInvalid).detail("1 to 64 versions."));
         }
         for name in &body.versions {
             self.audit.note(Outcome::EnvelopeSettle(name.secret_id), meta);

@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
+use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
-use service_runtime::http::{AnswerRoom, ApiError, Room};
+use service_runtime::http::{AnswerRoom, Room};
 use service_runtime::tasks::by_size;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
@@ -91,7 +92,7 @@ impl Reader {
     ///
     /// # Errors
     /// The token is missing or bad, or has caused too many refusals.
-    pub fn authenticate(&self, token: Option<&str>, origin: Origin) -> Result<Caller, ApiError> {
+    pub fn authenticate(&self, token: Option<&str>, origin: Origin) -> Result<Caller, Refusal> {
         let missing = NotVerified { holder: None };
         let verified = token.ok_or(missing).and_then(|text| self.verify(text));
         let claims = match verified {
@@ -102,7 +103,7 @@ impl Reader {
             Err(NotVerified { holder: None }) => {
                 let record = AuditRecord::new(SECRET_READ, AuditStatus::Denied, &origin);
                 self.audit.record_refusal(record.code(ErrorCode::TokenInvalid));
-                return Err(ApiError::new(ErrorCode::TokenInvalid));
+                return Err(Refusal::new(ErrorCode::TokenInvalid));
             }
         };
         let holder = claims.holder();
@@ -123,7 +124,7 @@ impl Reader {
         caller: Caller,
         secret: Option<SecretId>,
         room: &AnswerRoom,
-    ) -> Result<Opened, ApiError> {
+    ) -> Result<Opened, Refusal> {
         let (holder, origin) = (caller.claims.holder(), caller.origin);
         let token = self.still_good(caller.claims, &origin)?;
         // What is not an id cannot name a secret either.
@@ -131,20 +132,20 @@ impl Reader {
             return Err(self.refuse(&holder, &origin, ReadRefusal::NotFound.into(), None));
         };
         let (room, mut opened) = self.open_all(&token, vec![secret], &origin, room).await?;
-        let (_, outcome) = opened.pop().ok_or_else(|| ApiError::new(ErrorCode::Internal))?;
+        let (_, outcome) = opened.pop().ok_or_else(|| Refusal::new(ErrorCode::Internal))?;
         let opened = outcome.map_err(|not_given| self.refuse(&holder, &origin, not_given, Some((secret, 1))))?;
         let size_of_json = opened.decrypted_key.len();
         // The room goes along: who resets the connection does not free it before the work has ended.
         let write = move || (to_json(&opened, json_len(&opened)), room);
         let (json, room) = by_size(size_of_json, write).await?;
-        Ok(Opened { json: json.map_err(|_| ApiError::new(ErrorCode::Internal))?, room })
+        Ok(Opened { json: json.map_err(|_| Refusal::new(ErrorCode::Internal))?, room })
     }
 
     /// Opens the versions of up to 64 secrets, each named once.
     ///
     /// # Errors
     /// The ids are none, too many or repeated, the token counts no more, or a part that is needed does not work.
-    pub async fn read_many(&self, caller: Caller, ids: Vec<SecretId>, room: &AnswerRoom) -> Result<Opened, ApiError> {
+    pub async fn read_many(&self, caller: Caller, ids: Vec<SecretId>, room: &AnswerRoom) -> Result<Opened, Refusal> {
         let (holder, origin) = (caller.claims.holder(), caller.origin);
         let token = self.still_good(caller.claims, &origin)?;
         check_ids(&ids)?;
@@ -153,7 +154,7 @@ impl Reader {
         let (size, asked) = (size.sum(), opened.len());
         let ((json, not_given), room) = by_size(size, move || (batch_answer(opened), room)).await?;
         self.note(&holder, &origin, &not_given, asked);
-        Ok(Opened { json: json.map_err(|_| ApiError::new(ErrorCode::Internal))?, room })
+        Ok(Opened { json: json.map_err(|_| Refusal::new(ErrorCode::Internal))?, room })
     }
 
     fn verify(&self, text: &str) -> Result<VerifiedClaims, NotVerified> {
@@ -161,7 +162,7 @@ impl Reader {
     }
 
     /// Looks at the token again: its body was waited for.
-    fn still_good(&self, claims: VerifiedClaims, origin: &Origin) -> Result<Unrevoked, ApiError> {
+    fn still_good(&self, claims: VerifiedClaims, origin: &Origin) -> Result<Unrevoked, Refusal> {
         let holder = claims.holder();
         claims.check_revocation(&self.authority).map_err(|refusal| self.refuse(&holder, origin, refusal.into(), None))
     }
@@ -172,7 +173,7 @@ impl Reader {
         ids: Vec<SecretId>,
         origin: &Origin,
         answer_room: &AnswerRoom,
-    ) -> Result<(Room, Vec<Asked<OpenedKey>>), ApiError> {
+    ) -> Result<(Room, Vec<Asked<OpenedKey>>), Refusal> {
         let (mut unsealed, mut found, mut left) = (Vec::new(), Vec::with_capacity(ids.len()), MAX_BATCH_BYTES);
         let mut room = Room::default();
         for id in ids {
@@ -191,7 +192,7 @@ impl Reader {
             Ok(row) => grants.next().map(|grant| (id, Ok((grant, row)))).ok_or(ErrorCode::Internal),
             Err(not_given) => Ok((id, Err(not_given))),
         });
-        let rights = rights.collect::<Result<Vec<_>, ErrorCode>>().map_err(ApiError::new)?;
+        let rights = rights.collect::<Result<Vec<_>, ErrorCode>>().map_err(Refusal::new)?;
         self.open_rows(rights, room).await
     }
 
@@ -200,7 +201,7 @@ impl Reader {
         &self,
         token: &Unrevoked,
         secret: SecretId,
-    ) -> Result<Result<(Unsealed, Arc<Row>), NotGiven>, ApiError> {
+    ) -> Result<Result<(Unsealed, Arc<Row>), NotGiven>, Refusal> {
         let authorized = token.authorize(secret, &self.authority);
         match authorized.and_then(|authorized| authorized.unseal(&self.authority)) {
             Err(refusal) => Ok(Err(refusal.into())),
@@ -216,7 +217,7 @@ impl Reader {
         &self,
         rights: Vec<Asked<(DecryptGrant, Arc<Row>)>>,
         room: Room,
-    ) -> Result<(Room, Vec<Asked<OpenedKey>>), ApiError> {
+    ) -> Result<(Room, Vec<Asked<OpenedKey>>), Refusal> {
         let bytes = rights.iter().filter_map(|(_, right)| right.as_ref().ok()).map(|(_, row)| size(row)).sum();
         let (keys, authority) = (self.keys.current(), Arc::clone(&self.authority));
         let tried = by_size(bytes, move || {
@@ -240,7 +241,7 @@ impl Reader {
     }
 
     /// Tries again with the row as it is in the database: its wrapped keys may have been exchanged meanwhile.
-    async fn open_fresh(&self, id: SecretId, grant: DecryptGrant) -> Result<Result<OpenedKey, NotGiven>, ApiError> {
+    async fn open_fresh(&self, id: SecretId, grant: DecryptGrant) -> Result<Result<OpenedKey, NotGiven>, Refusal> {
         let row = self.rows.get_fresh(id, grant.version()).await?;
         let Some(row) = row else { return Ok(Err(NotOpened::Row(grant).into())) };
         let (keys, authority, bytes) = (self.keys.current(), Arc::clone(&self.authority), size(&row));
@@ -274,14 +275,14 @@ impl Reader {
         origin: &Origin,
         not_given: NotGiven,
         ids: Option<(SecretId, usize)>,
-    ) -> ApiError {
+    ) -> Refusal {
         match self.budgets.take(holder, self.authority.clock.boot()) {
             Ok(()) => self.record(Some(holder), origin, not_given, ids),
             Err(Spent::Token) => return self.refuse_spent(origin),
             // Spent by another token of it, maybe a thief's: this one is told the truth, or it would wait for ever.
             Err(Spent::Subject) => drop(self.refuse_spent(origin)),
         }
-        let error = ApiError::new(not_given.code);
+        let error = Refusal::new(not_given.code);
         // The row was altered, or the token does not fit it.
         if not_given.status == AuditStatus::Failed {
             return error.cause("a row did not open for a token that names it");
@@ -310,10 +311,10 @@ impl Reader {
     }
 
     /// Counted by subject, which has many tokens.
-    fn refuse_spent(&self, origin: &Origin) -> ApiError {
+    fn refuse_spent(&self, origin: &Origin) -> Refusal {
         let record = AuditRecord::new(SECRET_READ, AuditStatus::Denied, origin);
         self.audit.record_refusal(record.code(ErrorCode::RateLimited));
-        ApiError::new(ErrorCode::RateLimited)
+        Refusal::new(ErrorCode::RateLimited)
     }
 }
 
@@ -321,8 +322,8 @@ fn by(origin: Origin, holder: &TokenHolder) -> Origin {
     origin.by(Some(holder.subject), Some(holder.client_id))
 }
 
-fn check_ids(ids: &[SecretId]) -> Result<(), ApiError> {
-    let refused = |detail| Err(ApiError::new(ErrorCode::ParameterInvalid).detail(detail));
+fn check_ids(ids: &[SecretId]) -> Result<(), Refusal> {
+    let refused = |detail| Err(Refusal::new(ErrorCode::ParameterInvalid).detail(detail));
     if !(1..=MAX_BATCH).contains(&ids.len()) {
         return refused("1 to 64 ids.");
     }

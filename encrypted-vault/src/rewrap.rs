@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
-use service_runtime::http::ApiError;
+use service_runtime::{Fact, Refusal};
 use shared_proto::Rejected;
 use shared_proto::envelope::Inner;
 use shared_proto::error::ErrorCode;
@@ -56,7 +56,7 @@ impl Rewrapper {
     ///
     /// # Errors
     /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or read.
-    pub async fn handout(&self, body: Handout, meta: &Origin) -> Result<HandoutAnswer, ApiError> {
+    pub async fn handout(&self, body: Handout, meta: &Origin) -> Result<HandoutAnswer, Refusal> {
         check(body.versions.len(), body.epoch)?;
         let transfer_key = self.transfer_keys.open(body.transport_kid, body.transfer_key).await?;
         self.audit.record(Act::WrappedKeyHandOut(body.versions.len()), meta).await?;
@@ -78,7 +78,7 @@ impl Rewrapper {
     ///
     /// # Errors
     /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or committed.
-    pub async fn rewrap(&self, body: Rewrap, meta: &Origin) -> Result<StoreAnswer, ApiError> {
+    pub async fn rewrap(&self, body: Rewrap, meta: &Origin) -> Result<StoreAnswer, Refusal> {
         check(body.rows.len(), body.epoch)?;
         let transfer_key = self.transfer_keys.open(body.transport_kid, body.transfer_key).await?;
         // Held until the commit, so that no storage key is retired while a row is on its way under it.
@@ -104,13 +104,13 @@ impl Rewrapper {
     ///
     /// # Errors
     /// A row lacks the epoch, or nothing could be recorded or committed.
-    pub async fn retire(&self, body: Retire, meta: &Origin) -> Result<RetireAnswer, ApiError> {
+    pub async fn retire(&self, body: Retire, meta: &Origin) -> Result<RetireAnswer, Refusal> {
         check(1, body.epoch)?;
         self.audit.record(Act::EpochRetire, meta).await?;
         let found = self.store.retire(body.environment, body.epoch).await?;
         if found.lacking > 0 {
             self.audit.note(Outcome::EpochNotRetired(ErrorCode::EpochIncomplete), meta);
-            return Err(ApiError::new(ErrorCode::EpochIncomplete).lacking(found.lacking));
+            return Err(Refusal::new(ErrorCode::EpochIncomplete).fact(Fact::Lacking(found.lacking)));
         }
         let (environment, epoch, time) = (body.environment, body.epoch, self.clock.now());
         let facts = RetirementFacts { environment, epoch, rows: found.rows, time };
@@ -131,9 +131,9 @@ impl Rewrapper {
     }
 }
 
-fn check(count: usize, epoch: u32) -> Result<(), ApiError> {
+fn check(count: usize, epoch: u32) -> Result<(), Refusal> {
     let fits = (1..=MAX_BATCH).contains(&count) && epoch > 0;
-    fits.then_some(()).ok_or_else(|| ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 64 rows, epochs from 1."))
+    fits.then_some(()).ok_or_else(|| Refusal::new(ErrorCode::ParameterInvalid).detail("1 to 64 rows, epochs from 1."))
 }
 
 fn take_in(

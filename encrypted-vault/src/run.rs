@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
+use service_runtime::StartError;
 use service_runtime::clock::SystemClock;
 use service_runtime::files::create_private_directory;
 use service_runtime::http::serve;
-use service_runtime::process::{DirectoryLock, StartError};
+use service_runtime::process::DirectoryLock;
 use service_runtime::signals::{Looks, shutdown_signal};
 use service_runtime::{files, telemetry};
 
 use crate::app::Vault;
 use crate::config::Config;
-use crate::revocation::{Refusals, drop_ended};
+use crate::revocation::{LocalRefusals, drop_ended};
 use crate::routes::TABLES;
 
 /// `encrypted-vault run`.
@@ -28,7 +29,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let _lock = DirectoryLock::acquire(&config.data_dir)?;
     let vault = Vault::open(&config, Arc::new(SystemClock)).await?;
     let ticker = tokio::spawn(every(Duration::from_secs(1), Arc::clone(&vault), Vault::tick));
-    let watcher = tokio::spawn(every(Duration::from_millis(100), Arc::clone(&vault.refusals), Refusals::reload));
+    let watcher = tokio::spawn(every(Duration::from_millis(100), Arc::clone(&vault.refusals), LocalRefusals::reload));
     let rotation = tokio::spawn(Arc::clone(&vault.key_rotation).run());
     let dropping = tokio::spawn(drop_ended(Arc::clone(&vault.feed)));
     let data = web::Data::new(Arc::clone(&vault));

@@ -6,8 +6,8 @@ use std::cmp;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use service_runtime::StartError;
 use service_runtime::clock::Clock;
-use service_runtime::process::StartError;
 use service_runtime::standing::StandingStatements;
 use shared_proto::Rejected;
 use shared_proto::identity::Owner;

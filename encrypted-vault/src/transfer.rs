@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use service_runtime::Refusal;
 use service_runtime::clock::Clock;
-use service_runtime::http::ApiError;
 use shared_proto::Rejected;
 use shared_proto::encoding::sha256;
 use shared_proto::envelope::{WrappedTransferKey, open};
@@ -43,11 +43,11 @@ impl TransferKeys {
         &self,
         transport_kid: Thumbprint,
         wrapped: WrappedTransferKey,
-    ) -> Result<Arc<TransferKey>, ApiError> {
+    ) -> Result<Arc<TransferKey>, Refusal> {
         let keys = self.keys.current();
         if keys.transport(&transport_kid).is_none() {
             let detail = "The transport key is not one that is stated.";
-            return Err(ApiError::new(ErrorCode::ParameterInvalid).detail(detail));
+            return Err(Refusal::new(ErrorCode::ParameterInvalid).detail(detail));
         }
         let hash = sha256(&wrapped.0);
         if let Some(key) = self.get(&hash) {
@@ -59,8 +59,8 @@ impl TransferKeys {
         };
         match service_runtime::tasks::blocking(unwrap).await {
             Ok(Ok(key)) => Ok(self.put(hash, key)),
-            Ok(Err(Rejected)) => Err(ApiError::new(ErrorCode::BodyInvalid).detail("The transfer key does not open.")),
-            Err(_) => Err(ApiError::new(ErrorCode::Internal)),
+            Ok(Err(Rejected)) => Err(Refusal::new(ErrorCode::BodyInvalid).detail("The transfer key does not open.")),
+            Err(_) => Err(Refusal::new(ErrorCode::Internal)),
         }
     }
 

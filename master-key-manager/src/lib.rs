@@ -16,7 +16,6 @@ pub mod installation;
 pub mod issuer;
 pub mod key_rotation;
 pub mod keys;
-pub mod refusal;
 pub mod revocation;
 pub mod routes;
 pub mod run;

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use service_runtime::Refusal;
+use shared_proto::Rejected;
 use shared_proto::envelope::Header;
 use shared_proto::envelope::seal::{SealedVersion, release_key, seal};
+use shared_proto::error::ErrorCode;
 use shared_proto::id::{EnvironmentId, SecretId, VaultId, Version};
 use shared_proto::secret::{ReleaseKey, SecretValue};
 
 use crate::keys::KeyRing;
-use crate::refusal::Refusal;
 use crate::store::VersionRow;
 
 /// Seals for one vault, with the root keys of the environments.
@@ -44,10 +46,13 @@ impl Sealer {
     ) -> Result<Sealed, Refusal> {
         let header = Header { vault: self.vault, environment, secret, version };
         let keys = self.keys.now();
-        let (epoch, root) = keys.roots.newest(environment).ok_or(Refusal::EnvironmentUnknown)?;
+        let (epoch, root) = keys
+            .roots
+            .newest(environment)
+            .ok_or_else(|| Refusal::new(ErrorCode::NameInvalid).detail("There is no such environment."))?;
         #[cfg(feature = "sabotage")]
         let (header, real) = (crate::sabotage::header(header), header);
-        let version = seal(header, value, root)?;
+        let version = seal(header, value, root).map_err(cipher_refused)?;
         #[cfg(feature = "sabotage")]
         let version = crate::sabotage::after_sealing(version, real, root)?;
         Ok(Sealed { version, epoch })
@@ -62,11 +67,16 @@ impl Sealer {
         let root = keys
             .roots
             .of(row.environment, row.epoch)
-            .ok_or(Refusal::Internal("a root key of the catalogue is not in the key folder"))?;
+            .ok_or(Refusal::internal("a root key of the catalogue is not in the key folder"))?;
         #[cfg(feature = "sabotage")]
         if crate::sabotage::is_on(crate::sabotage::ONE_RELEASE_KEY) {
             return Ok(crate::sabotage::common_release_key(root)?);
         }
-        Ok(release_key(root, &row.digest)?)
+        release_key(root, &row.digest).map_err(cipher_refused)
     }
+}
+
+/// The refusal for a cipher or a signature that did not take the service's own input: a defect.
+pub(crate) fn cipher_refused(Rejected: Rejected) -> Refusal {
+    Refusal::internal("a cipher or a signature refused its input")
 }

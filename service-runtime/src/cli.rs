@@ -12,10 +12,7 @@ use std::{
 use shared_proto::{encoding::b64, jwk::Thumbprint};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{
-    process::{StartError, harden},
-    telemetry,
-};
+use crate::{StartError, process::harden, telemetry};
 
 /// Runs a command of the program `name`.
 pub fn main(name: &str, command: impl FnOnce() -> Result<(), StartError>) -> ExitCode {

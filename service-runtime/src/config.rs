@@ -16,7 +16,7 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 pub use shared_proto::identity::Mode;
 
-use crate::process::StartError;
+use crate::StartError;
 
 /// Reads a TOML file. The caller's type carries `deny_unknown_fields`.
 ///

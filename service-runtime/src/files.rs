@@ -15,7 +15,7 @@ use std::{
 use rustix::{fs::OFlags, io::Errno};
 use zeroize::Zeroizing;
 
-use crate::process::StartError;
+use crate::StartError;
 
 /// The largest private file that is read: far above any key, far below what would hurt.
 pub const MAX_PRIVATE_FILE: u64 = 64 * 1024;

@@ -10,10 +10,10 @@ use shared_proto::identity::{IdentityDocument, IdentityKey, Mode, Owner, Pins};
 use shared_proto::rsa_key::RsaPrivate;
 use zeroize::Zeroizing;
 
+use crate::StartError;
 use crate::files::{
     check_private_directory, create_private_directory, create_private_whole, is_left_behind, read_private,
 };
-use crate::process::StartError;
 
 /// The private identity key, PKCS#8.
 pub const IDENTITY: &str = "identity.pem";

@@ -15,15 +15,18 @@ pub mod key_report;
 pub mod key_slots;
 pub mod process;
 pub mod readiness;
+mod refusal;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 pub mod sampled;
 pub mod signals;
 pub mod sqlite;
 pub mod standing;
+mod start_error;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
 pub mod workers;
 
-pub use process::StartError;
+pub use refusal::{Fact, Refusal};
+pub use start_error::StartError;

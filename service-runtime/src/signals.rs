@@ -10,7 +10,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
-use crate::process::StartError;
+use crate::StartError;
 
 /// Ends when the process is asked to stop. Call it early: signals count from then on.
 ///

@@ -13,7 +13,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::oneshot;
 
-use crate::{process::StartError, tasks::BrokenDown};
+use crate::{StartError, tasks::BrokenDown};
 
 /// The threads, each with an `S`. Clones share them; they end with the last clone.
 #[derive(Debug)]

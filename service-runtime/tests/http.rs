@@ -11,8 +11,9 @@ use std::net::SocketAddr;
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web};
 use service_runtime::{
+    Refusal,
     config::Mode,
-    http::{Access, Answer, ApiError, LIVE, Route, ServeConfig, TEXT, Tables, openapi, origin_of, read_json, serve},
+    http::{Access, Answer, LIVE, Route, ServeConfig, TEXT, Tables, openapi, origin_of, read_json, serve},
     tasks::Tasks,
 };
 use shared_proto::error::ErrorCode;
@@ -82,7 +83,7 @@ struct Note {
     count: Option<u8>,
 }
 
-async fn write_note(req: HttpRequest, payload: web::Payload) -> Result<HttpResponse, ApiError> {
+async fn write_note(req: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Refusal> {
     let limit = Route::of(&req).map_or(0, |row| row.body_limit);
     let note: Note = read_json(&req, payload, limit).await?;
     Ok(HttpResponse::Created().body(note.text))
@@ -92,8 +93,8 @@ async fn panics() -> HttpResponse {
     panic!("canary of a panic")
 }
 
-async fn refused() -> Result<HttpResponse, ApiError> {
-    Err(ApiError::new(ErrorCode::TokenInvalid).cause("canary of a cause"))
+async fn refused() -> Result<HttpResponse, Refusal> {
+    Err(Refusal::new(ErrorCode::TokenInvalid).cause("canary of a cause"))
 }
 
 async fn unready() -> HttpResponse {

@@ -17,7 +17,7 @@ use super::ReadRefusal;
 use super::cache::TokenRecord;
 use crate::keys::{ManagerKeys, SealKeys};
 use crate::manager_clock::ManagerClock;
-use crate::revocation::{Feed, Refusals, TokenFacts, Verdict};
+use crate::revocation::{Feed, LocalRefusals, TokenFacts, Verdict};
 
 /// Everything that decides whether a token counts now.
 pub struct Authority {
@@ -32,7 +32,7 @@ pub struct Authority {
     /// The manager's token signing keys.
     pub manager_keys: Arc<ManagerKeys>,
     /// Refusals by the operator of the vault.
-    pub refusals: Arc<Refusals>,
+    pub refusals: Arc<LocalRefusals>,
     /// Revocations by the manager.
     pub feed: Arc<Feed>,
     /// The living seal keys.

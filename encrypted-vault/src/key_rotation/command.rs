@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
+use service_runtime::StartError;
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::files::destroy_private;
 use service_runtime::key_folder::{KeyFolder, refused};
 use service_runtime::key_report::KeyReport;
 use service_runtime::key_slots::{KeyState, NumberedKey, confirm, create_numbered, load_numbered, path_of};
-use service_runtime::process::{DirectoryLock, StartError};
+use service_runtime::process::DirectoryLock;
 use shared_proto::encoding::Bytes;
 use shared_proto::encoding::{b64, from_b64_exact};
 use shared_proto::secret::StorageKey;

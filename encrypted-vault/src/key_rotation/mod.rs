@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use service_runtime::StartError;
 use service_runtime::clock::Clock;
 use service_runtime::key_folder::KeyFolder;
 use service_runtime::key_slots::IDENTITY_NEXT;
-use service_runtime::process::StartError;
 use service_runtime::signals::Looks;
 use shared_proto::jwk::Thumbprint;
 

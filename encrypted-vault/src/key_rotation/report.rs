@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use service_runtime::StartError;
 use service_runtime::key_folder::{KeyFolder, PINS};
 use service_runtime::key_report::KeyReport;
 use service_runtime::key_slots::{KeyState, NumberedKey, RsaSlot, in_place_since, load_numbered};
-use service_runtime::process::StartError;
 use shared_proto::Rejected;
 use shared_proto::derive::fingerprint;
 use shared_proto::encoding::b64;

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use service_runtime::StartError;
 use service_runtime::files::destroy_private;
 use service_runtime::key_slots::{KeyState, path_of, retire};
-use service_runtime::process::StartError;
 use service_runtime::sqlite::StoreFault;
 use shared_proto::Rejected;
 

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use aws_lc_rs::rsa::OaepPrivateDecryptingKey;
+use service_runtime::StartError;
 use service_runtime::files::create_private_directory;
 use service_runtime::key_folder::{
     IDENTITY, IDENTITY_DOCUMENT, IDENTITY_NEXT_DOCUMENT, KeyFolder, PINS, refused, write_key,
 };
 use service_runtime::key_slots::{IDENTITY_NEXT, IDENTITY_RETIRED, RsaSlot};
-use service_runtime::process::StartError;
 use shared_proto::id::VaultId;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Issuer, Mode, Owner, Pins};
 use shared_proto::jwk::{Curve, PublicJwk, Thumbprint};

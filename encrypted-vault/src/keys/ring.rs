@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
+use service_runtime::StartError;
 use service_runtime::files::sweep;
 use service_runtime::key_folder::KeyFolder;
 use service_runtime::key_slots::FolderWatch;
-use service_runtime::process::StartError;
 use shared_proto::identity::Mode;
 
 use super::LoadedKeys;

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use service_runtime::StartError;
 use service_runtime::files::create_private_directory;
-use service_runtime::process::{StartError, is_memory_backed, swap_is_on};
+use service_runtime::process::{is_memory_backed, swap_is_on};
 use shared_proto::id::VaultId;
 
 use crate::config::Config;

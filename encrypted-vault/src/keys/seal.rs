@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
+use service_runtime::StartError;
 use service_runtime::clock::Clock;
 use service_runtime::files::{create_private, read_private};
-use service_runtime::process::StartError;
 use shared_proto::encoding::{b64, from_b64_secret};
 use shared_proto::identity::{IdentityKey, Owner};
 use shared_proto::jwk::Thumbprint;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use service_runtime::StartError;
 use service_runtime::key_folder::refused;
 use service_runtime::key_slots::{KeyState, load_numbered};
-use service_runtime::process::StartError;
 use shared_proto::Rejected;
 use shared_proto::envelope::{Inner, StoredKey};
 use shared_proto::secret::StorageKey;

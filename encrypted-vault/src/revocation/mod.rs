@@ -4,8 +4,8 @@ mod chain;
 mod ended;
 mod feed;
 mod gate;
+mod local_refusals;
 mod mark;
-mod refusal;
 mod told;
 mod working_set;
 
@@ -14,8 +14,8 @@ use std::time::Duration;
 
 pub use chain::Source;
 pub use feed::{Feed, FeedError};
+pub use local_refusals::{LocalRefusal, LocalRefusals, RefusalFile, read_refusals, refuse_command};
 pub use mark::{Mark, MarkFile};
-pub use refusal::{Refusal, RefusalFile, Refusals, read_refusals, refuse_command};
 pub use working_set::{TokenFacts, Verdict};
 
 /// Drops what has ended, once a minute.

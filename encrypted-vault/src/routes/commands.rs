@@ -6,8 +6,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
-use service_runtime::http::{ApiError, admit_command, bearer, note_idle, note_known_sender, origin_of, read_body};
+use service_runtime::http::{admit_command, bearer, note_idle, note_known_sender, origin_of, read_body};
 use service_runtime::tasks::by_size;
+use service_runtime::{Fact, Refusal};
 use shared_proto::command::{CommandClaims, LIFE_SECONDS, Operation};
 use shared_proto::encoding::from_json;
 use shared_proto::error::ErrorCode;
@@ -31,7 +32,7 @@ pub(super) async fn commands(
     req: HttpRequest,
     payload: web::Payload,
     vault: web::Data<Arc<Vault>>,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<HttpResponse, Refusal> {
     let (claims, body, meta) = authenticate(&vault, &req, payload).await?;
     match claims.op {
         Operation::Poll => poll(&vault, parse(&body)?, claims.issued_at(), &req).await,
@@ -55,17 +56,17 @@ pub(super) async fn commands(
         }
         Operation::Replay => replay(&vault, &parse(&body)?, &meta).await,
         Operation::Inventory => inventory(&vault, &parse(&body)?, &meta).await,
-        Operation::Push => Err(ApiError::new(ErrorCode::CommandInvalid)),
+        Operation::Push => Err(Refusal::new(ErrorCode::CommandInvalid)),
     }
 }
 
 /// Carries an order out and answers. A manager that hangs up does not stop it half-way.
 async fn to_its_end<T: Serialize + Send + 'static>(
     vault: &Vault,
-    order: impl Future<Output = Result<T, ApiError>> + Send + 'static,
-) -> Result<HttpResponse, ApiError> {
+    order: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<HttpResponse, Refusal> {
     let carried_out = vault.tasks.run_to_end(order).await;
-    Ok(HttpResponse::Ok().json(carried_out.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))??))
+    Ok(HttpResponse::Ok().json(carried_out.map_err(|_| Refusal::new(ErrorCode::OutcomeUnknown))??))
 }
 
 /// `POST /api/events`.
@@ -73,14 +74,14 @@ pub(super) async fn events(
     req: HttpRequest,
     payload: web::Payload,
     vault: web::Data<Arc<Vault>>,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<HttpResponse, Refusal> {
     let (claims, body, meta) = authenticate(&vault, &req, payload).await?;
     if claims.op != Operation::Push {
-        return Err(ApiError::new(ErrorCode::CommandInvalid));
+        return Err(Refusal::new(ErrorCode::CommandInvalid));
     }
     let push: Push = parse(&body)?;
     if !(1..=MAX_PAGE).contains(&push.events.len()) {
-        return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 to 256 events."));
+        return Err(Refusal::new(ErrorCode::ParameterInvalid).detail("1 to 256 events."));
     }
     let (worker, nonce) = (Arc::clone(&vault), push.nonce);
     let task = vault.tasks.run_to_end(async move {
@@ -90,7 +91,7 @@ pub(super) async fn events(
         worker.audit.note(outcome, &meta);
         applied
     });
-    task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown))?.map_err(told)?;
+    task.await.map_err(|_| Refusal::new(ErrorCode::OutcomeUnknown))?.map_err(told)?;
     Ok(HttpResponse::Accepted().json(PushAnswer { feed: feed_state(&vault, nonce).await? }))
 }
 
@@ -103,12 +104,12 @@ async fn authenticate(
     vault: &Vault,
     req: &HttpRequest,
     payload: web::Payload,
-) -> Result<(CommandClaims, Zeroizing<Vec<u8>>, Origin), ApiError> {
+) -> Result<(CommandClaims, Zeroizing<Vec<u8>>, Origin), Refusal> {
     let origin = origin_of(req);
     let refused = |origin: &Origin, code| {
         let record = AuditRecord::new(action::COMMAND_RUN, AuditStatus::Denied, origin);
         vault.audit.record_refusal(record.code(code));
-        ApiError::new(code)
+        Refusal::new(code)
     };
     let token = bearer(req).ok_or_else(|| refused(&origin, ErrorCode::CommandInvalid))?;
     let signed = verify_signature(vault, token).map_err(|Rejected| refused(&origin, ErrorCode::CommandInvalid))?;
@@ -162,16 +163,16 @@ fn expected(vault: &Vault) -> Expected {
     Expected { issuer: vault.issuer, audience: vault.id, now: vault.clock.now() }
 }
 
-async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64, req: &HttpRequest) -> Result<HttpResponse, ApiError> {
+async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64, req: &HttpRequest) -> Result<HttpResponse, Refusal> {
     if !(1..=2).contains(&poll.pins.len()) {
-        return Err(ApiError::new(ErrorCode::ParameterInvalid).detail("1 or 2 pins."));
+        return Err(Refusal::new(ErrorCode::ParameterInvalid).detail("1 or 2 pins."));
     }
     let instance = vault.manager_instances.heard(poll.instance, stated_at, vault.clock.boot());
-    instance.map_err(|SecondManager| ApiError::new(ErrorCode::SecondManager))?;
+    instance.map_err(|SecondManager| Refusal::new(ErrorCode::SecondManager))?;
     let names_living = poll.seal_key.is_some_and(|kid| vault.seal_keys.is_alive(&kid));
     let newest = Mark { applied: poll.newest, event_hash: poll.newest_hash };
     let order = vault.statements.learn(&poll.statements, stated_at).await;
-    let order = order.map_err(|Rejected| ApiError::new(ErrorCode::CommandInvalid))?;
+    let order = order.map_err(|Rejected| Refusal::new(ErrorCode::CommandInvalid))?;
     // What an older poll says is no news: it is late, or somebody replays it.
     if order.is_ge() {
         vault.key_rotation.heard_pins(&poll.pins).await;
@@ -184,14 +185,14 @@ async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64, req: &HttpRequest)
     Ok(HttpResponse::Ok().json(PollAnswer { feed, statements: vault.statements.own() }))
 }
 
-async fn replay(vault: &Vault, order: &Replay, meta: &Origin) -> Result<HttpResponse, ApiError> {
+async fn replay(vault: &Vault, order: &Replay, meta: &Origin) -> Result<HttpResponse, Refusal> {
     let limit = page(order.limit)?;
     let events = vault.feed.replay(order.after, limit).await?;
     vault.audit.note(Outcome::EventReplay, meta);
     Ok(HttpResponse::Ok().json(ReplayAnswer { events }))
 }
 
-async fn inventory(vault: &Vault, order: &Inventory, meta: &Origin) -> Result<HttpResponse, ApiError> {
+async fn inventory(vault: &Vault, order: &Inventory, meta: &Origin) -> Result<HttpResponse, Refusal> {
     let limit = page(order.limit)?;
     let after = order.after.map(|cursor| (cursor.secret_id, cursor.version));
     let found = vault.store.inventory(after, limit).await?;
@@ -200,27 +201,27 @@ async fn inventory(vault: &Vault, order: &Inventory, meta: &Origin) -> Result<Ht
     Ok(HttpResponse::Ok().json(Receipts { receipts }))
 }
 
-async fn feed_state(vault: &Vault, nonce: FeedNonce) -> Result<FeedState, ApiError> {
+async fn feed_state(vault: &Vault, nonce: FeedNonce) -> Result<FeedState, Refusal> {
     let mark = vault.feed.acknowledge().await.map_err(told)?;
     let (keys, now) = (vault.keys.current(), vault.clock.now());
     Ok(FeedState::sign(&keys.identity, keys.id, nonce, mark.applied, mark.event_hash, now))
 }
 
-fn page(limit: usize) -> Result<usize, ApiError> {
+fn page(limit: usize) -> Result<usize, Refusal> {
     let fits = (1..=MAX_PAGE).contains(&limit);
-    fits.then_some(limit).ok_or_else(|| ApiError::new(ErrorCode::ParameterInvalid).detail("A limit of 1 to 256."))
+    fits.then_some(limit).ok_or_else(|| Refusal::new(ErrorCode::ParameterInvalid).detail("A limit of 1 to 256."))
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    from_json(body).map_err(|Malformed(_)| ApiError::new(ErrorCode::BodyInvalid))
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    from_json(body).map_err(|Malformed(_)| Refusal::new(ErrorCode::BodyInvalid))
 }
 
-fn told(error: FeedError) -> ApiError {
+fn told(error: FeedError) -> Refusal {
     match error {
-        FeedError::Gap { expected } => ApiError::new(ErrorCode::EventGap).expected(expected),
-        FeedError::Conflict => ApiError::new(ErrorCode::EventConflict),
-        FeedError::Rejected => ApiError::new(ErrorCode::BodyInvalid).detail("An event is not the manager's."),
+        FeedError::Gap { expected } => Refusal::new(ErrorCode::EventGap).fact(Fact::Expected(expected)),
+        FeedError::Conflict => Refusal::new(ErrorCode::EventConflict),
+        FeedError::Rejected => Refusal::new(ErrorCode::BodyInvalid).detail("An event is not the manager's."),
         FeedError::Store(fault) => fault.into(),
-        FeedError::Mark => ApiError::new(ErrorCode::StorageUnavailable).cause("the mark cannot be raised"),
+        FeedError::Mark => Refusal::new(ErrorCode::StorageUnavailable).cause("the mark cannot be raised"),
     }
 }

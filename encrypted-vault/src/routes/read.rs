@@ -5,7 +5,8 @@ use std::sync::Arc;
 use actix_web::http::header::ContentType;
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
-use service_runtime::http::{AnswerRoom, ApiError, bearer, note_known_sender, origin_of, read_json};
+use service_runtime::Refusal;
+use service_runtime::http::{AnswerRoom, bearer, note_known_sender, origin_of, read_json};
 use shared_proto::wire::vault::ReadKeys;
 
 use crate::app::Vault;
@@ -15,7 +16,7 @@ use crate::reading::Opened;
 pub(super) const READ_LIMIT: usize = 8 * 1024;
 
 /// `GET /api/keys/{key_id}`.
-pub(super) async fn read_one(req: HttpRequest, vault: web::Data<Arc<Vault>>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn read_one(req: HttpRequest, vault: web::Data<Arc<Vault>>) -> Result<HttpResponse, Refusal> {
     let caller = vault.reader.authenticate(bearer(&req), origin_of(&req))?;
     note_known_sender(&req);
     let asked = req.match_info().query("key_id").parse().ok();
@@ -27,7 +28,7 @@ pub(super) async fn read_many(
     req: HttpRequest,
     payload: web::Payload,
     vault: web::Data<Arc<Vault>>,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<HttpResponse, Refusal> {
     let caller = vault.reader.authenticate(bearer(&req), origin_of(&req))?;
     note_known_sender(&req);
     let asked: ReadKeys = read_json(&req, payload, READ_LIMIT).await?;
@@ -35,6 +36,6 @@ pub(super) async fn read_many(
 }
 
 /// The answer. Its bytes are wiped, and its room is free, when it is written.
-fn answer(Opened { json, room }: Opened) -> Result<HttpResponse, ApiError> {
+fn answer(Opened { json, room }: Opened) -> Result<HttpResponse, Refusal> {
     room.keep_with(HttpResponse::Ok().content_type(ContentType::json()).body(Bytes::from_owner(json)))
 }

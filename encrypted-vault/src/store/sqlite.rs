@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
-use service_runtime::process::StartError;
+use service_runtime::StartError;
 use service_runtime::sqlite::{
     Readers, StoreFault, Writer, check_version, migrate, open_reader, open_writer, restore, row_limit,
 };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::test::TestRequest;
-use encrypted_vault::revocation::{Refusal, refuse_command};
+use encrypted_vault::revocation::{LocalRefusal, refuse_command};
 use encrypted_vault::store::Fault;
 use futures_util::future::join;
 use service_runtime::clock::Clock as _;
@@ -21,7 +21,7 @@ enum End {
     Nothing,
     Expiry,
     Revocation(Event),
-    Refusal(Refusal),
+    LocalRefusal(LocalRefusal),
 }
 
 /// Every end of the right to read `secret` with the token of `draft`; the last is none.
@@ -37,9 +37,9 @@ fn ends(world: &World, draft: &Draft, secret: &Secret) -> Vec<End> {
         End::Revocation(Event::All),
         End::Revocation(Event::SigningKey(signing_keys()[0].public().thumbprint())),
         End::Revocation(Event::Destroy(world.manager.environment, secret.id, secret.version)),
-        End::Refusal(Refusal::Token(jti)),
-        End::Refusal(Refusal::Subject(subject)),
-        End::Refusal(Refusal::Everything),
+        End::LocalRefusal(LocalRefusal::Token(jti)),
+        End::LocalRefusal(LocalRefusal::Subject(subject)),
+        End::LocalRefusal(LocalRefusal::Everything),
         End::Nothing,
     ]
 }
@@ -50,7 +50,7 @@ impl End {
             Self::Nothing => {}
             Self::Expiry => world.clock.advance(900),
             Self::Revocation(event) => world.revoke(event).await,
-            Self::Refusal(refusal) => {
+            Self::LocalRefusal(refusal) => {
                 refuse_command(&world.config.data_dir, refusal, false).unwrap();
                 world.vault.refusals.reload();
             }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use encrypted_vault::revocation::{Refusal, read_refusals, refuse_command};
+use encrypted_vault::revocation::{LocalRefusal, read_refusals, refuse_command};
 use service_runtime::http::Health as _;
 use service_runtime::process::DirectoryLock;
 
@@ -17,9 +17,9 @@ async fn a_local_refusal_hits_whatever_the_rseq_until_it_is_lifted() {
     let (token, unrelated) = (draft.sign(), world.token(&[other]));
     let data = world.config.data_dir.clone();
     let refusals = [
-        (Refusal::Token(draft.jti.parse().unwrap()), false),
-        (Refusal::Subject(draft.sub.parse().unwrap()), false),
-        (Refusal::Everything, true),
+        (LocalRefusal::Token(draft.jti.parse().unwrap()), false),
+        (LocalRefusal::Subject(draft.sub.parse().unwrap()), false),
+        (LocalRefusal::Everything, true),
     ];
     for (refusal, whole) in refusals {
         assert!(world.value(&token, &secret).await.is_ok());
@@ -50,7 +50,7 @@ async fn a_local_refusal_survives_a_restore_of_the_database() {
     world.stop().await;
     let backup = world.dir.path().join("backup.db");
     copy_database(&world.config.database(), &backup);
-    refuse_command(&world.config.data_dir, Refusal::Subject(draft.sub.parse().unwrap()), false).unwrap();
+    refuse_command(&world.config.data_dir, LocalRefusal::Subject(draft.sub.parse().unwrap()), false).unwrap();
     copy_database(&backup, &world.config.database());
     world.vault = world.start().await.unwrap();
     assert_eq!(world.value(&draft.sign(), &secret).await, Err((401, "token_invalid".to_owned())));
@@ -95,7 +95,7 @@ async fn the_command_returns_when_the_running_vault_has_applied_it() {
     let token = world.token(&[secret]);
     let data = world.config.data_dir.clone();
     let _running = DirectoryLock::acquire(&data).unwrap();
-    let command = std::thread::spawn(move || refuse_command(&data, Refusal::Everything, false));
+    let command = std::thread::spawn(move || refuse_command(&data, LocalRefusal::Everything, false));
     while !command.is_finished() {
         world.vault.refusals.reload();
         std::thread::yield_now();
@@ -110,7 +110,7 @@ async fn refusals_count_on_when_their_folder_vanishes() {
     let secret = world.secret("v").await;
     let token = world.token(&[secret]);
     let data = world.config.data_dir.clone();
-    refuse_command(&data, Refusal::Everything, false).unwrap();
+    refuse_command(&data, LocalRefusal::Everything, false).unwrap();
     world.vault.refusals.reload();
     let aside = world.dir.path().join("aside");
     fs::rename(&data, &aside).unwrap();
@@ -123,7 +123,7 @@ async fn refusals_count_on_when_their_folder_vanishes() {
     }
     fs::remove_dir(&data).unwrap();
     fs::rename(&aside, &data).unwrap();
-    refuse_command(&data, Refusal::Everything, true).unwrap();
+    refuse_command(&data, LocalRefusal::Everything, true).unwrap();
     world.vault.refusals.reload();
     assert!(world.value(&token, &secret).await.is_ok());
 }

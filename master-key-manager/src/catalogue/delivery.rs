@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use service_runtime::Refusal;
 use service_runtime::clock::Clock;
 use shared_proto::command::Operation;
 use shared_proto::encoding::ByteString;
@@ -14,8 +15,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::transfer::TransferKeys;
 use crate::keys::KeyRing;
-use crate::refusal::Refusal;
 use crate::sealing::Sealed;
+use crate::sealing::cipher_refused;
 use crate::vault_client::{CallError, VaultClient};
 
 /// What became of an envelope.
@@ -189,7 +190,7 @@ fn envelope(
         version: header.version,
         epoch,
         digest: version.digest,
-        moved: version.inner.move_with(key)?,
+        moved: version.inner.move_with(key).map_err(cipher_refused)?,
         commit: version.ciphertext.commitment,
         nonce: version.ciphertext.nonce,
         ciphertext: ByteString(version.ciphertext.bytes),

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use manager_api::wire::CatalogueState;
+use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
+use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::{SecretId, Version};
 
 use super::Settler;
 use crate::audit_event::Act;
-use crate::refusal::Refusal;
 use crate::revocation::{Revocations, Sequences};
 use crate::store::{Actor, Decision, ManagerStore};
 
@@ -30,21 +31,22 @@ pub async fn destroy(
 ) -> Result<Sequences, Refusal> {
     let versions: BTreeSet<Version> = versions.into_iter().collect();
     if !(1..=MAX_VERSIONS).contains(&versions.len()) {
-        return Err(Refusal::Parameter("1 to 64 versions are destroyed at once."));
+        return Err(Refusal::parameter("1 to 64 versions are destroyed at once."));
     }
-    let state = store.secret(actor, secret).await?.ok_or(Refusal::SecretNotFound)?;
+    let state = store.secret(actor, secret).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
     let held = settler.locks().lock(&(state.environment, state.path.clone())).await;
     let pending = store.secret(actor, secret).await?.map(|state| state.pending).unwrap_or_default();
     let asked: Vec<_> = pending.into_iter().filter(|row| versions.contains(&row.version)).collect();
     settler.settle(&asked).await?;
     let mut decisions = Vec::with_capacity(versions.len());
     for version in versions.iter().copied() {
-        let row = store.version(actor, secret, version).await?.ok_or(Refusal::SecretNotFound)?;
+        let row =
+            store.version(actor, secret, version).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
         match row.state {
             CatalogueState::Committed | CatalogueState::Destroyed => {
                 decisions.push(Decision::Event(Event::Destroy(state.environment, secret, version)));
             }
-            CatalogueState::Pending | CatalogueState::Abandoned => return Err(Refusal::SecretNotFound),
+            CatalogueState::Pending | CatalogueState::Abandoned => return Err(Refusal::new(ErrorCode::SecretNotFound)),
         }
     }
     // What cannot be undone is on the disk before it happens.

@@ -1,11 +1,11 @@
 //! Finding what the vault has and the catalogue lacks, after a restore of the manager.
 
+use service_runtime::Refusal;
 use shared_proto::command::Operation;
 use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::wire::vault::{Inventory, InventoryCursor, MAX_PAGE, Receipts};
 
 use crate::keys::KeyRing;
-use crate::refusal::Refusal;
 use crate::store::{Actor, ManagerStore};
 use crate::vault_client::VaultClient;
 
@@ -34,7 +34,7 @@ pub async fn reconcile(
     from: Option<InventoryCursor>,
     (actor, adopt, now): (Actor, bool, u64),
 ) -> Result<Reconciliation, Refusal> {
-    const UNFIT: Refusal = Refusal::Unavailable("the vault's inventory is not understood");
+    const UNFIT: &str = "the vault's inventory is not understood";
     let mut found = Reconciliation::default();
     let loaded = keys.now();
     let mut after = from;
@@ -45,14 +45,14 @@ pub async fn reconcile(
         let answer: Receipts = client
             .command(Operation::Inventory, &request)
             .await
-            .map_err(|_| Refusal::Unavailable("the vault does not give its inventory"))?;
+            .map_err(|_| Refusal::unavailable("the vault does not give its inventory"))?;
         let mut page = Vec::with_capacity(answer.receipts.len());
         for receipt in &answer.receipts {
-            let facts = receipt.verify(&loaded.pins).map_err(|_| UNFIT)?;
+            let facts = receipt.verify(&loaded.pins).map_err(|_| Refusal::unavailable(UNFIT))?;
             // Strictly ascending, so that the loop ends.
             let ascends = after.is_none_or(|last| (last.secret_id, last.version) < (facts.secret, facts.version));
             if facts.state != VersionState::Stored || !ascends {
-                return Err(UNFIT);
+                return Err(Refusal::unavailable(UNFIT));
             }
             after = Some(InventoryCursor { secret_id: facts.secret, version: facts.version });
             page.push(facts);

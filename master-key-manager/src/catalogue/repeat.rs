@@ -3,13 +3,14 @@
 use manager_api::name::IdempotencyKey;
 use manager_api::wire::CatalogueState;
 use service_runtime::audit::Origin;
+use service_runtime::{Fact, Refusal};
+use shared_proto::error::ErrorCode;
 use shared_proto::id::{Subject, Version};
 
 use super::secret_writer::{Place, SecretWriter, StoreRequest, StoredSecret, act, answer};
 use crate::idempotency::{BodyMark, Comparison};
 use crate::identity::Caller;
 use crate::issuer::MintRequest;
-use crate::refusal::Refusal;
 use crate::store::{Actor, Environment, SecretState, VersionRow};
 
 /// What the first request with an idempotency key came to.
@@ -34,24 +35,25 @@ impl SecretWriter {
         let Some((secret, version)) = found else { return Ok(First::None) };
         let comparison = self.bodies.compare(subject, key, mark);
         if comparison == Comparison::Different {
-            return Err(Refusal::BodyDiffers);
+            return Err(Refusal::new(ErrorCode::IdempotencyMismatch));
         }
-        let state = self.store.secret(actor, secret).await?.ok_or(Refusal::SecretNotFound)?;
+        let state = self.store.secret(actor, secret).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
         let held = self.settler.locks().lock(&(state.environment, state.path.clone())).await;
         let pending: Vec<VersionRow> =
             self.store.secret(actor, secret).await?.map(|state| state.pending).unwrap_or_default();
         let settled = self.settler.settle(&pending).await;
         drop(held);
-        settled.map_err(|_| Refusal::OutcomeUnknown("the vault does not say what became of the first request"))?;
-        let row = self.store.version(actor, secret, version).await?.ok_or(Refusal::SecretNotFound)?;
+        settled.map_err(|_| Refusal::outcome_unknown("the vault does not say what became of the first request"))?;
+        let row =
+            self.store.version(actor, secret, version).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
         match (row.state, comparison) {
             (CatalogueState::Abandoned, _) => Ok(First::Abandoned(state)),
             (CatalogueState::Committed, Comparison::Same) => Ok(First::Committed(state, version)),
             (CatalogueState::Committed, Comparison::Forgotten | Comparison::Different) => {
-                Err(Refusal::BodyForgotten { secret, version })
+                Err(Refusal::new(ErrorCode::IdempotencyUnknown).fact(Fact::Written(secret, version)))
             }
-            (CatalogueState::Destroyed, _) => Err(Refusal::SecretNotFound),
-            (CatalogueState::Pending, _) => Err(Refusal::OutcomeUnknown("the first request is not settled")),
+            (CatalogueState::Destroyed, _) => Err(Refusal::new(ErrorCode::SecretNotFound)),
+            (CatalogueState::Pending, _) => Err(Refusal::outcome_unknown("the first request is not settled")),
         }
     }
 

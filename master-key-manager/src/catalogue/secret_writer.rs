@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use manager_api::wire::{CatalogueState, IssuedToken};
+use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use service_runtime::tasks::by_size;
+use shared_proto::error::ErrorCode;
 use shared_proto::id::{PersonId, SecretId, Subject, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::secret::{SecretValue, ValueEncoding};
@@ -21,8 +23,8 @@ use super::{Delivery, DeliveryQueue, Settler};
 use crate::audit_event::Act;
 use crate::idempotency::{Bodies, BodyMark};
 use crate::identity::Caller;
+use crate::issuer::signing_key_revoked;
 use crate::issuer::{Batches, Mint};
-use crate::refusal::Refusal;
 use crate::revocation::VaultView;
 use crate::sealing::Sealer;
 use crate::store::{
@@ -97,7 +99,8 @@ impl SecretWriter {
     /// `Unavailable`: nothing was acknowledged and nothing will be read. `OutcomeUnknown`: a repeat settles it.
     pub async fn store(&self, request: StoreRequest, caller: Caller, meta: &Origin) -> Result<StoredSecret, Refusal> {
         let environment = self.environments.iter().find(|known| known.name == request.environment);
-        let environment = environment.ok_or(Refusal::EnvironmentUnknown)?;
+        let environment =
+            environment.ok_or_else(|| Refusal::new(ErrorCode::NameInvalid).detail("There is no such environment."))?;
         let (Some(subject), Some((key, mark))) = (caller.subject(), request.idempotency.as_ref()) else {
             return self.store_new(environment, &request, None, caller, meta).await;
         };
@@ -107,7 +110,9 @@ impl SecretWriter {
                 self.answer_again(environment, &request, &state, version, caller, meta).await
             }
             // Its body may be forgotten; what the catalogue knows of it must agree.
-            First::Abandoned(state) if !goes_to(environment, &request, &state) => Err(Refusal::KeyOfAnotherPath),
+            First::Abandoned(state) if !goes_to(environment, &request, &state) => {
+                Err(Refusal::new(ErrorCode::IdempotencyConflict))
+            }
             First::Abandoned(state) => {
                 self.bodies.remember(&subject, key, *mark);
                 self.store_new(environment, &request, Some(state.path), caller, meta).await
@@ -176,7 +181,7 @@ impl SecretWriter {
             // EXPOSE: only its length.
             let sealed =
                 by_size(request.value.expose().len(), move || sealer.seal(environment, secret, version, &value));
-            let sealed = sealed.await.map_err(|_| Refusal::Internal("sealing broke down"))??;
+            let sealed = sealed.await.map_err(|_| Refusal::internal("sealing broke down"))??;
             let row = VersionRow {
                 secret: place.secret,
                 environment: place.environment.id,
@@ -199,15 +204,15 @@ impl SecretWriter {
                 BeginOutcome::Pending(subject) => match self.delivery.deliver(sealed, transport.clone()).await {
                     Delivery::Stored => return Ok((row, subject)),
                     Delivery::Taken => self.store.abandon(row.secret, row.version).await?,
-                    Delivery::NotWritten(why) => return Err(Refusal::Unavailable(why)),
-                    Delivery::Unclear => return Err(Refusal::OutcomeUnknown("the vault did not confirm the version")),
+                    Delivery::NotWritten(why) => return Err(Refusal::unavailable(why)),
+                    Delivery::Unclear => return Err(Refusal::outcome_unknown("the vault did not confirm the version")),
                 },
-                BeginOutcome::SigningKeyRevoked => return Err(Refusal::SIGNING_KEY_REVOKED),
+                BeginOutcome::SigningKeyRevoked => return Err(signing_key_revoked()),
                 BeginOutcome::Taken => {}
             }
             version = next_version(Some(version))?;
         }
-        Err(Refusal::Unavailable("the vault has many versions that the catalogue lacks; run reconcile"))
+        Err(Refusal::unavailable("the vault has many versions that the catalogue lacks; run reconcile"))
     }
 
     /// The vault has the version: from here on a failure of ours does not mean that nothing was written.
@@ -217,16 +222,20 @@ impl SecretWriter {
         token: Option<NewToken>,
         seal_key: StatedKey,
     ) -> Result<Option<IssuedToken>, Refusal> {
-        const UNCLEAR: Refusal = Refusal::OutcomeUnknown("the catalogue did not record the version");
-        let committed = self.store.commit(row.secret, row.version, token.clone()).await.map_err(|_| UNCLEAR)?;
+        const UNCLEAR: &str = "the catalogue did not record the version";
+        let committed = self
+            .store
+            .commit(row.secret, row.version, token.clone())
+            .await
+            .map_err(|_| Refusal::outcome_unknown(UNCLEAR))?;
         match (committed, token) {
             (CommitOutcome::Yes { .. }, None) => Ok(None),
             (CommitOutcome::Yes { rseq }, Some(token)) => {
                 self.mint.issue(token, rseq, vec![row], seal_key).await.map(Some)
             }
-            (CommitOutcome::WithoutToken, _) => Err(Refusal::CredentialDisabled),
+            (CommitOutcome::WithoutToken, _) => Err(Refusal::new(ErrorCode::CredentialInvalid)),
             // It was destroyed, or settled by another process, while it was under way.
-            (CommitOutcome::No, _) => Err(UNCLEAR),
+            (CommitOutcome::No, _) => Err(Refusal::outcome_unknown(UNCLEAR)),
         }
     }
 }
@@ -267,7 +276,7 @@ pub(super) fn act<'a>(place: &'a Place<'_>, token: Option<&NewToken>) -> Act<'a>
 fn next_version(last: Option<Version>) -> Result<Version, Refusal> {
     match last {
         None => Ok(Version::FIRST),
-        Some(last) => last.next().map_err(|_| Refusal::Parameter("The secret has no version number left.")),
+        Some(last) => last.next().map_err(|_| Refusal::parameter("The secret has no version number left.")),
     }
 }
 

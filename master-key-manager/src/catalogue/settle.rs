@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use manager_api::name::SecretPath;
+use service_runtime::Refusal;
 use shared_proto::command::Operation;
 use shared_proto::id::EnvironmentId;
 use shared_proto::receipt::{ReceiptFacts, VersionState};
@@ -11,7 +12,6 @@ use shared_proto::wire::vault::{MAX_BATCH, Receipts, Settle, VersionName};
 
 use super::KeyedLocks;
 use crate::keys::KeyRing;
-use crate::refusal::Refusal;
 use crate::store::{ManagerStore, VersionRow};
 use crate::vault_client::{CallError, VaultClient};
 
@@ -83,7 +83,7 @@ impl Settler {
         let answer: Receipts =
             self.client.command(Operation::Settle, &Settle { versions }).await.map_err(|error| match error {
                 CallError::NotSent(_) | CallError::Unclear | CallError::BadAnswer | CallError::Refused(_) => {
-                    Refusal::Unavailable("the vault does not say what became of an earlier version")
+                    Refusal::unavailable("the vault does not say what became of an earlier version")
                 }
             })?;
         let keys = self.keys.now();
@@ -93,7 +93,7 @@ impl Settler {
             && rows.iter().zip(&facts).all(|(row, facts)| {
                 (row.environment, row.secret, row.version) == (facts.environment, facts.secret, facts.version)
             });
-        if fitting { Ok(facts) } else { Err(Refusal::Unavailable("the vault's receipts do not fit")) }
+        if fitting { Ok(facts) } else { Err(Refusal::unavailable("the vault's receipts do not fit")) }
     }
 
     async fn conclude(&self, row: &VersionRow, facts: &ReceiptFacts) -> Result<Settled, Refusal> {

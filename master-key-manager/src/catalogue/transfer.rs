@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use service_runtime::Refusal;
 use service_runtime::clock::Clock;
 use shared_proto::envelope::WrappedTransferKey;
 use shared_proto::envelope::seal::new_transfer_key;
@@ -10,7 +11,7 @@ use shared_proto::rsa_key::encrypting_key;
 use shared_proto::secret::TransferKey;
 use shared_proto::statement::StatedKey;
 
-use crate::refusal::Refusal;
+use crate::sealing::cipher_refused;
 
 /// A transfer key with its form for the vault.
 pub(crate) struct Transfer {
@@ -44,8 +45,8 @@ impl TransferKeys {
             return Ok(Arc::clone(transfer));
         }
         let public = encrypting_key(&transport.key)
-            .map_err(|_| Refusal::Unavailable("the vault's transport key is not usable"))?;
-        let (key, wrapped) = new_transfer_key(&public)?;
+            .map_err(|_| Refusal::unavailable("the vault's transport key is not usable"))?;
+        let (key, wrapped) = new_transfer_key(&public).map_err(cipher_refused)?;
         #[cfg(feature = "sabotage")]
         crate::sabotage::leak_transfer_key(&key);
         let transfer = Arc::new(Transfer { key, wrapped, transport_kid: transport.kid, made_at: now });

@@ -13,8 +13,9 @@ use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
+use service_runtime::Refusal;
 use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
-use service_runtime::http::{Access, ApiError, Route, bearer, note_known_sender, origin_of, read_json, read_no_body};
+use service_runtime::http::{Access, Route, bearer, note_known_sender, origin_of, read_json, read_no_body};
 use shared_proto::error::ErrorCode;
 
 use crate::app::App;
@@ -39,7 +40,7 @@ pub trait Body: Sized + 'static {
         req: HttpRequest,
         payload: web::Payload,
         limit: usize,
-    ) -> impl Future<Output = Result<Self, ApiError>> + 'static;
+    ) -> impl Future<Output = Result<Self, Refusal>> + 'static;
 }
 
 /// A JSON body.
@@ -49,32 +50,32 @@ pub struct Json<T>(pub T);
 pub struct NoBody(PhantomData<()>);
 
 impl<T: DeserializeOwned + 'static> Body for Json<T> {
-    async fn read(req: HttpRequest, payload: web::Payload, limit: usize) -> Result<Self, ApiError> {
+    async fn read(req: HttpRequest, payload: web::Payload, limit: usize) -> Result<Self, Refusal> {
         read_json(&req, payload, limit).await.map(Self)
     }
 }
 
 impl Body for NoBody {
-    async fn read(req: HttpRequest, payload: web::Payload, _limit: usize) -> Result<Self, ApiError> {
+    async fn read(req: HttpRequest, payload: web::Payload, _limit: usize) -> Result<Self, Refusal> {
         read_no_body(&req, payload).await.map(|()| Self(PhantomData))
     }
 }
 
 impl<B: Body> FromRequest for Authed<B> {
-    type Error = ApiError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+    type Error = Refusal;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (req, payload) = (req.clone(), web::Payload::from_request(req, payload));
         Box::pin(async move {
             let meta = origin_of(&req);
-            let internal = |what: &str| ApiError::new(ErrorCode::Internal).cause(what);
+            let internal = |what: &'static str| Refusal::new(ErrorCode::Internal).cause(what);
             let app = req.app_data::<web::Data<App>>().ok_or_else(|| internal("the application data is missing"))?;
             let app = Arc::clone(app);
             let route = Route::of(&req).ok_or_else(|| internal("the route is not in the table"))?;
             let _let_in = authenticate(&app, &req, route, &meta).await?;
             note_known_sender(&req);
-            let payload = payload.await.map_err(|_| ApiError::new(ErrorCode::BodyInvalid))?;
+            let payload = payload.await.map_err(|_| Refusal::new(ErrorCode::BodyInvalid))?;
             let read = B::read(req.clone(), payload, route.body_limit).await;
             let caller = authenticate(&app, &req, route, &meta).await?;
             let meta = meta.by(caller.subject(), Some(caller.credential()));
@@ -85,11 +86,11 @@ impl<B: Body> FromRequest for Authed<B> {
 }
 
 /// Records a refusal before the domain was asked. What one caller can cause is counted and sampled.
-pub fn record_refusal(app: &App, action: &'static str, meta: &Origin, refusal: &ApiError) {
+pub fn record_refusal(app: &App, action: &'static str, meta: &Origin, refusal: &Refusal) {
     app.audit.record_refusal(AuditRecord::new(action, AuditStatus::Denied, meta).code(refusal.code()));
 }
 
-async fn authenticate(app: &App, req: &HttpRequest, route: &Route, meta: &Origin) -> Result<Caller, ApiError> {
+async fn authenticate(app: &App, req: &HttpRequest, route: &Route, meta: &Origin) -> Result<Caller, Refusal> {
     let strangers_may = match route.access {
         Access::AdministratorOrDevelopment => app.mode.is_development(),
         // The rows with other kinds of access are not of this service or not of this extractor: nobody may.
@@ -101,10 +102,10 @@ async fn authenticate(app: &App, req: &HttpRequest, route: &Route, meta: &Origin
     }
     // Without a wait where there is no credential: the HTTP library drops the answer to a badly framed body otherwise.
     let found = match bearer(req) {
-        Some(presented) => app.authenticator.administrator(Some(presented)).await.map_err(ApiError::from)?,
+        Some(presented) => app.authenticator.administrator(Some(presented)).await.map_err(Refusal::from)?,
         None => None,
     };
     found
-        .ok_or_else(|| ApiError::new(ErrorCode::CredentialInvalid))
+        .ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))
         .inspect_err(|refusal| record_refusal(app, route.id, meta, refusal))
 }

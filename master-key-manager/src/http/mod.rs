@@ -3,7 +3,6 @@
 mod authed;
 mod perform;
 mod query;
-mod refusals;
 
 pub use authed::{Authed, Body, Json, NoBody, record_refusal};
 pub use perform::{give_out, perform};

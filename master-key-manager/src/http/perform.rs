@@ -3,13 +3,11 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use service_runtime::audit::{AuditRecord, AuditStatus, Origin};
-use service_runtime::http::ApiError;
-use shared_proto::error::ErrorCode;
+use service_runtime::Refusal;
+use service_runtime::audit::{AuditRecord, Origin};
 
 use crate::app::App;
 use crate::audit_event::Act;
-use crate::refusal::Refusal;
 use crate::store::Acted;
 
 /// Runs an operation in a task of its own. Its audit line for what is allowed is its own duty, at the right moment; a
@@ -17,27 +15,23 @@ use crate::store::Acted;
 ///
 /// # Errors
 /// Those of the operation; `outcome_unknown` when the task broke down.
-pub async fn perform<T, F>(app: &Arc<App>, action: &'static str, meta: Origin, operation: F) -> Result<T, ApiError>
+pub async fn perform<T, F>(app: &Arc<App>, action: &'static str, meta: Origin, operation: F) -> Result<T, Refusal>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Refusal>> + Send + 'static,
 {
     let audit = app.audit.clone();
     let task = app.tasks.run_to_end(async move {
-        let result = operation.await.map_err(|refusal| (status_of(&refusal), ApiError::from(refusal)));
-        result.map_err(|(status, error)| {
-            audit.record_refusal(AuditRecord::new(action, status, &meta).code(error.code()));
-            error
-        })
+        operation.await.inspect_err(|refusal| audit.record_refusal(AuditRecord::refused(action, refusal, &meta)))
     });
-    task.await.map_err(|_| ApiError::new(ErrorCode::OutcomeUnknown).cause("a task broke down"))?
+    task.await.map_err(|_| Refusal::outcome_unknown("a task broke down"))?
 }
 
 /// Reads a list and records, durably, that it is given out.
 ///
 /// # Errors
 /// The caller may not any more, or the database or the audit log does not work. Nothing may be given out then.
-pub async fn give_out<T, F>(app: &Arc<App>, act: Act<'static>, meta: Origin, read: F) -> Result<T, ApiError>
+pub async fn give_out<T, F>(app: &Arc<App>, act: Act<'static>, meta: Origin, read: F) -> Result<T, Refusal>
 where
     T: Send + 'static,
     F: Future<Output = Acted<T>> + Send + 'static,
@@ -49,24 +43,4 @@ where
         Ok(list)
     })
     .await
-}
-
-fn status_of(refusal: &Refusal) -> AuditStatus {
-    match refusal {
-        Refusal::Unavailable(_)
-        | Refusal::OutcomeUnknown(_)
-        | Refusal::Storage(_)
-        | Refusal::Audit(_)
-        | Refusal::Internal(_) => AuditStatus::Failed,
-        Refusal::EnvironmentUnknown
-        | Refusal::Parameter(_)
-        | Refusal::SecretNotFound
-        | Refusal::SubjectNotFound
-        | Refusal::CredentialDisabled
-        | Refusal::LastAdministrator
-        | Refusal::CredentialUnknown
-        | Refusal::BodyDiffers
-        | Refusal::KeyOfAnotherPath
-        | Refusal::BodyForgotten { .. } => AuditStatus::Denied,
-    }
 }

@@ -2,16 +2,16 @@
 
 use actix_web::{HttpRequest, web};
 use serde::de::DeserializeOwned;
-use service_runtime::http::ApiError;
+use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
 
 /// Reads the query of a request. The type refuses unknown and repeated parameters.
 ///
 /// # Errors
 /// `parameter_invalid`.
-pub fn query<T: DeserializeOwned>(req: &HttpRequest) -> Result<T, ApiError> {
+pub fn query<T: DeserializeOwned>(req: &HttpRequest) -> Result<T, Refusal> {
     web::Query::<T>::from_query(req.query_string()).map(web::Query::into_inner).map_err(|_| {
-        ApiError::new(ErrorCode::ParameterInvalid).detail("A query parameter is unknown, repeated or out of its range.")
+        Refusal::new(ErrorCode::ParameterInvalid).detail("A query parameter is unknown, repeated or out of its range.")
     })
 }
 

@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use manager_api::name::UserLabel;
 use manager_api::wire::IssuedToken;
+use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
+use shared_proto::error::ErrorCode;
 use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::statement::StatedKey;
@@ -22,7 +24,6 @@ pub use self::batches::Batches;
 pub use self::signing::TokenSealer;
 use crate::audit_event::Act;
 use crate::identity::Caller;
-use crate::refusal::Refusal;
 use crate::revocation::VaultView;
 use crate::store::{ManagerStore, NewToken, TokenDecision, TokenRequest, TokenSubject, VersionRow};
 
@@ -89,7 +90,7 @@ impl Mint {
         let subject = match (request.label, caller.subject()) {
             (Some(label), _) => TokenSubject::Label(label, PersonId::generate()),
             (None, Some(own)) => TokenSubject::Subject(own),
-            (None, None) => return Err(Refusal::Parameter("a stranger has no subject of his own")),
+            (None, None) => return Err(Refusal::parameter("a stranger has no subject of his own")),
         };
         let (issued_at, expires_at) = self.life(request.life, &seal_key);
         let order = TokenRequest {
@@ -102,11 +103,11 @@ impl Mint {
         };
         let (token, versions, rseq) = match self.store.decide_token(caller.actor(), order).await? {
             TokenDecision::Recorded { token, versions, rseq } => (token, versions, rseq),
-            TokenDecision::NotFound => return Err(Refusal::SecretNotFound),
+            TokenDecision::NotFound => return Err(Refusal::new(ErrorCode::SecretNotFound)),
             TokenDecision::SeveralEnvironments => {
-                return Err(Refusal::Parameter("All grants of a token are of one environment."));
+                return Err(Refusal::parameter("All grants of a token are of one environment."));
             }
-            TokenDecision::SigningKeyRevoked => return Err(Refusal::SIGNING_KEY_REVOKED),
+            TokenDecision::SigningKeyRevoked => return Err(signing_key_revoked()),
         };
         let grants = token.grants.clone();
         let versions_named = versions.iter().map(|row| (row.secret, row.version)).collect();
@@ -155,13 +156,13 @@ impl Mint {
     fn check(&self, request: &MintRequest) -> Result<(), Refusal> {
         let secrets: HashSet<SecretId> = request.grants.iter().map(|(secret, _)| *secret).collect();
         if !(1..=MAX_GRANTS).contains(&request.grants.len()) {
-            return Err(Refusal::Parameter("A token has 1 to 64 grants."));
+            return Err(Refusal::parameter("A token has 1 to 64 grants."));
         }
         if secrets.len() != request.grants.len() {
-            return Err(Refusal::Parameter("A token names each secret once."));
+            return Err(Refusal::parameter("A token names each secret once."));
         }
         if request.life.is_some_and(|life| !(1..=self.lives.max).contains(&life)) {
-            return Err(Refusal::Parameter("life_seconds is below 1 or above the configured maximum."));
+            return Err(Refusal::parameter("life_seconds is below 1 or above the configured maximum."));
         }
         Ok(())
     }
@@ -177,4 +178,9 @@ impl Mint {
 /// The grants for these versions.
 pub fn grants_of(versions: &[VersionRow]) -> Vec<Grant> {
     versions.iter().map(|row| Grant { secret: row.secret, version: row.version }).collect()
+}
+
+/// No token is made, because the key that would sign it was revoked.
+pub(crate) fn signing_key_revoked() -> Refusal {
+    Refusal::unavailable("the token signing key was revoked; run rotate-keys token-signing")
 }

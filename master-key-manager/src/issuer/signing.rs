@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use manager_api::wire::IssuedToken;
+use service_runtime::Refusal;
 use service_runtime::workers::Workers;
 use shared_proto::id::VaultId;
 use shared_proto::identity::Issuer;
@@ -13,8 +14,8 @@ use shared_proto::token::TokenTerms;
 use zeroize::Zeroizing;
 
 use crate::keys::{KeyRing, TokenSigner};
-use crate::refusal::Refusal;
 use crate::sealing::Sealer;
+use crate::sealing::cipher_refused;
 use crate::store::{NewToken, VersionRow};
 
 /// Seals release keys into tokens and signs them.
@@ -50,7 +51,7 @@ impl TokenSealer {
     ) -> Result<IssuedToken, Refusal> {
         let this = Arc::clone(self);
         let made = self.workers.run(move |()| this.make(token, rseq, &versions, seal_key, &signer));
-        made.await.map_err(|_| Refusal::Internal("the signing task broke down"))?
+        made.await.map_err(|_| Refusal::internal("the signing task broke down"))?
     }
 
     fn make(
@@ -77,8 +78,8 @@ impl TokenSealer {
             environment: token.environment,
             grants: token.grants,
         };
-        let claims = release::seal(terms, &release_keys, &[seal_key.key])?;
-        let access_token = Zeroizing::new(signer.sign(&claims)?);
+        let claims = release::seal(terms, &release_keys, &[seal_key.key]).map_err(cipher_refused)?;
+        let access_token = Zeroizing::new(signer.sign(&claims).map_err(cipher_refused)?);
         Ok(IssuedToken { access_token, token_type: "Bearer".to_owned(), jti, expires_at })
     }
 }

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use service_runtime::Refusal;
 use service_runtime::StartError;
 use service_runtime::key_folder::KeyFolder;
 use shared_proto::identity::Issuer;
 use shared_proto::jwk::Thumbprint;
 
 use super::{LoadedKeys, TokenSigner, names};
-use crate::refusal::Refusal;
 use crate::store::Installation;
 use crate::vault_client::Signing;
 
@@ -140,7 +140,7 @@ impl KeyRing {
         let keys = self.loaded.load();
         let active = &keys.tokens.active;
         if !self.is_acknowledged(&active.kid()) {
-            return Err(Refusal::Unavailable("the vault has not acknowledged the token signing key yet"));
+            return Err(Refusal::unavailable("the vault has not acknowledged the token signing key yet"));
         }
         Ok(Arc::clone(&active.signer))
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use service_runtime::Refusal;
 use service_runtime::clock::Clock;
 use shared_proto::event::EventClaims;
 use shared_proto::jws::{Kind, sign};
 
 use super::{FeedStatus, VaultView};
-use crate::refusal::Refusal;
 use crate::store::{Actor, Decision, ManagerStore, SignEvent};
 use crate::vault_client::Signing;
 

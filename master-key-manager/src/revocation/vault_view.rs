@@ -9,7 +9,7 @@ use shared_proto::jwk::Thumbprint;
 use shared_proto::statement::{Purpose, StatedKey};
 use tokio::sync::{Notify, watch};
 
-use crate::refusal::Refusal;
+use service_runtime::Refusal;
 
 /// Whether the manager's chain of events and the vault's agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,15 +119,15 @@ impl VaultView {
         match self.view().status {
             FeedStatus::CaughtUp => {}
             FeedStatus::CatchingUp => {
-                return Err(Refusal::Unavailable("the vault's feed state is not known yet"));
+                return Err(Refusal::unavailable("the vault's feed state is not known yet"));
             }
             FeedStatus::Conflict => {
-                return Err(Refusal::Unavailable(
+                return Err(Refusal::unavailable(
                     "the vault's events and ours disagree, or a second manager runs; an operator must act",
                 ));
             }
         }
-        self.key(Purpose::Seal).ok_or(Refusal::Unavailable("no seal key of the vault is known"))
+        self.key(Purpose::Seal).ok_or(Refusal::unavailable("no seal key of the vault is known"))
     }
 
     /// The seal and transport keys for a write.
@@ -137,10 +137,10 @@ impl VaultView {
     pub fn keys_for_storing(&self) -> Result<(StatedKey, StatedKey), Refusal> {
         let seal = self.seal_key_for_minting()?;
         if self.view().round != Round::Good {
-            return Err(Refusal::Unavailable("the vault cannot be reached"));
+            return Err(Refusal::unavailable("the vault cannot be reached"));
         }
         let transport =
-            self.key(Purpose::Transport).ok_or(Refusal::Unavailable("no transport key of the vault is known"))?;
+            self.key(Purpose::Transport).ok_or(Refusal::unavailable("no transport key of the vault is known"))?;
         Ok((seal, transport))
     }
 

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use manager_api::wire::{Destroy, DestroyAnswer, StoredKeyAnswer};
 use serde::Deserialize;
-use service_runtime::http::ApiError;
+use service_runtime::Refusal;
 use shared_proto::Malformed;
 use shared_proto::encoding::present;
 use shared_proto::error::ErrorCode;
@@ -39,7 +39,7 @@ pub(super) struct StoreBody {
     token: Option<bool>,
 }
 
-pub(super) async fn store(req: HttpRequest, authed: Authed<Json<StoreBody>>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn store(req: HttpRequest, authed: Authed<Json<StoreBody>>) -> Result<HttpResponse, Refusal> {
     let Authed { caller, meta, body: Json(body), app } = authed;
     let request = idempotency_of(&req, &caller, &app, &body).and_then(|repeat| parse(body, &app, repeat));
     let request = request.inspect_err(|refusal| record_refusal(&app, action::SECRET_STORE, &meta, refusal))?;
@@ -57,13 +57,10 @@ pub(super) async fn store(req: HttpRequest, authed: Authed<Json<StoreBody>>) -> 
     }))
 }
 
-pub(super) async fn destroy(
-    key_id: web::Path<String>,
-    authed: Authed<Json<Destroy>>,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn destroy(key_id: web::Path<String>, authed: Authed<Json<Destroy>>) -> Result<HttpResponse, Refusal> {
     let Authed { caller, meta, body: Json(body), app } = authed;
     // What is not an id cannot name a secret either.
-    let secret: SecretId = key_id.parse().map_err(|_| ApiError::new(ErrorCode::SecretNotFound))?;
+    let secret: SecretId = key_id.parse().map_err(|_| Refusal::new(ErrorCode::SecretNotFound))?;
     let (worker, at) = (Arc::clone(&app), meta.clone());
     let done = perform(&app, action::SECRET_DESTROY, meta, async move {
         let App { store, flow, revocations, audit, .. } = &*worker;
@@ -75,12 +72,8 @@ pub(super) async fn destroy(
     Ok(answer.json(DestroyAnswer { status, sequences: done.numbers }))
 }
 
-fn parse(
-    body: StoreBody,
-    app: &App,
-    idempotency: Option<(IdempotencyKey, BodyMark)>,
-) -> Result<StoreRequest, ApiError> {
-    let name_invalid = |Malformed(rule): Malformed| ApiError::new(ErrorCode::NameInvalid).detail(rule);
+fn parse(body: StoreBody, app: &App, idempotency: Option<(IdempotencyKey, BodyMark)>) -> Result<StoreRequest, Refusal> {
+    let name_invalid = |Malformed(rule): Malformed| Refusal::new(ErrorCode::NameInvalid).detail(rule);
     let label = UserLabel::parse(body.user_id.as_str()).map_err(name_invalid)?;
     let path = body.path.map(|path| SecretPath::parse(path.as_str())).transpose().map_err(name_invalid)?;
     if path.as_ref().is_some_and(SecretPath::is_reserved) {
@@ -95,8 +88,8 @@ fn parse(
     Ok(StoreRequest {
         label,
         value: value.map(Arc::new).map_err(|error| match error {
-            ValueError::TooLarge => ApiError::new(ErrorCode::ValueTooLarge),
-            ValueError::NotBase64 => ApiError::new(ErrorCode::EncodingInvalid),
+            ValueError::TooLarge => Refusal::new(ErrorCode::ValueTooLarge),
+            ValueError::NotBase64 => Refusal::new(ErrorCode::EncodingInvalid),
         })?,
         path,
         environment: environment.map_err(name_invalid)?,
@@ -110,16 +103,16 @@ fn idempotency_of(
     caller: &Caller,
     app: &App,
     body: &StoreBody,
-) -> Result<Option<(IdempotencyKey, BodyMark)>, ApiError> {
+) -> Result<Option<(IdempotencyKey, BodyMark)>, Refusal> {
     let mut all = req.headers().get_all("idempotency-key");
     let Some(first) = all.next() else { return Ok(None) };
     match caller {
-        Caller::Anonymous { .. } => return Err(ApiError::new(ErrorCode::IdempotencyForbidden)),
+        Caller::Anonymous { .. } => return Err(Refusal::new(ErrorCode::IdempotencyForbidden)),
         Caller::Administrator { .. } => {}
     }
     let key = first.to_str().ok().filter(|_| all.next().is_none());
     let key = key.and_then(|text| IdempotencyKey::parse(text).ok()).ok_or_else(|| {
-        ApiError::new(ErrorCode::ParameterInvalid).detail("One Idempotency-Key of 1 to 128 visible ASCII characters.")
+        Refusal::new(ErrorCode::ParameterInvalid).detail("One Idempotency-Key of 1 to 128 visible ASCII characters.")
     })?;
     let optional = |text: &Option<Zeroizing<String>>| text.as_ref().map_or(0, |_| 1_u8);
     let kind = [

@@ -7,7 +7,7 @@ use manager_api::cursor::VersionCursor;
 use manager_api::name::EnvironmentName;
 use manager_api::wire::{GrantRequest, SecretList, SecretSummary, TokenList, TokenSummary, VersionSummary};
 use serde::Deserialize;
-use service_runtime::http::ApiError;
+use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{EnvironmentId, TokenId, Version};
 
@@ -25,7 +25,7 @@ struct AskedSecrets {
     limit: Page,
 }
 
-pub(super) async fn secrets(req: HttpRequest, authed: Authed<NoBody>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn secrets(req: HttpRequest, authed: Authed<NoBody>) -> Result<HttpResponse, Refusal> {
     let Authed { caller, meta, app, .. } = authed;
     let asked: AskedSecrets = query(&req)?;
     let environment = asked.environment.map(|name| environment_id(&app, &name)).transpose()?;
@@ -51,7 +51,7 @@ struct AskedTokens {
     limit: Page,
 }
 
-pub(super) async fn tokens(req: HttpRequest, authed: Authed<NoBody>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn tokens(req: HttpRequest, authed: Authed<NoBody>) -> Result<HttpResponse, Refusal> {
     let Authed { caller, meta, app, .. } = authed;
     let asked: AskedTokens = query(&req)?;
     let (store, actor, now) = (Arc::clone(&app.store), caller.actor(), app.clock.now());
@@ -62,7 +62,7 @@ pub(super) async fn tokens(req: HttpRequest, authed: Authed<NoBody>) -> Result<H
     Ok(HttpResponse::Ok().json(TokenList { tokens, next }))
 }
 
-fn secret_summary(app: &App, row: SecretRow) -> Result<SecretSummary, ApiError> {
+fn secret_summary(app: &App, row: SecretRow) -> Result<SecretSummary, Refusal> {
     let versions = row.versions.into_iter();
     Ok(SecretSummary {
         key_id: row.secret,
@@ -72,7 +72,7 @@ fn secret_summary(app: &App, row: SecretRow) -> Result<SecretSummary, ApiError> 
     })
 }
 
-fn token_summary(app: &App, row: TokenRow) -> Result<TokenSummary, ApiError> {
+fn token_summary(app: &App, row: TokenRow) -> Result<TokenSummary, Refusal> {
     let token = row.token;
     let grants = token.grants.iter();
     Ok(TokenSummary {
@@ -88,18 +88,18 @@ fn token_summary(app: &App, row: TokenRow) -> Result<TokenSummary, ApiError> {
     })
 }
 
-fn environment_id(app: &App, name: &EnvironmentName) -> Result<EnvironmentId, ApiError> {
+fn environment_id(app: &App, name: &EnvironmentName) -> Result<EnvironmentId, Refusal> {
     let known = app.installation.environments.iter().find(|known| known.name == *name);
     known
         .map(|known| known.id)
-        .ok_or_else(|| ApiError::new(ErrorCode::NameInvalid).detail("There is no such environment."))
+        .ok_or_else(|| Refusal::new(ErrorCode::NameInvalid).detail("There is no such environment."))
 }
 
-fn environment_name(app: &App, id: EnvironmentId) -> Result<EnvironmentName, ApiError> {
+fn environment_name(app: &App, id: EnvironmentId) -> Result<EnvironmentName, Refusal> {
     let known = app.installation.environments.iter().find(|known| known.id == id);
     known
         .map(|known| known.name.clone())
-        .ok_or_else(|| ApiError::new(ErrorCode::Internal).cause("an unknown environment"))
+        .ok_or_else(|| Refusal::new(ErrorCode::Internal).cause("an unknown environment"))
 }
 
 /// A full page may be followed by another.

@@ -8,7 +8,8 @@ use manager_api::wire::{
     EventSummary, FoundVersion, Reconcile, ReconcileAnswer, RevocationAnswer, RevocationList, RevocationStatus, Revoke,
 };
 use serde::Deserialize;
-use service_runtime::http::ApiError;
+use service_runtime::Refusal;
+use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::Version;
 use shared_proto::wire::vault::InventoryCursor;
@@ -17,11 +18,10 @@ use crate::app::App;
 use crate::audit_event::{Act, Outcome, action};
 use crate::catalogue::reconcile;
 use crate::http::{Authed, Json, NoBody, Page, give_out, perform, query};
-use crate::refusal::Refusal;
 use crate::revocation::Sequences;
 use crate::store::{Actor, Decision};
 
-pub(super) async fn revoke(authed: Authed<Json<Revoke>>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn revoke(authed: Authed<Json<Revoke>>) -> Result<HttpResponse, Refusal> {
     let Authed { caller, meta, body: Json(body), app } = authed;
     let (worker, at) = (Arc::clone(&app), meta.clone());
     let done = perform(&app, action::REVOCATION_CREATE, meta, async move {
@@ -44,7 +44,7 @@ struct Asked {
     after: u64,
 }
 
-pub(super) async fn list(req: HttpRequest, authed: Authed<NoBody>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn list(req: HttpRequest, authed: Authed<NoBody>) -> Result<HttpResponse, Refusal> {
     let Authed { caller, meta, app, .. } = authed;
     let asked: Asked = query(&req)?;
     let (store, actor) = (Arc::clone(&app.store), caller.actor());
@@ -66,7 +66,7 @@ pub(super) async fn list(req: HttpRequest, authed: Authed<NoBody>) -> Result<Htt
     }))
 }
 
-pub(super) async fn reconcile_catalogue(authed: Authed<Json<Reconcile>>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn reconcile_catalogue(authed: Authed<Json<Reconcile>>) -> Result<HttpResponse, Refusal> {
     let Authed { caller, meta, body: Json(body), app } = authed;
     let (worker, at) = (Arc::clone(&app), meta.clone());
     let found = perform(&app, action::CATALOGUE_RECONCILE, meta, async move {
@@ -111,17 +111,18 @@ async fn decision_of(app: &App, actor: Actor, asked: Revoke) -> Result<(Decision
         Revoke::Token { jti } => (Event::Token(jti), Outcome::TokenRevoke(jti)),
         // Tokens name an id and not the label: without one there is nothing to revoke, and that must be told.
         Revoke::Subject { user_id } => {
-            let subject = app.store.subject_of(actor, user_id).await?.ok_or(Refusal::SubjectNotFound)?;
+            let subject =
+                app.store.subject_of(actor, user_id).await?.ok_or_else(|| Refusal::new(ErrorCode::SubjectNotFound))?;
             (Event::Subject(subject), Outcome::SubjectRevoke(subject))
         }
         // A restored manager may not know it, and its tokens may live all the same.
         Revoke::Credential { client_id } => (Event::Credential(client_id), Outcome::CredentialRevoke(client_id)),
         Revoke::Secret { key_id } => {
-            app.store.secret(actor, key_id).await?.ok_or(Refusal::SecretNotFound)?;
+            app.store.secret(actor, key_id).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
             (Event::Secret(key_id), Outcome::SecretRevoke(key_id))
         }
         Revoke::Version { key_id, version } => {
-            app.store.version(actor, key_id, version).await?.ok_or(Refusal::SecretNotFound)?;
+            app.store.version(actor, key_id, version).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
             (Event::Version(key_id, version), Outcome::VersionRevoke(key_id, version))
         }
         Revoke::SigningKey { kid } => (Event::SigningKey(kid), Outcome::SigningKeyRevoke(kid)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use manager_api::wire::{GrantRequest, MintAnswer, MintToken};
-use service_runtime::http::ApiError;
+use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::TokenId;
@@ -15,7 +15,7 @@ use crate::http::{Authed, Json, NoBody, perform};
 use crate::issuer::MintRequest;
 use crate::store::Decision;
 
-pub(super) async fn mint(authed: Authed<Json<MintToken>>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn mint(authed: Authed<Json<MintToken>>) -> Result<HttpResponse, Refusal> {
     let Authed { caller, meta, body: Json(body), app } = authed;
     let request = MintRequest {
         grants: body.grants.iter().map(|grant| (grant.key_id, grant.version)).collect(),
@@ -29,9 +29,9 @@ pub(super) async fn mint(authed: Authed<Json<MintToken>>) -> Result<HttpResponse
     Ok(HttpResponse::Created().json(MintAnswer { token: minted.token, grants: grants.collect() }))
 }
 
-pub(super) async fn revoke(jti: web::Path<String>, authed: Authed<NoBody>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn revoke(jti: web::Path<String>, authed: Authed<NoBody>) -> Result<HttpResponse, Refusal> {
     let Authed { caller, meta, app, .. } = authed;
-    let jti: TokenId = jti.parse().map_err(|_| ApiError::new(ErrorCode::TokenNotFound))?;
+    let jti: TokenId = jti.parse().map_err(|_| Refusal::new(ErrorCode::TokenNotFound))?;
     let (worker, at) = (Arc::clone(&app), meta.clone());
     let done = perform(&app, action::TOKEN_REVOKE, meta, async move {
         // Also one that is not in our list: a manager that was restored does not know what it minted meanwhile.

@@ -4,7 +4,9 @@
 //! waited for, the vault is asked. Guarantees that the look and the act are one: every method that acts for a caller
 //! takes an [`Actor`] and looks at the credential again in the transaction that reads or writes.
 
+use service_runtime::Refusal;
 use service_runtime::sqlite::StoreFault;
+use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::CredentialId;
 
@@ -72,6 +74,17 @@ impl Decision {
         match self {
             Self::Event(event) => *event,
             Self::DisableCredential(credential) => Event::Credential(*credential),
+        }
+    }
+}
+
+impl From<ActError> for Refusal {
+    fn from(why: ActError) -> Self {
+        match why {
+            ActError::CredentialDisabled => Self::new(ErrorCode::CredentialInvalid),
+            ActError::LastAdministrator => Self::new(ErrorCode::LastAdministrator),
+            ActError::CredentialUnknown => Self::new(ErrorCode::CredentialNotFound),
+            ActError::Fault(fault) => fault.into(),
         }
     }
 }

@@ -16,7 +16,7 @@ use std::{
 use aws_lc_rs::digest;
 use serde::Deserialize;
 
-use crate::{files, process::StartError};
+use crate::{StartError, files};
 
 /// The end of a verified chain.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -44,7 +44,7 @@ use self::{
     sampler::Sampler,
     writer::{OpenSegment, Writer, open_segment_file},
 };
-use crate::{clock::Clock, process::StartError};
+use crate::{StartError, clock::Clock};
 
 /// The line could not be recorded, so the decision must not take effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,6 +11,7 @@ use shared_proto::{
 };
 
 use super::origin::{Origin, clean};
+use crate::Refusal;
 
 /// How a decision ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,6 +71,13 @@ impl AuditRecord {
             count: None,
             origin: origin.clone(),
         }
+    }
+
+    /// A request that was refused, or that failed by a fault of the service.
+    pub fn refused(action: &'static str, refusal: &Refusal, origin: &Origin) -> Self {
+        let code = refusal.code();
+        let status = if code.status() < 500 { AuditStatus::Denied } else { AuditStatus::Failed };
+        Self::new(action, status, origin).code(code)
     }
 
     /// A decision that no request asked for.

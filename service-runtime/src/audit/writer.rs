@@ -28,7 +28,7 @@ use super::{
     record::{self, AuditRecord, AuditStatus, Entry},
     sampler::Sampler,
 };
-use crate::{clock::Clock, files, process::StartError};
+use crate::{StartError, clock::Clock, files};
 
 /// The file that is appended to; tests put a failing one in its place.
 pub(super) trait Segment: Send {

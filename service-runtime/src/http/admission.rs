@@ -12,7 +12,7 @@ use std::{
 use actix_web::{HttpMessage as _, HttpRequest};
 use shared_proto::error::ErrorCode;
 
-use super::ApiError;
+use crate::Refusal;
 
 /// A number of places.
 #[derive(Debug)]
@@ -75,11 +75,11 @@ impl CommandPlace {
 ///
 /// # Errors
 /// `overloaded`: too many commands are in work.
-pub fn admit_command(req: &HttpRequest) -> Result<(), ApiError> {
+pub fn admit_command(req: &HttpRequest) -> Result<(), Refusal> {
     // None where no server runs: in tests of a handler alone.
     let place = req.extensions().get::<Arc<CommandPlace>>().cloned();
     let taken = place.map_or(Ok(()), |place| place.take());
-    taken.map_err(|full| ApiError::new(ErrorCode::Overloaded).cause(full.as_str()))
+    taken.map_err(|full| Refusal::new(ErrorCode::Overloaded).cause(full.as_str()))
 }
 
 impl Full {

@@ -14,9 +14,10 @@ use actix_web::{
 use shared_proto::error::ErrorCode;
 
 use super::{
-    Access, ApiError, Limits, Route,
+    Access, Limits, Route,
     admission::{Full, Place, Places},
 };
+use crate::Refusal;
 
 /// The room of a peer, from which a handler takes what its answer needs.
 #[derive(Clone, Debug)]
@@ -56,7 +57,7 @@ impl AnswerRoom {
     ///
     /// # Errors
     /// `overloaded`: other answers fill the room.
-    pub fn grow(&self, room: &mut Room, bytes: usize) -> Result<(), ApiError> {
+    pub fn grow(&self, room: &mut Room, bytes: usize) -> Result<(), Refusal> {
         match &mut room.0 {
             Some(place) => place.resize(bytes).map_err(refusal)?,
             None if bytes > SMALL => *room = self.take(bytes)?,
@@ -69,7 +70,7 @@ impl AnswerRoom {
     ///
     /// # Errors
     /// `overloaded`: other answers fill the room.
-    pub fn take(&self, bytes: usize) -> Result<Room, ApiError> {
+    pub fn take(&self, bytes: usize) -> Result<Room, Refusal> {
         let Some((places, peer)) = &self.of_peer else { return Ok(Room(None)) };
         places.take(*peer, bytes).map(|place| Room(Some(place))).map_err(refusal)
     }
@@ -80,7 +81,7 @@ impl Room {
     ///
     /// # Errors
     /// `overloaded`: the answer is larger than was said, and there is no room for the rest.
-    pub fn keep_with(mut self, mut answer: HttpResponse) -> Result<HttpResponse, ApiError> {
+    pub fn keep_with(mut self, mut answer: HttpResponse) -> Result<HttpResponse, Refusal> {
         if let (Some(place), Some(bytes)) = (&mut self.0, size(answer.body())) {
             place.resize(bytes).map_err(refusal)?;
         }
@@ -95,7 +96,7 @@ impl Room {
 /// Takes room for an answer whose handler took none. What commands are answered has no need of it: the manager asks for
 /// what it reads, and must never be told that something was not done which was. Neither has what everybody may fetch: it
 /// is one text that all such answers share.
-pub(super) fn make_room(answer: &mut ServiceResponse<BoxBody>) -> Result<(), ApiError> {
+pub(super) fn make_room(answer: &mut ServiceResponse<BoxBody>) -> Result<(), Refusal> {
     let Some(bytes) = size(answer.response().body()).filter(|bytes| *bytes > SMALL) else { return Ok(()) };
     let counted = Route::of(answer.request()).is_none_or(|row| match row.access {
         Access::Public | Access::Command => false,
@@ -117,8 +118,8 @@ fn size(body: &BoxBody) -> Option<usize> {
     }
 }
 
-fn refusal(full: Full) -> ApiError {
-    ApiError::new(ErrorCode::Overloaded).cause(match full {
+fn refusal(full: Full) -> Refusal {
+    Refusal::new(ErrorCode::Overloaded).cause(match full {
         Full::All => "answers that are not read yet fill all the room",
         Full::Peer => "answers that this peer has not read yet fill its room",
     })

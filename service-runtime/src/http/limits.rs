@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::process::{StartError, open_file_limit};
+use crate::StartError;
+use crate::process::open_file_limit;
 
 /// Bounds of the server. Every field has a default; 0 is refused.
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use actix_web::{HttpMessage as _, HttpRequest};
 
-use super::{ApiError, Route};
+use super::Route;
+use crate::Refusal;
 use crate::{sampled::Sampled, telemetry};
 
 /// What a handler knows of a request, in its extensions. Nothing is there for strangers.
@@ -64,7 +65,7 @@ impl<'a> Answered<'a> {
 }
 
 /// Logs why a request failed, if the refusal knows more than it says.
-pub(super) fn log_cause(refusal: &ApiError, id: &str, req: Option<&HttpRequest>) {
+pub(super) fn log_cause(refusal: &Refusal, id: &str, req: Option<&HttpRequest>) {
     static STRANGERS: Sampled = Sampled::new();
     let (Some(cause), code) = (refusal.cause_text(), refusal.code().as_str()) else { return };
     match req.and_then(known) {

@@ -21,7 +21,6 @@ mod stack;
 pub use self::{
     admission::admit_command,
     answers::{AnswerRoom, Room},
-    error::ApiError,
     health::{Health, LIVE, document, openapi_answer, operator_ready, ready},
     limits::Limits,
     log::{note_idle, note_known_sender},

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Route, Stack, mount};
-use crate::{config::Mode, process::StartError};
+use crate::{StartError, config::Mode};
 
 /// Where the operator's listener is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,8 @@ use shared_proto::credential::bearer_in;
 use shared_proto::error::ErrorCode;
 use zeroize::Zeroizing;
 
-use super::{ApiError, Limits, connection::State, decode};
+use super::{Limits, connection::State, decode};
+use crate::Refusal;
 use crate::audit::Origin;
 
 /// Where a request came from, for the audit log. Forwarding headers are not believed.
@@ -44,19 +45,18 @@ pub async fn read_json<T: DeserializeOwned>(
     req: &HttpRequest,
     payload: web::Payload,
     limit: usize,
-) -> Result<T, ApiError> {
+) -> Result<T, Refusal> {
     check_media_type(req)?;
     let body = read_body(req, payload, limit).await?;
-    decode::decode(&body).map_err(|detail| ApiError::new(ErrorCode::BodyInvalid).detail(detail))
+    decode::decode(&body).map_err(|detail| Refusal::new(ErrorCode::BodyInvalid).detail(detail))
 }
 
 /// Reads a body of at most `limit` bytes.
 ///
 /// # Errors
 /// It is too large, was cut off, or did not arrive in time.
-pub async fn read_body(req: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-    let too_large =
-        || ApiError::new(ErrorCode::BodyTooLarge).detail(format!("This route takes at most {limit} bytes."));
+pub async fn read_body(req: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let too_large = || Refusal::new(ErrorCode::BodyTooLarge).detail(format!("This route takes at most {limit} bytes."));
     let declared = declared_length(req)?;
     if declared.is_some_and(|length| length > limit) {
         return Err(too_large());
@@ -84,9 +84,9 @@ pub async fn read_body(req: &HttpRequest, payload: web::Payload, limit: usize) -
     };
     tokio::select! {
         read = tokio::time::timeout(time, reading) => read.unwrap_or_else(|_late| {
-            Err(ApiError::new(ErrorCode::BodyInvalid).detail("The body did not arrive in time."))
+            Err(Refusal::new(ErrorCode::BodyInvalid).detail("The body did not arrive in time."))
         })?,
-        () = stopping => return Err(ApiError::new(ErrorCode::Overloaded).detail("The service stops.")),
+        () = stopping => return Err(Refusal::new(ErrorCode::Overloaded).detail("The service stops.")),
     }
     Ok(body)
 }
@@ -95,14 +95,14 @@ pub async fn read_body(req: &HttpRequest, payload: web::Payload, limit: usize) -
 ///
 /// # Errors
 /// It is anything else, was cut off, or did not arrive in time.
-pub async fn read_no_body(req: &HttpRequest, payload: web::Payload) -> Result<(), ApiError> {
+pub async fn read_no_body(req: &HttpRequest, payload: web::Payload) -> Result<(), Refusal> {
     let body = read_body(req, payload, EMPTY_OBJECT).await?;
     let text = body.trim_ascii();
     let inside = text.strip_prefix(b"{").and_then(|text| text.strip_suffix(b"}"));
     if text.is_empty() || inside.is_some_and(|inside| inside.trim_ascii().is_empty()) {
         return Ok(());
     }
-    Err(ApiError::new(ErrorCode::BodyInvalid).detail("This route takes no body."))
+    Err(Refusal::new(ErrorCode::BodyInvalid).detail("This route takes no body."))
 }
 
 /// How long a stop waits for the rest of a body: whoever sends one sends it now.
@@ -110,22 +110,22 @@ const BODY_AT_STOP: Duration = Duration::from_secs(2);
 /// `{}` with white space.
 const EMPTY_OBJECT: usize = 16;
 
-fn declared_length(req: &HttpRequest) -> Result<Option<usize>, ApiError> {
+fn declared_length(req: &HttpRequest) -> Result<Option<usize>, Refusal> {
     let Some(value) = req.headers().get(header::CONTENT_LENGTH) else { return Ok(None) };
     let length = value.to_str().ok().and_then(|text| text.parse().ok());
-    length.map(Some).ok_or_else(|| ApiError::new(ErrorCode::BodyTooLarge).detail("Content-Length cannot be read."))
+    length.map(Some).ok_or_else(|| Refusal::new(ErrorCode::BodyTooLarge).detail("Content-Length cannot be read."))
 }
 
-fn refusal_of(error: &PayloadError) -> ApiError {
+fn refusal_of(error: &PayloadError) -> Refusal {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive; all others mean a broken body")]
     match error {
-        PayloadError::Overflow => ApiError::new(ErrorCode::BodyTooLarge),
-        _ => ApiError::new(ErrorCode::BodyInvalid).detail("The body was cut off or is not framed correctly."),
+        PayloadError::Overflow => Refusal::new(ErrorCode::BodyTooLarge),
+        _ => Refusal::new(ErrorCode::BodyInvalid).detail("The body was cut off or is not framed correctly."),
     }
 }
 
-fn check_media_type(req: &HttpRequest) -> Result<(), ApiError> {
-    let refused = || Err(ApiError::new(ErrorCode::MediaTypeUnsupported));
+fn check_media_type(req: &HttpRequest) -> Result<(), Refusal> {
+    let refused = || Err(Refusal::new(ErrorCode::MediaTypeUnsupported));
     if req.headers().contains_key(header::CONTENT_ENCODING) {
         return refused();
     }

@@ -16,8 +16,9 @@ use actix_web::{
 };
 use shared_proto::error::ErrorCode;
 
-use super::{ApiError, connection::State};
+use super::connection::State;
 use crate::tls::{ClientName, Side, Why};
+use crate::{Fact, Refusal};
 
 /// Who may use a route. The row says it; the extractor of the handler enforces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -149,11 +150,11 @@ pub fn mount(table: &'static [Route]) -> impl FnOnce(&mut web::ServiceConfig) {
                 };
             }
             config.service(resource.default_service(web::to(move || {
-                let refusal = ApiError::new(ErrorCode::MethodNotAllowed).allow(methods.clone());
+                let refusal = Refusal::new(ErrorCode::MethodNotAllowed).fact(Fact::Allow(methods.clone()));
                 async move { Err::<&'static str, _>(refusal) }
             })));
         }
-        config.default_service(web::to(|| async { Err::<&'static str, _>(ApiError::new(ErrorCode::RouteNotFound)) }));
+        config.default_service(web::to(|| async { Err::<&'static str, _>(Refusal::new(ErrorCode::RouteNotFound)) }));
     }
 }
 
@@ -177,7 +178,7 @@ async fn check_client<B: MessageBody + 'static>(
         if let Some(peer) = req.peer_addr() {
             why.log(Side::Server, &peer);
         }
-        return Err(ApiError::new(ErrorCode::CommandInvalid).into());
+        return Err(Refusal::new(ErrorCode::CommandInvalid).into());
     }
     next.call(req).await
 }

@@ -35,7 +35,7 @@ use tokio::{net::TcpSocket, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Access, ApiError, LIVE, Limits, Room, Route, Stack,
+    Access, LIVE, Limits, Room, Route, Stack,
     admission::{CommandPlace, Full, Places},
     answers::{Answers, make_room},
     connection::{Connection, InWork, State, Stream, Terms},
@@ -44,9 +44,9 @@ use super::{
     route::CommandsNeedCertificate,
 };
 use crate::{
+    Refusal, StartError,
     config::Mode,
     files,
-    process::StartError,
     sampled::Sampled,
     tasks::{Held, holding},
     tls::{self, ServerFiles, ServerTls, Side},
@@ -329,7 +329,7 @@ const COMMANDS_PER_PEER: usize = 48;
 /// Lets a request work that has a place, with everything that works for it, and its answer if there is room for it.
 async fn work(req: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
     let admitted = req.extensions_mut().remove::<Admitted>().map_or(Ok(None), |admitted| admitted.0);
-    let place = admitted.map_err(|full| ApiError::new(ErrorCode::Overloaded).cause(full.as_str()))?;
+    let place = admitted.map_err(|full| Refusal::new(ErrorCode::Overloaded).cause(full.as_str()))?;
     let working = next.call(req);
     let mut answered = match place {
         Some(place) => holding(place, working).await,

@@ -27,12 +27,11 @@ use futures_util::FutureExt;
 use shared_proto::error::ErrorCode;
 
 use super::{
-    ApiError,
     error::{PROBLEM_JSON, REQUEST_ID},
     log::{Answered, log_cause},
     request::RequestId,
 };
-use crate::config::Mode;
+use crate::{Refusal, config::Mode};
 
 /// The largest request head: method, target, header names and values. actix itself stops at 96 headers or 128 KiB,
 /// also with 431 (but without a document, for it has no request by then).
@@ -90,7 +89,7 @@ where
         Box::pin(async move {
             let started = Instant::now();
             let Some(id) = new_request_id() else {
-                let refusal = ApiError::new(ErrorCode::Internal).respond("");
+                let refusal = Refusal::new(ErrorCode::Internal).respond("");
                 return Ok(req.into_response(refusal));
             };
             req.extensions_mut().insert(RequestId(id.clone()));
@@ -103,7 +102,7 @@ where
                     Ok(Ok(response)) => as_problem(response.map_into_boxed_body(), &id),
                     // The request is gone by now: the answer travels as an error that holds it.
                     Ok(Err(error)) => return Err(bare_answer(&refusal_in(&error), &id, started)),
-                    Err(_panic) => return Err(bare_answer(&ApiError::new(ErrorCode::Internal), &id, started)),
+                    Err(_panic) => return Err(bare_answer(&Refusal::new(ErrorCode::Internal), &id, started)),
                 },
             };
             Ok(finish(response, &id, started))
@@ -118,18 +117,18 @@ fn new_request_id() -> Option<String> {
     Some(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-fn check_head(method: &str, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+fn check_head(method: &str, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let target = uri.path_and_query().map_or(0, |target| target.as_str().len())
         + uri.authority().map_or(0, |authority| authority.as_str().len());
     let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if method.len() + target + fields > MAX_HEAD {
-        return Err(ApiError::new(ErrorCode::HeaderTooLarge));
+        return Err(Refusal::new(ErrorCode::HeaderTooLarge));
     }
     Ok(())
 }
 
 /// Only the plain form is routed: the framework decodes `%2f` and repairs bad UTF-8 before a handler sees it.
-fn check_target(uri: &Uri) -> Result<(), ApiError> {
+fn check_target(uri: &Uri) -> Result<(), Refusal> {
     // The absolute form (RFC 9112 section 3.2.2) is what a client sends that takes us for a proxy.
     let form = match (uri.scheme_str(), uri.authority()) {
         (None, None) => true,
@@ -142,13 +141,13 @@ fn check_target(uri: &Uri) -> Result<(), ApiError> {
     if form && path.starts_with('/') && plain && !dotted && !path.contains("//") {
         return Ok(());
     }
-    Err(ApiError::new(ErrorCode::PathInvalid))
+    Err(Refusal::new(ErrorCode::PathInvalid))
 }
 
 /// Development mode trusts strangers, so it must not be reachable through a browser's rebound name or a proxy.
 /// The name in an absolute target is the one that counts, so it must be the same.
-fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
-    let refused = Err(ApiError::new(ErrorCode::HostInvalid));
+fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    let refused = Err(Refusal::new(ErrorCode::HostInvalid));
     let mut hosts = headers.get_all(header::HOST);
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return refused };
     let forwarded = headers.keys().any(|name| {
@@ -173,11 +172,11 @@ fn is_local_host(host: &str) -> bool {
     })
 }
 
-fn refusal_in(error: &Error) -> ApiError {
+fn refusal_in(error: &Error) -> Refusal {
     error
-        .as_error::<ApiError>()
+        .as_error::<Refusal>()
         .cloned()
-        .unwrap_or_else(|| ApiError::from_status(error.as_response_error().status_code()))
+        .unwrap_or_else(|| Refusal::from_status(error.as_response_error().status_code()))
 }
 
 /// Gives an error answer the form of the table. A handler's own answer (say, a readiness word with 503) stays.
@@ -186,7 +185,7 @@ fn as_problem(response: ServiceResponse, id: &str) -> ServiceResponse {
     let refusal = match response.response().error() {
         Some(error) => refusal_in(error),
         None if (status.is_client_error() || status.is_server_error()) && is_bare(&response) => {
-            ApiError::from_status(status)
+            Refusal::from_status(status)
         }
         None => return response,
     };
@@ -199,7 +198,7 @@ fn is_bare(response: &ServiceResponse) -> bool {
     !problem && matches!(response.response().body().size(), BodySize::None | BodySize::Sized(0))
 }
 
-fn bare_answer(refusal: &ApiError, id: &str, started: Instant) -> Error {
+fn bare_answer(refusal: &Refusal, id: &str, started: Instant) -> Error {
     log_cause(refusal, id, None);
     let mut response = refusal.respond(id);
     set_headers(response.headers_mut(), id);

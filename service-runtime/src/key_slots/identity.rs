@@ -7,13 +7,13 @@ use shared_proto::encoding::b64;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Mode};
 
 use super::{begin_age, cannot, in_place_since, no_randomness, under_way};
+use crate::StartError;
 use crate::files::{
     create_private_directory, create_private_whole, destroy_by_replacing, replace_private, sync_parent,
 };
 use crate::key_folder::{
     IDENTITY, IDENTITY_DOCUMENT, IDENTITY_NEXT_DOCUMENT, KeyFolder, entries, read_document, read_text, refused,
 };
-use crate::process::StartError;
 
 /// The identity keys of a service.
 pub struct IdentitySlots {

@@ -22,9 +22,9 @@ pub use numbered::{KeyState, NumberedKey, confirm, create_numbered, load_numbere
 pub use rsa_slots::{RsaSlot, RsaSlots};
 pub use watch::FolderWatch;
 
+use crate::StartError;
 use crate::files::NO_FOLLOW;
 use crate::key_folder::refused;
-use crate::process::StartError;
 
 /// Since when a key file has its place (Unix seconds).
 ///

@@ -9,9 +9,9 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{begin_age, cannot, in_place_since};
+use crate::StartError;
 use crate::files::{check_private_directory, sync_parent};
 use crate::key_folder::{entries, read_key, refused, write_key};
-use crate::process::StartError;
 
 /// What a key is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -9,9 +9,9 @@ use shared_proto::identity::{IdentityDocument, Mode, Owner, Pins};
 use shared_proto::jwk::Thumbprint;
 
 use super::{cannot, in_place_since};
+use crate::StartError;
 use crate::files::{check_private_directory, create_private_directory, create_private_whole, sync_parent};
 use crate::key_folder::{KeyFolder, PINS, RETIRED, entries, read_document, refused};
-use crate::process::StartError;
 
 impl KeyFolder {
     /// Pins the identity document in `file`, which may lie anywhere (`-`: standard input), and returns its thumbprint. With

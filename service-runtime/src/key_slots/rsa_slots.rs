@@ -8,9 +8,9 @@ use shared_proto::jwk::Thumbprint;
 use shared_proto::rsa_key::RsaPrivate;
 
 use super::{begin_age, cannot, in_place_since, under_way};
+use crate::StartError;
 use crate::files::{create_private_whole, destroy_by_replacing, destroy_private, sync_parent};
 use crate::key_folder::{KeyFolder, refused};
-use crate::process::StartError;
 
 /// An RSA key and since when it has its place (Unix seconds).
 pub struct RsaSlot {

@@ -16,7 +16,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 use super::{check_version, code_of, migrate, open_reader, open_writer, user_version};
-use crate::{files, process::StartError};
+use crate::{StartError, files};
 
 /// Copies a database, in use or not, into a new file with mode 0600.
 ///

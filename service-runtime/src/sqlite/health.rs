@@ -21,7 +21,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode};
 
 use super::{code_of, open_writer, user_version};
-use crate::{files::Place, process::StartError};
+use crate::{StartError, files::Place};
 
 /// What writer and readers of one database know of its disk. Clones share it.
 #[derive(Clone, Debug, Default)]

@@ -25,7 +25,7 @@ pub use self::{
     pool::Readers,
     writer::Writer,
 };
-use crate::{files, process::StartError};
+use crate::{StartError, files};
 
 /// What a store tells its caller when a statement or a commit failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::{Health, StoreFault, cannot_open, code_of, fault_of, health::Files, open_reader, say, user_version};
-use crate::{process::StartError, workers::Workers};
+use crate::{StartError, workers::Workers};
 
 /// A pool of read-only connections. Clones share it.
 #[derive(Clone, Debug)]

@@ -22,7 +22,7 @@ use super::{
     job::{Job, Typed},
     say, user_version,
 };
-use crate::process::StartError;
+use crate::StartError;
 
 /// A handle of the writer thread. Clones share it; it ends when the last is dropped, or by [`Writer::close`].
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 
 use super::{Loaded, VERSIONS, files, provider};
-use crate::process::StartError;
+use crate::StartError;
 
 /// The files of a client: whom it believes, and who it is.
 #[derive(Clone, Debug, Deserialize)]

@@ -15,7 +15,7 @@ use rustls::{
 };
 use x509_cert::{Certificate, der::Decode as _};
 
-use crate::{files::read_private, process::StartError};
+use crate::{StartError, files::read_private};
 
 /// What was made from files, and until when they are valid.
 pub struct Loaded<T> {

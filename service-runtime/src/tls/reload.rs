@@ -9,7 +9,7 @@ use std::{
 
 use super::Loaded;
 use crate::{
-    process::StartError,
+    StartError,
     signals::{self, Looks},
 };
 use arc_swap::ArcSwap;

@@ -14,7 +14,7 @@ use rustls::{
 use serde::Deserialize;
 
 use super::{Loaded, Reloading, VERSIONS, files, provider};
-use crate::process::StartError;
+use crate::StartError;
 
 /// `[tls]`: the files of a listener.
 #[derive(Clone, Debug, Deserialize)]

@@ -4,11 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web};
 use service_runtime::{
-    StartError,
+    Refusal, StartError,
     config::Mode,
     http::{
-        Access, Answer, AnswerRoom, ApiError, LIVE, Limits, Room, Route, ServeConfig, Tables, admit_command, read_body,
-        serve,
+        Access, Answer, AnswerRoom, LIVE, Limits, Room, Route, ServeConfig, Tables, admit_command, read_body, serve,
     },
     tasks::Tasks,
     tls::ServerFiles,
@@ -66,7 +65,7 @@ async fn large() -> HttpResponse {
 }
 
 /// An answer that was small when it was begun.
-async fn grown(req: HttpRequest) -> Result<HttpResponse, ApiError> {
+async fn grown(req: HttpRequest) -> Result<HttpResponse, Refusal> {
     let mut room = Room::default();
     AnswerRoom::of(&req).grow(&mut room, 1)?;
     room.keep_with(HttpResponse::Ok().body(vec![b'x'; LARGE]))
@@ -89,18 +88,18 @@ async fn task(gate: web::Data<Gate>) -> HttpResponse {
     HttpResponse::Ok().body("task")
 }
 
-async fn write(req: HttpRequest, payload: web::Payload) -> Result<HttpResponse, ApiError> {
+async fn write(req: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Refusal> {
     read_body(&req, payload, 64).await?;
     Ok(HttpResponse::Ok().body("written"))
 }
 
 /// A command whose sender is verified.
-async fn command(req: HttpRequest, payload: web::Payload) -> Result<HttpResponse, ApiError> {
+async fn command(req: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Refusal> {
     admit_command(&req)?;
     write(req, payload).await
 }
 
-async fn slow_command(req: HttpRequest, gate: web::Data<Gate>) -> Result<HttpResponse, ApiError> {
+async fn slow_command(req: HttpRequest, gate: web::Data<Gate>) -> Result<HttpResponse, Refusal> {
     admit_command(&req)?;
     Ok(slow(gate).await)
 }

@@ -12,14 +12,15 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use service_runtime::StartError;
 use service_runtime::files::{Place, read_private, replace_private};
-use service_runtime::process::{DirectoryLock, StartError};
+use service_runtime::process::DirectoryLock;
 use shared_proto::encoding::{Bytes, sha256};
 use shared_proto::id::{Subject, TokenId};
 
 /// One thing that is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum LocalRefusal {
     /// A token.
     Token(TokenId),
     /// All tokens of a subject.
@@ -49,7 +50,7 @@ impl RefusalFile {
             || (!empty && (self.tokens.contains(&jti.to_string()) || self.subjects.contains(&subject.to_string())))
     }
 
-    fn change(&mut self, refusal: Refusal, lift: bool) {
+    fn change(&mut self, refusal: LocalRefusal, lift: bool) {
         let set = |set: &mut BTreeSet<String>, name: String| {
             if lift {
                 set.remove(&name)
@@ -58,9 +59,9 @@ impl RefusalFile {
             };
         };
         match refusal {
-            Refusal::Token(jti) => set(&mut self.tokens, jti.to_string()),
-            Refusal::Subject(subject) => set(&mut self.subjects, subject.to_string()),
-            Refusal::Everything => self.everything = !lift,
+            LocalRefusal::Token(jti) => set(&mut self.tokens, jti.to_string()),
+            LocalRefusal::Subject(subject) => set(&mut self.subjects, subject.to_string()),
+            LocalRefusal::Everything => self.everything = !lift,
         }
     }
 
@@ -74,7 +75,7 @@ impl RefusalFile {
 }
 
 /// The refusals in force in a running vault.
-pub struct Refusals {
+pub struct LocalRefusals {
     path: PathBuf,
     acknowledgement: PathBuf,
     // Another folder in its place says nothing of what is refused.
@@ -87,7 +88,7 @@ pub struct Refusals {
 // The bytes are compared, not their time: two changes within one tick of the file system's clock must both be seen.
 type Seen = Option<[u8; 32]>;
 
-impl Refusals {
+impl LocalRefusals {
     /// Loads the refusals of a data directory.
     pub fn open(data_dir: &Path) -> Self {
         let refusals = Self {
@@ -150,7 +151,7 @@ impl Refusals {
 ///
 /// # Errors
 /// The file cannot be read or written, or a running vault does not take it over within ten seconds.
-pub fn refuse_command(data_dir: &Path, refusal: Refusal, lift: bool) -> Result<&'static str, StartError> {
+pub fn refuse_command(data_dir: &Path, refusal: LocalRefusal, lift: bool) -> Result<&'static str, StartError> {
     let path = path_in(data_dir);
     // Two commands at once must not lose each other's change.
     let _one_at_a_time = lock_changes(data_dir)?;
