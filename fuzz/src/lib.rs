@@ -19,7 +19,7 @@ mod decode;
 /// # Errors
 /// The sentence for the client.
 pub fn decode_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    decode::decode(body)
+    decode::decode(body).map_err(|(_code, sentence)| sentence)
 }
 
 /// As the services read a configuration file.

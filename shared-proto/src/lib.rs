@@ -40,6 +40,25 @@ pub struct Rejected;
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
 
+impl Malformed {
+    /// The decoding error of a name outside its rules. [`broken_rule`] tells it apart from every other one.
+    pub fn into_name_error<E: serde::de::Error>(self) -> E {
+        E::custom(format_args!("{BEFORE_RULE}{self})"))
+    }
+}
+
+/// The rule that a name breaks, if that is what a decoding error says.
+///
+/// Only the program's own words come out: serde begins a message that quotes its input with words of its own, and the
+/// decoder adds no bracket behind the rule.
+pub fn broken_rule(error: &impl std::fmt::Display) -> Option<String> {
+    let message = error.to_string();
+    let (rule, _position) = message.strip_prefix(BEFORE_RULE)?.rsplit_once(')')?;
+    Some(rule.to_owned())
+}
+
+const BEFORE_RULE: &str = "a name breaks the rules (";
+
 /// The version of a service, with the half of the protocol that its build can perform. A released service has one half;
 /// scripts/check.sh asks the binaries, because cargo gives both halves to both services when they are built together.
 pub const VERSION: &str = match (cfg!(feature = "seal"), cfg!(feature = "open")) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 use shared_proto::{Malformed, id::SecretId};
 use unicode_normalization::is_nfc;
 
@@ -44,7 +44,7 @@ macro_rules! name_type {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::parse(String::deserialize(deserializer)?).map_err(D::Error::custom)
+                Self::parse(String::deserialize(deserializer)?).map_err(Malformed::into_name_error)
             }
         }
     };

@@ -1,17 +1,20 @@
 //! Query strings, read as strictly as bodies.
 
+use actix_web::error::QueryPayloadError;
 use actix_web::{HttpRequest, web};
 use serde::de::DeserializeOwned;
 use service_runtime::Refusal;
+use shared_proto::broken_rule;
 use shared_proto::error::ErrorCode;
 
 /// Reads the query of a request. The type refuses unknown and repeated parameters.
 ///
 /// # Errors
-/// `parameter_invalid`.
+/// `name_invalid` for a name outside its rules, else `parameter_invalid`.
 pub fn query<T: DeserializeOwned>(req: &HttpRequest) -> Result<T, Refusal> {
-    web::Query::<T>::from_query(req.query_string()).map(web::Query::into_inner).map_err(|_| {
-        Refusal::new(ErrorCode::ParameterInvalid).detail("A query parameter is unknown, repeated or out of its range.")
+    web::Query::<T>::from_query(req.query_string()).map(web::Query::into_inner).map_err(|error| {
+        let rule = if let QueryPayloadError::Deserialize(error) = error { broken_rule(&error) } else { None };
+        rule.map_or_else(|| Refusal::parameter(OUTSIDE), |rule| Refusal::new(ErrorCode::NameInvalid).detail(rule))
     })
 }
 
@@ -41,6 +44,7 @@ impl TryFrom<usize> for Page {
     }
 }
 
+const OUTSIDE: &str = "A query parameter is unknown, repeated or out of its range.";
 const DEFAULT_ROWS: usize = 100;
 /// The most rows of a page: a few hundred kilobytes.
 pub const MAX_ROWS: usize = 500;
@@ -48,6 +52,7 @@ pub const MAX_ROWS: usize = 500;
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
+    use manager_api::name::EnvironmentName;
     use serde::Deserialize;
 
     use super::*;
@@ -58,6 +63,7 @@ mod tests {
         #[serde(default)]
         limit: Page,
         after: Option<u64>,
+        environment: Option<EnvironmentName>,
     }
 
     #[test]
@@ -68,6 +74,10 @@ mod tests {
         assert_eq!((asked.limit.rows(), asked.after), (500, Some(7)));
         for wrong in ["limit=0", "limit=501", "limit=-1", "limit=x", "limit=1&limit=2", "more=1", "after="] {
             assert_eq!(read(wrong).unwrap_err().code(), ErrorCode::ParameterInvalid, "{wrong}");
+        }
+        assert_eq!(read("environment=dev").unwrap().environment.unwrap().as_str(), "dev");
+        for wrong in ["environment=", "environment=D", "limit=7&environment=a_b"] {
+            assert_eq!(read(wrong).unwrap_err().code(), ErrorCode::NameInvalid, "{wrong}");
         }
     }
 }

@@ -106,7 +106,13 @@ pub static ROUTES: &[Route] = &[
         parameters: &[ENVIRONMENT, AFTER, LIMIT],
         request_schema: None,
         responses: &[answer(200, "A page.", Some("SecretList"))],
-        problems: ON_LISTS,
+        problems: &[
+            Code::CredentialInvalid,
+            Code::ParameterInvalid,
+            Code::NameInvalid,
+            Code::AuditUnavailable,
+            Code::StorageUnavailable,
+        ],
         handler: || web::to(lists::secrets),
     },
     Route {
@@ -119,7 +125,16 @@ pub static ROUTES: &[Route] = &[
         parameters: &[],
         request_schema: Some("MintToken"),
         responses: &[answer(201, "The token.", Some("MintAnswer"))],
-        problems: ON_SECRETS,
+        problems: &[
+            Code::CredentialInvalid,
+            Code::ParameterInvalid,
+            Code::NameInvalid,
+            Code::SecretNotFound,
+            Code::Unavailable,
+            Code::OutcomeUnknown,
+            Code::AuditUnavailable,
+            Code::StorageUnavailable,
+        ],
         handler: || web::to(tokens::mint),
     },
     Route {
@@ -161,6 +176,7 @@ pub static ROUTES: &[Route] = &[
         problems: &[
             Code::CredentialInvalid,
             Code::ParameterInvalid,
+            Code::NameInvalid,
             Code::SecretNotFound,
             Code::SubjectNotFound,
             Code::CredentialNotFound,

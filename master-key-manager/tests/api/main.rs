@@ -16,6 +16,7 @@ mod feed_snapshot;
 mod idempotency;
 #[cfg(test)]
 mod keys;
+mod names;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]

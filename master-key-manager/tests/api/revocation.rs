@@ -97,7 +97,7 @@ async fn nobody_is_not_revoked_and_a_name_that_looks_like_another_is_no_name() {
     }
     for twin in ["Zoe\u{308}", "Zo\u{eb} ", "\u{200b}Zo\u{eb}"] {
         submit(twin).await.expect(400).refused("name_invalid");
-        revoke(twin).await.expect(400).refused("body_invalid");
+        revoke(twin).await.expect(400).refused("name_invalid");
     }
     assert!(installed.vault.applied().is_empty());
     revoke("Zo\u{eb}").await.expect(200);

@@ -1,12 +1,14 @@
 //! JSON bodies into types, with errors that do not quote the body.
 //!
 //! serde's messages repeat the input (`invalid type: string "hunter2"`). Guarantees that what is said about a bad body
-//! consists of the program's own words: names of fields of the type, what was expected, line and column.
+//! consists of the program's own words: names of fields of the type, what was expected, the rule that a name breaks,
+//! line and column.
 
 use serde::{
     de::{DeserializeOwned, Deserializer, Visitor},
     forward_to_deserialize_any,
 };
+use shared_proto::{broken_rule, error::ErrorCode};
 
 /// Deeper than any body of ours, shallower than any stack.
 const MAX_DEPTH: usize = 32;
@@ -14,18 +16,22 @@ const MAX_DEPTH: usize = 32;
 /// Decodes a whole body.
 ///
 /// # Errors
-/// The sentence for the client.
-pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    let text = std::str::from_utf8(body).map_err(|_| "The body is not UTF-8.".to_owned())?;
+/// The code and the sentence for the client: `name_invalid` with the rule for a name, else `body_invalid`.
+pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, (ErrorCode, String)> {
+    let invalid = |sentence| (ErrorCode::BodyInvalid, sentence);
+    let text = std::str::from_utf8(body).map_err(|_| invalid("The body is not UTF-8.".to_owned()))?;
     if is_deeper_than(text, MAX_DEPTH) {
-        return Err(format!("The body is nested more than {MAX_DEPTH} deep."));
+        return Err(invalid(format!("The body is nested more than {MAX_DEPTH} deep.")));
     }
     // serde also reads a struct from an array, by position.
     if !text.trim_start().starts_with('{') {
-        return Err("The body is not a JSON object.".to_owned());
+        return Err(invalid("The body is not a JSON object.".to_owned()));
     }
     // `from_str` refuses anything but white space after the document.
-    serde_json::from_str(text).map_err(|error| explain::<T>(text, &error))
+    serde_json::from_str(text).map_err(|error| match broken_rule(&error) {
+        Some(rule) => (ErrorCode::NameInvalid, rule),
+        None => invalid(explain::<T>(text, &error)),
+    })
 }
 
 fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String {
@@ -145,6 +151,8 @@ impl<'de> Deserializer<'de> for FieldsProbe<'_> {
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
+    use serde_json::json;
+    use shared_proto::Malformed;
 
     use super::*;
 
@@ -164,7 +172,8 @@ mod tests {
     }
 
     fn refusal(body: &str) -> String {
-        let answer = decode::<Body>(body.as_bytes()).unwrap_err();
+        let (code, answer) = decode::<Body>(body.as_bytes()).unwrap_err();
+        assert_eq!(code, ErrorCode::BodyInvalid, "{answer}");
         assert!(!answer.contains("canary"), "{answer}");
         answer
     }
@@ -194,8 +203,55 @@ mod tests {
         for body in
             [r#"{"kind":"One","count":"canary"}"#, r#"{"kind":"One","count":1,"canary":1}"#, r#"{"kind":"canary"}"#]
         {
-            let answer = decode::<Tagged>(body.as_bytes()).unwrap_err();
+            let (_, answer) = decode::<Tagged>(body.as_bytes()).unwrap_err();
             assert!(!answer.contains("canary") && !answer.contains("line 0"), "{answer}");
+        }
+    }
+
+    #[derive(Debug)]
+    struct Name;
+
+    impl<'de> Deserialize<'de> for Name {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            String::deserialize(deserializer)?;
+            Err(Malformed("a name has (no) canary").into_name_error())
+        }
+    }
+
+    #[test]
+    fn name_outside_its_rules_is_told_apart_wherever_it_stands() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only its decoding is tested")]
+        struct Named {
+            name: Name,
+            count: u8,
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(tag = "kind", deny_unknown_fields)]
+        #[expect(dead_code, reason = "only its decoding is tested")]
+        enum Tagged {
+            One { name: Name },
+        }
+        let rule = (ErrorCode::NameInvalid, "a name has (no) canary".to_owned());
+        assert_eq!(decode::<Named>(br#"{"count":1,"name":"x) y"}"#).unwrap_err(), rule);
+        assert_eq!(decode::<Tagged>(br#"{"kind":"One","name":"x) y"}"#).unwrap_err(), rule);
+        // The same words in the body are not those of the program.
+        let words = Malformed("canary").into_name_error::<serde::de::value::Error>().to_string();
+        for body in [
+            json!({"name": [words]}),
+            json!({"count": words}),
+            json!({words.as_str(): 1}),
+            json!({"kind": words}),
+            json!({"kind": "One", words.as_str(): 1}),
+            json!({"kind": "One", "name": [words]}),
+        ] {
+            let body = body.to_string();
+            for (code, sentence) in
+                [decode::<Named>(body.as_bytes()).unwrap_err(), decode::<Tagged>(body.as_bytes()).unwrap_err()]
+            {
+                assert!(code == ErrorCode::BodyInvalid && !sentence.contains("canary"), "{body}: {sentence}");
+            }
         }
     }
 

@@ -40,7 +40,8 @@ pub fn bearer(req: &HttpRequest) -> Option<&str> {
 /// Reads and decodes a JSON body of at most `limit` bytes.
 ///
 /// # Errors
-/// Another media type, a content encoding, a body that is too large, not UTF-8, not JSON, too deep, or not a `T`.
+/// Another media type, a content encoding, a body that is too large, not UTF-8, not JSON, too deep, or not a `T`; a
+/// name in it breaks its rules.
 pub async fn read_json<T: DeserializeOwned>(
     req: &HttpRequest,
     payload: web::Payload,
@@ -48,7 +49,7 @@ pub async fn read_json<T: DeserializeOwned>(
 ) -> Result<T, Refusal> {
     check_media_type(req)?;
     let body = read_body(req, payload, limit).await?;
-    decode::decode(&body).map_err(|detail| Refusal::new(ErrorCode::BodyInvalid).detail(detail))
+    decode::decode(&body).map_err(|(code, detail)| Refusal::new(code).detail(detail))
 }
 
 /// Reads a body of at most `limit` bytes.

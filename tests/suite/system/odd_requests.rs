@@ -111,7 +111,7 @@ async fn name_or_label_outside_the_rules_is_refused() {
     for path in ["", "/", "a/", "/a", "a//b", ".", "..", "a/../b", "a\\b", "a\0", "a\n", "e\u{301}", "unnamed/a", &long]
     {
         let answer = installation.submit(json!({"key_data": "x", "path": path})).await;
-        assert!(matches!(answer.code().as_str(), "name_invalid" | "body_invalid"), "{path:?}: {answer}");
+        assert_eq!(answer.code(), "name_invalid", "{path:?}: {answer}");
     }
     for path in ["%2e%2e", "a b", "ünïcode", "...", "a/.b", "'; DROP TABLE secrets; --"] {
         installation.submit(json!({"key_data": "x", "path": path})).await.expect(201);
@@ -120,7 +120,7 @@ async fn name_or_label_outside_the_rules_is_refused() {
     for (user, environment) in [("", "dev"), ("a\tb", "dev"), (&long, "dev"), ("u", "Dev"), ("u", ""), ("u", "../dev")]
     {
         let answer = submit(json!({"user_id": user, "key_data": "x", "environment": environment})).await;
-        assert!(matches!(answer.code().as_str(), "name_invalid" | "body_invalid"), "{user:?} {environment}: {answer}");
+        assert_eq!(answer.code(), "name_invalid", "{user:?} {environment}: {answer}");
     }
     let unknown = submit(json!({"user_id": "u", "key_data": "x", "environment": "elsewhere"})).await;
     assert!((400..500).contains(&unknown.status), "{unknown}");
