@@ -4,11 +4,13 @@
 //! RAM only: on disk it would be a fingerprint that guesses at the value could be checked against.
 
 use std::collections::{HashMap, VecDeque};
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use manager_api::name::IdempotencyKey;
+use serde::Serialize;
 use service_runtime::clock::Clock;
 use shared_proto::encoding::random;
 use shared_proto::id::Subject;
@@ -65,16 +67,17 @@ impl Bodies {
         Self { key, marks: Mutex::default(), clock, locks: KeyedLocks::default() }
     }
 
-    /// The mark of a body, given as its parts.
-    pub fn mark(&self, parts: &[&[u8]]) -> BodyMark {
-        let mut context = hmac::Context::with_key(&self.key);
-        for part in parts {
-            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            context.update(part);
-        }
+    /// The mark of a request, over the JSON that its type writes: the same for every text that is read as this request,
+    /// another one for every other request of the type. A member that is absent differs from its default.
+    ///
+    /// # Errors
+    /// The type does not write itself.
+    pub fn mark<B: Serialize + ?Sized>(&self, body: &B) -> Result<BodyMark, serde_json::Error> {
+        let mut digest = Digest(hmac::Context::with_key(&self.key));
+        serde_json::to_writer(&mut digest, body)?;
         let mut out = [0; 32];
-        out.copy_from_slice(context.sign().as_ref());
-        BodyMark(out)
+        out.copy_from_slice(digest.0.sign().as_ref());
+        Ok(BodyMark(out))
     }
 
     /// Compares with what was remembered.
@@ -106,6 +109,20 @@ impl Bodies {
     }
 }
 
+/// Takes what is written into the HMAC at once: a buffer would keep a copy of the value.
+struct Digest(hmac::Context);
+
+impl Write for Digest {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use service_runtime::clock::ManualClock;
@@ -117,11 +134,14 @@ mod tests {
     fn another_body_is_seen_and_a_new_process_has_forgotten() {
         let bodies = Bodies::new(Arc::new(ManualClock::new(1, 1)));
         let (subject, key) = (Subject::Service(ServiceId::generate()), IdempotencyKey::parse("k").unwrap());
-        let mark = bodies.mark(&[b"ab", b"c"]);
+        let mark_of = |members: [&str; 2]| bodies.mark(&members).unwrap();
+        let mark = mark_of(["ab", "c"]);
         assert_eq!(bodies.compare(&subject, &key, &mark), Comparison::Forgotten);
         bodies.remember(&subject, &key, mark);
-        assert_eq!(bodies.compare(&subject, &key, &bodies.mark(&[b"ab", b"c"])), Comparison::Same);
-        assert_eq!(bodies.compare(&subject, &key, &bodies.mark(&[b"a", b"bc"])), Comparison::Different);
+        assert_eq!(bodies.compare(&subject, &key, &mark_of(["ab", "c"])), Comparison::Same);
+        for other in [["a", "bc"], ["ab", "\"c"], ["ab\",\"c", ""], ["ab", "c\0"]] {
+            assert_eq!(bodies.compare(&subject, &key, &mark_of(other)), Comparison::Different, "{other:?}");
+        }
     }
 
     #[test]
@@ -130,7 +150,7 @@ mod tests {
         let bodies = Bodies::new(Arc::clone(&clock) as Arc<dyn Clock>);
         let subject = Subject::Service(ServiceId::generate());
         let key = |number: usize| IdempotencyKey::parse(number.to_string()).unwrap();
-        let mark = bodies.mark(&[b"body"]);
+        let mark = bodies.mark("body").unwrap();
         for number in 0..=MAX_BODIES {
             bodies.remember(&subject, &key(number), mark);
         }

@@ -372,3 +372,18 @@ pub struct ReconcileAnswer {
 
 // Also where they stand in lists: what is derived alone would read each from an array, by position.
 read_from_objects_only!(GrantRequest);
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::{Debug, Display};
+
+    use static_assertions::assert_not_impl_any;
+
+    use super::*;
+
+    // What holds a value or a token cannot be printed or copied as a whole.
+    assert_not_impl_any!(StoreKey: Debug, Display, Clone);
+    assert_not_impl_any!(IssuedToken: Debug, Display, Clone);
+    assert_not_impl_any!(StoredKeyAnswer: Debug, Display, Clone);
+    assert_not_impl_any!(MintAnswer: Debug, Display, Clone);
+}

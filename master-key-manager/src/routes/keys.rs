@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
-use manager_api::wire::{Destroy, DestroyAnswer, StoredKeyAnswer};
-use serde::Deserialize;
+use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath};
+use manager_api::wire::{Destroy, DestroyAnswer, StoreKey, StoredKeyAnswer};
 use service_runtime::Refusal;
 use shared_proto::Malformed;
-use shared_proto::encoding::present;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
 use shared_proto::secret::{SecretValue, ValueEncoding, ValueError};
-use zeroize::Zeroizing;
 
 use super::revocations::status_of;
 use crate::app::App;
@@ -22,24 +19,7 @@ use crate::http::{Authed, Json, perform, record_refusal};
 use crate::idempotency::BodyMark;
 use crate::identity::Caller;
 
-/// `StoreKey` of the wire types, with its names still as text: a name that breaks the rules is `name_invalid` and not
-/// `body_invalid`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct StoreBody {
-    user_id: Zeroizing<String>,
-    key_data: Zeroizing<String>,
-    #[serde(default, deserialize_with = "present")]
-    path: Option<Zeroizing<String>>,
-    #[serde(default, deserialize_with = "present")]
-    environment: Option<Zeroizing<String>>,
-    #[serde(default, deserialize_with = "present")]
-    encoding: Option<ValueEncoding>,
-    #[serde(default, deserialize_with = "present")]
-    token: Option<bool>,
-}
-
-pub(super) async fn store(req: HttpRequest, authed: Authed<Json<StoreBody>>) -> Result<HttpResponse, Refusal> {
+pub(super) async fn store(req: HttpRequest, authed: Authed<Json<StoreKey>>) -> Result<HttpResponse, Refusal> {
     let Authed { caller, meta, body: Json(body), app } = authed;
     let request = idempotency_of(&req, &caller, &app, &body).and_then(|repeat| parse(body, &app, repeat));
     let request = request.inspect_err(|refusal| record_refusal(&app, action::SECRET_STORE, &meta, refusal))?;
@@ -72,26 +52,24 @@ pub(super) async fn destroy(key_id: web::Path<String>, authed: Authed<Json<Destr
     Ok(answer.json(DestroyAnswer { status, sequences: done.numbers }))
 }
 
-fn parse(body: StoreBody, app: &App, idempotency: Option<(IdempotencyKey, BodyMark)>) -> Result<StoreRequest, Refusal> {
+fn parse(body: StoreKey, app: &App, idempotency: Option<(IdempotencyKey, BodyMark)>) -> Result<StoreRequest, Refusal> {
     let name_invalid = |Malformed(rule): Malformed| Refusal::new(ErrorCode::NameInvalid).detail(rule);
-    let label = UserLabel::parse(body.user_id.as_str()).map_err(name_invalid)?;
-    let path = body.path.map(|path| SecretPath::parse(path.as_str())).transpose().map_err(name_invalid)?;
-    if path.as_ref().is_some_and(SecretPath::is_reserved) {
+    if body.path.as_ref().is_some_and(SecretPath::is_reserved) {
         return Err(name_invalid(Malformed("paths under unnamed/ are given by the service")));
     }
     let environment = match body.environment {
-        Some(name) => EnvironmentName::parse(name.as_str()),
+        Some(name) => Ok(name),
         None if app.mode.is_development() => EnvironmentName::parse(DEVELOPMENT_DEFAULT),
         None => Err(Malformed("an environment is needed")),
     };
     let value = SecretValue::from_json(body.encoding.unwrap_or(ValueEncoding::Text), body.key_data);
     Ok(StoreRequest {
-        label,
+        label: body.user_id,
         value: value.map(Arc::new).map_err(|error| match error {
             ValueError::TooLarge => Refusal::new(ErrorCode::ValueTooLarge),
             ValueError::NotBase64 => Refusal::new(ErrorCode::EncodingInvalid),
         })?,
-        path,
+        path: body.path,
         environment: environment.map_err(name_invalid)?,
         token: body.token.unwrap_or(true),
         idempotency,
@@ -102,7 +80,7 @@ fn idempotency_of(
     req: &HttpRequest,
     caller: &Caller,
     app: &App,
-    body: &StoreBody,
+    body: &StoreKey,
 ) -> Result<Option<(IdempotencyKey, BodyMark)>, Refusal> {
     let mut all = req.headers().get_all("idempotency-key");
     let Some(first) = all.next() else { return Ok(None) };
@@ -114,24 +92,9 @@ fn idempotency_of(
     let key = key.and_then(|text| IdempotencyKey::parse(text).ok()).ok_or_else(|| {
         Refusal::new(ErrorCode::ParameterInvalid).detail("One Idempotency-Key of 1 to 128 visible ASCII characters.")
     })?;
-    let optional = |text: &Option<Zeroizing<String>>| text.as_ref().map_or(0, |_| 1_u8);
-    let kind = [
-        optional(&body.path),
-        optional(&body.environment),
-        body.encoding.map_or(0, |encoding| match encoding {
-            ValueEncoding::Text => 1,
-            ValueEncoding::Base64 => 2,
-        }),
-        body.token.map_or(0, |token| if token { 1 } else { 2 }),
-    ];
     // EXPOSE: the value goes into the HMAC, under a key that is in RAM only.
-    let mark = app.flow.bodies.mark(&[
-        &kind,
-        body.user_id.as_bytes(),
-        body.key_data.as_bytes(),
-        body.path.as_ref().map_or(&[], |path| path.as_bytes()),
-        body.environment.as_ref().map_or(&[], |name| name.as_bytes()),
-    ]);
+    let mark = app.flow.bodies.mark(body);
+    let mark = mark.map_err(|_| Refusal::internal("a body has no canonical form"))?;
     Ok(Some((key, mark)))
 }
 

@@ -1,6 +1,7 @@
 //! Repeats.
 
 use actix_web::http::Method;
+use master_key_manager::routes::openapi_document;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 
@@ -24,6 +25,67 @@ async fn a_repeat_gets_the_same_version_and_a_new_token() {
     manager.store_with_key("k", "p", "another value").await.expect(422).refused("idempotency_mismatch");
     manager.store_with_key("k", "another/path", "v").await.expect(422).refused("idempotency_mismatch");
     manager.store_with_key(&"k".repeat(129), "p", "v").await.expect(400).refused("parameter_invalid");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn repeat_that_is_written_in_another_way_is_the_same() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let bearer = format!("Bearer {}", manager.credential);
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k")];
+    let send = async |body: &str| manager.send(Method::POST, "/api/keys", &headers, Some(body.to_owned())).await;
+    let first = send(r#"{"user_id":"u","key_data":"v/\u00e9\n","path":"a/b","environment":"dev"}"#).await.expect(201);
+    let others = [
+        r#"{"environment":"dev","path":"a/b","key_data":"v/\u00e9\n","user_id":"u"}"#,
+        " {\n\t\"user_id\" : \"u\", \"key_data\" : \"\\u0076\\/\u{e9}\\u000a\", \"path\":\"a\\/b\", \"environment\":\"\\u0064ev\" }\n",
+    ];
+    for other in others {
+        assert_eq!(place(&send(other).await.expect(201)), place(&first), "{other}");
+    }
+    assert_eq!(installed.vault.state().rows.len(), 1);
+    manager.stop().await;
+}
+
+/// A member that is left out is not the same as its default, spelled out.
+#[actix_web::test]
+async fn repeat_that_differs_in_any_member_is_another_body() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let first = json!({"user_id": "ab", "key_data": "QUJD", "path": "c", "environment": "dev"});
+    manager.store_again("k", &first).await.expect(201);
+    let others = [
+        ("user_id", json!("a")),
+        ("key_data", json!("QUJDQUJD")),
+        ("key_data", json!("QUJD\u{0}")),
+        ("path", json!("bc")),
+        ("environment", json!("staging")),
+        ("encoding", json!("text")),
+        ("encoding", json!("base64")),
+        ("token", json!(true)),
+        ("token", json!(false)),
+    ];
+    let document = serde_json::to_value(openapi_document()).unwrap();
+    let known = document["components"]["schemas"]["StoreKey"]["properties"].as_object().unwrap();
+    for member in known.keys() {
+        assert!(others.iter().any(|(tried, _)| tried == member), "{member} may not count");
+    }
+    for (member, value) in others {
+        let mut other = first.clone();
+        other[member] = value;
+        manager.store_again("k", &other).await.expect(422).refused("idempotency_mismatch");
+    }
+    let mut unnamed = first.clone();
+    unnamed.as_object_mut().unwrap().remove("path");
+    manager.store_again("k", &unnamed).await.expect(422).refused("idempotency_mismatch");
+    // What moves from one member to its neighbour makes another body.
+    for (user, data) in [("a", "bQUJD"), ("abQ", "UJD")] {
+        let mut moved = first.clone();
+        (moved["user_id"], moved["key_data"]) = (json!(user), json!(data));
+        manager.store_again("k", &moved).await.expect(422).refused("idempotency_mismatch");
+    }
+    manager.store_again("k", &first).await.expect(201);
+    assert_eq!(installed.vault.state().rows.len(), 1);
     manager.stop().await;
 }
 
