@@ -54,7 +54,7 @@ impl Sealer {
         let (header, real) = (crate::sabotage::header(header), header);
         let version = seal(header, value, root).map_err(cipher_refused)?;
         #[cfg(feature = "sabotage")]
-        let version = crate::sabotage::after_sealing(version, real, root)?;
+        let version = crate::sabotage::after_sealing(version, real, root).map_err(cipher_refused)?;
         Ok(Sealed { version, epoch })
     }
 
@@ -70,7 +70,7 @@ impl Sealer {
             .ok_or(Refusal::internal("a root key of the catalogue is not in the key folder"))?;
         #[cfg(feature = "sabotage")]
         if crate::sabotage::is_on(crate::sabotage::ONE_RELEASE_KEY) {
-            return Ok(crate::sabotage::common_release_key(root)?);
+            return crate::sabotage::common_release_key(root).map_err(cipher_refused);
         }
         release_key(root, &row.digest).map_err(cipher_refused)
     }
