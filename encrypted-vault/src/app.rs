@@ -15,6 +15,7 @@ use shared_proto::identity::{Issuer, Owner};
 
 use crate::config::Config;
 use crate::grant::{Authority, TokenCache};
+use crate::http::CommandGate;
 use crate::ingest::{Ingest, ReceiptSigner};
 use crate::key_rotation::KeyRotation;
 use crate::keys::{KeyRing, ManagerKeys, RuntimeDirectory, SealKeys};
@@ -58,7 +59,9 @@ pub struct Vault {
     /// Verified tokens of the last minutes.
     pub tokens: Arc<TokenCache>,
     /// Opens versions.
-    pub reader: Reader,
+    pub reader: Arc<Reader>,
+    /// Verifies commands.
+    pub command_gate: Arc<CommandGate>,
     /// Takes envelopes in.
     pub ingest: Arc<Ingest>,
     /// Exchanges wrapped keys.
@@ -148,6 +151,14 @@ impl Vault {
             Arc::clone(&rows),
             audit.clone(),
         );
+        let command_gate = CommandGate {
+            id: keys.id,
+            issuer: keys.issuer,
+            keys: Arc::clone(&ring),
+            clock: Arc::clone(&clock),
+            manager_clock: Arc::clone(&manager_clock),
+            audit: audit.clone(),
+        };
         let transfer_keys = Arc::new(TransferKeys::new(Arc::clone(&ring), Arc::clone(&clock)));
         let receipts = Arc::new(ReceiptSigner::new(Arc::clone(&ring), Arc::clone(&clock)));
         let ingest = Arc::new(Ingest::new(
@@ -178,7 +189,8 @@ impl Vault {
             feed,
             refusals,
             tokens,
-            reader,
+            reader: Arc::new(reader),
+            command_gate: Arc::new(command_gate),
             ingest,
             rewrapper,
             receipts,

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod decrypt;
 pub mod grant;
+pub mod http;
 pub mod ingest;
 pub mod key_rotation;
 pub mod keys;

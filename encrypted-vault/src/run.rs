@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::web;
 use service_runtime::StartError;
 use service_runtime::clock::SystemClock;
 use service_runtime::files::create_private_directory;
@@ -15,7 +14,7 @@ use service_runtime::{files, telemetry};
 use crate::app::Vault;
 use crate::config::Config;
 use crate::revocation::{LocalRefusals, drop_ended};
-use crate::routes::TABLES;
+use crate::routes;
 
 /// `encrypted-vault run`.
 ///
@@ -32,11 +31,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let watcher = tokio::spawn(every(Duration::from_millis(100), Arc::clone(&vault.refusals), LocalRefusals::reload));
     let rotation = tokio::spawn(Arc::clone(&vault.key_rotation).run());
     let dropping = tokio::spawn(drop_ended(Arc::clone(&vault.feed)));
-    let data = web::Data::new(Arc::clone(&vault));
-    let configure = move |app: &mut web::ServiceConfig| {
-        app.app_data(data.clone());
-    };
-    let served = serve(config.serve, config.mode, TABLES, configure, shutdown).await;
+    let served = serve(config.serve, config.mode, routes::TABLES, routes::data(&vault), shutdown).await;
     vault.tasks.wait_idle_at_stop().await;
     ticker.abort();
     watcher.abort();

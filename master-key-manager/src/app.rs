@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::web;
 use service_runtime::StartError;
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::Clock;
-use service_runtime::config::Mode;
 use service_runtime::http::Health;
 use service_runtime::readiness::{self, Readiness, Trouble};
 use service_runtime::tasks::Tasks;
@@ -17,11 +15,13 @@ use shared_proto::jwk::PublicJwk;
 
 use crate::catalogue::{KeyedLocks, SecretWriter, Settler, start_delivery};
 use crate::config::Config;
+use crate::http::Gate;
 use crate::idempotency::Bodies;
 use crate::identity::Authenticator;
 use crate::issuer::{Batches, Mint, TokenLifetimes, TokenSealer};
 use crate::key_rotation::KeyRotation;
 use crate::keys::{KeyRing, LoadedKeys};
+use crate::maintenance::Maintenance;
 use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
 use crate::sealing::Sealer;
 use crate::store::{Installation, ManagerStore};
@@ -29,8 +29,8 @@ use crate::vault_client::VaultClient;
 
 /// What handlers work with.
 pub struct App {
-    /// Development or production.
-    pub mode: Mode,
+    /// Lets calls in and carries them out.
+    pub gate: Arc<Gate>,
     /// What `init` made.
     pub installation: Installation,
     /// The database.
@@ -41,20 +41,14 @@ pub struct App {
     pub client: Arc<VaultClient>,
     /// The keys in use.
     pub keys: Arc<KeyRing>,
-    /// Checks credentials.
-    pub authenticator: Authenticator,
     /// Stores, mints and settles.
     pub flow: Arc<SecretWriter>,
     /// Revokes.
     pub revocations: Revocations,
-    /// The audit log.
-    pub audit: AuditLog,
-    /// Work that outlives its request.
-    pub tasks: Tasks,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file, as of the last look.
-    pub no_descriptors: AtomicBool,
+    pub no_descriptors: Arc<AtomicBool>,
     /// Settings that weaken the service, for `/health/ready`.
     pub settings: String,
 }
@@ -113,20 +107,24 @@ impl App {
             clock: Arc::clone(&clock),
             environments: installation.environments.clone(),
         };
-        let app = Self {
+        let gate = Gate {
             mode: raw.mode,
-            no_descriptors: AtomicBool::new(false),
+            anonymous: installation.anonymous_actor(),
+            authenticator: Authenticator::new(Arc::clone(&store), Arc::clone(&keys)),
+            audit,
+            tasks: Tasks::new(tokio::runtime::Handle::current()),
+        };
+        let app = Self {
+            gate: Arc::new(gate),
+            no_descriptors: Arc::default(),
             settings: readiness::settings(raw.mode, raw.audit.sync, &raw.danger.names()),
             installation,
-            authenticator: Authenticator::new(Arc::clone(&store), Arc::clone(&keys)),
             revocations: Revocations::new(Arc::clone(&store), Arc::clone(&link), sign, Arc::clone(&clock)),
             store,
             link,
             client,
             keys,
             flow: Arc::new(flow),
-            audit,
-            tasks: Tasks::new(tokio::runtime::Handle::current()),
             clock,
         };
         Ok((app, feed))
@@ -140,8 +138,19 @@ impl App {
             client: Arc::clone(&self.client),
             feed,
             store: Arc::clone(&self.store),
-            audit: self.audit.clone(),
+            audit: self.gate.audit.clone(),
             clock: Arc::clone(&self.clock),
+        }
+    }
+
+    /// What is done beside requests.
+    pub fn maintenance(&self) -> Maintenance {
+        Maintenance {
+            link: Arc::clone(&self.link),
+            settler: Arc::clone(&self.flow.settler),
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            no_descriptors: Arc::clone(&self.no_descriptors),
         }
     }
 
@@ -160,18 +169,10 @@ impl Health for App {
     fn readiness(&self) -> Readiness {
         let own = [
             (Trouble::Storage, !self.store.is_healthy()),
-            (Trouble::Audit, !self.audit.is_healthy()),
+            (Trouble::Audit, !self.gate.audit.is_healthy()),
             (Trouble::Descriptors, self.no_descriptors.load(Ordering::SeqCst)),
         ];
         Readiness::new(&[&own[..], &self.link.checks()].concat(), &self.settings)
-    }
-}
-
-/// Adds the application to a worker.
-pub fn data(app: Arc<App>) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
-    let app = web::Data::from(app);
-    move |worker| {
-        worker.app_data(app.clone());
     }
 }
 

@@ -16,6 +16,7 @@ pub mod installation;
 pub mod issuer;
 pub mod key_rotation;
 pub mod keys;
+pub mod maintenance;
 pub mod revocation;
 pub mod routes;
 pub mod run;

@@ -7,13 +7,19 @@
     reason = "a test fails by panicking, also in its helpers"
 )]
 
-use std::net::SocketAddr;
+use std::{
+    future::{Ready, ready},
+    net::SocketAddr,
+};
 
-use actix_web::{HttpRequest, HttpResponse, http::Method, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, web};
 use service_runtime::{
     Refusal,
     config::Mode,
-    http::{Access, Answer, LIVE, Route, ServeConfig, TEXT, Tables, openapi, origin_of, read_json, serve},
+    http::{
+        Access, Answer, Authenticates, Draft, Guarded, LIVE, Parameter, Route, ServeConfig, Table, Tables, call,
+        openapi, origin_of, read_json, serve,
+    },
     tasks::Tasks,
 };
 use shared_proto::error::ErrorCode;
@@ -23,59 +29,51 @@ use tokio::{
     sync::{Notify, oneshot},
 };
 
-static ROUTES: &[Route] = &[
+static ROUTES: Table = Table::new(&[&[
     LIVE,
-    row("note.read", Method::GET, "/api/notes/{note}", || web::to(read_note)),
-    row("note.write", Method::POST, "/api/notes/{note}", || web::to(write_note)),
-    row("secret", Method::GET, "/api/secrets/{environment}/{path:.*}", || web::to(read_note)),
-    row("panic", Method::GET, "/panic", || web::to(panics)),
-    row("refused", Method::GET, "/refused", || web::to(refused)),
-    row("refused.write", Method::POST, "/api/refused", || web::to(refused)),
-    UNREADY,
-    row("slow", Method::GET, "/slow", || web::to(slow)),
-    row("typed", Method::GET, "/typed", || web::to(typed)),
-];
+    row(Route::get("note.read", "/api/notes/{note}", A_ROUTE).parameters(&[NOTE]), || call(read_note)),
+    row(Route::post("note.write", "/api/notes/{note}", A_ROUTE).parameters(&[NOTE]).body::<Note>(64), || {
+        call(|_: Anybody, req, payload| write_note(req, payload))
+    }),
+    row(Route::get("secret", "/api/secrets/{environment}/{path:.*}", A_ROUTE), || call(read_note)),
+    row(Route::get("panic", "/panic", A_ROUTE), || call(panics)),
+    row(Route::get("refused", "/refused", A_ROUTE), || call(refused)),
+    row(Route::post("refused.write", "/api/refused", A_ROUTE), || call(refused)),
+    Route::get("unready", "/unready", A_ROUTE)
+        .answers(&[Answer::text(200, "Ready."), Answer::text(503, "Not ready.")])
+        .public(|| web::to(unready)),
+    row(Route::get("slow", "/slow", A_ROUTE), || call(|_: Anybody, gate| slow(gate))),
+    row(Route::get("typed", "/typed", A_ROUTE), || call(typed)),
+]]);
 
-const UNREADY: Route = Route {
-    id: "unready",
-    method: Method::GET,
-    path: "/unready",
-    access: Access::Public,
-    body_limit: 0,
-    summary: "A route of this test.",
-    parameters: &[],
-    request_schema: None,
-    responses: &[
-        Answer { status: 200, description: "Ready.", schema: TEXT },
-        Answer { status: 503, description: "Not ready.", schema: TEXT },
-    ],
-    problems: &[],
-    handler: || web::to(unready),
-};
+const A_ROUTE: &str = "A route of this test.";
+const NOTE: Parameter = Parameter::path::<String>("note", "The note.");
 
-const fn row(id: &'static str, method: Method, path: &'static str, handler: fn() -> actix_web::Route) -> Route {
-    Route {
-        id,
-        method,
-        path,
-        access: Access::AccessToken,
-        body_limit: 64,
-        summary: "A route of this test.",
-        parameters: &[],
-        request_schema: None,
-        responses: &[Answer { status: 200, description: "Done.", schema: None }],
-        problems: &[ErrorCode::TokenInvalid],
-        handler,
+const fn row(draft: Draft, handler: fn() -> Guarded) -> Route {
+    draft.answers(const { &[Answer::other(200, "Done.")] }).needs(Access::AccessToken, handler)
+}
+
+/// Stands where an extractor authenticates.
+struct Anybody;
+
+impl FromRequest for Anybody {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
+
+    fn from_request(_: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self))
     }
 }
 
-async fn read_note(req: HttpRequest) -> HttpResponse {
+impl Authenticates for Anybody {}
+
+async fn read_note(_: Anybody, req: HttpRequest) -> HttpResponse {
     let id = origin_of(&req).request_id().to_owned();
     let route = Route::of(&req).map_or("none", |row| row.id);
     HttpResponse::Ok().body(format!("{route} {id}"))
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Note {
     text: String,
@@ -89,11 +87,11 @@ async fn write_note(req: HttpRequest, payload: web::Payload) -> Result<HttpRespo
     Ok(HttpResponse::Created().body(note.text))
 }
 
-async fn panics() -> HttpResponse {
+async fn panics(_: Anybody) -> HttpResponse {
     panic!("canary of a panic")
 }
 
-async fn refused() -> Result<HttpResponse, Refusal> {
+async fn refused(_: Anybody) -> Result<HttpResponse, Refusal> {
     Err(Refusal::new(ErrorCode::TokenInvalid).cause("canary of a cause"))
 }
 
@@ -107,7 +105,7 @@ async fn slow(gate: web::Data<Gate>) -> HttpResponse {
     HttpResponse::Ok().body("finished")
 }
 
-async fn typed(_query: web::Query<Note>) -> HttpResponse {
+async fn typed(_: Anybody, _query: web::Query<Note>) -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
@@ -139,10 +137,15 @@ impl Server {
         let configure = move |app: &mut web::ServiceConfig| {
             app.app_data(data.clone());
         };
-        let running =
-            actix_web::rt::spawn(serve(config, mode, Tables { public: ROUTES, operator: &[] }, configure, async {
+        let running = actix_web::rt::spawn(serve(
+            config,
+            mode,
+            Tables { public: ROUTES, operator: Table::new(&[]) },
+            configure,
+            async {
                 let _dropped = stopped.await;
-            }));
+            },
+        ));
         let address = loop {
             if let Ok(text) = std::fs::read_to_string(&ready) {
                 break text.parse().unwrap();
@@ -396,12 +399,12 @@ async fn stop_finishes_what_was_accepted() {
 
 #[test]
 fn document_has_every_row_with_its_problems() {
-    let document = serde_json::to_value(openapi("Test", ROUTES, [])).unwrap();
+    let document = serde_json::to_value(openapi("Test", ROUTES)).unwrap();
     let note = &document["paths"]["/api/notes/{note}"];
     assert_eq!(note["get"]["operationId"], "note.read");
     assert_eq!(note["post"]["operationId"], "note.write");
     assert_eq!(note["get"]["parameters"][0]["name"], "note");
-    assert_eq!(note["get"]["responses"]["401"]["description"], "token_invalid");
+    assert_eq!(note["get"]["responses"]["401"]["description"], "token_invalid, seal_key_unknown");
     assert_eq!(note["get"]["security"][0]["access_token"], serde_json::json!([]));
     assert!(document["paths"]["/api/secrets/{environment}/{path}"]["get"].is_object());
     assert!(document["components"]["schemas"]["Problem"].is_object());
@@ -424,7 +427,7 @@ async fn ready_file_replaces_a_regular_file_and_neither_a_link_nor_a_device() {
         (config.workers, config.ready_file) = (1, Some(ready.clone()));
         // What `check-config` says, and what the start says, which finds what came later; it stops at once.
         let checked = config.check();
-        let tables = Tables { public: ROUTES, operator: &[] };
+        let tables = Tables { public: ROUTES, operator: Table::new(&[]) };
         (checked, serve(config, Mode::Production, tables, |_: &mut web::ServiceConfig| (), async {}).await)
     };
     // As a device is, without the rights of root: no regular file.

@@ -132,6 +132,7 @@ fn check_idempotency_key(text: &str) -> Result<(), Malformed> {
 
 shared_proto::schema::described!(SecretPath, shared_proto::schema::name(MAX_PATH_BYTES));
 shared_proto::schema::described!(UserLabel, shared_proto::schema::name(MAX_LABEL_BYTES));
+shared_proto::schema::described!(IdempotencyKey, shared_proto::schema::text("^[!-~]{1,128}$"));
 shared_proto::schema::described!(EnvironmentName, shared_proto::schema::text("^[a-z0-9][a-z0-9-]{0,62}$"));
 
 const UNNAMED: &str = "unnamed";

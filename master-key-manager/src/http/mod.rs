@@ -1,9 +1,7 @@
-//! Between HTTP and the domain: who calls, what he sent, and what a refusal looks like outside.
+//! Between HTTP and the domain: who calls, what he sent, and how it is carried out and recorded.
 
-mod authed;
-mod perform;
+mod call;
 mod query;
 
-pub use authed::{Authed, Body, Json, NoBody, record_refusal};
-pub use perform::{give_out, perform};
-pub use query::{MAX_ROWS, Page, query};
+pub use call::{Call, Gate, HeaderInvalid};
+pub use query::{MAX_ROWS, Page};

@@ -11,7 +11,7 @@ use shared_proto::error::ErrorCode;
 ///
 /// # Errors
 /// `name_invalid` for a name outside its rules, else `parameter_invalid`.
-pub fn query<T: DeserializeOwned>(req: &HttpRequest) -> Result<T, Refusal> {
+pub(super) fn parse_query<T: DeserializeOwned>(req: &HttpRequest) -> Result<T, Refusal> {
     web::Query::<T>::from_query(req.query_string()).map(web::Query::into_inner).map_err(|error| {
         let rule = if let QueryPayloadError::Deserialize(error) = error { broken_rule(&error) } else { None };
         rule.map_or_else(|| Refusal::parameter(OUTSIDE), |rule| Refusal::new(ErrorCode::NameInvalid).detail(rule))
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn unknown_repeated_and_excessive_parameters_are_refused() {
-        let read = |text: &str| query::<Asked>(&TestRequest::with_uri(&format!("/x?{text}")).to_http_request());
+        let read = |text: &str| parse_query::<Asked>(&TestRequest::with_uri(&format!("/x?{text}")).to_http_request());
         assert_eq!(read("").unwrap().limit.rows(), 100);
         let asked = read("limit=500&after=7").unwrap();
         assert_eq!((asked.limit.rows(), asked.after), (500, Some(7)));

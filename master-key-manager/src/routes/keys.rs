@@ -1,31 +1,87 @@
-//! Storing and destroying.
+//! Storing, destroying and listing secrets.
 
 use std::sync::Arc;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
+use manager_api::cursor::VersionCursor;
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath};
-use manager_api::wire::{Destroy, DestroyAnswer, StoreKey, StoredKeyAnswer};
+use manager_api::wire::{Destroy, DestroyAnswer, SecretList, SecretSummary, StoreKey, StoredKeyAnswer, VersionSummary};
+use serde::Deserialize;
 use service_runtime::Refusal;
+use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::Malformed;
 use shared_proto::error::ErrorCode;
-use shared_proto::id::SecretId;
+use shared_proto::id::{SecretId, Version};
 use shared_proto::secret::{SecretValue, ValueEncoding, ValueError};
 
 use super::revocations::status_of;
+use super::{LIMIT, SMALL_LIMIT, after, environment_id, environment_name, next_after};
 use crate::app::App;
-use crate::audit_event::action;
+use crate::audit_event::{Act, action};
 use crate::catalogue::{StoreRequest, destroy as destroy_versions};
-use crate::http::{Authed, Json, perform, record_refusal};
+use crate::http::{Call, Page};
 use crate::idempotency::BodyMark;
 use crate::identity::Caller;
+use crate::store::SecretRow;
 
-pub(super) async fn store(req: HttpRequest, authed: Authed<Json<StoreKey>>) -> Result<HttpResponse, Refusal> {
-    let Authed { caller, meta, body: Json(body), app } = authed;
-    let request = idempotency_of(&req, &caller, &app, &body).and_then(|repeat| parse(body, &app, repeat));
-    let request = request.inspect_err(|refusal| record_refusal(&app, action::SECRET_STORE, &meta, refusal))?;
-    let (flow, at) = (Arc::clone(&app.flow), meta.clone());
-    let stored =
-        perform(&app, action::SECRET_STORE, meta, async move { flow.store(request, caller, &at).await }).await?;
+/// A value of 1 MiB in which every character is escaped as `\u0000` has 6 MiB; the rest is for the other members.
+const STORE_LIMIT: usize = (6 << 20) + (64 << 10);
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::post(action::SECRET_STORE, "/api/keys", "Stores a value as a new version and answers with a token for it.")
+        .body::<StoreKey>(STORE_LIMIT)
+        .parameters(&[Parameter::header::<IdempotencyKey>(
+            "Idempotency-Key",
+            "1 to 128 visible ASCII characters; a repeat within 24 hours is not stored again.",
+        )])
+        .answers(&[Answer::json::<StoredKeyAnswer>(201, "It is stored.")])
+        .problems(&[
+            ErrorCode::ParameterInvalid,
+            ErrorCode::NameInvalid,
+            ErrorCode::EncodingInvalid,
+            ErrorCode::ValueTooLarge,
+            ErrorCode::IdempotencyForbidden,
+            ErrorCode::IdempotencyMismatch,
+            ErrorCode::IdempotencyUnknown,
+            ErrorCode::IdempotencyConflict,
+            ErrorCode::SecretNotFound,
+            ErrorCode::Unavailable,
+            ErrorCode::OutcomeUnknown,
+            ErrorCode::AuditUnavailable,
+        ])
+        .needs(Access::AdministratorOrDevelopment, || call(store)),
+    Route::post(action::SECRET_DESTROY, "/api/keys/{key_id}/destroy", "Erases versions for ever.")
+        .body::<Destroy>(SMALL_LIMIT)
+        .parameters(&[Parameter::path::<SecretId>("key_id", "The secret.")])
+        .answers(&[
+            Answer::json::<DestroyAnswer>(200, "The vault has erased them."),
+            Answer::json::<DestroyAnswer>(202, "It is recorded and will reach the vault."),
+        ])
+        .problems(&[
+            ErrorCode::ParameterInvalid,
+            ErrorCode::SecretNotFound,
+            ErrorCode::Unavailable,
+            ErrorCode::OutcomeUnknown,
+            ErrorCode::AuditUnavailable,
+        ])
+        .needs(Access::Administrator, || call(destroy)),
+    Route::get(action::SECRET_LIST, "/api/secrets", "Lists secrets and their versions, without values.")
+        .parameters(&[
+            Parameter::query::<EnvironmentName>("environment", "Only secrets of this environment."),
+            after::<VersionCursor>(),
+            LIMIT,
+        ])
+        .answers(&[Answer::json::<SecretList>(200, "A page.")])
+        .problems(&[ErrorCode::NameInvalid, ErrorCode::AuditUnavailable])
+        .needs(Access::Administrator, || call(list)),
+];
+
+async fn store(call: Call<Json<StoreKey>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
+    let (call, body) = call.with_body();
+    let request = idempotency_of(&call, &app, &body).and_then(|repeat| parse(body, &app, repeat));
+    let request = call.recorded(request)?;
+    let flow = Arc::clone(&app.flow);
+    let stored = call.run(|caller, origin| async move { flow.store(request, caller, &origin).await }).await?;
     Ok(HttpResponse::Created().json(StoredKeyAnswer {
         message: "Key stored successfully".to_owned(),
         key_id: stored.secret,
@@ -37,19 +93,56 @@ pub(super) async fn store(req: HttpRequest, authed: Authed<Json<StoreKey>>) -> R
     }))
 }
 
-pub(super) async fn destroy(key_id: web::Path<String>, authed: Authed<Json<Destroy>>) -> Result<HttpResponse, Refusal> {
-    let Authed { caller, meta, body: Json(body), app } = authed;
-    // What is not an id cannot name a secret either.
-    let secret: SecretId = key_id.parse().map_err(|_| Refusal::new(ErrorCode::SecretNotFound))?;
-    let (worker, at) = (Arc::clone(&app), meta.clone());
-    let done = perform(&app, action::SECRET_DESTROY, meta, async move {
-        let App { store, flow, revocations, audit, .. } = &*worker;
-        let asked = (caller.actor(), secret, body.versions);
-        destroy_versions(store.as_ref(), &flow.settler, revocations, audit, asked, &at).await
-    })
-    .await?;
+async fn destroy(call: Call<Json<Destroy>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
+    let (call, body) = call.with_body();
+    let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
+    let app = app.into_inner();
+    let done = call
+        .run(|caller, origin| async move {
+            let App { store, flow, revocations, gate, .. } = &*app;
+            let asked = (caller.actor(), secret, body.versions);
+            destroy_versions(store.as_ref(), &flow.settler, revocations, &gate.audit, asked, &origin).await
+        })
+        .await?;
     let (mut answer, status) = status_of(&done);
     Ok(answer.json(DestroyAnswer { status, sequences: done.numbers }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    environment: Option<EnvironmentName>,
+    after: Option<VersionCursor>,
+    #[serde(default)]
+    limit: Page,
+}
+
+async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
+    let asked: Asked = call.query()?;
+    let environment = asked.environment.map(|name| environment_id(&app, &name)).transpose();
+    let environment = call.recorded(environment)?;
+    let (store, actor) = (Arc::clone(&app.store), call.actor());
+    let after = asked.after.map(|cursor| (cursor.key_id, cursor.version.unwrap_or(Version::LAST)));
+    let read = async move { store.secrets(actor, environment, after, asked.limit.rows()).await };
+    let rows = call.give_out(Act::SecretList, read).await?;
+    let shown: usize = rows.iter().map(|row| row.versions.len()).sum();
+    let next = next_after(shown, asked.limit, || {
+        let row = rows.last()?;
+        let version = row.versions.last().map(|(version, ..)| *version);
+        Some(VersionCursor { key_id: row.secret, version }.to_string())
+    });
+    let secrets = rows.into_iter().map(|row| summary(&app, row)).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(SecretList { secrets, next }))
+}
+
+fn summary(app: &App, row: SecretRow) -> Result<SecretSummary, Refusal> {
+    let versions = row.versions.into_iter();
+    Ok(SecretSummary {
+        key_id: row.secret,
+        environment: environment_name(app, row.environment)?,
+        path: row.path,
+        versions: versions.map(|(version, state, created_at)| VersionSummary { version, state, created_at }).collect(),
+    })
 }
 
 fn parse(body: StoreKey, app: &App, idempotency: Option<(IdempotencyKey, BodyMark)>) -> Result<StoreRequest, Refusal> {
@@ -59,7 +152,7 @@ fn parse(body: StoreKey, app: &App, idempotency: Option<(IdempotencyKey, BodyMar
     }
     let environment = match body.environment {
         Some(name) => Ok(name),
-        None if app.mode.is_development() => EnvironmentName::parse(DEVELOPMENT_DEFAULT),
+        None if app.gate.mode.is_development() => EnvironmentName::parse(DEVELOPMENT_DEFAULT),
         None => Err(Malformed("an environment is needed")),
     };
     let value = SecretValue::from_json(body.encoding.unwrap_or(ValueEncoding::Text), body.key_data);
@@ -76,22 +169,17 @@ fn parse(body: StoreKey, app: &App, idempotency: Option<(IdempotencyKey, BodyMar
     })
 }
 
-fn idempotency_of(
-    req: &HttpRequest,
-    caller: &Caller,
-    app: &App,
-    body: &StoreKey,
-) -> Result<Option<(IdempotencyKey, BodyMark)>, Refusal> {
-    let mut all = req.headers().get_all("idempotency-key");
-    let Some(first) = all.next() else { return Ok(None) };
-    match caller {
+fn idempotency_of(call: &Call, app: &App, body: &StoreKey) -> Result<Option<(IdempotencyKey, BodyMark)>, Refusal> {
+    let given = call.header("idempotency-key");
+    if given == Ok(None) {
+        return Ok(None);
+    }
+    match call.caller() {
         Caller::Anonymous { .. } => return Err(Refusal::new(ErrorCode::IdempotencyForbidden)),
         Caller::Administrator { .. } => {}
     }
-    let key = first.to_str().ok().filter(|_| all.next().is_none());
-    let key = key.and_then(|text| IdempotencyKey::parse(text).ok()).ok_or_else(|| {
-        Refusal::new(ErrorCode::ParameterInvalid).detail("One Idempotency-Key of 1 to 128 visible ASCII characters.")
-    })?;
+    let key = given.ok().flatten().and_then(|text| IdempotencyKey::parse(text).ok());
+    let key = key.ok_or_else(|| Refusal::parameter("One Idempotency-Key of 1 to 128 visible ASCII characters."))?;
     // EXPOSE: the value goes into the HMAC, under a key that is in RAM only.
     let mark = app.flow.bodies.mark(body);
     let mark = mark.map_err(|_| Refusal::internal("a body has no canonical form"))?;

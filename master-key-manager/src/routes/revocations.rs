@@ -1,37 +1,70 @@
-//! Revoking by what tokens have in common, and what an administrator looks at afterwards.
+//! Revoking by what tokens have in common, and what became of it.
 
 use std::sync::Arc;
 
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use manager_api::cursor::VersionCursor;
-use manager_api::wire::{
-    EventSummary, FoundVersion, Reconcile, ReconcileAnswer, RevocationAnswer, RevocationList, RevocationStatus, Revoke,
-};
+use actix_web::{HttpResponse, HttpResponseBuilder, web};
+use manager_api::wire::{EventSummary, RevocationAnswer, RevocationList, RevocationStatus, Revoke};
 use serde::Deserialize;
 use service_runtime::Refusal;
+use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
-use shared_proto::id::Version;
-use shared_proto::wire::vault::InventoryCursor;
+use shared_proto::id::MAX_VERSION;
 
+use super::{LIMIT, SMALL_LIMIT};
 use crate::app::App;
 use crate::audit_event::{Act, Outcome, action};
-use crate::catalogue::reconcile;
-use crate::http::{Authed, Json, NoBody, Page, give_out, perform, query};
+use crate::http::{Call, Page};
 use crate::revocation::Sequences;
 use crate::store::{Actor, Decision};
 
-pub(super) async fn revoke(authed: Authed<Json<Revoke>>) -> Result<HttpResponse, Refusal> {
-    let Authed { caller, meta, body: Json(body), app } = authed;
-    let (worker, at) = (Arc::clone(&app), meta.clone());
-    let done = perform(&app, action::REVOCATION_CREATE, meta, async move {
-        let (decision, outcome) = decision_of(&worker, caller.actor(), body).await?;
-        let done = worker.revocations.record(caller.actor(), vec![decision]).await?;
-        // A revocation never waits for the audit log, and a line never tells of one that did not happen.
-        worker.audit.note(outcome, &at);
-        Ok(done)
-    })
-    .await?;
+pub(super) const ROUTES: &[Route] = &[
+    Route::post(
+        action::REVOCATION_CREATE,
+        "/api/revocations",
+        "Revokes tokens by what they have in common, or disables a credential.",
+    )
+    .body::<Revoke>(SMALL_LIMIT)
+    .answers(REVOKED)
+    .problems(&[
+        ErrorCode::ParameterInvalid,
+        ErrorCode::NameInvalid,
+        ErrorCode::SecretNotFound,
+        ErrorCode::SubjectNotFound,
+        ErrorCode::CredentialNotFound,
+        ErrorCode::LastAdministrator,
+        ErrorCode::OutcomeUnknown,
+    ])
+    .needs(Access::Administrator, || call(revoke)),
+    Route::get(
+        action::REVOCATION_LIST,
+        "/api/revocations",
+        "Lists revocations and destructions, and how far the vault is.",
+    )
+    .parameters(&[Parameter::integer("after", "Only events above this number; 0 by default.", 0, MAX_VERSION), LIMIT])
+    .answers(&[Answer::json::<RevocationList>(200, "A page.")])
+    .problems(&[ErrorCode::AuditUnavailable])
+    .needs(Access::Administrator, || call(list)),
+];
+
+/// What a route answers that revokes.
+pub(super) const REVOKED: &[Answer] = &[
+    Answer::json::<RevocationAnswer>(200, "The vault has signed that it is revoked."),
+    Answer::json::<RevocationAnswer>(202, "It is recorded and will reach the vault."),
+];
+
+async fn revoke(call: Call<Json<Revoke>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
+    let (call, body) = call.with_body();
+    let app = app.into_inner();
+    let done = call
+        .run(|caller, origin| async move {
+            let (decision, outcome) = decision_of(&app, caller.actor(), body).await?;
+            let done = app.revocations.record(caller.actor(), vec![decision]).await?;
+            // A revocation never waits for the audit log, and a line never tells of one that did not happen.
+            app.gate.audit.note(outcome, &origin);
+            Ok(done)
+        })
+        .await?;
     Ok(answer(&done))
 }
 
@@ -44,12 +77,11 @@ struct Asked {
     after: u64,
 }
 
-pub(super) async fn list(req: HttpRequest, authed: Authed<NoBody>) -> Result<HttpResponse, Refusal> {
-    let Authed { caller, meta, app, .. } = authed;
-    let asked: Asked = query(&req)?;
-    let (store, actor) = (Arc::clone(&app.store), caller.actor());
+async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
+    let asked: Asked = call.query()?;
+    let (store, actor) = (Arc::clone(&app.store), call.actor());
     let read = async move { store.revocations(actor, asked.after, asked.limit.rows()).await };
-    let page = give_out(&app, Act::RevocationList, meta, read).await?;
+    let page = call.give_out(Act::RevocationList, read).await?;
     Ok(HttpResponse::Ok().json(RevocationList {
         newest: page.newest,
         applied: app.link.view().applied,
@@ -64,28 +96,6 @@ pub(super) async fn list(req: HttpRequest, authed: Authed<NoBody>) -> Result<Htt
             })
             .collect(),
     }))
-}
-
-pub(super) async fn reconcile_catalogue(authed: Authed<Json<Reconcile>>) -> Result<HttpResponse, Refusal> {
-    let Authed { caller, meta, body: Json(body), app } = authed;
-    let (worker, at) = (Arc::clone(&app), meta.clone());
-    let found = perform(&app, action::CATALOGUE_RECONCILE, meta, async move {
-        worker.audit.record(Act::CatalogueReconcile, &at).await?;
-        let from = body.after.map(|cursor| InventoryCursor {
-            secret_id: cursor.key_id,
-            version: cursor.version.unwrap_or(Version::LAST),
-        });
-        let how = (caller.actor(), body.adopt, worker.clock.now());
-        reconcile(worker.store.as_ref(), &worker.client, &worker.keys, from, how).await
-    })
-    .await?;
-    let missing = found.missing.iter().map(|facts| FoundVersion {
-        environment_id: facts.environment,
-        key_id: facts.secret,
-        version: facts.version,
-    });
-    let next = found.next.map(|cursor| VersionCursor { key_id: cursor.secret_id, version: Some(cursor.version) });
-    Ok(HttpResponse::Ok().json(ReconcileAnswer { found: missing.collect(), adopted: found.adopted, next }))
 }
 
 /// The answer to a revocation.

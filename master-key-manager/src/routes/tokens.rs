@@ -1,45 +1,107 @@
-//! Minting and revoking tokens.
+//! Minting, listing and revoking tokens.
 
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use manager_api::wire::{GrantRequest, MintAnswer, MintToken};
+use manager_api::wire::{GrantRequest, MintAnswer, MintToken, TokenList, TokenSummary};
+use serde::Deserialize;
 use service_runtime::Refusal;
+use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::TokenId;
 
-use super::revocations::answer;
-use crate::audit_event::{Outcome, action};
-use crate::http::{Authed, Json, NoBody, perform};
+use super::revocations::{REVOKED, answer};
+use super::{LIMIT, SMALL_LIMIT, after, environment_name, next_after};
+use crate::app::App;
+use crate::audit_event::{Act, Outcome, action};
+use crate::http::{Call, Page};
 use crate::issuer::MintRequest;
-use crate::store::Decision;
+use crate::store::{Decision, TokenRow};
 
-pub(super) async fn mint(authed: Authed<Json<MintToken>>) -> Result<HttpResponse, Refusal> {
-    let Authed { caller, meta, body: Json(body), app } = authed;
+pub(super) const ROUTES: &[Route] = &[
+    Route::post(action::TOKEN_MINT, "/api/tokens", "Makes a token for versions that are stored.")
+        .body::<MintToken>(SMALL_LIMIT)
+        .answers(&[Answer::json::<MintAnswer>(201, "The token.")])
+        .problems(&[
+            ErrorCode::ParameterInvalid,
+            ErrorCode::NameInvalid,
+            ErrorCode::SecretNotFound,
+            ErrorCode::Unavailable,
+            ErrorCode::OutcomeUnknown,
+            ErrorCode::AuditUnavailable,
+        ])
+        .needs(Access::Administrator, || call(mint)),
+    Route::get(action::TOKEN_LIST, "/api/tokens", "Lists the tokens that have not expired.")
+        .parameters(&[after::<TokenId>(), LIMIT])
+        .answers(&[Answer::json::<TokenList>(200, "A page.")])
+        .problems(&[ErrorCode::AuditUnavailable])
+        .needs(Access::Administrator, || call(list)),
+    Route::delete(action::TOKEN_REVOKE, "/api/tokens/{jti}", "Revokes a token.")
+        .parameters(&[Parameter::path::<TokenId>("jti", "The token.")])
+        .answers(REVOKED)
+        .problems(&[ErrorCode::TokenNotFound, ErrorCode::OutcomeUnknown])
+        .needs(Access::Administrator, || call(revoke)),
+];
+
+async fn mint(call: Call<Json<MintToken>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
+    let (call, body) = call.with_body();
     let request = MintRequest {
         grants: body.grants.iter().map(|grant| (grant.key_id, grant.version)).collect(),
         label: body.user_id,
         life: body.life_seconds,
     };
-    let (issuer, at) = (Arc::clone(&app.flow.mint), meta.clone());
-    let minted =
-        perform(&app, action::TOKEN_MINT, meta, async move { issuer.mint(request, caller, &at).await }).await?;
+    let issuer = Arc::clone(&app.flow.mint);
+    let minted = call.run(|caller, origin| async move { issuer.mint(request, caller, &origin).await }).await?;
     let grants = minted.grants.iter().map(|grant| GrantRequest { key_id: grant.secret, version: Some(grant.version) });
     Ok(HttpResponse::Created().json(MintAnswer { token: minted.token, grants: grants.collect() }))
 }
 
-pub(super) async fn revoke(jti: web::Path<String>, authed: Authed<NoBody>) -> Result<HttpResponse, Refusal> {
-    let Authed { caller, meta, app, .. } = authed;
-    let jti: TokenId = jti.parse().map_err(|_| Refusal::new(ErrorCode::TokenNotFound))?;
-    let (worker, at) = (Arc::clone(&app), meta.clone());
-    let done = perform(&app, action::TOKEN_REVOKE, meta, async move {
-        // Also one that is not in our list: a manager that was restored does not know what it minted meanwhile.
-        let done = worker.revocations.record(caller.actor(), vec![Decision::Event(Event::Token(jti))]).await?;
-        // A revocation never waits for the audit log, and a line never tells of one that did not happen.
-        worker.audit.note(Outcome::TokenRevoke(jti), &at);
-        Ok(done)
-    })
-    .await?;
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    after: Option<TokenId>,
+    #[serde(default)]
+    limit: Page,
+}
+
+async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
+    let asked: Asked = call.query()?;
+    let (store, actor, now) = (Arc::clone(&app.store), call.actor(), app.clock.now());
+    let read = async move { store.tokens(actor, asked.after, asked.limit.rows(), now).await };
+    let rows = call.give_out(Act::TokenList, read).await?;
+    let next = next_after(rows.len(), asked.limit, || rows.last().map(|row| row.token.jti.to_string()));
+    let tokens = rows.into_iter().map(|row| summary(&app, row)).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(TokenList { tokens, next }))
+}
+
+async fn revoke(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
+    let jti: TokenId = call.id("jti", ErrorCode::TokenNotFound)?;
+    let app = app.into_inner();
+    let done = call
+        .run(|caller, origin| async move {
+            // Also one that is not in our list: a manager that was restored does not know what it minted meanwhile.
+            let done = app.revocations.record(caller.actor(), vec![Decision::Event(Event::Token(jti))]).await?;
+            // A revocation never waits for the audit log, and a line never tells of one that did not happen.
+            app.gate.audit.note(Outcome::TokenRevoke(jti), &origin);
+            Ok(done)
+        })
+        .await?;
     Ok(answer(&done))
+}
+
+fn summary(app: &App, row: TokenRow) -> Result<TokenSummary, Refusal> {
+    let token = row.token;
+    let grants = token.grants.iter();
+    Ok(TokenSummary {
+        jti: token.jti,
+        sub: token.subject,
+        user_id: row.label,
+        client_id: token.credential,
+        environment: environment_name(app, token.environment)?,
+        grants: grants.map(|grant| GrantRequest { key_id: grant.secret, version: Some(grant.version) }).collect(),
+        issued_at: token.issued_at,
+        expires_at: token.expires_at,
+        revoked: row.revoked_by.is_some() || row.revocation_deferred,
+    })
 }

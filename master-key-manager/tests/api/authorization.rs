@@ -43,7 +43,7 @@ impl Callers {
     async fn table(&self, mode: &str) -> String {
         let names: Vec<&str> = self.bearers.iter().map(|(name, _)| *name).collect();
         let mut table = format!("# {mode}: route | {}\n", names.join(" | "));
-        for route in ROUTES.iter().filter(|route| self.facts.request(route).is_some()) {
+        for route in ROUTES.rows().filter(|route| self.facts.request(route).is_some()) {
             let mut answers = Vec::new();
             for (_, bearer) in &self.bearers {
                 answers.push(short(&self.ask(route, bearer.as_deref(), None).await));
@@ -75,7 +75,7 @@ async fn every_route_answers_every_caller_as_the_committed_table_says() {
     let mut table = production.table("production").await;
     table.push_str(&development.table("development").await);
     table.push_str("# a good credential: route | input | answer\n");
-    for route in guarded_routes().filter(|route| route.request_schema.is_some()) {
+    for route in guarded_routes().filter(|route| route.takes_body()) {
         for (name, body) in MALFORMED {
             let answer = production.ask(route, Some(&production.manager.credential), Some(body)).await;
             assert!(answer.status.is_client_error() && answer.status != 401, "{} {name}", route.id);
@@ -83,7 +83,7 @@ async fn every_route_answers_every_caller_as_the_committed_table_says() {
         }
     }
     let uncovered: Vec<&str> =
-        ROUTES.iter().filter(|route| production.facts.request(route).is_none()).map(|route| route.id).collect();
+        ROUTES.rows().filter(|route| production.facts.request(route).is_none()).map(|route| route.id).collect();
     let listed = if uncovered.is_empty() { "none".to_owned() } else { uncovered.join(" ") };
     writeln!(table, "# uncovered: {listed}").unwrap();
     compare("../tests/output/manager-authorization.txt", &table);
@@ -91,7 +91,7 @@ async fn every_route_answers_every_caller_as_the_committed_table_says() {
     // What the table must say, whoever commits it.
     for line in table.lines().take_while(|line| !line.starts_with("# a good")).filter(|line| !line.starts_with('#')) {
         let cells: Vec<&str> = line.split(" | ").collect();
-        let route = ROUTES.iter().find(|route| route.id == cells[0]).unwrap();
+        let route = ROUTES.rows().find(|route| route.id == cells[0]).unwrap();
         let open = |cell: &str| cell.starts_with('2');
         assert!(cells[1..].last().is_some_and(|cell| open(cell)), "{line}");
         if route.access != Access::Public {

@@ -82,7 +82,7 @@ async fn nothing_is_stored_minted_or_destroyed_when_the_audit_log_cannot_be_writ
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
     let stored = manager.store_value("p", "v").await.expect(201);
-    manager.app.audit.flush_and_close().await;
+    manager.app.gate.audit.flush_and_close().await;
     manager.store_value("p", "v2").await.expect(503).refused("audit_unavailable");
     let body = json!({"grants": [{"key_id": stored.member("key_id")}]});
     manager.post("/api/tokens", body).await.expect(503).refused("audit_unavailable");

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::{App, HttpServer};
-use master_key_manager::app::data;
-use master_key_manager::routes::ROUTES;
+use master_key_manager::routes::{ROUTES, data};
 use master_key_manager::store::{ManagerStore, NewCredential};
 use serde_json::{Value, json};
 use service_runtime::config::Mode;

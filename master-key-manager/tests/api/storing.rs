@@ -208,11 +208,11 @@ async fn a_client_that_goes_away_interrupts_nothing() {
         let mut request = Box::pin(manager.store_value("p", "v"));
         until("the write has begun", async || {
             let _pending = futures_util::poll!(request.as_mut());
-            manager.app.tasks.running() > 0
+            manager.app.gate.tasks.running() > 0
         })
         .await;
     }
-    manager.app.tasks.wait_idle().await;
+    manager.app.gate.tasks.wait_idle().await;
     assert_eq!(states(&manager).await, ["committed"]);
     manager.stop().await;
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use actix_web::{
     HttpResponse,
-    http::{Method, header::ContentType},
+    http::header::ContentType,
     web::{self, Bytes},
 };
 
-use super::{Access, Answer, Route, TEXT};
+use super::{Answer, Route};
 use crate::readiness::Readiness;
 
 /// What these routes ask of a service. It is the application data `web::Data<S>`.
@@ -24,60 +24,34 @@ impl<S: Health> Health for Arc<S> {
 }
 
 /// `GET /health/live`: the process answers. Says nothing about what it needs.
-pub const LIVE: Route = public(
-    "health.live",
-    "/health/live",
-    "Whether the process answers.",
-    &[Answer { status: 200, description: "It does.", schema: TEXT }],
-    || web::to(live),
-);
+pub const LIVE: Route = Route::get("health.live", "/health/live", "Whether the process answers.")
+    .answers(&[Answer::text(200, "It does.")])
+    .public(|| web::to(live));
 
 /// `GET /health/ready`.
 pub const fn ready<S: Health>() -> Route {
-    const RESPONSES: &[Answer] = &[
-        Answer { status: 200, description: "ready", schema: TEXT },
-        Answer { status: 503, description: "not-ready", schema: TEXT },
-    ];
     let summary = "Whether the service can do its work. In development mode with the words of the operator's listener.";
-    public("health.ready", "/health/ready", summary, RESPONSES, || web::to(word::<S>))
+    Route::get("health.ready", "/health/ready", summary)
+        .answers(const { &[Answer::text(200, "ready"), Answer::text(503, "not-ready")] })
+        .public(|| web::to(word::<S>))
 }
 
 /// `GET /health/ready` of the operator's listener.
 pub const fn operator_ready<S: Health>() -> Route {
-    const RESPONSES: &[Answer] = &[
-        Answer { status: 200, description: "ready, and settings that weaken the service", schema: TEXT },
-        Answer { status: 503, description: "what is wrong, the most important first, and such settings", schema: TEXT },
-    ];
     let summary = "Words: ready, or (with 503) what is wrong, from the table in docs/operations.md.";
-    public("operator.ready", "/health/ready", summary, RESPONSES, || web::to(words::<S>))
+    Route::get("operator.ready", "/health/ready", summary).answers(OPERATOR_ANSWERS).public(|| web::to(words::<S>))
 }
+
+const OPERATOR_ANSWERS: &[Answer] = &[
+    Answer::text(200, "ready, and settings that weaken the service"),
+    Answer::text(503, "what is wrong, the most important first, and such settings"),
+];
 
 /// `GET /openapi.json`; the handler answers with [`openapi_answer`].
 pub const fn document(handler: fn() -> actix_web::Route) -> Route {
-    const RESPONSES: &[Answer] = &[Answer { status: 200, description: "The OpenAPI document.", schema: None }];
-    public("openapi.read", "/openapi.json", "This document.", RESPONSES, handler)
-}
-
-const fn public(
-    id: &'static str,
-    path: &'static str,
-    summary: &'static str,
-    responses: &'static [Answer],
-    handler: fn() -> actix_web::Route,
-) -> Route {
-    Route {
-        id,
-        method: Method::GET,
-        path,
-        access: Access::Public,
-        body_limit: 0,
-        summary,
-        parameters: &[],
-        request_schema: None,
-        responses,
-        problems: &[],
-        handler,
-    }
+    Route::get("openapi.read", "/openapi.json", "This document.")
+        .answers(const { &[Answer::other(200, "The OpenAPI document.")] })
+        .public(handler)
 }
 
 async fn live() -> HttpResponse {
@@ -86,15 +60,15 @@ async fn live() -> HttpResponse {
 
 async fn word<S: Health>(service: web::Data<S>) -> HttpResponse {
     let readiness = service.readiness();
-    told(&readiness, readiness.public_text())
+    answer(&readiness, readiness.public_text())
 }
 
 async fn words<S: Health>(service: web::Data<S>) -> HttpResponse {
     let readiness = service.readiness();
-    told(&readiness, readiness.text())
+    answer(&readiness, readiness.text())
 }
 
-fn told(readiness: &Readiness, text: String) -> HttpResponse {
+fn answer(readiness: &Readiness, text: String) -> HttpResponse {
     let mut answer = if readiness.is_ready() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     answer.content_type(ContentType::plaintext()).body(text)
 }

@@ -5,6 +5,7 @@
 
 mod admission;
 mod answers;
+mod body;
 mod connection;
 mod decode;
 mod error;
@@ -21,13 +22,14 @@ mod stack;
 pub use self::{
     admission::admit_command,
     answers::{AnswerRoom, Room},
+    body::{Body, Json, NoBody},
     health::{Health, LIVE, document, openapi_answer, operator_ready, ready},
     limits::Limits,
     log::{note_idle, note_known_sender},
     openapi::openapi,
     operator::OperatorListen,
     request::{bearer, origin_of, read_body, read_json, read_no_body},
-    route::{Access, Answer, Parameter, Place, Route, TEXT, mount},
+    route::{Access, Answer, Authenticates, Draft, Guarded, Parameter, Route, SchemaOf, Table, call, mount},
     server::{DEFAULT_SHUTDOWN_SECONDS, ServeConfig, Tables, serve},
     stack::{MAX_HEAD, Stack},
 };

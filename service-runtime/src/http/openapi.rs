@@ -11,13 +11,18 @@ use utoipa::openapi::{
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
 };
 
-use super::{Access, LIVE, Place, Route, TEXT, error::PROBLEM_JSON};
+use super::{
+    Access, LIVE, Route, Table,
+    error::PROBLEM_JSON,
+    route::{self, Form, SchemaOf},
+};
 
-/// The document of a service. `schemas` are named as the rows name them; `Problem` is added.
-pub fn openapi(title: &str, routes: &[Route], schemas: impl IntoIterator<Item = (String, RefOr<Schema>)>) -> OpenApi {
-    let mut paths = PathsBuilder::new();
-    for row in routes {
+/// The document of a service, with the schemas that its rows name.
+pub fn openapi(title: &str, table: Table) -> OpenApi {
+    let (mut paths, mut schemas) = (PathsBuilder::new(), Vec::new());
+    for row in table.rows() {
         paths = paths.path(public_path(row.path), PathItem::new(method_of(row), operation(row)));
+        named_by(row).for_each(|schema| (schema.add)(&mut schemas));
     }
     let bearer = |text: &str| {
         SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
@@ -34,6 +39,18 @@ pub fn openapi(title: &str, routes: &[Route], schemas: impl IntoIterator<Item = 
         .paths(paths.build())
         .components(Some(components))
         .build()
+}
+
+fn named_by(row: &Route) -> impl Iterator<Item = SchemaOf> {
+    let parameters = row.parameters.iter().filter_map(|known| match known.form {
+        Form::Type(schema) => Some(schema),
+        Form::Integer(..) => None,
+    });
+    let answers = row.answers.iter().filter_map(|answer| match answer.content {
+        route::Content::Json(schema) => Some(schema),
+        route::Content::Text | route::Content::Other => None,
+    });
+    parameters.chain(row.body).chain(answers)
 }
 
 /// The schema, in which a member that may be left out is never `null`: the derived one allows both. A member that is
@@ -88,38 +105,31 @@ fn is_null(schema: &RefOr<Schema>) -> bool {
 
 fn operation(row: &Route) -> Operation {
     let mut operation = OperationBuilder::new().operation_id(Some(row.id)).summary(Some(row.summary));
-    for name in parameters(row.path) {
-        operation = operation.parameter(parameter(name, ParameterIn::Path, None, None));
-    }
     for known in row.parameters {
-        let place = match known.place {
-            Place::Query => ParameterIn::Query,
-            Place::Header => ParameterIn::Header,
-        };
-        operation = operation.parameter(parameter(known.name, place, Some(known.description), known.integer));
+        operation = operation.parameter(parameter(known));
     }
-    if let Some(schema) = row.request_schema {
+    if let Some(schema) = row.body {
         let body = RequestBodyBuilder::new().content("application/json", json(schema)).required(Some(Required::True));
         operation = operation.request_body(Some(body.build()));
     }
     let mut problems = problems(row);
-    for answer in row.responses {
+    for answer in row.answers {
         let mut response = ResponseBuilder::new().description(answer.description);
-        if answer.schema == TEXT {
-            response = response.content("text/plain", Content::new(Some(text())));
-        } else if let Some(schema) = answer.schema {
-            response = response.content("application/json", json(schema));
-        }
+        response = match answer.content {
+            route::Content::Text => response.content("text/plain", Content::new(Some(text()))),
+            route::Content::Json(schema) => response.content("application/json", json(schema)),
+            route::Content::Other => response,
+        };
         // A status may say what was asked, and that something went wrong.
         if let Some(codes) = problems.remove(&answer.status) {
             response = response
                 .description(format!("{} Or: {codes}", answer.description))
-                .content(PROBLEM_JSON, json("Problem"));
+                .content(PROBLEM_JSON, json(PROBLEM));
         }
         operation = operation.response(answer.status.to_string(), response.build());
     }
     for (status, codes) in problems {
-        let response = ResponseBuilder::new().description(codes).content(PROBLEM_JSON, json("Problem"));
+        let response = ResponseBuilder::new().description(codes).content(PROBLEM_JSON, json(PROBLEM));
         operation = operation.response(status.to_string(), response.build());
     }
     for scheme in schemes(row.access) {
@@ -132,18 +142,25 @@ fn operation(row: &Route) -> Operation {
     operation.build()
 }
 
-fn parameter(name: &str, place: ParameterIn, description: Option<&str>, integer: Option<(u64, u64)>) -> Parameter {
-    let required = if place == ParameterIn::Path { Required::True } else { Required::False };
-    let number = |(lowest, highest)| {
-        let integer = ObjectBuilder::new().schema_type(SchemaType::new(Type::Integer));
-        RefOr::T(Schema::Object(integer.minimum(Some::<u64>(lowest)).maximum(Some::<u64>(highest)).build()))
+fn parameter(known: &route::Parameter) -> Parameter {
+    let (place, required) = match known.place {
+        route::ParameterIn::Path => (ParameterIn::Path, Required::True),
+        route::ParameterIn::Query => (ParameterIn::Query, Required::False),
+        route::ParameterIn::Header => (ParameterIn::Header, Required::False),
+    };
+    let schema = match known.form {
+        Form::Type(schema) => reference(schema),
+        Form::Integer(least, most) => {
+            let integer = ObjectBuilder::new().schema_type(SchemaType::new(Type::Integer));
+            RefOr::T(Schema::Object(integer.minimum(Some::<u64>(least)).maximum(Some::<u64>(most)).build()))
+        }
     };
     ParameterBuilder::new()
-        .name(name)
+        .name(known.name)
         .parameter_in(place)
         .required(required)
-        .description(description)
-        .schema(Some(integer.map_or_else(text, number)))
+        .description(Some(known.description))
+        .schema(Some(schema))
         .build()
 }
 
@@ -158,14 +175,34 @@ fn problems(row: &Route) -> std::collections::BTreeMap<u16, String> {
     // Being alive is told in any case.
     let overloaded = (row.path != LIVE.path).then_some(&ErrorCode::Overloaded);
     let with_body = [ErrorCode::BodyInvalid, ErrorCode::BodyTooLarge, ErrorCode::MediaTypeUnsupported];
-    let of_body = with_body.iter().filter(|_| row.request_schema.is_some());
-    for code in everywhere.iter().chain(overloaded).chain(of_body).chain(row.problems) {
+    let of_body = with_body.iter().filter(|_| row.takes_body());
+    let in_query = row.parameters.iter().any(|known| known.place == route::ParameterIn::Query);
+    let of_query = in_query.then_some(&ErrorCode::ParameterInvalid);
+    let of_access = of_access(row.access);
+    for code in everywhere.iter().chain(overloaded).chain(of_access).chain(of_body).chain(of_query).chain(row.problems)
+    {
         let names = codes.entry(code.status()).or_default();
         if !names.contains(&code.as_str()) {
             names.push(code.as_str());
         }
     }
     codes.into_iter().map(|(status, names)| (status, names.join(", "))).collect()
+}
+
+/// The codes of whoever may not use a route, and of asking for that.
+fn of_access(access: Access) -> &'static [ErrorCode] {
+    match access {
+        Access::Public => &[],
+        Access::Administrator | Access::AdministratorOrDevelopment => {
+            &[ErrorCode::CredentialInvalid, ErrorCode::StorageUnavailable]
+        }
+        Access::AccessToken => {
+            &[ErrorCode::TokenInvalid, ErrorCode::SealKeyUnknown, ErrorCode::RateLimited, ErrorCode::RevocationsBehind]
+        }
+        Access::Command => {
+            &[ErrorCode::CommandInvalid, ErrorCode::ClockDiffers, ErrorCode::BodyInvalid, ErrorCode::BodyTooLarge]
+        }
+    }
 }
 
 fn schemes(access: Access) -> &'static [&'static str] {
@@ -177,9 +214,15 @@ fn schemes(access: Access) -> &'static [&'static str] {
     }
 }
 
-fn json(schema: &str) -> Content {
-    Content::new(Some(RefOr::<Schema>::Ref(Ref::from_schema_name(schema))))
+fn json(schema: SchemaOf) -> Content {
+    Content::new(Some(reference(schema)))
 }
+
+fn reference(schema: SchemaOf) -> RefOr<Schema> {
+    RefOr::Ref(Ref::from_schema_name((schema.name)()))
+}
+
+const PROBLEM: SchemaOf = SchemaOf::new::<Problem>();
 
 fn method_of(row: &Route) -> HttpMethod {
     match row.method.as_str() {
@@ -207,10 +250,6 @@ fn public_path(pattern: &str) -> String {
         }
     }
     path
-}
-
-fn parameters(pattern: &str) -> Vec<&str> {
-    pattern.split('{').skip(1).filter_map(|part| part.split([':', '}']).next()).collect()
 }
 
 #[cfg(test)]
@@ -259,7 +298,7 @@ mod tests {
     fn only_the_answer_whether_it_is_alive_is_never_refused_for_load() {
         let live = problems(&LIVE);
         assert!(!live.values().any(|codes| codes.contains("overloaded")), "{live:?}");
-        let other = problems(&Route { path: "/other", ..LIVE });
+        let other = problems(&Route::get("other", "/other", "Another.").public(actix_web::web::get));
         assert!(other[&503].contains("overloaded"), "{other:?}");
     }
 }

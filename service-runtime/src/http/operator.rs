@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Route, Stack, mount};
+use super::{Stack, Table, mount};
 use crate::{StartError, config::Mode};
 
 /// Where the operator's listener is.
@@ -61,7 +61,7 @@ impl OperatorListen {
     /// Listens there and serves `routes` until `stop`.
     pub(super) async fn serve<C>(
         self,
-        routes: &'static [Route],
+        routes: Table,
         configure: C,
         stop: CancellationToken,
     ) -> Result<impl Future<Output = ()>, StartError>

@@ -2,11 +2,44 @@
 //!
 //! One table per service mounts the application, names metrics and audit lines, feeds the `OpenAPI` document and drives
 //! the test that tries every row with wrong credentials. A known path with another method answers 405 with `Allow`.
+//!
+//! A row stands beside its handler:
+//!
+//! ```
+//! # use actix_web::{HttpRequest, HttpResponse, dev::Payload, FromRequest};
+//! # use service_runtime::{Refusal, http::{Access, Answer, Authenticates, Route, call}};
+//! # use shared_proto::error::{ErrorCode, Problem};
+//! # use std::future::{Ready, ready};
+//! struct Call;
+//! # impl FromRequest for Call {
+//! #     type Error = Refusal;
+//! #     type Future = Ready<Result<Self, Refusal>>;
+//! #     fn from_request(_: &HttpRequest, _: &mut Payload) -> Self::Future { ready(Err(Refusal::new(ErrorCode::CredentialInvalid))) }
+//! # }
+//! impl Authenticates for Call {}
+//! async fn list(_call: Call) -> HttpResponse { HttpResponse::Ok().finish() }
+//! const ROUTES: &[Route] = &[Route::get("note.list", "/api/notes", "Lists notes.")
+//!     .answers(&[Answer::json::<Problem>(200, "A page.")])
+//!     .needs(Access::Administrator, || call(list))];
+//! ```
+//!
+//! A handler that forgets to authenticate does not compile behind [`Draft::needs`]:
+//!
+//! ```compile_fail,E0277
+//! # use actix_web::HttpResponse;
+//! # use service_runtime::http::{Access, Answer, Route, call};
+//! # use shared_proto::error::Problem;
+//! async fn list() -> HttpResponse { HttpResponse::Ok().finish() }
+//! const ROUTES: &[Route] = &[Route::get("note.list", "/api/notes", "Lists notes.")
+//!     .answers(&[Answer::json::<Problem>(200, "A page.")])
+//!     .needs(Access::Administrator, || call(list))];
+//! ```
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use actix_web::{
-    Error, HttpMessage as _, HttpRequest,
+    Error, FromRequest, Handler, HttpMessage as _, HttpRequest, Responder,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     guard::{Guard, GuardContext},
@@ -15,6 +48,8 @@ use actix_web::{
     web,
 };
 use shared_proto::error::ErrorCode;
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use super::connection::State;
 use crate::tls::{ClientName, Side, Why};
@@ -35,79 +70,271 @@ pub enum Access {
     Command,
 }
 
+/// The schema of a type, under the type's name.
+#[derive(Clone, Copy, Debug)]
+pub struct SchemaOf {
+    pub(super) name: fn() -> Cow<'static, str>,
+    pub(super) add: fn(&mut Vec<(String, RefOr<Schema>)>),
+}
+
+impl SchemaOf {
+    /// The schema of `T`, with those of its members.
+    pub const fn new<T: ToSchema>() -> Self {
+        Self { name: T::name, add: add::<T> }
+    }
+}
+
+fn add<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
+    all.push((T::name().into_owned(), T::schema()));
+    T::schemas(all);
+}
+
 /// An answer other than a problem document.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// One sentence.
-    pub description: &'static str,
-    /// Name of the schema of its JSON body, or [`TEXT`].
-    pub schema: Option<&'static str>,
+    pub(super) status: u16,
+    pub(super) description: &'static str,
+    pub(super) content: Content,
 }
 
-/// The schema of an answer that is plain text.
-pub const TEXT: Option<&str> = Some("text/plain");
+/// What an answer holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content {
+    Json(SchemaOf),
+    Text,
+    /// A document that another standard describes.
+    Other,
+}
 
-/// Where a parameter of a request stands.
+impl Answer {
+    /// An answer with a `T` in JSON. The description is one sentence.
+    pub const fn json<T: ToSchema>(status: u16, description: &'static str) -> Self {
+        Self { status, description, content: Content::Json(SchemaOf::new::<T>()) }
+    }
+
+    /// An answer of plain text.
+    pub const fn text(status: u16, description: &'static str) -> Self {
+        Self { status, description, content: Content::Text }
+    }
+
+    /// An answer with a document that another standard describes.
+    pub const fn other(status: u16, description: &'static str) -> Self {
+        Self { status, description, content: Content::Other }
+    }
+}
+
+/// A parameter of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) place: ParameterIn,
+    pub(super) description: &'static str,
+    pub(super) form: Form,
+}
+
+/// Where a parameter stands. Only those of the path are required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Behind the `?`.
+pub(super) enum ParameterIn {
+    Path,
     Query,
-    /// In a header.
     Header,
 }
 
-/// An optional parameter of a request, apart from those in the path.
+/// What a parameter may be.
 #[derive(Clone, Copy, Debug)]
-pub struct Parameter {
-    /// Its name.
-    pub name: &'static str,
-    /// Where it stands.
-    pub place: Place,
-    /// One sentence.
-    pub description: &'static str,
-    /// The lowest and highest integer that it may be; none for text.
-    pub integer: Option<(u64, u64)>,
+pub(super) enum Form {
+    Type(SchemaOf),
+    /// An integer from the first to the second number.
+    Integer(u64, u64),
+}
+
+impl Parameter {
+    /// The part of the path that the pattern names `{name}`.
+    pub const fn path<T: ToSchema>(name: &'static str, description: &'static str) -> Self {
+        Self { name, place: ParameterIn::Path, description, form: Form::Type(SchemaOf::new::<T>()) }
+    }
+
+    /// An optional parameter behind the `?`.
+    pub const fn query<T: ToSchema>(name: &'static str, description: &'static str) -> Self {
+        Self { name, place: ParameterIn::Query, description, form: Form::Type(SchemaOf::new::<T>()) }
+    }
+
+    /// An optional integer behind the `?`, from `least` to `most`.
+    pub const fn integer(name: &'static str, description: &'static str, least: u64, most: u64) -> Self {
+        Self { name, place: ParameterIn::Query, description, form: Form::Integer(least, most) }
+    }
+
+    /// An optional header.
+    pub const fn header<T: ToSchema>(name: &'static str, description: &'static str) -> Self {
+        Self { name, place: ParameterIn::Header, description, form: Form::Type(SchemaOf::new::<T>()) }
+    }
 }
 
 /// One route.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Route {
     /// Stable name, for example `secret.open`.
     pub id: &'static str,
     /// Its method.
-    pub method: Method,
+    pub method: &'static Method,
     /// Pattern of actix, for example `/api/keys/{key_id}`.
     pub path: &'static str,
     /// Who may use it.
     pub access: Access,
     /// The largest body in bytes, 0 for none.
     pub body_limit: usize,
-    /// One sentence.
-    pub summary: &'static str,
-    /// Query and header parameters.
-    pub parameters: &'static [Parameter],
-    /// Name of the schema of the JSON body.
-    pub request_schema: Option<&'static str>,
-    /// What it answers when it does what was asked.
-    pub responses: &'static [Answer],
-    /// The codes that this route adds to those of every route.
-    pub problems: &'static [ErrorCode],
-    /// The handler: `|| web::to(function)`.
-    pub handler: fn() -> actix_web::Route,
+    pub(super) summary: &'static str,
+    pub(super) parameters: &'static [Parameter],
+    pub(super) body: Option<SchemaOf>,
+    pub(super) answers: &'static [Answer],
+    pub(super) problems: &'static [ErrorCode],
+    handler: MadeBy,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum MadeBy {
+    Public(fn() -> actix_web::Route),
+    Guarded(fn() -> Guarded),
+}
+
+/// A row that lacks its handler.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft(Route);
+
+static GET: Method = Method::GET;
+static POST: Method = Method::POST;
+static DELETE: Method = Method::DELETE;
+
 impl Route {
+    /// A row for `GET`. The summary is one sentence.
+    pub const fn get(id: &'static str, path: &'static str, summary: &'static str) -> Draft {
+        Draft::new(&GET, id, path, summary)
+    }
+
+    /// A row for `POST`.
+    pub const fn post(id: &'static str, path: &'static str, summary: &'static str) -> Draft {
+        Draft::new(&POST, id, path, summary)
+    }
+
+    /// A row for `DELETE`.
+    pub const fn delete(id: &'static str, path: &'static str, summary: &'static str) -> Draft {
+        Draft::new(&DELETE, id, path, summary)
+    }
+
     /// The row that a request was routed to.
     pub fn of(req: &HttpRequest) -> Option<&'static Self> {
         // Noted by the guard that chose the row: to ask the framework for the pattern would match every path twice.
         req.extensions().get::<Chosen>().map(|chosen| chosen.0)
     }
 
+    /// Whether it takes a JSON body.
+    pub fn takes_body(&self) -> bool {
+        self.body.is_some()
+    }
+
     /// Its method, and with GET also HEAD (RFC 9110 section 9.1): the same answer, which the server sends without its body.
     fn takes(&self, method: &Method) -> bool {
-        self.method == *method || self.method == Method::GET && *method == Method::HEAD
+        self.method == method || *self.method == Method::GET && *method == Method::HEAD
+    }
+}
+
+impl Draft {
+    const fn new(method: &'static Method, id: &'static str, path: &'static str, summary: &'static str) -> Self {
+        Self(Route {
+            id,
+            method,
+            path,
+            access: Access::Public,
+            body_limit: 0,
+            summary,
+            parameters: &[],
+            body: None,
+            answers: &[],
+            problems: &[],
+            handler: MadeBy::Public(|| web::to(|| async { Err::<&'static str, _>(no_route()) })),
+        })
+    }
+
+    /// Takes a `T` in JSON, in at most `limit` bytes.
+    #[must_use]
+    pub const fn body<T: ToSchema>(mut self, limit: usize) -> Self {
+        self.0.body_limit = limit;
+        self.0.body = Some(SchemaOf::new::<T>());
+        self
+    }
+
+    /// Takes parameters. Each name in the path has one.
+    #[must_use]
+    pub const fn parameters(mut self, parameters: &'static [Parameter]) -> Self {
+        self.0.parameters = parameters;
+        self
+    }
+
+    /// Answers so when it does what was asked.
+    #[must_use]
+    pub const fn answers(mut self, answers: &'static [Answer]) -> Self {
+        self.0.answers = answers;
+        self
+    }
+
+    /// Adds codes to those of every route, and to those that follow from who may use it and from its body and parameters.
+    #[must_use]
+    pub const fn problems(mut self, problems: &'static [ErrorCode]) -> Self {
+        self.0.problems = problems;
+        self
+    }
+
+    /// A row for everybody.
+    pub const fn public(mut self, handler: fn() -> actix_web::Route) -> Route {
+        self.0.handler = MadeBy::Public(handler);
+        self.0
+    }
+
+    /// A row for those that `access` names. Its handler comes from [`call`].
+    pub const fn needs(mut self, access: Access, handler: fn() -> Guarded) -> Route {
+        self.0.access = access;
+        self.0.handler = MadeBy::Guarded(handler);
+        self.0
+    }
+}
+
+/// An extractor that refuses a request whose sender may not use its route.
+pub trait Authenticates: FromRequest {}
+
+/// The arguments of a handler, of which the first authenticates.
+pub trait GuardedArguments: FromRequest {}
+
+impl<A: Authenticates + 'static> GuardedArguments for (A,) {}
+impl<A: Authenticates + 'static, B: FromRequest + 'static> GuardedArguments for (A, B) {}
+impl<A: Authenticates + 'static, B: FromRequest + 'static, C: FromRequest + 'static> GuardedArguments for (A, B, C) {}
+
+/// A handler whose first argument authenticates.
+#[expect(missing_debug_implementations, reason = "the framework's route has none")]
+pub struct Guarded(actix_web::Route);
+
+/// Makes a handler for a row that is not public.
+pub fn call<F, Arguments>(handler: F) -> Guarded
+where
+    F: Handler<Arguments>,
+    Arguments: GuardedArguments + 'static,
+    F::Output: Responder + 'static,
+{
+    Guarded(web::to(handler))
+}
+
+/// The rows of a service, in pieces that stand beside their handlers.
+#[derive(Clone, Copy, Debug)]
+pub struct Table(&'static [&'static [Route]]);
+
+impl Table {
+    /// A table of these pieces.
+    pub const fn new(pieces: &'static [&'static [Route]]) -> Self {
+        Self(pieces)
+    }
+
+    /// The rows.
+    pub fn rows(self) -> impl Iterator<Item = &'static Route> + Clone {
+        self.0.iter().copied().flatten()
     }
 }
 
@@ -128,19 +355,23 @@ struct Chosen(&'static Route);
 
 /// Mounts a table: `App::new().configure(mount(ROUTES))`. Rows with the same path may stand anywhere; of several
 /// patterns that fit, the first in the table wins.
-pub fn mount(table: &'static [Route]) -> impl FnOnce(&mut web::ServiceConfig) {
+pub fn mount(table: Table) -> impl FnOnce(&mut web::ServiceConfig) {
     move |config| {
-        for (index, first) in table.iter().enumerate() {
-            if table.iter().take(index).any(|row| row.path == first.path) {
+        for (index, first) in table.rows().enumerate() {
+            if table.rows().take(index).any(|row| row.path == first.path) {
                 continue;
             }
-            let rows = || table.iter().filter(|row| row.path == first.path);
-            let heads = rows().any(|row| row.method == Method::GET).then_some("HEAD");
+            let rows = || table.rows().filter(|row| row.path == first.path);
+            let heads = rows().any(|row| *row.method == Method::GET).then_some("HEAD");
             let methods: Vec<&str> = rows().map(|row| row.method.as_str()).chain(heads).collect();
             let methods = methods.join(", ");
             let mut resource = web::resource(first.path);
             for row in rows() {
-                let route = (row.handler)().guard(Choose(row));
+                let route = match row.handler {
+                    MadeBy::Public(make) => make(),
+                    MadeBy::Guarded(make) => make().0,
+                };
+                let route = route.guard(Choose(row));
                 resource = match row.access {
                     Access::Command => resource.route(route.wrap(from_fn(check_client))),
                     Access::Public
@@ -154,8 +385,12 @@ pub fn mount(table: &'static [Route]) -> impl FnOnce(&mut web::ServiceConfig) {
                 async move { Err::<&'static str, _>(refusal) }
             })));
         }
-        config.default_service(web::to(|| async { Err::<&'static str, _>(Refusal::new(ErrorCode::RouteNotFound)) }));
+        config.default_service(web::to(|| async { Err::<&'static str, _>(no_route()) }));
     }
+}
+
+fn no_route() -> Refusal {
+    Refusal::new(ErrorCode::RouteNotFound)
 }
 
 /// Whether a client certificate is asked of who sends commands; application data of a server.

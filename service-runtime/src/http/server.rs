@@ -35,7 +35,7 @@ use tokio::{net::TcpSocket, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Access, LIVE, Limits, Room, Route, Stack,
+    Access, LIVE, Limits, Room, Stack, Table,
     admission::{CommandPlace, Full, Places},
     answers::{Answers, make_room},
     connection::{Connection, InWork, State, Stream, Terms},
@@ -75,9 +75,9 @@ pub struct ServeConfig {
 #[derive(Clone, Copy, Debug)]
 pub struct Tables {
     /// For everybody.
-    pub public: &'static [Route],
+    pub public: Table,
     /// For its operator.
-    pub operator: &'static [Route],
+    pub operator: Table,
 }
 
 impl ServeConfig {
@@ -300,8 +300,8 @@ struct Requests {
 }
 
 impl Requests {
-    fn new(limits: &Limits, table: &'static [Route]) -> Self {
-        let commands = table.iter().filter(|row| row.access == Access::Command).map(|row| row.path);
+    fn new(limits: &Limits, table: Table) -> Self {
+        let commands = table.rows().filter(|row| row.access == Access::Command).map(|row| row.path);
         Self {
             all: Places::new(limits.requests, limits.requests_per_peer),
             commands: Places::new(COMMANDS, COMMANDS_PER_PEER),

@@ -1,13 +1,18 @@
 //! A server with a few routes, in this process.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    future::{Ready, ready},
+    net::SocketAddr,
+    time::Duration,
+};
 
-use actix_web::{HttpRequest, HttpResponse, http::Method, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, web};
 use service_runtime::{
     Refusal, StartError,
     config::Mode,
     http::{
-        Access, Answer, AnswerRoom, LIVE, Limits, Room, Route, ServeConfig, Tables, admit_command, read_body, serve,
+        Access, Answer, AnswerRoom, Authenticates, Draft, LIVE, Limits, Room, Route, ServeConfig, Table, Tables,
+        admit_command, call, read_body, serve,
     },
     tasks::Tasks,
     tls::ServerFiles,
@@ -19,42 +24,43 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// More than the kernel buffers of both sides.
 pub(crate) const LARGE: usize = 32 << 20;
 
-static ROUTES: &[Route] = &[
+static ROUTES: Table = Table::new(&[&[
     LIVE,
-    row("read", "/read", Method::GET, Access::Public, || web::to(read)),
-    row("large", "/large", Method::GET, Access::AccessToken, || web::to(large)),
-    row("grown", "/grown", Method::GET, Access::AccessToken, || web::to(grown)),
-    row("document", "/document", Method::GET, Access::Public, || web::to(large)),
-    row("slow", "/slow", Method::GET, Access::Public, || web::to(slow)),
-    row("task", "/task", Method::GET, Access::Public, || web::to(task)),
-    row("write", "/write", Method::POST, Access::Public, || web::to(write)),
-    row("command", "/command", Method::POST, Access::Command, || web::to(command)),
-    row("stranger", "/stranger", Method::POST, Access::Command, || web::to(slow)),
-    row("slow_command", "/slow-command", Method::POST, Access::Command, || web::to(slow_command)),
-    row("inventory", "/inventory", Method::POST, Access::Command, || web::to(large)),
-];
+    get("read", "/read").public(|| web::to(read)),
+    get("large", "/large").needs(Access::AccessToken, || call(|_: Anybody| large())),
+    get("grown", "/grown").needs(Access::AccessToken, || call(|_: Anybody, req| grown(req))),
+    get("document", "/document").public(|| web::to(large)),
+    get("slow", "/slow").public(|| web::to(slow)),
+    get("task", "/task").public(|| web::to(task)),
+    post("write", "/write").public(|| web::to(write)),
+    post("command", "/command").needs(Access::Command, || call(|_: Anybody, req, payload| command(req, payload))),
+    post("stranger", "/stranger").needs(Access::Command, || call(|_: Anybody, gate| slow(gate))),
+    post("slow_command", "/slow-command")
+        .needs(Access::Command, || call(|_: Anybody, req, gate| slow_command(req, gate))),
+    post("inventory", "/inventory").needs(Access::Command, || call(|_: Anybody| large())),
+]]);
 
-const fn row(
-    id: &'static str,
-    path: &'static str,
-    method: Method,
-    access: Access,
-    handler: fn() -> actix_web::Route,
-) -> Route {
-    Route {
-        id,
-        method,
-        path,
-        access,
-        body_limit: 64,
-        summary: "A route of this test.",
-        parameters: &[],
-        request_schema: None,
-        responses: &[Answer { status: 200, description: "Done.", schema: None }],
-        problems: &[],
-        handler,
+const fn get(id: &'static str, path: &'static str) -> Draft {
+    Route::get(id, path, "A route of this test.").answers(const { &[Answer::other(200, "Done.")] })
+}
+
+const fn post(id: &'static str, path: &'static str) -> Draft {
+    Route::post(id, path, "A route of this test.").answers(const { &[Answer::other(200, "Done.")] })
+}
+
+/// Stands where an extractor authenticates.
+struct Anybody;
+
+impl FromRequest for Anybody {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
+
+    fn from_request(_: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self))
     }
 }
+
+impl Authenticates for Anybody {}
 
 async fn read() -> HttpResponse {
     HttpResponse::Ok().body("read")
@@ -140,7 +146,7 @@ impl Server {
         let running = actix_web::rt::spawn(serve(
             config,
             Mode::Production,
-            Tables { public: ROUTES, operator: &[] },
+            Tables { public: ROUTES, operator: Table::new(&[]) },
             configure,
             async {
                 let _dropped = stopped.await;

@@ -8,7 +8,7 @@ use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, init_service};
 use actix_web::{App, dev::Service as _, web};
 use encrypted_vault::app::Vault;
-use encrypted_vault::routes::ROUTES;
+use encrypted_vault::routes;
 use futures_util::future::join;
 use futures_util::stream::once;
 use serde::de::DeserializeOwned;
@@ -87,10 +87,8 @@ pub(crate) async fn send_held(
 }
 
 async fn respond(vault: &Arc<Vault>, request: TestRequest, payload: Option<Payload>) -> Reply {
-    let app = App::new()
-        .wrap(Stack::new(Mode::Development))
-        .app_data(web::Data::new(Arc::clone(vault)))
-        .configure(mount(ROUTES));
+    let app =
+        App::new().wrap(Stack::new(Mode::Development)).configure(routes::data(vault)).configure(mount(routes::ROUTES));
     let app = init_service(app).await;
     let mut request = request.insert_header(("host", "localhost")).to_request();
     if let Some(payload) = payload {

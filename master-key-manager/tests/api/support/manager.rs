@@ -11,14 +11,14 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{App as ActixApp, test};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
-use master_key_manager::app::{App, data};
+use master_key_manager::app::App;
 use master_key_manager::config::{Config, Danger, KeysConfig, RawConfig};
 use master_key_manager::init::init;
 use master_key_manager::installation::{open_store, read_installation};
 use master_key_manager::keys::LoadedKeys;
 use master_key_manager::revocation::run_sync;
-use master_key_manager::routes::ROUTES;
-use master_key_manager::run::run_maintenance;
+use master_key_manager::routes::{ROUTES, data};
+
 use master_key_manager::store::{FaultyStore, ManagerStore};
 use serde_json::Value;
 use service_runtime::audit::{AuditLog, AuditSettings};
@@ -156,7 +156,7 @@ impl Installed {
         let tasks = vec![
             tokio::spawn(run_sync(Arc::clone(&feed), interval, stopped.clone())),
             tokio::spawn(app.key_rotation(feed).run(self.config.get().keys, interval, stopped.clone())),
-            tokio::spawn(run_maintenance(Arc::clone(&app), interval, stopped)),
+            tokio::spawn(app.maintenance().run(interval, stopped)),
         ];
         Manager { app, store, credential: self.credential.clone(), stop, tasks }
     }
@@ -205,13 +205,13 @@ impl Installed {
 impl Manager {
     /// Ends it, orderly or after its store died.
     pub(crate) async fn stop(self) {
-        self.app.tasks.wait_idle().await;
+        self.app.gate.tasks.wait_idle().await;
         self.stop.send_replace(true);
         for task in self.tasks {
             task.await.unwrap();
         }
         let _dead_stores_do_not_close = self.app.store.close().await;
-        self.app.audit.flush_and_close().await;
+        self.app.gate.audit.flush_and_close().await;
     }
 
     /// A request with the administrator's credential.
@@ -252,7 +252,7 @@ impl Manager {
         body: Option<String>,
     ) -> Answer {
         let app = ActixApp::new()
-            .wrap(Stack::new(self.app.mode))
+            .wrap(Stack::new(self.app.gate.mode))
             .configure(data(Arc::clone(&self.app)))
             .configure(mount(ROUTES));
         let service = test::init_service(app).await;

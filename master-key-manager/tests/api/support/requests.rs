@@ -58,5 +58,5 @@ impl Facts {
 
 /// The routes that need a credential.
 pub(crate) fn guarded_routes() -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().filter(|route| route.access != Access::Public)
+    ROUTES.rows().filter(|route| route.access != Access::Public)
 }

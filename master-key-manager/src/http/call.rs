@@ -1,0 +1,200 @@
+//! The one extractor of every route that is not public, and what a handler does with it.
+//!
+//! It authenticates from the header and only then reads the body: the framework polls separate extractors together, and
+//! a stranger's bad body would be parsed and answered 400 instead of 401. When the body is there it looks at the
+//! credential once more, because a body may be held back for as long as its time limit.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest, web};
+use serde::de::DeserializeOwned;
+use service_runtime::Refusal;
+use service_runtime::audit::{AuditLog, AuditRecord, Origin};
+use service_runtime::config::Mode;
+use service_runtime::http::{Access, Authenticates, Body, Json, NoBody, Route, bearer, note_known_sender, origin_of};
+use service_runtime::tasks::Tasks;
+use shared_proto::error::ErrorCode;
+
+use super::query::parse_query;
+use crate::audit_event::Act;
+use crate::identity::{Authenticator, Caller};
+use crate::store::{Acted, Actor};
+
+/// What a call is let in with, and carried out by.
+pub struct Gate {
+    /// Development or production.
+    pub mode: Mode,
+    /// In whose name strangers act in development mode.
+    pub anonymous: Actor,
+    /// Checks credentials.
+    pub authenticator: Authenticator,
+    /// The audit log.
+    pub audit: AuditLog,
+    /// Work that outlives its request.
+    pub tasks: Tasks,
+}
+
+/// An authenticated request with its body. It knows its row, whose id is the action of its audit lines.
+pub struct Call<B = NoBody> {
+    caller: Caller,
+    origin: Origin,
+    body: B,
+    req: HttpRequest,
+    gate: Arc<Gate>,
+    route: &'static Route,
+}
+
+impl<B> Authenticates for Call<B> where Self: FromRequest {}
+
+impl<B: Body> FromRequest for Call<B> {
+    type Error = Refusal;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (req, payload) = (req.clone(), web::Payload::from_request(req, payload));
+        Box::pin(async move {
+            let origin = origin_of(&req);
+            let gate = req.app_data::<web::Data<Gate>>().ok_or_else(|| Refusal::internal("there is no gate"))?;
+            let gate = Arc::clone(gate);
+            let route = Route::of(&req).ok_or_else(|| Refusal::internal("the route is not in the table"))?;
+            let _let_in = gate.authenticate(&req, route, &origin).await?;
+            note_known_sender(&req);
+            let payload = payload.await.map_err(|_| Refusal::new(ErrorCode::BodyInvalid))?;
+            let read = B::read(req.clone(), payload, route.body_limit).await;
+            let caller = gate.authenticate(&req, route, &origin).await?;
+            let origin = origin.by(caller.subject(), Some(caller.credential()));
+            let body = read.inspect_err(|refusal| gate.record_refusal(route, &origin, refusal))?;
+            Ok(Self { caller, origin, body, req, gate, route })
+        })
+    }
+}
+
+impl<T> Call<Json<T>> {
+    /// The call, and its body apart.
+    pub fn with_body(self) -> (Call, T) {
+        let Self { caller, origin, body: Json(body), req, gate, route } = self;
+        (Call { caller, origin, body: NoBody, req, gate, route }, body)
+    }
+}
+
+impl Call {
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// In whose name the store acts.
+    pub fn actor(&self) -> Actor {
+        self.caller.actor()
+    }
+
+    /// A header that may be there once at most.
+    ///
+    /// # Errors
+    /// It is there twice, or holds more than visible characters.
+    pub fn header(&self, name: &str) -> Result<Option<&str>, HeaderInvalid> {
+        let mut all = self.req.headers().get_all(name);
+        let Some(first) = all.next() else { return Ok(None) };
+        first.to_str().ok().filter(|_| all.next().is_none()).map(Some).ok_or(HeaderInvalid)
+    }
+
+    /// The query. The type refuses unknown and repeated parameters.
+    ///
+    /// # Errors
+    /// `parameter_invalid`.
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        self.recorded(parse_query(&self.req))
+    }
+
+    /// An id in the path. What is not an id cannot name anything either.
+    ///
+    /// # Errors
+    /// `missing`.
+    pub fn id<T: FromStr>(&self, name: &str, missing: ErrorCode) -> Result<T, Refusal> {
+        let id = self.req.match_info().query(name).parse();
+        self.recorded(id.map_err(|_| Refusal::new(missing)))
+    }
+
+    /// Records it if it is a refusal: one before anything was asked of the domain.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn recorded<T>(&self, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
+        outcome.inspect_err(|refusal| self.gate.record_refusal(self.route, &self.origin, refusal))
+    }
+
+    /// Runs an operation to its end, whatever the client does, in a task of its own. Its audit line for what is allowed
+    /// is its own duty, at the right moment; a refusal or failure is recorded here, and sampled: a caller may repeat it
+    /// as fast as he likes.
+    ///
+    /// # Errors
+    /// Those of the operation; `outcome_unknown` when the task broke down.
+    pub async fn run<T, F>(self, operation: impl FnOnce(Caller, Origin) -> F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
+        let Self { caller, origin, gate, route, .. } = self;
+        let operation = operation(caller, origin.clone());
+        let audit = gate.audit.clone();
+        let task = gate.tasks.run_to_end(async move {
+            let refused = |refusal: &Refusal| audit.record_refusal(AuditRecord::refused(route.id, refusal, &origin));
+            operation.await.inspect_err(refused)
+        });
+        task.await.map_err(|_| Refusal::outcome_unknown("a task broke down"))?
+    }
+
+    /// Reads a list and records, durably, that it is given out.
+    ///
+    /// # Errors
+    /// The caller may not any more, or the database or the audit log does not work. Nothing may be given out then.
+    pub async fn give_out<T, F>(self, act: Act<'static>, read: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: Future<Output = Acted<T>> + Send + 'static,
+    {
+        let audit = self.gate.audit.clone();
+        self.run(|_, origin| async move {
+            let list = read.await?;
+            audit.record(act, &origin).await?;
+            Ok(list)
+        })
+        .await
+    }
+}
+
+/// A header is there twice, or cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeaderInvalid;
+
+impl Gate {
+    /// Records a refusal before the domain was asked. What one caller can cause is counted and sampled.
+    fn record_refusal(&self, route: &Route, origin: &Origin, refusal: &Refusal) {
+        self.audit.record_refusal(AuditRecord::refused(route.id, refusal, origin));
+    }
+
+    async fn authenticate(&self, req: &HttpRequest, route: &Route, origin: &Origin) -> Result<Caller, Refusal> {
+        let strangers_may = match route.access {
+            Access::AdministratorOrDevelopment => self.mode.is_development(),
+            // The rows with other kinds of access are not of this service or not of this extractor: nobody may.
+            Access::Administrator | Access::Public | Access::AccessToken | Access::Command => false,
+        };
+        // Only without any Authorization header: a wrong credential is never an anonymous one.
+        if strangers_may && !req.headers().contains_key(header::AUTHORIZATION) {
+            return Ok(Caller::Anonymous { actor: self.anonymous });
+        }
+        // Without a wait where there is no credential: the HTTP library drops the answer to a badly framed body otherwise.
+        let found = match bearer(req) {
+            Some(presented) => self.authenticator.administrator(Some(presented)).await?,
+            None => None,
+        };
+        found
+            .ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))
+            .inspect_err(|refusal| self.record_refusal(route, origin, refusal))
+    }
+}
