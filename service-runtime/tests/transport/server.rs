@@ -28,7 +28,7 @@ static ROUTES: Table = Table::new(&[&[
     LIVE,
     get("read", "/read").public(|| web::to(read)),
     get("large", "/large").needs(Access::AccessToken, || call(|_: Anybody| large())),
-    get("grown", "/grown").needs(Access::AccessToken, || call(|_: Anybody, req| grown(req))),
+    get("grown", "/grown").needs(Access::AccessToken, || call(grown)),
     get("document", "/document").public(|| web::to(large)),
     get("slow", "/slow").public(|| web::to(slow)),
     get("task", "/task").public(|| web::to(task)),
@@ -71,7 +71,7 @@ async fn large() -> HttpResponse {
 }
 
 /// An answer that was small when it was begun.
-async fn grown(req: HttpRequest) -> Result<HttpResponse, Refusal> {
+async fn grown(_: Anybody, req: HttpRequest) -> Result<HttpResponse, Refusal> {
     let mut room = Room::default();
     AnswerRoom::of(&req).grow(&mut room, 1)?;
     room.keep_with(HttpResponse::Ok().body(vec![b'x'; LARGE]))
