@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use service_runtime::StartError;
-use service_runtime::cli::{self, say};
+use service_runtime::cli::{self, print};
 use service_runtime::files::refuse_files_of_others;
 use service_runtime::key_folder::KeyFolder;
 use service_runtime::process::DirectoryLock;
@@ -116,7 +116,7 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<(), StartError> {
     if matches!(arguments.command, Command::Openapi) {
-        return say(&routes::openapi_json());
+        return print(&routes::openapi_json());
     }
     let path = cli::config_path(arguments.config.as_ref())?;
     let config = Config::load(path)?;
@@ -129,21 +129,21 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
         Command::Pin { file, fingerprint } => {
             let is_manager = |owner: &Owner| matches!(owner, Owner::Manager(_));
             let kid = KeyFolder::at(&config.key_dir).pin(&file, fingerprint.as_ref(), config.mode, is_manager)?;
-            say(&cli::pinned(&kid, fingerprint.is_some(), "manager"))
+            print(&cli::pinned(&kid, fingerprint.is_some(), "manager"))
         }
         Command::CheckConfig => config
             .serve
             .check_machine()
-            .and_then(|()| say(&format!("{} is good: {} mode.", path.display(), config.mode))),
+            .and_then(|()| print(&format!("{} is good: {} mode.", path.display(), config.mode))),
         Command::Backup { file } => {
             sqlite::backup(&config.database(), &file)?;
-            say(&format!("{} holds the database. Keys are backed up apart from it.", file.display()))
+            print(&format!("{} holds the database. Keys are backed up apart from it.", file.display()))
         }
         Command::Restore { file } => {
             let _lock = DirectoryLock::acquire(&config.data_dir)?;
             let id = keys::own_id(&config.key_dir, config.mode)?;
             let replaced = SqliteStore::restore(&file, &config.database(), id, config.mode)?;
-            say(
+            print(
                 "Restored. If an event was applied since the backup, tokens from before are dead and the vault opens again \
                  when the manager has polled it.",
             )?;
@@ -151,7 +151,7 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
         }
         Command::RotateKeys { what, wait, json } => {
             let report = rotate_keys(&config, &what, wait)?;
-            say(if json { report.json() } else { report.text() }.trim_end())
+            print(if json { report.json() } else { report.text() }.trim_end())
         }
         Command::Refuse { what } => refuse(&config, what),
         Command::Openapi => Ok(()),
@@ -163,7 +163,7 @@ fn init(config: &Config) -> Result<(), StartError> {
     let Owner::Vault(id) = document.id else { return Err(StartError::new("The identity is not a vault's.")) };
     run::create_data_directory(config)?;
     SqliteStore::create(&config.database(), id, config.mode)?;
-    say(&format!(
+    print(&format!(
         "Made {id} ({mode} mode).\nidentity key:  {identity}\ntransport key: {transport}\n\n\
          BACK UP {keys} NOW, apart from the manager's keys and from every database backup:\n\
          without storage-keys/ nothing stored can be opened.\n\
@@ -178,7 +178,7 @@ fn init(config: &Config) -> Result<(), StartError> {
 
 fn refuse(config: &Config, what: Refuse) -> Result<(), StartError> {
     let (refused, lift) = match what {
-        Refuse::List => return say(&read_refusals(&config.data_dir)?.lines().join("\n")),
+        Refuse::List => return print(&read_refusals(&config.data_dir)?.lines().join("\n")),
         Refuse::Add(refused) => (refused, false),
         Refuse::Lift { what } => (what, true),
     };
@@ -191,5 +191,5 @@ fn refuse(config: &Config, what: Refuse) -> Result<(), StartError> {
         }
         Refused::Everything => LocalRefusal::Everything,
     };
-    say(refuse_command(&config.data_dir, refusal, lift)?)
+    print(refuse_command(&config.data_dir, refusal, lift)?)
 }

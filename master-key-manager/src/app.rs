@@ -36,13 +36,13 @@ pub struct App {
     /// The database.
     pub store: Arc<dyn ManagerStore>,
     /// Knowledge of the vault.
-    pub link: Arc<VaultView>,
+    pub vault_view: Arc<VaultView>,
     /// The vault's address.
     pub client: Arc<VaultClient>,
     /// The keys in use.
     pub keys: Arc<KeyRing>,
     /// Stores, mints and settles.
-    pub flow: Arc<SecretWriter>,
+    pub secret_writer: Arc<SecretWriter>,
     /// Revokes.
     pub revocations: Revocations,
     /// The time.
@@ -70,7 +70,7 @@ impl App {
         let keys = Arc::new(KeyRing::new(&raw.key_dir, installation.clone(), keys));
         let signing = keys.signing();
         let (issuer, vault) = (signing.issuer, signing.vault);
-        let link = Arc::new(VaultView::new(Arc::clone(&clock)));
+        let vault_view = Arc::new(VaultView::new(Arc::clone(&clock)));
         let client = Arc::new(VaultClient::new(
             &raw.vault_url,
             raw.vault_tls.clone(),
@@ -78,10 +78,10 @@ impl App {
             Arc::clone(&clock),
         )?);
         let sign = event_signer(signing, Arc::clone(&clock));
-        let feed = Arc::new(RevocationSync::new(
+        let sync = Arc::new(RevocationSync::new(
             Arc::clone(&store),
             Arc::clone(&client),
-            Arc::clone(&link),
+            Arc::clone(&vault_view),
             Arc::clone(&keys),
             Arc::clone(&sign),
             Arc::clone(&clock),
@@ -91,12 +91,18 @@ impl App {
         let token_sealer = TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault, signers);
         let token_sealer = Arc::new(token_sealer);
         let lives = TokenLifetimes { default: raw.token_life_seconds, max: raw.max_token_life_seconds };
-        let mint =
-            Mint::new(Arc::clone(&store), Arc::clone(&link), token_sealer, audit.clone(), Arc::clone(&clock), lives);
+        let mint = Mint::new(
+            Arc::clone(&store),
+            Arc::clone(&vault_view),
+            token_sealer,
+            audit.clone(),
+            Arc::clone(&clock),
+            lives,
+        );
         let locks = Arc::new(KeyedLocks::default());
-        let flow = SecretWriter {
+        let secret_writer = SecretWriter {
             store: Arc::clone(&store),
-            link: Arc::clone(&link),
+            vault_view: Arc::clone(&vault_view),
             sealer,
             delivery: start_delivery(Arc::clone(&client), Arc::clone(&keys), Arc::clone(&clock)),
             settler: Arc::new(Settler::new(Arc::clone(&store), Arc::clone(&client), Arc::clone(&keys), locks)),
@@ -119,24 +125,24 @@ impl App {
             no_descriptors: Arc::default(),
             settings: readiness::settings(raw.mode, raw.audit.sync, &raw.danger.names()),
             installation,
-            revocations: Revocations::new(Arc::clone(&store), Arc::clone(&link), sign, Arc::clone(&clock)),
+            revocations: Revocations::new(Arc::clone(&store), Arc::clone(&vault_view), sign, Arc::clone(&clock)),
             store,
-            link,
+            vault_view,
             client,
             keys,
-            flow: Arc::new(flow),
+            secret_writer: Arc::new(secret_writer),
             clock,
         };
-        Ok((app, feed))
+        Ok((app, sync))
     }
 
     /// The parts that a rotation works with.
-    pub fn key_rotation(&self, feed: Arc<RevocationSync>) -> KeyRotation {
+    pub fn key_rotation(&self, sync: Arc<RevocationSync>) -> KeyRotation {
         KeyRotation {
             keys: Arc::clone(&self.keys),
-            link: Arc::clone(&self.link),
+            vault_view: Arc::clone(&self.vault_view),
             client: Arc::clone(&self.client),
-            feed,
+            sync,
             store: Arc::clone(&self.store),
             audit: self.gate.audit.clone(),
             clock: Arc::clone(&self.clock),
@@ -146,8 +152,8 @@ impl App {
     /// What is done beside requests.
     pub fn maintenance(&self) -> Maintenance {
         Maintenance {
-            link: Arc::clone(&self.link),
-            settler: Arc::clone(&self.flow.settler),
+            vault_view: Arc::clone(&self.vault_view),
+            settler: Arc::clone(&self.secret_writer.settler),
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             no_descriptors: Arc::clone(&self.no_descriptors),
@@ -172,7 +178,7 @@ impl Health for App {
             (Trouble::Audit, !self.gate.audit.is_healthy()),
             (Trouble::Descriptors, self.no_descriptors.load(Ordering::SeqCst)),
         ];
-        Readiness::new(&[&own[..], &self.link.checks()].concat(), &self.settings)
+        Readiness::new(&[&own[..], &self.vault_view.checks()].concat(), &self.settings)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use service_runtime::cli::{self, runtime, say};
+use service_runtime::cli::{self, print, runtime};
 use service_runtime::files::refuse_files_of_others;
 use service_runtime::key_folder::KeyFolder;
 use service_runtime::process::DirectoryLock;
@@ -130,29 +130,29 @@ fn execute(cli: Cli) -> Result<(), StartError> {
             let is_vault = |owner: &Owner| matches!(owner, Owner::Vault(_));
             let folder = KeyFolder::at(&config.get().key_dir);
             let kid = folder.pin(&file, fingerprint.as_ref(), config.mode(), is_vault)?;
-            say(&cli::pinned(&kid, fingerprint.is_some(), "vault"))
+            print(&cli::pinned(&kid, fingerprint.is_some(), "vault"))
         }
         Command::CheckConfig => {
             let config = load()?;
             config.serve().check_machine()?;
             check_client(&config.get().vault_url, config.get().vault_tls.as_ref())?;
-            say(&format!("The configuration is in order ({} mode).", config.mode()))
+            print(&format!("The configuration is in order ({} mode).", config.mode()))
         }
         Command::Backup { file } => {
             sqlite::backup(&config()?.database(), &file)?;
-            say(&format!("Copied the database to {}.", file.display()))
+            print(&format!("Copied the database to {}.", file.display()))
         }
         Command::Restore { file } => {
             let config = config()?;
             let _lock = DirectoryLock::acquire(&config.get().data_dir)?;
             let replaced = restore(&config, &file)?;
-            say("The database is restored. At its start the manager takes later events back from the vault.")?;
+            print("The database is restored. At its start the manager takes later events back from the vault.")?;
             cli::say_replaced(replaced.as_deref())
         }
         Command::RotateKeys(arguments) => rotate_keys(&config()?, arguments),
         Command::Openapi => {
             let text = serde_json::to_string_pretty(&routes::openapi_document());
-            say(&text.map_err(|_| StartError::new("The document cannot be written."))?)
+            print(&text.map_err(|_| StartError::new("The document cannot be written."))?)
         }
     }
 }
@@ -185,19 +185,19 @@ fn make(config: &Config, arguments: &Init) -> Result<(), StartError> {
         environments = environments.concat(),
         keys = config.get().key_dir.display(),
     );
-    say(&text)?;
+    print(&text)?;
     hand_over(&made.credential, &arguments.credential)
 }
 
 fn hand_over(credential: &PlainCredential, output: &CredentialOutput) -> Result<(), StartError> {
     if let Some(path) = &output.credential_file {
         init::write_credential(path, credential)?;
-        return say(&format!("The administrator credential is in {}.", path.display()));
+        return print(&format!("The administrator credential is in {}.", path.display()));
     }
     // EXPOSE: the only time that it is shown.
     let text = credential.expose_text();
-    say("The administrator credential, shown this once:")?;
-    say(&text)
+    print("The administrator credential, shown this once:")?;
+    print(&text)
 }
 
 fn refuse_existing_file(output: &CredentialOutput) -> Result<(), StartError> {

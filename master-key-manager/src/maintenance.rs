@@ -15,7 +15,7 @@ use crate::store::{ManagerStore, PRUNED_AT_ONCE};
 /// The parts that it works with.
 pub struct Maintenance {
     /// Knowledge of the vault.
-    pub link: Arc<VaultView>,
+    pub vault_view: Arc<VaultView>,
     /// Settles pending versions.
     pub settler: Arc<Settler>,
     /// The database.
@@ -43,7 +43,7 @@ impl Maintenance {
                 () = stopped(&mut stop) => return,
                 _ = ticks.tick() => {}
             }
-            if self.link.keys_for_storing().is_ok()
+            if self.vault_view.keys_for_storing().is_ok()
                 && let Err(refusal) = self.settler.settle_idle().await
             {
                 tracing::warn!(%refusal, "pending versions are not settled yet");
@@ -52,7 +52,7 @@ impl Maintenance {
             self.no_descriptors.store(!can_open_files(), Ordering::SeqCst);
             let boot = self.clock.boot();
             if pruned_at.is_none_or(|at| boot.saturating_sub(at) >= PRUNE_SECONDS)
-                && let Some(vault_time) = self.link.vault_time()
+                && let Some(vault_time) = self.vault_view.vault_time()
             {
                 pruned_at = Some(boot);
                 // A row is over when both clocks say so: one that jumped ahead must not make us forget living tokens and
@@ -65,7 +65,7 @@ impl Maintenance {
     /// Drops a few events that have ended: the vault has signed for them, and no token of their time is alive. The one
     /// that it named last stays, because its next feed state is compared with it.
     async fn drop_ended(&self) {
-        let (view, Some(vault_time)) = (self.link.view(), self.link.vault_time()) else { return };
+        let (view, Some(vault_time)) = (self.vault_view.view(), self.vault_view.vault_time()) else { return };
         if view.status == FeedStatus::CaughtUp {
             let issued_before = self.clock.now().min(vault_time).saturating_sub(ENDED_SECONDS);
             if let Err(fault) = self.store.drop_events(view.applied, issued_before).await {

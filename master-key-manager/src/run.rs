@@ -33,12 +33,12 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let audit = AuditLog::open(&config.audit_log(), "master-key-manager", raw.audit, Arc::clone(&clock))?;
     log_start(config, &installation);
-    let (app, feed) = App::assemble(config, installation, keys, Arc::new(store), audit, clock)?;
+    let (app, sync) = App::assemble(config, installation, keys, Arc::new(store), audit, clock)?;
     let app = Arc::new(app);
     let (stop, stopped) = watch::channel(false);
     let interval = Duration::from_millis(raw.poll_interval_ms);
-    let polling = tokio::spawn(run_sync(Arc::clone(&feed), interval, stopped.clone()));
-    let rotating = tokio::spawn(app.key_rotation(feed).run(raw.keys, interval, stopped.clone()));
+    let polling = tokio::spawn(run_sync(Arc::clone(&sync), interval, stopped.clone()));
+    let rotating = tokio::spawn(app.key_rotation(sync).run(raw.keys, interval, stopped.clone()));
     let housekeeping = tokio::spawn(app.maintenance().run(interval, stopped));
     let served = serve(config.serve(), raw.mode, routes::TABLES, routes::data(Arc::clone(&app)), shutdown).await;
     // What was accepted still needs the vault; the feed goes on until it is done.

@@ -65,7 +65,7 @@ pub fn pinned(kid: &Thumbprint, compared: bool, other: &str) -> String {
 /// Standard output is closed or full.
 pub fn say_replaced(kept: Option<&Path>) -> Result<(), StartError> {
     kept.map_or(Ok(()), |kept| {
-        say(&format!("The database before is kept as {}; remove it when you are sure.", kept.display()))
+        print(&format!("The database before is kept as {}; remove it when you are sure.", kept.display()))
     })
 }
 
@@ -73,7 +73,7 @@ pub fn say_replaced(kept: Option<&Path>) -> Result<(), StartError> {
 ///
 /// # Errors
 /// Standard output is closed or full.
-pub fn say(text: &str) -> Result<(), StartError> {
+pub fn print(text: &str) -> Result<(), StartError> {
     let written = writeln!(std::io::stdout(), "{text}");
     written.map_err(|error| StartError::new(format!("Standard output cannot be written ({error}).")))
 }

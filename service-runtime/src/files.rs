@@ -280,13 +280,13 @@ pub(crate) fn check_open_file(path: &Path, file: &File) -> Result<(), StartError
 
 /// A file or folder that was found at a path, to notice when it is there no more or another one is in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FoundFile {
     path: PathBuf,
     // Device and number on it.
     id: (u64, u64),
 }
 
-impl Place {
+impl FoundFile {
     /// The file at `path` now.
     ///
     /// # Errors

@@ -72,7 +72,7 @@ impl Authority {
         if self.refusals.hits(terms.jti, terms.subject) {
             return Err(ReadRefusal::Token);
         }
-        told(self.feed.check_token(&TokenFacts {
+        into_refusal(self.feed.check_token(&TokenFacts {
             jti: terms.jti,
             subject: terms.subject,
             client_id: terms.client_id,
@@ -87,7 +87,7 @@ impl Authority {
         if crate::sabotage::is_on("no_authorization") {
             return Ok(());
         }
-        told(self.feed.check_grant(token.claims.terms.rseq, grant))
+        into_refusal(self.feed.check_grant(token.claims.terms.rseq, grant))
     }
 
     /// Looks for a living seal key that the token is sealed to. Release keys end with the seal key that brought them.
@@ -114,7 +114,7 @@ impl Authority {
     }
 }
 
-fn told(verdict: Verdict) -> Result<(), ReadRefusal> {
+fn into_refusal(verdict: Verdict) -> Result<(), ReadRefusal> {
     match verdict {
         Verdict::Allowed => Ok(()),
         Verdict::Revoked => Err(ReadRefusal::Token),

@@ -17,10 +17,10 @@ use shared_proto::token::Grant;
 use shared_proto::wire::vault::MAX_PAGE;
 use tokio::sync::Mutex;
 
+use super::announced::Announced;
 use super::chain::{self, Loaded, Source};
 use super::ended::Ended;
 use super::gate::Gate;
-use super::told::Told;
 use super::working_set::{TokenFacts, Verdict, WorkingSet};
 use super::{Mark, MarkFile};
 use crate::keys::seal::LIFE_SECONDS;
@@ -68,7 +68,7 @@ struct State {
     unsure: bool,
     stopped: bool,
     gate: Gate,
-    told: Told,
+    told: Announced,
     set: WorkingSet,
 }
 
@@ -117,7 +117,7 @@ impl Feed {
             unsure: false,
             stopped: false,
             gate: Gate::NeedsPoll,
-            told: Told::default(),
+            told: Announced::default(),
             set,
         };
         let marked = Arc::new(BlockingMutex::new(known.filter(|_| contains)));

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use service_runtime::StartError;
-use service_runtime::files::{Place, read_private, replace_private};
+use service_runtime::files::{FoundFile, read_private, replace_private};
 use service_runtime::process::DirectoryLock;
 use shared_proto::encoding::{Bytes, sha256};
 use shared_proto::id::{Subject, TokenId};
@@ -79,7 +79,7 @@ pub struct LocalRefusals {
     path: PathBuf,
     acknowledgement: PathBuf,
     // Another folder in its place says nothing of what is refused.
-    folder: Option<Place>,
+    folder: Option<FoundFile>,
     lost: AtomicBool,
     seen: Mutex<Option<Seen>>,
     current: RwLock<Arc<RefusalFile>>,
@@ -94,7 +94,7 @@ impl LocalRefusals {
         let refusals = Self {
             path: path_in(data_dir),
             acknowledgement: acknowledgement_in(data_dir),
-            folder: Place::of(data_dir).ok(),
+            folder: FoundFile::of(data_dir).ok(),
             lost: AtomicBool::new(false),
             seen: Mutex::new(None),
             current: RwLock::new(Arc::new(RefusalFile::REFUSE_ALL)),

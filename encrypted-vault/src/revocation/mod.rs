@@ -1,12 +1,12 @@
 //! Revocation: the manager's chain of events, the mark that a restored database cannot pass, and local refusals.
 
+mod announced;
 mod chain;
 mod ended;
 mod feed;
 mod gate;
 mod local_refusals;
 mod mark;
-mod told;
 mod working_set;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use service_runtime::{Fact, Refusal};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{Subject, Version};
 
-use super::secret_writer::{Place, SecretWriter, StoreRequest, StoredSecret, act, answer};
+use super::secret_writer::{SecretWriter, StoreRequest, StoredSecret, Target, act, answer};
 use crate::idempotency::{BodyMark, Comparison};
 use crate::identity::Caller;
 use crate::issuer::MintRequest;
@@ -67,7 +67,7 @@ impl SecretWriter {
         caller: Caller,
         meta: &Origin,
     ) -> Result<StoredSecret, Refusal> {
-        let place = Place { environment, secret: state.secret, path: state.path.clone() };
+        let target = Target { environment, secret: state.secret, path: state.path.clone() };
         let token = if request.token {
             let wanted = MintRequest {
                 grants: vec![(state.secret, Some(version))],
@@ -76,9 +76,9 @@ impl SecretWriter {
             };
             Some(self.mint.mint(wanted, caller, meta).await?.token)
         } else {
-            self.audit.record(act(&place, None), meta).await?;
+            self.audit.record(act(&target, None), meta).await?;
             None
         };
-        Ok(answer(place, version, request, token))
+        Ok(answer(target, version, request, token))
     }
 }

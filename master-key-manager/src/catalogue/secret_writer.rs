@@ -36,7 +36,7 @@ pub struct SecretWriter {
     /// The catalogue.
     pub store: Arc<dyn ManagerStore>,
     /// The vault's keys.
-    pub link: Arc<VaultView>,
+    pub vault_view: Arc<VaultView>,
     /// Encrypts.
     pub sealer: Arc<Sealer>,
     /// Sends.
@@ -133,7 +133,7 @@ impl SecretWriter {
         meta: &Origin,
     ) -> Result<StoredSecret, Refusal> {
         // Without the vault nobody waits for anything.
-        self.link.keys_for_storing()?;
+        self.vault_view.keys_for_storing()?;
         let new_id = SecretId::generate();
         let named = again_at.as_ref().or(request.path.as_ref());
         let path = named.cloned().unwrap_or_else(|| SecretPath::unnamed(new_id));
@@ -147,29 +147,29 @@ impl SecretWriter {
         }
         // Behind the lock of the path: those who wait for that would keep writers of other paths out of their places.
         let _place = if request.token { Some(self.batches.enter().await) } else { None };
-        let (seal_key, transport) = self.link.keys_for_storing()?;
+        let (seal_key, transport) = self.vault_view.keys_for_storing()?;
         let signing_key = request.token.then(|| self.mint.signing_key()).transpose()?;
         let secret = known.as_ref().map_or(new_id, |state| state.secret);
         let first = next_version(known.and_then(|state| state.last))?;
-        let place = Place { environment, secret, path };
+        let target = Target { environment, secret, path };
         // The jti is decided on before the audit line that names it.
         let mut token = request
             .token
             .then(|| self.mint.terms(nobody(), caller.credential(), environment.id, Vec::new(), &seal_key));
-        self.audit.record(act(&place, token.as_ref()), meta).await?;
-        let (row, subject) = self.deliver_next(&place, first, request, (caller, signing_key), &transport).await?;
+        self.audit.record(act(&target, token.as_ref()), meta).await?;
+        let (row, subject) = self.deliver_next(&target, first, request, (caller, signing_key), &transport).await?;
         if let Some(token) = &mut token {
             token.subject = subject;
             token.grants = crate::issuer::grants_of(&[row]);
         }
         let token = self.commit(row, token, seal_key).await?;
-        Ok(answer(place, row.version, request, token))
+        Ok(answer(target, row.version, request, token))
     }
 
     /// Sends the value under the first version number that is free, in the catalogue and in the vault.
     async fn deliver_next(
         &self,
-        place: &Place<'_>,
+        target: &Target<'_>,
         mut version: Version,
         request: &StoreRequest,
         (caller, signing_key): (Caller, Option<Thumbprint>),
@@ -177,14 +177,14 @@ impl SecretWriter {
     ) -> Result<(VersionRow, Subject), Refusal> {
         for _ in 0..MAX_TRIES {
             let (sealer, value) = (Arc::clone(&self.sealer), Arc::clone(&request.value));
-            let (environment, secret) = (place.environment.id, place.secret);
+            let (environment, secret) = (target.environment.id, target.secret);
             // EXPOSE: only its length.
             let sealed =
                 by_size(request.value.expose().len(), move || sealer.seal(environment, secret, version, &value));
             let sealed = sealed.await.map_err(|_| Refusal::internal("sealing broke down"))??;
             let row = VersionRow {
-                secret: place.secret,
-                environment: place.environment.id,
+                secret: target.secret,
+                environment: target.environment.id,
                 version,
                 state: CatalogueState::Pending,
                 epoch: sealed.epoch,
@@ -194,7 +194,7 @@ impl SecretWriter {
                 caller.subject().zip(request.idempotency.as_ref().map(|(key, _)| key.as_str().to_owned()));
             let new = NewVersion {
                 row,
-                path: place.path.clone(),
+                path: target.path.clone(),
                 label: (request.label.clone(), PersonId::generate()),
                 idempotency,
                 signing_key,
@@ -247,30 +247,30 @@ fn goes_to(environment: &Environment, request: &StoreRequest, state: &SecretStat
 }
 
 /// Where a version goes.
-pub(super) struct Place<'a> {
+pub(super) struct Target<'a> {
     pub(super) environment: &'a Environment,
     pub(super) secret: SecretId,
     pub(super) path: SecretPath,
 }
 
 pub(super) fn answer(
-    place: Place<'_>,
+    target: Target<'_>,
     version: Version,
     request: &StoreRequest,
     token: Option<IssuedToken>,
 ) -> StoredSecret {
     StoredSecret {
-        secret: place.secret,
+        secret: target.secret,
         version,
-        environment: place.environment.name.clone(),
-        path: place.path,
+        environment: target.environment.name.clone(),
+        path: target.path,
         encoding: request.value.encoding(),
         token,
     }
 }
 
-pub(super) fn act<'a>(place: &'a Place<'_>, token: Option<&NewToken>) -> Act<'a> {
-    Act::SecretStore { secret: place.secret, path: &place.path, token: token.map(|token| token.jti) }
+pub(super) fn act<'a>(target: &'a Target<'_>, token: Option<&NewToken>) -> Act<'a> {
+    Act::SecretStore { secret: target.secret, path: &target.path, token: token.map(|token| token.jti) }
 }
 
 fn next_version(last: Option<Version>) -> Result<Version, Refusal> {

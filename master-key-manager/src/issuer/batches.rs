@@ -22,12 +22,12 @@ pub struct Batches {
 #[derive(Debug, Default)]
 struct State {
     inside: usize,
-    waiting: VecDeque<oneshot::Sender<Place>>,
+    waiting: VecDeque<oneshot::Sender<Slot>>,
 }
 
-/// A place inside, until it is dropped.
+/// A slot inside, until it is dropped.
 #[derive(Debug)]
-pub struct Place(Batches);
+pub struct Slot(Batches);
 
 /// For each core as many inside keep a signing thread busy until those behind them have been through two databases.
 const FEW_PER_CORE: usize = 4;
@@ -44,24 +44,24 @@ impl Batches {
         Self { state: Arc::default(), few }
     }
 
-    /// Waits for a place.
-    pub async fn enter(&self) -> Place {
+    /// Waits for a slot.
+    pub async fn enter(&self) -> Slot {
         let turn = {
             let mut state = self.lock();
             if state.inside < self.few && state.waiting.is_empty() {
-                return self.place(&mut state);
+                return self.slot(&mut state);
             }
             let (let_in, turn) = oneshot::channel();
             state.waiting.push_back(let_in);
             turn
         };
         // Whoever waits is let in by one who leaves: without an answer there is nobody to wait for.
-        turn.await.unwrap_or_else(|_| self.place(&mut self.lock()))
+        turn.await.unwrap_or_else(|_| self.slot(&mut self.lock()))
     }
 
-    fn place(&self, state: &mut State) -> Place {
+    fn slot(&self, state: &mut State) -> Slot {
         state.inside += 1;
-        Place(self.clone())
+        Slot(self.clone())
     }
 
     fn leave(&self) {
@@ -72,11 +72,11 @@ impl Batches {
         }
         let batch = state.waiting.len().min(BATCH);
         let batch: Vec<_> = state.waiting.drain(..batch).collect();
-        let places: Vec<_> = batch.iter().map(|_| self.place(&mut state)).collect();
+        let places: Vec<_> = batch.iter().map(|_| self.slot(&mut state)).collect();
         drop(state);
-        for (let_in, place) in batch.into_iter().zip(places) {
-            // The place of one who gave up is free again.
-            drop(let_in.send(place));
+        for (let_in, slot) in batch.into_iter().zip(places) {
+            // The slot of one who gave up is free again.
+            drop(let_in.send(slot));
         }
     }
 
@@ -85,7 +85,7 @@ impl Batches {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.leave();
     }
@@ -98,8 +98,8 @@ mod tests {
 
     use super::*;
 
-    /// Those who have asked for a place.
-    fn queue(batches: &Batches, people: usize) -> Vec<BoxFuture<'_, Place>> {
+    /// Those who have asked for a slot.
+    fn queue(batches: &Batches, people: usize) -> Vec<BoxFuture<'_, Slot>> {
         let mut queue: Vec<_> = (0..people).map(|_| batches.enter().boxed()).collect();
         for person in &mut queue {
             assert!(person.now_or_never().is_none(), "went in alone");
@@ -108,11 +108,11 @@ mod tests {
     }
 
     /// The places of those who may go in now; the others stay.
-    fn go_in(queue: &mut Vec<BoxFuture<'_, Place>>) -> Vec<Place> {
+    fn go_in(queue: &mut Vec<BoxFuture<'_, Slot>>) -> Vec<Slot> {
         let mut places = Vec::new();
         queue.retain_mut(|person| match person.now_or_never() {
-            Some(place) => {
-                places.push(place);
+            Some(slot) => {
+                places.push(slot);
                 false
             }
             None => true,
@@ -167,6 +167,6 @@ mod tests {
         // Both were let in; one goes without having looked.
         waiting.pop();
         assert_eq!(go_in(&mut waiting).len(), 1);
-        assert!(batches.enter().now_or_never().is_some(), "a place was lost");
+        assert!(batches.enter().now_or_never().is_some(), "a slot was lost");
     }
 }

@@ -39,7 +39,7 @@ pub struct TokenLifetimes {
 /// Mints.
 pub struct Mint {
     store: Arc<dyn ManagerStore>,
-    link: Arc<VaultView>,
+    vault_view: Arc<VaultView>,
     sealer: Arc<TokenSealer>,
     audit: AuditLog,
     clock: Arc<dyn Clock>,
@@ -70,13 +70,13 @@ impl Mint {
     /// Over these parts.
     pub fn new(
         store: Arc<dyn ManagerStore>,
-        link: Arc<VaultView>,
+        vault_view: Arc<VaultView>,
         sealer: Arc<TokenSealer>,
         audit: AuditLog,
         clock: Arc<dyn Clock>,
         lives: TokenLifetimes,
     ) -> Self {
-        Self { store, link, sealer, audit, clock, lives, batches: Batches::for_each_core() }
+        Self { store, vault_view, sealer, audit, clock, lives, batches: Batches::for_each_core() }
     }
 
     /// A token for existing versions.
@@ -86,7 +86,7 @@ impl Mint {
     pub async fn mint(&self, request: MintRequest, caller: Caller, meta: &Origin) -> Result<Minted, Refusal> {
         self.check(&request)?;
         let _place = self.batches.enter().await;
-        let (seal_key, signer) = (self.link.seal_key_for_minting()?, self.sealer.signer()?);
+        let (seal_key, signer) = (self.vault_view.seal_key_for_minting()?, self.sealer.signer()?);
         let subject = match (request.label, caller.subject()) {
             (Some(label), _) => TokenSubject::Label(label, PersonId::generate()),
             (None, Some(own)) => TokenSubject::Subject(own),

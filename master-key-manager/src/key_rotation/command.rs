@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use service_runtime::StartError;
-use service_runtime::cli::say;
+use service_runtime::cli::print;
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::files::destroy_private;
 use service_runtime::key_folder::{IDENTITY_NEXT_DOCUMENT, KeyFolder};
@@ -108,7 +108,7 @@ pub fn rotate_keys(config: &Config, arguments: RotateKeys) -> Result<(), StartEr
     let retention = config.get().keys.backup_retention_days.saturating_mul(24 * 60 * 60);
     let mut report = report(&rotation.folder, &rotation.keys, &rotation.facts, (SystemClock.now(), retention))?;
     report.done = done;
-    say(if arguments.json { report.json() } else { report.text() }.trim_end())
+    print(if arguments.json { report.json() } else { report.text() }.trim_end())
 }
 
 /// The folder and the database as the command finds them.

@@ -55,7 +55,7 @@ const UNFIT: Halt = Halt::Vault("the vault's answer about wrapped keys does not 
 impl Worker for Exchange {
     async fn step(&mut self) -> Result<(), Halt> {
         // Without the vault nothing can be moved; the feed says so.
-        if self.parts.link.keys_for_storing().is_err() {
+        if self.parts.vault_view.keys_for_storing().is_err() {
             return Ok(());
         }
         if self.parts.keys.take_exchange_wanted() {
@@ -109,7 +109,7 @@ impl Exchange {
         if state.retirement.is_none() && keys.roots.all(environment).any(|(older, _)| older < epoch) {
             let quiet_since = state.changed_at.unwrap_or(0).max(slot.since);
             let passed = now >= quiet_since.saturating_add(self.overlap_seconds);
-            if !passed || !self.parts.link.clock_is_confirmed() {
+            if !passed || !self.parts.vault_view.clock_is_confirmed() {
                 return Ok(());
             }
             if self.parts.store.open_below(environment, epoch).await? > 0 {
@@ -142,8 +142,11 @@ impl Exchange {
     /// Moves versions that are under one epoch.
     async fn move_rows(&self, old: u32, target: (EnvironmentId, u32), rows: Vec<VersionRow>) -> Result<(), Halt> {
         let keys = self.parts.keys.now();
-        let transport =
-            self.parts.link.key(Purpose::Transport).ok_or(Halt::Vault("no transport key of the vault is known"))?;
+        let transport = self
+            .parts
+            .vault_view
+            .key(Purpose::Transport)
+            .ok_or(Halt::Vault("no transport key of the vault is known"))?;
         let transfer = self.transfer.for_transport(&transport);
         let transfer = transfer.map_err(|_| Halt::Vault("the vault's transport key is not usable"))?;
         let new_root = keys.roots.of(target.0, target.1).ok_or(UNFIT)?;

@@ -85,7 +85,7 @@ impl Follower {
 
     /// Whether a time has passed, by a clock that can be believed.
     fn has_passed(&self, time: u64) -> bool {
-        self.parts.clock.now() >= time && self.parts.link.clock_is_confirmed()
+        self.parts.clock.now() >= time && self.parts.vault_view.clock_is_confirmed()
     }
 
     async fn turn_token_keys(&self) -> Result<(), Halt> {
@@ -116,7 +116,7 @@ impl Follower {
     async fn turn_identity(&self) -> Result<(), Halt> {
         let keys = self.parts.keys.now();
         let Some(next) = &keys.next_identity else { return Ok(()) };
-        if !self.parts.feed.next_identity_is_accepted().await {
+        if !self.parts.sync.next_identity_is_accepted().await {
             return Ok(());
         }
         let mode = self.parts.keys.installation().mode;

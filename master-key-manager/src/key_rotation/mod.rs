@@ -58,11 +58,11 @@ pub struct KeyRotation {
     /// The keys in use and their folder.
     pub keys: Arc<KeyRing>,
     /// Knowledge of the vault.
-    pub link: Arc<VaultView>,
+    pub vault_view: Arc<VaultView>,
     /// The vault's address.
     pub client: Arc<VaultClient>,
     /// The polls, which carry a new identity key to the vault.
-    pub feed: Arc<RevocationSync>,
+    pub sync: Arc<RevocationSync>,
     /// The database.
     pub store: Arc<dyn ManagerStore>,
     /// The audit log.

@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use super::RevocationSync;
 
 /// Runs rounds until `stop` turns true.
-pub async fn run_sync(feed: Arc<RevocationSync>, interval: Duration, mut stop: watch::Receiver<bool>) {
+pub async fn run_sync(sync: Arc<RevocationSync>, interval: Duration, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -17,8 +17,8 @@ pub async fn run_sync(feed: Arc<RevocationSync>, interval: Duration, mut stop: w
             biased;
             () = stopped(&mut stop) => return,
             // Before the wake-ups, which could otherwise keep it from ever coming.
-            _ = ticks.tick() => feed.round().await,
-            () = feed.link().woken() => feed.push_now().await,
+            _ = ticks.tick() => sync.round().await,
+            () = sync.vault_view().woken() => sync.push_now().await,
         }
     }
 }

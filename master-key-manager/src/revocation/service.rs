@@ -15,7 +15,7 @@ use crate::vault_client::Signing;
 /// Numbers revocations and waits for the vault's signature.
 pub struct Revocations {
     store: Arc<dyn ManagerStore>,
-    link: Arc<VaultView>,
+    vault_view: Arc<VaultView>,
     sign: SignEvent,
     clock: Arc<dyn Clock>,
 }
@@ -34,8 +34,13 @@ const WAIT: Duration = Duration::from_secs(2);
 
 impl Revocations {
     /// Over this store and link.
-    pub fn new(store: Arc<dyn ManagerStore>, link: Arc<VaultView>, sign: SignEvent, clock: Arc<dyn Clock>) -> Self {
-        Self { store, link, sign, clock }
+    pub fn new(
+        store: Arc<dyn ManagerStore>,
+        vault_view: Arc<VaultView>,
+        sign: SignEvent,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { store, vault_view, sign, clock }
     }
 
     /// Records what a caller decided durably, has the events pushed, and waits a moment for the vault's signature.
@@ -44,9 +49,9 @@ impl Revocations {
     /// The caller may not any more, or not this, or the database cannot be written: nothing is revoked.
     pub async fn record(&self, actor: Actor, decisions: Vec<Decision>) -> Result<Sequences, Refusal> {
         let now = self.clock.now();
-        if self.link.view().status != FeedStatus::CaughtUp {
+        if self.vault_view.view().status != FeedStatus::CaughtUp {
             self.store.defer(actor, decisions, now).await?;
-            self.link.wake();
+            self.vault_view.wake();
             return Ok(Sequences { numbers: Vec::new(), applied: false });
         }
         let numbers = self.store.number(actor, decisions, Arc::clone(&self.sign), now).await?;
@@ -57,8 +62,8 @@ impl Revocations {
     /// Whether the vault has signed, or signs within a moment, for all these numbers.
     pub async fn confirm(&self, numbers: &[u64]) -> bool {
         let Some(last) = numbers.iter().max() else { return true };
-        self.link.wake();
-        self.link.wait_applied(*last, WAIT).await
+        self.vault_view.wake();
+        self.vault_view.wait_applied(*last, WAIT).await
     }
 }
 

@@ -23,7 +23,7 @@ use crate::vault_client::{CallError, Signing, VaultClient};
 pub struct RevocationSync {
     pub(super) store: Arc<dyn ManagerStore>,
     pub(super) client: Arc<VaultClient>,
-    pub(super) link: Arc<VaultView>,
+    pub(super) vault_view: Arc<VaultView>,
     pub(super) signing: Arc<Signing>,
     pub(super) keys: Arc<KeyRing>,
     sign: SignEvent,
@@ -77,7 +77,7 @@ impl RevocationSync {
     pub fn new(
         store: Arc<dyn ManagerStore>,
         client: Arc<VaultClient>,
-        link: Arc<VaultView>,
+        vault_view: Arc<VaultView>,
         keys: Arc<KeyRing>,
         sign: SignEvent,
         clock: Arc<dyn Clock>,
@@ -85,12 +85,12 @@ impl RevocationSync {
         let signing = keys.signing();
         let (statements, last_trouble) = (StandingStatements::new(Purpose::TokenSigning), Mutex::default());
         let instance = Bytes(random());
-        Self { store, client, link, signing, keys, sign, clock, statements, instance, last_trouble }
+        Self { store, client, vault_view, signing, keys, sign, clock, statements, instance, last_trouble }
     }
 
     /// The knowledge that it keeps up to date.
-    pub fn link(&self) -> &VaultView {
-        &self.link
+    pub fn vault_view(&self) -> &VaultView {
+        &self.vault_view
     }
 
     /// A whole round.
@@ -101,7 +101,7 @@ impl RevocationSync {
 
     /// Pushes what is new, without a poll when the last one succeeded.
     pub async fn push_now(&self) {
-        let view = self.link.view();
+        let view = self.vault_view.view();
         let result = match view.status {
             FeedStatus::CaughtUp if view.round == Round::Good => self.push_missing().await,
             FeedStatus::CaughtUp | FeedStatus::CatchingUp | FeedStatus::Conflict => self.poll_and_push().await,
@@ -110,16 +110,16 @@ impl RevocationSync {
     }
 
     async fn poll_and_push(&self) -> Result<(), Trouble> {
-        let named = self.link.seal_kid();
+        let named = self.vault_view.seal_kid();
         self.poll().await?;
-        if self.link.seal_kid() != named {
+        if self.vault_view.seal_kid() != named {
             // A vault whose seal keys are all new opens nothing before it was polled with one of them.
             self.poll().await?;
         }
         while self.store.deferred().await? > 0 {
             self.store.number_deferred(Arc::clone(&self.sign), self.clock.now()).await?;
         }
-        self.link.update(|view| view.status = FeedStatus::CaughtUp);
+        self.vault_view.update(|view| view.status = FeedStatus::CaughtUp);
         self.push_missing().await
     }
 
@@ -134,7 +134,7 @@ impl RevocationSync {
         self.keys.set_acknowledged(request.statements.iter().map(|stated| stated.key.thumbprint()).collect());
         self.learn_keys(&answer.statements)?;
         if answer.feed.applied > newest {
-            self.link.update(|view| view.status = FeedStatus::CatchingUp);
+            self.vault_view.update(|view| view.status = FeedStatus::CatchingUp);
             self.recover_events(newest, &answer.feed).await?;
         }
         self.accept(&answer.feed).await
@@ -149,7 +149,7 @@ impl RevocationSync {
             nonce: Bytes(random()),
             newest,
             newest_hash,
-            seal_key: self.link.seal_kid(),
+            seal_key: self.vault_view.seal_kid(),
             statements: self.own_statements(&keys),
             instance: self.instance,
             pins: keys.pins.kids().copied().collect(),
@@ -166,7 +166,7 @@ impl RevocationSync {
 
     async fn push_missing(&self) -> Result<(), Trouble> {
         loop {
-            let applied = self.link.view().applied;
+            let applied = self.vault_view.view().applied;
             let events = self.store.events_after(applied, MAX_PAGE).await?;
             if events.is_empty() {
                 return Ok(());
@@ -204,7 +204,7 @@ impl RevocationSync {
             return Err(Trouble::Conflict);
         }
         let clock_differs = feed.time.abs_diff(self.clock.now()) > LEEWAY_SECONDS;
-        self.link.update(|view| {
+        self.vault_view.update(|view| {
             view.applied = feed.applied;
             view.verified_at = Some(self.clock.boot());
             view.verified_now = self.clock.now();
@@ -224,7 +224,7 @@ impl RevocationSync {
         if keys.iter().any(|key| ours.iter().any(|(ours, _)| key.key == **ours)) {
             return Err(Trouble::SharedKey);
         }
-        self.link.set_keys(keys);
+        self.vault_view.set_keys(keys);
         Ok(())
     }
 
@@ -237,7 +237,7 @@ impl RevocationSync {
     /// Remembers how the round ended; logs when that changed, not every second.
     fn note(&self, result: Result<(), Trouble>) {
         let trouble = result.err();
-        self.link.update(|view| {
+        self.vault_view.update(|view| {
             view.round = if trouble.is_some() { Round::Failed } else { Round::Good };
             match trouble {
                 Some(Trouble::Call(CallError::Refused(ErrorCode::ClockDiffers))) => view.clock_differs = true,
@@ -252,7 +252,7 @@ impl RevocationSync {
             return;
         }
         match &text {
-            None => tracing::info!(applied = self.link.view().applied, "in step with the vault"),
+            None => tracing::info!(applied = self.vault_view.view().applied, "in step with the vault"),
             Some(trouble) => tracing::error!(%trouble, "not in step with the vault"),
         }
         *last = text;

@@ -211,37 +211,37 @@ mod tests {
     #[test]
     fn the_newest_key_that_is_valid_now_is_used_and_an_expired_one_never() {
         let clock = Arc::new(ManualClock::new(1_000, 0));
-        let link = VaultView::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let vault_view = VaultView::new(Arc::clone(&clock) as Arc<dyn Clock>);
         let (old, new, future) = (seal_key(1, 900, 1_200), seal_key(2, 950, 1_100), seal_key(3, 1_050, 2_000));
-        link.set_keys(vec![future.clone(), old.clone(), new.clone()]);
+        vault_view.set_keys(vec![future.clone(), old.clone(), new.clone()]);
         let at = |now| {
             clock.set_now(now);
-            link.seal_kid()
+            vault_view.seal_kid()
         };
         assert_eq!(at(899), None);
         assert_eq!(at(1_000), Some(new.kid));
         assert_eq!(at(1_050), Some(future.kid));
-        link.set_keys(vec![old.clone(), new]);
+        vault_view.set_keys(vec![old.clone(), new]);
         assert_eq!(at(1_100), Some(old.kid));
         assert_eq!(at(1_200), None);
-        assert!(link.key(Purpose::Transport).is_none());
+        assert!(vault_view.key(Purpose::Transport).is_none());
     }
 
     #[test]
     fn clock_that_no_poll_confirmed_or_that_jumped_since_is_not_believed() {
         let clock = Arc::new(ManualClock::new(1_000, 50));
-        let link = VaultView::new(Arc::clone(&clock) as Arc<dyn Clock>);
-        assert!(!link.clock_is_confirmed(), "the vault was not heard yet");
-        link.update(|view| {
+        let vault_view = VaultView::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        assert!(!vault_view.clock_is_confirmed(), "the vault was not heard yet");
+        vault_view.update(|view| {
             view.verified_at = Some(50);
             view.verified_now = 1_000;
         });
         clock.advance(3_600);
-        assert!(link.clock_is_confirmed());
+        assert!(vault_view.clock_is_confirmed());
         for jump in [CLOCK_DRIFT_SECONDS, CLOCK_DRIFT_SECONDS + 1] {
             for now in [4_600 + jump, 4_600 - jump] {
                 clock.set_now(now);
-                assert_eq!(link.clock_is_confirmed(), jump == CLOCK_DRIFT_SECONDS, "{now}");
+                assert_eq!(vault_view.clock_is_confirmed(), jump == CLOCK_DRIFT_SECONDS, "{now}");
             }
         }
     }
@@ -249,10 +249,10 @@ mod tests {
     #[test]
     fn only_a_fresh_state_that_agrees_is_ready() {
         let clock = Arc::new(ManualClock::new(1_000, 50));
-        let link = VaultView::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let vault_view = VaultView::new(Arc::clone(&clock) as Arc<dyn Clock>);
         let mut transport = seal_key(2, 0, 9_999);
         transport.purpose = Purpose::Transport;
-        link.set_keys(vec![seal_key(1, 0, 9_999), transport]);
+        vault_view.set_keys(vec![seal_key(1, 0, 9_999), transport]);
         let good = FeedView {
             status: FeedStatus::CaughtUp,
             applied: 0,
@@ -264,8 +264,8 @@ mod tests {
             store_healthy: true,
         };
         let said = |view: FeedView| {
-            link.update(|now| *now = view);
-            Readiness::new(&link.checks(), "").text()
+            vault_view.update(|now| *now = view);
+            Readiness::new(&vault_view.checks(), "").text()
         };
         assert_eq!(said(good), "ready");
         assert_eq!(said(FeedView { status: FeedStatus::CatchingUp, ..good }), "catching-up");
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(said(good), "ready");
         clock.advance(1);
         assert_eq!(said(good), "vault-unreachable");
-        assert_eq!(link.vault_time(), Some(1_005));
+        assert_eq!(vault_view.vault_time(), Some(1_005));
         clock.set_now(20_000);
         assert_eq!(said(good), "vault-unreachable keys");
     }

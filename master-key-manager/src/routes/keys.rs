@@ -80,8 +80,8 @@ async fn store(call: Call<Json<StoreKey>>, app: web::Data<App>) -> Result<HttpRe
     let (call, body) = call.with_body();
     let request = idempotency_of(&call, &app, &body).and_then(|repeat| parse(body, &app, repeat));
     let request = call.recorded(request)?;
-    let flow = Arc::clone(&app.flow);
-    let stored = call.run(|caller, origin| async move { flow.store(request, caller, &origin).await }).await?;
+    let secret_writer = Arc::clone(&app.secret_writer);
+    let stored = call.run(|caller, origin| async move { secret_writer.store(request, caller, &origin).await }).await?;
     Ok(HttpResponse::Created().json(StoredKeyAnswer {
         message: "Key stored successfully".to_owned(),
         key_id: stored.secret,
@@ -99,9 +99,9 @@ async fn destroy(call: Call<Json<Destroy>>, app: web::Data<App>) -> Result<HttpR
     let app = app.into_inner();
     let done = call
         .run(|caller, origin| async move {
-            let App { store, flow, revocations, gate, .. } = &*app;
+            let App { store, secret_writer, revocations, gate, .. } = &*app;
             let asked = (caller.actor(), secret, body.versions);
-            destroy_versions(store.as_ref(), &flow.settler, revocations, &gate.audit, asked, &origin).await
+            destroy_versions(store.as_ref(), &secret_writer.settler, revocations, &gate.audit, asked, &origin).await
         })
         .await?;
     let (mut answer, status) = status_of(&done);
@@ -181,7 +181,7 @@ fn idempotency_of(call: &Call, app: &App, body: &StoreKey) -> Result<Option<(Ide
     let key = given.ok().flatten().and_then(|text| IdempotencyKey::parse(text).ok());
     let key = key.ok_or_else(|| Refusal::parameter("One Idempotency-Key of 1 to 128 visible ASCII characters."))?;
     // EXPOSE: the value goes into the HMAC, under a key that is in RAM only.
-    let mark = app.flow.bodies.mark(body);
+    let mark = app.secret_writer.bodies.mark(body);
     let mark = mark.map_err(|_| Refusal::internal("a body has no canonical form"))?;
     Ok(Some((key, mark)))
 }

@@ -84,7 +84,7 @@ async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let page = call.give_out(Act::RevocationList, read).await?;
     Ok(HttpResponse::Ok().json(RevocationList {
         newest: page.newest,
-        applied: app.link.view().applied,
+        applied: app.vault_view.view().applied,
         unnumbered: page.deferred,
         events: page
             .events

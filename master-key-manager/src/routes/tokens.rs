@@ -51,7 +51,7 @@ async fn mint(call: Call<Json<MintToken>>, app: web::Data<App>) -> Result<HttpRe
         label: body.user_id,
         life: body.life_seconds,
     };
-    let issuer = Arc::clone(&app.flow.mint);
+    let issuer = Arc::clone(&app.secret_writer.mint);
     let minted = call.run(|caller, origin| async move { issuer.mint(request, caller, &origin).await }).await?;
     let grants = minted.grants.iter().map(|grant| GrantRequest { key_id: grant.secret, version: Some(grant.version) });
     Ok(HttpResponse::Created().json(MintAnswer { token: minted.token, grants: grants.collect() }))

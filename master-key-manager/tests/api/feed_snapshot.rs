@@ -184,7 +184,7 @@ async fn manager_never_passes_over_a_gap_on_the_vaults_bare_word() {
         }
         let manager = installed.start_unready().await;
         polled(&installed).await;
-        let conflict = || manager.app.link.view().status == FeedStatus::Conflict;
+        let conflict = || manager.app.vault_view.view().status == FeedStatus::Conflict;
         if matches!(case, 0 | 2) {
             until("the conflict is seen", async || conflict()).await;
         } else {

@@ -271,7 +271,7 @@ async fn events_that_do_not_continue_our_chain_are_not_taken_back() {
     manager.stop().await;
     installed.vault.state().events = other_history;
     let manager = installed.start_unready().await;
-    until("the conflict is seen", async || manager.app.link.view().status == FeedStatus::Conflict).await;
+    until("the conflict is seen", async || manager.app.vault_view.view().status == FeedStatus::Conflict).await;
     assert_eq!(list(&manager).await["newest"], 1);
     manager.store_value("p", "v").await.expect(503).refused("unavailable");
     manager.stop().await;

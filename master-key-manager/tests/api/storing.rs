@@ -93,7 +93,7 @@ async fn vault_down_is_unavailable_and_nothing_is_written() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
     installed.vault.go_down().await;
-    until("the manager sees it", async || manager.app.link.view().round == Round::Failed).await;
+    until("the manager sees it", async || manager.app.vault_view.view().round == Round::Failed).await;
     manager.store_value("p", "v").await.expect(503).refused("unavailable");
     assert!(states(&manager).await.is_empty());
     manager.get("/health/ready").await.expect(503);
@@ -107,7 +107,7 @@ async fn without_a_seal_key_nothing_is_written() {
     let installed = Installed::new(Mode::Production).await;
     installed.vault.state().states_no_seal_key = true;
     let manager = installed.start_unready().await;
-    until("a round succeeded", async || manager.app.link.view().round == Round::Good).await;
+    until("a round succeeded", async || manager.app.vault_view.view().round == Round::Good).await;
     manager.store_value("p", "v").await.expect(503).refused("unavailable");
     assert!(states(&manager).await.is_empty());
     manager.stop().await;
@@ -267,7 +267,7 @@ async fn many_writers_of_one_path_keep_no_other_path_waiting() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
     let hot = (environment(&manager, "dev"), SecretPath::parse("hot").unwrap());
-    let turn = manager.app.flow.settler.locks().lock(&hot).await;
+    let turn = manager.app.secret_writer.settler.locks().lock(&hot).await;
     // More than may be inside at once.
     let writers = 4 * std::thread::available_parallelism().unwrap().get() + 8;
     let looks = manager.store.calls("credential") + 2 * u64::try_from(writers).unwrap();

@@ -1,6 +1,6 @@
-//! Places: how many connections, requests or bytes of answers there may be at once, in all and for one peer.
+//! Slots: how many connections, requests or bytes of answers there may be at once, in all and for one peer.
 //!
-//! Guarantees that a peer which takes all that it may leaves places for the others. A caller that finds no place is
+//! Guarantees that a peer which takes all that it may leaves slots for the others. A caller that finds no slot is
 //! refused at once; nobody queues.
 
 use std::{
@@ -14,9 +14,9 @@ use shared_proto::error::ErrorCode;
 
 use crate::Refusal;
 
-/// A number of places.
+/// A number of slots.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct Slots {
     all: usize,
     per_peer: usize,
     taken: Mutex<Taken>,
@@ -32,15 +32,15 @@ struct Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Peer(IpAddr);
 
-/// Places that are taken, until this is dropped.
+/// Slots that are taken, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct Slot {
+    slots: Arc<Slots>,
     peer: Peer,
     count: usize,
 }
 
-/// No place is free.
+/// No slot is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     /// For nobody.
@@ -51,69 +51,69 @@ pub(super) enum Full {
 
 /// The place of a request that says to be a command. It is empty until the command is verified.
 #[derive(Debug)]
-pub(super) struct CommandPlace {
-    places: Arc<Places>,
+pub(super) struct CommandSlot {
+    slots: Arc<Slots>,
     peer: IpAddr,
-    taken: Mutex<Option<Place>>,
+    taken: Mutex<Option<Slot>>,
 }
 
-impl CommandPlace {
-    pub(super) fn new(places: Arc<Places>, peer: IpAddr) -> Self {
-        Self { places, peer, taken: Mutex::default() }
+impl CommandSlot {
+    pub(super) fn new(slots: Arc<Slots>, peer: IpAddr) -> Self {
+        Self { slots, peer, taken: Mutex::default() }
     }
 
     fn take(&self) -> Result<(), Full> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.is_none() {
-            *taken = Some(self.places.take(self.peer, 1)?);
+            *taken = Some(self.slots.take(self.peer, 1)?);
         }
         Ok(())
     }
 }
 
-/// Takes a place for a command whose sender is verified. Call it before its body is read.
+/// Takes a slot for a command whose sender is verified. Call it before its body is read.
 ///
 /// # Errors
 /// `overloaded`: too many commands are in work.
 pub fn admit_command(req: &HttpRequest) -> Result<(), Refusal> {
     // None where no server runs: in tests of a handler alone.
-    let place = req.extensions().get::<Arc<CommandPlace>>().cloned();
-    let taken = place.map_or(Ok(()), |place| place.take());
+    let slot = req.extensions().get::<Arc<CommandSlot>>().cloned();
+    let taken = slot.map_or(Ok(()), |slot| slot.take());
     taken.map_err(|full| Refusal::new(ErrorCode::Overloaded).cause(full.as_str()))
 }
 
 impl Full {
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::All => "all places are taken",
-            Self::Peer => "this peer has taken all places of one peer",
+            Self::All => "all slots are taken",
+            Self::Peer => "this peer has taken all slots of one peer",
         }
     }
 }
 
-impl Places {
+impl Slots {
     pub(super) fn new(all: usize, per_peer: usize) -> Arc<Self> {
         Arc::new(Self { all, per_peer, taken: Mutex::default() })
     }
 
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr, count: usize) -> Result<Place, Full> {
-        let mut place = Place { places: Arc::clone(self), peer: Peer::of(address), count: 0 };
-        place.resize(count)?;
-        Ok(place)
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, count: usize) -> Result<Slot, Full> {
+        let mut slot = Slot { slots: Arc::clone(self), peer: Peer::of(address), count: 0 };
+        slot.resize(count)?;
+        Ok(slot)
     }
 }
 
-impl Place {
-    /// Takes more places, or gives some back. Nothing changes when there are too few.
+impl Slot {
+    /// Takes more slots, or gives some back. Nothing changes when there are too few.
     pub(super) fn resize(&mut self, count: usize) -> Result<(), Full> {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_peer = taken.by_peer.get(&self.peer).copied().unwrap_or(0);
         let all = taken.all.saturating_sub(self.count).saturating_add(count);
         let by_peer = of_peer.saturating_sub(self.count).saturating_add(count);
-        if count > self.count && all > self.places.all {
+        if count > self.count && all > self.slots.all {
             return Err(Full::All);
         }
-        if count > self.count && by_peer > self.places.per_peer {
+        if count > self.count && by_peer > self.slots.per_peer {
             return Err(Full::Peer);
         }
         taken.all = all;
@@ -129,7 +129,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let _less_always_fits = self.resize(0);
     }
@@ -148,36 +148,36 @@ impl Peer {
 mod tests {
     use super::*;
 
-    fn take(places: &Arc<Places>, address: &str) -> Result<Place, Full> {
-        places.take(address.parse().unwrap(), 1)
+    fn take(slots: &Arc<Slots>, address: &str) -> Result<Slot, Full> {
+        slots.take(address.parse().unwrap(), 1)
     }
 
     #[test]
     fn one_peer_cannot_take_all_places_and_gives_its_own_back() {
-        let places = Places::new(3, 2);
-        let first = take(&places, "10.0.0.1").unwrap();
-        let _second = take(&places, "::ffff:10.0.0.1").unwrap();
-        assert_eq!(take(&places, "10.0.0.1").unwrap_err(), Full::Peer);
-        let _other = take(&places, "2001:db8::1").unwrap();
-        assert_eq!(take(&places, "10.0.0.2").unwrap_err(), Full::All);
+        let slots = Slots::new(3, 2);
+        let first = take(&slots, "10.0.0.1").unwrap();
+        let _second = take(&slots, "::ffff:10.0.0.1").unwrap();
+        assert_eq!(take(&slots, "10.0.0.1").unwrap_err(), Full::Peer);
+        let _other = take(&slots, "2001:db8::1").unwrap();
+        assert_eq!(take(&slots, "10.0.0.2").unwrap_err(), Full::All);
         drop(first);
-        let _again = take(&places, "10.0.0.1").unwrap();
-        assert_eq!(places.taken.lock().unwrap().by_peer.len(), 2);
+        let _again = take(&slots, "10.0.0.1").unwrap();
+        assert_eq!(slots.taken.lock().unwrap().by_peer.len(), 2);
     }
 
     #[test]
     fn addresses_of_one_ipv6_network_count_as_one_peer_and_empty_entries_are_forgotten() {
-        let places = Places::new(9, 1);
-        let one = take(&places, "2001:db8:0:1::1").unwrap();
-        assert_eq!(take(&places, "2001:db8:0:1:ffff::2").unwrap_err(), Full::Peer);
-        let other = take(&places, "2001:db8:0:2::1").unwrap();
+        let slots = Slots::new(9, 1);
+        let one = take(&slots, "2001:db8:0:1::1").unwrap();
+        assert_eq!(take(&slots, "2001:db8:0:1:ffff::2").unwrap_err(), Full::Peer);
+        let other = take(&slots, "2001:db8:0:2::1").unwrap();
         drop((one, other));
-        assert!(places.taken.lock().unwrap().by_peer.is_empty());
+        assert!(slots.taken.lock().unwrap().by_peer.is_empty());
     }
 
     #[test]
     fn bytes_are_counted_and_what_does_not_fit_changes_nothing() {
-        let (bytes, peer) = (Places::new(100, 60), "10.0.0.1".parse().unwrap());
+        let (bytes, peer) = (Slots::new(100, 60), "10.0.0.1".parse().unwrap());
         let mut answer = bytes.take(peer, 50).unwrap();
         assert_eq!(answer.resize(61).unwrap_err(), Full::Peer);
         assert_eq!(bytes.take(peer, 11).unwrap_err(), Full::Peer);

@@ -15,7 +15,7 @@ use shared_proto::error::ErrorCode;
 
 use super::{
     Access, Limits, Route,
-    admission::{Full, Place, Places},
+    admission::{Full, Slot, Slots},
 };
 use crate::Refusal;
 
@@ -23,28 +23,28 @@ use crate::Refusal;
 #[derive(Clone, Debug)]
 pub struct AnswerRoom {
     // None where no server runs: in tests of a handler alone.
-    of_peer: Option<(Arc<Places>, IpAddr)>,
+    of_peer: Option<(Arc<Slots>, IpAddr)>,
 }
 
 /// Room for one answer; free again when the answer is written.
 #[derive(Debug, Default)]
-pub struct Room(Option<Place>);
+pub struct Room(Option<Slot>);
 
 /// The budget of a server; application data.
 #[derive(Clone, Debug)]
-pub(super) struct Answers(Arc<Places>);
+pub(super) struct Answers(Arc<Slots>);
 
 impl Answers {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self(Places::new(limits.answer_bytes, limits.answer_bytes_per_peer))
+        Self(Slots::new(limits.answer_bytes, limits.answer_bytes_per_peer))
     }
 }
 
 impl AnswerRoom {
     /// The room of the peer that sent this request.
     pub fn of(req: &HttpRequest) -> Self {
-        let places = req.app_data::<Answers>().map(|answers| Arc::clone(&answers.0));
-        Self { of_peer: places.zip(req.peer_addr().map(|peer| peer.ip())) }
+        let slots = req.app_data::<Answers>().map(|answers| Arc::clone(&answers.0));
+        Self { of_peer: slots.zip(req.peer_addr().map(|peer| peer.ip())) }
     }
 
     /// The room of a peer of a server with these limits.
@@ -59,7 +59,7 @@ impl AnswerRoom {
     /// `overloaded`: other answers fill the room.
     pub fn grow(&self, room: &mut Room, bytes: usize) -> Result<(), Refusal> {
         match &mut room.0 {
-            Some(place) => place.resize(bytes).map_err(refusal)?,
+            Some(slot) => slot.resize(bytes).map_err(refusal)?,
             None if bytes > SMALL => *room = self.take(bytes)?,
             None => {}
         }
@@ -71,8 +71,8 @@ impl AnswerRoom {
     /// # Errors
     /// `overloaded`: other answers fill the room.
     pub fn take(&self, bytes: usize) -> Result<Room, Refusal> {
-        let Some((places, peer)) = &self.of_peer else { return Ok(Room(None)) };
-        places.take(*peer, bytes).map(|place| Room(Some(place))).map_err(refusal)
+        let Some((slots, peer)) = &self.of_peer else { return Ok(Room(None)) };
+        slots.take(*peer, bytes).map(|slot| Room(Some(slot))).map_err(refusal)
     }
 }
 
@@ -82,8 +82,8 @@ impl Room {
     /// # Errors
     /// `overloaded`: the answer is larger than was said, and there is no room for the rest.
     pub fn keep_with(mut self, mut answer: HttpResponse) -> Result<HttpResponse, Refusal> {
-        if let (Some(place), Some(bytes)) = (&mut self.0, size(answer.body())) {
-            place.resize(bytes).map_err(refusal)?;
+        if let (Some(slot), Some(bytes)) = (&mut self.0, size(answer.body())) {
+            slot.resize(bytes).map_err(refusal)?;
         }
         // A small answer that grew has none, and takes it as every other answer does.
         if self.0.is_some() {

@@ -24,7 +24,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{Limits, Room, admission::Place};
+use super::{Limits, Room, admission::Slot};
 use crate::{tasks::Held, tls::ClientName};
 
 /// What a request can learn of its connection, and what it tells it.
@@ -91,7 +91,7 @@ const HANDSHAKE_COUNTS: Duration = Duration::from_hours(1);
 /// What is kept for a request until its answer is written.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// Its place among the requests in work.
+    /// Its slot among the requests in work.
     _place: Option<Held>,
     /// The room of its answer.
     pub(super) room: Option<Room>,
@@ -104,10 +104,10 @@ pub(super) struct InWork {
 }
 
 impl InWork {
-    pub(super) fn start(state: Rc<State>, place: Option<Held>) -> Self {
+    pub(super) fn start(state: Rc<State>, slot: Option<Held>) -> Self {
         state.in_work.set(state.in_work.get().saturating_add(1));
         state.asked.set(true);
-        Self { state, kept: Kept { _place: place, room: None } }
+        Self { state, kept: Kept { _place: slot, room: None } }
     }
 }
 
@@ -139,11 +139,11 @@ pub(super) struct Connection {
     /// Whether the HTTP library wanted to read meanwhile.
     read_put_off: bool,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
-    _place: Place,
+    _place: Slot,
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, state: Rc<State>, limits: Limits, place: Place) -> Self {
+    pub(super) fn new(stream: Stream, state: Rc<State>, limits: Limits, slot: Slot) -> Self {
         let stop = Box::pin(state.stop.clone().cancelled_owned());
         // A new connection has no time to be idle: who connects has something to ask.
         let reading = Box::pin(sleep(Duration::from_secs(limits.head_seconds)));
@@ -156,7 +156,7 @@ impl Connection {
             writing: None,
             read_put_off: false,
             stop,
-            _place: place,
+            _place: slot,
         }
     }
 

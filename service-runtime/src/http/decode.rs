@@ -36,11 +36,11 @@ pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, (ErrorCode, 
 
 fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String {
     let message = error.to_string();
-    let place = format!("line {} column {}", error.line(), error.column());
+    let position = format!("line {} column {}", error.line(), error.column());
     // A body that a member chooses the form of is read a second time, without its positions.
-    let at = if error.line() == 0 { String::new() } else { format!(" at {place}") };
+    let at = if error.line() == 0 { String::new() } else { format!(" at {position}") };
     if error.is_syntax() || error.is_eof() {
-        return format!("The body is not a JSON document: see {place}.");
+        return format!("The body is not a JSON document: see {position}.");
     }
     // The name comes from the type, not from the body.
     if let Some(field) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {

@@ -143,7 +143,7 @@ fn operation(row: &Route) -> Operation {
 }
 
 fn parameter(known: &route::Parameter) -> Parameter {
-    let (place, required) = match known.place {
+    let (slot, required) = match known.slot {
         route::ParameterIn::Path => (ParameterIn::Path, Required::True),
         route::ParameterIn::Query => (ParameterIn::Query, Required::False),
         route::ParameterIn::Header => (ParameterIn::Header, Required::False),
@@ -157,7 +157,7 @@ fn parameter(known: &route::Parameter) -> Parameter {
     };
     ParameterBuilder::new()
         .name(known.name)
-        .parameter_in(place)
+        .parameter_in(slot)
         .required(required)
         .description(Some(known.description))
         .schema(Some(schema))
@@ -176,7 +176,7 @@ fn problems(row: &Route) -> std::collections::BTreeMap<u16, String> {
     let overloaded = (row.path != LIVE.path).then_some(&ErrorCode::Overloaded);
     let with_body = [ErrorCode::BodyInvalid, ErrorCode::BodyTooLarge, ErrorCode::MediaTypeUnsupported];
     let of_body = with_body.iter().filter(|_| row.takes_body());
-    let in_query = row.parameters.iter().any(|known| known.place == route::ParameterIn::Query);
+    let in_query = row.parameters.iter().any(|known| known.slot == route::ParameterIn::Query);
     let of_query = in_query.then_some(&ErrorCode::ParameterInvalid);
     let of_access = of_access(row.access);
     for code in everywhere.iter().chain(overloaded).chain(of_access).chain(of_body).chain(of_query).chain(row.problems)

@@ -127,7 +127,7 @@ impl Answer {
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
     pub(super) name: &'static str,
-    pub(super) place: ParameterIn,
+    pub(super) slot: ParameterIn,
     pub(super) description: &'static str,
     pub(super) form: Form,
 }
@@ -151,22 +151,22 @@ pub(super) enum Form {
 impl Parameter {
     /// The part of the path that the pattern names `{name}`.
     pub const fn path<T: ToSchema>(name: &'static str, description: &'static str) -> Self {
-        Self { name, place: ParameterIn::Path, description, form: Form::Type(SchemaOf::new::<T>()) }
+        Self { name, slot: ParameterIn::Path, description, form: Form::Type(SchemaOf::new::<T>()) }
     }
 
     /// An optional parameter behind the `?`.
     pub const fn query<T: ToSchema>(name: &'static str, description: &'static str) -> Self {
-        Self { name, place: ParameterIn::Query, description, form: Form::Type(SchemaOf::new::<T>()) }
+        Self { name, slot: ParameterIn::Query, description, form: Form::Type(SchemaOf::new::<T>()) }
     }
 
     /// An optional integer behind the `?`, from `least` to `most`.
     pub const fn integer(name: &'static str, description: &'static str, least: u64, most: u64) -> Self {
-        Self { name, place: ParameterIn::Query, description, form: Form::Integer(least, most) }
+        Self { name, slot: ParameterIn::Query, description, form: Form::Integer(least, most) }
     }
 
     /// An optional header.
     pub const fn header<T: ToSchema>(name: &'static str, description: &'static str) -> Self {
-        Self { name, place: ParameterIn::Header, description, form: Form::Type(SchemaOf::new::<T>()) }
+        Self { name, slot: ParameterIn::Header, description, form: Form::Type(SchemaOf::new::<T>()) }
     }
 }
 

@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Access, LIVE, Limits, Room, Stack, Table,
-    admission::{CommandPlace, Full, Places},
+    admission::{CommandSlot, Full, Slots},
     answers::{Answers, make_room},
     connection::{Connection, InWork, State, Stream, Terms},
     mount,
@@ -172,7 +172,7 @@ where
     let commands = CommandsNeedCertificate(tls.as_ref().is_some_and(|tls| tls.names_a_client()));
     let stop = CancellationToken::new();
     let entrance =
-        Entrance { places: Places::new(connections, limits.connections_per_peer), tls, limits, stop: stop.clone() };
+        Entrance { slots: Slots::new(connections, limits.connections_per_peer), tls, limits, stop: stop.clone() };
     let requests = Requests::new(&limits, tables.public);
     let answers = Answers::new(&limits);
     let listener = listen(config.listen).map_err(|error| {
@@ -234,17 +234,17 @@ where
 /// Where a connection becomes one of ours.
 #[derive(Clone)]
 struct Entrance {
-    places: Arc<Places>,
+    slots: Arc<Slots>,
     tls: Option<Arc<ServerTls>>,
     limits: Limits,
     stop: CancellationToken,
 }
 
 impl Entrance {
-    /// Takes a place and shakes hands. Who is refused is told nothing: an answer to a flood is work.
+    /// Takes a slot and shakes hands. Who is refused is told nothing: an answer to a flood is work.
     async fn enter(self, stream: TcpStream) -> Result<(Connection, Option<SocketAddr>), ()> {
         let peer = stream.peer_addr().map_err(drop)?;
-        let place = self.places.take(peer.ip(), 1).map_err(|full| log_refused_connection(peer, full))?;
+        let slot = self.slots.take(peer.ip(), 1).map_err(|full| log_refused_connection(peer, full))?;
         stream.set_nodelay(true).map_err(drop)?;
         let (stream, terms) = match &self.tls {
             None => (Stream::Plain(stream), None),
@@ -254,7 +254,7 @@ impl Entrance {
             }
         };
         let state = State::new(terms, self.stop);
-        Ok((Connection::new(stream, state, self.limits, place), Some(peer)))
+        Ok((Connection::new(stream, state, self.limits, slot), Some(peer)))
     }
 
     async fn shake_hands(&self, tls: &ServerTls, stream: TcpStream, peer: SocketAddr) -> Result<(Stream, Terms), ()> {
@@ -288,14 +288,14 @@ fn log_refused_connection(peer: SocketAddr, full: Full) {
 /// The place of a request among those in work, or why there is none; in the extensions of the request.
 struct Admitted(Result<Option<Held>, Full>);
 
-/// Places for requests in work. Those that bring commands have places of their own: they bring revocations, and a reader
-/// who holds all places of readers must not keep his own revocation out. A command takes its place when its handler has
+/// Slots for requests in work. Those that bring commands have slots of their own: they bring revocations, and a reader
+/// who holds all slots of readers must not keep his own revocation out. A command takes its slot when its handler has
 /// verified it ([`admit_command`](super::admit_command)), so that strangers hold none with refusals that they do not
 /// read. Until then it costs as much as its connection: its body is not read.
 #[derive(Clone)]
 struct Requests {
-    all: Arc<Places>,
-    commands: Arc<Places>,
+    all: Arc<Slots>,
+    commands: Arc<Slots>,
     command_paths: Arc<[&'static str]>,
 }
 
@@ -303,43 +303,43 @@ impl Requests {
     fn new(limits: &Limits, table: Table) -> Self {
         let commands = table.rows().filter(|row| row.access == Access::Command).map(|row| row.path);
         Self {
-            all: Places::new(limits.requests, limits.requests_per_peer),
-            commands: Places::new(COMMANDS, COMMANDS_PER_PEER),
+            all: Slots::new(limits.requests, limits.requests_per_peer),
+            commands: Slots::new(COMMANDS, COMMANDS_PER_PEER),
             command_paths: commands.collect(),
         }
     }
 
-    /// Takes a place for a request in work. Being alive is told in any case.
+    /// Takes a slot for a request in work. Being alive is told in any case.
     fn admit(&self, req: &Request) -> Admitted {
         let Some(peer) = req.peer_addr().filter(|_| req.path() != LIVE.path) else { return Admitted(Ok(None)) };
         if self.command_paths.contains(&req.path()) {
-            let place = Arc::new(CommandPlace::new(Arc::clone(&self.commands), peer.ip()));
-            req.extensions_mut().insert(Arc::clone(&place));
-            return Admitted(Ok(Some(place)));
+            let slot = Arc::new(CommandSlot::new(Arc::clone(&self.commands), peer.ip()));
+            req.extensions_mut().insert(Arc::clone(&slot));
+            return Admitted(Ok(Some(slot)));
         }
-        Admitted(self.all.take(peer.ip(), 1).map(|place| Some(Arc::new(place) as Held)))
+        Admitted(self.all.take(peer.ip(), 1).map(|slot| Some(Arc::new(slot) as Held)))
     }
 }
 
 /// Commands in work at once. The manager keeps a handful under way, and some more while it exchanges a root key.
 const COMMANDS: usize = 64;
-/// Those of one peer: an attacker who replays what he recorded leaves places for the manager.
+/// Those of one peer: an attacker who replays what he recorded leaves slots for the manager.
 const COMMANDS_PER_PEER: usize = 48;
 
-/// Lets a request work that has a place, with everything that works for it, and its answer if there is room for it.
+/// Lets a request work that has a slot, with everything that works for it, and its answer if there is room for it.
 async fn work(req: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
     let admitted = req.extensions_mut().remove::<Admitted>().map_or(Ok(None), |admitted| admitted.0);
-    let place = admitted.map_err(|full| Refusal::new(ErrorCode::Overloaded).cause(full.as_str()))?;
+    let slot = admitted.map_err(|full| Refusal::new(ErrorCode::Overloaded).cause(full.as_str()))?;
     let working = next.call(req);
-    let mut answered = match place {
-        Some(place) => holding(place, working).await,
+    let mut answered = match slot {
+        Some(slot) => holding(slot, working).await,
         None => working.await,
     }?;
     make_room(&mut answered)?;
     Ok(answered)
 }
 
-/// Passes a request on with its place, and tells its connection until when it is in work.
+/// Passes a request on with its slot, and tells its connection until when it is in work.
 fn answer<S>(
     tls: Option<Arc<ServerTls>>,
     requests: &Requests,
@@ -350,9 +350,9 @@ where
     S: actix_service::Service<Request, Response = ServiceResponse<BoxBody>, Error = Error>,
 {
     let admitted = requests.admit(&req);
-    let place = admitted.0.as_ref().ok().and_then(Option::clone);
+    let slot = admitted.0.as_ref().ok().and_then(Option::clone);
     let state = req.conn_data::<Rc<State>>().cloned();
-    let mut in_work = state.clone().map(|state| InWork::start(state, place));
+    let mut in_work = state.clone().map(|state| InWork::start(state, slot));
     req.extensions_mut().insert(admitted);
     let answering = app.call(req);
     async move {
@@ -408,7 +408,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 const MAX_WORKERS: usize = 512;
 /// Connections that the kernel holds for us while we refuse others.
 const BACKLOG: u32 = 1_024;
-/// Connections of a thread that have no place and wait to be told so.
+/// Connections of a thread that have no slot and wait to be told so.
 const BEING_REFUSED: usize = 128;
 /// As much of an answer as the HTTP library copies at a time.
 const PIECE: usize = 16 * 1024;

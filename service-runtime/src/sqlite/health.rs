@@ -21,7 +21,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode};
 
 use super::{code_of, open_writer, user_version};
-use crate::{StartError, files::Place};
+use crate::{StartError, files::FoundFile};
 
 /// What writer and readers of one database know of its disk. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +35,8 @@ pub struct Health {
 /// The files as the writer opened them last.
 #[derive(Debug, Default)]
 struct Opened {
-    database: Option<Place>,
-    log: Option<Place>,
+    database: Option<FoundFile>,
+    log: Option<FoundFile>,
     /// How often they were opened: whoever opened them before has another log.
     generation: u64,
     lost: Option<PathBuf>,
@@ -67,8 +67,9 @@ impl Health {
 
     /// Looks where the files are, and says it in the log when that has changed.
     pub(super) fn look(&self) -> Files {
-        let gone =
-            |place: &Option<Place>| place.as_ref().filter(|place| !place.is_there()).map(|gone| gone.path().to_owned());
+        let gone = |place: &Option<FoundFile>| {
+            place.as_ref().filter(|place| !place.is_there()).map(|gone| gone.path().to_owned())
+        };
         let (found, lost, before) = {
             let opened = self.opened();
             let (found, lost) = match (gone(&opened.database), gone(&opened.log)) {
@@ -100,7 +101,7 @@ impl Health {
     pub(super) fn hold(&self, path: &Path) -> std::io::Result<()> {
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
-        let (database, log) = (Place::of(path)?, Place::of(Path::new(&log))?);
+        let (database, log) = (FoundFile::of(path)?, FoundFile::of(Path::new(&log))?);
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         if opened.database.as_ref().is_some_and(|before| *before != database) {
             return Err(std::io::Error::other("it is another file than the one that this process opened; restart it"));

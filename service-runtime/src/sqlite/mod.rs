@@ -138,7 +138,7 @@ pub(crate) fn user_version(conn: &Connection) -> rusqlite::Result<i64> {
 }
 
 /// Carries out a statement without rows, prepared once.
-fn say(conn: &Connection, statement: &str) -> rusqlite::Result<()> {
+fn execute(conn: &Connection, statement: &str) -> rusqlite::Result<()> {
     conn.prepare_cached(statement)?.execute([]).map(|_rows| ())
 }
 

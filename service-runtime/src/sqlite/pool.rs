@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{Health, StoreFault, cannot_open, code_of, fault_of, health::Files, open_reader, say, user_version};
+use super::{Health, StoreFault, cannot_open, code_of, execute, fault_of, health::Files, open_reader, user_version};
 use crate::{StartError, workers::Workers};
 
 /// A pool of read-only connections. Clones share it.
@@ -88,7 +88,7 @@ impl Reader {
 }
 
 fn in_snapshot<T>(conn: &Connection, job: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-    say(conn, "BEGIN")?;
+    execute(conn, "BEGIN")?;
     let snapshot = Snapshot(conn);
     let value = job(conn)?;
     snapshot.end()?;
@@ -101,7 +101,7 @@ struct Snapshot<'a>(&'a Connection);
 impl Snapshot<'_> {
     fn end(&self) -> rusqlite::Result<()> {
         // Some errors end it by themselves.
-        if self.0.is_autocommit() { Ok(()) } else { say(self.0, "ROLLBACK") }
+        if self.0.is_autocommit() { Ok(()) } else { execute(self.0, "ROLLBACK") }
     }
 }
 

@@ -17,10 +17,10 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    BUSY_TIMEOUT, Health, StoreFault, cannot_open, cannot_use, code_of, fault_of,
+    BUSY_TIMEOUT, Health, StoreFault, cannot_open, cannot_use, code_of, execute, fault_of,
     health::Files,
     job::{Job, Typed},
-    say, user_version,
+    user_version,
 };
 use crate::StartError;
 
@@ -225,7 +225,7 @@ fn run(mut file: DatabaseFile, inbox: Receiver<Message>, committed: Option<&(dyn
 }
 
 fn write_batch(conn: &Connection, health: &Health, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreFault> {
-    say(conn, "BEGIN IMMEDIATE").map_err(|error| {
+    execute(conn, "BEGIN IMMEDIATE").map_err(|error| {
         tracing::error!(error = code_of(&error), "a transaction cannot be begun");
         health.note(&error);
         fault_of(&error)
@@ -243,7 +243,7 @@ fn write_batch(conn: &Connection, health: &Health, jobs: &mut [Box<dyn Job>]) ->
     if let Some(fault) = lost {
         return Err(roll_back(conn, fault));
     }
-    say(conn, "COMMIT").map_err(|error| {
+    execute(conn, "COMMIT").map_err(|error| {
         tracing::error!(error = code_of(&error), "a transaction cannot be committed");
         health.note(&error);
         // The frame of the commit may have reached the WAL although the fsync failed: a crash now would replay it.
@@ -254,7 +254,7 @@ fn write_batch(conn: &Connection, health: &Health, jobs: &mut [Box<dyn Job>]) ->
 
 /// An error of the job is the job's; an error of this function is the batch's.
 fn in_savepoint(conn: &Connection, health: &Health, job: &mut dyn Job) -> rusqlite::Result<()> {
-    say(conn, "SAVEPOINT job").inspect_err(|error| {
+    execute(conn, "SAVEPOINT job").inspect_err(|error| {
         health.note(error);
     })?;
     let worked = job.work(conn);
@@ -265,7 +265,7 @@ fn in_savepoint(conn: &Connection, health: &Health, job: &mut dyn Job) -> rusqli
         return Err(error);
     }
     match worked {
-        Ok(()) => say(conn, "RELEASE job"),
+        Ok(()) => execute(conn, "RELEASE job"),
         Err(error) if health.note(&error) => Err(error),
         Err(_) => conn.execute_batch("ROLLBACK TO job; RELEASE job"),
     }

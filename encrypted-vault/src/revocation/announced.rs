@@ -7,7 +7,7 @@ pub(super) const PATIENCE_SECONDS: u64 = 5;
 
 /// What is waited for. Only the first missing event counts, so that a feed that moves under load is never late.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Announced {
     waiting: Option<Since>,
     /// The first event that a poll named after it.
     next: Option<Since>,
@@ -19,7 +19,7 @@ struct Since {
     boot: u64,
 }
 
-impl Told {
+impl Announced {
     /// A poll told at `boot` seconds of event `newest`, and `applied` is here. If it is newer than all polls before it,
     /// what those told beyond that is of a manager that was restored since, and does not come.
     pub(super) fn heard(&mut self, newest: u64, applied: u64, boot: u64, is_newer: bool) {
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn only_an_event_that_stays_out_is_late() {
-        let mut told = Told::default();
+        let mut told = Announced::default();
         told.heard(3, 3, 0, true);
         assert!(!told.is_late(|| 100), "nothing is missing");
         for second in 0..100 {
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn event_that_a_restored_manager_does_not_know_is_waited_for_no_longer() {
-        let mut told = Told::default();
+        let mut told = Announced::default();
         told.heard(4, 3, 0, true);
         assert!(told.is_late(|| 5));
         told.heard(3, 3, 6, true);
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn older_poll_withdraws_nothing() {
-        let mut told = Told::default();
+        let mut told = Announced::default();
         told.heard(4, 3, 0, true);
         told.heard(3, 3, 1, false);
         told.heard(2, 3, 2, false);
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn feed_that_is_always_two_seconds_behind_is_never_late() {
-        let mut told = Told::default();
+        let mut told = Announced::default();
         for second in 0..100 {
             told.heard(second + 2, second, second, true);
             told.applied(second);
