@@ -3,15 +3,19 @@
 //! Callers put their lines down under a short lock; the thread takes all that lie there at once. Guarantees that lines
 //! are written in the order in which they came, that everybody who waits for the same write gets the same answer, and
 //! that nobody waits for a thread that has gone. Lines that nobody waits for have room of their own, so that they never
-//! push out one that somebody waits for; those beyond it are counted. The thread is woken only when it sleeps, and not before the other
-//! tasks that are ready on the caller's thread have put down their lines too: otherwise it would push the caller aside
-//! for each of them, to write one line.
+//! push out one that somebody waits for; those beyond it are counted.
+//!
+//! A wake-up of another thread costs more than a line, so there is one for each batch and thread. The first of a thread
+//! that puts down a line wakes the writer, behind the other tasks that are ready there, which put down their lines too.
+//! The writer wakes one of each thread, and that one wakes the others of its thread. Whoever leaves early hands on what
+//! it had to do.
 
 use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    thread::{self, ThreadId},
     time::Duration,
 };
 
@@ -90,8 +94,8 @@ impl Queue {
         }
         batch.awaited += 1;
         batch.lines.push(Line { rendered, awaited: true, _held: held() });
-        let write = Arc::clone(&batch.waiting.0);
-        Ok(Answer { write, place: None, thread: Some(WakeThread(Arc::clone(self))) })
+        let (waiters, is_first) = batch.waiting.of_thread(thread::current().id());
+        Ok(Answer { waiters, place: None, wakes: is_first.then(|| WakeWriter(Arc::clone(self))) })
     }
 
     /// Puts a line down, or counts it when there is no room. After the end of the log it is nowhere.
@@ -161,42 +165,58 @@ impl Queue {
 
 /// Ends when the write is done.
 pub(super) struct Answer {
-    write: Arc<Mutex<Write>>,
-    /// Where our waker is among those of the write.
+    waiters: Arc<Mutex<Waiters>>,
+    /// Where our waker is among them.
     place: Option<usize>,
-    /// Until the thread is woken for the line.
-    thread: Option<WakeThread>,
+    /// In the first of a thread, until the writer is woken.
+    wakes: Option<WakeWriter>,
 }
 
-/// Wakes the thread when it is dropped: also when nobody waits any more.
-struct WakeThread(Arc<Queue>);
+/// Wakes the writer when it is dropped: also when nobody waits any more.
+struct WakeWriter(Arc<Queue>);
 
-impl Drop for WakeThread {
+impl Drop for WakeWriter {
     fn drop(&mut self) {
         let queue = &self.0;
         queue.wake(queue.lock());
     }
 }
 
-/// The writer's side of all answers of one write. Dropped without an outcome, it answers that there is none.
+/// The writer's side of all answers of one write, by thread. Dropped without an outcome, it answers that there is none.
 #[derive(Default)]
-pub(super) struct Waiting(Arc<Mutex<Write>>);
+pub(super) struct Waiting(Vec<(ThreadId, Arc<Mutex<Waiters>>)>);
 
+/// Those who wait for one write and put down their lines on one thread.
 #[derive(Default)]
-struct Write {
+struct Waiters {
     outcome: Option<Outcome>,
-    wakers: Vec<Waker>,
+    /// None for those who left.
+    wakers: Vec<Option<Waker>>,
 }
 
 impl Waiting {
-    /// Answers those who wait.
+    /// Those of this thread, and whether they are new.
+    fn of_thread(&mut self, thread: ThreadId) -> (Arc<Mutex<Waiters>>, bool) {
+        if let Some((_, waiters)) = self.0.iter().find(|(of, _)| *of == thread) {
+            return (Arc::clone(waiters), false);
+        }
+        let waiters = Arc::default();
+        self.0.push((thread, Arc::clone(&waiters)));
+        (waiters, true)
+    }
+
+    /// Answers those who wait, and wakes one of each thread.
     pub(super) fn answer(&self, outcome: Outcome) {
-        let mut write = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        write.outcome.get_or_insert(outcome);
-        let wakers = std::mem::take(&mut write.wakers);
-        // Whoever is woken looks here at once.
-        drop(write);
-        wakers.into_iter().for_each(Waker::wake);
+        for (_, waiters) in &self.0 {
+            let mut waiters = lock(waiters);
+            if waiters.outcome.is_none() {
+                waiters.outcome = Some(outcome);
+                let one = waiters.wakers.iter_mut().find_map(Option::take);
+                // Whoever is woken looks here at once.
+                drop(waiters);
+                one.into_iter().for_each(Waker::wake);
+            }
+        }
     }
 }
 
@@ -211,28 +231,62 @@ impl Future for Answer {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         let this = self.get_mut();
-        let mut write = this.write.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(outcome) = write.outcome {
+        let mut waiters = lock(&this.waiters);
+        if let Some(outcome) = waiters.outcome {
+            drop(waiters);
+            this.leave();
             return Poll::Ready(outcome);
         }
-        if let Some(waker) = this.place.and_then(|place| write.wakers.get_mut(place)) {
-            waker.clone_from(context.waker());
-            drop(write);
-            this.thread = None;
+        let waker = Some(context.waker().clone());
+        if let Some(place) = this.place.and_then(|place| waiters.wakers.get_mut(place)) {
+            let _old = std::mem::replace(place, waker);
+            drop(waiters);
+            this.wakes = None;
         } else {
-            this.place = Some(write.wakers.len());
-            write.wakers.push(context.waker().clone());
-            drop(write);
-            // Behind the tasks that are ready now.
-            context.waker().wake_by_ref();
+            this.place = Some(waiters.wakers.len());
+            waiters.wakers.push(waker);
+            drop(waiters);
+            if this.wakes.is_some() {
+                // Behind the tasks that are ready now.
+                context.waker().wake_by_ref();
+            }
         }
         Poll::Pending
     }
 }
 
+impl Answer {
+    /// The writer wakes another one in our place; after it has answered, all others are woken.
+    fn leave(&mut self) {
+        let Some(place) = self.place.take() else { return };
+        let mut waiters = lock(&self.waiters);
+        let ours = waiters.wakers.get_mut(place).and_then(Option::take);
+        let others = if waiters.outcome.is_some() { std::mem::take(&mut waiters.wakers) } else { Vec::new() };
+        drop(waiters);
+        drop(ours);
+        others.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+fn lock(waiters: &Mutex<Waiters>) -> MutexGuard<'_, Waiters> {
+    waiters.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, thread};
+    use std::{
+        sync::{
+            atomic::{AtomicUsize, Ordering},
+            mpsc,
+        },
+        task::Wake,
+    };
 
     use super::*;
     use crate::tasks::holding;
@@ -247,6 +301,88 @@ mod tests {
             thread::yield_now();
         }
         (queue, outcome)
+    }
+
+    /// Counts how often somebody is woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// An answer that is waited for, and how often its task is woken from now on.
+    struct Waits(Answer, Arc<Woken>);
+
+    impl Waits {
+        fn on(queue: &Arc<Queue>) -> Self {
+            let mut waits = Self(queue.push_awaited(Vec::new()).unwrap(), Arc::default());
+            assert_eq!(waits.outcome(), None);
+            waits.1.0.store(0, Ordering::SeqCst);
+            waits
+        }
+
+        fn outcome(&mut self) -> Option<Outcome> {
+            let waker = Waker::from(Arc::clone(&self.1));
+            match Pin::new(&mut self.0).poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(outcome) => Some(outcome),
+                Poll::Pending => None,
+            }
+        }
+    }
+
+    fn woken<const N: usize>(tasks: [&Woken; N]) -> [usize; N] {
+        tasks.map(|task| task.0.load(Ordering::SeqCst))
+    }
+
+    #[test]
+    fn writer_wakes_one_of_each_thread_and_that_one_the_others_of_its_thread() {
+        let queue = Arc::new(Queue::default());
+        let [mut first, mut second, mut third] = [(); 3].map(|()| Waits::on(&queue));
+        let elsewhere = Arc::clone(&queue);
+        let mut fourth = thread::spawn(move || Waits::on(&elsewhere)).join().unwrap();
+        let batch = queue.take(Vec::new(), LONG).unwrap();
+        batch.waiting.answer(Ok(()));
+        assert_eq!(woken([&first.1, &second.1, &third.1, &fourth.1]), [1, 0, 0, 1]);
+        assert_eq!(first.outcome(), Some(Ok(())));
+        assert_eq!(woken([&first.1, &second.1, &third.1, &fourth.1]), [1, 1, 1, 1]);
+        assert_eq!([&mut second, &mut third, &mut fourth].map(Waits::outcome), [Some(Ok(())); 3]);
+        drop(batch);
+        assert_eq!(woken([&first.1, &second.1, &third.1, &fourth.1]), [1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn whoever_leaves_before_the_write_is_not_the_one_that_the_writer_wakes() {
+        let queue = Arc::new(Queue::default());
+        let [first, second] = [(); 2].map(|()| Waits::on(&queue));
+        let batch = queue.take(Vec::new(), LONG).unwrap();
+        drop(first.0);
+        drop(batch);
+        assert_eq!(woken([&first.1, &second.1]), [0, 1]);
+    }
+
+    #[test]
+    fn whoever_leaves_after_the_write_without_a_look_at_it_wakes_the_others() {
+        let queue = Arc::new(Queue::default());
+        let [first, mut second] = [(); 2].map(|()| Waits::on(&queue));
+        drop(queue.take(Vec::new(), LONG));
+        assert_eq!(woken([&first.1, &second.1]), [1, 0]);
+        drop(first.0);
+        assert_eq!(woken([&second.1]), [1]);
+        assert_eq!(second.outcome(), Some(Err(AuditUnavailable)));
+    }
+
+    #[test]
+    fn only_the_first_of_a_thread_comes_back_to_wake_the_writer() {
+        let queue = Arc::new(Queue::default());
+        let [first, second] = [(); 2].map(|()| {
+            let mut waits = Waits(queue.push_awaited(Vec::new()).unwrap(), Arc::default());
+            assert_eq!(waits.outcome(), None);
+            waits
+        });
+        assert_eq!(woken([&first.1, &second.1]), [1, 0]);
     }
 
     fn poll(answer: &mut Answer) {
