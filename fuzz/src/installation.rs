@@ -10,7 +10,7 @@ use base64::Engine as _;
 use shared_proto::encoding::b64;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Issuer, Mode, Owner, Pins};
 use shared_proto::jwk::Thumbprint;
-use shared_proto::jws::{Kind, ed25519_key};
+use shared_proto::jws::{Kind, VerifyingKey, ed25519_key};
 use shared_proto::release::SealKey;
 use shared_proto::rsa_key::{RsaPrivate, verifying_key};
 use shared_proto::token::Expected;
@@ -36,7 +36,7 @@ pub struct Installation {
     pub token_signing_pem: String,
     token_signing: RsaKeyPair,
     token_kid: Thumbprint,
-    token_verifying: jsonwebtoken::DecodingKey,
+    token_verifying: VerifyingKey,
 }
 
 /// The one installation of this process.
@@ -90,7 +90,7 @@ impl Installation {
     }
 
     /// The key that signs what is of this kind.
-    pub fn verifying(&self, kind: Kind) -> jsonwebtoken::DecodingKey {
+    pub fn verifying(&self, kind: Kind) -> VerifyingKey {
         match kind {
             Kind::AccessToken => self.token_verifying.clone(),
             Kind::Command | Kind::Event => {

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::encoding::ByteString;
 use crate::jwk::PublicJwk;
+use crate::jws::VerifyingKey;
 use crate::{Malformed, Rejected};
 
 /// The shortest modulus in bits.
@@ -109,9 +110,9 @@ impl RsaPrivate {
 }
 
 /// A checked RSA public key in the form that signatures are verified with.
-pub fn verifying_key(jwk: &PublicJwk) -> Result<jsonwebtoken::DecodingKey, Malformed> {
+pub fn verifying_key(jwk: &PublicJwk) -> Result<VerifyingKey, Malformed> {
     let (n, e) = components(jwk)?;
-    Ok(jsonwebtoken::DecodingKey::from_rsa_raw_components(&n.to_bytes_be(), &e.to_bytes_be()))
+    VerifyingKey::rsa(&n.to_bytes_be(), &e.to_bytes_be())
 }
 
 /// A checked RSA public key in the form that transfer keys are encrypted with.

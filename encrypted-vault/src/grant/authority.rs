@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use jsonwebtoken::DecodingKey;
 use service_runtime::clock::Clock;
 use shared_proto::id::VaultId;
 use shared_proto::identity::Issuer;
 use shared_proto::jwk::Thumbprint;
+use shared_proto::jws::VerifyingKey;
 use shared_proto::release::{self, OpenError};
 use shared_proto::token::{Expected, Grant};
 
@@ -49,7 +49,7 @@ impl Authority {
         Expected { issuer: self.issuer, audience: self.vault, now: self.time() }
     }
 
-    pub(super) fn signing_key(&self, kid: &Thumbprint, now: u64) -> Option<DecodingKey> {
+    pub(super) fn signing_key(&self, kid: &Thumbprint, now: u64) -> Option<VerifyingKey> {
         self.manager_keys.find(kid, now)
     }
 

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use jsonwebtoken::DecodingKey;
 use shared_proto::Rejected;
 use shared_proto::identity::Pins;
 use shared_proto::jwk::Thumbprint;
+use shared_proto::jws::VerifyingKey;
 use shared_proto::rsa_key::verifying_key;
 use shared_proto::statement::{KeyStatement, Purpose, StatedKey};
 use shared_proto::token::LEEWAY_SECONDS;
@@ -24,7 +24,7 @@ pub struct ManagerKeys {
 struct Known {
     statements: Vec<KeyStatement>,
     stated_at: u64,
-    keys: HashMap<Thumbprint, (StatedKey, DecodingKey)>,
+    keys: HashMap<Thumbprint, (StatedKey, VerifyingKey)>,
 }
 
 impl ManagerKeys {
@@ -68,7 +68,7 @@ impl ManagerKeys {
     }
 
     /// The key with this kid, if it may be used at `now` (Unix seconds).
-    pub fn find(&self, kid: &Thumbprint, now: u64) -> Option<DecodingKey> {
+    pub fn find(&self, kid: &Thumbprint, now: u64) -> Option<VerifyingKey> {
         let known = self.current.read().unwrap_or_else(PoisonError::into_inner);
         known.keys.get(kid).filter(|(stated, _)| stated.valid_at(now)).map(|(_, key)| key.clone())
     }
@@ -86,7 +86,7 @@ impl ManagerKeys {
     }
 }
 
-fn verified(statements: &[KeyStatement], pins: &Pins) -> HashMap<Thumbprint, (StatedKey, DecodingKey)> {
+fn verified(statements: &[KeyStatement], pins: &Pins) -> HashMap<Thumbprint, (StatedKey, VerifyingKey)> {
     let usable = |statement: &KeyStatement| {
         let stated = statement.verify(pins).ok().filter(|key| key.purpose == Purpose::TokenSigning)?;
         let key = verifying_key(&stated.key).ok()?;
