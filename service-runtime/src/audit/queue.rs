@@ -78,6 +78,9 @@ struct State {
 
 /// Lines at most that somebody waits for; beyond that the disk is hopelessly behind.
 const MAX_AWAITED: usize = 65_536;
+/// Polls of the first of a thread before it wakes the writer. The HTTP server polls a new request twice before it turns
+/// to other tasks, so the third poll is the first one behind the tasks that are ready.
+const POLLS_BEFORE: usize = 2;
 /// Lines at most that nobody waits for.
 const MAX_UNAWAITED: usize = 16_384;
 
@@ -95,7 +98,7 @@ impl Queue {
         batch.awaited += 1;
         batch.lines.push(Line { rendered, awaited: true, _held: held() });
         let (waiters, is_first) = batch.waiting.of_thread(thread::current().id());
-        Ok(Answer { waiters, place: None, wakes: is_first.then(|| WakeWriter(Arc::clone(self))) })
+        Ok(Answer { waiters, place: None, wakes: is_first.then(|| (POLLS_BEFORE, WakeWriter(Arc::clone(self)))) })
     }
 
     /// Puts a line down, or counts it when there is no room. After the end of the log it is nowhere.
@@ -168,8 +171,8 @@ pub(super) struct Answer {
     waiters: Arc<Mutex<Waiters>>,
     /// Where our waker is among them.
     place: Option<usize>,
-    /// In the first of a thread, until the writer is woken.
-    wakes: Option<WakeWriter>,
+    /// In the first of a thread, until the writer is woken: how many polls are left before.
+    wakes: Option<(usize, WakeWriter)>,
 }
 
 /// Wakes the writer when it is dropped: also when nobody waits any more.
@@ -237,19 +240,26 @@ impl Future for Answer {
             this.leave();
             return Poll::Ready(outcome);
         }
-        let waker = Some(context.waker().clone());
-        if let Some(place) = this.place.and_then(|place| waiters.wakers.get_mut(place)) {
-            let _old = std::mem::replace(place, waker);
-            drop(waiters);
-            this.wakes = None;
-        } else {
-            this.place = Some(waiters.wakers.len());
-            waiters.wakers.push(waker);
-            drop(waiters);
-            if this.wakes.is_some() {
-                // Behind the tasks that are ready now.
-                context.waker().wake_by_ref();
+        let waker = context.waker();
+        let old = match this.place.and_then(|place| waiters.wakers.get_mut(place)) {
+            Some(place) if place.as_ref().is_some_and(|ours| ours.will_wake(waker)) => None,
+            Some(place) => place.replace(waker.clone()),
+            None => {
+                this.place = Some(waiters.wakers.len());
+                waiters.wakers.push(Some(waker.clone()));
+                None
             }
+        };
+        drop(waiters);
+        drop(old);
+        match &mut this.wakes {
+            Some((0, _)) => this.wakes = None,
+            Some((left, _)) => {
+                *left -= 1;
+                // Behind the tasks that are ready now.
+                waker.wake_by_ref();
+            }
+            None => {}
         }
         Poll::Pending
     }
@@ -410,9 +420,13 @@ mod tests {
     fn thread_is_woken_when_the_tasks_that_were_ready_have_put_down_their_lines() {
         let (queue, taken) = with_sleeper();
         let mut answers = [(); 2].map(|()| queue.push_awaited(Vec::new()).unwrap());
-        answers.iter_mut().for_each(poll);
+        for _ in 0..POLLS_BEFORE {
+            answers.iter_mut().for_each(poll);
+        }
         assert!(queue.lock().asleep);
-        let [first, _second] = &mut answers;
+        let [first, second] = &mut answers;
+        poll(second);
+        assert!(queue.lock().asleep);
         poll(first);
         assert_eq!(taken.recv_timeout(LONG), Ok(2));
     }
