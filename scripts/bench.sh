@@ -12,17 +12,19 @@ Usage: scripts/bench.sh [options]
   --audit-sync fsync|os|both    default both, each on an installation of its own
   --secrets N,N,…               instead: fill the vault to these numbers and read at random at each
   --soak MINUTES                instead: a steady mixed load, and the memory of both services under it
+  --flood                       instead: reads at a steady rate, alone and beside a token holder who floods with refused requests
   --json FILE                   append each measurement to FILE, one JSON object on a line
 TEXT
 }
 die() { echo "bench: $*" >&2; exit 1; }
 
-requests=40000 connections=16,256 audit_sync=both secrets='' soak='' json=''
+requests=40000 connections=16,256 audit_sync=both secrets='' soak='' flood='' json=''
 cd "$(dirname "$0")/.."
 source scripts/services.sh
 while (($#)); do
     case $1 in
         --help) usage; exit 0 ;;
+        --flood) flood=1; shift ;;
         --requests | --connections | --audit-sync | --secrets | --soak | --json)
             (($# > 1)) || die "$1 needs a value; see --help"
             name=${1#--}; printf -v "${name//-/_}" %s "$2"; shift 2 ;;
@@ -123,6 +125,14 @@ elif [[ -n $soak ]]; then
     start_both
     echo "soak of $soak minutes, audit.sync = ${modes[0]}"
     measure soak "${modes[0]}" --minutes "$soak"
+elif [[ -n $flood ]]; then
+    for mode in "${modes[@]}"; do
+        install "$mode" "$mode"
+        start_both
+        echo "audit.sync = $mode, $(nproc) cores"
+        measure flood "$mode"
+        stop_both
+    done
 else
     signatures=$(openssl speed -seconds 2 rsa2048 2>/dev/null | awk '/^rsa 2048/ {print $6}')
     "$bin/splitvault-bench" bare "$bare" &

@@ -4,6 +4,7 @@
 
 mod bare;
 mod disk;
+mod flood;
 mod http;
 mod load;
 mod process;
@@ -37,6 +38,8 @@ enum Command {
     Throughput(On<throughput::Throughput>),
     /// From a revocation to the first refusal.
     Revocation(On<revocation::Revocation>),
+    /// What readers notice of a flood of refused requests.
+    Flood(On<flood::Flood>),
     /// Store secrets until there are so many.
     Fill(On<scale::Fill>),
     /// Read secrets at random.
@@ -97,6 +100,10 @@ async fn measure(command: Command) -> Result<(), Failure> {
         Command::Revocation(on) => {
             let (services, mut report, revocation) = on.parts()?;
             revocation.measure(&services, &mut report).await
+        }
+        Command::Flood(on) => {
+            let (services, mut report, flood) = on.parts()?;
+            flood.measure(&services, &mut report).await
         }
         Command::Fill(on) => {
             let (services, _, fill) = on.parts()?;
