@@ -14,6 +14,8 @@ pub mod action {
     pub const SECRET_STORE: &str = "secret.store";
     /// `POST /api/keys/{key_id}/destroy`.
     pub const SECRET_DESTROY: &str = "secret.destroy";
+    /// `GET /api/secrets/{key_id}`.
+    pub const SECRET_SHOW: &str = "secret.show";
     /// `GET /api/secrets`.
     pub const SECRET_LIST: &str = "secret.list";
     /// `POST /api/tokens`.
@@ -59,6 +61,8 @@ pub enum Act<'a> {
         /// The versions that it opens.
         versions: Vec<(SecretId, Version)>,
     },
+    /// A secret is described.
+    SecretShow(SecretId),
     /// A list of secrets is given out.
     SecretList,
     /// A list of tokens is given out.
@@ -116,6 +120,7 @@ impl Act<'_> {
             Self::SecretStore { .. } => action::SECRET_STORE,
             Self::SecretDestroy { .. } => action::SECRET_DESTROY,
             Self::TokenMint { .. } => action::TOKEN_MINT,
+            Self::SecretShow(_) => action::SECRET_SHOW,
             Self::SecretList => action::SECRET_LIST,
             Self::TokenList => action::TOKEN_LIST,
             Self::RevocationList => action::REVOCATION_LIST,
@@ -141,6 +146,7 @@ impl audit::Act for Act<'_> {
                 line.secrets(versions.into_iter().map(|version| (secret, version)))
             }
             Self::TokenMint { token, versions } => line.secrets(versions).jti(token.to_string()),
+            Self::SecretShow(secret) => line.key_id(secret.to_string()),
             Self::SecretList | Self::TokenList | Self::RevocationList | Self::CatalogueReconcile => line,
             Self::KeyRotation(_, key) => line.target(key),
         }
@@ -219,6 +225,7 @@ mod tests {
             Act::SecretStore { secret, path: &path, token: Some(token) },
             Act::SecretDestroy { secret, path: &path, versions: vec![version] },
             Act::TokenMint { token, versions: vec![(secret, version)] },
+            Act::SecretShow(secret),
             Act::SecretList,
             Act::TokenList,
             Act::RevocationList,

@@ -333,6 +333,20 @@ pub struct SecretList {
     pub next: Option<String>,
 }
 
+/// Answer of `GET /api/secrets/{key_id}`: a secret, without any value.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SecretDetails {
+    /// The secret.
+    pub key_id: SecretId,
+    /// Environment.
+    pub environment: EnvironmentName,
+    /// Name.
+    pub path: SecretPath,
+    /// The highest version number that was ever used, also by a version that was not stored or is destroyed.
+    pub last_version: Version,
+}
+
 /// Body of `POST /api/reconcile`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

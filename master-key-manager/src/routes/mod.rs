@@ -1,9 +1,9 @@
 //! The routes of the manager: a file for each resource, with its rows and handlers.
 
 mod catalogue;
-mod keys;
 mod public;
 mod revocations;
+mod secrets;
 mod tokens;
 
 use std::sync::{Arc, LazyLock};
@@ -28,7 +28,7 @@ pub const OPERATOR_ROUTES: Table = Table::new(&[&[LIVE, operator_ready::<App>()]
 
 /// Every route that others may reach.
 pub const ROUTES: Table =
-    Table::new(&[public::ROUTES, keys::ROUTES, tokens::ROUTES, revocations::ROUTES, catalogue::ROUTES]);
+    Table::new(&[public::ROUTES, secrets::ROUTES, tokens::ROUTES, revocations::ROUTES, catalogue::ROUTES]);
 
 /// Adds what handlers work with to a worker.
 pub fn data(app: Arc<App>) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {

@@ -1,5 +1,7 @@
 //! Who may do what.
 
+use std::collections::BTreeSet;
+
 use actix_web::http::Method;
 use master_key_manager::routes::ROUTES;
 use serde_json::{Value, json};
@@ -95,7 +97,8 @@ async fn strangers_of_a_production_manager_learn_that_it_lives_and_its_public_ke
     let members: Vec<&String> = key.as_object().unwrap().keys().collect();
     assert_eq!(members, ["alg", "e", "kid", "kty", "n", "use"]);
     let document = manager.get("/openapi.json").await.expect(200).json();
-    assert_eq!(document["paths"].as_object().unwrap().len(), 11);
+    let paths: BTreeSet<&str> = ROUTES.rows().map(|route| route.path).collect();
+    assert_eq!(document["paths"].as_object().unwrap().len(), paths.len());
     manager.stop().await;
 }
 

@@ -287,3 +287,20 @@ async fn many_writers_of_one_path_keep_no_other_path_waiting() {
     assert_eq!(versions.collect::<BTreeSet<_>>().len(), writers);
     manager.stop().await;
 }
+
+#[actix_web::test]
+async fn secret_is_described_without_its_value() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let stored = manager.store_value("described", "a value").await.expect(201).member("key_id");
+    manager.store_value("described", "another value").await.expect(201);
+    let described = manager.admin(Method::GET, &format!("/api/secrets/{stored}"), None).await.expect(200).json();
+    let expected = json!({"key_id": stored, "environment": "dev", "path": "described", "last_version": 2});
+    assert_eq!(described, expected);
+    let unknown = shared_proto::id::SecretId::generate().to_string();
+    for missing in [unknown.as_str(), "sec_", "described"] {
+        let answer = manager.admin(Method::GET, &format!("/api/secrets/{missing}"), None).await;
+        answer.expect(404).refused("secret_not_found");
+    }
+    manager.stop().await;
+}

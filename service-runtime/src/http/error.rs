@@ -73,7 +73,7 @@ impl ResponseError for Refusal {
         StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// Without the request id, which an error does not know: the middleware answers with [`Refusal::respond`].
+    /// Without the request id, which an error does not know: the middleware answers with the document that has it.
     fn error_response(&self) -> HttpResponse {
         self.respond("")
     }

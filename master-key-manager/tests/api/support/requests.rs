@@ -47,7 +47,11 @@ impl Facts {
             action::TOKEN_MINT => Some(json!({"grants": [{"key_id": self.secret}]})),
             action::REVOCATION_CREATE => Some(json!({"kind": "all"})),
             action::CATALOGUE_RECONCILE => Some(json!({"adopt": true})),
-            action::SECRET_LIST | action::TOKEN_LIST | action::TOKEN_REVOKE | action::REVOCATION_LIST => None,
+            action::SECRET_SHOW
+            | action::SECRET_LIST
+            | action::TOKEN_LIST
+            | action::TOKEN_REVOKE
+            | action::REVOCATION_LIST => None,
             _ if route.access == Access::Public => None,
             _ => return None,
         };

@@ -1,11 +1,13 @@
-//! Storing, destroying and listing secrets.
+//! Storing, destroying, describing and listing secrets.
 
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use manager_api::cursor::VersionCursor;
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath};
-use manager_api::wire::{Destroy, DestroyAnswer, SecretList, SecretSummary, StoreKey, StoredKeyAnswer, VersionSummary};
+use manager_api::wire::{
+    Destroy, DestroyAnswer, SecretDetails, SecretList, SecretSummary, StoreKey, StoredKeyAnswer, VersionSummary,
+};
 use serde::Deserialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
@@ -65,6 +67,11 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::AuditUnavailable,
         ])
         .needs(Access::Administrator, || call(destroy)),
+    Route::get(action::SECRET_SHOW, "/api/secrets/{key_id}", "Describes a secret, without its values.")
+        .parameters(&[Parameter::path::<SecretId>("key_id", "The secret.")])
+        .answers(&[Answer::json::<SecretDetails>(200, "The secret.")])
+        .problems(&[ErrorCode::SecretNotFound, ErrorCode::AuditUnavailable])
+        .needs(Access::Administrator, || call(show)),
     Route::get(action::SECRET_LIST, "/api/secrets", "Lists secrets and their versions, without values.")
         .parameters(&[
             Parameter::query::<EnvironmentName>("environment", "Only secrets of this environment."),
@@ -133,6 +140,22 @@ async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     });
     let secrets = rows.into_iter().map(|row| summary(&app, row)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(SecretList { secrets, next }))
+}
+
+async fn show(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
+    let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
+    let (store, audit) = (Arc::clone(&app.store), app.gate.audit.clone());
+    let found = call
+        .run(|caller, origin| async move {
+            let found = store.secret(caller.actor(), secret).await?;
+            let found = found.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+            audit.record(Act::SecretShow(secret), &origin).await?;
+            Ok(found)
+        })
+        .await?;
+    let last_version = found.last.ok_or_else(|| Refusal::internal("a secret without a version"))?;
+    let environment = environment_name(&app, found.environment)?;
+    Ok(HttpResponse::Ok().json(SecretDetails { key_id: found.secret, environment, path: found.path, last_version }))
 }
 
 fn summary(app: &App, row: SecretRow) -> Result<SecretSummary, Refusal> {
