@@ -343,6 +343,8 @@ pub struct SecretDetails {
     pub environment: EnvironmentName,
     /// Name.
     pub path: SecretPath,
+    /// When its first version was stored, or adopted (Unix seconds).
+    pub created_at: u64,
     /// The highest version number that was ever used, also by a version that was not stored or is destroyed.
     pub last_version: Version,
 }

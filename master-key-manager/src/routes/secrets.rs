@@ -155,7 +155,13 @@ async fn show(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
         .await?;
     let last_version = found.last.ok_or_else(|| Refusal::internal("a secret without a version"))?;
     let environment = environment_name(&app, found.environment)?;
-    Ok(HttpResponse::Ok().json(SecretDetails { key_id: found.secret, environment, path: found.path, last_version }))
+    Ok(HttpResponse::Ok().json(SecretDetails {
+        key_id: found.secret,
+        environment,
+        path: found.path,
+        created_at: found.created_at,
+        last_version,
+    }))
 }
 
 fn summary(app: &App, row: SecretRow) -> Result<SecretSummary, Refusal> {

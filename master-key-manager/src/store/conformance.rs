@@ -16,8 +16,8 @@ use shared_proto::token::Grant;
 
 use super::{
     ActError, Acted, Actor, BeginOutcome, CommitOutcome, DROPPED_AT_ONCE, Decision, Environment, Installation,
-    ManagerStore, NUMBERED_AT_ONCE, NewCredential, NewInstallation, NewToken, NewVersion, SecretRow, SignEvent,
-    StoredEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow,
+    ManagerStore, NUMBERED_AT_ONCE, NewCredential, NewInstallation, NewToken, NewVersion, SecretRow, SecretState,
+    SignEvent, StoredEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow,
 };
 
 /// Runs the kit on an empty store.
@@ -100,10 +100,8 @@ impl<'a> Kit<'a> {
             "a refused version leaves nothing behind",
         )?;
         let state = self.store.secret_at(self.actor, self.environment, path.clone()).await.map_err(text)?;
-        rule(
-            state.is_some_and(|state| state.secret == secret && state.pending == [new.row]),
-            "a pending version is seen by the next writer",
-        )?;
+        let seen = |state: SecretState| (state.secret, state.created_at, state.pending) == (secret, NOW, vec![new.row]);
+        rule(state.is_some_and(seen), "a pending version is seen by the next writer, with the time of its secret")?;
         rule(self.store.pending(9).await.is_ok_and(|rows| rows == [new.row]), "pending versions are listed")?;
         let committed = self.store.commit(secret, Version::FIRST, None).await;
         rule(committed == Ok(CommitOutcome::Yes { rseq: 0 }), "a pending version is committed")?;

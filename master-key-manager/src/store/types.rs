@@ -94,6 +94,8 @@ pub struct SecretState {
     pub environment: EnvironmentId,
     /// Its path.
     pub path: SecretPath,
+    /// When its first version was begun, or adopted (Unix seconds).
+    pub created_at: u64,
     /// The highest version number ever used.
     pub last: Option<Version>,
     /// Versions without a receipt.

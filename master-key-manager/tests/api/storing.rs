@@ -295,7 +295,11 @@ async fn secret_is_described_without_its_value() {
     let stored = manager.store_value("described", "a value").await.expect(201).member("key_id");
     manager.store_value("described", "another value").await.expect(201);
     let described = manager.admin(Method::GET, &format!("/api/secrets/{stored}"), None).await.expect(200).json();
-    let expected = json!({"key_id": stored, "environment": "dev", "path": "described", "last_version": 2});
+    let listed = manager.admin(Method::GET, "/api/secrets", None).await.expect(200).json();
+    let created_at = &listed["secrets"][0]["versions"][0]["created_at"];
+    let expected = json!({
+        "key_id": stored, "environment": "dev", "path": "described", "created_at": created_at, "last_version": 2
+    });
     assert_eq!(described, expected);
     let unknown = shared_proto::id::SecretId::generate().to_string();
     for missing in [unknown.as_str(), "sec_", "described"] {

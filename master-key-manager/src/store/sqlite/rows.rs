@@ -121,10 +121,12 @@ pub(super) fn one_version(
 
 pub(super) fn secret_state(conn: &Connection, secret: SecretId) -> rusqlite::Result<Option<SecretState>> {
     let found = conn
-        .prepare_cached("SELECT environment_id, path FROM secrets WHERE secret_id = ?1")?
-        .query_row([secret.as_bytes()], |row| Ok((EnvironmentId::from_bytes(row.get(0)?), path(row, 1)?)))
+        .prepare_cached("SELECT environment_id, path, created_at FROM secrets WHERE secret_id = ?1")?
+        .query_row([secret.as_bytes()], |row| {
+            Ok((EnvironmentId::from_bytes(row.get(0)?), path(row, 1)?, unsigned(row, 2)?))
+        })
         .optional()?;
-    let Some((environment, path)) = found else { return Ok(None) };
+    let Some((environment, path, created_at)) = found else { return Ok(None) };
     let last = conn
         .prepare_cached("SELECT version FROM versions WHERE secret_id = ?1 ORDER BY version DESC LIMIT 1")?
         .query_row([secret.as_bytes()], |row| version(row, 0))
@@ -137,5 +139,5 @@ pub(super) fn secret_state(conn: &Connection, secret: SecretId) -> rusqlite::Res
         )?
         .query_map([secret.as_bytes()], version_row)?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(Some(SecretState { secret, environment, path, last, pending }))
+    Ok(Some(SecretState { secret, environment, path, created_at, last, pending }))
 }
