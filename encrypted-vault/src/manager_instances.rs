@@ -1,8 +1,8 @@
 //! The processes of the manager, as their polls name them.
 //!
-//! Guarantees that two managers that run at the same time, because one's disk was cloned or a replaced one went on, are
-//! noticed at the next poll of the one that was there before. A restart is none: its predecessor never comes back.
-//! Polls that somebody recorded show nothing, because they were made before the living process began.
+//! Guarantees that two managers that run at the same time are noticed at the next poll of the older one. That happens
+//! when a disk was cloned, or when a replaced machine still runs. A restart is not mistaken for it: the process before a
+//! restart never polls again. Recorded polls have no effect, because they were made before the present process began.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use shared_proto::command::LIFE_SECONDS;
 use shared_proto::wire::vault::InstanceId;
 
-/// What is known of the manager's processes.
+/// The processes of the manager that have polled this vault.
 #[derive(Default)]
 pub struct ManagerInstances(Mutex<Known>);
 
@@ -21,7 +21,7 @@ pub struct SecondManager;
 #[derive(Default)]
 struct Known {
     current: Option<Living>,
-    /// Those before it, newest last.
+    /// Earlier processes, newest last.
     before: VecDeque<InstanceId>,
     /// Boot seconds when one of them came back last.
     came_back: Option<u64>,
@@ -36,15 +36,16 @@ struct Living {
 
 /// Processes that are remembered: one that comes back after more restarts of another is noticed one poll later.
 const REMEMBERED: usize = 8;
-/// How long the manager counts as two after it was seen as such: by then no command of the other one is good any more.
+/// How long two managers are assumed after the last sign of the second: by then none of its commands is valid any more.
 const APART_SECONDS: u64 = LIFE_SECONDS;
 
 impl ManagerInstances {
-    /// A good poll that this process signed at `issued_at` (Unix seconds) came at `boot` seconds of the boot clock.
+    /// Notes a good poll that process `id` signed at `issued_at` (Unix seconds) and that came at `boot` seconds of the boot
+    /// clock.
     ///
     /// # Errors
-    /// Another one runs too, or did so until a moment ago.
-    pub fn heard(&self, id: InstanceId, issued_at: u64, boot: u64) -> Result<(), SecondManager> {
+    /// Another process of the manager runs too, or did so a moment ago.
+    pub fn note_poll(&self, id: InstanceId, issued_at: u64, boot: u64) -> Result<(), SecondManager> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match known.current {
             Some(current) if current.id == id || issued_at <= current.since => {}
@@ -67,7 +68,7 @@ impl ManagerInstances {
         if known.is_double(boot) { Err(SecondManager) } else { Ok(()) }
     }
 
-    /// Whether two of them run.
+    /// Whether two managers run.
     pub fn are_two(&self, boot: u64) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_double(boot)
     }
@@ -94,32 +95,32 @@ mod tests {
         let known = ManagerInstances::default();
         for second in 0..50 {
             let id = Bytes([u8::try_from(second).unwrap(); 16]);
-            assert_eq!(known.heard(id, second, second), Ok(()));
+            assert_eq!(known.note_poll(id, second, second), Ok(()));
             // A late or recorded poll of the one before, signed when this one had not begun.
             if let Some(before) = second.checked_sub(1) {
                 let before_it = Bytes([u8::try_from(before).unwrap(); 16]);
-                assert_eq!(known.heard(before_it, second, second), Ok(()));
+                assert_eq!(known.note_poll(before_it, second, second), Ok(()));
             }
-            assert_eq!(known.heard(id, second, second), Ok(()));
+            assert_eq!(known.note_poll(id, second, second), Ok(()));
         }
     }
 
     #[test]
     fn one_that_comes_back_is_noticed_and_both_are_told_until_one_is_gone_for_a_minute() {
         let known = ManagerInstances::default();
-        assert_eq!(known.heard(A, 10, 0), Ok(()));
-        assert_eq!(known.heard(B, 11, 1), Ok(()), "a restart, as far as one can see");
-        assert_eq!(known.heard(A, 11, 1), Ok(()), "a late one");
+        assert_eq!(known.note_poll(A, 10, 0), Ok(()));
+        assert_eq!(known.note_poll(B, 11, 1), Ok(()), "a restart, as far as one can see");
+        assert_eq!(known.note_poll(A, 11, 1), Ok(()), "a late one");
         for second in 2..9 {
-            assert_eq!(known.heard(A, 10 + second, second), Err(SecondManager));
-            assert_eq!(known.heard(B, 10 + second, second), Err(SecondManager));
+            assert_eq!(known.note_poll(A, 10 + second, second), Err(SecondManager));
+            assert_eq!(known.note_poll(B, 10 + second, second), Err(SecondManager));
         }
         for second in 9..66 {
-            assert_eq!(known.heard(A, 10 + second, second), Err(SecondManager), "{second}");
+            assert_eq!(known.note_poll(A, 10 + second, second), Err(SecondManager), "{second}");
         }
         assert!(known.are_two(67) && !known.are_two(68));
-        assert_eq!(known.heard(A, 78, 68), Ok(()));
-        assert_eq!(known.heard(C, 80, 70), Ok(()), "it may restart again");
-        assert_eq!(known.heard(B, 81, 71), Err(SecondManager), "and the other one is not forgotten");
+        assert_eq!(known.note_poll(A, 78, 68), Ok(()));
+        assert_eq!(known.note_poll(C, 80, 70), Ok(()), "it may restart again");
+        assert_eq!(known.note_poll(B, 81, 71), Err(SecondManager), "and the other one is not forgotten");
     }
 }

@@ -89,7 +89,7 @@ impl KeyStatements {
     pub async fn learn(&self, statements: &[KeyStatement], stated_at: u64) -> Result<cmp::Ordering, Rejected> {
         let times = (stated_at, self.manager_clock.token_time(&*self.clock));
         let changed = self.manager_keys.replace(statements, times, &self.keys.current().pins)?;
-        let order = self.manager_clock.heard(stated_at, &*self.clock);
+        let order = self.manager_clock.note_poll(stated_at, &*self.clock);
         if order.is_lt() {
             return Ok(order);
         }

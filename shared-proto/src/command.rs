@@ -9,10 +9,10 @@ use crate::identity::Issuer;
 use crate::jws::VerifiedPayload;
 use crate::token::{Expected, Times};
 
-/// How long a command lives, in seconds.
+/// Life of a command in seconds.
 pub const LIFE_SECONDS: u64 = 60;
 
-/// What the manager orders.
+/// An order of the manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
@@ -20,13 +20,13 @@ pub enum Operation {
     Poll,
     /// Apply events.
     Push,
-    /// Give back applied events.
+    /// Return applied events.
     Replay,
     /// Store envelopes.
     Store,
-    /// Say what became of versions; make a tombstone of what is not there.
+    /// Report the state of versions, and write a tombstone for each missing one.
     Settle,
-    /// List what is stored.
+    /// List the stored versions.
     Inventory,
     /// Hand out the wrapped keys of rows under one epoch.
     Handout,
@@ -100,20 +100,20 @@ impl CommandClaims {
         }
     }
 
-    /// Reads and checks the claims of a command whose signature held; the body comes later.
+    /// Reads and checks the claims of a command whose signature is valid. The body comes later.
     pub fn check(payload: &VerifiedPayload, expected: &Expected) -> Result<Self, Rejected> {
         let claims: Self = payload.claims()?;
         if claims.fits(expected) { Ok(claims) } else { Err(Rejected) }
     }
 
-    /// Whether issuer, audience and times still fit, now that time has passed since [`Self::check`].
+    /// Whether issuer, audience and times still fit. Call it again when time has passed since [`Self::check`].
     pub fn fits(&self, expected: &Expected) -> bool {
         let times = Times { issued_at: self.iat, not_before: self.nbf, expires_at: self.exp };
         expected.fits(self.iss, self.aud, times, LIFE_SECONDS)
     }
 
-    /// Whether nothing but the time is wrong with a command: the two clocks differ, or it is an old one.
-    pub fn is_of_another_time(payload: &VerifiedPayload, expected: &Expected) -> bool {
+    /// Whether only the times of a command are wrong: the clocks of the services differ, or the command is old.
+    pub fn is_untimely(payload: &VerifiedPayload, expected: &Expected) -> bool {
         payload.claims::<Self>().is_ok_and(|claims| {
             let then = Expected { now: claims.iat, ..*expected };
             Self::check(payload, expected).is_err() && Self::check(payload, &then).is_ok()
@@ -125,7 +125,7 @@ impl CommandClaims {
         self.iat
     }
 
-    /// Whether this is the body that was signed for.
+    /// Checks that the command was signed for this body.
     pub fn covers(&self, body: &[u8]) -> Result<(), Rejected> {
         if self.body.0 == sha256(body) { Ok(()) } else { Err(Rejected) }
     }

@@ -125,14 +125,14 @@ impl CommandGate {
 
     fn check_claims(&self, payload: &VerifiedPayload) -> Result<CommandClaims, ErrorCode> {
         let expected = self.expected();
-        let of_another_time = CommandClaims::is_of_another_time(payload, &expected);
-        if !of_another_time {
+        let untimely = CommandClaims::is_untimely(payload, &expected);
+        if !untimely {
             let claims = CommandClaims::check(payload, &expected).map_err(|Rejected| ErrorCode::CommandInvalid)?;
             if self.is_current(&claims) {
                 return Ok(claims);
             }
         }
-        self.manager_clock.heard_of_another_time(&*self.clock);
+        self.manager_clock.note_untimely_command(&*self.clock);
         Err(ErrorCode::ClockDiffers)
     }
 

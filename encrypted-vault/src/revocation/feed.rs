@@ -2,7 +2,7 @@
 //!
 //! Refuses gaps and other content under a known number. Says [`Verdict::Behind`] whenever the vault may have missed a
 //! revocation: a token that knows of newer events, seal keys that are all new until the manager's newest number is
-//! known to have been applied, or events that a poll told of and that do not come.
+//! known to have been applied, or events that a poll announced and that do not come.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as BlockingMutex, PoisonError, RwLock};
@@ -68,7 +68,7 @@ struct State {
     unsure: bool,
     stopped: bool,
     gate: Gate,
-    told: Announced,
+    announced: Announced,
     set: WorkingSet,
 }
 
@@ -84,7 +84,7 @@ struct Fresh {
 
 impl State {
     fn is_late(&self, clock: &dyn Clock) -> bool {
-        self.told.is_late(|| clock.boot())
+        self.announced.is_late(|| clock.boot())
     }
 
     /// From and up to which number events that have ended are to be dropped. The newest one stays: others follow it.
@@ -117,7 +117,7 @@ impl Feed {
             unsure: false,
             stopped: false,
             gate: Gate::NeedsPoll,
-            told: Announced::default(),
+            announced: Announced::default(),
             set,
         };
         let marked = Arc::new(BlockingMutex::new(known.filter(|_| contains)));
@@ -251,12 +251,12 @@ impl Feed {
         Ok(())
     }
 
-    /// Takes note of the newest event that a verified poll named. `names_living_seal_key` says that the poll was made
-    /// after this vault's present seal keys, `is_newer` that none made at its time or later was heard before.
+    /// Notes the newest event that a verified poll names. `names_living_seal_key` says that the poll was made after this
+    /// vault's present seal keys. `is_newer` says that it was made after all polls before it.
     ///
     /// # Errors
-    /// The manager's chain is not ours.
-    pub async fn heard(&self, newest: Mark, names_living_seal_key: bool, is_newer: bool) -> Result<(), FeedError> {
+    /// The manager's chain is another one than this vault's.
+    pub async fn note_poll(&self, newest: Mark, names_living_seal_key: bool, is_newer: bool) -> Result<(), FeedError> {
         let applied = Mark::from(self.read().head);
         let agrees = match newest.applied.cmp(&applied.applied) {
             std::cmp::Ordering::Equal => newest.event_hash == applied.event_hash,
@@ -270,9 +270,9 @@ impl Feed {
         }
         let mut state = self.write();
         let applied = Mark::from(state.head);
-        state.told.heard(newest.applied, applied.applied, self.clock.boot(), is_newer);
+        state.announced.note_poll(newest.applied, applied.applied, self.clock.boot(), is_newer);
         if names_living_seal_key {
-            state.gate.heard(newest, applied);
+            state.gate.note_poll(newest, applied);
         }
         Ok(())
     }
@@ -376,7 +376,7 @@ impl Feed {
         state.head = head;
         state.ended.applied(head.number, boot);
         state.gate.applied(Mark::from(head));
-        state.told.applied(head.number);
+        state.announced.applied(head.number);
     }
 
     async fn compare_known(&self, seq: u64, compact: &str) -> Result<(), FeedError> {

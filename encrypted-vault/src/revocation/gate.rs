@@ -5,7 +5,7 @@
 
 use super::Mark;
 
-/// The gate.
+/// Whether tokens may be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gate {
     /// Tokens may be opened.
@@ -17,15 +17,15 @@ pub(super) enum Gate {
 }
 
 impl Gate {
-    /// A poll that names a living seal key said what is newest.
-    pub(super) fn heard(&mut self, newest: Mark, applied: Mark) {
+    /// Notes a poll that names a living seal key, and the newest event that it announced.
+    pub(super) fn note_poll(&mut self, newest: Mark, applied: Mark) {
         if *self != Self::Open {
             *self = Self::NeedsEvents(newest);
             self.applied(applied);
         }
     }
 
-    /// Events were applied.
+    /// Notes that the events up to `applied` are applied.
     pub(super) fn applied(&mut self, applied: Mark) {
         if matches!(self, Self::NeedsEvents(needed) if applied.applied >= needed.applied) {
             *self = Self::Open;

@@ -148,7 +148,7 @@ async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64, req: &HttpRequest)
     if !(1..=2).contains(&poll.pins.len()) {
         return Err(Refusal::new(ErrorCode::ParameterInvalid).detail("1 or 2 pins."));
     }
-    let instance = vault.manager_instances.heard(poll.instance, stated_at, vault.clock.boot());
+    let instance = vault.manager_instances.note_poll(poll.instance, stated_at, vault.clock.boot());
     instance.map_err(|SecondManager| Refusal::new(ErrorCode::SecondManager))?;
     let names_living = poll.seal_key.is_some_and(|kid| vault.seal_keys.is_alive(&kid));
     let newest = Mark { applied: poll.newest, event_hash: poll.newest_hash };
@@ -158,7 +158,7 @@ async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64, req: &HttpRequest)
     if order.is_ge() {
         vault.key_rotation.heard_pins(&poll.pins).await;
     }
-    vault.feed.heard(newest, names_living && order.is_ge(), order.is_gt()).await.map_err(into_refusal)?;
+    vault.feed.note_poll(newest, names_living && order.is_ge(), order.is_gt()).await.map_err(into_refusal)?;
     let feed = feed_state(vault, poll.nonce).await?;
     if feed.applied == newest.applied {
         note_idle(req);
