@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 use super::announced::Announced;
 use super::chain::{self, Loaded, Source};
 use super::ended::Ended;
-use super::gate::Gate;
+use super::gate::HistoryGate;
 use super::working_set::{TokenFacts, Verdict, WorkingSet};
 use super::{Mark, MarkFile};
 use crate::keys::seal::LIFE_SECONDS;
@@ -67,7 +67,7 @@ struct State {
     // A write failed or did not say how it ended: the database may hold more than is applied here.
     unsure: bool,
     stopped: bool,
-    gate: Gate,
+    gate: HistoryGate,
     announced: Announced,
     set: WorkingSet,
 }
@@ -116,7 +116,7 @@ impl Feed {
             ended,
             unsure: false,
             stopped: false,
-            gate: Gate::NeedsPoll,
+            gate: HistoryGate::NeedsPoll,
             announced: Announced::default(),
             set,
         };
@@ -128,12 +128,12 @@ impl Feed {
 
     /// Opens the gate: seal keys from before this start are alive, and the database is not older than the mark.
     pub fn trust_history(&self) {
-        self.write().gate = Gate::Open;
+        self.write().gate = HistoryGate::Open;
     }
 
     /// Closes the gate: all seal keys are new.
     pub fn distrust_history(&self) {
-        self.write().gate = Gate::NeedsPoll;
+        self.write().gate = HistoryGate::NeedsPoll;
     }
 
     /// What revocation says about a token.
@@ -141,7 +141,7 @@ impl Feed {
         let state = self.read();
         if state.set.hits_token(token) {
             Verdict::Revoked
-        } else if state.gate != Gate::Open || token.rseq > state.head.number || state.is_late(&*self.clock) {
+        } else if state.gate != HistoryGate::Open || token.rseq > state.head.number || state.is_late(&*self.clock) {
             Verdict::Behind
         } else {
             Verdict::Allowed
@@ -161,7 +161,7 @@ impl Feed {
     pub async fn acknowledge(&self) -> Result<Mark, FeedError> {
         let (applied, open) = {
             let state = self.read();
-            (Mark::from(state.head), state.gate == Gate::Open)
+            (Mark::from(state.head), state.gate == HistoryGate::Open)
         };
         let (marked, file) = (Arc::clone(&self.marked), self.mark.clone());
         // The lock is held where the file is written: a caller that goes away would drop a lock of its own while the
@@ -291,8 +291,8 @@ impl Feed {
         [
             (Trouble::Storage, state.unsure || self.mark_failed.load(Ordering::SeqCst)),
             (Trouble::Conflict, state.stopped),
-            (Trouble::Starting, state.gate == Gate::NeedsPoll),
-            (Trouble::CatchingUp, matches!(state.gate, Gate::NeedsEvents(_)) || state.is_late(&*self.clock)),
+            (Trouble::Starting, state.gate == HistoryGate::NeedsPoll),
+            (Trouble::CatchingUp, matches!(state.gate, HistoryGate::NeedsEvents(_)) || state.is_late(&*self.clock)),
         ]
     }
 

@@ -7,7 +7,7 @@ use super::Mark;
 
 /// Whether tokens may be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gate {
+pub(super) enum HistoryGate {
     /// Tokens may be opened.
     Open,
     /// Not before a poll names a living seal key.
@@ -16,7 +16,7 @@ pub(super) enum Gate {
     NeedsEvents(Mark),
 }
 
-impl Gate {
+impl HistoryGate {
     /// Notes a poll that names a living seal key, and the newest event that it announced.
     pub(super) fn note_poll(&mut self, newest: Mark, applied: Mark) {
         if *self != Self::Open {
