@@ -236,7 +236,7 @@ async fn read_answer<A: DeserializeOwned>(mut response: Response) -> Result<A, C
 
 fn time_of(op: Operation) -> Duration {
     match op {
-        // A round must not outlast several ticks.
+        // A sync must not outlast several ticks.
         Operation::Poll | Operation::Push => Duration::from_secs(2),
         // 16 MiB and an fsync on a slow disk; after that the outcome is unclear and gets settled.
         Operation::Store => Duration::from_secs(8),

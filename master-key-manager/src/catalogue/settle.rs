@@ -62,7 +62,7 @@ impl Settler {
         Ok(settled)
     }
 
-    /// Settles what is pending and not under way. Called after every good round with the vault.
+    /// Settles the pending versions that no write holds. Maintenance calls it while the vault can be reached.
     pub async fn settle_idle(&self) -> Result<(), Refusal> {
         for row in self.store.pending(MAX_BATCH).await? {
             let Some(secret) = self.store.secret_to_settle(row.secret).await? else { continue };

@@ -117,7 +117,7 @@ impl KeyRing {
         self.revoked.store(Arc::new(kids));
     }
 
-    /// The token signing keys that were revoked, as of the last round with the vault.
+    /// The token signing keys that were revoked before the last sync with the vault.
     pub fn revoked(&self) -> Arc<Vec<Thumbprint>> {
         self.revoked.load_full()
     }

@@ -1,4 +1,4 @@
-//! A manager that was restored takes its own later events back from the vault.
+//! Recovery of a restored manager's own later events from the vault.
 
 use shared_proto::Rejected;
 use shared_proto::chain::{ChainHead, Step};
@@ -10,18 +10,18 @@ use shared_proto::jwk::Curve;
 use shared_proto::jws::{Compact, Kind, ed25519_key};
 use shared_proto::wire::vault::{MAX_PAGE, Replay, ReplayAnswer};
 
-use super::sync::{RevocationSync, Trouble};
+use super::sync::{RevocationSync, SyncError};
 use crate::store::StoredEvent;
 
 impl RevocationSync {
-    /// Brings our chain up to the verified feed state. Each event must carry our own signature and continue the chain:
-    /// the vault cannot invent one. Where it has dropped what has ended, each one names the lasting event before it: the
-    /// vault cannot leave one of those out.
-    pub(super) async fn recover_events(&self, newest: u64, feed: &FeedState) -> Result<(), Trouble> {
+    /// Brings the manager's chain up to the verified feed state. Each event must carry the manager's own signature and
+    /// continue the chain, so the vault cannot invent one. Where the vault has dropped ended events, each remaining one
+    /// names the lasting event before it, so the vault cannot leave out one of those.
+    pub(super) async fn recover_events(&self, newest: u64, feed: &FeedState) -> Result<(), SyncError> {
         let mut head = self.store.chain_head().await?;
         if head.number != newest {
-            // Somebody else numbered an event meanwhile: the next round sees where that leads.
-            return Err(Trouble::Withheld);
+            // Another event was numbered meanwhile: the next sync compares again.
+            return Err(SyncError::Withheld);
         }
         while head.number < feed.applied {
             let request = Replay { after: head.number, limit: MAX_PAGE };
@@ -29,7 +29,7 @@ impl RevocationSync {
             let (last, events) = self.check_page(head, &answer.events)?;
             let count = events.len();
             if events.is_empty() || !self.store.recover_events(head, events).await? {
-                return Err(Trouble::Withheld);
+                return Err(SyncError::Withheld);
             }
             let newest = last.number;
             tracing::warn!(count, newest, "took own events back from the vault: the database is an older one");
@@ -38,15 +38,15 @@ impl RevocationSync {
         Ok(())
     }
 
-    fn check_page(&self, after: ChainHead, page: &[String]) -> Result<(ChainHead, Vec<StoredEvent>), Trouble> {
+    fn check_page(&self, after: ChainHead, page: &[String]) -> Result<(ChainHead, Vec<StoredEvent>), SyncError> {
         let mut head = after;
         let mut events = Vec::with_capacity(page.len());
         for compact in page.iter().take(MAX_PAGE) {
-            let claims = self.own_event(compact).map_err(|Rejected| Trouble::Impostor)?;
+            let claims = self.own_event(compact).map_err(|Rejected| SyncError::Impostor)?;
             head = match head.step(&claims, compact, MAX_VERSION) {
                 Step::Next(next) | Step::Over(next) => next,
-                Step::Known | Step::Gap => return Err(Trouble::Withheld),
-                Step::Conflict => return Err(Trouble::Conflict),
+                Step::Known | Step::Gap => return Err(SyncError::Withheld),
+                Step::Conflict => return Err(SyncError::Conflict),
             };
             events.push(StoredEvent {
                 sequence: claims.seq,
@@ -63,7 +63,7 @@ impl RevocationSync {
     fn own_event(&self, compact: &str) -> Result<EventClaims, Rejected> {
         let parsed = Compact::parse(Kind::Event, compact)?;
         let keys = self.keys.now();
-        // Also what an earlier identity of ours signed: the chain is older than the key.
+        // Also signatures of earlier identity keys: the chain is older than the key.
         let retired = keys.retired_identities.iter().map(|document| &document.key);
         let key = std::iter::once(keys.identity.public())
             .chain(retired)

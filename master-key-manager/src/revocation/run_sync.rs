@@ -8,7 +8,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::RevocationSync;
 
-/// Runs rounds until `stop` turns true.
+/// Syncs until `stop` turns true.
 pub async fn run_sync(sync: Arc<RevocationSync>, interval: Duration, mut stop: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -17,7 +17,7 @@ pub async fn run_sync(sync: Arc<RevocationSync>, interval: Duration, mut stop: w
             biased;
             () = stopped(&mut stop) => return,
             // Before the wake-ups, which could otherwise keep it from ever coming.
-            _ = ticks.tick() => sync.round().await,
+            _ = ticks.tick() => sync.run_once().await,
             () = sync.vault_view().woken() => sync.push_now().await,
         }
     }

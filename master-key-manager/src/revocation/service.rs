@@ -20,20 +20,20 @@ pub struct Revocations {
     clock: Arc<dyn Clock>,
 }
 
-/// How far recorded events are.
+/// The progress of recorded events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequences {
     /// Their numbers; empty while nothing may be numbered.
     pub numbers: Vec<u64>,
-    /// Whether the vault has signed for all of them.
+    /// Whether the vault has signed that all of them are applied.
     pub applied: bool,
 }
 
-/// How long a caller waits for the vault; a push takes milliseconds when the vault is there.
+/// How long a caller waits for the vault. A push to a reachable vault takes milliseconds.
 const WAIT: Duration = Duration::from_secs(2);
 
 impl Revocations {
-    /// Over this store and link.
+    /// Revocations in this store, for this vault.
     pub fn new(
         store: Arc<dyn ManagerStore>,
         vault_view: Arc<VaultView>,
@@ -43,10 +43,10 @@ impl Revocations {
         Self { store, vault_view, sign, clock }
     }
 
-    /// Records what a caller decided durably, has the events pushed, and waits a moment for the vault's signature.
+    /// Records a caller's decisions durably, pushes the events, and waits a moment for the vault's signature.
     ///
     /// # Errors
-    /// The caller may not any more, or not this, or the database cannot be written: nothing is revoked.
+    /// The caller has lost its right, may not do this, or the database cannot be written: nothing is revoked.
     pub async fn record(&self, actor: Actor, decisions: Vec<Decision>) -> Result<Sequences, Refusal> {
         let now = self.clock.now();
         if self.vault_view.view().status != FeedStatus::CaughtUp {
@@ -59,7 +59,7 @@ impl Revocations {
         Ok(Sequences { numbers, applied })
     }
 
-    /// Whether the vault has signed, or signs within a moment, for all these numbers.
+    /// Waits a moment until the vault has signed that all these events are applied. Returns whether it has.
     pub async fn confirm(&self, numbers: &[u64]) -> bool {
         let Some(last) = numbers.iter().max() else { return true };
         self.vault_view.wake();

@@ -1,4 +1,4 @@
-//! One round with the vault: poll, verify, take back, number what waited, push.
+//! One sync with the vault: poll, verify, recover lost events, number deferred ones, push.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,12 +14,12 @@ use shared_proto::statement::{KeyStatement, Purpose};
 use shared_proto::token::LEEWAY_SECONDS;
 use shared_proto::wire::vault::{InstanceId, MAX_PAGE, Poll, PollAnswer, Push, PushAnswer};
 
-use super::{FeedStatus, Round, VaultView};
+use super::{FeedStatus, LastSync, VaultView};
 use crate::keys::{KeyRing, LoadedKeys};
 use crate::store::{ManagerStore, SignEvent, StoredEvent};
 use crate::vault_client::{CallError, Signing, VaultClient};
 
-/// Drives the feed. Its methods are called by one task, one after the other.
+/// Keeps the vault's chain of events in step with the manager's. One task calls its methods, one after the other.
 pub struct RevocationSync {
     pub(super) store: Arc<dyn ManagerStore>,
     pub(super) client: Arc<VaultClient>,
@@ -29,7 +29,7 @@ pub struct RevocationSync {
     sign: SignEvent,
     clock: Arc<dyn Clock>,
     statements: StandingStatements,
-    // This process, so that the vault notices when two of us run.
+    // This process, so that the vault notices when two managers run.
     instance: InstanceId,
     last_trouble: Mutex<Option<String>>,
 }
@@ -41,9 +41,9 @@ fn dropped_below(after: u64, events: &[StoredEvent]) -> u64 {
     gaps.map(|(_, event)| event.sequence).last().unwrap_or(0)
 }
 
-/// Why a round stopped.
+/// Why a sync failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Trouble {
+pub(super) enum SyncError {
     #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]
@@ -60,7 +60,7 @@ pub(super) enum Trouble {
     Withheld,
 }
 
-impl Trouble {
+impl SyncError {
     fn of(error: CallError) -> Self {
         match error {
             CallError::Refused(ErrorCode::EventConflict) => Self::Conflict,
@@ -73,7 +73,7 @@ impl Trouble {
 }
 
 impl RevocationSync {
-    /// A feed to the pinned vault.
+    /// A sync with the pinned vault.
     pub fn new(
         store: Arc<dyn ManagerStore>,
         client: Arc<VaultClient>,
@@ -93,23 +93,23 @@ impl RevocationSync {
         &self.vault_view
     }
 
-    /// A whole round.
-    pub async fn round(&self) {
+    /// Polls the vault and pushes every event that it lacks.
+    pub async fn run_once(&self) {
         let result = self.poll_and_push().await;
         self.note(result);
     }
 
-    /// Pushes what is new, without a poll when the last one succeeded.
+    /// Pushes new events, without a poll when the last sync succeeded.
     pub async fn push_now(&self) {
         let view = self.vault_view.view();
         let result = match view.status {
-            FeedStatus::CaughtUp if view.round == Round::Good => self.push_missing().await,
+            FeedStatus::CaughtUp if view.last_sync == LastSync::Good => self.push_missing().await,
             FeedStatus::CaughtUp | FeedStatus::CatchingUp | FeedStatus::Conflict => self.poll_and_push().await,
         };
         self.note(result);
     }
 
-    async fn poll_and_push(&self) -> Result<(), Trouble> {
+    async fn poll_and_push(&self) -> Result<(), SyncError> {
         let named = self.vault_view.seal_kid();
         self.poll().await?;
         if self.vault_view.seal_kid() != named {
@@ -123,11 +123,11 @@ impl RevocationSync {
         self.push_missing().await
     }
 
-    async fn poll(&self) -> Result<(), Trouble> {
+    async fn poll(&self) -> Result<(), SyncError> {
         let request = self.request().await?;
         let Poll { nonce, newest, .. } = request;
         let answer: PollAnswer = match self.client.command(Operation::Poll, &request).await {
-            Err(error) => return Err(Trouble::of(error)),
+            Err(error) => return Err(SyncError::of(error)),
             Ok(answer) => answer,
         };
         self.verify_feed(&answer.feed, &nonce)?;
@@ -140,8 +140,8 @@ impl RevocationSync {
         self.accept(&answer.feed).await
     }
 
-    /// A poll of this moment.
-    async fn request(&self) -> Result<Poll, Trouble> {
+    /// A poll with the present events and keys.
+    async fn request(&self) -> Result<Poll, SyncError> {
         let (newest, newest_hash) = self.store.newest_event().await?;
         self.keys.set_revoked(self.store.revoked_signing_keys().await?);
         let keys = self.keys.now();
@@ -156,7 +156,7 @@ impl RevocationSync {
         })
     }
 
-    /// Whether the vault accepts what our next identity key signs: tried with a poll, which changes nothing.
+    /// Whether the vault accepts signatures of the manager's next identity key. Tried with a poll, which changes nothing.
     pub async fn next_identity_is_accepted(&self) -> bool {
         let keys = self.keys.now();
         let (Some(next), Ok(request)) = (&keys.next_identity, self.request().await) else { return false };
@@ -164,7 +164,7 @@ impl RevocationSync {
         answer.is_ok_and(|answer| self.verify_feed(&answer.feed, &request.nonce).is_ok())
     }
 
-    async fn push_missing(&self) -> Result<(), Trouble> {
+    async fn push_missing(&self) -> Result<(), SyncError> {
         loop {
             let applied = self.vault_view.view().applied;
             let events = self.store.events_after(applied, MAX_PAGE).await?;
@@ -178,30 +178,31 @@ impl RevocationSync {
             let answer: PushAnswer = match self.client.command(Operation::Push, &request).await {
                 // What the vault expects is not signed: the next poll says it with a signature.
                 Err(CallError::Refused(ErrorCode::EventGap)) => return self.poll().await,
-                Err(error) => return Err(Trouble::of(error)),
+                Err(error) => return Err(SyncError::of(error)),
                 Ok(answer) => answer,
             };
             self.verify_feed(&answer.feed, &nonce)?;
             if answer.feed.applied <= applied {
-                return Err(Trouble::Withheld);
+                return Err(SyncError::Withheld);
             }
             self.accept(&answer.feed).await?;
         }
     }
 
-    fn verify_feed(&self, feed: &FeedState, nonce: &FeedNonce) -> Result<(), Trouble> {
-        feed.verify(&self.keys.now().pins, nonce).map_err(|_| Trouble::Impostor)
+    fn verify_feed(&self, feed: &FeedState, nonce: &FeedNonce) -> Result<(), SyncError> {
+        feed.verify(&self.keys.now().pins, nonce).map_err(|_| SyncError::Impostor)
     }
 
-    /// Believes a verified feed state if it agrees with our own chain. A vault that was restored to a number that we have
-    /// dropped is believed that it is behind: it compares what comes next with what lasts in its own chain.
-    async fn accept(&self, feed: &FeedState) -> Result<(), Trouble> {
+    /// Believes a verified feed state if it agrees with the manager's chain. A vault may have been restored to an event
+    /// that this chain has dropped. It is believed to be behind, because it compares the next events with the lasting ones
+    /// of its own chain.
+    async fn accept(&self, feed: &FeedState) -> Result<(), SyncError> {
         let agrees = match self.store.event_hash(feed.applied).await? {
             Some(hash) => hash == feed.event_hash,
             None => feed.applied < self.store.newest_event().await?.0,
         };
         if !agrees {
-            return Err(Trouble::Conflict);
+            return Err(SyncError::Conflict);
         }
         let clock_differs = feed.time.abs_diff(self.clock.now()) > LEEWAY_SECONDS;
         self.vault_view.update(|view| {
@@ -210,19 +211,19 @@ impl RevocationSync {
             view.verified_now = self.clock.now();
             view.vault_time = feed.time;
             view.clock_differs = clock_differs;
-            view.round = Round::Good;
+            view.last_sync = LastSync::Good;
             view.store_healthy = true;
         });
         Ok(())
     }
 
-    /// Keeps the keys whose statements the pinned vault signed. One key has one purpose and one holder.
-    fn learn_keys(&self, statements: &[KeyStatement]) -> Result<(), Trouble> {
+    /// Keeps the keys whose statements the pinned vault signed. A key has one purpose and one holder.
+    fn learn_keys(&self, statements: &[KeyStatement]) -> Result<(), SyncError> {
         let own = self.keys.now();
         let keys: Vec<_> = statements.iter().filter_map(|statement| statement.verify(&own.pins).ok()).collect();
         let ours = own.tokens.accepted(&[]);
         if keys.iter().any(|key| ours.iter().any(|(ours, _)| key.key == **ours)) {
-            return Err(Trouble::SharedKey);
+            return Err(SyncError::SharedKey);
         }
         self.vault_view.set_keys(keys);
         Ok(())
@@ -234,16 +235,16 @@ impl RevocationSync {
         self.statements.at(self.clock.now(), &keys.identity, owner, &accepted)
     }
 
-    /// Remembers how the round ended; logs when that changed, not every second.
-    fn note(&self, result: Result<(), Trouble>) {
+    /// Remembers how the sync ended. Logs only a change, not every second.
+    fn note(&self, result: Result<(), SyncError>) {
         let trouble = result.err();
         self.vault_view.update(|view| {
-            view.round = if trouble.is_some() { Round::Failed } else { Round::Good };
+            view.last_sync = if trouble.is_some() { LastSync::Failed } else { LastSync::Good };
             match trouble {
-                Some(Trouble::Call(CallError::Refused(ErrorCode::ClockDiffers))) => view.clock_differs = true,
-                Some(Trouble::Conflict | Trouble::SecondManager) => view.status = FeedStatus::Conflict,
-                Some(Trouble::Store(_)) => view.store_healthy = false,
-                Some(Trouble::Call(_) | Trouble::Impostor | Trouble::SharedKey | Trouble::Withheld) | None => {}
+                Some(SyncError::Call(CallError::Refused(ErrorCode::ClockDiffers))) => view.clock_differs = true,
+                Some(SyncError::Conflict | SyncError::SecondManager) => view.status = FeedStatus::Conflict,
+                Some(SyncError::Store(_)) => view.store_healthy = false,
+                Some(SyncError::Call(_) | SyncError::Impostor | SyncError::SharedKey | SyncError::Withheld) | None => {}
             }
         });
         let text = trouble.map(|trouble| trouble.to_string());

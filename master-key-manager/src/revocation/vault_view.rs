@@ -1,4 +1,4 @@
-//! What is known of the vault at this moment, from its own signatures only.
+//! The manager's present knowledge of the vault, from the vault's signatures only.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -18,18 +18,18 @@ pub enum FeedStatus {
     CatchingUp,
     /// They agree as far as the vault is.
     CaughtUp,
-    /// They disagree at a number that both have: nothing goes on without an operator.
+    /// They disagree at a number that both have: an operator must act.
     Conflict,
 }
 
-/// How a round with the vault ended.
+/// How the last sync with the vault ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Round {
+pub enum LastSync {
     /// None has ended yet.
     None,
-    /// Well.
+    /// It succeeded.
     Good,
-    /// Not well: the vault cannot be counted on.
+    /// It failed: the vault may be unreachable.
     Failed,
 }
 
@@ -38,19 +38,19 @@ pub enum Round {
 pub struct FeedView {
     /// Whether the chains agree.
     pub status: FeedStatus,
-    /// The number that the vault signed for.
+    /// The last event that the vault signed as applied.
     pub applied: u64,
-    /// When that was, on the boot clock; absent before the first time.
+    /// The boot clock when that signature was verified; absent before the first one.
     pub verified_at: Option<u64>,
-    /// What the wall clock said then.
+    /// The wall clock at that time (Unix seconds).
     pub verified_now: u64,
-    /// What the vault's clock said then (Unix seconds).
+    /// The vault's clock at that time (Unix seconds).
     pub vault_time: u64,
-    /// How the last round with the vault ended.
-    pub round: Round,
-    /// Whether the vault's clock and ours were too far apart when they were last compared.
+    /// How the last sync with the vault ended.
+    pub last_sync: LastSync,
+    /// Whether the clocks of the two services were too far apart when they were last compared.
     pub clock_differs: bool,
-    /// Whether the database could be read in the last round.
+    /// Whether the database could be read in the last sync.
     pub store_healthy: bool,
 }
 
@@ -62,13 +62,13 @@ pub struct VaultView {
     clock: Arc<dyn Clock>,
 }
 
-/// A feed state older than this says nothing about now: five missed polls.
+/// A feed state older than this proves nothing about the present: five missed polls.
 const FRESH_SECONDS: u64 = 5;
 /// How far the wall clock may go from the boot clock before it counts as set.
 const CLOCK_DRIFT_SECONDS: u64 = 60;
 
 impl VaultView {
-    /// Knows nothing yet.
+    /// A view before the first sync.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let view = FeedView {
             status: FeedStatus::CatchingUp,
@@ -76,14 +76,14 @@ impl VaultView {
             verified_at: None,
             verified_now: 0,
             vault_time: 0,
-            round: Round::None,
+            last_sync: LastSync::None,
             clock_differs: false,
             store_healthy: true,
         };
         Self { view: watch::Sender::new(view), keys: RwLock::default(), wake: Notify::new(), clock }
     }
 
-    /// The feed now.
+    /// The present view of the feed.
     pub fn view(&self) -> FeedView {
         *self.view.borrow()
     }
@@ -133,10 +133,11 @@ impl VaultView {
     /// The seal and transport keys for a write.
     ///
     /// # Errors
-    /// Also when the last round with the vault failed: a write would only leave a pending version behind.
+    /// Those of [`Self::seal_key_for_minting`], no usable transport key, or a last sync that failed: a write would only
+    /// leave a pending version behind.
     pub fn keys_for_storing(&self) -> Result<(StatedKey, StatedKey), Refusal> {
         let seal = self.seal_key_for_minting()?;
-        if self.view().round != Round::Good {
+        if self.view().last_sync != LastSync::Good {
             return Err(Refusal::unavailable("the vault cannot be reached"));
         }
         let transport =
@@ -144,8 +145,9 @@ impl VaultView {
         Ok((seal, transport))
     }
 
-    /// Whether the vault has shown that its clock and ours agree, because a command is good for a minute only, and our
-    /// wall clock has gone as the boot clock has since. What cannot be undone does not happen by a clock that jumped.
+    /// Whether the vault's clock confirms the manager's. The vault has accepted a command, which is valid for a minute only,
+    /// and since then the manager's wall clock has moved as far as its boot clock. Nothing that cannot be undone is done by
+    /// a clock that jumped.
     pub fn clock_is_confirmed(&self) -> bool {
         let view = self.view();
         view.verified_at.is_some_and(|boot| {
@@ -154,12 +156,12 @@ impl VaultView {
         })
     }
 
-    /// What of all that is needed from the vault is not there, or was not confirmed a moment ago, for `/health/ready`.
+    /// Everything that is needed from the vault, and whether it is missing or too old, for `/health/ready`.
     pub fn checks(&self) -> [(Trouble, bool); 7] {
         let view = self.view();
         let fresh = view.verified_at.is_some_and(|at| self.clock.boot().saturating_sub(at) < FRESH_SECONDS);
-        let (tried, conflict) = (view.round != Round::None, view.status == FeedStatus::Conflict);
-        let unreachable = tried && view.store_healthy && !conflict && (view.round == Round::Failed || !fresh);
+        let (tried, conflict) = (view.last_sync != LastSync::None, view.status == FeedStatus::Conflict);
+        let unreachable = tried && view.store_healthy && !conflict && (view.last_sync == LastSync::Failed || !fresh);
         let keys = self.key(Purpose::Seal).is_some() && self.key(Purpose::Transport).is_some();
         [
             (Trouble::Storage, !view.store_healthy),
@@ -172,13 +174,13 @@ impl VaultView {
         ]
     }
 
-    /// The vault's clock now (Unix seconds), as it signed it and as the boot clock went on since.
+    /// The vault's clock now (Unix seconds): the time that it last signed, and what the boot clock counted since.
     pub fn vault_time(&self) -> Option<u64> {
         let view = self.view();
         view.verified_at.map(|at| view.vault_time.saturating_add(self.clock.boot().saturating_sub(at)))
     }
 
-    /// Starts a round with the vault now instead of at the next tick.
+    /// Starts a sync with the vault now instead of at the next tick.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
@@ -187,7 +189,7 @@ impl VaultView {
         self.wake.notified().await;
     }
 
-    /// Waits until the vault has signed for number `sequence`; says whether it has.
+    /// Waits until the vault has signed that event `sequence` is applied. Returns whether it has within `limit`.
     pub async fn wait_applied(&self, sequence: u64, limit: Duration) -> bool {
         let mut view = self.view.subscribe();
         let applied = view.wait_for(|view| view.status == FeedStatus::CaughtUp && view.applied >= sequence);
@@ -259,27 +261,33 @@ mod tests {
             verified_at: Some(50),
             verified_now: 1_000,
             vault_time: 1_000,
-            round: Round::Good,
+            last_sync: LastSync::Good,
             clock_differs: false,
             store_healthy: true,
         };
-        let said = |view: FeedView| {
+        let readiness_of = |view: FeedView| {
             vault_view.update(|now| *now = view);
             Readiness::new(&vault_view.checks(), "").text()
         };
-        assert_eq!(said(good), "ready");
-        assert_eq!(said(FeedView { status: FeedStatus::CatchingUp, ..good }), "catching-up");
-        assert_eq!(said(FeedView { status: FeedStatus::Conflict, round: Round::Failed, ..good }), "conflict");
-        assert_eq!(said(FeedView { verified_at: None, ..good }), "vault-unreachable");
-        assert_eq!(said(FeedView { round: Round::None, ..good }), "starting");
-        assert_eq!(said(FeedView { round: Round::Failed, clock_differs: true, ..good }), "clock vault-unreachable");
-        assert_eq!(said(FeedView { store_healthy: false, round: Round::Failed, ..good }), "storage");
+        assert_eq!(readiness_of(good), "ready");
+        assert_eq!(readiness_of(FeedView { status: FeedStatus::CatchingUp, ..good }), "catching-up");
+        assert_eq!(
+            readiness_of(FeedView { status: FeedStatus::Conflict, last_sync: LastSync::Failed, ..good }),
+            "conflict"
+        );
+        assert_eq!(readiness_of(FeedView { verified_at: None, ..good }), "vault-unreachable");
+        assert_eq!(readiness_of(FeedView { last_sync: LastSync::None, ..good }), "starting");
+        assert_eq!(
+            readiness_of(FeedView { last_sync: LastSync::Failed, clock_differs: true, ..good }),
+            "clock vault-unreachable"
+        );
+        assert_eq!(readiness_of(FeedView { store_healthy: false, last_sync: LastSync::Failed, ..good }), "storage");
         clock.advance(4);
-        assert_eq!(said(good), "ready");
+        assert_eq!(readiness_of(good), "ready");
         clock.advance(1);
-        assert_eq!(said(good), "vault-unreachable");
+        assert_eq!(readiness_of(good), "vault-unreachable");
         assert_eq!(vault_view.vault_time(), Some(1_005));
         clock.set_now(20_000);
-        assert_eq!(said(good), "vault-unreachable keys");
+        assert_eq!(readiness_of(good), "vault-unreachable keys");
     }
 }

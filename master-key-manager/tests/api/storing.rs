@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::http::Method;
 use futures_util::future::{Either, join_all, select};
 use manager_api::name::SecretPath;
-use master_key_manager::revocation::Round;
+use master_key_manager::revocation::LastSync;
 use serde_json::json;
 use service_runtime::config::Mode;
 use shared_proto::id::{EnvironmentId, SecretId, Version};
@@ -93,7 +93,7 @@ async fn vault_down_is_unavailable_and_nothing_is_written() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
     installed.vault.go_down().await;
-    until("the manager sees it", async || manager.app.vault_view.view().round == Round::Failed).await;
+    until("the manager sees it", async || manager.app.vault_view.view().last_sync == LastSync::Failed).await;
     manager.store_value("p", "v").await.expect(503).refused("unavailable");
     assert!(states(&manager).await.is_empty());
     manager.get("/health/ready").await.expect(503);
@@ -107,7 +107,7 @@ async fn without_a_seal_key_nothing_is_written() {
     let installed = Installed::new(Mode::Production).await;
     installed.vault.state().states_no_seal_key = true;
     let manager = installed.start_unready().await;
-    until("a round succeeded", async || manager.app.vault_view.view().round == Round::Good).await;
+    until("a sync succeeded", async || manager.app.vault_view.view().last_sync == LastSync::Good).await;
     manager.store_value("p", "v").await.expect(503).refused("unavailable");
     assert!(states(&manager).await.is_empty());
     manager.stop().await;

@@ -2,7 +2,7 @@
 
 use actix_web::http::Method;
 use futures_util::future::{join_all, select_all};
-use master_key_manager::revocation::Round;
+use master_key_manager::revocation::LastSync;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use shared_proto::command::Operation;
@@ -103,7 +103,7 @@ async fn tokens_are_made_while_the_vault_is_away_and_not_with_a_revoked_key() {
     let manager = installed.start().await;
     let secret = stored(&manager, "a", "a1").await;
     installed.vault.go_down().await;
-    until("the manager sees it", async || manager.app.vault_view.view().round == Round::Failed).await;
+    until("the manager sees it", async || manager.app.vault_view.view().last_sync == LastSync::Failed).await;
     let body = json!({"grants": [{"key_id": secret}]});
     manager.post("/api/tokens", body.clone()).await.expect(201);
     installed.vault.come_back().await;
