@@ -1,4 +1,4 @@
-//! Where a page of versions ends: `after` of the next one.
+//! Cursor of a page of versions: the `after` of the next page.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,13 +7,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use shared_proto::Malformed;
 use shared_proto::id::{SecretId, Version};
 
-/// A secret, or one of its versions: `sec_…` or `sec_….7`. What comes next is behind all versions of the secret, or
-/// behind that one.
+/// A secret, or one of its versions: `sec_…` or `sec_….7`. The next page begins after that version, or after all versions
+/// of the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionCursor {
     /// The secret.
     pub key_id: SecretId,
-    /// The version; none stands for the last one.
+    /// The version; `None` means the last one.
     pub version: Option<Version>,
 }
 

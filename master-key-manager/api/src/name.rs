@@ -23,7 +23,7 @@ macro_rules! name_type {
         pub struct $name(String);
 
         impl $name {
-            /// Checks and takes a name.
+            /// Parses a name and checks its rules.
             pub fn parse(text: impl Into<String>) -> Result<Self, Malformed> {
                 let text = text.into();
                 $check(&text)?;
@@ -59,16 +59,16 @@ name_type! {
     EnvironmentName, check_environment
 }
 name_type! {
-    /// What a submitter calls himself (`user_id`). A label, never an identity.
+    /// A label that a submitter chooses (`user_id`). It is never an identity.
     UserLabel, check_label
 }
 name_type! {
-    /// A submitter's name for one request (`Idempotency-Key`), so that a repeat is known as one.
+    /// A submitter's name for one request (`Idempotency-Key`), by which a repeat is recognized.
     IdempotencyKey, check_idempotency_key
 }
 
 impl SecretPath {
-    /// The path under which a submission without one is filed.
+    /// The path of a secret that was submitted without a path.
     pub fn unnamed(secret: SecretId) -> Self {
         Self(format!("{UNNAMED}/{secret}"))
     }
@@ -116,7 +116,7 @@ fn check_label(text: &str) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Whether a character is white, or not seen at all: a name with it looks like another one.
+/// Whether a character is white space or invisible: a name with it looks like another name.
 fn is_invisible(c: char) -> bool {
     c.is_whitespace()
         || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

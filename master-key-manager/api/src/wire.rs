@@ -1,4 +1,4 @@
-//! What the manager takes and answers.
+//! The JSON bodies of the manager's requests and answers.
 
 use serde::{Deserialize, Serialize};
 use shared_proto::encoding::{present, read_from_objects_only};
@@ -20,13 +20,13 @@ pub struct StoreKey {
     /// The value, at most 1 MiB after decoding.
     #[cfg_attr(feature = "openapi", schema(value_type = String, max_length = 1_398_104))]
     pub key_data: Zeroizing<String>,
-    /// Name in the environment; without one it is filed under `unnamed/`.
+    /// Name of the secret in the environment; `unnamed/…` by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub path: Option<SecretPath>,
     /// Required outside development mode, where `dev` is the default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub environment: Option<EnvironmentName>,
-    /// How `key_data` is to be read; text by default.
+    /// Encoding of `key_data`; text by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub encoding: Option<ValueEncoding>,
     /// Whether an access token for the new version is wanted; true by default.
@@ -34,7 +34,7 @@ pub struct StoreKey {
     pub token: Option<bool>,
 }
 
-/// An access token, as it is handed out. It has no `Debug` form.
+/// An issued access token. It has no `Debug` form.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct IssuedToken {
@@ -63,7 +63,7 @@ pub struct StoredKeyAnswer {
     pub environment: EnvironmentName,
     /// Name in the environment.
     pub path: SecretPath,
-    /// How the value will be answered.
+    /// Encoding of the value in answers.
     pub encoding: ValueEncoding,
     /// The token, unless `token` was false.
     #[serde(flatten)]
@@ -110,10 +110,10 @@ pub struct MintToken {
     /// 1 to 64 versions of different secrets of one environment.
     #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub grants: Vec<GrantRequest>,
-    /// For whom; the administrator by default.
+    /// Label of the token's subject; the administrator by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub user_id: Option<UserLabel>,
-    /// Life in seconds, 1 to 2,700; the configured life by default. Never past the seal key.
+    /// Life in seconds, 1 to 2,700; the configured life by default. The token never outlives the seal key.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 2700))]
     pub life_seconds: Option<u64>,
@@ -126,7 +126,7 @@ pub struct MintAnswer {
     /// The token.
     #[serde(flatten)]
     pub token: IssuedToken,
-    /// What it opens, with the versions that were chosen.
+    /// The versions that it opens, including those that the request did not name.
     pub grants: Vec<GrantRequest>,
 }
 
@@ -141,17 +141,17 @@ pub struct TokenSummary {
     /// The label of the subject, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// The credential that was used.
+    /// The credential that it was made with.
     pub client_id: CredentialId,
     /// Environment.
     pub environment: EnvironmentName,
-    /// What it opens.
+    /// The versions that it opens.
     pub grants: Vec<GrantRequest>,
     /// When it was made (Unix seconds).
     pub issued_at: u64,
     /// When it ends (Unix seconds).
     pub expires_at: u64,
-    /// Whether this token itself was revoked (by its id).
+    /// Whether this token was revoked by its id.
     pub revoked: bool,
 }
 
@@ -166,7 +166,7 @@ pub struct TokenList {
     pub next: Option<String>,
 }
 
-/// What to revoke: body of `POST /api/revocations`.
+/// The target of a revocation: body of `POST /api/revocations`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -181,14 +181,14 @@ pub enum Revoke {
         /// Its label.
         user_id: UserLabel,
     },
-    /// All tokens made with a credential. The credential itself stays good.
+    /// All tokens made with a credential. The credential itself stays enabled.
     Credential {
         /// The credential.
         client_id: CredentialId,
     },
-    /// A credential, for ever, with all tokens made with it.
+    /// A credential, permanently, and all tokens made with it.
     DisableCredential {
-        /// The credential. Never the last one of an administrator.
+        /// The credential. The last enabled one of an administrator is refused.
         client_id: CredentialId,
     },
     /// Every grant of a secret.
@@ -203,7 +203,7 @@ pub enum Revoke {
         /// The version.
         version: Version,
     },
-    /// All tokens signed by a key, for ever.
+    /// All tokens signed by a key, permanently.
     SigningKey {
         /// The key.
         #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = r"^[A-Za-z0-9_-]{43}$"))]
@@ -213,14 +213,14 @@ pub enum Revoke {
     All {},
 }
 
-/// How far a revocation or destruction is.
+/// Progress of a revocation or destruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RevocationStatus {
-    /// The vault signed that it has applied it durably.
+    /// The vault has signed that it is applied durably.
     Revoked,
-    /// It is recorded here and will reach the vault; until then tokens may still be accepted.
+    /// It is recorded and will reach the vault. Until then tokens may still be accepted.
     Pending,
 }
 
@@ -228,7 +228,7 @@ pub enum RevocationStatus {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RevocationAnswer {
-    /// `revoked` only on the vault's signature.
+    /// `revoked` only after the vault has signed it.
     pub status: RevocationStatus,
     /// The event's number; `null` while the manager may not number events.
     #[cfg_attr(feature = "openapi", schema(required = true))]
@@ -249,7 +249,7 @@ pub struct Destroy {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DestroyAnswer {
-    /// `revoked` (here: destroyed) only on the vault's signature.
+    /// `revoked` (here: destroyed) only after the vault has signed it.
     pub status: RevocationStatus,
     /// The numbers of the events; empty while the manager may not number events.
     pub sequences: Vec<u64>,
@@ -273,9 +273,9 @@ pub struct EventSummary {
 pub struct RevocationList {
     /// Number of the newest event.
     pub newest: u64,
-    /// The number that the vault last signed for.
+    /// Number of the newest event that the vault has signed as applied.
     pub applied: u64,
-    /// Revocations that wait for a number.
+    /// The number of revocations that wait for a sequence number.
     pub unnumbered: u64,
     /// A page of events.
     pub events: Vec<EventSummary>,
@@ -286,11 +286,11 @@ pub struct RevocationList {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CatalogueState {
-    /// The vault's receipt is not there yet.
+    /// The vault's receipt has not come yet.
     Pending,
-    /// The vault has it.
+    /// The vault has stored it.
     Committed,
-    /// It never reached the vault, and never will.
+    /// It never reached the vault and never will.
     Abandoned,
     /// It was destroyed.
     Destroyed,
@@ -318,7 +318,7 @@ pub struct SecretSummary {
     pub environment: EnvironmentName,
     /// Name.
     pub path: SecretPath,
-    /// Its versions that are on this page, ascending.
+    /// Its versions on this page, ascending.
     pub versions: Vec<VersionSummary>,
 }
 
@@ -326,7 +326,7 @@ pub struct SecretSummary {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SecretList {
-    /// A page of versions, ordered by secret and number. A secret whose versions go on is named again on the next page.
+    /// A page of versions, ordered by secret and number. A secret with more versions appears again on the next page.
     pub secrets: Vec<SecretSummary>,
     /// `after` of the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -356,7 +356,7 @@ pub struct SecretDetails {
 pub struct Reconcile {
     /// Whether found versions enter the catalogue (as `unnamed/…` when the secret is unknown).
     pub adopt: bool,
-    /// `next` of the answer before; from the beginning without it.
+    /// `next` of the previous answer; the comparison starts at the beginning without it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub after: Option<VersionCursor>,
 }
@@ -377,16 +377,16 @@ pub struct FoundVersion {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReconcileAnswer {
-    /// What the vault has and the catalogue lacks.
+    /// Versions that the vault has and the catalogue lacks.
     pub found: Vec<FoundVersion>,
-    /// How many of them are in the catalogue now.
+    /// How many of them were added to the catalogue.
     pub adopted: u64,
     /// `after` of the next request; absent when the vault's whole inventory was compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<VersionCursor>,
 }
 
-// Also where they stand in lists: what is derived alone would read each from an array, by position.
+// Also for those inside lists: a derived reader alone would accept an array, member by position.
 read_from_objects_only!(GrantRequest);
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! In whose name the store acts, and why it refuses to.
+//! The caller in whose name the store acts, and the reasons why it refuses to.
 //!
-//! A credential is looked at when the head of a request is read, and the act comes later: the body travels, a lock is
-//! waited for, the vault is asked. Guarantees that the look and the act are one: every method that acts for a caller
-//! takes an [`Actor`] and looks at the credential again in the transaction that reads or writes.
+//! A credential is checked when the head of a request is read. The act comes later: the body travels, a lock is waited
+//! for, the vault is asked. Guarantees that check and act are one: every method that acts for a caller takes an [`Actor`]
+//! and checks the credential again in the transaction that reads or writes.
 
 use service_runtime::Refusal;
 use service_runtime::sqlite::StoreFault;
@@ -12,14 +12,14 @@ use shared_proto::id::CredentialId;
 
 use super::{CredentialRow, Installation};
 
-/// A caller whose credential was enabled when it was looked at.
+/// A caller whose credential was enabled when it was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Actor {
     credential: CredentialId,
 }
 
 impl Actor {
-    /// The credential that is looked at again, and that tokens name.
+    /// The credential that is checked again, and that tokens name.
     pub fn credential(&self) -> CredentialId {
         self.credential
     }
@@ -33,13 +33,13 @@ impl CredentialRow {
 }
 
 impl Installation {
-    /// Everybody without a credential, in development mode.
+    /// The actor of all callers without a credential, in development mode.
     pub fn anonymous_actor(&self) -> Actor {
         Actor { credential: self.anonymous }
     }
 }
 
-/// Why a method did not act. Nothing was written, and nothing is told.
+/// Why a method did not act. Nothing was written or given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ActError {
     /// The caller's credential was disabled meanwhile.
@@ -51,7 +51,7 @@ pub enum ActError {
     /// The credential to be disabled does not exist.
     #[error("no such credential")]
     CredentialUnknown,
-    /// The database; what was asked may have been written if the fault says so.
+    /// The database failed. The write may have been made if the fault says so.
     #[error(transparent)]
     Fault(#[from] StoreFault),
 }
@@ -59,7 +59,7 @@ pub enum ActError {
 /// The outcome of a method that acts for a caller.
 pub type Acted<T> = Result<T, ActError>;
 
-/// A revocation or destruction, as a caller decided it.
+/// A caller's decision to revoke or destroy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// An event for the vault. A `credential` event revokes tokens; the credential stays enabled.

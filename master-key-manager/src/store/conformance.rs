@@ -1,4 +1,4 @@
-//! What every backend of [`ManagerStore`] must do; run on each of them.
+//! The rules that every backend of [`ManagerStore`] keeps. The kit runs on each of them.
 
 use std::sync::Arc;
 
@@ -283,7 +283,7 @@ impl<'a> Kit<'a> {
         let dropped = self.store.drop_events(last.number, NOW + 99).await;
         let left = self.store.events_after(0, 9).await.map_err(text)?;
         let ended = all.iter().filter(|event| event.may_be_dropped).count();
-        // With the one that was taken back, without the one that was dropped before.
+        // With the recovered event, without the one that was dropped before.
         rule(dropped == Ok(ended), "what does not last is dropped")?;
         let kept = left.iter().map(|event| (event.event.lasts(), event.may_be_dropped));
         rule(kept.clone().filter(|kept| *kept == (false, true)).count() == 1, "the newest one stays")?;
@@ -323,7 +323,7 @@ impl<'a> Kit<'a> {
         rule(disabled == Err(ActError::CredentialDisabled), "a credential is disabled before its event has a number")
     }
 
-    /// The last rule: afterwards the actor may nothing.
+    /// The last rule: afterwards the actor has no rights.
     async fn disabled(&self) -> Result<(), String> {
         let late = self.new_version(SecretId::generate(), 1, &SecretPath::parse("late").map_err(text)?)?;
         let token = self.new_token(&late.row);

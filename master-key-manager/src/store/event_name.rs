@@ -5,7 +5,7 @@ use shared_proto::encoding::{Bytes, b64, from_b64_exact};
 use shared_proto::event::Event;
 use shared_proto::id::Version;
 
-/// `kind` and what it hits, joined by `:`.
+/// The event's `kind` and target, joined by `:`.
 pub(super) fn name_of(event: &Event) -> String {
     let word = event.kind();
     match event {
@@ -42,7 +42,7 @@ pub(super) fn event_of(name: &str) -> Result<Event, Malformed> {
     }
 }
 
-/// Whether a second event of this name would say nothing new.
+/// Whether a second event of this name would add nothing.
 pub(super) fn happens_once(event: &Event) -> bool {
     match event {
         Event::Token(_) | Event::SigningKey(_) | Event::Destroy(..) => true,

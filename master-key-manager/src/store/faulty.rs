@@ -1,4 +1,4 @@
-//! A store that fails on demand, around a real one: for tests of what is left when the disk or the process gives up.
+//! A store that fails on demand, around a real one, for tests of failing disks and dying processes.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use super::{
     TokenStore, VersionRow,
 };
 
-/// Where a process dies.
+/// The point at which a process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KillPoint {
     /// Just before this method writes.
@@ -29,7 +29,7 @@ pub enum KillPoint {
     After(&'static str),
 }
 
-/// Wraps a store. After its kill point nothing works any more, as in a process that is gone.
+/// A wrapped store. After its kill point every method fails, as in a dead process.
 pub struct FaultyStore {
     inner: Arc<dyn ManagerStore>,
     state: Mutex<State>,
@@ -40,7 +40,7 @@ struct State {
     kill_at: Option<KillPoint>,
     dead: bool,
     calls: HashMap<&'static str, u64>,
-    /// After which call of which method what happens.
+    /// Acts that follow the n-th call of a method.
     meanwhile: Option<(&'static str, u64, Act)>,
 }
 
@@ -52,12 +52,12 @@ impl FaultyStore {
         Self { inner, state: Mutex::default() }
     }
 
-    /// Dies there, the next time that it comes by.
+    /// Dies the next time that it reaches this point.
     pub fn kill_at(&self, point: KillPoint) {
         self.state().kill_at = Some(point);
     }
 
-    /// Runs `act` on the store within when `method` has returned `calls` times more, before its caller hears of it.
+    /// Runs `act` on the inner store when `method` has returned `calls` times more, before its caller gets the result.
     pub fn after_calls<F>(
         &self,
         method: &'static str,
@@ -105,7 +105,7 @@ impl FaultyStore {
         Ok(outcome)
     }
 
-    /// Counts a call, and does what was to happen after it.
+    /// Counts a call, and runs the act that follows it.
     async fn meanwhile(&self, method: &'static str) {
         let act = {
             let mut state = self.state();

@@ -1,4 +1,4 @@
-//! Rows as the domain sees them.
+//! Rows of the store in domain types.
 
 use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
 use manager_api::wire::CatalogueState;
@@ -20,7 +20,7 @@ pub struct Environment {
     pub name: EnvironmentName,
 }
 
-/// What `init` decided once and for all.
+/// The choices of `init`, which never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installation {
     /// Development or production.
@@ -51,7 +51,7 @@ pub struct NewInstallation {
 pub struct NewCredential {
     /// Its id.
     pub id: CredentialId,
-    /// HMAC-SHA-256 under the key of the key folder, so that who writes the database cannot plant one.
+    /// HMAC-SHA-256 under a key of the key folder, so that an attacker with write access to the database cannot plant one.
     pub hmac: [u8; 32],
 }
 
@@ -60,11 +60,11 @@ pub struct NewCredential {
 pub struct CredentialRow {
     /// Its id.
     pub id: CredentialId,
-    /// Whose it is.
+    /// The subject that it belongs to.
     pub subject: Subject,
     /// The stored hash, to be compared once more in constant time.
     pub hmac: [u8; 32],
-    /// Whether it was taken away.
+    /// Whether it is disabled.
     pub disabled: bool,
 }
 
@@ -85,7 +85,7 @@ pub struct VersionRow {
     pub digest: EnvelopeDigest,
 }
 
-/// A secret, as a write must know it.
+/// A secret in the form that a write needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretState {
     /// The secret.
@@ -109,37 +109,37 @@ pub struct NewVersion {
     pub row: VersionRow,
     /// The secret's path, for its first version.
     pub path: SecretPath,
-    /// The submitter's label, and the id it gets at its first use.
+    /// The submitter's label, and the id that it gets at its first use.
     pub label: (UserLabel, PersonId),
-    /// Who repeats with which key.
+    /// The submitter and idempotency key by which a repeat is recognized.
     pub idempotency: Option<(Subject, String)>,
-    /// The key that is to sign the token that follows, if one does.
+    /// The key for the signature of the token that follows, if there is one.
     pub signing_key: Option<Thumbprint>,
     /// Unix seconds.
     pub now: u64,
 }
 
-/// What became of a [`NewVersion`].
+/// The outcome of recording a [`NewVersion`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BeginOutcome {
-    /// It is pending; the label stands for this subject.
+    /// It is pending. The label stands for this subject.
     Pending(Subject),
-    /// The number, or the path, was taken meanwhile; nothing was written.
+    /// The number or the path was taken meanwhile. Nothing was written.
     Taken,
-    /// The key that would sign the token that follows was revoked; nothing was written.
+    /// The key for the token that follows was revoked. Nothing was written.
     SigningKeyRevoked,
 }
 
-/// A token that is asked for. It is decided on and recorded in one transaction.
+/// A request for a token, which is decided and recorded in one transaction.
 #[derive(Clone, Debug)]
 pub struct TokenRequest {
     /// Its id.
     pub jti: TokenId,
     /// Its subject.
     pub subject: TokenSubject,
-    /// The key that is to sign it.
+    /// The key for its signature.
     pub signing_key: Thumbprint,
-    /// What it is to open; version `None` is the newest committed one.
+    /// The versions that it opens; `None` means the newest committed one.
     pub grants: Vec<(SecretId, Option<Version>)>,
     /// Unix seconds.
     pub issued_at: u64,
@@ -147,47 +147,47 @@ pub struct TokenRequest {
     pub expires_at: u64,
 }
 
-/// Whom a token is asked for.
+/// The subject of a requested token.
 #[derive(Clone, Debug)]
 pub enum TokenSubject {
     /// A subject.
     Subject(Subject),
-    /// The subject of a label, and the id it gets at its first use.
+    /// The subject of a label, and the id that it gets at its first use.
     Label(UserLabel, PersonId),
 }
 
-/// What became of a [`TokenRequest`]. Only `Recorded` wrote something.
+/// The outcome of a [`TokenRequest`]. Only `Recorded` wrote something.
 #[derive(Clone, Debug)]
 pub enum TokenDecision {
-    /// Its row is there.
+    /// Its row is written.
     Recorded {
         /// The token.
         token: NewToken,
-        /// What it opens, in the order asked.
+        /// The versions that it opens, in the order of the request.
         versions: Vec<VersionRow>,
         /// Number of the newest event.
         rseq: u64,
     },
-    /// One of the versions is not there or not committed.
+    /// A version is missing or not committed.
     NotFound,
-    /// The versions are of more than one environment.
+    /// The versions belong to more than one environment.
     SeveralEnvironments,
-    /// The key that would sign it was revoked.
+    /// The key for its signature was revoked.
     SigningKeyRevoked,
 }
 
-/// The claims of a token that are kept. The token itself is not.
+/// The claims of a token, which are kept. The token itself is not.
 #[derive(Clone, Debug)]
 pub struct NewToken {
     /// Its id.
     pub jti: TokenId,
     /// Its subject.
     pub subject: Subject,
-    /// The credential that was used.
+    /// The credential that it was made with.
     pub credential: CredentialId,
     /// Environment of its grants.
     pub environment: EnvironmentId,
-    /// What it opens.
+    /// The versions that it opens.
     pub grants: Vec<Grant>,
     /// Unix seconds.
     pub issued_at: u64,
@@ -195,10 +195,10 @@ pub struct NewToken {
     pub expires_at: u64,
 }
 
-/// What a commit saw, in its own transaction.
+/// The outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitOutcome {
-    /// Committed; the token's row is there, and this was the newest event.
+    /// Committed, and the token's row is written.
     Yes {
         /// Number of the newest event.
         rseq: u64,
@@ -216,7 +216,7 @@ pub struct TokenRow {
     pub token: NewToken,
     /// The label of its subject.
     pub label: Option<String>,
-    /// Number of the event that revoked it by id.
+    /// Number of the event that revoked the token by its id.
     pub revoked_by: Option<u64>,
     /// Whether such a revocation waits for a number.
     pub revocation_deferred: bool,
@@ -231,7 +231,7 @@ pub struct SecretRow {
     pub environment: EnvironmentId,
     /// Its path.
     pub path: SecretPath,
-    /// Those of its versions that are on the page, with state and time, ascending.
+    /// Its versions on the page, with state and time, ascending.
     pub versions: Vec<(Version, CatalogueState, u64)>,
 }
 
@@ -240,7 +240,7 @@ pub struct SecretRow {
 pub struct StoredEvent {
     /// Its number.
     pub sequence: u64,
-    /// What happened.
+    /// The event.
     pub event: Event,
     /// The signed form.
     pub compact: String,
@@ -252,7 +252,7 @@ pub struct StoredEvent {
     pub may_be_dropped: bool,
 }
 
-/// A page of events, and how far they are.
+/// A page of events, with the state of the whole chain.
 #[derive(Clone, Debug)]
 pub struct RevocationPage {
     /// The events, in order.
@@ -263,25 +263,25 @@ pub struct RevocationPage {
     pub deferred: u64,
 }
 
-/// Where an environment is on its way to an epoch of its root key.
+/// The progress of an environment's exchange to an epoch of its root key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RotationState {
     /// When a version last changed to the epoch (Unix seconds).
     pub changed_at: Option<u64>,
-    /// What the vault signed when nothing was left below it, as JSON.
+    /// The vault's signed retirement of the epochs below, as JSON.
     pub retirement: Option<String>,
 }
 
-/// What the database knows about keys.
+/// Facts about keys in the database.
 #[derive(Clone, Debug)]
 pub struct KeyFacts {
     /// The installation.
     pub installation: Installation,
-    /// How many versions are under an epoch of an environment.
+    /// The number of versions under an epoch of an environment.
     pub under: Vec<(EnvironmentId, u32, u64)>,
-    /// How many of these the vault did not have when they were to be moved on.
+    /// The number of these that the vault lacked when they were due to be moved.
     pub lacking: Vec<(EnvironmentId, u32, u64)>,
-    /// What the vault signed about retired epochs, as JSON, oldest first.
+    /// The vault's signed retirements, as JSON, oldest first.
     pub retirements: Vec<String>,
     /// The token signing keys that were revoked.
     pub revoked_keys: Vec<Thumbprint>,

@@ -1,14 +1,14 @@
-//! Credentials in memory, so that a request does not read the database to learn who calls.
+//! Credentials in memory, so that authenticating a request needs no read of the database.
 //!
-//! Guarantees that a credential which was taken away is unknown here before anybody is told that it was. Only enabled
-//! ones are kept: a disabled and an unknown one take the same way to the database.
+//! Guarantees that a disabled credential is gone from here before the call that disabled it returns. Only enabled ones
+//! are kept: a disabled and an unknown one take the same way to the database.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::store::CredentialRow;
 
-/// The enabled credentials that were asked for, by their keyed hash. Clones share them.
+/// The enabled credentials that were used, by their keyed hash. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct CredentialCache(Arc<RwLock<State>>);
 
@@ -19,8 +19,8 @@ struct State {
     generation: u64,
 }
 
-/// Forgets all credentials when it is dropped: a result of the transaction that changed some carries it, and so it lives
-/// until the commit, and ends with it also when nobody waits for the result any more.
+/// Forgets all credentials when it is dropped. The result of the transaction that changed some carries it. So it lives
+/// until the commit, and is dropped then even when nobody waits for the result any more.
 pub(super) struct Forget(CredentialCache);
 
 /// Far more than services have; about 200 bytes each.
@@ -31,12 +31,12 @@ impl CredentialCache {
         self.0.read().unwrap_or_else(PoisonError::into_inner).rows.get(hmac).cloned()
     }
 
-    /// To be asked for before the database is.
+    /// The generation of the table. Call it before the database is read.
     pub(super) fn generation(&self) -> u64 {
         self.0.read().unwrap_or_else(PoisonError::into_inner).generation
     }
 
-    /// Keeps what was read, unless the table has changed since.
+    /// Keeps a row, unless the table has changed since `generation`.
     pub(super) fn keep(&self, row: &CredentialRow, generation: u64) {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if !row.disabled && state.generation == generation && state.rows.len() < MOST {

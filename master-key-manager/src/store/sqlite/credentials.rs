@@ -1,4 +1,4 @@
-//! Which credentials are enabled.
+//! The enabled credentials.
 
 use rusqlite::{Connection, params};
 use shared_proto::id::CredentialId;
@@ -17,7 +17,7 @@ pub(super) fn disable(conn: &Connection, credential: CredentialId, now: u64) -> 
         .map(|_rows| ())
 }
 
-/// Why these may not be disabled all together.
+/// The reason why these credentials may not be disabled together.
 pub(super) fn not_to_be_disabled(conn: &Connection, asked: &[CredentialId]) -> rusqlite::Result<Option<ActError>> {
     let mut known = conn.prepare_cached("SELECT 1 FROM credentials WHERE credential_id = ?1")?;
     for credential in asked {

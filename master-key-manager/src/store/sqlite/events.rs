@@ -1,5 +1,5 @@
-//! The chain of events. Reading the newest number, signing the next and inserting it are one transaction, so that two
-//! revocations never get the same number and a number never stays without its event.
+//! The chain of events. One transaction reads the newest number, signs the next event and inserts it, so that two
+//! revocations never get the same number and no number is without its event.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -98,7 +98,7 @@ impl EventStore for SqliteStore {
             }
             for event in &events {
                 insert(conn, event)?;
-                // Whether it was disabled or its tokens revoked, the event does not say: what is safe is done.
+                // The event does not say whether it was disabled or its tokens were revoked: the safe choice is made.
                 let decision = if let Event::Credential(credential) = event.event {
                     Decision::DisableCredential(credential)
                 } else {
@@ -213,7 +213,7 @@ pub(super) fn defer(conn: &Connection, decision: &Decision, now: u64) -> rusqlit
     apply(conn, decision, now)
 }
 
-/// What a decision means in the manager's own tables: the credential is refused, or nothing is minted for the version.
+/// Applies a decision to the manager's own tables: the credential is refused, or nothing is minted for the version.
 fn apply(conn: &Connection, decision: &Decision, now: u64) -> rusqlite::Result<()> {
     let event = match decision {
         Decision::DisableCredential(credential) => return disable(conn, *credential, now),

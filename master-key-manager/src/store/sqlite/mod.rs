@@ -47,11 +47,11 @@ impl SqliteStore {
         Ok(Self { writer, readers, enabled: CredentialCache::default() })
     }
 
-    /// Puts a backup of this manager in the place of its database, which no process uses. The answer is where the
+    /// Replaces the database, which no process may use, with a backup of this manager. Returns the path at which the
     /// replaced one is kept.
     ///
     /// # Errors
-    /// As [`service_runtime::sqlite::restore`]; or it is of another manager or mode.
+    /// Those of [`service_runtime::sqlite::restore`], or the backup is of another manager or mode.
     pub fn restore(backup: &Path, path: &Path, id: ManagerId, mode: Mode) -> Result<Option<PathBuf>, StartError> {
         restore(backup, path, schema::STEPS, |conn| {
             let found = identity::installation(conn).ok().flatten();
@@ -65,7 +65,7 @@ impl SqliteStore {
         })
     }
 
-    /// A transaction that writes in the name of `actor`, if he still may.
+    /// A transaction that writes in the name of `actor`, if the actor still may.
     async fn write_for<T, F>(&self, actor: Actor, job: F) -> Acted<T>
     where
         T: Send + 'static,
@@ -74,7 +74,7 @@ impl SqliteStore {
         self.writer.run(move |conn| if_enabled(conn, actor, job)).await?.ok_or(ActError::CredentialDisabled)
     }
 
-    /// A transaction that reads in the name of `actor`, if he still may.
+    /// A transaction that reads in the name of `actor`, if the actor still may.
     async fn read_for<T, F>(&self, actor: Actor, job: F) -> Acted<T>
     where
         T: Send + 'static,
@@ -83,8 +83,8 @@ impl SqliteStore {
         self.readers.read(move |conn| if_enabled(conn, actor, job)).await?.ok_or(ActError::CredentialDisabled)
     }
 
-    /// A transaction that may take credentials away: those that are known are forgotten when it is committed, and before
-    /// anybody is told so.
+    /// A transaction that may disable credentials. The cached ones are forgotten when it is committed, before its caller
+    /// gets the result.
     async fn write_credentials<T, F>(&self, job: F) -> Stored<T>
     where
         T: Send + 'static,
@@ -96,7 +96,7 @@ impl SqliteStore {
     }
 }
 
-/// The look at the actor's credential and the act, in one transaction.
+/// Checks the actor's credential and runs the job, in one transaction.
 fn if_enabled<T>(
     conn: &Connection,
     actor: Actor,

@@ -1,4 +1,4 @@
-//! Root key rotations, as far as the catalogue knows of them.
+//! The catalogue's records of root key rotations.
 
 use std::path::Path;
 
@@ -135,7 +135,7 @@ impl RotationStore for SqliteStore {
     }
 }
 
-/// What a report about keys tells of the database, read beside a running service.
+/// The database's part of a report about keys, read beside a running service.
 ///
 /// # Errors
 /// The database cannot be read, or the service has not brought it to this schema yet.
@@ -143,10 +143,10 @@ pub fn read_key_facts(path: &Path) -> Result<KeyFacts, StartError> {
     read_one(path, key_facts)
 }
 
-/// Whose database it is, also while the service runs.
+/// The installation that the database belongs to, read beside a running service.
 ///
 /// # Errors
-/// As [`read_key_facts`].
+/// Those of [`read_key_facts`].
 pub fn read_owner(path: &Path) -> Result<Installation, StartError> {
     read_one(path, installation)
 }
@@ -220,7 +220,7 @@ fn move_back(conn: &Connection, facts: &[ReceiptFacts]) -> rusqlite::Result<u64>
                 fact.digest.0
             ])?;
         if changed > 0 {
-            // What the vault signed about the time before it was restored holds no more.
+            // Retirements that the vault signed before it was restored are no longer true.
             conn.prepare_cached(
                 "UPDATE root_key_rotations SET retirement = NULL WHERE environment_id = ?1 AND epoch > ?2",
             )?

@@ -1,4 +1,4 @@
-//! Between columns and types. A row that does not fit its type is an error, never a guess.
+//! Conversion between columns and types. A row that does not fit its type is an error, never a guess.
 
 use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
@@ -12,12 +12,12 @@ use shared_proto::token::Grant;
 
 use crate::store::{SecretState, StoredEvent, VersionRow, event_name};
 
-/// What a row that cannot be read as its type is reported as.
+/// The error for a row that does not fit its type.
 pub(super) fn unreadable() -> rusqlite::Error {
     rusqlite::Error::InvalidColumnType(0, String::new(), Type::Null)
 }
 
-/// SQLite's integers are signed; ours stay below 2^53.
+/// SQLite's integers are signed; those of the store stay below 2^53.
 pub(super) fn integer(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|_| unreadable())
 }

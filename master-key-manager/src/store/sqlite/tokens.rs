@@ -1,4 +1,4 @@
-//! Tokens, by their claims.
+//! Access tokens, stored by their claims.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -94,14 +94,14 @@ fn decide_token(conn: &Connection, actor: Actor, order: &TokenRequest) -> rusqli
     Ok(TokenDecision::Recorded { token, versions, rseq })
 }
 
-/// Whether nothing may be signed with this key any more.
+/// Whether this token signing key was revoked.
 pub(super) fn is_revoked(conn: &Connection, signing_key: &Thumbprint) -> rusqlite::Result<bool> {
     let revocation = event_name::name_of(&Event::SigningKey(*signing_key));
     conn.prepare_cached("SELECT 1 FROM events WHERE name = ?1")?.exists([revocation])
 }
 
-/// The token of a version that is being committed, unless its credential was disabled meanwhile: its revocation has a
-/// number that `rseq` would already cover.
+/// The token of a version that is being committed. There is none if its credential was disabled meanwhile, because the
+/// token's `rseq` would already cover that revocation.
 pub(super) fn insert_for_commit(conn: &Connection, token: &NewToken) -> rusqlite::Result<CommitOutcome> {
     if !is_enabled(conn, token.credential)? {
         return Ok(CommitOutcome::WithoutToken);
