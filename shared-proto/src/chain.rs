@@ -1,31 +1,31 @@
-//! The chain of events: what may follow what, also where ended events were dropped.
+//! The chain of events: the order in which they follow each other, also where ended events were dropped.
 //!
-//! Guarantees that nothing that lasts is passed over: every event names, under the manager's signature, the newest
-//! lasting event before it. Refuses to say anything about events whose signature was not checked.
+//! Guarantees that no lasting event is skipped: every event names, under the manager's signature, the newest lasting
+//! event before it. Takes only claims whose signature was checked.
 
 pub use crate::event::ChainHead;
 use crate::event::{EventClaims, NO_EVENT, event_hash};
 
-/// How an event stands to a place in the chain.
+/// The relation of an event to a head of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Its number is not a new one.
+    /// Its number is already in the chain.
     Known,
     /// It is the next one.
     Next(ChainHead),
-    /// The numbers between were dropped, and none of them is of a lasting event.
+    /// It follows after numbers that were dropped. None of them is of a lasting event.
     Over(ChainHead),
     /// Numbers between are missing.
     Gap,
-    /// It is of another history, or a lasting event before it is missing.
+    /// It belongs to another history, or a lasting event before it is missing.
     Conflict,
 }
 
 impl ChainHead {
-    /// Before the first event.
+    /// The head before the first event.
     pub const START: Self = Self { number: 0, hash: NO_EVENT, lasting: NO_EVENT };
 
-    /// How an event of the manager stands to this place, when what has ended was dropped below a number.
+    /// The relation of one of the manager's events to this head, when ended events were dropped below a number.
     pub fn step(self, claims: &EventClaims, compact: &str, dropped_below: u64) -> Step {
         if claims.seq <= self.number {
             return Step::Known;

@@ -1,15 +1,15 @@
-//! Service credentials: opaque, long-lived, of use at the manager only; and how credentials and tokens are sent.
+//! Service credentials, which are opaque, long-lived and valid at the manager only, and the `Authorization` header.
 
 use zeroize::Zeroizing;
 
 use crate::Malformed;
 use crate::encoding::{b64, from_b64_secret, random, sha256};
 
-/// What every credential begins with, so that scanners find leaked ones.
+/// The prefix of every credential, by which scanners find leaked ones.
 pub const PREFIX: &str = "spv_";
 
-/// The plain form: 256 random bits. The checksum in its text form tells a typing error from a wrong credential before
-/// any lookup; it protects nothing.
+/// A credential in plain form: 256 random bits. The checksum in its text form tells a typing error from a wrong
+/// credential before any lookup. It protects nothing.
 pub struct PlainCredential(Zeroizing<[u8; 32]>);
 
 impl PlainCredential {

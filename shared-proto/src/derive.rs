@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 use crate::Rejected;
 use crate::encoding::{b64, lp};
 
-/// What people and reports call a symmetric key: the first 16 characters of `b64(F(key, "fingerprint"))`. It tells
-/// nothing about the key that could be used, because the key is uniform and has 256 bits.
+/// The name of a symmetric key in reports: the first 16 characters of `b64(F(key, "fingerprint"))`. It reveals nothing
+/// useful about the key, because the key is uniform and has 256 bits.
 pub fn fingerprint(key: &[u8; 32]) -> Result<String, Rejected> {
     let mut text = b64(&*derive(key, b"splitvault/1/fingerprint", &[])?);
     text.truncate(FINGERPRINT_CHARACTERS);

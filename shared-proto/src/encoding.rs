@@ -12,7 +12,7 @@ pub fn b64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The inverse of [`b64`]; refuses padding, other alphabets and set unused bits.
+/// The inverse of [`b64`]. Refuses padding, other alphabets and set unused bits.
 pub fn from_b64(text: &str) -> Result<Vec<u8>, Malformed> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| Malformed("not canonical base64url without padding"))
 }
@@ -44,8 +44,8 @@ pub fn from_base64_value(text: &str) -> Result<Zeroizing<Vec<u8>>, Malformed> {
     STANDARD.decode(text).map(Zeroizing::new).map_err(|_| Malformed("not canonical base64 with padding"))
 }
 
-/// `LP(p1, p2, …)`: every part after its length in bytes as a big-endian `u32`. Injective, which is what every key
-/// derivation, digest and signature of the protocol rests on.
+/// `LP(p1, p2, …)`: every part after its length in bytes as a big-endian `u32`. It is injective: every key derivation,
+/// digest and signature of the protocol relies on that.
 ///
 /// Parts are at most a few KiB by construction; a part of 4 GiB or more would be cut to nothing rather than made
 /// ambiguous.
@@ -70,7 +70,7 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 ///
 /// # Panics
 ///
-/// When the operating system gives none: there is no safe way to go on.
+/// When the operating system gives none: there is no safe way to continue.
 #[expect(clippy::expect_used, reason = "a process without randomness must not go on")]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut out = [0; N];
@@ -115,8 +115,8 @@ where
     deserializer.deserialize_map(Members(std::marker::PhantomData))
 }
 
-/// Makes types with `#[serde(remote = "Self")]` read from JSON objects only: what is derived alone would also read an
-/// array, by position, and two texts for one signed document are one too many.
+/// Makes types with `#[serde(remote = "Self")]` read from JSON objects only. The derived reader would also accept an
+/// array, member by position, and a signed document must have one text only.
 #[macro_export]
 macro_rules! read_from_objects_only {
     ($($name:ty),*) => {$(
@@ -147,7 +147,7 @@ macro_rules! read_from_objects_only {
 }
 pub use read_from_objects_only;
 
-/// Reads a member that is there as its type: `null` is not absence. For `Option` members with a default.
+/// Reads a present member as its type: `null` does not count as absent. For `Option` members with a default.
 pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 pub enum Retry {
     /// The same request will be refused again.
     No,
-    /// The same request may succeed later; nothing was written.
+    /// The same request may succeed later. Nothing was written.
     Later,
-    /// The request may or may not have been carried out; repeat it with the same `Idempotency-Key` to settle it.
+    /// The request may or may not have been carried out. Repeat it with the same `Idempotency-Key` to settle it.
     SameKey,
     /// A new access token is needed first.
     NewToken,

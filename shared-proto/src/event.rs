@@ -16,7 +16,7 @@ pub type EventHash = Bytes<32>;
 /// The hash before the first event.
 pub const NO_EVENT: EventHash = Bytes([0; 32]);
 
-/// A place in the chain.
+/// The head of the chain after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainHead {
     /// Number of the newest event, 0 before the first.
@@ -27,18 +27,18 @@ pub struct ChainHead {
     pub lasting: EventHash,
 }
 
-/// What happened.
+/// A revocation or destruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// One token is revoked.
     Token(TokenId),
-    /// All tokens of a subject are.
+    /// All tokens of a subject are revoked.
     Subject(Subject),
-    /// All tokens made with a credential are.
+    /// All tokens made with a credential are revoked.
     Credential(CredentialId),
-    /// Every grant of a secret is.
+    /// Every grant of a secret is revoked.
     Secret(SecretId),
-    /// Every grant of a version is.
+    /// Every grant of a version is revoked.
     Version(SecretId, Version),
     /// A token signing key is never accepted again.
     SigningKey(Thumbprint),
@@ -63,7 +63,7 @@ impl Event {
         }
     }
 
-    /// Whether it stays in the feed for ever. The others end when no token is left that they could hit.
+    /// Whether it stays in the feed permanently. Other events end when no token is left that they could hit.
     pub fn lasts(&self) -> bool {
         match self {
             Self::Subject(_) | Self::Credential(_) | Self::SigningKey(_) | Self::Destroy(..) => true,
@@ -85,16 +85,16 @@ pub struct EventClaims {
     pub seq: u64,
     /// Hash of the event before it.
     pub prev: EventHash,
-    /// Hash of the newest lasting event before it; absent from events of a manager of before, which are never dropped.
+    /// Hash of the newest lasting event before it. Absent from events of older programs, which are never dropped.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub lasting: Option<EventHash>,
-    /// What happened.
+    /// The revocation or destruction.
     #[serde(rename = "events", serialize_with = "to_members", deserialize_with = "from_members")]
     pub event: Event,
 }
 
 impl EventClaims {
-    /// The event after this place in the chain.
+    /// The claims of an event that follows this head of the chain.
     #[cfg(feature = "seal")]
     pub fn new(issuer: Issuer, audience: VaultId, event: Event, after: ChainHead, now: u64) -> Self {
         let (seq, prev, lasting) = (after.number + 1, after.hash, Some(after.lasting));
@@ -106,8 +106,8 @@ impl EventClaims {
         self.lasting.is_some() && !self.event.lasts()
     }
 
-    /// Reads and checks the claims of an event whose signature held. Events do not expire, and `iat` is not compared with
-    /// a clock: a vault whose clock is wrong must still learn what is revoked.
+    /// Reads and checks the claims of an event whose signature is valid. Events do not expire, and `iat` is not compared
+    /// with a clock: a vault whose clock is wrong must still learn of revocations.
     pub fn check(payload: &VerifiedPayload, issuer: Issuer, audience: VaultId) -> Result<Self, Rejected> {
         let claims: Self = payload.claims()?;
         let good = claims.iss == issuer
@@ -117,7 +117,7 @@ impl EventClaims {
         if good { Ok(claims) } else { Err(Rejected) }
     }
 
-    /// Reads an event back that was verified before it was stored. The key that signed it may be gone by now.
+    /// Reads a stored event, which was verified before it was stored. The key that signed it may no longer exist.
     pub fn reread(compact: &str) -> Result<Self, Rejected> {
         crate::jws::Compact::parse(crate::jws::Kind::Event, compact)?.stored_payload()?.claims()
     }

@@ -1,4 +1,4 @@
-//! Feed states: what the vault signs to say which event it has durably applied.
+//! Feed states: the vault's signed statements of the newest event that it has durably applied.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub type FeedNonce = Bytes<16>;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct FeedState {
-    /// Who says it.
+    /// The vault.
     pub vault: VaultId,
     /// The nonce of the request that it answers.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -42,7 +42,7 @@ pub struct FeedState {
 read_from_objects_only!(FeedState);
 
 impl FeedState {
-    /// Signs that everything up to `applied` is durable.
+    /// Signs that every event up to `applied` is durable.
     #[cfg(feature = "open")]
     pub fn sign(
         identity: &IdentityKey,

@@ -1,6 +1,6 @@
-//! Opaque ids: 16 random bytes, in JSON with a prefix that says what they name.
+//! Opaque ids: 16 random bytes, in JSON with a prefix for each kind.
 //!
-//! They are made and parsed here and nowhere else; an id of one kind cannot be used as another.
+//! They are made and parsed only here. An id of one kind cannot be used as another.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ macro_rules! ids {
         pub struct $name([u8; 16]);
 
         impl $name {
-            /// What the JSON form begins with.
+            /// The prefix of the JSON form.
             pub const PREFIX: &'static str = $prefix;
 
             /// A new random id.
@@ -103,7 +103,7 @@ ids! {
     TokenId = "";
 }
 
-/// Whom a token is about (`sub`).
+/// The holder of a token (`sub`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Subject {
     /// A person.

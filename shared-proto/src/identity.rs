@@ -16,14 +16,14 @@ use crate::{Malformed, Rejected};
 /// An Ed25519 signature, `b64` in JSON.
 pub type Signature = Bytes<64>;
 
-/// Whether an installation may be trusted with anything. Written into identity documents, issuer and data directories,
-/// so that production refuses what development made, and the reverse.
+/// The mode of an installation. It is written into identity documents, issuer and data directories, so that production
+/// refuses whatever development made, and the reverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Loopback only; strangers may submit; no claim of the security document holds.
+    /// For trials: loopback only, anonymous submissions, and none of the guarantees of SECURITY.md.
     Development,
-    /// Everything that SECURITY.md says.
+    /// For real secrets: all guarantees of SECURITY.md.
     Production,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// Which service an identity belongs to.
+/// The service that owns an identity or a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// A master-key-manager.
@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for Owner {
     }
 }
 
-/// The public document of a service's identity; what is placed as a pin at the other service.
+/// The public document of a service's identity, which is placed as a pin at the other service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct IdentityDocument {
@@ -109,7 +109,7 @@ pub struct IdentityDocument {
 
 read_from_objects_only!(IdentityDocument);
 
-/// `iss` of all that a manager signs: `urn:splitvault:<mode>:<manager id>`.
+/// `iss` of everything that a manager signs: `urn:splitvault:<mode>:<manager id>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Issuer {
     /// The mode of the installation.
@@ -195,7 +195,7 @@ impl IdentityKey {
         self.kid
     }
 
-    /// Signs (RFC 8032).
+    /// Signs a message (RFC 8032).
     pub fn sign(&self, message: &[u8]) -> Signature {
         let mut out = [0; 64];
         out.copy_from_slice(self.pair.sign(message).as_ref());
@@ -203,7 +203,7 @@ impl IdentityKey {
     }
 }
 
-/// The pinned identity of the other service: one key, two while it changes.
+/// The pinned identity of the other service: one key, or two while it changes.
 #[derive(Clone, Debug)]
 pub struct Pins {
     id: Owner,
@@ -216,7 +216,7 @@ impl Pins {
     ///
     /// # Errors
     ///
-    /// None or more than two; of different services or modes; not Ed25519.
+    /// There are none or more than two, they belong to different services or modes, or a key is not Ed25519.
     pub fn new(documents: &[IdentityDocument]) -> Result<Self, Malformed> {
         let Some(first) = documents.first() else {
             return Err(Malformed("no identity of the other service is pinned"));
@@ -234,7 +234,7 @@ impl Pins {
         Ok(Self { id: first.id, mode: first.mode, keys })
     }
 
-    /// Whose identity is pinned.
+    /// The service whose identity is pinned.
     pub fn id(&self) -> Owner {
         self.id
     }

@@ -23,7 +23,7 @@ pub enum PublicJwk {
     /// Ed25519 (identity keys) and X25519 (seal keys).
     #[serde(rename = "OKP")]
     Okp {
-        /// Which curve.
+        /// The curve.
         crv: Curve,
         /// The public key.
         x: Bytes<32>,
@@ -67,7 +67,7 @@ impl PublicJwk {
         Bytes(sha256(canonical.as_bytes()))
     }
 
-    /// The raw key when it is of `curve`.
+    /// The raw key, if it is on `curve`.
     pub fn okp(&self, curve: Curve) -> Result<&[u8; 32], Malformed> {
         match self {
             Self::Okp { crv, x } if *crv == curve => Ok(&x.0),

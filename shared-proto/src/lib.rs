@@ -1,8 +1,8 @@
-//! What the two services must agree on: ids, names, keys' forms, the envelope, tokens, commands, events and wire types.
+//! The protocol of the two services: ids, forms of keys, the envelope, tokens, commands, events and wire types.
 //!
 //! It guarantees that both sides build the same bytes, and that a document that is not exactly in form is refused.
-//! `docs/protocol.md` is the normative text, `vectors/` the examples that bind it. It does no I/O, reads no clock and
-//! knows no framework. What only one service may do is behind a feature: `seal` (manager) and `open` (vault).
+//! `docs/protocol.md` is the normative text, and `vectors/` holds the binding examples. It does no I/O, reads no clock
+//! and uses no framework. Code for one service only is behind a feature: `seal` (manager) and `open` (vault).
 
 pub mod chain;
 pub mod command;
@@ -29,25 +29,25 @@ pub mod statement;
 pub mod token;
 pub mod wire;
 
-/// The one answer to every failed check of a signature, tag, commitment, length or form of something that claims to be
-/// authentic. It tells no story on purpose: the reason would help only an attacker.
+/// The only answer to a failed check of a signature, tag, commitment, length or form of anything that claims to be
+/// authentic. It gives no reason on purpose: a reason would help only an attacker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("rejected")]
 pub struct Rejected;
 
-/// A text that is not in the form that its type demands. The sentence never repeats the text.
+/// The error for a text that is not in the form of its type. The sentence never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
 
 impl Malformed {
-    /// The decoding error of a name outside its rules. [`broken_rule`] tells it apart from every other one.
+    /// The decoding error for a name that breaks its rules. [`broken_rule`] tells it apart from every other error.
     pub fn into_name_error<E: serde::de::Error>(self) -> E {
         E::custom(format_args!("{BEFORE_RULE}{self})"))
     }
 }
 
-/// The rule that a name breaks, if that is what a decoding error says.
+/// The rule that a name breaks, if a decoding error is about one.
 ///
 /// Only the program's own words come out: serde begins a message that quotes its input with words of its own, and the
 /// decoder adds no bracket behind the rule.

@@ -1,4 +1,4 @@
-//! Receipts: what the vault signs about one version after it is durable.
+//! Receipts: the vault's signed statements about one version, made after it is durable.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +10,13 @@ use crate::identity::IdentityKey;
 use crate::identity::{Owner, Pins, Signature};
 use crate::jwk::Thumbprint;
 
-/// What the vault has under a version number.
+/// The state of a version number in the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VersionState {
     /// An envelope.
     Stored,
-    /// Nothing, for ever.
+    /// Nothing, permanently.
     Tombstone,
 }
 
@@ -39,7 +39,7 @@ pub struct ReceiptFacts {
     pub secret: SecretId,
     /// The version.
     pub version: Version,
-    /// What is there.
+    /// State of the version.
     pub state: VersionState,
     /// The newest root key epoch of its wrapped keys; 0 for a tombstone.
     pub epoch: u32,
@@ -90,7 +90,7 @@ impl Receipt {
         receipt
     }
 
-    /// Checks that the pinned vault signed this, and gives its facts.
+    /// Checks that the pinned vault signed this, and returns its facts.
     pub fn verify(&self, pins: &Pins) -> Result<ReceiptFacts, Rejected> {
         let fits = match self.state {
             VersionState::Stored => self.epoch > 0,

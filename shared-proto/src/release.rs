@@ -90,7 +90,7 @@ pub fn seal(
     Ok(crate::token::AccessClaims::new(terms, seals, ByteString(rk)))
 }
 
-/// Why release keys cannot be had from a token whose signature held.
+/// Why the release keys of a token with a valid signature cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg(feature = "open")]
 pub enum OpenError {

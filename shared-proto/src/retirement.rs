@@ -1,4 +1,4 @@
-//! Retirements: what the vault signs when nothing of an environment is left below an epoch of its root key.
+//! Retirements: the vault's signed statements that nothing of an environment is left below an epoch of its root key.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,13 +19,13 @@ pub struct RetirementFacts {
     pub environment: EnvironmentId,
     /// No wrapped key of the environment is below this epoch, and none will be.
     pub epoch: u32,
-    /// How many stored versions the environment has.
+    /// Number of stored versions of the environment.
     pub rows: u64,
     /// When it was signed (Unix seconds).
     pub time: u64,
 }
 
-/// A signed retirement, as it travels and is kept.
+/// A signed retirement, in the form that is sent and stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, remote = "Self")]
@@ -54,7 +54,7 @@ impl Retirement {
         retirement
     }
 
-    /// Checks that the pinned vault signed this, and gives its facts.
+    /// Checks that the pinned vault signed this, and returns its facts.
     pub fn verify(&self, pins: &Pins) -> Result<RetirementFacts, Rejected> {
         if self.epoch == 0 || Owner::Vault(self.vault) != pins.id() {
             return Err(Rejected);

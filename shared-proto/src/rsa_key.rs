@@ -17,7 +17,7 @@ use crate::{Malformed, Rejected};
 
 /// The shortest modulus in bits.
 pub const MIN_BITS: usize = 2048;
-/// The longest modulus in bits: beyond it a signature is slow enough to be a denial of service.
+/// The longest modulus in bits: a longer one makes signatures slow enough for a denial of service.
 pub const MAX_BITS: usize = 4096;
 
 /// Why an RSA key file is refused.

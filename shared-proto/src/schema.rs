@@ -1,9 +1,9 @@
-//! What the `OpenAPI` documents say of a type that is read by a parser of its own.
+//! Schemas in the `OpenAPI` documents for types that have a parser of their own.
 
 #[cfg(feature = "openapi")]
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
-/// Gives a type a schema under its own name. Without the feature `openapi` it gives none.
+/// Gives a type a schema under its own name, if the feature `openapi` is on.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! described {
@@ -31,7 +31,7 @@ pub fn text(pattern: &str) -> RefOr<Schema> {
     RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build()))
 }
 
-/// A text of 1 to `most` bytes. A schema counts characters, of which there are no more.
+/// A text of 1 to `most` bytes. A schema counts characters, and a text never has more of these than bytes.
 #[cfg(feature = "openapi")]
 pub fn name(most: usize) -> RefOr<Schema> {
     let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(most));

@@ -1,5 +1,5 @@
-//! Types that hold secret bytes. They are mute: no `Debug`, `Display`, `Clone`, `Serialize` or `==`; they are wiped when
-//! dropped. Reading one is spelled `expose()` and each use says why.
+//! Types that hold secret bytes. They are mute (no `Debug`, `Display`, `Clone`, `Serialize` or `==`) and are wiped when
+//! dropped. They are read by `expose()`, and each use of it states why.
 
 use zeroize::Zeroizing;
 
@@ -50,7 +50,7 @@ secret_keys! {
     ContentKey;
 }
 
-/// What a value is.
+/// The kind of a value, text or bytes, and its form in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -61,7 +61,7 @@ pub enum ValueEncoding {
     Base64,
 }
 
-/// The plaintext of one version: at most [`MAX_VALUE_BYTES`]; UTF-8 when it is text.
+/// The plaintext of one version: at most [`MAX_VALUE_BYTES`], and UTF-8 if it is text.
 pub struct SecretValue {
     encoding: ValueEncoding,
     bytes: Zeroizing<Vec<u8>>,

@@ -7,7 +7,7 @@ use crate::encoding::{lp, read_from_objects_only};
 use crate::identity::{IdentityKey, Owner, Pins, Signature};
 use crate::jwk::{PublicJwk, Thumbprint};
 
-/// What a stated key is for. One key has one purpose.
+/// The purpose of a stated key. One key has one purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
@@ -30,23 +30,23 @@ impl Purpose {
     }
 }
 
-/// A signed public key, as it travels. Nothing in it counts before [`KeyStatement::verify`].
+/// A signed public key, in the form that is sent. Nothing in it is trusted before [`KeyStatement::verify`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct KeyStatement {
-    /// Whose key it is.
+    /// The owner of the key.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub owner: Owner,
-    /// What it may be used for.
+    /// The purpose of the key.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub purpose: Purpose,
     /// The key.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub key: PublicJwk,
-    /// Not used before this time (Unix seconds).
+    /// First second of validity (Unix seconds).
     pub not_before: u64,
-    /// Not used from this time on (Unix seconds).
+    /// First second after validity (Unix seconds).
     pub not_after: u64,
     /// The identity key that signed.
     #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = r"^[A-Za-z0-9_-]{43}$"))]
@@ -56,14 +56,14 @@ pub struct KeyStatement {
     pub signature: Signature,
 }
 
-/// A key whose statement was verified. It still has to be [`StatedKey::valid_at`] each time it is used.
+/// A key whose statement was verified. [`StatedKey::valid_at`] must be checked at each use.
 #[derive(Clone, Debug)]
 pub struct StatedKey {
     /// Thumbprint of the key.
     pub kid: Thumbprint,
     /// The key.
     pub key: PublicJwk,
-    /// What it may be used for.
+    /// The purpose of the key.
     pub purpose: Purpose,
     /// First second of validity.
     pub not_before: u64,

@@ -1,4 +1,4 @@
-//! The two keys of an envelope that follow from its data key.
+//! The two keys of an envelope that are derived from its data key.
 
 use zeroize::Zeroizing;
 

@@ -14,13 +14,13 @@ pub const NONCE_BYTES: usize = 12;
 /// Length of the key commitment in bytes.
 pub const COMMITMENT_BYTES: usize = 32;
 
-/// SHA-256 over everything of an envelope that never changes.
+/// SHA-256 over all parts of an envelope that never change.
 pub type EnvelopeDigest = Bytes<32>;
 
-/// Says which data key a ciphertext belongs to, without telling the key (GCM alone does not commit to its key).
+/// Commitment of a ciphertext to its data key, which does not reveal the key. GCM alone does not commit to its key.
 pub type KeyCommitment = Bytes<COMMITMENT_BYTES>;
 
-/// The encrypted frame, with what it takes to open it except keys.
+/// The encrypted frame, with everything except keys that is needed to open it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ciphertext {
     /// Commitment to the data key.
@@ -73,7 +73,7 @@ pub(super) fn frame(value: &SecretValue) -> Zeroizing<Vec<u8>> {
     out
 }
 
-/// The inverse of [`frame`]; refuses whatever it would not have made.
+/// The inverse of [`frame`]. Refuses every frame that it would not have made.
 #[cfg(any(feature = "open", all(test, feature = "seal")))]
 pub(super) fn unframe(frame: &[u8]) -> Result<SecretValue, Rejected> {
     let (kind, rest) = frame.split_first().ok_or(Rejected)?;

@@ -1,4 +1,4 @@
-//! `H`, the header: what a row *is*. No key and no epoch, so that it never changes.
+//! `H`, the header: the identity of a row. It has no key and no epoch, so that it never changes.
 
 use crate::encoding::lp;
 use crate::id::{EnvironmentId, SecretId, VaultId, Version};

@@ -11,7 +11,7 @@ use crate::Rejected;
 use crate::encoding::Bytes;
 use crate::secret::{DataKey, ReleaseKey};
 
-/// A data key wrapped with a release key: `AES-KW(RK, DEK)`. Only who can derive RK can make or undo it.
+/// A data key wrapped with a release key: `AES-KW(RK, DEK)`. Only a holder of RK can make or unwrap it.
 pub struct Inner(Zeroizing<[u8; 40]>);
 
 /// An inner key wrapped with a transfer key: the only form in which it crosses the wire.
@@ -64,26 +64,26 @@ impl Inner {
         key_unwrap(release_key.expose(), &self.0).map(DataKey::from_bytes)
     }
 
-    /// For the wire.
+    /// Wraps it with a transfer key, for the wire.
     pub fn move_with(&self, transfer_key: &crate::secret::TransferKey) -> Result<MovedKey, Rejected> {
         // EXPOSE: the key goes into the cipher.
         key_wrap(transfer_key.expose(), &self.0).map(Bytes)
     }
 
-    /// From the wire.
+    /// Unwraps it with a transfer key, from the wire.
     pub fn from_moved(transfer_key: &crate::secret::TransferKey, moved: &MovedKey) -> Result<Self, Rejected> {
         // EXPOSE: the key goes into the cipher.
         key_unwrap(transfer_key.expose(), &moved.0).map(Self)
     }
 
-    /// For the database.
+    /// Wraps it with a storage key, for the database.
     #[cfg(feature = "open")]
     pub fn store_with(&self, storage_key: &crate::secret::StorageKey) -> Result<StoredKey, Rejected> {
         // EXPOSE: the key goes into the cipher.
         key_wrap(storage_key.expose(), &self.0).map(Bytes)
     }
 
-    /// From the database.
+    /// Unwraps it with a storage key, from the database.
     #[cfg(feature = "open")]
     pub fn from_stored(storage_key: &crate::secret::StorageKey, stored: &StoredKey) -> Result<Self, Rejected> {
         // EXPOSE: the key goes into the cipher.

@@ -48,6 +48,6 @@ pub fn unwrap_transfer_key(
     Ok(TransferKey::from_bytes(Zeroizing::new((&*plain).try_into().map_err(|_| Rejected)?)))
 }
 
-/// Tells in a stripped binary that the vault's half is in it: scripts/check.sh looks for it, and must find it in the
-/// vault only. (The manager's half has a mark of its own, the label of release keys.)
+/// A text that shows in a stripped binary that it contains the vault's half. scripts/check.sh must find it in the vault
+/// only. The manager's half has a text of its own, the label of release keys.
 const OPEN_HALF: &str = "splitvault: this binary can open";

@@ -12,9 +12,9 @@ use crate::derive::derive;
 use crate::encoding::{ByteString, Bytes, random};
 use crate::secret::{DataKey, ReleaseKey, RootKey, SecretValue, TransferKey};
 
-/// A sealed version, ready to be moved to the vault.
+/// A sealed version, ready to be sent to the vault.
 pub struct SealedVersion {
-    /// What the row is.
+    /// The identity of the row.
     pub header: Header,
     /// The encrypted value.
     pub ciphertext: Ciphertext,

@@ -1,3 +1,3 @@
-//! The JSON bodies of the vault. They end at the route files, where the first line turns them into domain types.
+//! The JSON bodies of the vault. Only route files use them, and turn them into domain types in their first line.
 
 pub mod vault;

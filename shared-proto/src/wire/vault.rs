@@ -1,4 +1,4 @@
-//! What the vault takes and answers.
+//! The JSON bodies of the vault's requests and answers.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -34,9 +34,9 @@ pub struct OpenedKey {
     pub key_id: SecretId,
     /// The version that the token names.
     pub version: Version,
-    /// How `decrypted_key` is to be read.
+    /// Encoding of `decrypted_key`.
     pub encoding: ValueEncoding,
-    /// The value: text as it is, bytes in base64.
+    /// The value: text unchanged, bytes in base64.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub decrypted_key: Zeroizing<String>,
 }
@@ -58,11 +58,11 @@ pub struct ReadKeys {
 pub enum ReadResult {
     /// It was opened.
     Opened(OpenedKey),
-    /// It was not.
+    /// It was not opened.
     Refused {
-        /// The asked id.
+        /// The id of the request.
         key_id: SecretId,
-        /// Why.
+        /// The reason.
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
         code: ErrorCode,
     },
@@ -70,7 +70,7 @@ pub enum ReadResult {
 
 read_from_objects_only!(ReadResult);
 
-/// Answer to [`ReadKeys`], in the order asked.
+/// Answer to [`ReadKeys`], in the order of the request.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -108,7 +108,7 @@ pub struct Poll {
     pub seal_key: Option<Thumbprint>,
     /// The manager's living token signing keys.
     pub statements: Vec<KeyStatement>,
-    /// The process of the manager, so that two of them are noticed.
+    /// The process of the manager, so that two managers are noticed.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub instance: InstanceId,
     /// The one or two identity keys of this vault that the manager accepts.
@@ -121,7 +121,7 @@ pub struct Poll {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PollAnswer {
-    /// What the vault has applied.
+    /// The vault's feed state.
     pub feed: FeedState,
     /// The vault's living keys.
     pub statements: Vec<KeyStatement>,
@@ -138,7 +138,7 @@ pub struct Push {
     /// Compact events in order.
     #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 256))]
     pub events: Vec<String>,
-    /// Numbers below this that are not in the list were dropped, because they have ended; 0 when there is none.
+    /// Events below this number that are not in the list were dropped, because they have ended; 0 if none were.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped_below: u64,
 }
@@ -153,7 +153,7 @@ fn is_zero(number: &u64) -> bool {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PushAnswer {
-    /// What the vault has applied now.
+    /// The vault's feed state after them.
     pub feed: FeedState,
 }
 
@@ -162,7 +162,7 @@ pub struct PushAnswer {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
-    /// The first event wanted is the one after this number.
+    /// Events after this number are wanted.
     pub after: u64,
     /// 1 to 256.
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 256))]
@@ -186,7 +186,7 @@ pub struct Store {
     /// The transfer key, encrypted to the transport key.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub transfer_key: ByteString,
-    /// Which transport key.
+    /// Thumbprint of the transport key.
     #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = r"^[A-Za-z0-9_-]{43}$"))]
     pub transport_kid: Thumbprint,
     /// 1 to 64 envelopes.
@@ -225,16 +225,16 @@ pub struct EnvelopeToStore {
     pub ciphertext: ByteString,
 }
 
-/// What became of one envelope of a [`Store`] or one row of a [`Rewrap`].
+/// The result for one envelope of a [`Store`] or one row of a [`Rewrap`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct StoreResult {
-    /// Why it was refused; absent when it is stored.
+    /// The reason of a refusal; absent when it is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub error: Option<ErrorCode>,
-    /// What is stored under that version; absent when what was sent is malformed, or nothing is there.
+    /// Receipt for what is stored under that version; absent when the envelope is malformed or nothing is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
 }
@@ -271,7 +271,7 @@ pub struct Settle {
     pub versions: Vec<VersionName>,
 }
 
-/// Where an inventory goes on.
+/// The place at which an inventory continues.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, remote = "Self")]
@@ -295,7 +295,8 @@ pub struct Inventory {
     pub limit: usize,
 }
 
-/// Answer to [`Settle`] (in the order asked) and [`Inventory`] (ordered by secret and version; stored ones only).
+/// Answer to [`Settle`], in the order of the request, and to [`Inventory`], ordered by secret and version, with stored
+/// versions only.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -312,10 +313,10 @@ pub struct Handout {
     /// The transfer key, encrypted to the transport key.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub transfer_key: ByteString,
-    /// Which transport key.
+    /// Thumbprint of the transport key.
     #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = r"^[A-Za-z0-9_-]{43}$"))]
     pub transport_kid: Thumbprint,
-    /// The epoch whose wrapped keys are asked for, from 1.
+    /// The epoch of the wanted wrapped keys, from 1.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub epoch: u32,
     /// 1 to 64 versions.
@@ -337,15 +338,15 @@ pub enum HandedOut {
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
         moved: Bytes<48>,
     },
-    /// There is none.
+    /// The wrapped key is missing.
     Refused {
-        /// Why.
+        /// The reason.
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
         error: ErrorCode,
     },
 }
 
-/// Answer to [`Handout`], in the order asked.
+/// Answer to [`Handout`], in the order of the request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -362,7 +363,7 @@ pub struct Rewrap {
     /// The transfer key, encrypted to the transport key.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub transfer_key: ByteString,
-    /// Which transport key.
+    /// Thumbprint of the transport key.
     #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = r"^[A-Za-z0-9_-]{43}$"))]
     pub transport_kid: Thumbprint,
     /// Epoch of the root key that each `moved` was made with.
@@ -399,7 +400,7 @@ pub struct RowToRewrap {
 pub struct Retire {
     /// Environment.
     pub environment: EnvironmentId,
-    /// What is below this epoch is erased.
+    /// Wrapped keys below this epoch are erased.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub epoch: u32,
 }
@@ -409,7 +410,7 @@ pub struct Retire {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RetireAnswer {
-    /// What the vault signs.
+    /// The vault's signed retirement.
     pub retirement: Retirement,
 }
 
