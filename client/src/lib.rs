@@ -178,7 +178,7 @@ impl Client {
         http::send(self.at_manager(Method::DELETE, &format!("/api/tokens/{jti}")), Body::none()).await
     }
 
-    /// Destroys versions of a secret for ever.
+    /// Destroys versions of a secret permanently.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What lets its holder in: mute types, wiped when dropped.
+//! Credentials and tokens: mute types, wiped when dropped.
 
 use std::sync::Arc;
 

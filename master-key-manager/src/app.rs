@@ -27,34 +27,35 @@ use crate::sealing::Sealer;
 use crate::store::{Installation, ManagerStore};
 use crate::vault_client::VaultClient;
 
-/// What handlers work with.
+/// The parts that handlers work with.
 pub struct App {
-    /// Lets calls in and carries them out.
+    /// Authenticates callers and runs their operations.
     pub gate: Arc<Gate>,
-    /// What `init` made.
+    /// The installation that `init` made.
     pub installation: Installation,
     /// The database.
     pub store: Arc<dyn ManagerStore>,
     /// Knowledge of the vault.
     pub vault_view: Arc<VaultView>,
-    /// The vault's address.
+    /// Sends commands to the vault.
     pub client: Arc<VaultClient>,
     /// The keys in use.
     pub keys: Arc<KeyRing>,
-    /// Stores, mints and settles.
+    /// Stores values, mints tokens and settles versions.
     pub secret_writer: Arc<SecretWriter>,
-    /// Revokes.
+    /// Records revocations.
     pub revocations: Revocations,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Whether the process may open no further file, as of the last look.
+    /// Whether the process may open no further file, by the last check.
     pub no_descriptors: Arc<AtomicBool>,
     /// Settings that weaken the service, for `/health/ready`.
     pub settings: String,
 }
 
 impl App {
-    /// Puts the parts together. Call it on the runtime that is to run the tasks; start [`crate::revocation::run_sync`] with the feed.
+    /// Puts the parts together. Call it on the runtime that runs the tasks, and start [`crate::revocation::run_sync`] with
+    /// the returned sync.
     ///
     /// # Errors
     /// The vault's URL or the machine's TLS setup is not usable.
@@ -149,7 +150,7 @@ impl App {
         }
     }
 
-    /// What is done beside requests.
+    /// The work beside requests.
     pub fn maintenance(&self) -> Maintenance {
         Maintenance {
             vault_view: Arc::clone(&self.vault_view),
@@ -160,7 +161,7 @@ impl App {
         }
     }
 
-    /// The JWKS document: every key that tokens may be signed with now, also the next one and the one before.
+    /// The JWKS document: every key that signs tokens now, with the next one and the previous one.
     pub fn jwks(&self) -> String {
         let keys = self.keys.now();
         let living = keys.tokens.accepted(&self.keys.revoked());
@@ -171,7 +172,7 @@ impl App {
 }
 
 impl Health for App {
-    /// Whether everything is there that storing, minting and revoking need.
+    /// Whether storing, minting and revoking have everything that they need.
     fn readiness(&self) -> Readiness {
         let own = [
             (Trouble::Storage, !self.store.is_healthy()),

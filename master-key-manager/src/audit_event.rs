@@ -1,4 +1,4 @@
-//! Everything that the manager records, apart from refusals, which have the action of their route.
+//! All audit events of the manager except refusals, which have the action of their route.
 //!
 //! docs/audit-events/master-key-manager.md is made from these enums: `UPDATE_EVIDENCE=1 cargo test audit_event`.
 
@@ -81,7 +81,7 @@ pub enum Act<'a> {
 pub enum KeyStep {
     /// Wrapped keys of up to 64 rows are exchanged for those of a newer root key.
     RootKeyExchange,
-    /// The vault is told to forget the wrapped keys below an epoch.
+    /// The vault is ordered to erase the wrapped keys below an epoch.
     EpochRetire,
     /// The file of a root key says that nothing is under it.
     RootKeyRetire,

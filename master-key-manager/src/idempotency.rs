@@ -1,7 +1,7 @@
-//! `Idempotency-Key`: a repeat gets what the first request made.
+//! `Idempotency-Key`: a repeat gets the result of the first request.
 //!
 //! Secret and version of a key are kept on disk for 24 hours. The body is compared by an HMAC under a key that exists in
-//! RAM only: on disk it would be a fingerprint that guesses at the value could be checked against.
+//! memory only. On disk it would be a fingerprint against which guesses at the value could be checked.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
@@ -28,7 +28,7 @@ pub enum Comparison {
     Same,
     /// Another one.
     Different,
-    /// It can no longer be said: the manager was restarted since.
+    /// The first body is forgotten: the manager was restarted since.
     Forgotten,
 }
 
@@ -50,17 +50,17 @@ type CallersKey = (String, IdempotencyKey);
 #[derive(Default)]
 struct Marks {
     of: HashMap<CallersKey, BodyMark>,
-    /// With the time of each, oldest first. A key that is remembered anew stands here twice.
+    /// With the time of each, oldest first. A key that is remembered again occurs twice.
     order: VecDeque<(u64, CallersKey)>,
 }
 
 /// Bodies that are remembered, of all callers together: some 40 MB. With more within a day the oldest are forgotten, as
 /// with a restart: their repeats are answered `idempotency_unknown`. Their rows on disk are as many as the versions
-/// that were written in that day, which stay for ever.
+/// that were written in that day, which stay permanently.
 const MAX_BODIES: usize = 100_000;
 
 impl Bodies {
-    /// Remembers nothing yet.
+    /// An empty memory of bodies.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let key = Zeroizing::new(random::<32>());
         let key = hmac::Key::new(hmac::HMAC_SHA256, &*key);
@@ -71,7 +71,7 @@ impl Bodies {
     /// another one for every other request of the type. A member that is absent differs from its default.
     ///
     /// # Errors
-    /// The type does not write itself.
+    /// The type cannot be serialized.
     pub fn mark<B: Serialize + ?Sized>(&self, body: &B) -> Result<BodyMark, serde_json::Error> {
         let mut digest = Digest(hmac::Context::with_key(&self.key));
         serde_json::to_writer(&mut digest, body)?;
@@ -80,7 +80,7 @@ impl Bodies {
         Ok(BodyMark(out))
     }
 
-    /// Compares with what was remembered.
+    /// Compares a body with the remembered one of the key.
     pub fn compare(&self, subject: &Subject, key: &IdempotencyKey, mark: &BodyMark) -> Comparison {
         let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         match marks.of.get(&(subject.to_string(), key.clone())) {

@@ -1,4 +1,4 @@
-//! Making a new installation: keys, database, administrator. Nothing is ever overwritten.
+//! Creation of a new installation: keys, database, administrator. Nothing is ever overwritten.
 
 use std::path::Path;
 

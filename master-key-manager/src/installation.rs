@@ -1,4 +1,4 @@
-//! Opening what `init` made.
+//! Opening of the installation that `init` made.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Envelopes on their way to the vault. Writes that wait together share a command, so also its signature, its request
-//! and the vault's commit; each gets its own receipt.
+//! Delivery of envelopes to the vault. Writes that wait together share a command, with its signature, its request and the
+//! vault's commit. Each gets its own receipt.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use crate::sealing::Sealed;
 use crate::sealing::cipher_refused;
 use crate::vault_client::{CallError, VaultClient};
 
-/// What became of an envelope.
+/// The result of delivering an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// It is durable; the receipt says so, and says the same facts.
+    /// It is durable: the receipt states the same facts.
     Stored,
-    /// The number stands for something else, for ever.
+    /// The number stands for other content, permanently.
     Taken,
     /// It was not written.
     NotWritten(&'static str),
@@ -32,7 +32,7 @@ pub enum Delivery {
     Unclear,
 }
 
-/// Where sealed versions are handed in. Clones share it.
+/// The queue of sealed versions for the vault. Clones share it.
 #[derive(Clone)]
 pub struct DeliveryQueue(mpsc::Sender<Parcel>);
 
@@ -50,7 +50,7 @@ const IN_FLIGHT: usize = 3;
 const MAX_BATCH_BYTES: usize = 8 << 20;
 
 impl DeliveryQueue {
-    /// Hands an envelope over and waits for what becomes of it.
+    /// Delivers an envelope and waits for the result.
     pub async fn deliver(&self, sealed: Sealed, transport: StatedKey) -> Delivery {
         let (reply, outcome) = oneshot::channel();
         match self.0.try_send(Parcel { sealed, transport, reply }) {
@@ -60,7 +60,7 @@ impl DeliveryQueue {
     }
 }
 
-/// Starts the task that makes commands of what is handed in; it ends when all queues are dropped.
+/// Starts the task that makes commands of queued envelopes. It ends when all clones of the queue are dropped.
 pub fn start_delivery(client: Arc<VaultClient>, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> DeliveryQueue {
     let (queue, inbox) = mpsc::channel(QUEUE);
     let carrier = Arc::new(Carrier { client, keys, transfer: TransferKeys::new(clock) });
@@ -161,7 +161,7 @@ impl Carrier {
             && facts.version == expected.version;
         match (same_version, result.error) {
             (true, None) if facts == *expected => Delivery::Stored,
-            // A tombstone, or other content: nothing of ours can come there any more.
+            // A tombstone, or other content: this envelope can never be stored there.
             (true, Some(ErrorCode::VersionConflict)) if facts.digest != expected.digest => Delivery::Taken,
             (true | false, _) => Delivery::Unclear,
         }

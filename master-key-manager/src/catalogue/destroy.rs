@@ -1,4 +1,4 @@
-//! Destroying versions: an event each, which erases the envelope in the vault and leaves a tombstone.
+//! Destruction of versions: one event for each, which erases the envelope in the vault and leaves a tombstone.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
-//! Secrets and their versions: storing, settling, destroying, finding again what was forgotten.
+//! Secrets and their versions: storing, settling, destroying, and reconciling after a restore.
 //!
-//! Guarantees that a version that was acknowledged is in the vault under a receipt that was compared, that a version
-//! number never stands for two values, and that an unclear outcome is settled before anything builds on it.
+//! Guarantees that an acknowledged version is in the vault, under a receipt that was compared, and that a version number
+//! never stands for two values. An unclear outcome is settled before anything builds on it.
 
 mod delivery;
 mod destroy;

@@ -1,4 +1,4 @@
-//! Finding what the vault has and the catalogue lacks, after a restore of the manager.
+//! Reconciliation: finds the versions that the vault has and the catalogue lacks, after a restore of the manager.
 
 use service_runtime::Refusal;
 use shared_proto::command::Operation;
@@ -9,21 +9,22 @@ use crate::keys::KeyRing;
 use crate::store::{Actor, ManagerStore};
 use crate::vault_client::VaultClient;
 
-/// What was found.
+/// The result of comparing a part of the vault's inventory with the catalogue.
 #[derive(Clone, Debug, Default)]
 pub struct Reconciliation {
     /// Versions that the vault has and the catalogue lacks.
     pub missing: Vec<ReceiptFacts>,
-    /// How many of them are in the catalogue now.
+    /// How many of them were added to the catalogue.
     pub adopted: u64,
-    /// The place where the comparison goes on; none when it is done.
+    /// The place at which the comparison continues; `None` when it is done.
     pub next: Option<InventoryCursor>,
 }
 
-/// Pages of the vault's inventory that one request compares: 4,096 versions, half a megabyte of what is missing.
+/// Pages of the vault's inventory that one request compares: 4,096 versions, at most half a megabyte of missing ones.
 const PAGES_AT_ONCE: usize = 16;
 
-/// Compares a part of the vault's inventory with the catalogue, from a version on; with `adopt`, enters what is missing in environments of ours.
+/// Compares a part of the vault's inventory with the catalogue, from a version on. With `adopt`, adds the missing versions
+/// of the manager's environments to the catalogue.
 ///
 /// # Errors
 /// The vault does not answer, or with receipts that are not its own or out of order.
@@ -62,14 +63,14 @@ pub async fn reconcile(
         }
         let missing = store.missing(actor, page.clone()).await?;
         if adopt {
-            // Of environments of ours, under a root key that is there.
+            // Those of the manager's environments, under a root key that exists.
             let ours = &keys.installation().environments;
             let usable = |facts: &&ReceiptFacts| {
                 ours.iter().any(|known| known.id == facts.environment)
                     && loaded.roots.of(facts.environment, facts.epoch).is_some()
             };
             found.adopted += store.adopt(actor, missing.iter().filter(usable).copied().collect(), now).await?;
-            // A vault that was restored to before a rotation has the keys of then.
+            // A vault that was restored to a time before a rotation has the wrapped keys of that time.
             let moved_back = store.move_back(actor, page.iter().filter(usable).copied().collect()).await?;
             if moved_back > 0 {
                 tracing::warn!(count = moved_back, "the vault has older wrapped keys than the catalogue said");

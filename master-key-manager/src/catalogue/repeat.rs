@@ -1,4 +1,5 @@
-//! Repeats of a store request under an `Idempotency-Key`: settle what the first one left open, then answer the same.
+//! Repeats of a store request under an `Idempotency-Key`: the version of the first request is settled, then the same
+//! answer is given.
 
 use manager_api::name::IdempotencyKey;
 use manager_api::wire::CatalogueState;
@@ -13,7 +14,7 @@ use crate::identity::Caller;
 use crate::issuer::MintRequest;
 use crate::store::{Actor, Environment, SecretState, VersionRow};
 
-/// What the first request with an idempotency key came to.
+/// The outcome of the first request with an idempotency key.
 pub(super) enum First {
     /// There was none.
     None,
@@ -24,7 +25,7 @@ pub(super) enum First {
 }
 
 impl SecretWriter {
-    /// What became of the first request with this key.
+    /// Finds the outcome of the first request with this key.
     pub(super) async fn first_request(
         &self,
         (actor, subject): (Actor, &Subject),

@@ -37,15 +37,15 @@ pub struct SecretWriter {
     pub store: Arc<dyn ManagerStore>,
     /// The vault's keys.
     pub vault_view: Arc<VaultView>,
-    /// Encrypts.
+    /// Encrypts values.
     pub sealer: Arc<Sealer>,
-    /// Sends.
+    /// Sends envelopes to the vault.
     pub delivery: DeliveryQueue,
-    /// Settles what an earlier write left behind, and has the locks.
+    /// Settles versions that an earlier write left pending, and holds the locks of paths.
     pub settler: Arc<Settler>,
     /// Makes tokens.
     pub mint: Arc<Mint>,
-    /// Those whose write ends in a token. Not the mint's: a vault that does not answer must not hold up a token.
+    /// Batches of writes that end in a token. The mint has its own: a vault that does not answer must not delay a token.
     pub batches: Batches,
     /// Compares repeats.
     pub bodies: Arc<Bodies>,
@@ -59,17 +59,17 @@ pub struct SecretWriter {
 
 /// A value to be stored.
 pub struct StoreRequest {
-    /// What the submitter calls himself.
+    /// The submitter's label.
     pub label: UserLabel,
     /// The value.
     pub value: Arc<SecretValue>,
-    /// Its name; without one it is filed as unnamed.
+    /// Its path; a reserved one without it.
     pub path: Option<SecretPath>,
-    /// Where.
+    /// Its environment.
     pub environment: EnvironmentName,
     /// Whether a token is wanted.
     pub token: bool,
-    /// For repeats.
+    /// The idempotency key and the mark of the body, to recognize a repeat.
     pub idempotency: Option<(IdempotencyKey, BodyMark)>,
 }
 
@@ -93,7 +93,7 @@ pub struct StoredSecret {
 const MAX_TRIES: usize = 64;
 
 impl SecretWriter {
-    /// Stores. Run it in a task that the client's disconnect does not end.
+    /// Stores a value. Run it in a task that the client's disconnect does not end.
     ///
     /// # Errors
     /// `Unavailable`: nothing was acknowledged and nothing will be read. `OutcomeUnknown`: a repeat settles it.
@@ -215,7 +215,7 @@ impl SecretWriter {
         Err(Refusal::unavailable("the vault has many versions that the catalogue lacks; run reconcile"))
     }
 
-    /// The vault has the version: from here on a failure of ours does not mean that nothing was written.
+    /// Commits a version that the vault has. From here on a failure of the manager does not mean that nothing was written.
     async fn commit(
         &self,
         row: VersionRow,
@@ -246,7 +246,7 @@ fn goes_to(environment: &Environment, request: &StoreRequest, state: &SecretStat
     (environment.id, path) == (state.environment, state.path.clone())
 }
 
-/// Where a version goes.
+/// The environment, secret and path of a new version.
 pub(super) struct Target<'a> {
     pub(super) environment: &'a Environment,
     pub(super) secret: SecretId,
@@ -280,7 +280,7 @@ fn next_version(last: Option<Version>) -> Result<Version, Refusal> {
     }
 }
 
-/// Stands for the subject until the catalogue says whom the label means.
+/// A placeholder for the subject until the catalogue resolves the label.
 fn nobody() -> Subject {
     Subject::Person(PersonId::from_bytes([0; 16]))
 }

@@ -1,5 +1,5 @@
-//! Finding out what became of pending versions. The vault answers with the receipt of what it has, or writes a
-//! tombstone, so that a store command that comes late is refused: either way the question is closed.
+//! Settling of pending versions. The vault answers with the receipt of a version that it has. For any other it writes a
+//! tombstone, so that a late store command is refused. Either way the outcome is final.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ use crate::keys::KeyRing;
 use crate::store::{ManagerStore, VersionRow};
 use crate::vault_client::{CallError, VaultClient};
 
-/// What a pending version turned out to be.
+/// The final outcome of a pending version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
     /// The vault has it.
     Committed,
-    /// It never will.
+    /// The vault will never have it.
     Abandoned,
 }
 
-/// Settles versions. Who calls it holds the lock of the secret's path: a version under way must not be settled.
+/// Settles versions. The caller holds the lock of the secret's path: a version that is being written must not be settled.
 pub struct Settler {
     store: Arc<dyn ManagerStore>,
     client: Arc<VaultClient>,
@@ -33,7 +33,7 @@ pub struct Settler {
 }
 
 impl Settler {
-    /// Over this store and vault.
+    /// A settler for this store and vault.
     pub fn new(
         store: Arc<dyn ManagerStore>,
         client: Arc<VaultClient>,

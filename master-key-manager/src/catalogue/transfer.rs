@@ -1,4 +1,4 @@
-//! The transfer key in use: in RAM only, for five minutes, for one transport key.
+//! The transfer key in use. It lives in memory only, for five minutes, and belongs to one transport key.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

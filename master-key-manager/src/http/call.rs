@@ -1,8 +1,8 @@
-//! The one extractor of every route that is not public, and what a handler does with it.
+//! The only extractor of routes that are not public, and the methods of handlers on it.
 //!
-//! It authenticates from the header and only then reads the body: the framework polls separate extractors together, and
-//! a stranger's bad body would be parsed and answered 400 instead of 401. When the body is there it looks at the
-//! credential once more, because a body may be held back for as long as its time limit.
+//! It authenticates from the header before it reads the body. The framework polls separate extractors together, so a
+//! stranger's bad body would be parsed and answered with 400 instead of 401. After the body it checks the credential
+//! again, because a client may hold a body back until its time limit.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,11 +25,11 @@ use crate::audit_event::Act;
 use crate::identity::{Authenticator, Caller};
 use crate::store::{Acted, Actor};
 
-/// What a call is let in with, and carried out by.
+/// The parts that authenticate, run and record calls.
 pub struct Gate {
     /// Development or production.
     pub mode: Mode,
-    /// In whose name strangers act in development mode.
+    /// The actor of anonymous callers in development mode.
     pub anonymous: Actor,
     /// Checks credentials.
     pub authenticator: Authenticator,
@@ -75,7 +75,7 @@ impl<B: Body> FromRequest for Call<B> {
 }
 
 impl<T> Call<Json<T>> {
-    /// The call, and its body apart.
+    /// Separates the body from the call.
     pub fn with_body(self) -> (Call, T) {
         let Self { caller, origin, body: Json(body), req, gate, route } = self;
         (Call { caller, origin, body: NoBody, req, gate, route }, body)
@@ -83,20 +83,20 @@ impl<T> Call<Json<T>> {
 }
 
 impl Call {
-    /// Who calls.
+    /// The caller.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// In whose name the store acts.
+    /// The actor in whose name the store acts.
     pub fn actor(&self) -> Actor {
         self.caller.actor()
     }
 
-    /// A header that may be there once at most.
+    /// A header that may occur once at most.
     ///
     /// # Errors
-    /// It is there twice, or holds more than visible characters.
+    /// It occurs twice, or holds other than visible characters.
     pub fn header(&self, name: &str) -> Result<Option<&str>, HeaderInvalid> {
         let mut all = self.req.headers().get_all(name);
         let Some(first) = all.next() else { return Ok(None) };
@@ -111,7 +111,7 @@ impl Call {
         self.recorded(parse_query(&self.req))
     }
 
-    /// An id in the path. What is not an id cannot name anything either.
+    /// An id in the path. A text that is not an id is answered like an unknown id.
     ///
     /// # Errors
     /// `missing`.
@@ -120,17 +120,17 @@ impl Call {
         self.recorded(id.map_err(|_| Refusal::new(missing)))
     }
 
-    /// Records it if it is a refusal: one before anything was asked of the domain.
+    /// Records a refusal that came before any call of the domain.
     ///
     /// # Errors
-    /// The same.
+    /// The given refusal.
     pub fn recorded<T>(&self, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
         outcome.inspect_err(|refusal| self.gate.record_refusal(self.route, &self.origin, refusal))
     }
 
-    /// Runs an operation to its end, whatever the client does, in a task of its own. Its audit line for what is allowed
-    /// is its own duty, at the right moment; a refusal or failure is recorded here, and sampled: a caller may repeat it
-    /// as fast as he likes.
+    /// Runs an operation to its end in a task of its own, whatever the client does. The operation records its success
+    /// itself, at the right moment. A refusal or failure is recorded here. These lines are sampled, because a caller may
+    /// repeat them without limit.
     ///
     /// # Errors
     /// Those of the operation; `outcome_unknown` when the task broke down.
@@ -149,10 +149,10 @@ impl Call {
         task.await.map_err(|_| Refusal::outcome_unknown("a task broke down"))?
     }
 
-    /// Reads a list and records, durably, that it is given out.
+    /// Reads a list and records durably that it is given out.
     ///
     /// # Errors
-    /// The caller may not any more, or the database or the audit log does not work. Nothing may be given out then.
+    /// The caller has lost its right, or the database or the audit log does not work. Nothing may be given out then.
     pub async fn give_out<T, F>(self, act: Act<'static>, read: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
@@ -168,12 +168,12 @@ impl Call {
     }
 }
 
-/// A header is there twice, or cannot be read.
+/// The error for a header that occurs twice or cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderInvalid;
 
 impl Gate {
-    /// Records a refusal before the domain was asked. What one caller can cause is counted and sampled.
+    /// Records a refusal that came before any call of the domain. These lines are counted and sampled.
     fn record_refusal(&self, route: &Route, origin: &Origin, refusal: &Refusal) {
         self.audit.record_refusal(AuditRecord::refused(route.id, refusal, origin));
     }

@@ -1,4 +1,4 @@
-//! Between HTTP and the domain: who calls, what he sent, and how it is carried out and recorded.
+//! The layer between HTTP and the domain: authenticates callers, reads requests, runs and records operations.
 
 mod call;
 mod query;

@@ -1,4 +1,4 @@
-//! Query strings, read as strictly as bodies.
+//! Parsing of query strings, as strict as that of bodies.
 
 use actix_web::error::QueryPayloadError;
 use actix_web::{HttpRequest, web};

@@ -1,7 +1,8 @@
-//! Who calls. One credential per service; the administrator's is the only one so far.
+//! Authentication of callers. Each service has one credential; the administrator's is the only one so far.
 //!
 //! Guarantees that a missing, malformed, unknown, wrong and disabled credential give the same answer after the same
-//! work, and that what is stored of a credential neither opens anything nor can be made by who writes the database.
+//! work. The stored form of a credential opens nothing, and an attacker with write access to the database cannot make
+//! one.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-//! Requests that end in a signature are let in in batches, so that those of a batch share commits and fsyncs.
+//! Batches of requests that end in a signature, so that the requests of a batch share commits and fsyncs.
 //!
-//! Signatures are made one after another, so their clients come back one by one, and each would pay for a commit of its
-//! own. Instead, those who come while enough are inside wait, and go in together. Guarantees that the signing threads
-//! have work meanwhile, that nobody waits while few are inside, that nobody is overtaken, and that whoever gives up
-//! makes room.
+//! Signatures are made one after another. So their clients come back one by one, and each would pay for a commit of its
+//! own. Instead, requests that come while enough are inside wait, and enter together. Guarantees that the signing threads
+//! have work meanwhile, that no request waits while few are inside, that none is overtaken, and that an abandoned one
+//! gives up its slot.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -12,7 +12,7 @@ use std::thread::available_parallelism;
 
 use tokio::sync::oneshot;
 
-/// Those who are inside, and those who wait. Clones share it.
+/// The requests inside, and those that wait. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Batches {
     state: Arc<Mutex<State>>,
@@ -29,13 +29,13 @@ struct State {
 #[derive(Debug)]
 pub struct Slot(Batches);
 
-/// For each core as many inside keep a signing thread busy until those behind them have been through two databases.
+/// Requests inside for each core: enough to keep a signing thread busy while the next ones pass through two databases.
 const FEW_PER_CORE: usize = 4;
-/// The longest batch: more would hardly cost less, and who is last in it would wait for long.
+/// The longest batch: a longer one would hardly save more, and its last request would wait for long.
 const BATCH: usize = 64;
 
 impl Batches {
-    /// For as many signing threads as there are cores.
+    /// Batches for one signing thread per core.
     pub fn for_each_core() -> Self {
         Self::new(FEW_PER_CORE * available_parallelism().map_or(1, NonZeroUsize::get))
     }

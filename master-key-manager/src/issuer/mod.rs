@@ -1,4 +1,4 @@
-//! Access tokens: decided on and recorded in one transaction, audited, sealed, signed.
+//! Access tokens: decided and recorded in one transaction, audited, sealed, signed.
 //!
 //! Guarantees that a token names committed versions of one environment only, never outlives its seal key, and is not
 //! signed before its audit line is durable. A token costs one RSA private operation, off the async threads.
@@ -27,16 +27,16 @@ use crate::identity::Caller;
 use crate::revocation::VaultView;
 use crate::store::{ManagerStore, NewToken, TokenDecision, TokenRequest, TokenSubject, VersionRow};
 
-/// Lives of access tokens in seconds.
+/// Lifetimes of access tokens in seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenLifetimes {
-    /// When the request names none.
+    /// The lifetime when the request names none.
     pub default: u64,
-    /// The longest that a request may name.
+    /// The longest lifetime that a request may name.
     pub max: u64,
 }
 
-/// Mints.
+/// Mints access tokens.
 pub struct Mint {
     store: Arc<dyn ManagerStore>,
     vault_view: Arc<VaultView>,
@@ -50,15 +50,15 @@ pub struct Mint {
 /// A request for a token.
 #[derive(Clone, Debug)]
 pub struct MintRequest {
-    /// Secrets, with the version or the newest committed one.
+    /// Secrets, each with a version; `None` means the newest committed one.
     pub grants: Vec<(SecretId, Option<Version>)>,
-    /// For whom; the caller by default.
+    /// Label of the token's subject; the caller by default.
     pub label: Option<UserLabel>,
-    /// Seconds.
+    /// Lifetime in seconds.
     pub life: Option<u64>,
 }
 
-/// A token and what it opens.
+/// A token and its grants.
 pub struct Minted {
     /// The token.
     pub token: IssuedToken,
@@ -67,7 +67,7 @@ pub struct Minted {
 }
 
 impl Mint {
-    /// Over these parts.
+    /// A mint of these parts.
     pub fn new(
         store: Arc<dyn ManagerStore>,
         vault_view: Arc<VaultView>,
@@ -79,10 +79,10 @@ impl Mint {
         Self { store, vault_view, sealer, audit, clock, lives, batches: Batches::for_each_core() }
     }
 
-    /// A token for existing versions.
+    /// Mints a token for existing versions.
     ///
     /// # Errors
-    /// A version is not there or not committed, the terms are out of range, or nothing may be minted now.
+    /// A version is missing or not committed, the terms are out of range, or nothing may be minted now.
     pub async fn mint(&self, request: MintRequest, caller: Caller, meta: &Origin) -> Result<Minted, Refusal> {
         self.check(&request)?;
         let _place = self.batches.enter().await;
@@ -116,7 +116,7 @@ impl Mint {
         Ok(Minted { token, grants })
     }
 
-    /// The token signing key that a write which ends in a token will need.
+    /// The token signing key for a write that ends in a token.
     ///
     /// # Errors
     /// The vault does not know it yet.
@@ -137,10 +137,10 @@ impl Mint {
         NewToken { jti: TokenId::generate(), subject, credential, environment, grants, issued_at, expires_at }
     }
 
-    /// Signs a token whose row and audit line are there.
+    /// Signs a token whose row and audit line are written.
     ///
     /// # Errors
-    /// A defect, or a root key that is missing.
+    /// A defect, or a missing root key.
     pub async fn issue(
         &self,
         token: NewToken,
@@ -167,7 +167,7 @@ impl Mint {
         Ok(())
     }
 
-    /// From when until when: a token is dead with its seal key, and should say so itself.
+    /// Begin and end of a token. It ends with its seal key at the latest, because it opens nothing after that.
     fn life(&self, asked: Option<u64>, seal_key: &StatedKey) -> (u64, u64) {
         let now = self.clock.now();
         let life = asked.unwrap_or(self.lives.default).min(self.lives.max);
@@ -180,7 +180,7 @@ pub fn grants_of(versions: &[VersionRow]) -> Vec<Grant> {
     versions.iter().map(|row| Grant { secret: row.secret, version: row.version }).collect()
 }
 
-/// No token is made, because the key that would sign it was revoked.
+/// The refusal of a token whose signing key was revoked.
 pub(crate) fn signing_key_revoked() -> Refusal {
     Refusal::unavailable("the token signing key was revoked; run rotate-keys token-signing")
 }

@@ -28,12 +28,12 @@ pub struct TokenSealer {
 }
 
 impl TokenSealer {
-    /// For one vault.
+    /// A sealer for one vault.
     pub fn new(sealer: Arc<Sealer>, keys: Arc<KeyRing>, issuer: Issuer, vault: VaultId, workers: Workers<()>) -> Self {
         Self { sealer, keys, issuer, vault, workers }
     }
 
-    /// The token signing key in use. Whether it was revoked, the database knows.
+    /// The token signing key in use. Only the database knows whether it was revoked.
     ///
     /// # Errors
     /// The vault does not know it yet.
@@ -41,7 +41,7 @@ impl TokenSealer {
         self.keys.signer()
     }
 
-    /// Makes the token, on a thread where half a millisecond of arithmetic keeps nobody waiting.
+    /// Makes the token on a worker thread, where half a millisecond of arithmetic delays no other request.
     pub(super) async fn seal_and_sign(
         self: &Arc<Self>,
         token: NewToken,
