@@ -23,7 +23,7 @@ use crate::keys::{RootKeys, credential_hasher, names};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Environment, IdentityStore as _, Installation, NewCredential, NewInstallation};
 
-/// What a new installation is, for the operator to read.
+/// The report about a new installation, for the operator.
 pub struct InitReport {
     /// The manager.
     pub manager: ManagerId,
@@ -33,13 +33,13 @@ pub struct InitReport {
     pub token_signing: Thumbprint,
     /// Its environments.
     pub environments: Vec<Environment>,
-    /// The administrator's credential, to be shown once.
+    /// The administrator's credential, which is shown once.
     pub credential: PlainCredential,
 }
 
 /// The environments of a new installation.
 const ENVIRONMENTS: [&str; 3] = ["dev", "staging", "production"];
-/// The size of the token signing key: it withstands forgery for weeks, and minting is what bounds the manager.
+/// The size of the token signing key. It must resist forgery for weeks only, and minting bounds the manager's speed.
 const TOKEN_SIGNING_BITS: usize = 2_048;
 /// The first epoch of root keys.
 const FIRST_EPOCH: u32 = 1;
@@ -47,7 +47,7 @@ const FIRST_EPOCH: u32 = 1;
 /// Makes everything but the pin. A token signing key that the operator has placed stays.
 ///
 /// # Errors
-/// Something is there already, or a folder cannot be used.
+/// A file or database exists already, or a folder cannot be used.
 pub async fn init(config: &Config) -> Result<InitReport, StartError> {
     let raw = config.get();
     create_private_directory(&raw.key_dir)?;
@@ -83,7 +83,7 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
     Ok(InitReport { manager, identity, token_signing, environments, credential })
 }
 
-/// Makes a new administrator credential; the old ones are disabled, and revoked when the service next runs.
+/// Makes a new administrator credential. The old ones are disabled, and revoked when the service next runs.
 ///
 /// # Errors
 /// The service runs, or there is no installation.

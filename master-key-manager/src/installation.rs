@@ -14,7 +14,7 @@ use crate::store::{IdentityStore as _, Installation};
 /// Opens the database of a configuration; `init` must have made it.
 ///
 /// # Errors
-/// It is not there, or cannot be opened.
+/// It is missing, or cannot be opened.
 pub fn open_store(config: &Config) -> Result<SqliteStore, StartError> {
     let path = config.database();
     if !path.exists() {
@@ -26,7 +26,7 @@ pub fn open_store(config: &Config) -> Result<SqliteStore, StartError> {
     SqliteStore::open(&path)
 }
 
-/// Reads what `init` wrote, and compares the mode.
+/// Reads the installation that `init` wrote, and compares the mode.
 ///
 /// # Errors
 /// The database is empty, cannot be read, or is of the other mode.
@@ -54,7 +54,7 @@ pub async fn read_installation(config: &Config, store: &SqliteStore) -> Result<I
     Ok(installation)
 }
 
-/// Puts a backup of this manager in the place of its database, which no process uses. The answer is where the replaced
+/// Replaces the database, which no process may use, with a backup of this manager. Returns the path at which the replaced
 /// one is kept.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
-//! The master-key-manager: who may read what.
+//! The master-key-manager: decides who may read which secret.
 //!
-//! It encrypts, keeps names, versions and policy, signs tokens, commands and events, and pushes revocations. It never
-//! keeps a ciphertext, a stored plaintext or a key of the vault, and it cannot open a secret that it stored.
+//! It encrypts values, keeps names, versions and policy, signs tokens, commands and events, and pushes revocations. It
+//! keeps no ciphertext, no plaintext and no key of the vault, and it cannot open a secret that it stored.
 
 pub mod app;
 pub mod audit_event;

@@ -1,4 +1,4 @@
-//! What is done beside requests: settling what is pending, and forgetting what has ended.
+//! The work beside requests: settling pending versions, and deleting what has expired or ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use crate::catalogue::Settler;
 use crate::revocation::{FeedStatus, VaultView, stopped};
 use crate::store::{ManagerStore, PRUNED_AT_ONCE};
 
-/// The parts that it works with.
+/// The work beside requests, with the parts that it needs.
 pub struct Maintenance {
     /// Knowledge of the vault.
     pub vault_view: Arc<VaultView>,
@@ -28,11 +28,11 @@ pub struct Maintenance {
 
 /// After this time no token is alive that an event could hit: seal keys live for an hour, tokens for less.
 const ENDED_SECONDS: u64 = 3_600;
-/// Expired rows do no harm; they only take room.
+/// How often expired rows are deleted. They do no harm, and only take room.
 const PRUNE_SECONDS: u64 = 600;
 
 impl Maintenance {
-    /// Does what is due every `interval`, until it is stopped.
+    /// Does the due work every `interval`, until it is stopped.
     pub async fn run(self, interval: Duration, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -55,15 +55,15 @@ impl Maintenance {
                 && let Some(vault_time) = self.vault_view.vault_time()
             {
                 pruned_at = Some(boot);
-                // A row is over when both clocks say so: one that jumped ahead must not make us forget living tokens and
+                // A row has expired when both clocks say so: one that jumped ahead must not delete living tokens and
                 // the keys of writes that may still be repeated.
                 self.prune(self.clock.now().min(vault_time), &stop).await;
             }
         }
     }
 
-    /// Drops a few events that have ended: the vault has signed for them, and no token of their time is alive. The one
-    /// that it named last stays, because its next feed state is compared with it.
+    /// Drops a few ended events: the vault has signed that they are applied, and no token of their time is alive. The
+    /// event of the vault's last feed state stays, because the next one is compared with it.
     async fn drop_ended(&self) {
         let (view, Some(vault_time)) = (self.vault_view.view(), self.vault_view.vault_time()) else { return };
         if view.status == FeedStatus::CaughtUp {
@@ -74,7 +74,7 @@ impl Maintenance {
         }
     }
 
-    /// Forgets what is over by `now`, a few rows at a time: whoever waits for the writer goes in between.
+    /// Deletes the rows that have expired by `now`, a few at a time, so that other writes take turns with it.
     async fn prune(&self, now: u64, stop: &watch::Receiver<bool>) {
         while !*stop.borrow() {
             match self.store.prune(now, PRUNED_AT_ONCE).await {

@@ -41,7 +41,7 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let rotating = tokio::spawn(app.key_rotation(sync).run(raw.keys, interval, stopped.clone()));
     let housekeeping = tokio::spawn(app.maintenance().run(interval, stopped));
     let served = serve(config.serve(), raw.mode, routes::TABLES, routes::data(Arc::clone(&app)), shutdown).await;
-    // What was accepted still needs the vault; the feed goes on until it is done.
+    // Accepted requests still need the vault: the sync continues until they are done.
     app.gate.tasks.wait_idle_at_stop().await;
     stop.send_replace(true);
     let _ended = tokio::join!(polling, housekeeping, rotating);

@@ -1,5 +1,5 @@
-//! Weaknesses on purpose, so that the drills can show that they would find them. Compiled in only with the cargo
-//! feature `sabotage`, switched on by name in `SPLITVAULT_SABOTAGE` (a comma list).
+//! Deliberate weaknesses, with which the drills prove that they would find them. They are compiled only with the cargo
+//! feature `sabotage`, and switched on by name in `SPLITVAULT_SABOTAGE` (a list separated by commas).
 
 use std::io::Write as _;
 use std::path::Path;
@@ -53,7 +53,7 @@ pub fn common_release_key(root: &RootKey) -> Result<ReleaseKey, Rejected> {
     release_key(root, &Bytes([0; 32]))
 }
 
-/// Wraps the data key anew with the common release key, and says again which version it is.
+/// Wraps the data key again with the common release key, and names the version again.
 pub fn after_sealing(mut version: SealedVersion, header: Header, root: &RootKey) -> Result<SealedVersion, Rejected> {
     version.header = header;
     if is_on(ONE_RELEASE_KEY) {

@@ -13,7 +13,7 @@ use shared_proto::secret::{ReleaseKey, SecretValue};
 use crate::keys::KeyRing;
 use crate::store::VersionRow;
 
-/// Seals for one vault, with the root keys of the environments.
+/// Seals values for one vault, with the root keys of the environments.
 pub struct Sealer {
     keys: Arc<KeyRing>,
     vault: VaultId,
@@ -28,7 +28,7 @@ pub struct Sealed {
 }
 
 impl Sealer {
-    /// For this vault.
+    /// A sealer for this vault.
     pub fn new(keys: Arc<KeyRing>, vault: VaultId) -> Self {
         Self { keys, vault }
     }
@@ -61,7 +61,7 @@ impl Sealer {
     /// The release key of a version.
     ///
     /// # Errors
-    /// The root key of its environment and epoch is not there.
+    /// The root key of its environment and epoch is missing.
     pub fn release_key(&self, row: &VersionRow) -> Result<ReleaseKey, Refusal> {
         let keys = self.keys.now();
         let root = keys
@@ -76,7 +76,7 @@ impl Sealer {
     }
 }
 
-/// The refusal for a cipher or a signature that did not take the service's own input: a defect.
+/// The refusal when a cipher or a signature rejects the service's own input: a defect.
 pub(crate) fn cipher_refused(Rejected: Rejected) -> Refusal {
     Refusal::internal("a cipher or a signature refused its input")
 }

@@ -1,8 +1,8 @@
 //! Signed commands to the vault over HTTP.
 //!
-//! No proxy from the environment, no redirects, no address out of an answer; every request has a time limit and every
-//! answer a size limit. Nothing in an answer counts because it came over this connection: feed states, receipts and
-//! key statements are verified by their signatures where they are used.
+//! Takes no proxy from the environment, follows no redirects and no address from an answer. Every request has a time limit
+//! and every answer a size limit. Nothing is trusted because it came over this connection: feed states, receipts and key
+//! statements are verified by their signatures where they are used.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use shared_proto::id::VaultId;
 use shared_proto::identity::{IdentityKey, Issuer};
 use shared_proto::jws::{Kind, sign};
 
-/// What the manager signs with, and for whom.
+/// The manager's identity key, with the ids of issuer and audience.
 pub struct Signing {
     /// The manager's identity key; it changes.
     pub identity: ArcSwap<IdentityKey>,
@@ -33,7 +33,7 @@ pub struct Signing {
     pub vault: VaultId,
 }
 
-/// The vault, as far as HTTP goes.
+/// The HTTP client for one vault.
 pub struct VaultClient {
     http: Arc<Reloading<Client>>,
     commands: Url,
@@ -45,13 +45,13 @@ pub struct VaultClient {
 /// Why a command has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// No connection was made: the vault knows nothing of it.
+    /// No connection was made: the vault never got the command.
     #[error("the vault cannot be reached: {0}")]
     NotSent(Unreached),
     /// The command may have arrived.
     #[error("the vault did not answer")]
     Unclear,
-    /// The answer is not one that a vault gives.
+    /// The answer is not in the form of a vault's answer.
     #[error("the vault's answer is not understood")]
     BadAnswer,
     /// The vault refused.
@@ -71,10 +71,10 @@ pub enum Unreached {
     /// The handshake failed; the log has a line of its own with the reason.
     #[error("no TLS connection")]
     Tls,
-    /// Nothing came back.
+    /// No answer came.
     #[error("no connection in time")]
     Late,
-    /// The network said something else.
+    /// The network failed in another way.
     #[error("no connection")]
     Network,
     /// The command could not be made.
@@ -107,7 +107,7 @@ impl VaultClient {
     /// A client of the vault at `base`. With `tls` only that CA is believed. Call it on the runtime of the process.
     ///
     /// # Errors
-    /// The URL is none, or the TLS files or the machine's trust store cannot be used.
+    /// The URL is not valid, or the TLS files or the machine's trust store cannot be used.
     pub fn new(
         base: &str,
         tls: Option<ClientFiles>,
@@ -131,7 +131,7 @@ impl VaultClient {
         self.command_signed_by(&self.signing.identity.load(), op, request).await
     }
 
-    /// Sends a command that this identity key signs, to learn whether the vault accepts it.
+    /// Sends a command that is signed by this identity key, to learn whether the vault accepts the key.
     ///
     /// # Errors
     /// There is no answer, or it is a refusal.
@@ -267,7 +267,7 @@ mod tests {
 
     use super::*;
 
-    /// What a command comes to when the other side reads the request and then sends these bytes and hangs up.
+    /// The result of a command when the other side reads the request, sends these bytes and hangs up.
     async fn answered(bytes: Vec<u8>) -> Result<ReplayAnswer, CallError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

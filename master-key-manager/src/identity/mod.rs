@@ -19,7 +19,7 @@ use crate::store::{Actor, ManagerStore};
 pub struct CredentialHasher(hmac::Key);
 
 impl CredentialHasher {
-    /// With this key.
+    /// A hasher with this key.
     pub fn new(key: &[u8; 32]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
@@ -34,25 +34,25 @@ impl CredentialHasher {
     }
 }
 
-/// A caller whose credential is good, or an anonymous one where that is allowed.
+/// A caller with an enabled credential, or an anonymous one where that is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// The administrator.
     Administrator {
-        /// In whose name the store acts.
+        /// The actor in whose name the store acts.
         actor: Actor,
         /// The administrator's subject.
         subject: Subject,
     },
     /// A stranger, in development mode.
     Anonymous {
-        /// In whose name the store acts: that of all strangers.
+        /// The actor in whose name the store acts, the same for all anonymous callers.
         actor: Actor,
     },
 }
 
 impl Caller {
-    /// In whose name the store acts. It looks at the credential again, in the transaction that acts.
+    /// The actor in whose name the store acts. The store checks the credential again, in the transaction that acts.
     pub fn actor(&self) -> Actor {
         match self {
             Self::Administrator { actor, .. } | Self::Anonymous { actor } => *actor,
@@ -64,7 +64,7 @@ impl Caller {
         self.actor().credential()
     }
 
-    /// The caller's own subject; a stranger has none.
+    /// The caller's own subject; `None` for an anonymous one.
     pub fn subject(&self) -> Option<Subject> {
         match self {
             Self::Administrator { subject, .. } => Some(*subject),
@@ -77,17 +77,17 @@ impl Caller {
 pub struct Authenticator {
     store: Arc<dyn ManagerStore>,
     keys: Arc<KeyRing>,
-    /// Hashed when there is nothing to hash, so that the work is the same.
+    /// Hashed in place of a missing credential, so that the work is the same.
     decoy: PlainCredential,
 }
 
 impl Authenticator {
-    /// Over this store.
+    /// An authenticator with the credentials of this store.
     pub fn new(store: Arc<dyn ManagerStore>, keys: Arc<KeyRing>) -> Self {
         Self { store, keys, decoy: PlainCredential::generate() }
     }
 
-    /// The administrator that `presented` belongs to; `None` for everything that is not a good credential.
+    /// The administrator that `presented` belongs to; `None` for everything except an enabled credential.
     ///
     /// # Errors
     /// The database cannot be read.

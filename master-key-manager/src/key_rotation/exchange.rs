@@ -1,9 +1,9 @@
-//! Moving the versions of an environment from one root key to the next, without a ciphertext and without a value.
+//! Exchange of a root key: moves the versions of an environment to the next one, without a ciphertext and without a value.
 //!
-//! For each version: the wrapped data key under the old epoch is handed out, wrapped under the new one, stored beside the
-//! old, read back, and compared. Only then the catalogue names the new epoch. A version that was cut short anywhere in
-//! between still has its old epoch here and its old key there, and is begun anew. When none is left and the tokens of the
-//! old epoch have ended, the vault is told to forget it and signs that it did.
+//! For each version, the vault hands out the wrapped data key of the old epoch. It is wrapped under the new one, stored
+//! beside the old one, read back and compared. Only then does the catalogue name the new epoch. An interrupted version
+//! still has its old epoch here and its old key in the vault, and is started again. When none is left and the tokens of
+//! the old epoch have ended, the vault is ordered to erase the old keys, and signs that it did.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -37,19 +37,19 @@ pub(super) struct Exchange {
     parts: KeyRotation,
     transfer: TransferKeys,
     overlap_seconds: u64,
-    /// When everything of an environment was last seen to be under this epoch.
+    /// When all versions of an environment were last seen under this epoch.
     looked_at: HashMap<(EnvironmentId, u32), u64>,
     /// Environments that rest for some steps, and why.
     halted: HashMap<EnvironmentId, (u32, Halt)>,
 }
 
-/// Between two batches, so that at most 500 versions a second are moved and reads and writes go on.
+/// The pause between two batches: at most 500 versions a second are moved, so that reads and writes continue.
 const PACE: Duration = Duration::from_millis(130);
 /// A version that was being stored when the root key changed is committed or settled by then.
 const SETTLING_SECONDS: u64 = 60;
 /// Steps that an environment rests after a failure, so that a vault which answers wrongly does not fill the audit log.
 const REST_STEPS: u32 = 10;
-/// The vault's answer fits neither the question nor what is known.
+/// The failure for an answer of the vault that contradicts the request or the catalogue.
 const UNFIT: Halt = Halt::Vault("the vault's answer about wrapped keys does not fit");
 
 impl Worker for Exchange {
@@ -256,7 +256,7 @@ impl Exchange {
         if all { Ok(()) } else { Err(Halt::Vault("the vault did not sign for all wrapped keys that it was given")) }
     }
 
-    /// Has the vault forget what is below the epoch.
+    /// Orders the vault to erase the wrapped keys below the epoch.
     async fn retire(&mut self, target: (EnvironmentId, u32)) -> Result<(), Halt> {
         let (environment, epoch) = target;
         record(&self.parts.audit, KeyStep::EpochRetire, format!("{environment}.{epoch}")).await?;

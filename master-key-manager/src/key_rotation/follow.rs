@@ -1,4 +1,4 @@
-//! Following the key folder, and the steps of the keys that change by themselves.
+//! The follower of the key folder, with the steps of the keys that change by themselves.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use super::{Halt, KeyRotation, Worker, on_disk, record};
 use crate::audit_event::KeyStep;
 use crate::keys::{KeyRing, LoadedKeys, names};
 
-/// Takes changes of the key folder over, and takes token signing and identity keys through their places.
+/// Adopts changes of the key folder, and moves token signing and identity keys through their slots.
 pub(super) struct Follower {
     parts: KeyRotation,
     retention_seconds: u64,
@@ -83,7 +83,7 @@ impl Follower {
         on_disk(move || change(&keys).and_then(|()| keys.reload())).await
     }
 
-    /// Whether a time has passed, by a clock that can be believed.
+    /// Whether a time has passed, by a confirmed clock.
     fn has_passed(&self, time: u64) -> bool {
         self.parts.clock.now() >= time && self.parts.vault_view.clock_is_confirmed()
     }

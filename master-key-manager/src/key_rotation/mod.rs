@@ -1,10 +1,10 @@
-//! Exchanging keys while the service runs. An operator's command changes the key folder and ends; the service follows the
-//! folder and does what is left to do (docs/adr/0007-key-folder-is-the-state.md).
+//! Key rotation while the service runs. An operator's command changes the key folder and ends. The service follows the
+//! folder and completes the change (docs/adr/0007-key-folder-is-the-state.md).
 //!
-//! Guarantees that a token signing key is used only when the vault knows it, and accepted until what it signed has ended;
-//! that a version counts as moved to another root key only when the vault's copy was read back and opened to the same data
-//! key; that nothing is destroyed which may still be needed; that each step may be cut short: what is left to do follows
-//! from the folder and the database.
+//! Guarantees that a token signing key is used only when the vault knows it, and is accepted until its tokens have ended.
+//! A version counts as moved to another root key only when the vault's copy was read back and opened to the same data
+//! key. Nothing is destroyed that may still be needed. Each step may be interrupted: the remaining ones follow from the
+//! folder and the database.
 
 mod command;
 mod exchange;
@@ -47,7 +47,7 @@ enum Halt {
     Vault(&'static str),
 }
 
-/// Does what can be done now; what cannot is tried again.
+/// Takes the steps that are possible now. The others are tried again.
 trait Worker: Send {
     fn step(&mut self) -> impl Future<Output = Result<(), Halt>> + Send;
 }
@@ -59,7 +59,7 @@ pub struct KeyRotation {
     pub keys: Arc<KeyRing>,
     /// Knowledge of the vault.
     pub vault_view: Arc<VaultView>,
-    /// The vault's address.
+    /// Sends commands to the vault.
     pub client: Arc<VaultClient>,
     /// The polls, which carry a new identity key to the vault.
     pub sync: Arc<RevocationSync>,
@@ -72,7 +72,8 @@ pub struct KeyRotation {
 }
 
 impl KeyRotation {
-    /// Runs both halves until `stop` turns true. The exchange of a root key takes long; the folder is followed meanwhile.
+    /// Runs both halves until `stop` turns true. The exchange of a root key takes long, and the folder is followed
+    /// meanwhile.
     pub async fn run(self, config: KeysConfig, interval: Duration, stop: watch::Receiver<bool>) {
         let mut follower = Follower::new(self.clone(), config.backup_retention_days);
         let mut exchange = Exchange::new(self, config.root_key_overlap_seconds);
@@ -80,7 +81,7 @@ impl KeyRotation {
     }
 }
 
-/// Repeats a step; says once when it begins or ceases to fail.
+/// Repeats a step. Logs once when it begins to fail, and once when it succeeds again.
 async fn every(interval: Duration, mut stop: watch::Receiver<bool>, worker: &mut impl Worker) {
     let mut looks = Looks::every(interval);
     let mut last = None;

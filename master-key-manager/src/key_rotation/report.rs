@@ -1,4 +1,4 @@
-//! The report: every key of the manager, what is under it, and what an operator is to do.
+//! The report about the manager's keys: what is under each key, and what an operator has to do.
 
 use service_runtime::StartError;
 use service_runtime::key_folder::{IDENTITY_NEXT_DOCUMENT, KeyFolder};
@@ -11,10 +11,10 @@ use crate::keys::{LoadedKeys, OVERLAP_SECONDS, TokenKey, names};
 use crate::store::{Environment, KeyFacts};
 
 const DAY: u64 = 24 * 60 * 60;
-/// After how long a token signing key, a root key and an identity key are to be rotated.
+/// The age at which a token signing key, a root key and an identity key are due for rotation.
 const LIVES: (u64, u64, u64) = (30 * DAY, 365 * DAY, 730 * DAY);
 
-/// Everything about the keys of `folder`.
+/// The report about the keys of `folder`.
 ///
 /// # Errors
 /// The pins cannot be read.

@@ -1,4 +1,4 @@
-//! Everything in the manager's key folder, loaded and checked as a whole.
+//! The manager's key folder, loaded and checked as a whole.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,11 +23,11 @@ pub struct LoadedKeys {
     pub tokens: TokenKeys,
     /// Signs commands, events and key statements.
     pub identity: Arc<IdentityKey>,
-    /// Since when (Unix seconds).
+    /// When the identity key came into use (Unix seconds).
     pub identity_since: u64,
-    /// The identity key to come.
+    /// The next identity key.
     pub next_identity: Option<NextIdentity>,
-    /// Earlier identities of this manager: events that they signed are ours.
+    /// Earlier identities of this manager: events that they signed are its own.
     pub retired_identities: Vec<IdentityDocument>,
     /// Root keys by environment and epoch.
     pub roots: RootKeys,
@@ -122,5 +122,5 @@ const KNOWN: [&str; 12] = [
     PINS,
 ];
 
-/// What the names of the vault's key files begin with.
+/// Prefixes of the names of the vault's key files.
 const NAMES_OF_THE_VAULT: [&str; 3] = ["transport", "storage-key", "seal-"];

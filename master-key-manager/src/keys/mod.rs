@@ -1,5 +1,4 @@
-//! The manager's keys: what must be kept from everybody, loaded and checked before anything else runs, and loaded again
-//! when the key folder changes.
+//! The manager's keys. They are loaded and checked before anything else runs, and again when the key folder changes.
 
 mod folder;
 mod ring;

@@ -1,7 +1,7 @@
 //! The keys of the running service: the newest state of the key folder that passed all checks.
 //!
-//! Guarantees that whoever asks gets keys that fit each other, that a folder which does not pass changes nothing, and
-//! that no token is signed with a key that the vault has not acknowledged or that was revoked.
+//! Guarantees that every caller gets keys that fit each other, and that a folder that fails a check changes nothing. No
+//! token is signed with a revoked key, or with one that the vault has not acknowledged.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,12 +18,12 @@ use super::{LoadedKeys, TokenSigner, names};
 use crate::store::Installation;
 use crate::vault_client::Signing;
 
-/// The keys in use. They change while it is shared.
+/// The keys in use. They change while the ring is shared.
 pub struct KeyRing {
     folder: PathBuf,
     installation: Installation,
     loaded: ArcSwap<LoadedKeys>,
-    /// Held from the look at the folder until its keys are in use: an older look never replaces a newer one.
+    /// Held from reading the folder until its keys are in use, so that an older state never replaces a newer one.
     reloading: Mutex<()>,
     acknowledged: ArcSwap<Vec<Thumbprint>>,
     revoked: ArcSwap<Vec<Thumbprint>>,
@@ -32,7 +32,7 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// Begins with these keys of the folder at `path`.
+    /// A ring with these keys of the folder at `path`.
     pub fn new(path: &Path, installation: Installation, keys: LoadedKeys) -> Self {
         let issuer = Issuer { mode: installation.mode, manager: installation.manager };
         let identity = ArcSwap::new(Arc::clone(&keys.identity));
@@ -54,7 +54,7 @@ impl KeyRing {
         self.loaded.load_full()
     }
 
-    /// What commands and events are signed with.
+    /// The key and ids for signing commands and events.
     pub fn signing(&self) -> Arc<Signing> {
         Arc::clone(&self.signing)
     }
@@ -82,15 +82,15 @@ impl KeyRing {
     /// Reads the folder again. Not for an async thread.
     ///
     /// # Errors
-    /// What is wrong in the folder; the keys stay as they are.
+    /// The folder fails a check. The keys stay as they are.
     pub fn reload(&self) -> Result<(), StartError> {
         self.reload_by(|| LoadedKeys::load(&self.folder, &self.installation))
     }
 
-    /// Takes what `load` returns into use. Two at once take turns, `load` included.
+    /// Takes the keys that `load` returns into use. Two calls at once take turns, `load` included.
     ///
     /// # Errors
-    /// Those of `load`, or the vault is another one; the keys stay as they are.
+    /// Those of `load`, or the keys name another vault. The keys stay as they are.
     pub fn reload_by(&self, load: impl FnOnce() -> Result<LoadedKeys, StartError>) -> Result<(), StartError> {
         let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = load()?;
@@ -102,7 +102,7 @@ impl KeyRing {
         Ok(())
     }
 
-    /// The vault has signed that it received a poll that stated these keys.
+    /// Notes the keys that the vault has acknowledged: it has signed that it received a poll that stated them.
     pub fn set_acknowledged(&self, kids: Vec<Thumbprint>) {
         self.acknowledged.store(Arc::new(kids));
     }
@@ -112,7 +112,7 @@ impl KeyRing {
         self.acknowledged.load().contains(kid)
     }
 
-    /// These token signing keys were revoked.
+    /// Notes the token signing keys that were revoked.
     pub fn set_revoked(&self, kids: Vec<Thumbprint>) {
         self.revoked.store(Arc::new(kids));
     }
@@ -122,17 +122,17 @@ impl KeyRing {
         self.revoked.load_full()
     }
 
-    /// The catalogue may have versions under older root keys again.
+    /// Notes that the catalogue may have versions under older root keys again.
     pub fn want_exchange(&self) {
         self.exchange_wanted.store(true, Ordering::SeqCst);
     }
 
-    /// Whether that was so since the last call.
+    /// Whether this was noted since the last call.
     pub fn take_exchange_wanted(&self) -> bool {
         self.exchange_wanted.swap(false, Ordering::SeqCst)
     }
 
-    /// The key to sign a token with.
+    /// The key for signing a token.
     ///
     /// # Errors
     /// The vault does not know it yet.

@@ -19,12 +19,12 @@ pub struct RootSlot {
     key: RootKey,
     /// Unconfirmed, active or retired.
     pub state: KeyState,
-    /// Since when (Unix seconds).
+    /// When it got this state (Unix seconds).
     pub since: u64,
 }
 
 impl RootSlot {
-    /// What people may see of it.
+    /// Its name in reports.
     pub fn fingerprint(&self) -> String {
         // EXPOSE: input of the derivation, which cannot fail at this length.
         shared_proto::derive::fingerprint(self.key.expose()).unwrap_or_default()
@@ -61,8 +61,7 @@ impl RootKeys {
         Ok(keys)
     }
 
-    /// The key that new versions of an environment are sealed with, and its epoch. Never one whose backup is not
-    /// confirmed.
+    /// The key for new versions of an environment, and its epoch. Never one whose backup is not confirmed.
     pub fn newest(&self, environment: EnvironmentId) -> Option<(u32, &RootKey)> {
         self.in_use(environment).last().map(|(epoch, slot)| (epoch, &slot.key))
     }
@@ -73,7 +72,7 @@ impl RootKeys {
         (slot.state != KeyState::Unconfirmed).then_some(&slot.key)
     }
 
-    /// The keys of an environment that something may be under, ascending.
+    /// The keys of an environment that may have versions under them, ascending.
     pub fn in_use(&self, environment: EnvironmentId) -> impl DoubleEndedIterator<Item = (u32, &RootSlot)> {
         self.all(environment).filter(|(_, slot)| slot.state == KeyState::Active)
     }

@@ -1,4 +1,4 @@
-//! The RSA keys that sign access tokens, parsed once: the next one, the one in use, the one before it.
+//! The RSA keys that sign access tokens, parsed once: the next one, the one in use, the previous one.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use shared_proto::token::{AccessClaims, MAX_LIFE_SECONDS};
 
 /// The token signing keys.
 pub struct TokenKeys {
-    /// Stated, and used when the vault has acknowledged that.
+    /// Stated, and used once the vault has acknowledged it.
     pub next: Option<TokenKey>,
     /// In use.
     pub active: TokenKey,
-    /// Signed tokens that may be alive.
+    /// Replaced. Tokens that it signed may be alive.
     pub previous: Option<TokenKey>,
 }
 
@@ -31,7 +31,7 @@ pub struct TokenKey {
     pub since: u64,
 }
 
-/// How long a replaced key is accepted: the longest life of a token, and what two clocks may differ.
+/// How long a replaced key is accepted: the longest life of a token, and the allowed difference of the clocks.
 pub const OVERLAP_SECONDS: u64 = MAX_LIFE_SECONDS + SKEW_SECONDS;
 
 impl TokenKey {
@@ -55,7 +55,7 @@ impl TokenKeys {
         self.active.since.saturating_add(OVERLAP_SECONDS)
     }
 
-    /// The keys that the vault is to accept, each with its end if it has one: all but those that were revoked.
+    /// The keys that the vault must accept, each with its end if it has one: all except revoked ones.
     pub fn accepted(&self, revoked: &[Thumbprint]) -> Vec<(&PublicJwk, Option<u64>)> {
         let (next, previous) = (self.next.iter().map(|key| (key, None)), self.previous.iter());
         let all = next.chain([(&self.active, None)]).chain(previous.map(|key| (key, Some(self.previous_ends_at()))));
