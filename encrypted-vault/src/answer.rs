@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-/// The JSON text of an answer. `room` is how many bytes it will probably take; where more are needed, the buffer that
-/// was too small is wiped.
+/// The JSON text of an answer. `room` is its expected length in bytes. A longer text takes a new buffer, and the first one
+/// is wiped.
 ///
 /// # Errors
 /// The answer has no JSON form.
@@ -16,7 +16,7 @@ pub fn to_json<T: Serialize>(answer: &T, room: usize) -> serde_json::Result<Zero
     Ok(buffer.0)
 }
 
-/// How many bytes the JSON text of an answer takes, escapes counted.
+/// The length of the JSON text of an answer in bytes, with escapes.
 pub fn json_len<T: Serialize>(answer: &T) -> usize {
     let mut length = Length(0);
     // Nothing that counts can fail.

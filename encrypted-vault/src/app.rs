@@ -80,7 +80,7 @@ pub struct Vault {
     pub manager_clock: Arc<ManagerClock>,
     /// The manager's processes.
     pub manager_instances: ManagerInstances,
-    /// What must run to its end.
+    /// Work that must run to its end.
     pub tasks: Tasks,
     no_descriptors: AtomicBool,
     authority: Arc<Authority>,
@@ -90,7 +90,7 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// Loads everything, destroys what is over, and is ready to listen.
+    /// Loads everything, destroys expired keys, and is ready to listen.
     ///
     /// # Errors
     /// One sentence: what is wrong, and the way out.
@@ -100,7 +100,7 @@ impl Vault {
         Self::assemble(config, clock, keys, store).await
     }
 
-    /// [`Self::open`] with a folder that is loaded and a database that is open.
+    /// [`Self::open`] with a loaded key folder and an open database.
     ///
     /// # Errors
     /// One sentence: what is wrong, and the way out.
@@ -209,7 +209,7 @@ impl Vault {
         Ok(Arc::new(vault))
     }
 
-    /// What is due every second: turn of the seal keys, and wiping of what is over.
+    /// The work of every second: replaces seal keys, and wipes expired keys and rows.
     pub fn tick(&self) {
         let turned = self.seal_keys.turn(&self.keys.current().identity, Owner::Vault(self.id));
         let stuck_before = self.seal_keys_stuck.swap(turned.is_err(), Ordering::SeqCst);
@@ -228,7 +228,7 @@ impl Vault {
     }
 }
 
-/// Opens the events and the seal keys, which end together when the history is not the one that was acknowledged.
+/// Opens the events and the seal keys. All seal keys are destroyed when the history is not the acknowledged one.
 async fn open_history(
     config: &Config,
     clock: &Arc<dyn Clock>,

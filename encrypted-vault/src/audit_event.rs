@@ -1,4 +1,4 @@
-//! Everything that the vault records, apart from refusals.
+//! All audit events of the vault except refusals.
 //!
 //! docs/audit-events/encrypted-vault.md is made from these enums: `UPDATE_EVIDENCE=1 cargo test audit_event`.
 
@@ -50,7 +50,7 @@ impl audit::Act for Act {
     }
 }
 
-/// An event that never waits for its line: events of the manager, and ends of acts.
+/// An event that never waits for its line: events of the manager, and results of acts.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(strum::EnumCount))]
 pub enum Outcome {
@@ -58,17 +58,17 @@ pub enum Outcome {
     EnvelopeNotStored(SecretId),
     /// An envelope was refused.
     EnvelopeRefused(SecretId, ErrorCode),
-    /// The meaning of a version number is decided.
+    /// The state of a version number is settled.
     EnvelopeSettle(SecretId),
     /// Receipts of a page of rows are given out.
     EnvelopeList,
     /// A row lacks the epoch: nothing was erased.
     EpochNotRetired(ErrorCode),
-    /// Events of the manager are applied; revocations come so.
+    /// Events of the manager are applied, revocations among them.
     EventApply,
     /// Events of the manager were not applied.
     EventNotApplied,
-    /// Applied events are given back to the manager.
+    /// Applied events are returned to the manager.
     EventReplay,
 }
 

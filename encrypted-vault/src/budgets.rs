@@ -1,10 +1,9 @@
-//! How many refusals a token and a subject may cause within a second.
+//! The budgets of refusals that a token and a subject may cause within a second.
 //!
-//! Guarantees that requests which were refused whole write no more than 25 lines for each subject into the audit log
-//! within a second of the clock, however many tokens it has, and that what is counted here has a bound. A token that spent its
-//! budget is refused until the second is over. A subject that did so is not: its tokens are answered as ever, and their
-//! refusals share one sampled line, so that a thief with a dead token neither locks the subject out nor hides from it why
-//! it is refused.
+//! Guarantees that wholly refused requests of a subject write at most 25 lines into the audit log within a second of the
+//! clock, however many tokens it has, and that the counters take bounded memory. A token without budget is refused until
+//! the second ends. A subject without budget is not: its tokens get their usual answers, and their refusals share one
+//! sampled line. So a thief with a dead token neither locks the subject out nor hides the reason of a refusal from it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,14 +12,14 @@ use std::sync::{Mutex, PoisonError};
 use shared_proto::id::{Subject, TokenId};
 use shared_proto::token::TokenHolder;
 
-/// Refusals of one token within a second. A client that works meets a few: a dead token, a secret that is gone.
+/// Refusals of one token within a second. A correct client causes a few: a dead token, a destroyed secret.
 const PER_TOKEN: u32 = 20;
-/// Refusals of all tokens of one subject within a second. Two seconds that meet have 50 lines at most.
+/// Refusals of all tokens of one subject within a second of the clock. Any span of one second has 50 lines at most.
 const PER_SUBJECT: u32 = 24;
 /// The most tokens that are counted within a second. Beyond it a refusal counts as over the budget.
 const COUNTED: usize = 16_384;
 
-/// The budget that is spent.
+/// The budget that is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spent {
     /// That of this token.
@@ -60,8 +59,8 @@ impl RefusalBudgets {
         Ok(())
     }
 
-    /// Counts a line about a request of the holder that opened something too. It takes nothing from the token's budget: a
-    /// client that still asks for one secret that is gone works.
+    /// Counts a line about a request that also opened something. It takes nothing from the token's budget, so that a client
+    /// that still asks for one destroyed secret keeps working.
     ///
     /// # Errors
     /// The budget of the subject is spent; nothing is taken.
@@ -71,7 +70,7 @@ impl RefusalBudgets {
         second.take_subject(&holder.subject)
     }
 
-    /// Looks whether the token may ask at all at `boot` seconds of the boot clock.
+    /// Checks the token's budget at `boot` seconds of the boot clock.
     ///
     /// # Errors
     /// Its budget is spent.

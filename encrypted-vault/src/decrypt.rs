@@ -1,4 +1,4 @@
-//! Opening a row: the only place where a value exists, and for one request only.
+//! Opening of rows: the only place where a value exists in plain form, and for one request only.
 
 use shared_proto::envelope::open;
 use shared_proto::secret::SecretValue;
@@ -11,7 +11,7 @@ use crate::store::Row;
 pub enum NotOpened {
     /// The right ended while the request waited.
     Refused(ReadRefusal),
-    /// The row does not open. The grant is given back for one more try, with the row as it is in the database now.
+    /// The row does not open. The grant is returned for one more try with the row that is in the database now.
     Row(DecryptGrant),
 }
 
@@ -27,8 +27,8 @@ impl<'a> Opener<'a> {
         Self { storage, authority }
     }
 
-    /// Opens the version that the grant names, if it is still a right at this moment. A row may be wrapped under several
-    /// epochs of its root key while that is rotated; the wrong ones cannot be unwrapped.
+    /// Opens the version that the grant names, if the grant is still valid at this moment. While a root key is rotated, a row
+    /// has wrapped keys of several epochs. The wrong ones cannot be unwrapped.
     ///
     /// # Errors
     /// The right has ended, or the row does not open, whatever the reason.

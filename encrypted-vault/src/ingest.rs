@@ -1,4 +1,4 @@
-//! Taking envelopes in: unwrap from the transfer key, wrap under the storage key, commit, sign receipts.
+//! Ingest of envelopes: unwrap from the transfer key, wrap under the storage key, commit, sign receipts.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl ReceiptSigner {
         Self { keys, clock }
     }
 
-    /// Signs what is under a version number.
+    /// Signs the facts of a version.
     pub fn sign(&self, facts: &ReceiptFacts) -> Receipt {
         let keys = self.keys.current();
         Receipt::sign(&keys.identity, keys.id, facts, self.clock.now())
@@ -51,7 +51,7 @@ impl ReceiptSigner {
 }
 
 impl Ingest {
-    /// Takes envelopes into `store`.
+    /// An ingest into `store`.
     pub fn new(
         keys: Arc<KeyRing>,
         transfer_keys: Arc<TransferKeys>,
@@ -66,7 +66,7 @@ impl Ingest {
     /// Carries out a `store` command.
     ///
     /// # Errors
-    /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or committed.
+    /// The transfer key cannot be unwrapped, the batch has a wrong size, or nothing could be recorded or committed.
     pub async fn store(&self, body: Store, meta: &Origin) -> Result<StoreAnswer, Refusal> {
         if !(1..=MAX_BATCH).contains(&body.envelopes.len()) {
             return Err(Refusal::new(ErrorCode::ParameterInvalid).detail("1 to 64 envelopes."));
@@ -115,7 +115,7 @@ impl Ingest {
         Ok(StoreAnswer { results })
     }
 
-    /// Carries out a `settle` command: says what became of versions, for ever.
+    /// Carries out a `settle` command: reports the state of versions, which is final.
     ///
     /// # Errors
     /// The batch has a wrong size, or nothing could be committed.

@@ -1,8 +1,8 @@
 //! Reading with an access token: one version, or a batch of them.
 //!
-//! Guarantees that a right that ends while its request waits opens nothing, that values are opened and written off the
-//! threads that serve when they are large, that an answer has a bound that counts what is sent, and that one row that
-//! does not open keeps no others back. A refused request writes one line for each code, however many ids it names.
+//! Guarantees that a right that ends while its request waits opens nothing. Large values are opened and written on other
+//! threads than those that serve. The bound of an answer counts the bytes that are sent. A row that does not open blocks
+//! no other row. A refused request writes one audit line for each code, however many ids it names.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ pub struct Caller {
     origin: Origin,
 }
 
-/// Opened versions as the text of an answer, and the room that it takes until it is written.
+/// The text of an answer with opened versions, and the room that it takes until it is written.
 pub struct Opened {
     /// JSON, wiped when it is dropped.
     pub json: Zeroizing<Vec<u8>>,
@@ -73,7 +73,7 @@ impl From<ReadRefusal> for NotGiven {
 
 type Json = serde_json::Result<Zeroizing<Vec<u8>>>;
 
-/// A version that was asked for, and what became of it.
+/// A requested secret, with its result.
 type Asked<T> = (SecretId, Result<T, NotGiven>);
 
 impl Reader {
@@ -118,7 +118,7 @@ impl Reader {
     /// Opens the version of one secret.
     ///
     /// # Errors
-    /// The token does not open it, or a part that is needed does not work.
+    /// The token does not open it, or a needed part of the vault does not work.
     pub async fn read_one(
         &self,
         caller: Caller,
@@ -135,7 +135,7 @@ impl Reader {
         let (_, outcome) = opened.pop().ok_or_else(|| Refusal::new(ErrorCode::Internal))?;
         let opened = outcome.map_err(|not_given| self.refuse(&holder, &origin, not_given, Some((secret, 1))))?;
         let size_of_json = opened.decrypted_key.len();
-        // The room goes along: who resets the connection does not free it before the work has ended.
+        // The work holds the room: a client that resets the connection does not free it before the work has ended.
         let write = move || (to_json(&opened, json_len(&opened)), room);
         let (json, room) = by_size(size_of_json, write).await?;
         Ok(Opened { json: json.map_err(|_| Refusal::new(ErrorCode::Internal))?, room })
@@ -144,7 +144,8 @@ impl Reader {
     /// Opens the versions of up to 64 secrets, each named once.
     ///
     /// # Errors
-    /// The ids are none, too many or repeated, the token counts no more, or a part that is needed does not work.
+    /// There are no ids, too many or repeated ones, the token is no longer valid, or a needed part of the vault does not
+    /// work.
     pub async fn read_many(&self, caller: Caller, ids: Vec<SecretId>, room: &AnswerRoom) -> Result<Opened, Refusal> {
         let (holder, origin) = (caller.claims.holder(), caller.origin);
         let token = self.still_good(caller.claims, &origin)?;
@@ -161,7 +162,7 @@ impl Reader {
         UnverifiedToken::new(text).verify(&self.authority, &self.tokens)
     }
 
-    /// Looks at the token again: its body was waited for.
+    /// Checks the token again, after the wait for the body.
     fn still_good(&self, claims: VerifiedClaims, origin: &Origin) -> Result<Unrevoked, Refusal> {
         let holder = claims.holder();
         claims.check_revocation(&self.authority).map_err(|refusal| self.refuse(&holder, origin, refusal.into(), None))
@@ -212,7 +213,7 @@ impl Reader {
         }
     }
 
-    /// Opens rows. The room of their answer is kept until that has ended, also when nobody waits for it any more.
+    /// Opens rows. The room of their answer is held until this has ended, even when no client waits any more.
     async fn open_rows(
         &self,
         rights: Vec<Asked<(DecryptGrant, Arc<Row>)>>,
@@ -240,7 +241,7 @@ impl Reader {
         Ok((room, opened))
     }
 
-    /// Tries again with the row as it is in the database: its wrapped keys may have been exchanged meanwhile.
+    /// Tries again with the row that is in the database now: its wrapped keys may have been exchanged meanwhile.
     async fn open_fresh(&self, id: SecretId, grant: DecryptGrant) -> Result<Result<OpenedKey, NotGiven>, Refusal> {
         let row = self.rows.get_fresh(id, grant.version()).await?;
         let Some(row) = row else { return Ok(Err(NotOpened::Row(grant).into())) };
@@ -250,8 +251,8 @@ impl Reader {
         Ok(by_size(bytes, again).await?)
     }
 
-    /// Records why versions of a batch of `asked` are not in the answer: a line for each code. A batch that opened
-    /// something is never limited: a client that still asks for one secret that is gone works.
+    /// Records why versions of a batch of `asked` are not in the answer, with a line for each code. A batch that opened
+    /// something is never limited, so that a client that still asks for one destroyed secret keeps working.
     fn note(&self, holder: &TokenHolder, origin: &Origin, not_given: &[(SecretId, NotGiven)], asked: usize) {
         let mut rest = not_given.to_vec();
         while let Some((first, kind)) = rest.first().copied() {
@@ -268,7 +269,7 @@ impl Reader {
         }
     }
 
-    /// Records a refusal, and says what to answer. `ids` is the first id that it is about, and how many there are.
+    /// Records a refusal, and returns the answer. `ids` is the first id that it is about, and the number of ids.
     fn refuse(
         &self,
         holder: &TokenHolder,
@@ -279,7 +280,8 @@ impl Reader {
         match self.budgets.take(holder, self.authority.clock.boot()) {
             Ok(()) => self.record(Some(holder), origin, not_given, ids),
             Err(Spent::Token) => return self.refuse_spent(origin),
-            // Spent by another token of it, maybe a thief's: this one is told the truth, or it would wait for ever.
+            // Another token of the subject, perhaps a thief's, has used up the budget. This one gets the real reason: it
+            // would retry without end otherwise.
             Err(Spent::Subject) => drop(self.refuse_spent(origin)),
         }
         let error = Refusal::new(not_given.code);
@@ -353,7 +355,8 @@ fn size(row: &Row) -> usize {
     row.ciphertext.bytes.len()
 }
 
-/// The answer of a batch, and what is not in it. Counts what is sent: a byte of a value may take six in JSON.
+/// The answer of a batch, and the versions that are not in it. Counts the bytes that are sent: a byte of a value may take
+/// six in JSON.
 fn batch_answer(asked: Vec<Asked<OpenedKey>>) -> (Json, Vec<(SecretId, NotGiven)>) {
     let (mut not_given, mut sent) = (Vec::new(), 0_usize);
     let mut refused = |key_id, reason: NotGiven| {
@@ -372,7 +375,7 @@ fn batch_answer(asked: Vec<Asked<OpenedKey>>) -> (Json, Vec<(SecretId, NotGiven)
     (to_json(&ReadAnswer { keys }, sent.saturating_add(FRAME)), not_given)
 }
 
-/// What stands around the lines of a batch.
+/// The bytes around the lines of a batch.
 const FRAME: usize = 16;
-/// What a line takes beside its value.
+/// The bytes of a line beside its value.
 const LINE: usize = 128;

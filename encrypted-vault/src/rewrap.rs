@@ -1,9 +1,9 @@
-//! The vault's part in the exchange of a root key: handing out wrapped keys, adding those of a newer epoch, erasing those
-//! of the older ones.
+//! The vault's part in the exchange of a root key: handing out wrapped keys, adding those of a newer epoch, and erasing
+//! those of older ones.
 //!
-//! Guarantees that a row keeps every wrapped key until `retire`, that no key takes the place of another, and that a
-//! retirement is signed only when nothing is left below its epoch. It sees wrapped keys only; without a release key
-//! they open nothing.
+//! Guarantees that a row keeps every wrapped key until `retire`, that no key replaces another, and that a retirement is
+//! signed only when nothing is left below its epoch. It handles wrapped keys only, which open nothing without a release
+//! key.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub struct Rewrapper {
 }
 
 impl Rewrapper {
-    /// Works on the rows of `store`, which `rows` keeps in memory.
+    /// A rewrapper for the rows of `store`, which `rows` keeps in memory.
     pub fn new(
         keys: Arc<KeyRing>,
         transfer_keys: Arc<TransferKeys>,
@@ -51,11 +51,11 @@ impl Rewrapper {
         Self { keys, transfer_keys, store, rows, receipts, audit, clock }
     }
 
-    /// Carries out a `handout` command. Its line stands for all its rows, as that of `rewrap` does: a rotation goes over
-    /// every row, and nothing is opened by it.
+    /// Carries out a `handout` command. One audit line stands for all its rows, as for `rewrap`: a rotation touches every
+    /// row, and opens none.
     ///
     /// # Errors
-    /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or read.
+    /// The transfer key cannot be unwrapped, the batch has a wrong size, or nothing could be recorded or read.
     pub async fn handout(&self, body: Handout, meta: &Origin) -> Result<HandoutAnswer, Refusal> {
         check(body.versions.len(), body.epoch)?;
         let transfer_key = self.transfer_keys.open(body.transport_kid, body.transfer_key).await?;
@@ -77,7 +77,7 @@ impl Rewrapper {
     /// Carries out a `rewrap` command.
     ///
     /// # Errors
-    /// The transfer key cannot be had, the batch has a wrong size, or nothing could be recorded or committed.
+    /// The transfer key cannot be unwrapped, the batch has a wrong size, or nothing could be recorded or committed.
     pub async fn rewrap(&self, body: Rewrap, meta: &Origin) -> Result<StoreAnswer, Refusal> {
         check(body.rows.len(), body.epoch)?;
         let transfer_key = self.transfer_keys.open(body.transport_kid, body.transfer_key).await?;

@@ -1,4 +1,4 @@
-//! Ciphertext rows in memory. Revocation is checked apart from them, each time.
+//! A cache of ciphertext rows. Revocation is checked separately, at each read.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use shared_proto::id::{SecretId, Version};
 
 use crate::store::{Row, VaultStore};
 
-/// Rows of the database, and those that were read lately.
+/// Rows of the database, with the recently read ones in memory.
 pub struct RowCache {
     store: Arc<dyn VaultStore>,
     rows: Cache<(SecretId, Version), Arc<Row>>,
@@ -35,7 +35,7 @@ impl RowCache {
         Ok(row)
     }
 
-    /// The row of a version as it is in the database now.
+    /// The row of a version, from the database only.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -44,12 +44,12 @@ impl RowCache {
         self.get(secret, version).await
     }
 
-    /// Reads these rows from the database when they are asked for next.
+    /// Forgets these rows: the next read takes them from the database.
     pub fn forget(&self, rows: impl Iterator<Item = (SecretId, Version)>) {
         rows.for_each(|row| self.rows.invalidate(&row));
     }
 
-    /// Frees what was dropped. Called every second.
+    /// Frees the memory of forgotten rows. Called every second.
     pub fn sweep(&self) {
         self.rows.run_pending_tasks();
     }

@@ -1,4 +1,4 @@
-//! `encrypted-vault run`: serves until the process is asked to stop, and does what is due meanwhile.
+//! `encrypted-vault run`: serves until the process is asked to stop, and does the periodic work meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;

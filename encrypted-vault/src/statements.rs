@@ -1,6 +1,6 @@
 //! Key statements: this vault's own, and those of its manager, which come with each poll and are kept for a restart.
 //!
-//! Refuses an older poll than the last that says something else. Says whether a poll has confirmed the clock.
+//! Refuses a poll that is older than the last one and states other keys. Tells whether a poll has confirmed the clock.
 
 use std::cmp;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +38,7 @@ pub struct KeyStatements {
 }
 
 impl KeyStatements {
-    /// Takes over what was kept of the manager's statements.
+    /// Loads the kept statements of the manager.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -81,11 +81,11 @@ impl KeyStatements {
         statements
     }
 
-    /// Takes over the manager's statements, and keeps them for a restart. A full disk does not make the poll fail that
-    /// brought them: they count, and the next poll tries again to keep them. Compares the poll with the newest before it.
+    /// Accepts the manager's statements of a poll, and keeps them for a restart. On a full disk the poll succeeds anyway:
+    /// the statements are in force, and the next poll tries again to keep them. Compares the poll with the newest before it.
     ///
     /// # Errors
-    /// The poll is older than what was taken over, and says something else.
+    /// The poll is older than the last accepted one, and states other keys.
     pub async fn learn(&self, statements: &[KeyStatement], stated_at: u64) -> Result<cmp::Ordering, Rejected> {
         let times = (stated_at, self.manager_clock.token_time(&*self.clock));
         let changed = self.manager_keys.replace(statements, times, &self.keys.current().pins)?;
@@ -105,9 +105,9 @@ impl KeyStatements {
         Ok(order)
     }
 
-    /// Whether a poll has shown that the manager's clock and this one agree, because a command is good for a minute only,
-    /// and the wall clock has gone as the boot clock has since. What cannot be undone does not happen by a clock that
-    /// jumped.
+    /// Whether a poll has confirmed this vault's clock. A command is valid for a minute only, so an accepted one shows that
+    /// the two clocks agree. Since then the wall clock must have moved as far as the boot clock. Nothing that cannot be
+    /// undone is done by a clock that jumped.
     pub fn clock_is_confirmed(&self) -> bool {
         let polled_at = *self.polled_at.lock().unwrap_or_else(PoisonError::into_inner);
         polled_at.is_some_and(|(now, boot)| {

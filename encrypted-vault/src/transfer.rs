@@ -1,4 +1,4 @@
-//! Transfer keys in memory, by the hash of their wrapped form, so that RSA is paid once for each and not per secret.
+//! Transfer keys in memory, by the hash of their wrapped form, so that each costs one RSA operation and not one per secret.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,9 +14,9 @@ use shared_proto::secret::TransferKey;
 
 use crate::keys::KeyRing;
 
-/// How long a transfer key is remembered, in seconds of the boot clock: twice its life at the manager.
+/// Life of a transfer key in this memory, in seconds of the boot clock: twice its life at the manager.
 const TRANSFER_KEY_SECONDS: u64 = 10 * 60;
-/// How many are remembered. A manager uses one every five minutes; more would be an attack on memory.
+/// The most transfer keys in memory. A manager uses one every five minutes; more would be an attack on memory.
 const TRANSFER_KEYS: usize = 64;
 
 /// The transfer keys of the last minutes.
@@ -30,7 +30,7 @@ pub struct TransferKeys {
 type Remembered = (Arc<TransferKey>, u64);
 
 impl TransferKeys {
-    /// None yet; they are unwrapped with the transport keys of `keys`.
+    /// An empty memory. Transfer keys are unwrapped with the transport keys of `keys`.
     pub fn new(keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
         Self { keys, clock, remembered: Mutex::default() }
     }

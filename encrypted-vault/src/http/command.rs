@@ -28,24 +28,24 @@ use crate::manager_clock::ManagerClock;
 
 /// A verified command with its body.
 pub struct Command {
-    /// What it says.
+    /// Its claims.
     pub claims: CommandClaims,
     /// Its body, which the claims cover.
     pub body: CommandBody,
-    /// Where from and by whom, for the audit log.
+    /// Its origin, for the audit log.
     pub origin: Origin,
 }
 
 /// The body of a command. It is wiped when it is dropped.
 pub struct CommandBody(Zeroizing<Vec<u8>>);
 
-/// What commands are verified with.
+/// The parts that verify commands.
 pub struct CommandGate {
     /// This vault.
     pub id: VaultId,
     /// Issuer of the pinned manager.
     pub issuer: Issuer,
-    /// Pinned identities are among them.
+    /// The keys of the vault, with the pinned identities of the manager.
     pub keys: Arc<KeyRing>,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
@@ -78,7 +78,7 @@ impl CommandBody {
         self.0.len()
     }
 
-    /// Decodes it.
+    /// Decodes the body.
     ///
     /// # Errors
     /// `body_invalid`.
@@ -115,7 +115,7 @@ impl CommandGate {
         Ok(Command { claims, body: CommandBody(body), origin })
     }
 
-    /// The payload of a command whose signature holds, and the key that signed it.
+    /// The payload of a command with a valid signature, and the key that signed it.
     fn verify_signature(&self, text: &str) -> Result<(VerifiedPayload, Thumbprint), Rejected> {
         let token = Compact::parse(Kind::Command, text)?;
         let keys = self.keys.current();
@@ -136,8 +136,8 @@ impl CommandGate {
         Err(ErrorCode::ClockDiffers)
     }
 
-    /// Whether the time of a command has not passed. A recorded one is over by the boot clock, also when our wall clock
-    /// was set back to its time.
+    /// Whether a command has not expired. A recorded one has expired by the boot clock, even when the wall clock was set
+    /// back to its time.
     fn is_current(&self, claims: &CommandClaims) -> bool {
         let end = claims.issued_at().saturating_add(LIFE_SECONDS);
         claims.fits(&self.expected()) && !self.manager_clock.is_over(end, &*self.clock)

@@ -1,4 +1,4 @@
-//! Between HTTP and the parts of the vault: who calls, by an access token or by a signed command.
+//! The layer between HTTP and the vault's parts: authenticates callers by an access token or by a signed command.
 
 mod command;
 mod token;

@@ -33,7 +33,7 @@ impl FromRequest for ReadCall {
 }
 
 impl ReadCall {
-    /// Reads the JSON body. The reader looks at the token again after it.
+    /// Reads the JSON body. The reader checks the token again after it.
     ///
     /// # Errors
     /// It is not what the route takes.
@@ -47,7 +47,7 @@ impl ReadCall {
         self.req.match_info().query(name)
     }
 
-    /// Who calls, and the room for the answer.
+    /// The caller, and the room for the answer.
     pub fn into_parts(self) -> (Caller, AnswerRoom) {
         (self.caller, AnswerRoom::of(&self.req))
     }

@@ -1,7 +1,7 @@
-//! Keys that take turns while the vault serves. The key folder is the desired state; this follows it once a second.
+//! Key rotation while the vault serves. The key folder is the desired state, and this module follows it once a second.
 //!
-//! Guarantees that every step can be repeated and is taken up where it was left, because all state is in the folder and
-//! the database. Refuses to destroy anything by a clock that no poll of the manager confirms.
+//! Guarantees that every step can be repeated and continues where it stopped, because all state is in the folder and the
+//! database. Refuses to destroy anything by a clock that no poll of the manager confirms.
 
 mod command;
 mod report;
@@ -39,7 +39,7 @@ pub struct KeyRotation {
 }
 
 impl KeyRotation {
-    /// Follows the folder of `keys`; rows of `store` are moved when a storage key was replaced.
+    /// A rotation that follows the folder of `keys`, and moves rows of `store` when a storage key was replaced.
     pub fn new(
         (keys, key_times): (Arc<KeyRing>, KeyTimes),
         manager_keys: Arc<ManagerKeys>,
@@ -60,7 +60,7 @@ impl KeyRotation {
         }
     }
 
-    /// Takes over what changed in the folder, and does what is due.
+    /// Adopts changes of the folder, and takes the steps that are due.
     pub async fn step(self: &Arc<Self>) {
         let worker = Arc::clone(self);
         // Files are touched: not on an async thread.

@@ -80,7 +80,7 @@ fn storage_keys(config: &Config, folder: &KeyFolder, report: &mut KeyReport) -> 
     Ok(())
 }
 
-/// Numbers of the storage keys in use that a newer one has taken the place of.
+/// Numbers of the storage keys in use that a newer one has replaced.
 pub(super) fn replaced(folder: &KeyFolder) -> Result<Vec<u32>, StartError> {
     let keys = load_numbered(&folder.file(STORAGE_KEYS))?;
     let mut in_use: Vec<_> = keys.iter().filter(|key| key.state == KeyState::Active).map(|key| key.number).collect();
@@ -99,5 +99,5 @@ fn kid(thumbprint: &Thumbprint) -> String {
 
 /// Seconds.
 const YEAR: u64 = 365 * 24 * 60 * 60;
-/// Seconds until a storage key is to be rotated.
+/// Seconds until a storage key is due for rotation.
 const STORAGE_LIFE: u64 = 90 * 24 * 60 * 60;

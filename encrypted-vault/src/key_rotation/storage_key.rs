@@ -1,5 +1,5 @@
-//! The worker of the storage key: wraps the rows of replaced keys with the newest one, retires keys that nothing is
-//! under, and destroys them when no backup within the retention time needs them.
+//! The worker of the storage key: wraps the rows of replaced keys with the newest one, retires keys without rows, and
+//! destroys them when no backup within the retention time needs them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,11 +18,11 @@ use crate::store::{KeyOfRow, WrappedKey};
 const AT_ONCE: usize = 256;
 /// Seconds until rows that did not open are tried again.
 const RETRY_SECONDS: u64 = 60;
-/// Seconds between two passes when there is nothing to do but to wait for the end of a retention time.
+/// Seconds between two passes when only the end of a retention time is awaited.
 const IDLE_SECONDS: u64 = 60 * 60;
 
 impl KeyRotation {
-    /// Does what is due.
+    /// Takes the steps that are due.
     pub(super) async fn turn_storage_key(self: &Arc<Self>) -> Result<(), StartError> {
         let boot = self.clock.boot();
         let keys = self.keys.current();
@@ -67,7 +67,7 @@ impl KeyRotation {
         settle.await.unwrap_or_else(|_| Err(StartError::new("The storage keys could not be settled.")))
     }
 
-    /// Wraps every row with the newest key, and says how many could not be.
+    /// Wraps every row with the newest key, and returns the number of rows that could not be.
     async fn pass(&self, keys: &LoadedKeys) -> Result<u64, StoreFault> {
         let (mut after, mut left) = (None, 0);
         loop {

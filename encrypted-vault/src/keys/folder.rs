@@ -1,4 +1,4 @@
-//! Everything in the vault's key folder, loaded and checked as a whole.
+//! The vault's key folder, loaded and checked as a whole.
 
 use std::path::Path;
 
@@ -23,15 +23,15 @@ pub struct LoadedKeys {
     pub id: VaultId,
     /// Identity key.
     pub identity: IdentityKey,
-    /// The identity key to come.
+    /// The next identity key.
     pub next_identity: Option<Thumbprint>,
     /// The pinned manager.
     pub pins: Pins,
     /// Issuer of the pinned manager.
     pub issuer: Issuer,
-    /// Transport keys: the one in use, and the one before it while that is accepted.
+    /// Transport keys: the one in use, and the previous one while it is accepted.
     pub transport: Vec<TransportKey>,
-    /// Whether a transport key waits to be taken into use.
+    /// Whether a next transport key exists.
     pub transport_waits: bool,
     /// Storage keys.
     pub storage: StorageKeys,
@@ -40,18 +40,18 @@ pub struct LoadedKeys {
 
 /// A transport key.
 pub struct TransportKey {
-    /// For unwrapping transfer keys.
+    /// The private half, which unwraps transfer keys.
     pub private: OaepPrivateDecryptingKey,
     /// The public half.
     pub public: PublicJwk,
     /// Its thumbprint.
     pub kid: Thumbprint,
-    /// Since when it is in use (Unix seconds).
+    /// When it came into use (Unix seconds).
     pub since: u64,
 }
 
 impl LoadedKeys {
-    /// Loads and checks everything in the folder at `path`, after finishing what was cut short.
+    /// Loads and checks everything in the folder at `path`, after finishing interrupted steps.
     ///
     /// # Errors
     /// A file is missing, foreign, readable by others, malformed or weak, or two files do not belong together.
@@ -93,8 +93,8 @@ impl LoadedKeys {
         self.transport.iter().find(|key| key.kid == *kid)
     }
 
-    /// The key of the manager that may have signed an event, which can be older than the pins. Only the order of events
-    /// is trusted, and that comes with a command that a pinned key signed.
+    /// The manager's key with this kid for events, which can be older than the pins. Only the order of events is trusted,
+    /// and it comes with a command that a pinned key signed.
     pub fn event_key(&self, kid: &Thumbprint) -> Option<&[u8; 32]> {
         let earlier = || self.earlier_pins.iter().find(|(known, _)| known == kid).map(|(_, key)| key);
         self.pins.key(kid).or_else(earlier)
@@ -108,7 +108,7 @@ impl TransportKey {
     }
 }
 
-/// The id of the vault whose key folder this is.
+/// The id of the vault that owns this key folder.
 ///
 /// # Errors
 /// Its identity is missing, open to others, malformed or of the other mode.
@@ -120,8 +120,8 @@ pub fn own_id(path: &Path, mode: Mode) -> Result<VaultId, StartError> {
     }
 }
 
-/// `encrypted-vault init`: every key of a new vault. A transport key that the operator has placed stays; its thumbprint
-/// is answered beside the identity document.
+/// `encrypted-vault init`: makes every key of a new vault. A transport key that the operator has placed stays. Returns the
+/// identity document and the transport key's thumbprint.
 ///
 /// # Errors
 /// A file is there already, or cannot be written.
@@ -142,7 +142,7 @@ fn ed25519(document: &IdentityDocument) -> Result<(Thumbprint, [u8; 32]), Malfor
 
 /// RSA key that transfer keys are encrypted to: `transport.pem`, PKCS#8.
 pub const TRANSPORT: &str = "transport";
-/// The size of the transport key: it guards recordings for years.
+/// The size of the transport key, which must protect recorded traffic for years.
 const TRANSPORT_BITS: usize = 3_072;
 /// Folder of storage keys.
 pub const STORAGE_KEYS: &str = "storage-keys";
@@ -161,5 +161,5 @@ const KNOWN: [&str; 11] = [
     PINS,
 ];
 
-/// What the names of the manager's key files begin with.
+/// Prefixes of the names of the manager's key files.
 const NAMES_OF_THE_MANAGER: [&str; 3] = ["token-signing", "root-key", "credential-hmac"];

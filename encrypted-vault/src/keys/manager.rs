@@ -1,7 +1,6 @@
-//! The manager's token signing keys, as its statements name them. They come with each poll and are kept for a restart.
+//! The manager's token signing keys, by its statements. They come with each poll and are kept for a restart.
 //!
-//! Refuses statements that come in an older poll than those that were taken over: a replay must not bring back a key that
-//! was removed.
+//! Refuses statements of an older poll than the last accepted one: a replay must not bring back a removed key.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -28,14 +27,14 @@ struct Known {
 }
 
 impl ManagerKeys {
-    /// Takes the place of all statements before. A statement that does not verify is left out. `stated_at` is when the
-    /// poll was signed that brings them, `now` the vault's clock (Unix seconds): after a clock ran ahead and was set right,
-    /// what was stated in that future does not bind.
+    /// Replaces all earlier statements. A statement that does not verify is left out. `stated_at` is the time at which their
+    /// poll was signed, and `now` the vault's clock (Unix seconds). A known poll of the future does not count: it was signed
+    /// while a clock ran ahead, before it was set right.
     ///
-    /// Answers whether anything changed.
+    /// Returns whether anything changed.
     ///
     /// # Errors
-    /// They are other ones, and older than those that are known.
+    /// They differ from the known ones, and are older.
     pub fn replace(
         &self,
         statements: &[KeyStatement],
@@ -61,7 +60,7 @@ impl ManagerKeys {
         Ok(true)
     }
 
-    /// Leaves out what was stated with an identity key that is pinned no more.
+    /// Removes keys that were stated with an identity key that is no longer pinned.
     pub fn verify_again(&self, pins: &Pins) {
         let mut known = self.current.write().unwrap_or_else(PoisonError::into_inner);
         known.keys = verified(&known.statements, pins);

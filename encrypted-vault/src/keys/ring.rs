@@ -1,7 +1,7 @@
-//! The key folder of a running vault: its keys are exchanged as a whole when the folder changes, without a restart.
+//! The keys of a running vault: they are exchanged as a whole when the key folder changes, without a restart.
 //!
-//! Guarantees that whoever asks gets keys that were checked together. Refuses a folder that is malformed, or that became
-//! another vault's or another manager's: it says so in the log, and the keys from before stay.
+//! Guarantees that every caller gets keys that were checked together. Refuses a malformed folder, and one that belongs to
+//! another vault or manager. Then it logs the reason, and the previous keys stay in use.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -16,7 +16,7 @@ use shared_proto::identity::Mode;
 use super::LoadedKeys;
 use super::folder::STORAGE_KEYS;
 
-/// The keys in the folder, as they are now.
+/// The present keys of the folder.
 pub struct KeyRing {
     path: PathBuf,
     mode: Mode,
@@ -27,9 +27,9 @@ pub struct KeyRing {
 
 struct Look {
     watch: FolderWatch,
-    /// Why the folder is refused, said once and not every second.
+    /// Why the folder is refused, logged once and not every second.
     refused: Option<String>,
-    /// Keys from before, for as long as somebody works with them.
+    /// Previous keys that are still in use by running work.
     earlier: Vec<Weak<LoadedKeys>>,
 }
 
@@ -37,7 +37,7 @@ impl KeyRing {
     /// Reads the folder, after destroying what a crash left half-destroyed.
     ///
     /// # Errors
-    /// As [`LoadedKeys::load`].
+    /// Those of [`LoadedKeys::load`].
     pub fn open(path: &Path, mode: Mode) -> Result<Self, StartError> {
         let cannot = |error: std::io::Error| StartError::new(format!("{} cannot be read ({error}).", path.display()));
         let watch = FolderWatch::new(path).map_err(cannot)?;
@@ -47,7 +47,7 @@ impl KeyRing {
         Ok(Self { path: path.to_owned(), mode, current, look })
     }
 
-    /// The keys now. Who uses several of them asks once.
+    /// The present keys. A caller that uses several of them calls once, so that they fit each other.
     pub fn current(&self) -> Arc<LoadedKeys> {
         self.current.load_full()
     }
@@ -67,7 +67,7 @@ impl KeyRing {
         self.mode
     }
 
-    /// Takes over what changed in the folder, and says whether anything did. Touches files.
+    /// Adopts changes of the folder, and returns whether there were any. Reads files: not for an async thread.
     pub fn look(&self) -> bool {
         let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
         // A folder that cannot be listed is read, so that the reason is said.
@@ -75,7 +75,7 @@ impl KeyRing {
         (changed || look.refused.is_some()) && self.reload(&mut look)
     }
 
-    /// Changes the folder and takes it over. Touches files.
+    /// Changes the folder and adopts the change. Writes files: not for an async thread.
     ///
     /// # Errors
     /// The folder could not be changed.
@@ -86,7 +86,7 @@ impl KeyRing {
         changed
     }
 
-    /// Whether something that is under way still uses keys from before.
+    /// Whether running work still uses previous keys.
     pub fn earlier_in_use(&self) -> bool {
         let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
         look.earlier.retain(|keys| keys.strong_count() > 0);

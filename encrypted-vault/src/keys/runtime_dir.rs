@@ -40,10 +40,10 @@ impl RuntimeDirectory {
         Ok(directory)
     }
 
-    /// Makes the directory if it is not there, and checks what is.
+    /// Makes the directory if it is missing, and checks it.
     ///
     /// # Errors
-    /// It cannot be made, is open to others, or lies on a disk without leave.
+    /// It cannot be made, is open to others, or lies on a disk without the danger option.
     pub fn keep(&self) -> Result<(), StartError> {
         create_private_directory(&self.path)?;
         if self.any_place || self.is_in_memory() { Ok(()) } else { Err(StartError::new(self.on_disk())) }

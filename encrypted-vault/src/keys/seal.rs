@@ -51,7 +51,7 @@ pub struct Turn {
     pub destroyed: usize,
     /// Whether a key was made.
     pub made: bool,
-    /// Whether no key from before is left: nothing may be opened until the manager's newest number is known again.
+    /// Whether no earlier key is left: nothing may be opened until the manager's newest event is known again.
     pub all_new: bool,
 }
 
@@ -89,7 +89,7 @@ impl SealKeys {
         Ok(keys)
     }
 
-    /// Destroys what is due and makes what is missing. Called at start and every second.
+    /// Destroys keys that have expired and makes a new one when it is due. Called at start and every second.
     ///
     /// # Errors
     /// A new key cannot be written, or a dead key's file cannot be removed.
@@ -145,27 +145,27 @@ impl SealKeys {
         living.iter().any(|key| key.key.kid() == *kid && key.is_alive(now, boot))
     }
 
-    /// The statements of the living keys, signed anew when the identity key is another one.
+    /// The statements of the living keys, signed again after a change of the identity key.
     pub fn statements(&self, identity: &IdentityKey, owner: Owner) -> Vec<KeyStatement> {
         let (now, boot) = (self.clock.now(), self.clock.boot());
         let living = self.living.read().unwrap_or_else(PoisonError::into_inner);
         living.iter().filter(|key| key.is_alive(now, boot)).map(|key| key.statement(identity, owner)).collect()
     }
 
-    /// Whether one can be used now: alive, and not made by a clock that has since been set back.
+    /// Whether a key can be used now: it is alive, and was not made by a clock that has since been set back.
     pub fn any_valid(&self) -> bool {
         let (now, boot) = (self.clock.now(), self.clock.boot());
         let living = self.living.read().unwrap_or_else(PoisonError::into_inner);
         living.iter().any(|key| key.is_alive(now, boot) && now >= key.not_before())
     }
 
-    /// Whether there is none.
+    /// Whether there is no living key.
     pub fn is_empty(&self) -> bool {
         self.living.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Makes the directory, and the files of living keys, again that have vanished: at the logout of its user the system
-    /// takes `$XDG_RUNTIME_DIR` away.
+    /// Restores the directory and the files of living keys if they have vanished: the system removes `$XDG_RUNTIME_DIR`
+    /// when its user logs out.
     fn put_back(&self) -> Result<(), StartError> {
         self.directory.keep()?;
         for key in self.select(|_| true) {

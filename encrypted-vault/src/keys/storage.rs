@@ -1,4 +1,4 @@
-//! The storage keys: wrap rows at rest. The highest one in use wraps new rows; every one that is there opens rows.
+//! The storage keys, which wrap rows at rest. The highest one in use wraps new rows, and every existing one opens rows.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -54,7 +54,7 @@ impl StorageKeys {
         Inner::from_stored(&self.keys.get(&number).ok_or(Rejected)?.key, stored)
     }
 
-    /// Whether there is any key that rows can be under beside the newest.
+    /// Whether rows can be under any key beside the newest.
     pub fn has_others(&self) -> bool {
         self.keys.iter().any(|(number, held)| *number != self.newest && held.state != KeyState::Unconfirmed)
     }
@@ -64,7 +64,7 @@ impl StorageKeys {
         self.newest
     }
 
-    /// Numbers of the keys in use that a newer one has taken the place of.
+    /// Numbers of the keys in use that a newer one has replaced.
     pub fn replaced(&self) -> Vec<u32> {
         let below = self.keys.range(..self.newest);
         below.filter(|(_, held)| held.state == KeyState::Active).map(|(number, _)| *number).collect()

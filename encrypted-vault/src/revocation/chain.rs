@@ -1,4 +1,4 @@
-//! The chain of events: who signs them, and what follows what.
+//! The chain of events in the database: its signer, and the order of its events.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use super::{Mark, working_set::WorkingSet};
 use crate::keys::KeyRing;
 use crate::store::{NewEvent, VaultStore};
 
-/// Whose events are believed.
+/// The manager whose events are accepted.
 pub struct Source {
-    /// The pinned manager, and those of its identities that were pinned before.
+    /// The keys of the vault, with the pinned manager and its earlier identities.
     pub keys: Arc<KeyRing>,
     /// Its issuer.
     pub issuer: Issuer,
@@ -35,21 +35,21 @@ impl Source {
     }
 }
 
-/// What a chain in the database comes to.
+/// The state that follows from the chain in the database.
 pub(super) struct Loaded {
     /// Its newest event.
     pub(super) head: ChainHead,
-    /// What it revokes.
+    /// The revocations that follow from it.
     pub(super) set: WorkingSet,
-    /// Every event from this number on is there.
+    /// Every event from this number on is in the database.
     pub(super) whole_from: u64,
-    /// Whether it has the event that was looked for.
+    /// Whether the chain has the wanted event.
     pub(super) contains: bool,
 }
 
-/// Reads the whole chain, and looks for `known` in it. Signatures were checked when the events were applied; the links
-/// are checked again. What is missing was dropped when it had ended, or taken away by an adversary: both are answered
-/// alike, by refusing every token that it could hit.
+/// Reads the whole chain, and looks for `known` in it. Signatures were checked when the events were applied. The links are
+/// checked again. A missing event was dropped after its end, or removed by an adversary. Either way, every token that it
+/// could hit is refused.
 pub(super) async fn load(store: &Arc<dyn VaultStore>, known: Option<Mark>, boot: u64) -> Result<Loaded, String> {
     let start = Mark::from(ChainHead::START);
     let (head, set) = (ChainHead::START, WorkingSet::default());
@@ -84,14 +84,14 @@ pub(super) async fn load(store: &Arc<dyn VaultStore>, known: Option<Mark>, boot:
     Ok(loaded)
 }
 
-/// The hash of an applied event; none when it is not there.
+/// The hash of an applied event; `None` when it is missing.
 pub(super) async fn hash_at(store: &Arc<dyn VaultStore>, seq: u64) -> Result<Option<EventHash>, StoreFault> {
     let Some(before) = seq.checked_sub(1) else { return Ok(Some(NO_EVENT)) };
     let found = store.events(before, 1).await?;
     Ok(found.first().filter(|(found, _)| *found == seq).map(|(_, compact)| event_hash(compact)))
 }
 
-/// An event as the database takes it, after number `after`.
+/// The database's form of an event that follows number `after`.
 pub(super) fn new_event(after: u64, claims: &EventClaims, compact: &str) -> NewEvent {
     let destroys = match claims.event {
         Event::Destroy(environment, secret_id, version) => Some(VersionName { environment, secret_id, version }),

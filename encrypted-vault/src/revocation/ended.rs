@@ -1,10 +1,10 @@
-//! Which events have ended: every seal key that existed when they were applied is destroyed.
+//! The events that have ended: every seal key that existed when they were applied is destroyed.
 
 use std::collections::VecDeque;
 
 use crate::keys::seal::LIFE_SECONDS;
 
-/// When events were applied, to a minute of the boot clock. Holds an hour, so some sixty entries.
+/// The times at which events were applied, in minutes of the boot clock. It covers an hour, with some sixty entries.
 pub(super) struct Ended {
     // Up to which number events were applied by the end of a minute; oldest first.
     minutes: VecDeque<(u64, u64)>,
@@ -17,12 +17,12 @@ pub(super) struct Ended {
 const MINUTE: u64 = 60;
 
 impl Ended {
-    /// Of a database that was just read. When its events were applied is not known, so they count from now.
+    /// The times of a database that was just read. They are not known, so its events count as applied now.
     pub(super) fn loaded(newest: u64, boot: u64) -> Self {
         Self { minutes: VecDeque::from([(boot / MINUTE, newest)]), up_to: 0, looked_at: 0 }
     }
 
-    /// Everything up to `newest` is applied.
+    /// Notes that events up to `newest` are applied.
     pub(super) fn applied(&mut self, newest: u64, boot: u64) {
         match self.minutes.back_mut() {
             Some((minute, last)) if *minute >= boot / MINUTE => *last = newest,
@@ -30,7 +30,7 @@ impl Ended {
         }
     }
 
-    /// After and up to which number events have ended and were not looked at yet.
+    /// The range of ended events that were not looked at yet: after the first number, up to the second.
     pub(super) fn at(&mut self, boot: u64) -> (u64, u64) {
         while let Some((minute, newest)) = self.minutes.front().copied()
             && (minute + 1) * MINUTE + LIFE_SECONDS <= boot
@@ -41,7 +41,7 @@ impl Ended {
         (self.looked_at, self.up_to)
     }
 
-    /// Everything up to this number was dropped, or lasts.
+    /// Notes that every event up to this number was dropped, or lasts.
     pub(super) fn looked_at(&mut self, number: u64) {
         self.looked_at = number;
     }

@@ -1,8 +1,8 @@
 //! The feed of events: applied in order, durable before it is acknowledged, and checked against the mark.
 //!
-//! Refuses gaps and other content under a known number. Says [`Verdict::Behind`] whenever the vault may have missed a
-//! revocation: a token that knows of newer events, seal keys that are all new until the manager's newest number is
-//! known to have been applied, or events that a poll announced and that do not come.
+//! Refuses gaps, and other content under a known number. Answers [`Verdict::Behind`] whenever the vault may have missed a
+//! revocation. That is so for a token that knows of newer events, while all seal keys are new and the manager's newest
+//! event is not known to be applied, and while an announced event does not come.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as BlockingMutex, PoisonError, RwLock};
@@ -44,7 +44,7 @@ pub enum FeedError {
     Mark,
 }
 
-/// The applied events and what follows from them.
+/// The applied events, and the state that follows from them.
 pub struct Feed {
     store: Arc<dyn VaultStore>,
     mark: MarkFile,
@@ -87,7 +87,8 @@ impl State {
         self.announced.is_late(|| clock.boot())
     }
 
-    /// From and up to which number events that have ended are to be dropped. The newest one stays: others follow it.
+    /// The range of ended events to drop: after the first number, up to the second. The newest event stays, because others
+    /// will follow it.
     fn due(&mut self, boot: u64) -> Option<(u64, u64)> {
         let (looked_at, ended) = self.ended.at(boot);
         let end = ended.min(self.head.number.saturating_sub(1));
@@ -96,8 +97,8 @@ impl State {
 }
 
 impl Feed {
-    /// Loads the chain and compares it with the mark. The second answer is whether the database is older than the mark,
-    /// or the mark is gone: then every seal key must be destroyed.
+    /// Loads the chain and compares it with the mark. Also returns whether the database is older than the mark, or the mark
+    /// is missing. Then every seal key must be destroyed.
     ///
     /// # Errors
     /// A sentence, when the chain in the database is broken or unreadable.
@@ -126,7 +127,8 @@ impl Feed {
         Ok((Self { store, mark, clock, source, state, applying, marked, mark_failed }, !contains))
     }
 
-    /// Opens the gate: seal keys from before this start are alive, and the database is not older than the mark.
+    /// Opens the gate. Call it only when seal keys from before this start are alive and the database is not older than the
+    /// mark.
     pub fn trust_history(&self) {
         self.write().gate = HistoryGate::Open;
     }
@@ -136,7 +138,7 @@ impl Feed {
         self.write().gate = HistoryGate::NeedsPoll;
     }
 
-    /// What revocation says about a token.
+    /// The verdict of revocation about a token.
     pub fn check_token(&self, token: &TokenFacts) -> Verdict {
         let state = self.read();
         if state.set.hits_token(token) {
@@ -148,16 +150,17 @@ impl Feed {
         }
     }
 
-    /// What revocation says about one grant of a token.
+    /// The verdict of revocation about one grant of a token.
     pub fn check_grant(&self, rseq: u64, grant: &Grant) -> Verdict {
         if self.read().set.hits_grant(rseq, grant) { Verdict::Revoked } else { Verdict::Allowed }
     }
 
-    /// The newest applied event, once it is marked: what a feed state may say. While the gate is closed no mark stands,
-    /// which is the strongest one: a vault that starts without it destroys its seal keys and waits for a poll again.
+    /// The newest applied event, after it is marked: a feed state may state it. While the gate is closed there is no mark
+    /// in the file. That is the strongest mark: a vault that starts without one destroys its seal keys and waits for a poll
+    /// again.
     ///
     /// # Errors
-    /// The mark cannot be raised or removed; then nothing is acknowledged.
+    /// The mark cannot be raised or removed. Then nothing is acknowledged.
     pub async fn acknowledge(&self) -> Result<Mark, FeedError> {
         let (applied, open) = {
             let state = self.read();
@@ -199,11 +202,11 @@ impl Feed {
         }
     }
 
-    /// Applies events: verified, in order, durable; what is known already changes nothing. Numbers that are missing below
-    /// `dropped_below` are passed over: whatever they could hit is revoked.
+    /// Verifies events and applies them in order and durably. Known events change nothing. Numbers that are missing below
+    /// `dropped_below` are skipped, and every token that they could hit is revoked.
     ///
     /// # Errors
-    /// See [`FeedError`]; whatever precedes the refused event in the list stays unapplied too.
+    /// See [`FeedError`]. The events before the refused one in the list stay unapplied too.
     pub async fn push(&self, events: &[String], dropped_below: u64) -> Result<(), FeedError> {
         let _one_at_a_time = self.applying.lock().await;
         if self.read().unsure {
@@ -285,7 +288,7 @@ impl Feed {
         Ok(self.store.events(after, limit).await?.into_iter().map(|(_, compact)| compact).collect())
     }
 
-    /// What keeps the feed from being in step, for `/health/ready`.
+    /// The reasons why the feed is not in step, for `/health/ready`.
     pub fn checks(&self) -> [(Trouble, bool); 4] {
         let state = self.read();
         [
@@ -296,7 +299,7 @@ impl Feed {
         ]
     }
 
-    /// Forgets revocations that no living token can be hit by.
+    /// Forgets revocations that can hit no living token.
     pub fn forget_expired(&self) {
         let boot = self.clock.boot();
         if let Some(oldest) = boot.checked_sub(LIFE_SECONDS) {
@@ -304,11 +307,10 @@ impl Feed {
         }
     }
 
-    /// Drops events that have ended from the database, a page in each transaction, so that a revocation waits for one
-    /// page at most.
+    /// Drops ended events from the database, a page in each transaction, so that a revocation waits for one page at most.
     ///
     /// # Errors
-    /// The database failed; what is left is dropped another time.
+    /// The database failed. The remaining events are dropped another time.
     pub async fn drop_ended(&self) -> Result<(), StoreFault> {
         let Some((mut after, end)) = self.write().due(self.clock.boot()) else { return Ok(()) };
         while after < end {

@@ -1,7 +1,7 @@
 //! Local emergency refusals: the vault's operator refuses a token, a subject or everything, without the manager.
 //!
-//! They stand in a file beside the database, which a restore of the database does not touch; they ignore `rseq` and
-//! last until lifted. A file that cannot be read refuses everything.
+//! They are kept in a file beside the database, which a restore of the database does not touch. They ignore `rseq` and
+//! last until they are lifted. A file that cannot be read refuses everything.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -18,7 +18,7 @@ use service_runtime::process::DirectoryLock;
 use shared_proto::encoding::{Bytes, sha256};
 use shared_proto::id::{Subject, TokenId};
 
-/// One thing that is refused.
+/// The target of a local refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalRefusal {
     /// A token.
@@ -29,7 +29,7 @@ pub enum LocalRefusal {
     Everything,
 }
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefusalFile {
@@ -113,7 +113,7 @@ impl LocalRefusals {
         self.current.read().unwrap_or_else(PoisonError::into_inner).everything
     }
 
-    /// Takes over a changed file, and says so in the acknowledgement that `refuse` waits for.
+    /// Adopts a changed file, and writes the acknowledgement that `refuse` waits for.
     pub fn reload(&self) {
         let lost = self.folder.as_ref().is_some_and(|folder| !folder.is_there());
         if self.lost.swap(lost, Ordering::SeqCst) != lost {
@@ -150,7 +150,7 @@ impl LocalRefusals {
 /// `encrypted-vault refuse`: changes the file, and returns when a running vault has applied it.
 ///
 /// # Errors
-/// The file cannot be read or written, or a running vault does not take it over within ten seconds.
+/// The file cannot be read or written, or a running vault does not adopt it within ten seconds.
 pub fn refuse_command(data_dir: &Path, refusal: LocalRefusal, lift: bool) -> Result<&'static str, StartError> {
     let path = path_in(data_dir);
     // Two commands at once must not lose each other's change.

@@ -1,6 +1,6 @@
 //! The mark: the highest event number that this vault acknowledged, kept apart from the database.
 //!
-//! A restored database is older than the mark; that is how the vault notices, and why a restore cannot un-revoke.
+//! A restored database is older than the mark. So the vault notices a restore, and a restore cannot undo a revocation.
 
 use std::path::PathBuf;
 
@@ -37,12 +37,12 @@ impl MarkFile {
         Self(directory.path().join("mark.json"))
     }
 
-    /// The mark; none when it is missing or unreadable.
+    /// The mark; `None` when it is missing or unreadable.
     pub fn read(&self) -> Option<Mark> {
         serde_json::from_slice(&read_private(&self.0).ok()?).ok()
     }
 
-    /// Whether the file is gone.
+    /// Whether the file is missing.
     pub fn is_missing(&self) -> bool {
         use std::io::ErrorKind::{NotADirectory, NotFound};
         std::fs::symlink_metadata(&self.0).is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
@@ -51,7 +51,7 @@ impl MarkFile {
     /// Raises the mark.
     ///
     /// # Errors
-    /// It cannot be written; the old one stands.
+    /// It cannot be written. The old one stays.
     pub fn write(&self, mark: Mark) -> std::io::Result<()> {
         replace_private(&self.0, &serde_json::to_vec(&mark)?)
     }

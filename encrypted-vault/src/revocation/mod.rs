@@ -18,7 +18,7 @@ pub use local_refusals::{LocalRefusal, LocalRefusals, RefusalFile, read_refusals
 pub use mark::{Mark, MarkFile};
 pub use working_set::{TokenFacts, Verdict};
 
-/// Drops what has ended, once a minute.
+/// Drops ended events, once a minute.
 pub async fn drop_ended(feed: Arc<Feed>) {
     let mut minutes = tokio::time::interval(Duration::from_mins(1));
     loop {

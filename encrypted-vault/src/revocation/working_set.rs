@@ -1,8 +1,8 @@
-//! What is revoked, in memory. Asked on every request, also when the token is cached.
+//! The revocations in force, in memory. They are checked on every request, even when the token is cached.
 //!
 //! A revocation with number n hits tokens whose `rseq` is below n. It leaves the set when every seal key that existed
-//! when it was applied is destroyed, because then no token that it hits can be opened any more. Removed signing keys
-//! and destroyed versions stay for ever.
+//! when it was applied is destroyed, because then no token that it hits can be opened any more. Revoked signing keys and
+//! destroyed versions stay permanently.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -12,25 +12,25 @@ use shared_proto::id::{CredentialId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::token::Grant;
 
-/// What a revocation can hit in a token.
+/// The parts of a token that a revocation can hit.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenFacts {
     /// Its id.
     pub jti: TokenId,
     /// Its subject.
     pub subject: Subject,
-    /// The credential that was used.
+    /// The credential that it was made with.
     pub client_id: CredentialId,
     /// The key that signed it.
     pub kid: Thumbprint,
-    /// The newest event when it was decided on.
+    /// Number of the newest event when the token was decided.
     pub rseq: u64,
 }
 
-/// What revocation says.
+/// The verdict of revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing applies.
+    /// It is not revoked.
     Allowed,
     /// It is revoked.
     Revoked,
@@ -74,12 +74,12 @@ impl WorkingSet {
         }
     }
 
-    /// Revokes whatever events that are missing could hit; the last of them has this number.
+    /// Revokes every token that missing events up to this number could hit.
     pub(super) fn pass_over(&mut self, last_missing: u64, boot: u64) {
         self.apply(last_missing, &Event::All, boot);
     }
 
-    /// A version that is destroyed for ever.
+    /// Notes a version that is destroyed, permanently.
     pub(super) fn bury(&mut self, secret: SecretId, version: Version) {
         self.destroyed.insert((secret, version));
     }
@@ -102,7 +102,7 @@ impl WorkingSet {
             || newer(self.versions.get(&(grant.secret, grant.version)))
     }
 
-    /// Drops what was applied before `boot`: no seal key of then is alive.
+    /// Drops revocations that were applied before `boot`: no seal key of that time is alive.
     pub(super) fn forget_before(&mut self, boot: u64) {
         fn keep<K: Eq + Hash>(map: &mut HashMap<K, Applied>, boot: u64) {
             map.retain(|_, applied| applied.boot >= boot);
@@ -115,7 +115,7 @@ impl WorkingSet {
         self.all = self.all.filter(|applied| applied.boot >= boot);
     }
 
-    /// How many revocations can still leave the set.
+    /// The number of revocations that can still leave the set.
     #[cfg(test)]
     pub(super) fn passing(&self) -> usize {
         self.tokens.len()
@@ -195,9 +195,9 @@ mod tests {
             knows: u64,
         },
         TurnSealKey,
-        /// Quarters of an hour go by, and the vault forgets.
+        /// Quarters of an hour pass, and the vault forgets.
         Pass(u64),
-        /// What has ended is dropped from the database, and the vault starts again.
+        /// Ended events are dropped from the database, and the vault starts again.
         DropAndRestart,
     }
 
@@ -258,7 +258,7 @@ mod tests {
         }
     }
 
-    /// The reference: the whole history, nothing forgotten. For ever, or for tokens that were minted before.
+    /// The reference: the whole history, with nothing forgotten. Permanent revocations, and those of earlier tokens.
     fn hits(history: &[Event], rseq: u64, names: impl Fn(&Event) -> bool) -> bool {
         (1..).zip(history).any(|(seq, event)| {
             let for_ever = matches!(event, Event::SigningKey(_) | Event::Destroy(..));

@@ -1,4 +1,4 @@
-//! What every backend of [`VaultStore`] must do; run on each of them.
+//! The rules that every backend of [`VaultStore`] keeps. The kit runs on each of them.
 
 use shared_proto::encoding::Bytes;
 use shared_proto::envelope::Ciphertext;

@@ -1,4 +1,4 @@
-//! Facts of a version, as the tables have them and a receipt states them.
+//! Facts of a version, read from the tables and stated by receipts.
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};

@@ -1,4 +1,4 @@
-//! A store that fails on demand, around a real one: for tests of what is answered when the disk does not obey.
+//! A store that fails on demand, around a real one, for tests of the answers when the disk fails.
 
 use async_trait::async_trait;
 use service_runtime::sqlite::StoreFault;
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{Completeness, KeyOfRow, NewEvent, NewKey, NewRow, Rewrapped, Row, Statements, VaultStore, WrappedKey};
 
-/// What goes wrong.
+/// A kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
@@ -27,7 +27,7 @@ pub enum Fault {
     ReadsWait,
 }
 
-/// Wraps a store.
+/// A wrapped store.
 pub struct FaultyStore<S> {
     inner: S,
     fault: watch::Sender<Fault>,
@@ -40,7 +40,7 @@ impl<S: VaultStore> FaultyStore<S> {
         Self { inner, fault: watch::Sender::new(Fault::None), waiting: watch::Sender::new(false) }
     }
 
-    /// Fails like this from now on.
+    /// Sets the failure from now on.
     pub fn set(&self, fault: Fault) {
         self.fault.send_replace(fault);
     }

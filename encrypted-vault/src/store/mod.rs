@@ -1,5 +1,5 @@
-//! What the vault keeps. Everything behind this trait may be read, altered, rolled back or deleted by an adversary:
-//! it knows ciphertext rows and signed events only, and nothing that it answers is believed without a key.
+//! The vault's database. An adversary may read, alter, roll back or delete everything behind this trait. It holds
+//! ciphertext rows and signed events only, and nothing that it returns is trusted without a key.
 
 mod conformance;
 mod facts;
@@ -32,7 +32,7 @@ pub struct WrappedKey {
 /// An envelope to be stored.
 #[derive(Clone)]
 pub struct NewRow {
-    /// What the row is.
+    /// The version of the row.
     pub name: VersionName,
     /// Digest of the envelope, recomputed by the vault.
     pub digest: EnvelopeDigest,
@@ -42,7 +42,7 @@ pub struct NewRow {
     pub key: WrappedKey,
 }
 
-/// A row as it was found. Which environment it names does not matter: headers are built from tokens.
+/// A row of the database. It does not matter which environment it names: headers are built from tokens.
 #[derive(Clone)]
 pub struct Row {
     /// The encrypted value.
@@ -62,16 +62,16 @@ pub struct NewKey {
     pub key: WrappedKey,
 }
 
-/// What a row has after a key was to be added to it.
+/// The state of a row after an attempt to add a key to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rewrapped {
-    /// What the row is.
+    /// The facts of the row.
     pub facts: ReceiptFacts,
-    /// What it has under that epoch; none if the key was refused.
+    /// Its wrapped key of that epoch; `None` if the new key was refused.
     pub key: Option<WrappedKey>,
 }
 
-/// A wrapped key and whose it is.
+/// A wrapped key and the row that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyOfRow {
     /// Secret of the row.
@@ -82,7 +82,7 @@ pub struct KeyOfRow {
     pub key: WrappedKey,
 }
 
-/// How far the rows of an environment have the key of an epoch.
+/// The progress of an environment's rows to an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completeness {
     /// Rows of the environment.
@@ -91,7 +91,7 @@ pub struct Completeness {
     pub lacking: u64,
 }
 
-/// The manager's key statements (JSON documents), and when the poll was signed that brought them.
+/// The manager's key statements (JSON documents), and the time at which their poll was signed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statements {
     /// The documents.
@@ -103,7 +103,7 @@ pub struct Statements {
 /// A verified event to be applied.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
-    /// The number that is the newest before it.
+    /// Number of the event before it.
     pub after: u64,
     /// Its number.
     pub seq: u64,
@@ -116,11 +116,11 @@ pub struct NewEvent {
 /// The database of the vault.
 #[async_trait]
 pub trait VaultStore: Send + Sync {
-    /// Stores rows in one durable commit. For each: what is there now under its name, which is the new row, an older
-    /// one or a tombstone; none when its epoch is retired. Nothing that is there is ever changed.
+    /// Stores rows in one durable commit. Returns for each the facts that are now under its name: those of the new row, an
+    /// older one or a tombstone, and `None` when its epoch is retired. Existing rows are never changed.
     async fn insert(&self, rows: Vec<NewRow>, now: u64) -> Result<Vec<Option<ReceiptFacts>>, StoreFault>;
 
-    /// Says what is under each name, after making a tombstone where nothing is.
+    /// Returns the facts under each name, after writing a tombstone for each missing one.
     async fn settle(&self, names: Vec<VersionName>, now: u64) -> Result<Vec<ReceiptFacts>, StoreFault>;
 
     /// The row of a version.
@@ -133,19 +133,19 @@ pub trait VaultStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<ReceiptFacts>, StoreFault>;
 
-    /// For each version its wrapped key of this epoch, with the digest of its envelope.
+    /// The wrapped key of this epoch for each version, with the digest of its envelope.
     async fn wrapped(
         &self,
         epoch: u32,
         names: Vec<VersionName>,
     ) -> Result<Vec<Option<(EnvelopeDigest, WrappedKey)>>, StoreFault>;
 
-    /// Adds wrapped keys to rows in one durable commit, beside those that are there. A key is refused unless its epoch
-    /// is above all that the row has, and not retired. None where nothing is.
+    /// Adds wrapped keys to rows in one durable commit, beside the existing ones. A key is refused unless its epoch is above
+    /// all epochs of the row, and not retired. Returns `None` for each missing row.
     async fn rewrap(&self, keys: Vec<NewKey>) -> Result<Vec<Option<Rewrapped>>, StoreFault>;
 
-    /// Unless a row of the environment lacks a key of the epoch or above: takes nothing below the epoch from now on, and
-    /// erases the keys below it, a few at a time.
+    /// Retires the epochs below one, unless a row of the environment lacks a key of that epoch or above: stores nothing
+    /// below it from now on, and erases the keys below it, a few at a time.
     async fn retire(&self, environment: EnvironmentId, epoch: u32) -> Result<Completeness, StoreFault>;
 
     /// Up to `limit` wrapped keys, after one, that are not under this storage key.
@@ -156,11 +156,11 @@ pub trait VaultStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<KeyOfRow>, StoreFault>;
 
-    /// Puts wrapped keys in the place of the same ones under another storage key, in one durable commit. What changed
-    /// meanwhile stays as it is.
+    /// Replaces wrapped keys by the same ones under another storage key, in one durable commit. Rows that changed meanwhile
+    /// stay as they are.
     async fn exchange(&self, keys: Vec<(KeyOfRow, WrappedKey)>) -> Result<(), StoreFault>;
 
-    /// Appends events and erases what they destroy, in one durable commit. Each must come after the newest one.
+    /// Appends events and erases the versions that they destroy, in one durable commit. Each must follow the newest one.
     async fn append_events(&self, events: Vec<NewEvent>, now: u64) -> Result<(), StoreFault>;
 
     /// Drops the events with these numbers, in one durable commit.
@@ -169,19 +169,19 @@ pub trait VaultStore: Send + Sync {
     /// Up to `limit` events after a number, in order.
     async fn events(&self, after: u64, limit: usize) -> Result<Vec<(u64, String)>, StoreFault>;
 
-    /// The versions that are destroyed for ever.
+    /// The versions that are destroyed, permanently.
     async fn tombstones(&self) -> Result<Vec<(SecretId, Version)>, StoreFault>;
 
-    /// Takes the place of the manager's key statements.
+    /// Replaces the manager's key statements.
     async fn replace_statements(&self, statements: Statements) -> Result<(), StoreFault>;
 
     /// The manager's key statements.
     async fn statements(&self) -> Result<Statements, StoreFault>;
 
-    /// Whether the disk does what it is asked, as far as the last use showed.
+    /// Whether the last use of the disk succeeded.
     fn is_healthy(&self) -> bool;
 
-    /// Ends the store; what was accepted is durable.
+    /// Ends the store. Accepted writes are durable.
     async fn close(&self);
 }
 

@@ -43,9 +43,9 @@ ALTER TABLE statements ADD COLUMN stated_at INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 
-/// Rows whose older keys are erased in one transaction: writes wait for it, so it is short.
+/// Rows whose older keys one transaction erases. Writes wait for it, so it is short.
 const ERASED_AT_ONCE: usize = 256;
-/// Rows that are looked at in one read transaction: an open one keeps the WAL from being written back.
+/// Rows that one read transaction scans. An open one keeps the WAL from being written back.
 const LOOKED_AT_ONCE: usize = 4_096;
 /// Connections that only read.
 const READERS: usize = 4;
@@ -60,7 +60,7 @@ impl SqliteStore {
     /// Makes the database of a new vault.
     ///
     /// # Errors
-    /// It is there already for another vault, or cannot be written.
+    /// It exists for another vault, or cannot be written.
     pub fn create(path: &Path, id: VaultId, mode: Mode) -> Result<(), StartError> {
         let mut conn = open_writer(path)?;
         migrate(&mut conn, MIGRATIONS)?;
@@ -72,11 +72,11 @@ impl SqliteStore {
         check_installation(&conn, path, id, mode)
     }
 
-    /// Puts a backup of this vault in the place of its database, which no process uses. The answer is where the replaced
+    /// Replaces the database, which no process may use, with a backup of this vault. Returns the path at which the replaced
     /// one is kept.
     ///
     /// # Errors
-    /// As [`service_runtime::sqlite::restore`]; or it is of another vault or mode.
+    /// Those of [`service_runtime::sqlite::restore`], or the backup is of another vault or mode.
     pub fn restore(backup: &Path, path: &Path, id: VaultId, mode: Mode) -> Result<Option<PathBuf>, StartError> {
         restore(backup, path, MIGRATIONS, |conn| check_installation(conn, backup, id, mode))
     }
@@ -101,7 +101,7 @@ impl SqliteStore {
         Ok(Self { writer, readers })
     }
 
-    /// How many wrapped keys are under each storage key, also while the vault runs.
+    /// The number of wrapped keys under each storage key. It can be read while the vault runs.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -113,7 +113,7 @@ impl SqliteStore {
 }
 
 impl SqliteStore {
-    /// Looks at all rows, a page in each transaction.
+    /// Scans all rows, a page in each transaction.
     async fn completeness(&self, target: (EnvironmentId, u32)) -> Result<Completeness, StoreFault> {
         let (mut sum, mut after) = (Completeness { rows: 0, lacking: 0 }, None);
         loop {
@@ -389,7 +389,7 @@ fn read_row(conn: &Connection, secret: SecretId, version: Version) -> rusqlite::
     Ok(Some(Row { ciphertext, keys }))
 }
 
-/// None for cells that hold what cannot be there: that is not a fault of the database, and keeps no other row back.
+/// `None` for cells with impossible content: that is no fault of the database, and must not block other rows.
 fn unless_altered<T>(found: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
     use rusqlite::Error as E;
     match found {

@@ -1,5 +1,5 @@
-//! The wrapped keys of rows in SQLite: several epochs of a root key while it is exchanged, several storage keys while
-//! that one is. Nothing here can take the last wrapped key of a row away.
+//! The wrapped keys of rows in SQLite: of several epochs while a root key is exchanged, and under several storage keys
+//! while the storage key is. Nothing here can remove the last wrapped key of a row.
 
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
 use service_runtime::sqlite::row_limit;
@@ -57,7 +57,7 @@ pub(super) fn insert(conn: &Connection, secret: SecretId, version: Version, key:
     Ok(())
 }
 
-/// The epoch below which nothing of the environment is stored any more; 0 when none was retired.
+/// The epoch below which nothing of the environment is stored any more; 0 before the first retirement.
 pub(super) fn retired_below(conn: &Connection, environment: EnvironmentId) -> rusqlite::Result<u32> {
     let found = conn
         .prepare_cached("SELECT epoch FROM retired_epochs WHERE environment_id = ?1")?
@@ -66,7 +66,7 @@ pub(super) fn retired_below(conn: &Connection, environment: EnvironmentId) -> ru
     Ok(found.unwrap_or(0))
 }
 
-/// Nothing of the environment is stored below `epoch` from now on.
+/// Notes that nothing of the environment is stored below `epoch` from now on.
 pub(super) fn retire_below(conn: &Connection, environment: EnvironmentId, epoch: u32) -> rusqlite::Result<()> {
     conn.execute(
         "INSERT INTO retired_epochs (environment_id, epoch) VALUES (?1, ?2)
@@ -76,8 +76,8 @@ pub(super) fn retire_below(conn: &Connection, environment: EnvironmentId, epoch:
     Ok(())
 }
 
-/// Looks at up to `limit` rows after one, of any environment: how many are of this one, and how many of them lack a key
-/// of `epoch` or above. Also the last one that was looked at.
+/// Scans up to `limit` rows of any environment after one. Counts those of this environment, and those among them that lack
+/// a key of `epoch` or above. Also returns the last scanned row.
 pub(super) fn completeness(
     conn: &Connection,
     (environment, epoch): (EnvironmentId, u32),
@@ -157,7 +157,7 @@ pub(super) fn not_under(
     .collect()
 }
 
-/// Puts a wrapped key in the place of the same one under another storage key; a row that changed meanwhile stays.
+/// Replaces a wrapped key by the same one under another storage key. A row that changed meanwhile stays as it is.
 pub(super) fn exchange(conn: &Connection, old: &KeyOfRow, new: &WrappedKey) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "UPDATE wrapped_keys SET storage_key = ?1, wrapped = ?2
@@ -175,7 +175,7 @@ pub(super) fn exchange(conn: &Connection, old: &KeyOfRow, new: &WrappedKey) -> r
     Ok(())
 }
 
-/// How many wrapped keys are under each storage key.
+/// The number of wrapped keys under each storage key.
 pub(super) fn count_by_storage_key(conn: &Connection) -> rusqlite::Result<Vec<(u32, u64)>> {
     conn.prepare_cached("SELECT storage_key, count(*) FROM wrapped_keys GROUP BY storage_key")?
         .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?
