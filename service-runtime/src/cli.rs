@@ -1,4 +1,4 @@
-//! The command line of a process: what surrounds the commands of either service.
+//! The command line of a process: the frame of the commands of both services.
 //!
 //! Guarantees that a process is hardened before a command reads a key, and that a refusal is one sentence on standard
 //! error and a failing exit status.

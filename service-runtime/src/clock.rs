@@ -1,7 +1,6 @@
 //! Time, injected.
 //!
-//! Nothing of ours asks the operating system for the time except through a [`Clock`], so that tests move time instead
-//! of sleeping.
+//! Both services ask for the time through a [`Clock`] only, so that tests move time instead of sleeping.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

@@ -1,8 +1,8 @@
 //! Files that only their owner may read.
 //!
-//! Guarantees that what we read is a regular file of ours with no rights for anybody else, and that what we write has
-//! mode 0600 from its first moment, whatever the umask, and is on disk when the call returns. Checks look at the open
-//! descriptor, so that a file swapped in between is not read; symbolic links are not followed.
+//! Guarantees that a file that is read is a regular file of the process's user, without rights for anybody else. A file
+//! that is written has mode 0600 from its first moment, whatever the umask, and is on disk when the call returns.
+//! Checks examine the open descriptor, so that a file swapped in between is not read. Symbolic links are not followed.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -17,10 +17,10 @@ use zeroize::Zeroizing;
 
 use crate::StartError;
 
-/// The largest private file that is read: far above any key, far below what would hurt.
+/// The largest private file that is read: far larger than any key, and far too small to exhaust memory.
 pub const MAX_PRIVATE_FILE: u64 = 64 * 1024;
 
-/// `O_NOFOLLOW`, and `O_NONBLOCK` so that opening a FIFO put in a file's place does not wait for ever.
+/// `O_NOFOLLOW`, and `O_NONBLOCK` so that opening a FIFO in a file's place does not block.
 pub(crate) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
 
 /// Reads a file that nobody else may read.
@@ -58,7 +58,7 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, StartError> {
     Ok(bytes)
 }
 
-/// Checks that `path` is a directory of ours which nobody else may enter.
+/// Checks that `path` is a directory of the process's user that nobody else may enter.
 ///
 /// # Errors
 /// It is missing, a link, not a directory, open to others, or owned by somebody else.
@@ -116,7 +116,7 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), StartError> {
     write_new(path, bytes).map_err(|error| not_created(path, &error))
 }
 
-/// As [`create_private`], and a reader or a crash never finds half of it: for folders that a running service watches.
+/// [`create_private`] for folders that a running service watches: a reader or a crash never finds half of the file.
 ///
 /// # Errors
 /// Something is there already, or the file cannot be written.
@@ -138,10 +138,10 @@ fn not_created(path: &Path, error: &io::Error) -> StartError {
     }
 }
 
-/// Puts `bytes` in the place of a file: a reader sees the old content or the new, also after a crash.
+/// Replaces the content of a file by `bytes`. A reader sees the old content or the new, even after a crash.
 ///
 /// # Errors
-/// The new file cannot be written or renamed; the old one is untouched then.
+/// The new file cannot be written or renamed. Then the old one is untouched.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = temporary_beside(path)?;
     write_new(&temporary, bytes)?;
@@ -152,8 +152,8 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     renamed
 }
 
-/// Destroys a file: its name first, so that a crash leaves no half-destroyed key behind ([`sweep`] goes on with it), then
-/// its bytes, then the file. One that is not there is destroyed already. A disk may keep copies of what it overwrote.
+/// Destroys a file: its name first, so that a crash leaves no half-destroyed key behind ([`sweep`] completes it), then
+/// its bytes, then the file. A missing one is destroyed already. A disk may keep copies of overwritten bytes.
 ///
 /// # Errors
 /// The file cannot be renamed, overwritten or removed.
@@ -166,8 +166,8 @@ pub fn destroy_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Puts the file `successor` in the place of `path`, whose bytes are destroyed. A crash leaves either file in that place,
-/// and what is left to be destroyed to [`sweep`].
+/// Replaces the file at `path` by the file `successor`, and destroys the old bytes. A crash leaves either file at
+/// `path`, and leaves the rest of the destruction to [`sweep`].
 ///
 /// # Errors
 /// A file cannot be renamed, overwritten or removed.
@@ -186,12 +186,12 @@ fn dying_name(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(format!(".{name}{DYING}")))
 }
 
-/// Whether a name is one that a crash may leave behind: a file being written, or being destroyed.
+/// Whether a crash may have left a file of this name: one that was being written or destroyed.
 pub(crate) fn is_left_behind(name: &str) -> bool {
     name.starts_with('.') && (name.ends_with(TEMPORARY) || name.ends_with(DYING))
 }
 
-/// Destroys what a crash left half-written or half-destroyed in a folder.
+/// Destroys the files that a crash left half-written or half-destroyed in a folder.
 ///
 /// # Errors
 /// The folder cannot be read, or a file not removed.
@@ -208,18 +208,18 @@ pub fn sweep(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Nobody writes a file of some kilobytes for longer.
+/// The longest time that writing a file of some kilobytes takes.
 fn young(age: std::time::Duration) -> bool {
     age.as_secs() < 60
 }
 
-/// How the name of a file ends that is being written.
+/// The end of the name of a file that is being written.
 const TEMPORARY: &str = ".tmp";
-/// How the name of a file ends that is being destroyed.
+/// The end of the name of a file that is being destroyed.
 const DYING: &str = ".destroyed";
 
-/// Overwrites and removes. A file that has another name as well is somebody's: only this name goes. One that is gone was
-/// erased by somebody else: a service that sweeps its folder while a command destroys a key in it.
+/// Overwrites and removes a file. One with another name is still in use, and only this name is removed. A missing one
+/// was erased by another process: a service that sweeps its folder while a command destroys a key in it.
 fn erase(path: &Path) -> io::Result<()> {
     match overwrite_and_remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -278,7 +278,7 @@ pub(crate) fn check_open_file(path: &Path, file: &File) -> Result<(), StartError
     check_owner_and_mode(path, &meta, "600")
 }
 
-/// A file or folder that was found at a path, to notice when it is there no more or another one is in its place.
+/// A file or folder as it was found at a path, to notice when it is missing or another one is in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundFile {
     path: PathBuf,
@@ -307,8 +307,8 @@ impl FoundFile {
     }
 }
 
-/// Refuses to work on the files of another user: what root writes among them, the service could not read. Files that are
-/// not there are nobody's. A command that writes asks this before it touches anything.
+/// Refuses to work on the files of another user: the service could not read the files that root writes among them.
+/// Missing files belong to nobody. A command that writes calls this before it touches anything.
 ///
 /// # Errors
 /// One of them belongs to another user than the one whose process this is.

@@ -1,7 +1,7 @@
-//! A service's key folder: what any such folder must pass, and the kinds of file that both services have.
+//! A service's key folder: the checks of every such folder, and the kinds of file that both services have.
 //!
-//! Guarantees that every file is private to the service, is what its name says and fits the others. Refuses a folder
-//! with an entry that the service does not know: a key of the other service in here would end the split.
+//! Guarantees that every file is private to the service, holds what its name says and fits the others. Refuses a folder
+//! with an unknown entry: a key of the other service in here would end the split.
 
 use std::path::{Path, PathBuf};
 
@@ -162,7 +162,7 @@ impl KeyFolder {
     }
 }
 
-/// The names in a folder, sorted; without what a crash left half-written or half-destroyed.
+/// The names in a folder, sorted, without files that a crash left half-written or half-destroyed.
 ///
 /// # Errors
 /// It cannot be listed.
@@ -178,8 +178,8 @@ pub fn entries(folder: &Path) -> Result<Vec<String>, StartError> {
     Ok(names)
 }
 
-/// Whether an entry of a key folder says nothing of keys: what a crash left, and the folder that a file system keeps in
-/// its root.
+/// Whether an entry of a key folder is none of its keys: a remnant of a crash, or the folder that a file system keeps
+/// in its root.
 pub(crate) fn is_passed_over(folder: &Path, name: &str) -> bool {
     let lost_and_found = || std::fs::symlink_metadata(folder.join(name)).is_ok_and(|meta| meta.is_dir());
     is_left_behind(name) || (name == "lost+found" && lost_and_found())
@@ -207,7 +207,7 @@ pub fn write_key(path: &Path, key: &[u8; 32]) -> Result<(), StartError> {
     create_private_whole(path, &line)
 }
 
-/// A refusal of a file: what is wrong, and the fix.
+/// The refusal of a file, with the fault and the fix.
 pub fn refused(path: &Path, reason: &str, fix: &str) -> StartError {
     StartError::new(format!("{} is refused: {reason}; {fix}.", path.display()))
 }

@@ -1,7 +1,7 @@
-//! What `rotate-keys` prints: every key with its age, fingerprint and state, what was done, and what is due.
+//! The report of `rotate-keys`: every key with its age, fingerprint and state, the steps done, and the steps due.
 //!
 //! Guarantees that no key can be printed: a row has fingerprints, words and numbers only. The members of the JSON form
-//! are stable; one that does not apply is null.
+//! are stable, and one that does not apply is null.
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,8 @@
-//! The plumbing that is the same in every process of Splitvault.
+//! The parts that are the same in every process of Splitvault.
 //!
-//! It guarantees how a process starts (hardened, alone on its data directory, from files whose modes were checked), how
-//! it speaks HTTP, how it writes its audit log and how it uses SQLite. It owns no key: it reads and checks the files of
-//! a key folder for the service that they belong to.
+//! It guarantees how a process starts: hardened, alone on its data directory, from files whose modes were checked. It
+//! also fixes how a process speaks HTTP, writes its audit log and uses SQLite. It owns no key: it reads and checks the
+//! files of a key folder for the service that owns them.
 
 pub mod audit;
 pub mod cli;

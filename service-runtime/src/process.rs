@@ -1,4 +1,4 @@
-//! What a process does to itself before it reads a key, and what it learns about the machine it runs on.
+//! The hardening of a process before it reads a key, and facts about the machine on which it runs.
 //!
 //! Guarantees that no core file is written, that another process of the same user cannot read this one's memory
 //! through `/proc`, and that one data directory is used by one process. Refuses to start with one sentence.
@@ -27,7 +27,7 @@ pub fn harden() -> io::Result<()> {
     Ok(())
 }
 
-/// Raises the number of files that may be open to what the system allows at most, and tells it.
+/// Raises the limit of open files to the most that the system allows, and returns it.
 pub fn open_file_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
@@ -65,8 +65,8 @@ impl DirectoryLock {
     }
 }
 
-/// Whether the process may open another file. The limit of open files is met by connections first, and then stops what
-/// needs a file: the mark, new seal keys, a new segment of the audit log.
+/// Whether the process may open another file. Connections meet the limit of open files first. Then it stops everything
+/// that needs a file: the mark, new seal keys, a new segment of the audit log.
 pub fn can_open_files() -> bool {
     !matches!(rustix::io::dup(std::io::stdin()), Err(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
 }
@@ -93,9 +93,9 @@ pub fn boot_clock_seconds() -> u64 {
     u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(0)
 }
 
-/// An id of this boot of the machine, for what lies in `directory`: the kernel's, or, where `/proc/sys` is hidden, that
-/// of the directory itself if it is in memory and so does not outlive the boot. On a disk it is a new one for each
-/// process: what an earlier process left there counts as of an earlier boot.
+/// An id of this boot of the machine, for files in `directory`. It is the kernel's id. Where `/proc/sys` is hidden, it
+/// is the id of the directory itself, if that is in memory and so does not outlive the boot. On a disk it is a new one
+/// for each process, so that files of an earlier process count as files of an earlier boot.
 ///
 /// # Errors
 /// The directory cannot be examined, or there is no randomness.

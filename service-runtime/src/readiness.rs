@@ -1,4 +1,4 @@
-//! What `/health/ready` says: words for an operator, from one table for both services, and one word for strangers.
+//! The answer of `/health/ready`: words for an operator, from one table for both services, and one word for strangers.
 //!
 //! The body is plain text, words separated by spaces. The first word is `ready` (with 200) or the most important
 //! trouble (with 503), further troubles follow, and then whatever setting weakens the service: `audit-os`,
@@ -59,7 +59,7 @@ troubles! {
         "As for vault-unreachable and clock; at the vault, look at the runtime directory.";
 }
 
-/// How ready a service is.
+/// The readiness of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
     troubles: Vec<Trouble>,
@@ -67,7 +67,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// From the checks that were made; `true` means that there is this trouble. `settings` is that of [`settings`].
+    /// The readiness by these checks: `true` means that there is this trouble. `settings` is that of [`settings`].
     pub fn new(checks: &[(Trouble, bool)], settings: &str) -> Self {
         let mut troubles: Vec<Trouble> =
             checks.iter().filter(|(_, there)| *there).map(|(trouble, _)| *trouble).collect();
@@ -77,7 +77,7 @@ impl Readiness {
         Self { troubles, settings: settings.to_owned() }
     }
 
-    /// Whether everything is there that the service needs for its work.
+    /// Whether the service has everything that it needs for its work.
     pub fn is_ready(&self) -> bool {
         self.troubles.is_empty()
     }

@@ -1,7 +1,7 @@
-//! Why a request is refused or fails, as both services say it.
+//! The reason why a request is refused or fails, in one form for both services.
 //!
-//! A refusal is a code of the table, a detail for the client and a cause for the log. It knows nothing of HTTP;
-//! [`crate::http`] makes the answer of it. None of its texts holds a value, a key or a token.
+//! A refusal is a code of the table, a detail for the client and a cause for the log. It knows nothing of HTTP:
+//! [`crate::http`] makes an answer of it. None of its texts holds a value, a key or a token.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,7 +18,7 @@ pub struct Refusal {
     parts: Box<Parts>,
 }
 
-/// What a code tells beside the sentence of the table.
+/// A fact for programs, beside the sentence of the code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
     /// With `event_gap`: the event number that is expected next.
@@ -50,7 +50,7 @@ impl Refusal {
         Self::new(ErrorCode::ParameterInvalid).detail(detail)
     }
 
-    /// `unavailable`: a part that is needed is not there, and nothing was written.
+    /// `unavailable`: a needed part cannot be reached, and nothing was written.
     pub fn unavailable(cause: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorCode::Unavailable).cause(cause)
     }
@@ -65,21 +65,21 @@ impl Refusal {
         Self::new(ErrorCode::Internal).cause(cause)
     }
 
-    /// Adds what is wrong with this request, for the client. The text never quotes a body.
+    /// Adds the fault of this request, for the client. The text never quotes a body.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.parts.detail = Some(detail.into());
         self
     }
 
-    /// Adds what happened, for the log. The text never quotes a body either.
+    /// Adds the cause, for the log. The text never quotes a body either.
     #[must_use]
     pub fn cause(mut self, cause: impl Into<Cow<'static, str>>) -> Self {
         self.parts.cause = Some(cause.into());
         self
     }
 
-    /// Adds what the code tells beside its sentence.
+    /// Adds a fact for programs.
     #[must_use]
     pub fn fact(mut self, fact: Fact) -> Self {
         self.parts.fact = Some(fact);
@@ -101,7 +101,7 @@ impl Refusal {
         self.parts.cause.as_deref()
     }
 
-    /// What the code tells beside its sentence.
+    /// The fact for programs.
     pub fn known_fact(&self) -> Option<&Fact> {
         self.parts.fact.as_ref()
     }

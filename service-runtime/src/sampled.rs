@@ -23,17 +23,17 @@ struct Window {
 }
 
 impl<K: Ord> Sampled<K> {
-    /// Nothing was logged yet.
+    /// A sampler before the first line.
     pub const fn new() -> Self {
         Self { kinds: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Whether a line of this kind may be written now, and how many were not since the last one.
+    /// The number of unwritten lines since the last one, if a line of this kind may be written now.
     pub fn line(&self, kind: K) -> Option<u64> {
         self.line_at(kind, Instant::now())
     }
 
-    /// As [`Self::line`], at this time.
+    /// [`Self::line`] at this time.
     pub(crate) fn line_at(&self, kind: K, now: Instant) -> Option<u64> {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let window = kinds.entry(kind).or_insert(Window { began: now, lines: 0, unlogged: 0 });

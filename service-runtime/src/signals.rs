@@ -1,7 +1,7 @@
 //! Signals of the process.
 //!
-//! Guarantees that SIGTERM, SIGINT and SIGQUIT end it in order, that SIGHUP makes it look at its files at once, and that
-//! SIGUSR1 and SIGUSR2, which other programs are asked for status with, do nothing.
+//! Guarantees that SIGTERM, SIGINT and SIGQUIT end it in order, and that SIGHUP makes it check its files at once.
+//! SIGUSR1 and SIGUSR2, with which operators ask other programs for their status, do nothing.
 
 use std::{future::Future, io, time::Duration};
 
@@ -36,24 +36,24 @@ pub fn shutdown_signal() -> Result<impl Future<Output = ()> + Send + 'static, St
     })
 }
 
-/// When to look at files again: every so often, and at once after a SIGHUP.
+/// The times to check files: at an interval, and at once after a SIGHUP.
 #[derive(Debug)]
 pub struct Looks {
     ticks: Interval,
     hangup: Option<Signal>,
 }
 
-/// Why files are looked at.
+/// The reason for checking files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// The time has come.
+    /// The interval has passed.
     Due,
-    /// The operator asked for it: what is there is complete.
+    /// The operator asked for it, so the files are complete.
     Asked,
 }
 
 impl Looks {
-    /// The first look is due at once. Call it on a runtime.
+    /// Looks of which the first is due at once. Call it on a runtime.
     pub fn every(period: Duration) -> Self {
         let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

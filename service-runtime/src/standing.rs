@@ -1,4 +1,4 @@
-//! Statements of a service's own keys: signed for a day, signed anew after half of it, not for each request.
+//! Statements of a service's own keys: signed for a day and again after half of it, not for each request.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use shared_proto::identity::{IdentityKey, Owner};
 use shared_proto::jwk::PublicJwk;
 use shared_proto::statement::{KeyStatement, Purpose};
 
-/// How long a statement is good for, in seconds.
+/// Validity of a statement, in seconds.
 pub const VALIDITY_SECONDS: u64 = 24 * 60 * 60;
 /// Not-before lies this far in the past, for clocks that run behind, in seconds.
 pub const SKEW_SECONDS: u64 = 60;
@@ -18,13 +18,13 @@ pub struct StandingStatements {
 }
 
 impl StandingStatements {
-    /// None yet.
+    /// No statements yet.
     pub fn new(purpose: Purpose) -> Self {
         Self { purpose, kept: Mutex::default() }
     }
 
-    /// The statements of these keys to give out at `now` (Unix seconds). A key that ends is stated up to its end only,
-    /// and not any more from then on.
+    /// The statements of these keys at `now` (Unix seconds). A key with an end is stated up to its end, and no longer
+    /// after it.
     pub fn at(
         &self,
         now: u64,

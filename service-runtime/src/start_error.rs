@@ -1,4 +1,4 @@
-//! Why a service refuses to start.
+//! The refusal of a service to start.
 
 /// Why a service refuses to start: one sentence that says what is wrong and how to repair it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

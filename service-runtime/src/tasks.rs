@@ -1,7 +1,7 @@
-//! Work that a client's disconnect must not cut in half.
+//! Work that a client's disconnect must not interrupt.
 //!
-//! Guarantees that a task started here runs to its end, also when the request that started it is gone, that it keeps
-//! the place of that request until then, and that a graceful stop can wait for all of them.
+//! Guarantees that a task runs to its end, even when the request that started it is gone, and that it holds the slot of
+//! that request until then. A graceful stop can wait for all tasks.
 
 use std::{
     any::Any,
@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch};
 
-/// Work on more bytes than this goes to a thread of its own: ciphering or parsing a megabyte would hold up every other
+/// Work on more bytes than this goes to a thread of its own. Encrypting or parsing a megabyte would delay every other
 /// connection of an async thread, while handing over a kilobyte takes longer than the work.
 const INLINE_BYTES: usize = 64 * 1024;
 
@@ -24,7 +24,7 @@ const INLINE_BYTES: usize = 64 * 1024;
 #[error("a task broke down")]
 pub struct BrokenDown;
 
-/// The place of a request, shared by everything that works for it. It is free again when the last of them has ended.
+/// The slot of a request, shared by everything that works for it. It is free again when the last of them has ended.
 pub type Held = Arc<dyn Any + Send + Sync>;
 
 tokio::task_local! {
@@ -32,17 +32,17 @@ tokio::task_local! {
     static HELD: Held;
 }
 
-/// Runs `work` with the place of its request. Tasks and blocking work that it starts keep the place as well.
+/// Runs `work` with the slot of its request. Tasks and blocking work that it starts hold the slot as well.
 pub async fn holding<F: Future>(held: Held, work: F) -> F::Output {
     HELD.scope(held, work).await
 }
 
-/// The place of the request that this work belongs to, if it has one.
+/// The slot of the request that this work belongs to, if it has one.
 pub(crate) fn held() -> Option<Held> {
     HELD.try_with(Arc::clone).ok()
 }
 
-/// Does work on a thread for blocking work. It keeps the place of its request until it is done.
+/// Does work on a thread for blocking work. It holds the slot of its request until it is done.
 ///
 /// # Errors
 /// It panicked.
@@ -90,9 +90,9 @@ impl Tasks {
         Self { runtime, running: Arc::new(watch::Sender::new(0)) }
     }
 
-    /// Runs `future` to its end: where the answer is awaited, and on the process's runtime as soon as nobody awaits it
-    /// any more. Handing every task over at once would cost each request two wake-ups of other threads. The place of the
-    /// request that starts it is taken along.
+    /// Runs `future` to its end: in its caller while the result is awaited, and on the process's runtime from then on.
+    /// Handing every task over at once would cost each request two wake-ups of other threads. The task holds the slot
+    /// of the request that starts it.
     pub fn run_to_end<F>(&self, future: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,
@@ -111,20 +111,20 @@ impl Tasks {
         Task { runtime: self.runtime.clone(), work: Some(Box::pin(work)) }
     }
 
-    /// How many run now.
+    /// The number of running tasks.
     pub fn running(&self) -> usize {
         *self.running.borrow()
     }
 
-    /// Returns when none runs.
+    /// Waits until no task runs.
     pub async fn wait_idle(&self) {
         let mut running = self.running.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
         let _count = running.wait_for(|count| *count == 0).await;
     }
 
-    /// What a stop does: [`Self::wait_idle`], but not so long that the process is killed in the middle of closing its
-    /// files. What is cut off is what a crash could cut off as well.
+    /// [`Self::wait_idle`] for a stop. It ends early enough that the process is not killed while it closes its files.
+    /// An interrupted task is in the same state as after a crash.
     pub async fn wait_idle_at_stop(&self) {
         if tokio::time::timeout(LAST_TASKS, self.wait_idle()).await.is_err() {
             tracing::warn!(running = self.running(), "work is cut off by the stop");
@@ -135,7 +135,7 @@ impl Tasks {
 /// How long a stop waits for tasks after all requests were answered or given up.
 const LAST_TASKS: Duration = Duration::from_secs(5);
 
-/// A task that is awaited. Dropped before its end, it goes on without the one who awaited it.
+/// A task that is awaited. If it is dropped before its end, the task continues without its caller.
 #[must_use = "a task that is not awaited runs in the background"]
 pub struct Task<T: Send + 'static> {
     runtime: Handle,

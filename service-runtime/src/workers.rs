@@ -1,8 +1,8 @@
 //! A fixed number of threads for work that would keep an async thread busy: arithmetic, and reading databases.
 //!
-//! Guarantees that work begins in the order in which it came, that a panic in it ends neither the thread nor the wait for
-//! it, that work which nobody waits for any more is not begun, and that the threads have ended when the last handle is
-//! gone. Each has a state of its own, such as a connection.
+//! Guarantees that work begins in the order in which it came, and that a panic in it ends neither the thread nor the
+//! wait for it. Abandoned work is not begun. The threads have ended when the last handle is dropped. Each thread has a
+//! state of its own, such as a connection.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -36,7 +36,7 @@ struct Threads<S> {
 
 type Work<S> = Box<dyn FnOnce(&mut S) + Send>;
 
-/// Work that waits, or that those who waited left behind while the threads were held up; far more than there are requests.
+/// The most work in the queue, abandoned work included: far more than there are requests.
 const QUEUE: usize = 4_096;
 
 impl Workers<()> {
@@ -69,7 +69,7 @@ impl<S: Send + 'static> Workers<S> {
         Ok(Self { threads: Arc::new(threads) })
     }
 
-    /// Does `work` on one of the threads. Once begun it runs to its end, also when nobody waits for it any more.
+    /// Does `work` on one of the threads. Once begun it runs to its end, even when nobody waits for it any more.
     ///
     /// # Errors
     /// It panicked, or too much work waits.

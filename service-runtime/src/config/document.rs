@@ -1,7 +1,7 @@
-//! The text of a configuration file into a type, with errors that do not quote it.
+//! Parser of configuration files, with errors that do not quote the file.
 //!
-//! `toml`'s messages repeat the input. Guarantees that what is said about a bad file consists of the program's own words:
-//! the file's name, a line number, a plain key, what was expected.
+//! `toml`'s messages repeat the input. Guarantees that an error about a bad file consists of the program's own words:
+//! the file's name, a line number, a plain key, and what was expected.
 
 use serde::de::DeserializeOwned;
 

@@ -1,7 +1,7 @@
-//! Slots: how many connections, requests or bytes of answers there may be at once, in all and for one peer.
+//! Slots: the bound of connections, requests or bytes of answers at once, in all and for one peer.
 //!
-//! Guarantees that a peer which takes all that it may leaves slots for the others. A caller that finds no slot is
-//! refused at once; nobody queues.
+//! Guarantees that a peer that takes all of its slots leaves others for other peers. A caller that finds no slot is
+//! refused at once: there is no queue.
 
 use std::{
     collections::HashMap,
@@ -28,7 +28,7 @@ struct Taken {
     by_peer: HashMap<Peer, usize>,
 }
 
-/// Who counts as one: an IPv4 address, or the /64 of an IPv6 address, for a subscriber chooses the rest of it.
+/// A peer: an IPv4 address, or the /64 of an IPv6 address, because a subscriber chooses the rest of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Peer(IpAddr);
 
@@ -43,13 +43,13 @@ pub(super) struct Slot {
 /// No slot is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// For nobody.
+    /// All slots are taken.
     All,
-    /// For this peer.
+    /// All slots of this peer are taken.
     Peer,
 }
 
-/// The place of a request that says to be a command. It is empty until the command is verified.
+/// The slot of a request that claims to be a command. It is empty until the command is verified.
 #[derive(Debug)]
 pub(super) struct CommandSlot {
     slots: Arc<Slots>,

@@ -1,8 +1,8 @@
-//! Room for answers: how many bytes of them may wait in memory to be written, in all and for one peer.
+//! Room for answers: the bytes of answers that may wait in memory to be written, in all and for one peer.
 //!
-//! Guarantees that clients which ask for much and read nothing cost a bounded amount of memory. An answer without room
-//! is refused with 503 `overloaded`. A handler that knows how much it will answer takes the room before it opens
-//! anything; every other answer is counted when it is built. Small answers need none: requests in work bound them.
+//! Guarantees that clients that ask for much and read nothing cost a bounded amount of memory. An answer without room
+//! is refused with 503 `overloaded`. A handler that knows the size of its answer takes the room before it opens
+//! anything. Every other answer is counted when it is built. Small answers need no room: requests in work bound them.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -80,7 +80,7 @@ impl Room {
     /// Keeps the room with its answer, in the size that the answer turned out to have.
     ///
     /// # Errors
-    /// `overloaded`: the answer is larger than was said, and there is no room for the rest.
+    /// `overloaded`: the answer is larger than announced, and there is no room for the rest.
     pub fn keep_with(mut self, mut answer: HttpResponse) -> Result<HttpResponse, Refusal> {
         if let (Some(slot), Some(bytes)) = (&mut self.0, size(answer.body())) {
             slot.resize(bytes).map_err(refusal)?;
@@ -93,9 +93,9 @@ impl Room {
     }
 }
 
-/// Takes room for an answer whose handler took none. What commands are answered has no need of it: the manager asks for
-/// what it reads, and must never be told that something was not done which was. Neither has what everybody may fetch: it
-/// is one text that all such answers share.
+/// Takes room for an answer whose handler took none. Answers to commands need none: the manager reads what it asks for,
+/// and must never get a refusal for a command that was carried out. Answers of public routes need none either: they
+/// share one text.
 pub(super) fn make_room(answer: &mut ServiceResponse<BoxBody>) -> Result<(), Refusal> {
     let Some(bytes) = size(answer.response().body()).filter(|bytes| *bytes > SMALL) else { return Ok(()) };
     let counted = Route::of(answer.request()).is_none_or(|row| match row.access {

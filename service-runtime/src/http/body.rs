@@ -1,4 +1,4 @@
-//! How an extractor reads the body of its request, once the sender is known.
+//! Bodies of requests, which an extractor reads once the sender is known.
 
 use std::future::Future;
 

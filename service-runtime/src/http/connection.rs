@@ -1,8 +1,8 @@
-//! One connection, and how long it may keep us waiting.
+//! One connection, and its time limits.
 //!
-//! Guarantees that each of these ends in time, whatever the peer does: the wait for a request, its head, and the
-//! reading of an answer. A stop ends every connection on which no request is in work. The time of a body is its
-//! reader's (`request.rs`), that of a handshake the server's: they know what to answer.
+//! Guarantees that each of these ends in time, whatever the peer does: the wait for a request, the reading of its head,
+//! and the peer's reading of an answer. A stop ends every connection on which no request is in work. The body has its
+//! limit in its reader (`request.rs`), and the handshake in the server, because these know the answer.
 //!
 //! actix times the head of the first request of a connection only, and never the reading of an answer.
 
@@ -27,7 +27,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::{Limits, Room, admission::Slot};
 use crate::{tasks::Held, tls::ClientName};
 
-/// What a request can learn of its connection, and what it tells it.
+/// The state of a connection that its requests read and change.
 #[derive(Debug)]
 pub(super) struct State {
     /// Requests whose answer is not yet written to the socket.
@@ -42,10 +42,10 @@ pub(super) struct State {
     stop: CancellationToken,
 }
 
-/// What was agreed in a handshake.
+/// The terms that a handshake agreed on.
 #[derive(Debug)]
 pub(super) struct Terms {
-    /// The configuration, with our certificate and the clients' CA of that time.
+    /// The configuration at that time, with the service's certificate and the clients' CA.
     pub(super) config: Arc<ServerConfig>,
     /// Whether the client proved to be the one that may send commands.
     pub(super) client: ClientName,
@@ -62,7 +62,7 @@ impl State {
         self.stop.cancelled().await;
     }
 
-    /// Lets go of the answers that have been written.
+    /// Releases the answers that have been written.
     fn written(&self) {
         let written = std::mem::take(&mut *self.unwritten.borrow_mut());
         self.in_work.set(self.in_work.get().saturating_sub(written.len()));
@@ -85,10 +85,10 @@ impl State {
     }
 }
 
-/// The certificate of a client is looked at in the handshake only: after this time another one is asked for.
+/// The life of a connection with a client certificate, which is checked in the handshake only.
 const HANDSHAKE_COUNTS: Duration = Duration::from_hours(1);
 
-/// What is kept for a request until its answer is written.
+/// The slot and room of a request, which are held until its answer is written.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     /// Its slot among the requests in work.
@@ -130,7 +130,7 @@ pub(super) struct Connection {
     stream: Stream,
     state: Rc<State>,
     limits: Limits,
-    /// Whether it is the rest of a head that is waited for, or the first byte of one.
+    /// Whether the rest of a head is awaited, or else its first byte.
     head_begun: bool,
     /// When that wait ends.
     reading: Pin<Box<Sleep>>,
@@ -145,7 +145,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(stream: Stream, state: Rc<State>, limits: Limits, slot: Slot) -> Self {
         let stop = Box::pin(state.stop.clone().cancelled_owned());
-        // A new connection has no time to be idle: who connects has something to ask.
+        // A new connection may not be idle: a client that connects has a request.
         let reading = Box::pin(sleep(Duration::from_secs(limits.head_seconds)));
         Self {
             stream,
@@ -164,7 +164,7 @@ impl Connection {
         Rc::clone(&self.state)
     }
 
-    /// Ready when there is nothing more to wait for: the time is over, or the process stops.
+    /// Ready when the wait ends: the time has passed, or the process stops.
     fn poll_end_of_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.state.in_work.get() > 0 {
             return Poll::Pending;
@@ -183,7 +183,7 @@ impl Connection {
         self.reading.as_mut().reset(Instant::now() + Duration::from_secs(seconds));
     }
 
-    /// What became of an attempt to write; the time of an answer runs from the first that was blocked.
+    /// Notes the result of an attempt to write. The time of an answer runs from the first blocked attempt.
     fn timed<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_pending() {
             let time = Duration::from_secs(self.limits.answer_seconds);
@@ -247,7 +247,7 @@ impl AsyncWrite for Connection {
                 cx.waker().wake_by_ref();
             }
             if this.poll_end_of_wait(cx).is_ready() {
-                // It is told at the next read.
+                // The next read reports it.
                 cx.waker().wake_by_ref();
             }
         }

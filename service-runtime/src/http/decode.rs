@@ -1,7 +1,7 @@
-//! JSON bodies into types, with errors that do not quote the body.
+//! Decoder of JSON bodies, with errors that do not quote the body.
 //!
-//! serde's messages repeat the input (`invalid type: string "hunter2"`). Guarantees that what is said about a bad body
-//! consists of the program's own words: names of fields of the type, what was expected, the rule that a name breaks,
+//! serde's messages repeat the input (`invalid type: string "hunter2"`). Guarantees that an error about a bad body
+//! consists of the program's own words: names of fields of the type, the expected form, the rule that a name breaks,
 //! line and column.
 
 use serde::{
@@ -10,7 +10,7 @@ use serde::{
 };
 use shared_proto::{broken_rule, error::ErrorCode};
 
-/// Deeper than any body of ours, shallower than any stack.
+/// Deeper than any body of the API, shallower than any stack.
 const MAX_DEPTH: usize = 32;
 
 /// Decodes a whole body.

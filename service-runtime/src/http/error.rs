@@ -1,7 +1,7 @@
-//! A refusal on its way to the client.
+//! Conversion of refusals into answers.
 //!
-//! The only file that knows status codes. What the client gets is a problem document with a code of the table; the
-//! cause goes to the log and never to the client.
+//! The only file that knows status codes. The client gets a problem document with a code of the table. The cause goes
+//! to the log and never to the client.
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -45,7 +45,7 @@ impl Refusal {
         answer.body(serde_json::to_vec(&problem).unwrap_or_default())
     }
 
-    /// What an answer of the framework means in our table.
+    /// The code of the table for an answer of the framework.
     pub(super) fn from_status(status: StatusCode) -> Self {
         Self::new(match status.as_u16() {
             400 => ErrorCode::ParameterInvalid,

@@ -1,4 +1,4 @@
-//! `[limits]`: how much a peer can hold, and for how long.
+//! `[limits]`: the resources that a peer can hold, and the time for which it can hold them.
 
 use std::time::Duration;
 

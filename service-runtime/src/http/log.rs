@@ -1,7 +1,7 @@
-//! What the log says of a request: its id, route, status and time, and nothing of what was asked.
+//! The log line of a request: its id, route, status and duration, and nothing of its content.
 //!
-//! Guarantees a line for every request whose sender proved who he is, and a bound for everybody else: a few lines for
-//! each route and status, and the number of those that were not written.
+//! Guarantees a line for every request with an authenticated sender, and a bound for all others: a few lines for each
+//! route and status, and the number of unwritten ones.
 
 use std::time::Instant;
 
@@ -11,20 +11,19 @@ use super::Route;
 use crate::Refusal;
 use crate::{sampled::Sampled, telemetry};
 
-/// What a handler knows of a request, in its extensions. Nothing is there for strangers.
+/// A handler's notes about a request, in its extensions. There are none for strangers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     Sender,
     Idle,
 }
 
-/// Notes that the sender of a request proved who he is: it gets a line of its own.
+/// Notes that the sender of a request is authenticated, so that it gets a line of its own.
 pub fn note_known_sender(req: &HttpRequest) {
     req.extensions_mut().insert(Known::Sender);
 }
 
-/// Notes that a request which is repeated for ever brought nothing new: its line is one of `debug`, unless it
-/// failed.
+/// Notes that a periodic request brought nothing new: its line has the level `debug`, unless it failed.
 pub fn note_idle(req: &HttpRequest) {
     req.extensions_mut().insert(Known::Idle);
 }
@@ -38,7 +37,7 @@ pub(super) struct Answered<'a> {
 }
 
 impl<'a> Answered<'a> {
-    /// Logs it; without the request, which is gone, as one of a stranger.
+    /// Logs it. If the request is gone, it counts as one of a stranger.
     pub(super) fn log(self, req: Option<&HttpRequest>) {
         static STRANGERS: Sampled<(&str, u16)> = Sampled::new();
         if let Some(line) = self.line(req, &STRANGERS, Instant::now()) {
@@ -64,7 +63,7 @@ impl<'a> Answered<'a> {
     }
 }
 
-/// Logs why a request failed, if the refusal knows more than it says.
+/// Logs why a request failed, if the refusal has a cause.
 pub(super) fn log_cause(refusal: &Refusal, id: &str, req: Option<&HttpRequest>) {
     static STRANGERS: Sampled = Sampled::new();
     let (Some(cause), code) = (refusal.cause_text(), refusal.code().as_str()) else { return };

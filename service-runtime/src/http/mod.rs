@@ -1,7 +1,7 @@
-//! HTTP as both services speak it.
+//! HTTP of both services.
 //!
-//! Guarantees that every answer carries a request id and is not cached, that every refusal is a problem document with a
-//! stable code, and that what a framework would repair or guess (paths, hosts, bodies) is refused instead.
+//! Guarantees that every answer carries a request id and is not cached, and that every refusal is a problem document
+//! with a stable code. Paths, hosts and bodies that a framework would repair or guess are refused instead.
 
 mod admission;
 mod answers;

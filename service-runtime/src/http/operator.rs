@@ -1,4 +1,4 @@
-//! The operator's listener: what is told to nobody else.
+//! The operator's listener, which answers what strangers must not learn.
 //!
 //! A Unix socket that only the user of the service may use, or a port of loopback, which every user of the machine may
 //! use. It has threads and connections of its own, so that a flood at the public address does not reach it. Browsers
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Stack, Table, mount};
 use crate::{StartError, config::Mode};
 
-/// Where the operator's listener is.
+/// The address of the operator's listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperatorListen {
     /// A Unix socket of this path.
@@ -33,8 +33,8 @@ pub enum OperatorListen {
 }
 
 impl OperatorListen {
-    /// The place that a configuration names: an address with a port, or a path relative to `base`; without a name it is
-    /// a socket in the data directory.
+    /// The address that a configuration names: an address with a port, or a path relative to `base`. Without a name it
+    /// is a socket in the data directory.
     ///
     /// # Errors
     /// The address is not of loopback, or the path is too long for a socket.
@@ -95,7 +95,7 @@ impl OperatorListen {
     }
 }
 
-/// A socket with mode 0600 from its first moment. One that nobody listens on is replaced, nothing else is.
+/// A socket with mode 0600 from its first moment. Only a socket on which nobody listens is replaced.
 async fn bind(path: &Path) -> Result<UnixListener, StartError> {
     let shown = path.display();
     match std::fs::symlink_metadata(path) {

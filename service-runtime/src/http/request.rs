@@ -1,7 +1,7 @@
-//! What handlers take from a request: where it came from, its credential, its body.
+//! The parts of a request for handlers: its origin, its credential, its body.
 //!
-//! Guarantees that a body is counted before it is kept, is wiped after use, and is read only when its media type is
-//! the one of the API: a browser cannot be made to send that without asking first.
+//! Guarantees that a body is counted before it is kept, is wiped after use, and is read only when it has the media type
+//! of the API: a browser cannot be made to send that type to another site without a preflight request.
 
 use std::{rc::Rc, time::Duration};
 
@@ -16,7 +16,7 @@ use super::{Limits, connection::State, decode};
 use crate::Refusal;
 use crate::audit::Origin;
 
-/// Where a request came from, for the audit log. Forwarding headers are not believed.
+/// The origin of a request, for the audit log. Forwarding headers are not trusted.
 pub fn origin_of(req: &HttpRequest) -> Origin {
     let extensions = req.extensions();
     let request_id = extensions.get::<RequestId>().map_or("", |id| id.0.as_str());
@@ -106,7 +106,7 @@ pub async fn read_no_body(req: &HttpRequest, payload: web::Payload) -> Result<()
     Err(Refusal::new(ErrorCode::BodyInvalid).detail("This route takes no body."))
 }
 
-/// How long a stop waits for the rest of a body: whoever sends one sends it now.
+/// How long a stop waits for the rest of a body: an active sender needs no longer.
 const BODY_AT_STOP: Duration = Duration::from_secs(2);
 /// `{}` with white space.
 const EMPTY_OBJECT: usize = 16;

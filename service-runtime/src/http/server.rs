@@ -1,8 +1,8 @@
 //! The HTTP server of a process.
 //!
-//! Guarantees that the number of connections and of requests in work is bounded, in all and for one peer, that none of
-//! them waits for ever, that with TLS configured nothing is answered in the clear, and that a stop finishes what was
-//! accepted. Speaks HTTP/1.1 only: an idle HTTP/2 connection would hold up the stop.
+//! Guarantees that the number of connections and of requests in work is bounded, in all and for one peer, and that each
+//! has a time limit. With TLS configured, nothing is answered in the clear. A stop finishes the accepted requests. The
+//! server speaks HTTP/1.1 only: an idle HTTP/2 connection would delay the stop.
 //!
 //! It is built from the parts of actix-web, because `HttpServer` stops to accept when it is full, for everybody
 //! (docs/adr/0006-admission.md).
@@ -81,7 +81,7 @@ pub struct Tables {
 }
 
 impl ServeConfig {
-    /// Checks the values, and what they name: everything that can be known before the start.
+    /// Checks the values and the files that they name: everything that can be known before the start.
     ///
     /// # Errors
     /// A value is out of its range, or a file cannot be used.
@@ -94,7 +94,7 @@ impl ServeConfig {
         self.ready_file.as_deref().map_or(Ok(()), files::refuse_special)
     }
 
-    /// Checks what the values need of this machine, as the start does.
+    /// Checks the values against this machine, as the start does.
     ///
     /// # Errors
     /// A file cannot be used, or too few may be open.
@@ -132,7 +132,7 @@ const MAX_SHUTDOWN_SECONDS: u64 = 50;
 /// Checks how long a stop may wait for requests.
 ///
 /// # Errors
-/// It is not at all, or so long that the process would be killed.
+/// It is 0, or so long that the process would be killed.
 fn check_shutdown(seconds: u64) -> Result<(), StartError> {
     if (1..=MAX_SHUTDOWN_SECONDS).contains(&seconds) {
         return Ok(());
@@ -140,12 +140,12 @@ fn check_shutdown(seconds: u64) -> Result<(), StartError> {
     Err(StartError::new(format!("shutdown_seconds is {seconds}; it is 1 to {MAX_SHUTDOWN_SECONDS}.")))
 }
 
-/// Serves `tables` until `shutdown` ends and what was accepted is answered. `configure` adds the application data; it
-/// runs once per worker. Call it from the process's own runtime.
+/// Serves `tables` until `shutdown` ends and the accepted requests are answered. `configure` adds the application data,
+/// and runs once per worker. Call it from the process's own runtime.
 ///
 /// # Errors
-/// The certificate is not usable, the address is taken or not ours, the ready file cannot be written, or the server
-/// broke down.
+/// The certificate is not usable, the address is taken or not one of this machine, the ready file cannot be written, or
+/// the server broke down.
 pub async fn serve<C, F>(
     config: ServeConfig,
     mode: Mode,
@@ -231,7 +231,7 @@ where
     served.map_err(|error| StartError::new(format!("The server broke down ({error}).")))
 }
 
-/// Where a connection becomes one of ours.
+/// The service that admits a connection: takes a slot for it, and makes the TLS handshake.
 #[derive(Clone)]
 struct Entrance {
     slots: Arc<Slots>,
@@ -241,7 +241,7 @@ struct Entrance {
 }
 
 impl Entrance {
-    /// Takes a slot and shakes hands. Who is refused is told nothing: an answer to a flood is work.
+    /// Takes a slot and makes the handshake. A refused peer gets no answer: answering a flood costs work.
     async fn enter(self, stream: TcpStream) -> Result<(Connection, Option<SocketAddr>), ()> {
         let peer = stream.peer_addr().map_err(drop)?;
         let slot = self.slots.take(peer.ip(), 1).map_err(|full| log_refused_connection(peer, full))?;
@@ -285,13 +285,13 @@ fn log_refused_connection(peer: SocketAddr, full: Full) {
     }
 }
 
-/// The place of a request among those in work, or why there is none; in the extensions of the request.
+/// The slot of a request in work, or the reason why it has none. In the extensions of the request.
 struct Admitted(Result<Option<Held>, Full>);
 
-/// Slots for requests in work. Those that bring commands have slots of their own: they bring revocations, and a reader
-/// who holds all slots of readers must not keep his own revocation out. A command takes its slot when its handler has
-/// verified it ([`admit_command`](super::admit_command)), so that strangers hold none with refusals that they do not
-/// read. Until then it costs as much as its connection: its body is not read.
+/// Slots for requests in work. Commands have slots of their own, because they bring revocations: a reader that holds
+/// all slots of readers must not block its own revocation. A command takes its slot when its handler has verified it
+/// ([`admit_command`](super::admit_command)), so that strangers hold none with refusals that they do not read. Until
+/// then it costs as much as its connection: its body is not read.
 #[derive(Clone)]
 struct Requests {
     all: Arc<Slots>,
@@ -309,7 +309,7 @@ impl Requests {
         }
     }
 
-    /// Takes a slot for a request in work. Being alive is told in any case.
+    /// Takes a slot for a request in work. Liveness is answered without one.
     fn admit(&self, req: &Request) -> Admitted {
         let Some(peer) = req.peer_addr().filter(|_| req.path() != LIVE.path) else { return Admitted(Ok(None)) };
         if self.command_paths.contains(&req.path()) {
@@ -323,10 +323,10 @@ impl Requests {
 
 /// Commands in work at once. The manager keeps a handful under way, and some more while it exchanges a root key.
 const COMMANDS: usize = 64;
-/// Those of one peer: an attacker who replays what he recorded leaves slots for the manager.
+/// Commands in work for one peer: an attacker that replays recorded commands leaves slots for the manager.
 const COMMANDS_PER_PEER: usize = 48;
 
-/// Lets a request work that has a slot, with everything that works for it, and its answer if there is room for it.
+/// Runs a request that has a slot, with all work for it, and passes its answer on if there is room for it.
 async fn work(req: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
     let admitted = req.extensions_mut().remove::<Admitted>().map_or(Ok(None), |admitted| admitted.0);
     let slot = admitted.map_err(|full| Refusal::new(ErrorCode::Overloaded).cause(full.as_str()))?;
@@ -339,7 +339,7 @@ async fn work(req: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceRespons
     Ok(answered)
 }
 
-/// Passes a request on with its slot, and tells its connection until when it is in work.
+/// Passes a request on with its slot, and marks it in its connection as in work until its answer is written.
 fn answer<S>(
     tls: Option<Arc<ServerTls>>,
     requests: &Requests,
@@ -406,9 +406,9 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// The most that actix-server takes; it panics at more.
 const MAX_WORKERS: usize = 512;
-/// Connections that the kernel holds for us while we refuse others.
+/// Connections that the kernel holds while the server refuses others.
 const BACKLOG: u32 = 1_024;
-/// Connections of a thread that have no slot and wait to be told so.
+/// Connections of a thread that have no slot and wait for their refusal.
 const BEING_REFUSED: usize = 128;
 /// As much of an answer as the HTTP library copies at a time.
 const PIECE: usize = 16 * 1024;

@@ -1,8 +1,8 @@
-//! The middleware, in the one order in which it runs.
+//! The middleware, in its only order.
 //!
 //! Before routing: request id, size of the head, form of the path, host (development mode). Around the handler: panics
-//! become `internal`. After it: whatever the framework answered by itself becomes a problem document, every answer
-//! gets its headers, and the log gets its line ([`super::log`]).
+//! become `internal`. After it: answers of the framework itself become problem documents, every answer gets its
+//! headers, and the log gets its line ([`super::log`]).
 
 use std::{
     future::{Future, Ready, ready},

@@ -1,7 +1,7 @@
-//! The identity key, the one that will replace it, and the public documents of those before it.
+//! The identity key, its next key, and the public documents of earlier ones.
 //!
-//! The document of the next key is carried to the other service and pinned there beside the one in use; the service
-//! changes to it when the other one is seen to accept it. A replaced private key is destroyed at once.
+//! The document of the next key is carried to the other service and pinned there beside the one in use. The service
+//! changes to it when the other service accepts it. A replaced private key is destroyed at once.
 
 use shared_proto::encoding::b64;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Mode};
@@ -21,15 +21,15 @@ pub struct IdentitySlots {
     pub active: IdentityKey,
     /// Its document.
     pub document: IdentityDocument,
-    /// Since when it is in use (Unix seconds).
+    /// When it came into use (Unix seconds).
     pub since: u64,
-    /// Made, used when the other service accepts it.
+    /// Made, and used when the other service accepts it.
     pub next: Option<NextIdentity>,
-    /// Documents of earlier keys: what they signed is still ours.
+    /// Documents of earlier keys: their signatures are still those of this service.
     pub retired: Vec<IdentityDocument>,
 }
 
-/// The identity key to come.
+/// The next identity key.
 pub struct NextIdentity {
     /// The key.
     pub key: IdentityKey,
@@ -37,7 +37,7 @@ pub struct NextIdentity {
     pub since: u64,
 }
 
-/// The private identity key to come.
+/// The next private identity key.
 pub const IDENTITY_NEXT: &str = "identity-next.pem";
 /// Folder of the documents of earlier keys.
 pub const IDENTITY_RETIRED: &str = "identity-retired";
@@ -46,7 +46,7 @@ impl KeyFolder {
     /// Reads all identity files. Changes nothing.
     ///
     /// # Errors
-    /// As [`KeyFolder::identity`]; or a file of another key cannot be read or names another service.
+    /// Those of [`KeyFolder::identity`], or a file of another key cannot be read or names another service.
     pub fn identity_slots(&self, mode: Mode) -> Result<IdentitySlots, StartError> {
         let (active, document) = self.identity(mode)?;
         let next = match self.identity_key(IDENTITY_NEXT)? {
@@ -85,7 +85,7 @@ impl KeyFolder {
         Ok(document)
     }
 
-    /// Takes the next identity key into use. The document of the one before is kept, its private half destroyed.
+    /// Takes the next identity key into use. The document of the previous one is kept, and its private half destroyed.
     ///
     /// # Errors
     /// There is no next key, or the folder cannot be changed.
@@ -100,8 +100,8 @@ impl KeyFolder {
         self.finish_document()
     }
 
-    /// The key was replaced and its document was not: the next document takes its place. For the service that the folder
-    /// belongs to.
+    /// Completes an interrupted replacement, in which the key was replaced and its document was not. For the service
+    /// that owns the folder.
     ///
     /// # Errors
     /// The folder cannot be read or changed.

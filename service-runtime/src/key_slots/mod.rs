@@ -1,9 +1,9 @@
-//! Keys that take turns. The key folder is the desired state: who rotates a key changes files, and the running service
-//! follows (docs/adr/0007-key-folder-is-the-state.md).
+//! The slots of keys that are rotated. The key folder is the desired state: a rotation changes files, and the running
+//! service follows (docs/adr/0007-key-folder-is-the-state.md).
 //!
-//! Guarantees that each step is one rename, so that a step that was cut short is finished by the next look at the folder;
-//! that a key file is whole or not there; that a key is never overwritten while it may still be needed. Since when a key
-//! has its place is the modification time of its file: a backup restored without times begins its age anew.
+//! Guarantees that each step is one rename, so that the next check of the folder completes an interrupted step. A key
+//! file is whole or missing, and no key is overwritten while it may still be needed. The age of a key in its slot is
+//! that of its file's modification time: a backup restored without times starts it again.
 
 mod identity;
 mod numbered;
@@ -26,17 +26,17 @@ use crate::StartError;
 use crate::files::NO_FOLLOW;
 use crate::key_folder::refused;
 
-/// Since when a key file has its place (Unix seconds).
+/// The time at which a key file came into its slot (Unix seconds).
 ///
 /// # Errors
-/// It is not there, or cannot be examined.
+/// It is missing, or cannot be examined.
 pub fn in_place_since(path: &Path) -> Result<u64, StartError> {
     let meta = std::fs::symlink_metadata(path).map_err(|error| cannot(path, "examined", &error))?;
     Ok(u64::try_from(meta.mtime()).unwrap_or(0))
 }
 
-/// Makes the age of a key begin now. Done before the file is renamed to its new place: the other way round, a crash
-/// would leave it there with an age that is too high, and it would end too early.
+/// Starts the age of a key now. Call it before the file is renamed into its new slot. In the other order a crash would
+/// leave it there with too high an age, and it would end too early.
 fn begin_age(path: &Path) -> Result<(), StartError> {
     File::options()
         .write(true)

@@ -1,7 +1,7 @@
-//! Symmetric keys that are numbered: root keys by environment and epoch, storage keys by number.
+//! Numbered symmetric keys: root keys by environment and epoch, storage keys by number.
 //!
-//! `<name>.key` is in use and the highest one makes new things, `<name>.unconfirmed.key` was made and is not used before
-//! its backup is confirmed, `<name>.retired.key` has nothing under it any more and waits to be destroyed.
+//! `<name>.key` is in use, and the highest one wraps or seals new things. `<name>.unconfirmed.key` is not used before
+//! its backup is confirmed. `<name>.retired.key` has nothing under it any more and waits to be destroyed.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::StartError;
 use crate::files::{check_private_directory, sync_parent};
 use crate::key_folder::{entries, read_key, refused, write_key};
 
-/// What a key is there for.
+/// The state of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
@@ -44,13 +44,13 @@ impl KeyState {
 
 /// A numbered key.
 pub struct NumberedKey {
-    /// What stands before the number in its name, without the dot; empty if nothing does.
+    /// The part of its name before the number, without the dot; empty if there is none.
     pub scope: String,
     /// Its number, from 1.
     pub number: u32,
-    /// Unconfirmed, active or retired, as its name says. Which active one is the highest is for the caller to see.
+    /// Unconfirmed, active or retired, by its name. The caller finds the highest active one.
     pub state: KeyState,
-    /// Since when it has this state (Unix seconds).
+    /// When it got this state (Unix seconds).
     pub since: u64,
     /// The key.
     pub key: Zeroizing<[u8; 32]>,
@@ -97,7 +97,7 @@ pub fn create_numbered(
     write_key(&path_of(folder, scope, number, state), key)
 }
 
-/// An unconfirmed key is used from now on.
+/// Takes an unconfirmed key into use.
 ///
 /// # Errors
 /// There is no such key, or its file cannot be renamed.
@@ -105,7 +105,7 @@ pub fn confirm(folder: &Path, scope: &str, number: u32) -> Result<(), StartError
     change(folder, (scope, number), KeyState::Unconfirmed, KeyState::Active)
 }
 
-/// A key has nothing under it any more. One that is retired already stays so.
+/// Retires a key: it has nothing under it any more. A retired one stays as it is.
 ///
 /// # Errors
 /// Its file cannot be renamed.

@@ -1,4 +1,5 @@
-//! Earlier pins. While an identity changes two are accepted; afterwards the old one is set aside and accepted no more.
+//! The pins and their change. While an identity changes, two are accepted. Afterwards the old one is set aside and no
+//! longer accepted.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -62,7 +63,7 @@ impl KeyFolder {
         Ok(kid)
     }
 
-    /// Documents of identities of the pinned service that are accepted no more.
+    /// Documents of identities of the pinned service that are no longer accepted.
     ///
     /// # Errors
     /// One is not readable, or of another service.
@@ -81,7 +82,7 @@ impl KeyFolder {
         names.into_iter().map(read).collect()
     }
 
-    /// The kids of the pinned identities, and since when each is pinned (Unix seconds).
+    /// The kids of the pinned identities, each with the time at which it was pinned (Unix seconds).
     ///
     /// # Errors
     /// A pin cannot be read.
@@ -96,7 +97,7 @@ impl KeyFolder {
             .collect()
     }
 
-    /// Accepts one of two pinned identities no more.
+    /// Stops accepting one of two pinned identities.
     ///
     /// # Errors
     /// It is not pinned or the only one, or the folder cannot be changed.

@@ -1,4 +1,4 @@
-//! RSA keys in three places: the next one, the one in use, the one before it.
+//! RSA keys in three slots: the next one, the one in use, the previous one.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,27 +12,27 @@ use crate::StartError;
 use crate::files::{create_private_whole, destroy_by_replacing, destroy_private, sync_parent};
 use crate::key_folder::{KeyFolder, refused};
 
-/// An RSA key and since when it has its place (Unix seconds).
+/// An RSA key in its slot.
 pub struct RsaSlot {
     /// The key.
     pub key: RsaPrivate,
-    /// Since when.
+    /// When it came into this slot (Unix seconds).
     pub since: u64,
 }
 
 /// The keys of one purpose.
 pub struct RsaSlots {
-    /// Made and stated, not used yet.
+    /// Made and stated, but not used yet.
     pub next: Option<RsaSlot>,
     /// In use.
     pub active: RsaSlot,
-    /// Replaced; what was made for it is accepted for a while.
+    /// Replaced. What was made with it is accepted for a while.
     pub previous: Option<RsaSlot>,
 }
 
 impl KeyFolder {
-    /// Reads `<name>.pem`, `<name>-next.pem` and `<name>-previous.pem`. Changes nothing: a replacement that was cut short,
-    /// or is under way, counts as not begun.
+    /// Reads `<name>.pem`, `<name>-next.pem` and `<name>-previous.pem`. Changes nothing: an interrupted or running
+    /// replacement counts as not begun.
     ///
     /// # Errors
     /// `<name>.pem` is missing, or one of them is open to others, not PKCS#8, weak or inconsistent.
@@ -68,8 +68,8 @@ impl KeyFolder {
         Ok(self.rsa(name)?.public().thumbprint())
     }
 
-    /// Finishes a replacement that was cut short. For the service that the folder belongs to: beside it, a command would
-    /// finish what is under way.
+    /// Completes an interrupted replacement. For the service that owns the folder: a command beside it would complete a
+    /// running replacement.
     ///
     /// # Errors
     /// The folder cannot be changed.
@@ -91,7 +91,7 @@ impl KeyFolder {
         Ok(self.rsa(&format!("{name}-next"))?.public().thumbprint())
     }
 
-    /// Takes the next key into use; the one in use becomes the previous one.
+    /// Takes the next key into use. The one in use becomes the previous one.
     ///
     /// # Errors
     /// There is no next key, there still is a previous one, or the folder cannot be changed.
@@ -127,7 +127,7 @@ impl KeyFolder {
     }
 }
 
-/// An activation that was cut short left two names of one file; if the next key still waits, it is taken into use.
+/// Completes an interrupted activation, which left two names of one file. A waiting next key is taken into use.
 fn finish_activation(folder: &KeyFolder, name: &str) -> Result<(), StartError> {
     let Places { next, active, previous, .. } = places(folder, name);
     if !is_same_file(&active, &previous) {

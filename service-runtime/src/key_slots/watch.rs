@@ -1,4 +1,4 @@
-//! Seeing that a key folder changed, without reading its files.
+//! Detection of changes of a key folder, without reading its files.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::key_folder::is_passed_over;
 
-/// Looks at the names and dates of a folder and its subfolders. Not for an async thread.
+/// Compares the names and dates of a folder and its subfolders. Not for an async thread.
 #[derive(Debug)]
 pub struct FolderWatch {
     folder: PathBuf,
@@ -14,7 +14,7 @@ pub struct FolderWatch {
 }
 
 impl FolderWatch {
-    /// A watch that reports what changes from now on. Make it before the folder is read, so that nothing is missed.
+    /// A watch that reports changes from now on. Make it before the folder is read, so that none is missed.
     ///
     /// # Errors
     /// The folder cannot be listed.

@@ -1,9 +1,9 @@
 //! Backup and restore of a database.
 //!
-//! Guarantees that a backup is one consistent state, passes SQLite's integrity check and is ours alone; and that a
-//! restored database is what its service made, is kept apart from the one that it replaces, and never meets the WAL of
-//! that one, which SQLite would play into it. Refuses a backup of another service, installation or newer program before
-//! anything is touched.
+//! Guarantees that a backup is one consistent state, passes SQLite's integrity check and is private to its owner. A
+//! restored database has the form that its service makes. The replaced one is kept, and its WAL is never applied to the
+//! restored one, as SQLite would. A backup of another service, installation or newer program is refused before anything
+//! is touched.
 
 use std::{
     fs::{File, OpenOptions},
@@ -32,13 +32,13 @@ pub fn backup(source: &Path, destination: &Path) -> Result<(), StartError> {
     copied
 }
 
-/// Puts a backup in the place of a database that no process uses (hold its directory lock). `steps` are the migrations
-/// of its service, and `belongs` refuses a database of another installation. The answer is where the replaced database
-/// is kept, if there was one.
+/// Replaces a database that no process uses by a backup. The caller holds the directory lock. `steps` are the
+/// migrations of its service, and `belongs` refuses a database of another installation. Returns the path at which the
+/// replaced database is kept, if there was one.
 ///
 /// # Errors
-/// The backup is damaged, of another service, installation or newer program, or cannot be copied; the database is
-/// untouched then.
+/// The backup is damaged, of another service, installation or newer program, or cannot be copied. Then the database is
+/// untouched.
 pub fn restore(
     backup: &Path,
     destination: &Path,
@@ -134,7 +134,7 @@ fn shape(conn: &Connection) -> rusqlite::Result<Vec<(String, String, Option<Stri
     .collect()
 }
 
-/// Gives a database a second name, under which it stays when another takes its place. Afterwards no WAL lies beside it.
+/// Gives a database a second name, under which it is kept when another replaces it. Afterwards it has no WAL beside it.
 fn set_aside(database: &Path) -> io::Result<Option<PathBuf>> {
     // What only the WAL holds goes into the file, so that a crash in between leaves the old database whole. A damaged
     // one keeps its WAL apart.

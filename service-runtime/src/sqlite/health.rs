@@ -1,13 +1,13 @@
-//! Whether a database is trusted, and how it comes to be trusted again.
+//! Trust in a database: how it is lost, and how it is regained.
 //!
-//! After a failed fsync the kernel may call pages clean that never reached the disk, and says so once only. So after a
-//! fault of the disk nothing goes on with the same connection: the file is opened anew, everything that only the
+//! After a failed fsync the kernel may treat pages as clean that never reached the disk, and reports it once only. So
+//! after a fault of the disk the same connection is not used again. The file is opened again, everything that only the
 //! write-ahead log holds is written into the database and fsynced, the log is cut, the database is checked, and a
 //! commit must succeed. Until then nothing is written.
 //!
-//! A file that is open is not the file at its path: what is written into one that was removed, renamed or replaced is gone
-//! with the process. So nothing is acknowledged before both files were seen at their paths after the commit, and they
-//! are looked at once a second. Another database in the place is never taken over while the process runs: what is in
+//! An open file is not always the file at its path: writes into one that was removed, renamed or replaced are lost when
+//! the process ends. So nothing is acknowledged before both files were seen at their paths after the commit, and they
+//! are checked once a second. Another database at the path is never used while the process runs, because the state in
 //! memory belongs to the first one (docs/adr/0020-the-file-at-its-path.md).
 
 use std::{
@@ -23,7 +23,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::{code_of, open_writer, user_version};
 use crate::{StartError, files::FoundFile};
 
-/// What writer and readers of one database know of its disk. Clones share it.
+/// The knowledge of one database's writer and readers about its disk. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     distrusted: Arc<AtomicBool>,
@@ -32,12 +32,12 @@ pub struct Health {
     opened: Arc<RwLock<Opened>>,
 }
 
-/// The files as the writer opened them last.
+/// The files that the writer opened last.
 #[derive(Debug, Default)]
 struct Opened {
     database: Option<FoundFile>,
     log: Option<FoundFile>,
-    /// How often they were opened: whoever opened them before has another log.
+    /// How often they were opened: a reader that opened them before has another log.
     generation: u64,
     lost: Option<PathBuf>,
 }
@@ -54,7 +54,7 @@ pub(super) enum Files {
 }
 
 impl Health {
-    /// Whether the last that was heard of the disk was good.
+    /// Whether the last use of the disk succeeded.
     pub fn is_good(&self) -> bool {
         !self.distrusted.load(Ordering::SeqCst) && self.opened().lost.is_none()
     }
@@ -65,7 +65,7 @@ impl Health {
         opened.lost.is_none().then_some(opened.generation)
     }
 
-    /// Looks where the files are, and says it in the log when that has changed.
+    /// Checks where the files are, and logs a change.
     pub(super) fn look(&self) -> Files {
         let gone = |place: &Option<FoundFile>| {
             place.as_ref().filter(|place| !place.is_there()).map(|gone| gone.path().to_owned())
@@ -97,7 +97,7 @@ impl Health {
     /// Remembers the files of a connection that the writer has just opened.
     ///
     /// # Errors
-    /// They are not there, or the database is another one than before.
+    /// They are missing, or the database is another one than before.
     pub(super) fn hold(&self, path: &Path) -> std::io::Result<()> {
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
@@ -110,7 +110,7 @@ impl Health {
         Ok(())
     }
 
-    /// Has the files opened anew before anything else is written.
+    /// Requires that the files are opened again before anything else is written.
     pub(super) fn distrust(&self) {
         self.distrusted.store(true, Ordering::SeqCst);
     }
@@ -119,7 +119,7 @@ impl Health {
         self.opened.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of an error; says whether it is the disk's.
+    /// Notes an error, and returns whether it is a fault of the disk.
     pub(super) fn note(&self, error: &rusqlite::Error) -> bool {
         let Some(doubtful) = fault_of_disk(error) else { return false };
         if doubtful {
@@ -137,7 +137,7 @@ impl Health {
         true
     }
 
-    /// Opens the database anew, and trusts it when it proves good.
+    /// Opens the database again, and trusts it if it passes the checks.
     ///
     /// # Errors
     /// It is still not trusted.
@@ -171,7 +171,7 @@ fn fault_of_disk(error: &rusqlite::Error) -> Option<bool> {
     }
 }
 
-/// Writes what only the log holds into the database, fsyncs, and cuts the log.
+/// Writes the content of the log into the database, fsyncs, and cuts the log.
 fn rewrite(conn: &Connection) -> rusqlite::Result<()> {
     let busy: bool = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     // A reader holds on to an old state: the next attempt finds it gone.
@@ -183,7 +183,7 @@ fn quick_check(conn: &Connection) -> rusqlite::Result<()> {
     if verdict == "ok" { Ok(()) } else { Err(failure(rusqlite::ffi::SQLITE_CORRUPT)) }
 }
 
-/// A commit that changes nothing but writes a page and fsyncs it.
+/// A commit that changes no data, but writes a page and fsyncs it.
 fn prove_writable(conn: &Connection) -> rusqlite::Result<()> {
     let version = user_version(conn)?;
     conn.execute_batch(&format!("BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT"))

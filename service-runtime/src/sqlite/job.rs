@@ -1,4 +1,4 @@
-//! What the writer is asked to do: work with a typed result, behind one trait, so that one queue holds all of it.
+//! Jobs of the writer: work with a typed result, behind one trait, so that one queue holds all of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,7 +13,7 @@ pub(super) trait Job: Send {
     fn work(&mut self, conn: &Connection) -> rusqlite::Result<()>;
     /// Refuses a job instead of doing it, or after its savepoint was lost.
     fn refuse(&mut self, fault: StoreFault);
-    /// Answers with the outcome of the work, or with what became of the batch.
+    /// Answers with the outcome of the work, or with the fault of the batch.
     fn answer(self: Box<Self>, batch: Result<(), StoreFault>);
 }
 

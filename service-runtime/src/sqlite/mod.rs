@@ -1,8 +1,8 @@
-//! SQLite as both services use it.
+//! SQLite for both services.
 //!
-//! Guarantees that what a [`Writer`] acknowledged survives a crash, that a reader sees one state of the database from
-//! its first row to its last, that deleted rows are overwritten, and that the files are ours alone from their first
-//! moment. Refuses a SQLite with the WAL-reset defect, and a database that is newer than the code.
+//! Guarantees that a write that a [`Writer`] acknowledged survives a crash, and that a reader sees one state of the
+//! database from its first row to its last. Deleted rows are overwritten, and the files are private to their owner from
+//! their first moment. Refuses a SQLite with the WAL-reset defect, and a database that is newer than the code.
 
 mod backup;
 mod health;
@@ -27,13 +27,13 @@ pub use self::{
 };
 use crate::{StartError, files};
 
-/// What a store tells its caller when a statement or a commit failed.
+/// The failure of a statement or a commit, for the caller of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreFault {
     /// Nothing was written.
     #[error("the database is not available; nothing was written")]
     Unavailable,
-    /// The database file is damaged or is not one of ours; nothing was written.
+    /// The database file is damaged or foreign. Nothing was written.
     #[error("the database is damaged")]
     Corrupt,
     /// It may have been written.
@@ -41,7 +41,7 @@ pub enum StoreFault {
     OutcomeUnknown,
 }
 
-/// A number of rows, as a `LIMIT` takes it.
+/// A number of rows, in the type of a `LIMIT`.
 pub fn row_limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
@@ -109,7 +109,7 @@ pub fn open_reader(path: &Path) -> Result<Connection, StartError> {
 /// Brings a database to the newest schema. Step n leads from `user_version` n to n + 1, in one transaction.
 ///
 /// # Errors
-/// The database is newer than the code, or a step failed; the steps before it stay.
+/// The database is newer than the code, or a step failed. The steps before it stay.
 pub fn migrate(conn: &mut Connection, steps: &[&'static str]) -> Result<(), StartError> {
     let failed =
         |error: rusqlite::Error| StartError::new(format!("The database cannot be migrated ({}).", code_of(&error)));
@@ -142,7 +142,7 @@ fn execute(conn: &Connection, statement: &str) -> rusqlite::Result<()> {
     conn.prepare_cached(statement)?.execute([]).map(|_rows| ())
 }
 
-/// What an error means when the statement was not carried out.
+/// The fault for an error of a statement that was not carried out.
 pub(crate) fn fault_of(error: &rusqlite::Error) -> StoreFault {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => StoreFault::Corrupt,
@@ -188,8 +188,8 @@ const COMMON_FLAGS: OpenFlags =
 fn settings(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.pragma_update(None, "foreign_keys", true)?;
-    // SQLite would otherwise prepare a statement anew for each value that it is given, to see whether another plan suits
-    // that value: a fifth of the writer's CPU time.
+    // SQLite would otherwise prepare a statement again for each value that it is given, to see whether another plan
+    // suits that value: a fifth of the writer's CPU time.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "secure_delete", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
@@ -213,7 +213,7 @@ fn check_database_files(path: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
-/// What went wrong, why, and what helps against that. Only damage asks for a backup.
+/// The sentence about a failure: what went wrong, why, and the remedy. Only damage asks for a backup.
 fn cannot_open(path: &Path, error: &rusqlite::Error) -> StartError {
     use rusqlite::ErrorCode as Code;
     let fix = match error.sqlite_error_code() {
@@ -237,7 +237,7 @@ fn cannot_use(path: &Path, error: &std::io::Error) -> StartError {
     ))
 }
 
-/// Which of the files the system does not open, and why: SQLite does not say.
+/// The file that the system does not open, and the reason: SQLite reports neither.
 fn system_reason(path: &Path) -> Option<String> {
     let try_open = |suffix: &str| {
         let mut name = path.as_os_str().to_owned();

@@ -1,7 +1,7 @@
 //! Connections that only read, each on a thread of its own.
 //!
 //! Each use is one read transaction: all its statements see the same state, whatever is committed meanwhile. A
-//! connection that met a fault of the disk is closed; the next use opens another.
+//! connection that met a fault of the disk is closed, and the next use opens another.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ impl Readers {
     /// Opens `count` connections (at least one) to an existing database; `health` is that of its writer.
     ///
     /// # Errors
-    /// As [`open_reader`], or a thread cannot be started.
+    /// Those of [`open_reader`], or a thread cannot be started.
     pub fn open(path: &Path, count: usize, health: &Health) -> Result<Self, StartError> {
         let reader = |_| {
             let generation = health.generation();
@@ -95,7 +95,8 @@ fn in_snapshot<T>(conn: &Connection, job: impl FnOnce(&Connection) -> rusqlite::
     Ok(value)
 }
 
-/// A read transaction; ended also when its job fails or panics, for an open one keeps the WAL from being written back.
+/// A read transaction. It ends even when its job fails or panics, because an open one keeps the WAL from being written
+/// back.
 struct Snapshot<'a>(&'a Connection);
 
 impl Snapshot<'_> {

@@ -1,7 +1,7 @@
 //! The one connection that writes.
 //!
-//! Jobs that wait together share a transaction and its fsync. Each has a savepoint of its own, so that one which fails
-//! takes nothing of its neighbours with it. Nobody is answered before the commit. After a fault of the disk every job is
+//! Jobs that wait together share a transaction and its fsync. Each has a savepoint of its own, so that a failed job
+//! undoes nothing of its neighbours. No job is answered before the commit. After a fault of the disk every job is
 //! refused until [`Health`] trusts the database again.
 
 use std::{
@@ -54,7 +54,7 @@ impl Writer {
         Self::spawn_observed(conn, None)
     }
 
-    /// Like [`Writer::spawn`]; `observer` is told the number of jobs of each committed batch (metrics, tests).
+    /// [`Writer::spawn`] with an `observer`, which gets the number of jobs of each committed batch (metrics, tests).
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -77,7 +77,7 @@ impl Writer {
         Ok(Self { queue, observer, health })
     }
 
-    /// Whether the disk does what it is asked; [`super::Readers`] of the same database share it.
+    /// The health of the database's disk, which [`super::Readers`] of the same database share.
     pub fn health(&self) -> &Health {
         &self.health
     }
@@ -117,7 +117,7 @@ impl std::fmt::Debug for Writer {
     }
 }
 
-/// The database as the thread has it.
+/// The thread's database.
 struct DatabaseFile {
     path: PathBuf,
     // None while the file is not trusted.
@@ -129,11 +129,11 @@ struct DatabaseFile {
 }
 
 impl DatabaseFile {
-    /// A connection to a database that is trusted; opened anew, at most once in [`RETRY`], when it was not.
+    /// A connection to a trusted database. After a loss of trust it is opened again, at most once in [`RETRY`].
     fn trusted(&mut self) -> Result<&Connection, StoreFault> {
         match self.health.look() {
             Files::InPlace => {}
-            // What was acknowledged goes from the lost log into the database; then both are opened anew.
+            // Acknowledged writes go from the lost log into the database. Then both are opened again.
             Files::LogLost if self.conn.is_none() || self.cut_log() => self.health.distrust(),
             Files::LogLost | Files::DatabaseLost => return Err(StoreFault::Unavailable),
         }
@@ -148,8 +148,8 @@ impl DatabaseFile {
         self.conn.as_ref().ok_or(StoreFault::Unavailable)
     }
 
-    /// Carries the jobs out. Nothing counts before the files were seen at their paths: what was removed later was removed
-    /// after the answer.
+    /// Carries the jobs out. No job is answered before the files were seen at their paths, so that a file that is
+    /// removed later is removed after the answer.
     fn write(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreFault> {
         let health = self.health.clone();
         let conn = self.trusted()?;
@@ -158,7 +158,7 @@ impl DatabaseFile {
         if self.health.look() == Files::InPlace { Ok(()) } else { Err(StoreFault::OutcomeUnknown) }
     }
 
-    /// Writes the log into the database and cuts it, unless somebody reads from it.
+    /// Writes the log into the database and cuts it, unless a reader uses it.
     fn cut_log(&mut self) -> bool {
         let Some(conn) = &self.conn else { return false };
         let cut = conn
@@ -271,7 +271,7 @@ fn in_savepoint(conn: &Connection, health: &Health, job: &mut dyn Job) -> rusqli
     }
 }
 
-/// After this nothing of the transaction is written, or nobody knows.
+/// The error of a batch: nothing of the transaction is written, or that is not known.
 fn roll_back(conn: &Connection, fault: StoreFault) -> StoreFault {
     if !conn.is_autocommit() {
         return if conn.execute_batch("ROLLBACK").is_ok() { fault } else { StoreFault::OutcomeUnknown };

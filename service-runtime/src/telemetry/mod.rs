@@ -1,8 +1,8 @@
 //! The log of a process: JSON lines on standard error.
 //!
-//! Guarantees that dependencies which see headers, bodies or SQL parameters stay below the level at which they print
-//! them, whatever the filter says, that a panic is logged by its place and not by its message, that both are sampled,
-//! because strangers can cause them, and that a stream which is full, blocked or closed costs lines and stops nobody.
+//! Guarantees that dependencies that see headers, bodies or SQL parameters stay below the level at which they print
+//! them, whatever the filter says. A panic is logged with its place and without its message. Both are sampled, because
+//! strangers can cause them. A stream that is full, blocked or closed loses lines and stops no work.
 
 mod request;
 mod stream;
@@ -24,8 +24,8 @@ static LOG: Lines = Lines::new();
 /// Set once the thread that writes the log runs.
 static WRITING: OnceLock<()> = OnceLock::new();
 
-/// Starts logging; `filter` is in the syntax of `tracing_subscriber::EnvFilter`, default `info`. A second call, and a
-/// filter that cannot be read, change nothing and harm nothing.
+/// Starts logging. `filter` is in the syntax of `tracing_subscriber::EnvFilter`, default `info`. A second call and an
+/// unreadable filter have no effect.
 pub fn init(filter: Option<&str>) {
     let started = tracing_subscriber::fmt()
         .json()
@@ -53,7 +53,7 @@ pub fn init(filter: Option<&str>) {
     }
 }
 
-/// Writes the last line of the process, and gives what was logged before it a moment to be written.
+/// Writes the last line of the process, and waits a moment for earlier lines to be written.
 pub(crate) fn end(line: &str) {
     if WRITING.get().is_none() {
         // A command without a log. Nothing is left to be done about a closed standard error.
@@ -64,10 +64,11 @@ pub(crate) fn end(line: &str) {
     LOG.wait_until_written(LAST_LINES);
 }
 
-/// Enough for a disk that works; a stream that is blocked delays the end no longer.
+/// Enough for a working disk. A blocked stream delays the end no longer than this.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// Samples what dependencies log: a head that is no HTTP, a connection that breaks off. Strangers cause such lines.
+/// Samples the lines of dependencies, such as those about a malformed head or a broken connection. Strangers cause
+/// them.
 #[derive(Default)]
 struct DependenciesSampled {
     lines: Sampled,
@@ -88,7 +89,7 @@ impl<S: Subscriber> Layer<S> for DependenciesSampled {
     }
 }
 
-/// The asked filter with every talkative dependency capped.
+/// The given filter with every talkative dependency capped.
 fn capped(filter: Option<&str>) -> EnvFilter {
     let asked = filter.unwrap_or("info");
     // Directives for a capped target, or a part of it, are dropped: the more specific one would win over our cap.

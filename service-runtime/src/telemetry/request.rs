@@ -1,4 +1,4 @@
-//! The line of a request, written without the detour over fields and formatters: there is one for each.
+//! The log line of a request, written without the detour over fields and formatters, because every request has one.
 
 use std::{
     cell::RefCell,
@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::{
 
 use super::LOG;
 
-/// What became of a request. All texts are the program's own.
+/// The result of a request, for its log line. All texts are the program's own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
     /// Its id.
@@ -25,9 +25,9 @@ pub(crate) struct Request<'a> {
     pub(crate) status: u16,
     /// Its duration.
     pub(crate) time: Duration,
-    /// Whether it is one of those that are repeated for ever and brought nothing: at `debug`, all others at `info`.
+    /// Whether it is a periodic request without news: those are logged at `debug`, all others at `info`.
     pub(crate) idle: bool,
-    /// How many of its kind were not logged since the last one that was; none for those that are all logged.
+    /// How many of its kind were not logged since the last line; `None` for kinds that are always logged.
     pub(crate) unlogged: Option<u64>,
 }
 

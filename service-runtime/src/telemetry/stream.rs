@@ -1,7 +1,7 @@
-//! The way of log lines to standard error: a bounded buffer that a thread of its own empties.
+//! The stream of log lines to standard error: a bounded buffer that a thread of its own empties.
 //!
-//! Guarantees that nobody who logs waits for the stream or fails with it. Lines that find no room, and lines that the
-//! stream does not take, are dropped and counted; the number is logged as soon as the stream takes lines again.
+//! Guarantees that no code that logs waits for the stream or fails with it. Lines that find no room, and lines that the
+//! stream does not take, are dropped and counted. The number is logged as soon as the stream takes lines again.
 //! `tracing-appender` was rejected (docs/adr/0018-own-log-writer.md).
 
 use std::{
@@ -116,7 +116,7 @@ impl<'a> MakeWriter<'a> for &'static Lines {
     }
 }
 
-/// What takes one line from `tracing`, which writes it at once and as a whole.
+/// The writer of one line for `tracing`, which writes it at once and as a whole.
 pub(super) struct Line(&'static Lines);
 
 impl Write for Line {
@@ -130,7 +130,7 @@ impl Write for Line {
     }
 }
 
-/// Standard error without the lock of the library: whoever holds that one while the stream is blocked blocks others.
+/// Standard error without the lock of the library: a thread that holds it while the stream is blocked blocks others.
 pub(super) struct StandardError;
 
 impl Write for StandardError {
@@ -150,7 +150,7 @@ struct Stream<W> {
 }
 
 impl<W: Write> Stream<W> {
-    /// Writes lines; the answer is the rest that could not be written.
+    /// Writes lines, and returns the rest that could not be written.
     fn write<'a>(&mut self, lines: &'a [u8]) -> &'a [u8] {
         if self.torn && !lines.is_empty() {
             if !self.write_bytes(b"\n").is_empty() {
@@ -185,10 +185,10 @@ fn count(lines: &[u8]) -> u64 {
     lines.iter().map(|byte| u64::from(*byte == b'\n')).sum()
 }
 
-/// A line that tells a number.
+/// A line about a number of lost lines.
 pub(super) fn note(message: &str, member: &str, number: u64) -> String {
     let mut timestamp = String::new();
-    // A time that cannot be told is left out.
+    // An unknown time is left out.
     let _untold = SystemTime.format_time(&mut Writer::new(&mut timestamp));
     let target = module_path!();
     let line = serde_json::json!({

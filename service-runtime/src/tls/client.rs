@@ -1,4 +1,4 @@
-//! The side that asks.
+//! TLS of the client side.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{Loaded, VERSIONS, files, provider};
 use crate::StartError;
 
-/// The files of a client: whom it believes, and who it is.
+/// The files of a client: the CA that it trusts, and its own certificate.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientFiles {
@@ -37,7 +37,7 @@ impl ClientFiles {
     }
 }
 
-/// A client that believes no server: for addresses without TLS, on a machine that may have no CA.
+/// A client that trusts no server: for addresses without TLS, on a machine that may have no CA.
 ///
 /// # Errors
 /// This build has no TLS 1.3.

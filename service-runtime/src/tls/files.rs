@@ -1,7 +1,7 @@
-//! Certificates, keys and CAs as they lie on disk: PEM, private to their owner.
+//! Certificates, keys and CAs on disk: PEM, private to their owner.
 //!
-//! Certificates are public, but whoever can write a CA file chooses whom we believe: all of them must be ours and closed
-//! to others, as key files.
+//! Certificates are public, but an attacker with write access to a CA file chooses the trusted peer. So all of these
+//! files must belong to the service's user and be closed to others, like key files.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,15 +17,15 @@ use x509_cert::{Certificate, der::Decode as _};
 
 use crate::{StartError, files::read_private};
 
-/// What was made from files, and until when they are valid.
+/// A value made from files, and the end of their validity.
 pub struct Loaded<T> {
-    /// What was made.
+    /// The value.
     pub value: T,
     pub(super) expiries: Vec<Expiry>,
 }
 
 impl<T> Loaded<T> {
-    /// What was made of nothing that lies on disk.
+    /// A value that was made without files.
     pub fn without_files(value: T) -> Self {
         Self { value, expiries: Vec::new() }
     }
@@ -39,22 +39,22 @@ impl<T> Loaded<T> {
     }
 }
 
-/// Until when a file is of use.
+/// The end of a file's validity.
 pub(super) struct Expiry {
     pub(super) file: PathBuf,
     pub(super) not_after: SystemTime,
-    /// As people write it.
+    /// The time in the form that people write.
     pub(super) text: String,
 }
 
-/// A chain of certificates, the own one first. It ends with the first of them that ends.
+/// A chain of certificates, the service's own first. Its validity ends with that of the first certificate to end.
 pub(super) fn certificates(path: &Path) -> Result<(Vec<CertificateDer<'static>>, Expiry), StartError> {
     let chain = pem_certificates(path)?;
     let expiry = expiries(path, &chain)?.into_iter().min_by_key(|expiry| expiry.not_after);
     expiry.map(|expiry| (chain, expiry)).ok_or_else(|| no_certificate(path))
 }
 
-/// Those whose certificates are believed. While a CA is changed there are two: the file ends with the last of them.
+/// The trusted CAs. While a CA is changed there are two, and the file's validity ends with that of the last to end.
 pub(super) fn authorities(path: &Path) -> Result<(Arc<RootCertStore>, Expiry), StartError> {
     let all = pem_certificates(path)?;
     let expiry = expiries(path, &all)?.into_iter().max_by_key(|expiry| expiry.not_after);
@@ -100,7 +100,7 @@ impl Expiry {
         self.not_after <= now
     }
 
-    /// Says once that it is loaded, or (later, and `again`) only that it ends soon.
+    /// Logs once that it is loaded, or (later, and `again`) only that it ends soon.
     pub(super) fn tell(&self, now: SystemTime, again: bool) {
         let (file, expires) = (self.file.display(), &self.text);
         if self.is_over(now) {

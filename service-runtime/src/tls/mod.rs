@@ -1,8 +1,8 @@
 //! TLS 1.3 of both services, as server and as client.
 //!
-//! Guarantees one set of terms: TLS 1.3, the hybrid key exchange X25519MLKEM768 before X25519, no session resumption (a
-//! certificate that has expired since counts for nothing), no early data, no trust in the machine's store. Certificates,
-//! keys and CAs are read again when their files change, and a file that cannot be used changes nothing.
+//! Guarantees one set of terms: TLS 1.3, the hybrid key exchange X25519MLKEM768 before X25519, no session resumption
+//! (it would outlive an expired certificate), no early data, no trust in the machine's store. Certificates, keys and
+//! CAs are read again when their files change. A file that cannot be used changes nothing.
 
 mod client;
 mod files;
@@ -22,8 +22,8 @@ pub use self::{
     why::{Side, Why},
 };
 
-/// The one crypto library, with the key exchanges that we want. Recorded traffic that is opened by a quantum computer
-/// later is what the hybrid one is for; the plain one is for clients that do not speak it.
+/// The only crypto library, with the two accepted key exchanges. The hybrid one protects recorded traffic from a later
+/// quantum computer. The plain one is for clients that do not support it.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768, aws_lc_rs::kx_group::X25519],

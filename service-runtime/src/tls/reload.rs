@@ -1,4 +1,4 @@
-//! Something made from files, made again when the files change.
+//! A value made from files, which is made again when the files change.
 
 use std::{
     os::unix::fs::MetadataExt as _,
@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 
 type Load<T> = Box<dyn Fn() -> Result<Loaded<T>, StartError> + Send + Sync>;
 
-/// What was made of files that may be replaced while the process runs.
+/// A value made from files that may be replaced while the process runs.
 pub struct Reloading<T> {
     current: ArcSwap<T>,
     files: Vec<PathBuf>,
@@ -24,8 +24,8 @@ pub struct Reloading<T> {
 }
 
 impl<T: Send + Sync + 'static> Reloading<T> {
-    /// Loads, tells until when the certificates are valid, and looks at the files from now on, for as long as the
-    /// value lives. Call it on the runtime of the process.
+    /// Loads the value, logs the end of the certificates' validity, and checks the files from now on, for as long as
+    /// the value lives. Call it on the runtime of the process.
     ///
     /// # Errors
     /// The files cannot be used.
@@ -43,7 +43,7 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         Ok(this)
     }
 
-    /// What counts now.
+    /// The present value.
     pub fn current(&self) -> Arc<T> {
         self.current.load_full()
     }
@@ -83,7 +83,7 @@ async fn watch<T: Send + Sync + 'static>(this: Weak<Reloading<T>>, loaded: Seen)
     }
 }
 
-/// What was found when the files were looked at last.
+/// The state of the files at the last check.
 struct Look {
     loaded: Seen,
     before: Seen,
@@ -107,7 +107,7 @@ impl Look {
     }
 }
 
-/// What the file system says of files; any replacement changes it.
+/// The file system's facts about files, which every replacement changes.
 #[derive(Clone, PartialEq, Eq)]
 struct Seen(Vec<Option<[i64; 4]>>);
 

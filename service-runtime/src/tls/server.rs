@@ -1,4 +1,4 @@
-//! The side that is asked.
+//! TLS of the server side.
 
 use std::{
     path::{Path, PathBuf},
@@ -40,7 +40,7 @@ impl ServerFiles {
         self
     }
 
-    /// Checks what can be checked without the files.
+    /// Checks the settings without the files.
     ///
     /// # Errors
     /// A client is half named.
@@ -108,14 +108,14 @@ fn verifier(
         .map_err(|_| StartError::new(format!("{} holds no CA.", path.display())))
 }
 
-/// Who a client proved to be.
+/// The identity that a client proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientName {
-    /// It showed no certificate.
+    /// No certificate was shown.
     Absent,
-    /// The CA's, but another one.
+    /// Another certificate of the CA.
     Other,
-    /// The one that the configuration names.
+    /// The certificate that the configuration names.
     Expected,
 }
 
@@ -147,7 +147,7 @@ impl ServerTls {
         self.client.is_some()
     }
 
-    /// Whose certificate this is; the handshake has verified it.
+    /// The owner of a certificate, which the handshake has verified.
     pub fn name_of(&self, chain: Option<&[CertificateDer<'_>]>) -> ClientName {
         let (Some(name), Some(own)) = (&self.client, chain.and_then(<[_]>::first)) else {
             return ClientName::Absent;

@@ -1,7 +1,7 @@
-//! Why a peer was refused, or refused us: one line for the operator.
+//! The reason why this service or its peer ended a handshake: one line for the operator.
 //!
-//! A line names the side that we are, the peer's address and the reason. It quotes nothing that the peer sent but the
-//! number of an alert.
+//! A line names the side of this service, the peer's address and the reason. It quotes nothing that the peer sent
+//! except the number of an alert.
 
 use std::{error::Error, fmt::Display, io};
 
@@ -9,12 +9,12 @@ use rustls::{AlertDescription, CertificateError};
 
 use crate::sampled::Sampled;
 
-/// On which side of the connection we are.
+/// The side of this service in a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// We were asked.
+    /// The server.
     Server,
-    /// We ask.
+    /// The client.
     Client,
 }
 
