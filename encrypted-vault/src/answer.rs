@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-/// The JSON text of an answer. `room` is its expected length in bytes. A longer text takes a new buffer, and the first one
-/// is wiped.
+/// The JSON text of an answer. `room` is its expected length in bytes. A longer text takes a new buffer, and the first
+/// one is wiped.
 ///
 /// # Errors
 /// The answer has no JSON form.

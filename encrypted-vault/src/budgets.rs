@@ -1,9 +1,10 @@
 //! The budgets of refusals that a token and a subject may cause within a second.
 //!
-//! Guarantees that wholly refused requests of a subject write at most 25 lines into the audit log within a second of the
-//! clock, however many tokens it has, and that the counters take bounded memory. A token without budget is refused until
-//! the second ends. A subject without budget is not: its tokens get their usual answers, and their refusals share one
-//! sampled line. So a thief with a dead token neither locks the subject out nor hides the reason of a refusal from it.
+//! Guarantees that wholly refused requests of a subject write at most 25 lines into the audit log within a second of
+//! the clock, however many tokens it has, and that the counters take bounded memory. A token without budget is refused
+//! until the second ends. A subject without budget is not: its tokens get their usual answers, and their refusals share
+//! one sampled line. So a thief with a dead token neither locks the subject out nor hides the reason of a refusal from
+//! it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -59,8 +60,8 @@ impl RefusalBudgets {
         Ok(())
     }
 
-    /// Counts a line about a request that also opened something. It takes nothing from the token's budget, so that a client
-    /// that still asks for one destroyed secret keeps working.
+    /// Counts a line about a request that also opened something. It takes nothing from the token's budget, so that a
+    /// client that still asks for one destroyed secret keeps working.
     ///
     /// # Errors
     /// The budget of the subject is spent; nothing is taken.

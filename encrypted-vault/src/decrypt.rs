@@ -27,8 +27,8 @@ impl<'a> Opener<'a> {
         Self { storage, authority }
     }
 
-    /// Opens the version that the grant names, if the grant is still valid at this moment. While a root key is rotated, a row
-    /// has wrapped keys of several epochs. The wrong ones cannot be unwrapped.
+    /// Opens the version that the grant names, if the grant is still valid at this moment. While a root key is rotated,
+    /// a row has wrapped keys of several epochs. The wrong ones cannot be unwrapped.
     ///
     /// # Errors
     /// The right has ended, or the row does not open, whatever the reason.

@@ -1,7 +1,7 @@
 //! The encrypted-vault: keeps ciphertext, and opens it for a valid, unrevoked, audited grant.
 //!
-//! It never makes or extends a token, never calls another service and does not know the name of any secret. Keys enforce
-//! its limits: without the release key inside a token it cannot open its own rows.
+//! It never makes or extends a token, never calls another service and does not know the name of any secret. Keys
+//! enforce its limits: without the release key inside a token it cannot open its own rows.
 
 pub mod answer;
 pub mod app;

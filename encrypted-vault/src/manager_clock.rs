@@ -47,8 +47,8 @@ impl ManagerClock {
         Self { start: epoch(clock.now(), clock.boot()), observed: Mutex::default() }
     }
 
-    /// Notes a good poll that was made at `issued_at` (Unix seconds), and compares it with the newest one before. `Less`
-    /// means that it is late or replayed, and changes nothing.
+    /// Notes a good poll that was made at `issued_at` (Unix seconds), and compares it with the newest one before.
+    /// `Less` means that it is late or replayed, and changes nothing.
     pub fn note_poll(&self, issued_at: u64, clock: &dyn Clock) -> Ordering {
         let boot = clock.boot();
         let mut observed = self.lock();
@@ -64,8 +64,8 @@ impl ManagerClock {
         order
     }
 
-    /// Tells whether a command that ends at `expires_at` (Unix seconds) has expired by the manager's clock. The vault's own
-    /// clock plays no part.
+    /// Tells whether a command that ends at `expires_at` (Unix seconds) has expired by the manager's clock. The vault's
+    /// own clock plays no part.
     pub fn is_over(&self, expires_at: u64, clock: &dyn Clock) -> bool {
         let boot = clock.boot();
         let poll = self.lock().poll.filter(|poll| poll.counts(boot));

@@ -1,8 +1,8 @@
 //! The processes of the manager, as their polls name them.
 //!
 //! Guarantees that two managers that run at the same time are noticed at the next poll of the older one. That happens
-//! when a disk was cloned, or when a replaced machine still runs. A restart is not mistaken for it: the process before a
-//! restart never polls again. Recorded polls have no effect, because they were made before the present process began.
+//! when a disk was cloned, or when a replaced machine still runs. A restart is not mistaken for it: the process before
+//! a restart never polls again. Recorded polls have no effect, because they were made before the present process began.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -40,8 +40,8 @@ const REMEMBERED: usize = 8;
 const APART_SECONDS: u64 = LIFE_SECONDS;
 
 impl ManagerInstances {
-    /// Notes a good poll that process `id` signed at `issued_at` (Unix seconds) and that came at `boot` seconds of the boot
-    /// clock.
+    /// Notes a good poll that process `id` signed at `issued_at` (Unix seconds) and that came at `boot` seconds of the
+    /// boot clock.
     ///
     /// # Errors
     /// Another process of the manager runs too, or did so a moment ago.

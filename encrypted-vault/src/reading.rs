@@ -1,8 +1,8 @@
 //! Reading with an access token: one version, or a batch of them.
 //!
-//! Guarantees that a right that ends while its request waits opens nothing. Large values are opened and written on other
-//! threads than those that serve. The bound of an answer counts the bytes that are sent. A row that does not open blocks
-//! no other row. A refused request writes one audit line for each code, however many ids it names.
+//! Guarantees that a right that ends while its request waits opens nothing. Large values are opened and written on
+//! other threads than those that serve. The bound of an answer counts the bytes that are sent. A row that does not open
+//! blocks no other row. A refused request writes one audit line for each code, however many ids it names.
 
 use std::sync::Arc;
 
@@ -144,8 +144,8 @@ impl Reader {
     /// Opens the versions of up to 64 secrets, each named once.
     ///
     /// # Errors
-    /// There are no ids, too many or repeated ones, the token is no longer valid, or a needed part of the vault does not
-    /// work.
+    /// There are no ids, too many or repeated ones, the token is no longer valid, or a needed part of the vault does
+    /// not work.
     pub async fn read_many(&self, caller: Caller, ids: Vec<SecretId>, room: &AnswerRoom) -> Result<Opened, Refusal> {
         let (holder, origin) = (caller.claims.holder(), caller.origin);
         let token = self.still_good(caller.claims, &origin)?;
@@ -280,8 +280,8 @@ impl Reader {
         match self.budgets.take(holder, self.authority.clock.boot()) {
             Ok(()) => self.record(Some(holder), origin, not_given, ids),
             Err(Spent::Token) => return self.refuse_spent(origin),
-            // Another token of the subject, perhaps a thief's, has used up the budget. This one gets the real reason: it
-            // would retry without end otherwise.
+            // Another token of the subject, perhaps a thief's, has used up the budget. This one gets the real reason:
+            // it would retry without end otherwise.
             Err(Spent::Subject) => drop(self.refuse_spent(origin)),
         }
         let error = Refusal::new(not_given.code);
@@ -355,8 +355,8 @@ fn size(row: &Row) -> usize {
     row.ciphertext.bytes.len()
 }
 
-/// The answer of a batch, and the versions that are not in it. Counts the bytes that are sent: a byte of a value may take
-/// six in JSON.
+/// The answer of a batch, and the versions that are not in it. Counts the bytes that are sent: a byte of a value may
+/// take six in JSON.
 fn batch_answer(asked: Vec<Asked<OpenedKey>>) -> (Json, Vec<(SecretId, NotGiven)>) {
     let (mut not_given, mut sent) = (Vec::new(), 0_usize);
     let mut refused = |key_id, reason: NotGiven| {

@@ -51,8 +51,8 @@ impl Rewrapper {
         Self { keys, transfer_keys, store, rows, receipts, audit, clock }
     }
 
-    /// Carries out a `handout` command. One audit line stands for all its rows, as for `rewrap`: a rotation touches every
-    /// row, and opens none.
+    /// Carries out a `handout` command. One audit line stands for all its rows, as for `rewrap`: a rotation touches
+    /// every row, and opens none.
     ///
     /// # Errors
     /// The transfer key cannot be unwrapped, the batch has a wrong size, or nothing could be recorded or read.

@@ -81,8 +81,9 @@ impl KeyStatements {
         statements
     }
 
-    /// Accepts the manager's statements of a poll, and keeps them for a restart. On a full disk the poll succeeds anyway:
-    /// the statements are in force, and the next poll tries again to keep them. Compares the poll with the newest before it.
+    /// Accepts the manager's statements of a poll, and keeps them for a restart. On a full disk the poll succeeds
+    /// anyway: the statements are in force, and the next poll tries again to keep them. Compares the poll with the
+    /// newest before it.
     ///
     /// # Errors
     /// The poll is older than the last accepted one, and states other keys.
@@ -105,9 +106,9 @@ impl KeyStatements {
         Ok(order)
     }
 
-    /// Whether a poll has confirmed this vault's clock. A command is valid for a minute only, so an accepted one shows that
-    /// the two clocks agree. Since then the wall clock must have moved as far as the boot clock. Nothing that cannot be
-    /// undone is done by a clock that jumped.
+    /// Whether a poll has confirmed this vault's clock. A command is valid for a minute only, so an accepted one shows
+    /// that the two clocks agree. Since then the wall clock must have moved as far as the boot clock. Nothing that
+    /// cannot be undone is done by a clock that jumped.
     pub fn clock_is_confirmed(&self) -> bool {
         let polled_at = *self.polled_at.lock().unwrap_or_else(PoisonError::into_inner);
         polled_at.is_some_and(|(now, boot)| {

@@ -1,4 +1,5 @@
-//! Transfer keys in memory, by the hash of their wrapped form, so that each costs one RSA operation and not one per secret.
+//! Transfer keys in memory, by the hash of their wrapped form, so that each costs one RSA operation and not one per
+//! secret.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -54,8 +54,8 @@ pub struct App {
 }
 
 impl App {
-    /// Puts the parts together. Call it on the runtime that runs the tasks, and start [`crate::revocation::run_sync`] with
-    /// the returned sync.
+    /// Puts the parts together. Call it on the runtime that runs the tasks, and start [`crate::revocation::run_sync`]
+    /// with the returned sync.
     ///
     /// # Errors
     /// The vault's URL or the machine's TLS setup is not usable.

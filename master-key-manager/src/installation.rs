@@ -54,8 +54,8 @@ pub async fn read_installation(config: &Config, store: &SqliteStore) -> Result<I
     Ok(installation)
 }
 
-/// Replaces the database, which no process may use, with a backup of this manager. Returns the path at which the replaced
-/// one is kept.
+/// Replaces the database, which no process may use, with a backup of this manager. Returns the path at which the
+/// replaced one is kept.
 ///
 /// # Errors
 /// The key folder has no identity of a manager; or the backup is damaged, or of another service, manager, mode or newer

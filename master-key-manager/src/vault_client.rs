@@ -1,8 +1,8 @@
 //! Signed commands to the vault over HTTP.
 //!
-//! Takes no proxy from the environment, follows no redirects and no address from an answer. Every request has a time limit
-//! and every answer a size limit. Nothing is trusted because it came over this connection: feed states, receipts and key
-//! statements are verified by their signatures where they are used.
+//! Takes no proxy from the environment, follows no redirects and no address from an answer. Every request has a time
+//! limit and every answer a size limit. Nothing is trusted because it came over this connection: feed states, receipts
+//! and key statements are verified by their signatures where they are used.
 
 use std::error::Error as _;
 use std::sync::Arc;

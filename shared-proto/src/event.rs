@@ -106,8 +106,8 @@ impl EventClaims {
         self.lasting.is_some() && !self.event.lasts()
     }
 
-    /// Reads and checks the claims of an event whose signature is valid. Events do not expire, and `iat` is not compared
-    /// with a clock: a vault whose clock is wrong must still learn of revocations.
+    /// Reads and checks the claims of an event whose signature is valid. Events do not expire, and `iat` is not
+    /// compared with a clock: a vault whose clock is wrong must still learn of revocations.
     pub fn check(payload: &VerifiedPayload, issuer: Issuer, audience: VaultId) -> Result<Self, Rejected> {
         let claims: Self = payload.claims()?;
         let good = claims.iss == issuer

@@ -136,8 +136,8 @@ impl CommandGate {
         Err(ErrorCode::ClockDiffers)
     }
 
-    /// Whether a command has not expired. A recorded one has expired by the boot clock, even when the wall clock was set
-    /// back to its time.
+    /// Whether a command has not expired. A recorded one has expired by the boot clock, even when the wall clock was
+    /// set back to its time.
     fn is_current(&self, claims: &CommandClaims) -> bool {
         let end = claims.issued_at().saturating_add(LIFE_SECONDS);
         claims.fits(&self.expected()) && !self.manager_clock.is_over(end, &*self.clock)

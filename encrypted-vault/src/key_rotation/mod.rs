@@ -1,7 +1,7 @@
 //! Key rotation while the vault serves. The key folder is the desired state, and this module follows it once a second.
 //!
-//! Guarantees that every step can be repeated and continues where it stopped, because all state is in the folder and the
-//! database. Refuses to destroy anything by a clock that no poll of the manager confirms.
+//! Guarantees that every step can be repeated and continues where it stopped, because all state is in the folder and
+//! the database. Refuses to destroy anything by a clock that no poll of the manager confirms.
 
 mod command;
 mod report;

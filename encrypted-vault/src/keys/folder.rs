@@ -93,8 +93,8 @@ impl LoadedKeys {
         self.transport.iter().find(|key| key.kid == *kid)
     }
 
-    /// The manager's key with this kid for events, which can be older than the pins. Only the order of events is trusted,
-    /// and it comes with a command that a pinned key signed.
+    /// The manager's key with this kid for events, which can be older than the pins. Only the order of events is
+    /// trusted, and it comes with a command that a pinned key signed.
     pub fn event_key(&self, kid: &Thumbprint) -> Option<&[u8; 32]> {
         let earlier = || self.earlier_pins.iter().find(|(known, _)| known == kid).map(|(_, key)| key);
         self.pins.key(kid).or_else(earlier)
@@ -120,8 +120,8 @@ pub fn own_id(path: &Path, mode: Mode) -> Result<VaultId, StartError> {
     }
 }
 
-/// `encrypted-vault init`: makes every key of a new vault. A transport key that the operator has placed stays. Returns the
-/// identity document and the transport key's thumbprint.
+/// `encrypted-vault init`: makes every key of a new vault. A transport key that the operator has placed stays. Returns
+/// the identity document and the transport key's thumbprint.
 ///
 /// # Errors
 /// A file is there already, or cannot be written.

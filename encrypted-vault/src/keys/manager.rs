@@ -27,9 +27,9 @@ struct Known {
 }
 
 impl ManagerKeys {
-    /// Replaces all earlier statements. A statement that does not verify is left out. `stated_at` is the time at which their
-    /// poll was signed, and `now` the vault's clock (Unix seconds). A known poll of the future does not count: it was signed
-    /// while a clock ran ahead, before it was set right.
+    /// Replaces all earlier statements. A statement that does not verify is left out. `stated_at` is the time at which
+    /// their poll was signed, and `now` the vault's clock (Unix seconds). A known poll of the future does not count: it
+    /// was signed while a clock ran ahead, before it was set right.
     ///
     /// Returns whether anything changed.
     ///

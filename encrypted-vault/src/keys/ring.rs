@@ -1,7 +1,7 @@
 //! The keys of a running vault: they are exchanged as a whole when the key folder changes, without a restart.
 //!
-//! Guarantees that every caller gets keys that were checked together. Refuses a malformed folder, and one that belongs to
-//! another vault or manager. Then it logs the reason, and the previous keys stay in use.
+//! Guarantees that every caller gets keys that were checked together. Refuses a malformed folder, and one that belongs
+//! to another vault or manager. Then it logs the reason, and the previous keys stay in use.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -47,9 +47,9 @@ pub(super) struct Loaded {
     pub(super) contains: bool,
 }
 
-/// Reads the whole chain, and looks for `known` in it. Signatures were checked when the events were applied. The links are
-/// checked again. A missing event was dropped after its end, or removed by an adversary. Either way, every token that it
-/// could hit is refused.
+/// Reads the whole chain, and looks for `known` in it. Signatures were checked when the events were applied. The links
+/// are checked again. A missing event was dropped after its end, or removed by an adversary. Either way, every token
+/// that it could hit is refused.
 pub(super) async fn load(store: &Arc<dyn VaultStore>, known: Option<Mark>, boot: u64) -> Result<Loaded, String> {
     let start = Mark::from(ChainHead::START);
     let (head, set) = (ChainHead::START, WorkingSet::default());

@@ -1,8 +1,8 @@
 //! The feed of events: applied in order, durable before it is acknowledged, and checked against the mark.
 //!
-//! Refuses gaps, and other content under a known number. Answers [`Verdict::Behind`] whenever the vault may have missed a
-//! revocation. That is so for a token that knows of newer events, while all seal keys are new and the manager's newest
-//! event is not known to be applied, and while an announced event does not come.
+//! Refuses gaps, and other content under a known number. Answers [`Verdict::Behind`] whenever the vault may have missed
+//! a revocation. That is so for a token that knows of newer events, while all seal keys are new and the manager's
+//! newest event is not known to be applied, and while an announced event does not come.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as BlockingMutex, PoisonError, RwLock};
@@ -87,8 +87,8 @@ impl State {
         self.announced.is_late(|| clock.boot())
     }
 
-    /// The range of ended events to drop: after the first number, up to the second. The newest event stays, because others
-    /// will follow it.
+    /// The range of ended events to drop: after the first number, up to the second. The newest event stays, because
+    /// others will follow it.
     fn due(&mut self, boot: u64) -> Option<(u64, u64)> {
         let (looked_at, ended) = self.ended.at(boot);
         let end = ended.min(self.head.number.saturating_sub(1));
@@ -97,8 +97,8 @@ impl State {
 }
 
 impl Feed {
-    /// Loads the chain and compares it with the mark. Also returns whether the database is older than the mark, or the mark
-    /// is missing. Then every seal key must be destroyed.
+    /// Loads the chain and compares it with the mark. Also returns whether the database is older than the mark, or the
+    /// mark is missing. Then every seal key must be destroyed.
     ///
     /// # Errors
     /// A sentence, when the chain in the database is broken or unreadable.
@@ -127,8 +127,8 @@ impl Feed {
         Ok((Self { store, mark, clock, source, state, applying, marked, mark_failed }, !contains))
     }
 
-    /// Opens the gate. Call it only when seal keys from before this start are alive and the database is not older than the
-    /// mark.
+    /// Opens the gate. Call it only when seal keys from before this start are alive and the database is not older than
+    /// the mark.
     pub fn trust_history(&self) {
         self.write().gate = HistoryGate::Open;
     }
@@ -155,9 +155,9 @@ impl Feed {
         if self.read().set.hits_grant(rseq, grant) { Verdict::Revoked } else { Verdict::Allowed }
     }
 
-    /// The newest applied event, after it is marked: a feed state may state it. While the gate is closed there is no mark
-    /// in the file. That is the strongest mark: a vault that starts without one destroys its seal keys and waits for a poll
-    /// again.
+    /// The newest applied event, after it is marked: a feed state may state it. While the gate is closed there is no
+    /// mark in the file. That is the strongest mark: a vault that starts without one destroys its seal keys and waits
+    /// for a poll again.
     ///
     /// # Errors
     /// The mark cannot be raised or removed. Then nothing is acknowledged.
@@ -202,8 +202,8 @@ impl Feed {
         }
     }
 
-    /// Verifies events and applies them in order and durably. Known events change nothing. Numbers that are missing below
-    /// `dropped_below` are skipped, and every token that they could hit is revoked.
+    /// Verifies events and applies them in order and durably. Known events change nothing. Numbers that are missing
+    /// below `dropped_below` are skipped, and every token that they could hit is revoked.
     ///
     /// # Errors
     /// See [`FeedError`]. The events before the refused one in the list stay unapplied too.
@@ -254,8 +254,8 @@ impl Feed {
         Ok(())
     }
 
-    /// Notes the newest event that a verified poll names. `names_living_seal_key` says that the poll was made after this
-    /// vault's present seal keys. `is_newer` says that it was made after all polls before it.
+    /// Notes the newest event that a verified poll names. `names_living_seal_key` says that the poll was made after
+    /// this vault's present seal keys. `is_newer` says that it was made after all polls before it.
     ///
     /// # Errors
     /// The manager's chain is another one than this vault's.
@@ -307,7 +307,8 @@ impl Feed {
         }
     }
 
-    /// Drops ended events from the database, a page in each transaction, so that a revocation waits for one page at most.
+    /// Drops ended events from the database, a page in each transaction, so that a revocation waits for one page at
+    /// most.
     ///
     /// # Errors
     /// The database failed. The remaining events are dropped another time.

@@ -1,8 +1,8 @@
 //! The revocations in force, in memory. They are checked on every request, even when the token is cached.
 //!
 //! A revocation with number n hits tokens whose `rseq` is below n. It leaves the set when every seal key that existed
-//! when it was applied is destroyed, because then no token that it hits can be opened any more. Revoked signing keys and
-//! destroyed versions stay permanently.
+//! when it was applied is destroyed, because then no token that it hits can be opened any more. Revoked signing keys
+//! and destroyed versions stay permanently.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;

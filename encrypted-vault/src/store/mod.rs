@@ -116,8 +116,8 @@ pub struct NewEvent {
 /// The database of the vault.
 #[async_trait]
 pub trait VaultStore: Send + Sync {
-    /// Stores rows in one durable commit. Returns for each the facts that are now under its name: those of the new row, an
-    /// older one or a tombstone, and `None` when its epoch is retired. Existing rows are never changed.
+    /// Stores rows in one durable commit. Returns for each the facts that are now under its name: those of the new row,
+    /// an older one or a tombstone, and `None` when its epoch is retired. Existing rows are never changed.
     async fn insert(&self, rows: Vec<NewRow>, now: u64) -> Result<Vec<Option<ReceiptFacts>>, StoreFault>;
 
     /// Returns the facts under each name, after writing a tombstone for each missing one.
@@ -140,8 +140,8 @@ pub trait VaultStore: Send + Sync {
         names: Vec<VersionName>,
     ) -> Result<Vec<Option<(EnvelopeDigest, WrappedKey)>>, StoreFault>;
 
-    /// Adds wrapped keys to rows in one durable commit, beside the existing ones. A key is refused unless its epoch is above
-    /// all epochs of the row, and not retired. Returns `None` for each missing row.
+    /// Adds wrapped keys to rows in one durable commit, beside the existing ones. A key is refused unless its epoch is
+    /// above all epochs of the row, and not retired. Returns `None` for each missing row.
     async fn rewrap(&self, keys: Vec<NewKey>) -> Result<Vec<Option<Rewrapped>>, StoreFault>;
 
     /// Retires the epochs below one, unless a row of the environment lacks a key of that epoch or above: stores nothing
@@ -156,11 +156,12 @@ pub trait VaultStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<KeyOfRow>, StoreFault>;
 
-    /// Replaces wrapped keys by the same ones under another storage key, in one durable commit. Rows that changed meanwhile
-    /// stay as they are.
+    /// Replaces wrapped keys by the same ones under another storage key, in one durable commit. Rows that changed
+    /// meanwhile stay as they are.
     async fn exchange(&self, keys: Vec<(KeyOfRow, WrappedKey)>) -> Result<(), StoreFault>;
 
-    /// Appends events and erases the versions that they destroy, in one durable commit. Each must follow the newest one.
+    /// Appends events and erases the versions that they destroy, in one durable commit. Each must follow the newest
+    /// one.
     async fn append_events(&self, events: Vec<NewEvent>, now: u64) -> Result<(), StoreFault>;
 
     /// Drops the events with these numbers, in one durable commit.

@@ -72,8 +72,8 @@ impl SqliteStore {
         check_installation(&conn, path, id, mode)
     }
 
-    /// Replaces the database, which no process may use, with a backup of this vault. Returns the path at which the replaced
-    /// one is kept.
+    /// Replaces the database, which no process may use, with a backup of this vault. Returns the path at which the
+    /// replaced one is kept.
     ///
     /// # Errors
     /// Those of [`service_runtime::sqlite::restore`], or the backup is of another vault or mode.

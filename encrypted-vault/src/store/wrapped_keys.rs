@@ -76,8 +76,8 @@ pub(super) fn retire_below(conn: &Connection, environment: EnvironmentId, epoch:
     Ok(())
 }
 
-/// Scans up to `limit` rows of any environment after one. Counts those of this environment, and those among them that lack
-/// a key of `epoch` or above. Also returns the last scanned row.
+/// Scans up to `limit` rows of any environment after one. Counts those of this environment, and those among them that
+/// lack a key of `epoch` or above. Also returns the last scanned row.
 pub(super) fn completeness(
     conn: &Connection,
     (environment, epoch): (EnvironmentId, u32),

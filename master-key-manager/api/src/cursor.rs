@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use shared_proto::Malformed;
 use shared_proto::id::{SecretId, Version};
 
-/// A secret, or one of its versions: `sec_…` or `sec_….7`. The next page begins after that version, or after all versions
-/// of the secret.
+/// A secret, or one of its versions: `sec_…` or `sec_….7`. The next page begins after that version, or after all
+/// versions of the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionCursor {
     /// The secret.

@@ -1,5 +1,5 @@
-//! Delivery of envelopes to the vault. Writes that wait together share a command, with its signature, its request and the
-//! vault's commit. Each gets its own receipt.
+//! Delivery of envelopes to the vault. Writes that wait together share a command, with its signature, its request and
+//! the vault's commit. Each gets its own receipt.
 
 use std::sync::Arc;
 

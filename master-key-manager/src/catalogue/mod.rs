@@ -1,7 +1,7 @@
 //! Secrets and their versions: storing, settling, destroying, and reconciling after a restore.
 //!
-//! Guarantees that an acknowledged version is in the vault, under a receipt that was compared, and that a version number
-//! never stands for two values. An unclear outcome is settled before anything builds on it.
+//! Guarantees that an acknowledged version is in the vault, under a receipt that was compared, and that a version
+//! number never stands for two values. An unclear outcome is settled before anything builds on it.
 
 mod delivery;
 mod destroy;

@@ -23,8 +23,8 @@ pub struct Reconciliation {
 /// Pages of the vault's inventory that one request compares: 4,096 versions, at most half a megabyte of missing ones.
 const PAGES_AT_ONCE: usize = 16;
 
-/// Compares a part of the vault's inventory with the catalogue, from a version on. With `adopt`, adds the missing versions
-/// of the manager's environments to the catalogue.
+/// Compares a part of the vault's inventory with the catalogue, from a version on. With `adopt`, adds the missing
+/// versions of the manager's environments to the catalogue.
 ///
 /// # Errors
 /// The vault does not answer, or with receipts that are not its own or out of order.

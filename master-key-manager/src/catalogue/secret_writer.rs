@@ -45,7 +45,8 @@ pub struct SecretWriter {
     pub settler: Arc<Settler>,
     /// Makes tokens.
     pub mint: Arc<Mint>,
-    /// Batches of writes that end in a token. The mint has its own: a vault that does not answer must not delay a token.
+    /// Batches of writes that end in a token. The mint has its own: a vault that does not answer must not delay a
+    /// token.
     pub batches: Batches,
     /// Compares repeats.
     pub bodies: Arc<Bodies>,
@@ -215,7 +216,8 @@ impl SecretWriter {
         Err(Refusal::unavailable("the vault has many versions that the catalogue lacks; run reconcile"))
     }
 
-    /// Commits a version that the vault has. From here on a failure of the manager does not mean that nothing was written.
+    /// Commits a version that the vault has. From here on a failure of the manager does not mean that nothing was
+    /// written.
     async fn commit(
         &self,
         row: VersionRow,

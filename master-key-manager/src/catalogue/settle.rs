@@ -24,7 +24,8 @@ pub enum Settled {
     Abandoned,
 }
 
-/// Settles versions. The caller holds the lock of the secret's path: a version that is being written must not be settled.
+/// Settles versions. The caller holds the lock of the secret's path: a version that is being written must not be
+/// settled.
 pub struct Settler {
     store: Arc<dyn ManagerStore>,
     client: Arc<VaultClient>,

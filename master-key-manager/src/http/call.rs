@@ -129,8 +129,8 @@ impl Call {
     }
 
     /// Runs an operation to its end in a task of its own, whatever the client does. The operation records its success
-    /// itself, at the right moment. A refusal or failure is recorded here. These lines are sampled, because a caller may
-    /// repeat them without limit.
+    /// itself, at the right moment. A refusal or failure is recorded here. These lines are sampled, because a caller
+    /// may repeat them without limit.
     ///
     /// # Errors
     /// Those of the operation; `outcome_unknown` when the task broke down.

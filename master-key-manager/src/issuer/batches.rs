@@ -1,9 +1,9 @@
 //! Batches of requests that end in a signature, so that the requests of a batch share commits and fsyncs.
 //!
 //! Signatures are made one after another. So their clients come back one by one, and each would pay for a commit of its
-//! own. Instead, requests that come while enough are inside wait, and enter together. Guarantees that the signing threads
-//! have work meanwhile, that no request waits while few are inside, that none is overtaken, and that an abandoned one
-//! gives up its slot.
+//! own. Instead, requests that come while enough are inside wait, and enter together. Guarantees that the signing
+//! threads have work meanwhile, that no request waits while few are inside, that none is overtaken, and that an
+//! abandoned one gives up its slot.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;

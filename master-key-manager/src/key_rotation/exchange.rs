@@ -1,4 +1,5 @@
-//! Exchange of a root key: moves the versions of an environment to the next one, without a ciphertext and without a value.
+//! Exchange of a root key: moves the versions of an environment to the next one, without a ciphertext and without a
+//! value.
 //!
 //! For each version, the vault hands out the wrapped data key of the old epoch. It is wrapped under the new one, stored
 //! beside the old one, read back and compared. Only then does the catalogue name the new epoch. An interrupted version

@@ -1,10 +1,10 @@
 //! Key rotation while the service runs. An operator's command changes the key folder and ends. The service follows the
 //! folder and completes the change (docs/adr/0007-key-folder-is-the-state.md).
 //!
-//! Guarantees that a token signing key is used only when the vault knows it, and is accepted until its tokens have ended.
-//! A version counts as moved to another root key only when the vault's copy was read back and opened to the same data
-//! key. Nothing is destroyed that may still be needed. Each step may be interrupted: the remaining ones follow from the
-//! folder and the database.
+//! Guarantees that a token signing key is used only when the vault knows it, and is accepted until its tokens have
+//! ended. A version counts as moved to another root key only when the vault's copy was read back and opened to the same
+//! data key. Nothing is destroyed that may still be needed. Each step may be interrupted: the remaining ones follow
+//! from the folder and the database.
 
 mod command;
 mod exchange;

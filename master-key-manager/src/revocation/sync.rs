@@ -156,7 +156,8 @@ impl RevocationSync {
         })
     }
 
-    /// Whether the vault accepts signatures of the manager's next identity key. Tried with a poll, which changes nothing.
+    /// Whether the vault accepts signatures of the manager's next identity key. Tried with a poll, which changes
+    /// nothing.
     pub async fn next_identity_is_accepted(&self) -> bool {
         let keys = self.keys.now();
         let (Some(next), Ok(request)) = (&keys.next_identity, self.request().await) else { return false };
@@ -194,8 +195,8 @@ impl RevocationSync {
     }
 
     /// Believes a verified feed state if it agrees with the manager's chain. A vault may have been restored to an event
-    /// that this chain has dropped. It is believed to be behind, because it compares the next events with the lasting ones
-    /// of its own chain.
+    /// that this chain has dropped. It is believed to be behind, because it compares the next events with the lasting
+    /// ones of its own chain.
     async fn accept(&self, feed: &FeedState) -> Result<(), SyncError> {
         let agrees = match self.store.event_hash(feed.applied).await? {
             Some(hash) => hash == feed.event_hash,

@@ -145,9 +145,9 @@ impl VaultView {
         Ok((seal, transport))
     }
 
-    /// Whether the vault's clock confirms the manager's. The vault has accepted a command, which is valid for a minute only,
-    /// and since then the manager's wall clock has moved as far as its boot clock. Nothing that cannot be undone is done by
-    /// a clock that jumped.
+    /// Whether the vault's clock confirms the manager's. The vault has accepted a command, which is valid for a minute
+    /// only, and since then the manager's wall clock has moved as far as its boot clock. Nothing that cannot be undone
+    /// is done by a clock that jumped.
     pub fn clock_is_confirmed(&self) -> bool {
         let view = self.view();
         view.verified_at.is_some_and(|boot| {

@@ -1,8 +1,8 @@
 //! The caller in whose name the store acts, and the reasons why it refuses to.
 //!
 //! A credential is checked when the head of a request is read. The act comes later: the body travels, a lock is waited
-//! for, the vault is asked. Guarantees that check and act are one: every method that acts for a caller takes an [`Actor`]
-//! and checks the credential again in the transaction that reads or writes.
+//! for, the vault is asked. Guarantees that check and act are one: every method that acts for a caller takes an
+//! [`Actor`] and checks the credential again in the transaction that reads or writes.
 
 use service_runtime::Refusal;
 use service_runtime::sqlite::StoreFault;

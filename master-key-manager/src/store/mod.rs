@@ -1,8 +1,9 @@
 //! The manager's memory: names, versions, credentials, tokens by their claims, events.
 //!
-//! A thief of the disk may read everything behind these traits. So nothing is stored against which a value, a credential
-//! or a guess at one could be checked. Each method is one transaction, and what it wrote is durable when it returns. A
-//! method that acts for a caller takes an [`Actor`] and refuses with [`ActError::CredentialDisabled`] in that transaction.
+//! A thief of the disk may read everything behind these traits. So nothing is stored against which a value, a
+//! credential or a guess at one could be checked. Each method is one transaction, and what it wrote is durable when it
+//! returns. A method that acts for a caller takes an [`Actor`] and refuses with [`ActError::CredentialDisabled`] in
+//! that transaction.
 
 mod actor;
 mod conformance;
@@ -75,8 +76,8 @@ pub trait CatalogueStore: Send + Sync {
     ) -> Acted<Vec<SecretRow>>;
     /// Those of these versions that the catalogue lacks: none pending, committed or destroyed has the same digest.
     async fn missing(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<Vec<ReceiptFacts>>;
-    /// Enters versions that the vault has stored as committed, and returns how many were new. An abandoned number, under
-    /// which the vault had other content, becomes that content.
+    /// Enters versions that the vault has stored as committed, and returns how many were new. An abandoned number,
+    /// under which the vault had other content, becomes that content.
     async fn adopt(&self, actor: Actor, facts: Vec<ReceiptFacts>, now: u64) -> Acted<u64>;
     /// The version that an idempotency key stands for.
     async fn idempotent(
@@ -97,8 +98,8 @@ pub trait TokenStore: Send + Sync {
     async fn tokens(&self, actor: Actor, after: Option<TokenId>, limit: usize, now: u64) -> Acted<Vec<TokenRow>>;
     /// The token signing keys that were revoked.
     async fn revoked_signing_keys(&self) -> Stored<Vec<Thumbprint>>;
-    /// Deletes up to `limit` expired tokens and idempotency keys, and returns how many there were. Writes wait for it, so
-    /// the limit is small: see [`PRUNED_AT_ONCE`].
+    /// Deletes up to `limit` expired tokens and idempotency keys, and returns how many there were. Writes wait for it,
+    /// so the limit is small: see [`PRUNED_AT_ONCE`].
     async fn prune(&self, now: u64, limit: usize) -> Stored<usize>;
 }
 
@@ -115,8 +116,8 @@ pub trait EventStore: Send + Sync {
     async fn events_after(&self, after: u64, limit: usize) -> Stored<Vec<StoredEvent>>;
     /// A page of events in order from number `after + 1`, with the newest number and the count of deferred ones.
     async fn revocations(&self, actor: Actor, after: u64, limit: usize) -> Acted<RevocationPage>;
-    /// Numbers, chains, signs and applies decisions in one transaction, and returns their numbers. An event that can happen
-    /// only once (a token, a signing key, a destruction) keeps its first number.
+    /// Numbers, chains, signs and applies decisions in one transaction, and returns their numbers. An event that can
+    /// happen only once (a token, a signing key, a destruction) keeps its first number.
     async fn number(&self, actor: Actor, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>>;
     /// Keeps decisions without a number. Their effects in the manager's own tables happen at once.
     async fn defer(&self, actor: Actor, decisions: Vec<Decision>, now: u64) -> Acted<()>;
@@ -124,12 +125,12 @@ pub trait EventStore: Send + Sync {
     async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
     /// The number of events that wait for a number.
     async fn deferred(&self) -> Stored<u64>;
-    /// Enters the manager's own events that the vault returned, after this head. Returns false, with nothing written, when
-    /// the chain has another head. An event does not say whether its credential was disabled or only its tokens were
-    /// revoked. The credential is disabled, so that no restore revives a disabled one.
+    /// Enters the manager's own events that the vault returned, after this head. Returns false, with nothing written,
+    /// when the chain has another head. An event does not say whether its credential was disabled or only its tokens
+    /// were revoked. The credential is disabled, so that no restore revives a disabled one.
     async fn recover_events(&self, after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool>;
-    /// Drops ended events: of the [`DROPPED_AT_ONCE`] oldest ones those that do not last, have numbers below `below` and
-    /// were issued before `issued_before`. Returns how many.
+    /// Drops ended events: of the [`DROPPED_AT_ONCE`] oldest ones those that do not last, have numbers below `below`
+    /// and were issued before `issued_before`. Returns how many.
     async fn drop_events(&self, below: u64, issued_before: u64) -> Stored<usize>;
 }
 
@@ -175,8 +176,8 @@ pub trait RotationStore: Send + Sync {
     async fn rotation(&self, environment: EnvironmentId, epoch: u32) -> Stored<RotationState>;
     /// The number of pending and committed versions below an epoch, without those that the vault lacks. Reads them all.
     async fn open_below(&self, environment: EnvironmentId, epoch: u32) -> Stored<u64>;
-    /// Sets versions back to the older epochs that a restored vault has of them. Tokens are minted with these again, and
-    /// the versions must be moved once more. Returns how many versions were set back.
+    /// Sets versions back to the older epochs that a restored vault has of them. Tokens are minted with these again,
+    /// and the versions must be moved once more. Returns how many versions were set back.
     async fn move_back(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<u64>;
     /// Keeps the vault's signed retirement of an epoch.
     async fn record_retirement(&self, target: (EnvironmentId, u32), retirement: String, now: u64) -> Stored<()>;

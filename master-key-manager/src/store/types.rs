@@ -51,7 +51,8 @@ pub struct NewInstallation {
 pub struct NewCredential {
     /// Its id.
     pub id: CredentialId,
-    /// HMAC-SHA-256 under a key of the key folder, so that an attacker with write access to the database cannot plant one.
+    /// HMAC-SHA-256 under a key of the key folder, so that an attacker with write access to the database cannot plant
+    /// one.
     pub hmac: [u8; 32],
 }
 

@@ -83,8 +83,8 @@ impl SqliteStore {
         self.readers.read(move |conn| if_enabled(conn, actor, job)).await?.ok_or(ActError::CredentialDisabled)
     }
 
-    /// A transaction that may disable credentials. The cached ones are forgotten when it is committed, before its caller
-    /// gets the result.
+    /// A transaction that may disable credentials. The cached ones are forgotten when it is committed, before its
+    /// caller gets the result.
     async fn write_credentials<T, F>(&self, job: F) -> Stored<T>
     where
         T: Send + 'static,
