@@ -295,8 +295,7 @@ pub struct Inventory {
     pub limit: usize,
 }
 
-/// Answer to [`Settle`], in the order of the request, and to [`Inventory`], ordered by secret and version, with stored
-/// versions only.
+/// Answer to [`Settle`] (in the order of the request) and [`Inventory`] (by secret and version, stored ones only).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
