@@ -147,7 +147,7 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
                 "Restored. If an event was applied since the backup, tokens from before are dead and the vault opens again \
                  when the manager has polled it.",
             )?;
-            cli::say_replaced(replaced.as_deref())
+            cli::print_replaced(replaced.as_deref())
         }
         Command::RotateKeys { what, wait, json } => {
             let report = rotate_keys(&config, &what, wait)?;

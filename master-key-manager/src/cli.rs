@@ -147,7 +147,7 @@ fn execute(cli: Cli) -> Result<(), StartError> {
             let _lock = DirectoryLock::acquire(&config.get().data_dir)?;
             let replaced = restore(&config, &file)?;
             print("The database is restored. At its start the manager takes later events back from the vault.")?;
-            cli::say_replaced(replaced.as_deref())
+            cli::print_replaced(replaced.as_deref())
         }
         Command::RotateKeys(arguments) => rotate_keys(&config()?, arguments),
         Command::Openapi => {

@@ -59,11 +59,11 @@ pub fn pinned(kid: &Thumbprint, compared: bool, other: &str) -> String {
     }
 }
 
-/// Prints where the database is kept that a restore replaced.
+/// Prints the path at which a replaced database is kept.
 ///
 /// # Errors
 /// Standard output is closed or full.
-pub fn say_replaced(kept: Option<&Path>) -> Result<(), StartError> {
+pub fn print_replaced(kept: Option<&Path>) -> Result<(), StartError> {
     kept.map_or(Ok(()), |kept| {
         print(&format!("The database before is kept as {}; remove it when you are sure.", kept.display()))
     })

@@ -65,7 +65,7 @@ impl KeyRotation {
         let worker = Arc::clone(self);
         // Files are touched: not on an async thread.
         let followed = tokio::task::spawn_blocking(move || {
-            if worker.keys.look() {
+            if worker.keys.reload_if_changed() {
                 worker.taken_over();
             }
             worker.turn_transport_key()
@@ -86,7 +86,7 @@ impl KeyRotation {
     }
 
     /// Takes the next identity key into use, once the manager accepts it.
-    pub async fn heard_pins(self: &Arc<Self>, pins: &[Thumbprint]) {
+    pub async fn note_pins(self: &Arc<Self>, pins: &[Thumbprint]) {
         if self.keys.current().next_identity.is_none_or(|next| !pins.contains(&next)) {
             return;
         }

@@ -68,7 +68,7 @@ impl KeyRing {
     }
 
     /// Adopts changes of the folder, and returns whether there were any. Reads files: not for an async thread.
-    pub fn look(&self) -> bool {
+    pub fn reload_if_changed(&self) -> bool {
         let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
         // A folder that cannot be listed is read, so that the reason is said.
         let changed = look.watch.changed().unwrap_or(true);

@@ -106,7 +106,7 @@ impl SealKeys {
             self.living.write().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, &key));
             outcome.destroyed += 1;
         }
-        self.put_back()?;
+        self.restore_files()?;
         let newest = self.newest(now);
         outcome.all_new = self.is_empty();
         if newest.is_none_or(|made_at_boot| boot.saturating_sub(made_at_boot) >= TURN_SECONDS) {
@@ -166,7 +166,7 @@ impl SealKeys {
 
     /// Restores the directory and the files of living keys if they have vanished: the system removes `$XDG_RUNTIME_DIR`
     /// when its user logs out.
-    fn put_back(&self) -> Result<(), StartError> {
+    fn restore_files(&self) -> Result<(), StartError> {
         self.directory.keep()?;
         for key in self.select(|_| true) {
             let path = self.path_of(&key.key.kid());

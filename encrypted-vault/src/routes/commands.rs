@@ -156,7 +156,7 @@ async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64, req: &HttpRequest)
     let order = order.map_err(|Rejected| Refusal::new(ErrorCode::CommandInvalid))?;
     // What an older poll says is no news: it is late, or somebody replays it.
     if order.is_ge() {
-        vault.key_rotation.heard_pins(&poll.pins).await;
+        vault.key_rotation.note_pins(&poll.pins).await;
     }
     vault.feed.note_poll(newest, names_living && order.is_ge(), order.is_gt()).await.map_err(into_refusal)?;
     let feed = feed_state(vault, poll.nonce).await?;

@@ -99,7 +99,7 @@ async fn a_rotation_that_was_cut_short_is_ended_after_a_restart() {
     make(&world, 2, KeyState::Active);
     // Some rows are moved, others not.
     let keys = {
-        world.vault.keys.look();
+        world.vault.keys.reload_if_changed();
         world.vault.keys.current()
     };
     for old in world.vault.store.not_under(2, None, 2).await.unwrap() {
