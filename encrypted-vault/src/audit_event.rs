@@ -12,6 +12,8 @@ pub mod action {
     pub const SECRET_READ: &str = "secret.read";
     /// Commands that were refused.
     pub const COMMAND_RUN: &str = "command.run";
+    /// `POST /api/events`. Only refusals have it.
+    pub const EVENT_PUSH: &str = "event.push";
     /// `store` commands.
     pub const ENVELOPE_STORE: &str = "envelope.store";
     /// `retire` commands.

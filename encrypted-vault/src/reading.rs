@@ -18,7 +18,6 @@ use shared_proto::wire::vault::{MAX_BATCH, MAX_BATCH_BYTES, OpenedKey, ReadAnswe
 use zeroize::Zeroizing;
 
 use crate::answer::{json_len, to_json};
-use crate::audit_event::action::SECRET_READ;
 use crate::budgets::{RefusalBudgets, Spent};
 use crate::decrypt::{NotOpened, Opener};
 use crate::grant::{
@@ -41,7 +40,14 @@ pub struct Reader {
 /// A request whose token was verified.
 pub struct Caller {
     claims: VerifiedClaims,
+    asker: Asker,
+}
+
+/// Who asks, from where and by which route: what lines of refusals name.
+struct Asker {
+    holder: TokenHolder,
     origin: Origin,
+    action: &'static str,
 }
 
 /// The text of an answer with opened versions, and the room that it takes until it is written.
@@ -60,14 +66,17 @@ struct NotGiven {
 }
 
 impl NotGiven {
-    fn denied(code: ErrorCode) -> Self {
-        Self { code, status: AuditStatus::Denied }
+    /// The row was altered, or the token does not fit it.
+    const UNOPENED: Self = Self { code: ErrorCode::TokenInvalid, status: AuditStatus::Failed };
+
+    fn of(code: ErrorCode) -> Self {
+        Self { code, status: AuditStatus::of(code) }
     }
 }
 
 impl From<ReadRefusal> for NotGiven {
     fn from(refusal: ReadRefusal) -> Self {
-        Self::denied(refusal.code())
+        Self::of(refusal.code())
     }
 }
 
@@ -92,27 +101,30 @@ impl Reader {
     ///
     /// # Errors
     /// The token is missing or bad, or has caused too many refusals.
-    pub fn authenticate(&self, token: Option<&str>, origin: Origin) -> Result<Caller, Refusal> {
+    pub fn authenticate(&self, token: Option<&str>, origin: Origin, action: &'static str) -> Result<Caller, Refusal> {
+        let asker = |holder: TokenHolder, origin: Origin| {
+            let origin = origin.by(Some(holder.subject), Some(holder.client_id));
+            Asker { holder, origin, action }
+        };
         let missing = NotVerified { holder: None };
         let verified = token.ok_or(missing).and_then(|text| self.verify(text));
         let claims = match verified {
             Ok(claims) => claims,
             Err(NotVerified { holder: Some(holder) }) => {
-                return Err(self.refuse(&holder, &by(origin, &holder), ReadRefusal::Token.into(), None));
+                return Err(self.refuse(&asker(holder, origin), ReadRefusal::Token.into(), None));
             }
             Err(NotVerified { holder: None }) => {
-                let record = AuditRecord::new(SECRET_READ, AuditStatus::Denied, &origin);
-                self.audit.record_refusal(record.code(ErrorCode::TokenInvalid));
-                return Err(Refusal::new(ErrorCode::TokenInvalid));
+                let refusal = Refusal::new(ErrorCode::TokenInvalid);
+                self.audit.record_refusal(AuditRecord::refused(action, &refusal, &origin));
+                return Err(refusal);
             }
         };
-        let holder = claims.holder();
-        let origin = by(origin, &holder);
-        if self.budgets.check_token(&holder.jti, self.authority.clock.boot()).is_err() {
-            return Err(self.refuse_spent(&origin));
+        let asker = asker(claims.holder(), origin);
+        if self.budgets.check_token(&asker.holder.jti, self.authority.clock.boot()).is_err() {
+            return Err(self.refuse_spent(&asker));
         }
-        claims.look(&self.authority).map_err(|refusal| self.refuse(&holder, &origin, refusal.into(), None))?;
-        Ok(Caller { claims, origin })
+        claims.look(&self.authority).map_err(|refusal| self.refuse(&asker, refusal.into(), None))?;
+        Ok(Caller { claims, asker })
     }
 
     /// Opens the version of one secret.
@@ -125,15 +137,15 @@ impl Reader {
         secret: Option<SecretId>,
         room: &AnswerRoom,
     ) -> Result<Opened, Refusal> {
-        let (holder, origin) = (caller.claims.holder(), caller.origin);
-        let token = self.still_good(caller.claims, &origin)?;
+        let Caller { claims, asker } = caller;
+        let token = self.still_good(claims, &asker)?;
         // What is not an id cannot name a secret either.
         let Some(secret) = secret else {
-            return Err(self.refuse(&holder, &origin, ReadRefusal::NotFound.into(), None));
+            return Err(self.refuse(&asker, ReadRefusal::NotFound.into(), None));
         };
-        let (room, mut opened) = self.open_all(&token, vec![secret], &origin, room).await?;
+        let (room, mut opened) = self.open_all(&token, vec![secret], &asker.origin, room).await?;
         let (_, outcome) = opened.pop().ok_or_else(|| Refusal::new(ErrorCode::Internal))?;
-        let opened = outcome.map_err(|not_given| self.refuse(&holder, &origin, not_given, Some((secret, 1))))?;
+        let opened = outcome.map_err(|not_given| self.refuse(&asker, not_given, Some((secret, 1))))?;
         let size_of_json = opened.decrypted_key.len();
         // The work holds the room: a client that resets the connection does not free it before the work has ended.
         let write = move || (to_json(&opened, json_len(&opened)), room);
@@ -147,14 +159,14 @@ impl Reader {
     /// There are no ids, too many or repeated ones, the token is no longer valid, or a needed part of the vault does
     /// not work.
     pub async fn read_many(&self, caller: Caller, ids: Vec<SecretId>, room: &AnswerRoom) -> Result<Opened, Refusal> {
-        let (holder, origin) = (caller.claims.holder(), caller.origin);
-        let token = self.still_good(caller.claims, &origin)?;
-        check_ids(&ids)?;
-        let (room, opened) = self.open_all(&token, ids, &origin, room).await?;
+        let Caller { claims, asker } = caller;
+        let token = self.still_good(claims, &asker)?;
+        check_ids(&ids).map_err(|refusal| self.count(&asker, NotGiven::of(refusal.code()), None, refusal))?;
+        let (room, opened) = self.open_all(&token, ids, &asker.origin, room).await?;
         let size = opened.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).map(|key| key.decrypted_key.len());
         let (size, asked) = (size.sum(), opened.len());
         let ((json, not_given), room) = by_size(size, move || (batch_answer(opened), room)).await?;
-        self.note(&holder, &origin, &not_given, asked);
+        self.note(&asker, &not_given, asked);
         Ok(Opened { json: json.map_err(|_| Refusal::new(ErrorCode::Internal))?, room })
     }
 
@@ -163,9 +175,8 @@ impl Reader {
     }
 
     /// Checks the token again, after the wait for the body.
-    fn still_good(&self, claims: VerifiedClaims, origin: &Origin) -> Result<Unrevoked, Refusal> {
-        let holder = claims.holder();
-        claims.check_revocation(&self.authority).map_err(|refusal| self.refuse(&holder, origin, refusal.into(), None))
+    fn still_good(&self, claims: VerifiedClaims, asker: &Asker) -> Result<Unrevoked, Refusal> {
+        claims.check_revocation(&self.authority).map_err(|refusal| self.refuse(asker, refusal.into(), None))
     }
 
     async fn open_all(
@@ -180,7 +191,7 @@ impl Reader {
         for id in ids {
             let row = self.find(token, id).await?.and_then(|(right, row)| {
                 // A frame is at least as long as its value.
-                left = left.checked_sub(size(&row)).ok_or(NotGiven::denied(ErrorCode::BodyTooLarge))?;
+                left = left.checked_sub(size(&row)).ok_or(NotGiven::of(ErrorCode::BodyTooLarge))?;
                 unsealed.push(right);
                 Ok(row)
             });
@@ -253,55 +264,58 @@ impl Reader {
 
     /// Records why versions of a batch of `asked` are not in the answer, with a line for each code. A batch that opened
     /// something is never limited, so that a client that still asks for one destroyed secret keeps working.
-    fn note(&self, holder: &TokenHolder, origin: &Origin, not_given: &[(SecretId, NotGiven)], asked: usize) {
+    fn note(&self, asker: &Asker, not_given: &[(SecretId, NotGiven)], asked: usize) {
         let mut rest = not_given.to_vec();
         while let Some((first, kind)) = rest.first().copied() {
             let before = rest.len();
             rest.retain(|(_, other)| *other != kind);
             let ids = Some((first, before - rest.len()));
             if not_given.len() < asked {
-                let within = self.budgets.take_line(holder, self.authority.clock.boot()).is_ok();
+                let within = self.budgets.take_line(&asker.holder, self.authority.clock.boot()).is_ok();
                 // Beyond that its lines are counted by subject, so that the tokens of one leave room for other callers.
-                self.record(within.then_some(holder), origin, kind, ids);
+                self.record(asker, within, kind, ids);
             } else {
-                let _answered_line_by_line = self.refuse(holder, origin, kind, ids);
+                let _answered_line_by_line = self.refuse(asker, kind, ids);
             }
         }
     }
 
-    /// Records a refusal, and returns the answer. `ids` is the first id that it is about, and the number of ids.
-    fn refuse(
-        &self,
-        holder: &TokenHolder,
-        origin: &Origin,
-        not_given: NotGiven,
-        ids: Option<(SecretId, usize)>,
-    ) -> Refusal {
-        match self.budgets.take(holder, self.authority.clock.boot()) {
-            Ok(()) => self.record(Some(holder), origin, not_given, ids),
-            Err(Spent::Token) => return self.refuse_spent(origin),
-            // Another token of the subject, perhaps a thief's, has used up the budget. This one gets the real reason:
-            // it would retry without end otherwise.
-            Err(Spent::Subject) => drop(self.refuse_spent(origin)),
-        }
-        let error = Refusal::new(not_given.code);
-        // The row was altered, or the token does not fit it.
-        if not_given.status == AuditStatus::Failed {
-            return error.cause("a row did not open for a token that names it");
-        }
-        error
+    /// Counts a request that was refused before anything was asked, and says what to answer.
+    pub fn refuse_request(&self, caller: &Caller, refusal: Refusal) -> Refusal {
+        self.count(&caller.asker, NotGiven::of(refusal.code()), None, refusal)
     }
 
+    /// Counts a refusal, and says what to answer. `ids` is the first id that it is about, and how many there are.
+    fn refuse(&self, asker: &Asker, not_given: NotGiven, ids: Option<(SecretId, usize)>) -> Refusal {
+        let mut refusal = Refusal::new(not_given.code);
+        if not_given == NotGiven::UNOPENED {
+            refusal = refusal.cause("a row did not open for a token that names it");
+        }
+        self.count(asker, not_given, ids, refusal)
+    }
+
+    fn count(&self, asker: &Asker, not_given: NotGiven, ids: Option<(SecretId, usize)>, refusal: Refusal) -> Refusal {
+        match self.budgets.take(&asker.holder, self.authority.clock.boot()) {
+            Ok(()) => self.record(asker, true, not_given, ids),
+            Err(Spent::Token) => return self.refuse_spent(asker),
+            // Another token of the subject, perhaps a thief's, has used up the budget. This one gets the real reason:
+            // it would retry without end otherwise.
+            Err(Spent::Subject) => drop(self.refuse_spent(asker)),
+        }
+        refusal
+    }
+
+    /// Without naming the token its line is counted by subject.
     fn record(
         &self,
-        holder: Option<&TokenHolder>,
-        origin: &Origin,
+        asker: &Asker,
+        names_token: bool,
         NotGiven { code, status }: NotGiven,
         ids: Option<(SecretId, usize)>,
     ) {
-        let mut record = AuditRecord::new(SECRET_READ, status, origin).code(code);
-        if let Some(holder) = holder {
-            record = record.jti(holder.jti.to_string());
+        let mut record = AuditRecord::new(asker.action, status, &asker.origin).code(code);
+        if names_token {
+            record = record.jti(asker.holder.jti.to_string());
         }
         if let Some((first, count)) = ids {
             record = record.key_id(first.to_string());
@@ -313,15 +327,11 @@ impl Reader {
     }
 
     /// Counted by subject, which has many tokens.
-    fn refuse_spent(&self, origin: &Origin) -> Refusal {
-        let record = AuditRecord::new(SECRET_READ, AuditStatus::Denied, origin);
-        self.audit.record_refusal(record.code(ErrorCode::RateLimited));
-        Refusal::new(ErrorCode::RateLimited)
+    fn refuse_spent(&self, asker: &Asker) -> Refusal {
+        let refusal = Refusal::new(ErrorCode::RateLimited);
+        self.audit.record_refusal(AuditRecord::refused(asker.action, &refusal, &asker.origin));
+        refusal
     }
-}
-
-fn by(origin: Origin, holder: &TokenHolder) -> Origin {
-    origin.by(Some(holder.subject), Some(holder.client_id))
 }
 
 fn check_ids(ids: &[SecretId]) -> Result<(), Refusal> {
@@ -346,7 +356,7 @@ impl From<NotOpened> for NotGiven {
     fn from(not_opened: NotOpened) -> Self {
         match not_opened {
             NotOpened::Refused(refusal) => refusal.into(),
-            NotOpened::Row(_grant_is_used_up) => Self { code: ErrorCode::TokenInvalid, status: AuditStatus::Failed },
+            NotOpened::Row(_grant_is_used_up) => Self::UNOPENED,
         }
     }
 }
@@ -367,7 +377,7 @@ fn batch_answer(asked: Vec<Asked<OpenedKey>>) -> (Json, Vec<(SecretId, NotGiven)
     for (key_id, outcome) in asked {
         let mut line = outcome.map_or_else(|reason| refused(key_id, reason), ReadResult::Opened);
         if matches!(line, ReadResult::Opened(_)) && json_len(&line) > MAX_BATCH_BYTES.saturating_sub(sent) {
-            line = refused(key_id, NotGiven::denied(ErrorCode::BodyTooLarge));
+            line = refused(key_id, NotGiven::of(ErrorCode::BodyTooLarge));
         }
         sent = sent.saturating_add(json_len(&line)).saturating_add(1);
         keys.push(line);

@@ -65,7 +65,9 @@ impl FromRequest for Anybody {
     }
 }
 
-impl Authenticates for Anybody {}
+impl Authenticates for Anybody {
+    const ADMITS: &'static [Access] = &[Access::AccessToken, Access::Command];
+}
 
 async fn read_note(_: Anybody, req: HttpRequest) -> HttpResponse {
     let id = origin_of(&req).request_id().to_owned();

@@ -7,9 +7,11 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 use service_runtime::Refusal;
-use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
+use service_runtime::audit::{AuditLog, AuditRecord, Origin};
 use service_runtime::clock::Clock;
-use service_runtime::http::{Authenticates, admit_command, bearer, note_known_sender, origin_of, read_body};
+use service_runtime::http::{
+    Access, Authenticates, Route, admit_command, bearer, note_known_sender, origin_of, read_body,
+};
 use service_runtime::tasks::by_size;
 use shared_proto::command::{CommandClaims, LIFE_SECONDS};
 use shared_proto::encoding::from_json;
@@ -22,7 +24,6 @@ use shared_proto::token::Expected;
 use shared_proto::{Malformed, Rejected};
 use zeroize::Zeroizing;
 
-use crate::audit_event::action;
 use crate::keys::KeyRing;
 use crate::manager_clock::ManagerClock;
 
@@ -55,7 +56,9 @@ pub struct CommandGate {
     pub audit: AuditLog,
 }
 
-impl Authenticates for Command {}
+impl Authenticates for Command {
+    const ADMITS: &'static [Access] = &[Access::Command];
+}
 
 impl FromRequest for Command {
     type Error = Refusal;
@@ -90,10 +93,14 @@ impl CommandBody {
 impl CommandGate {
     async fn verify(&self, req: &HttpRequest, payload: web::Payload) -> Result<Command, Refusal> {
         let origin = origin_of(req);
+        let route = Route::of(req).ok_or_else(|| Refusal::internal("the route is not in the table"))?;
+        let record = |origin: &Origin, refusal: &Refusal| {
+            self.audit.record_refusal(AuditRecord::refused(route.id, refusal, origin));
+        };
         let refused = |origin: &Origin, code| {
-            let record = AuditRecord::new(action::COMMAND_RUN, AuditStatus::Denied, origin);
-            self.audit.record_refusal(record.code(code));
-            Refusal::new(code)
+            let refusal = Refusal::new(code);
+            record(origin, &refusal);
+            refusal
         };
         let token = bearer(req).ok_or_else(|| refused(&origin, ErrorCode::CommandInvalid))?;
         let signed = self.verify_signature(token).map_err(|Rejected| refused(&origin, ErrorCode::CommandInvalid))?;
@@ -101,7 +108,8 @@ impl CommandGate {
         let origin = origin.by(Some(self.issuer.manager), Some(format!("{kid:?}")));
         let claims = self.check_claims(&payload_of_token).map_err(|code| refused(&origin, code))?;
         admit_command(req)?;
-        let body = read_body(req, payload, claims.op.body_limit()).await?;
+        let body = read_body(req, payload, claims.op.body_limit()).await;
+        let body = body.inspect_err(|refusal| record(&origin, refusal))?;
         let covered = by_size(body.len(), move || claims.covers(&body).map(|()| (claims, body))).await?;
         let (claims, body) = covered.map_err(|Rejected| refused(&origin, ErrorCode::CommandInvalid))?;
         // The body was waited for: time has passed, and an identity may have been unpinned.

@@ -3,5 +3,5 @@
 mod command;
 mod token;
 
-pub use command::{Command, CommandGate};
+pub use command::{Command, CommandBody, CommandGate};
 pub use token::ReadCall;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
-use service_runtime::audit::Origin;
+use service_runtime::audit::{AuditRecord, Origin};
 use service_runtime::http::{Access, Answer, Route, call, note_idle};
 use service_runtime::tasks::by_size;
 use service_runtime::{Fact, Refusal};
@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use crate::app::Vault;
 use crate::audit_event::{Outcome, action};
-use crate::http::Command;
+use crate::http::{Command, CommandBody};
 use crate::manager_instances::SecondManager;
 use crate::revocation::{FeedError, Mark};
 
@@ -34,7 +34,7 @@ pub(super) const ROUTES: &[Route] = &[
     .problems(ON_COMMANDS)
     .needs(Access::Command, || call(commands)),
     Route::post(
-        "event.push",
+        action::EVENT_PUSH,
         "/api/events",
         "Applies events of the manager durably, and signs how far they are applied.",
     )
@@ -86,29 +86,39 @@ enum CommandAnswer {
 
 /// `POST /api/commands`.
 async fn commands(command: Command, req: HttpRequest, vault: web::Data<Arc<Vault>>) -> Result<HttpResponse, Refusal> {
+    let origin = command.origin.clone();
+    carry_out(command, &req, &vault).await.inspect_err(|refusal| {
+        // A retirement that is not possible yet has a line of its own.
+        if refusal.code() != ErrorCode::EpochIncomplete {
+            vault.audit.record_refusal(AuditRecord::refused(action::COMMAND_RUN, refusal, &origin));
+        }
+    })
+}
+
+async fn carry_out(command: Command, req: &HttpRequest, vault: &Arc<Vault>) -> Result<HttpResponse, Refusal> {
     let Command { claims, body, origin: meta } = command;
     match claims.op {
-        Operation::Poll => poll(&vault, body.parse()?, claims.issued_at(), &req).await,
+        Operation::Poll => poll(vault, body.parse()?, claims.issued_at(), req).await,
         Operation::Store => {
             let order = by_size(body.len(), move || body.parse()).await??;
             let ingest = Arc::clone(&vault.ingest);
-            to_its_end(&vault, async move { ingest.store(order, &meta).await }).await
+            to_its_end(vault, async move { ingest.store(order, &meta).await }).await
         }
         Operation::Settle => {
             let (order, ingest) = (body.parse()?, Arc::clone(&vault.ingest));
-            to_its_end(&vault, async move { ingest.settle(order, &meta).await }).await
+            to_its_end(vault, async move { ingest.settle(order, &meta).await }).await
         }
         Operation::Handout => Ok(HttpResponse::Ok().json(vault.rewrapper.handout(body.parse()?, &meta).await?)),
         Operation::Rewrap => {
             let (order, rewrapper) = (body.parse()?, Arc::clone(&vault.rewrapper));
-            to_its_end(&vault, async move { rewrapper.rewrap(order, &meta).await }).await
+            to_its_end(vault, async move { rewrapper.rewrap(order, &meta).await }).await
         }
         Operation::Retire => {
             let (order, rewrapper) = (body.parse()?, Arc::clone(&vault.rewrapper));
-            to_its_end(&vault, async move { rewrapper.retire(order, &meta).await }).await
+            to_its_end(vault, async move { rewrapper.retire(order, &meta).await }).await
         }
-        Operation::Replay => replay(&vault, &body.parse()?, &meta).await,
-        Operation::Inventory => inventory(&vault, &body.parse()?, &meta).await,
+        Operation::Replay => replay(vault, &body.parse()?, &meta).await,
+        Operation::Inventory => inventory(vault, &body.parse()?, &meta).await,
         Operation::Push => Err(Refusal::new(ErrorCode::CommandInvalid)),
     }
 }
@@ -125,13 +135,10 @@ async fn to_its_end<T: Serialize + Send + 'static>(
 /// `POST /api/events`.
 async fn events(command: Command, vault: web::Data<Arc<Vault>>) -> Result<HttpResponse, Refusal> {
     let Command { claims, body, origin: meta } = command;
-    if claims.op != Operation::Push {
-        return Err(Refusal::new(ErrorCode::CommandInvalid));
-    }
-    let push: Push = body.parse()?;
-    if !(1..=MAX_PAGE).contains(&push.events.len()) {
-        return Err(Refusal::new(ErrorCode::ParameterInvalid).detail("1 to 256 events."));
-    }
+    let push = push_in(claims.op, &body);
+    let push = push.inspect_err(|refusal| {
+        vault.audit.record_refusal(AuditRecord::refused(action::EVENT_PUSH, refusal, &meta));
+    })?;
     let (worker, nonce) = (Arc::clone(&vault), push.nonce);
     let task = vault.tasks.run_to_end(async move {
         let applied = worker.feed.push(&push.events, push.dropped_below).await;
@@ -142,6 +149,15 @@ async fn events(command: Command, vault: web::Data<Arc<Vault>>) -> Result<HttpRe
     });
     task.await.map_err(|_| Refusal::new(ErrorCode::OutcomeUnknown))?.map_err(into_refusal)?;
     Ok(HttpResponse::Accepted().json(PushAnswer { feed: feed_state(&vault, nonce).await? }))
+}
+
+/// The push that a command brings, if it is one.
+fn push_in(op: Operation, body: &CommandBody) -> Result<Push, Refusal> {
+    if op != Operation::Push {
+        return Err(Refusal::new(ErrorCode::CommandInvalid));
+    }
+    let push: Push = body.parse()?;
+    if (1..=MAX_PAGE).contains(&push.events.len()) { Ok(push) } else { Err(Refusal::parameter("1 to 256 events.")) }
 }
 
 async fn poll(vault: &Arc<Vault>, poll: Poll, stated_at: u64, req: &HttpRequest) -> Result<HttpResponse, Refusal> {

@@ -49,7 +49,9 @@ pub struct Call<B = NoBody> {
     route: &'static Route,
 }
 
-impl<B> Authenticates for Call<B> where Self: FromRequest {}
+impl<B: Body> Authenticates for Call<B> {
+    const ADMITS: &'static [Access] = &[Access::Administrator, Access::AdministratorOrDevelopment];
+}
 
 impl<B: Body> FromRequest for Call<B> {
     type Error = Refusal;

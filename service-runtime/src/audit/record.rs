@@ -25,6 +25,11 @@ pub enum AuditStatus {
 }
 
 impl AuditStatus {
+    /// That of a refusal: a request that the service could not carry out has failed, every other one was denied.
+    pub fn of(code: ErrorCode) -> Self {
+        if code.status() < 500 { Self::Denied } else { Self::Failed }
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -75,9 +80,7 @@ impl AuditRecord {
 
     /// A request that was refused, or that failed by a fault of the service.
     pub fn refused(action: &'static str, refusal: &Refusal, origin: &Origin) -> Self {
-        let code = refusal.code();
-        let status = if code.status() < 500 { AuditStatus::Denied } else { AuditStatus::Failed };
-        Self::new(action, status, origin).code(code)
+        Self::new(action, AuditStatus::of(refusal.code()), origin).code(refusal.code())
     }
 
     /// A decision that no request asked for.
@@ -153,12 +156,12 @@ impl AuditRecord {
     pub(super) fn kind(&self) -> Kind {
         let caller = self.jti.as_deref().or(self.origin.principal());
         let caller = caller.map_or(Caller::Stranger, |id| Caller::Known(id.to_owned()));
-        Kind { action: self.action, code: self.code, caller }
+        Kind { action: self.action, status: self.status, code: self.code, caller }
     }
 
     /// The same decision about several callers: nothing is left that only one of them did.
-    pub(super) fn of_several(&self, Kind { action, code, .. }: &Kind) -> Self {
-        Self { code: *code, ..Self::background(action, self.status) }
+    pub(super) fn of_several(Kind { action, status, code, .. }: &Kind) -> Self {
+        Self { code: *code, ..Self::background(action, *status) }
     }
 }
 
@@ -166,6 +169,7 @@ impl AuditRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Kind {
     pub(super) action: &'static str,
+    pub(super) status: AuditStatus,
     pub(super) code: Option<ErrorCode>,
     pub(super) caller: Caller,
 }

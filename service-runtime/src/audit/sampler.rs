@@ -6,22 +6,22 @@
 //! the next one, 150.
 //!
 //! The first refusal of a kind gets its line at once; those that follow get one line at the next tick, with their number.
-//! A kind is the action, the code, and the token or principal. When there are too many callers at once, the others are
-//! counted by action and code alone.
+//! A kind is the action, the status, the code, and the token or principal. When there are too many callers at once, the others are
+//! counted by action, status and code alone.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
 };
 
-use super::record::{Caller, Entry, Kind};
+use super::record::{AuditRecord, AuditStatus, Caller, Entry, Kind};
 
 /// Kinds of tokens and principals.
 const MAX_KNOWN: usize = 32;
 /// Kinds of strangers, and of the callers beyond those.
 const MAX_COMMON: usize = 17;
 /// The fiftieth kind: all that is left.
-const REST: Kind = Kind { action: "refusals", code: None, caller: Caller::Several };
+const REST: Kind = Kind { action: "refusals", status: AuditStatus::Denied, code: None, caller: Caller::Several };
 
 /// Refusals since the last tick.
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl Sampler {
         let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (table, kind) = samples.place_for(&entry);
         if kind.caller == Caller::Several {
-            entry.record = entry.record.of_several(&kind);
+            entry.record = AuditRecord::of_several(&kind);
         }
         let Some(sample) = table.get_mut(&kind) else {
             table.insert(kind, Sample::default());

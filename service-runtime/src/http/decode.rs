@@ -55,9 +55,10 @@ fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String
         return format!("The field{field} is given twice{at}.");
     }
     let typed = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant `"];
-    let expected = message
-        .rsplit_once(" at line ")
-        .map(|(reason, _)| reason)
+    // Without a position the last of these words are the input's, if there are any.
+    let reason =
+        if error.line() == 0 { Some(message.as_str()) } else { message.rsplit_once(" at line ").map(|at| at.0) };
+    let expected = reason
         .filter(|reason| typed.iter().any(|prefix| reason.starts_with(prefix)))
         // The input stands before the last of these words, what the program wanted behind it.
         .and_then(|reason| reason.rsplit_once(", expected "))
@@ -200,9 +201,12 @@ mod tests {
         enum Tagged {
             One { count: u8 },
         }
-        for body in
-            [r#"{"kind":"One","count":"canary"}"#, r#"{"kind":"One","count":1,"canary":1}"#, r#"{"kind":"canary"}"#]
-        {
+        for body in [
+            r#"{"kind":"One","count":"canary"}"#,
+            r#"{"kind":"One","count":1,"canary":1}"#,
+            r#"{"kind":"canary"}"#,
+            r#"{"kind":"One","count":"a, expected canary at line 1"}"#,
+        ] {
             let (_, answer) = decode::<Tagged>(body.as_bytes()).unwrap_err();
             assert!(!answer.contains("canary") && !answer.contains("line 0"), "{answer}");
         }

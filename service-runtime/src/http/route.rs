@@ -16,7 +16,9 @@
 //! #     type Future = Ready<Result<Self, Refusal>>;
 //! #     fn from_request(_: &HttpRequest, _: &mut Payload) -> Self::Future { ready(Err(Refusal::new(ErrorCode::CredentialInvalid))) }
 //! # }
-//! impl Authenticates for Call {}
+//! impl Authenticates for Call {
+//!     const ADMITS: &'static [Access] = &[Access::Administrator];
+//! }
 //! async fn list(_call: Call) -> HttpResponse { HttpResponse::Ok().finish() }
 //! const ROUTES: &[Route] = &[Route::get("note.list", "/api/notes", "Lists notes.")
 //!     .answers(&[Answer::json::<Problem>(200, "A page.")])
@@ -299,18 +301,44 @@ impl Draft {
 }
 
 /// An extractor that refuses a request whose sender may not use its route.
-pub trait Authenticates: FromRequest {}
+pub trait Authenticates: FromRequest {
+    /// The kinds of access that it checks. A row with another kind refuses everybody.
+    const ADMITS: &'static [Access];
+}
 
 /// The arguments of a handler, of which the first authenticates.
-pub trait GuardedArguments: FromRequest {}
+pub trait GuardedArguments: FromRequest {
+    /// What the first one checks.
+    const ADMITS: &'static [Access];
+}
 
-impl<A: Authenticates + 'static> GuardedArguments for (A,) {}
-impl<A: Authenticates + 'static, B: FromRequest + 'static> GuardedArguments for (A, B) {}
-impl<A: Authenticates + 'static, B: FromRequest + 'static, C: FromRequest + 'static> GuardedArguments for (A, B, C) {}
+impl<A: Authenticates + 'static> GuardedArguments for (A,) {
+    const ADMITS: &'static [Access] = A::ADMITS;
+}
+impl<A: Authenticates + 'static, B: FromRequest + 'static> GuardedArguments for (A, B) {
+    const ADMITS: &'static [Access] = A::ADMITS;
+}
+impl<A: Authenticates + 'static, B: FromRequest + 'static, C: FromRequest + 'static> GuardedArguments for (A, B, C) {
+    const ADMITS: &'static [Access] = A::ADMITS;
+}
 
 /// A handler whose first argument authenticates.
 #[expect(missing_debug_implementations, reason = "the framework's route has none")]
-pub struct Guarded(actix_web::Route);
+pub struct Guarded {
+    route: actix_web::Route,
+    admits: &'static [Access],
+}
+
+impl Guarded {
+    /// Its handler, or one that refuses everybody if it checks another kind of access than the row asks for.
+    fn route_for(self, row: &Route) -> actix_web::Route {
+        if self.admits.contains(&row.access) {
+            return self.route;
+        }
+        tracing::error!(route = row.id, "the handler checks another kind of access than its row asks for");
+        web::to(|| async { Err::<&'static str, _>(Refusal::internal("a handler of another kind of access")) })
+    }
+}
 
 /// Makes a handler for a row that is not public.
 pub fn call<F, Arguments>(handler: F) -> Guarded
@@ -319,7 +347,7 @@ where
     Arguments: GuardedArguments + 'static,
     F::Output: Responder + 'static,
 {
-    Guarded(web::to(handler))
+    Guarded { route: web::to(handler), admits: Arguments::ADMITS }
 }
 
 /// The rows of a service, in pieces that stand beside their handlers.
@@ -369,7 +397,7 @@ pub fn mount(table: Table) -> impl FnOnce(&mut web::ServiceConfig) {
             for row in rows() {
                 let route = match row.handler {
                     MadeBy::Public(make) => make(),
-                    MadeBy::Guarded(make) => make().0,
+                    MadeBy::Guarded(make) => make().route_for(row),
                 };
                 let route = route.guard(Choose(row));
                 resource = match row.access {

@@ -60,7 +60,9 @@ impl FromRequest for Anybody {
     }
 }
 
-impl Authenticates for Anybody {}
+impl Authenticates for Anybody {
+    const ADMITS: &'static [Access] = &[Access::AccessToken, Access::Command];
+}
 
 async fn read() -> HttpResponse {
     HttpResponse::Ok().body("read")
