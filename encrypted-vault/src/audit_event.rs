@@ -22,7 +22,7 @@ pub mod action {
 
 /// An event that takes effect only when its line is durable.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(test, derive(strum::EnumCount))]
+#[cfg_attr(test, derive(strum::EnumCount, strum::EnumMessage))]
 pub enum Act {
     /// A version is opened for a token.
     SecretRead(SecretId, TokenId),
@@ -54,7 +54,7 @@ impl audit::Act for Act {
 
 /// An event that never waits for its line: events of the manager, and results of acts.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(test, derive(strum::EnumCount))]
+#[cfg_attr(test, derive(strum::EnumCount, strum::EnumMessage))]
 pub enum Outcome {
     /// An envelope could not be taken in; it may have been written.
     EnvelopeNotStored(SecretId),
@@ -99,7 +99,7 @@ const EVENT_APPLY: &str = "event.apply";
 #[cfg(test)]
 mod tests {
     use service_runtime::audit::{Act as _, Outcome as _, reference};
-    use strum::EnumCount as _;
+    use strum::{EnumCount as _, EnumMessage as _};
 
     use super::*;
 
@@ -124,7 +124,8 @@ mod tests {
             Outcome::EventReplay,
         ];
         assert_eq!((acts.len(), outcomes.len()), (Act::COUNT, Outcome::COUNT));
-        let (acts, outcomes) = (acts.map(|act| act.line(&origin)), outcomes.map(|outcome| outcome.line(&origin)));
+        let acts = acts.map(|act| (act.get_documentation().unwrap(), act.line(&origin)));
+        let outcomes = outcomes.map(|outcome| (outcome.get_documentation().unwrap(), outcome.line(&origin)));
         let text = reference("encrypted-vault", &acts, &outcomes);
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/audit-events/encrypted-vault.md");
         if std::env::var_os("UPDATE_EVIDENCE").is_some() {

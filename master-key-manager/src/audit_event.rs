@@ -34,7 +34,7 @@ pub mod action {
 
 /// An event that takes effect only when its line is durable.
 #[derive(Debug)]
-#[cfg_attr(test, derive(strum::EnumCount))]
+#[cfg_attr(test, derive(strum::EnumCount, strum::EnumMessage))]
 pub enum Act<'a> {
     /// A version is stored, or answered once more for the same idempotency key.
     SecretStore {
@@ -77,7 +77,7 @@ pub enum Act<'a> {
 
 /// A step of a key rotation.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(test, derive(strum::VariantArray))]
+#[cfg_attr(test, derive(strum::VariantArray, strum::EnumMessage))]
 pub enum KeyStep {
     /// Wrapped keys of up to 64 rows are exchanged for those of a newer root key.
     RootKeyExchange,
@@ -153,9 +153,9 @@ impl audit::Act for Act<'_> {
     }
 }
 
-/// A revocation that was recorded; it never waits for its line.
+/// An event that never waits for its line: a revocation that was recorded.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(test, derive(strum::EnumCount))]
+#[cfg_attr(test, derive(strum::EnumCount, strum::EnumMessage))]
 pub enum Outcome {
     /// A token is revoked.
     TokenRevoke(TokenId),
@@ -212,7 +212,7 @@ impl audit::Outcome for Outcome {
 mod tests {
     use service_runtime::audit::{Act as _, Outcome as _, reference};
     use shared_proto::id::PersonId;
-    use strum::EnumCount as _;
+    use strum::{EnumCount as _, EnumMessage as _};
 
     use super::*;
 
@@ -232,8 +232,10 @@ mod tests {
             Act::CatalogueReconcile,
         ];
         assert_eq!(once.len() + 1, Act::COUNT, "key rotations follow");
-        let steps = KeyStep::VARIANTS.iter().map(|step| Act::KeyRotation(*step, "key".to_owned()));
-        let acts: Vec<_> = once.into_iter().chain(steps).map(|act| act.line(&origin)).collect();
+        let once = once.into_iter().map(|act| (act.get_documentation().unwrap(), act.line(&origin)));
+        let step = |step: &KeyStep| Act::KeyRotation(*step, "key".to_owned()).line(&origin);
+        let steps = KeyStep::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), step(known)));
+        let acts: Vec<_> = once.chain(steps).collect();
         let credential = CredentialId::generate();
         let outcomes = [
             Outcome::TokenRevoke(token),
@@ -246,7 +248,8 @@ mod tests {
             Outcome::AllRevoke,
         ];
         assert_eq!(outcomes.len(), Outcome::COUNT);
-        let text = reference("master-key-manager", &acts, &outcomes.map(|outcome| outcome.line(&origin)));
+        let outcomes = outcomes.map(|outcome| (outcome.get_documentation().unwrap(), outcome.line(&origin)));
+        let text = reference("master-key-manager", &acts, &outcomes);
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/audit-events/master-key-manager.md");
         if std::env::var_os("UPDATE_EVIDENCE").is_some() {
             std::fs::write(path, &text).unwrap();

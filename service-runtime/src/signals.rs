@@ -82,8 +82,12 @@ mod tests {
 
     use super::*;
 
+    /// Signals reach the whole process, which runs these tests at once.
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
     #[tokio::test]
     async fn hangup_brings_every_look_forward_and_is_not_lost_while_one_is_made() {
+        let _alone = ALONE.lock().await;
         let mut looks = [Looks::every(Duration::from_hours(1)), Looks::every(Duration::from_hours(1))];
         for looks in &mut looks {
             assert_eq!(looks.next().await, Look::Due);
@@ -97,6 +101,7 @@ mod tests {
 
     #[tokio::test]
     async fn signals_that_mean_nothing_are_ignored_and_one_that_asks_to_stop_is_heard() {
+        let _alone = ALONE.lock().await;
         let stop = shutdown_signal().unwrap();
         for signal in [Signal::HUP, Signal::USR1, Signal::USR2, Signal::QUIT] {
             kill_process(getpid(), signal).unwrap();

@@ -43,6 +43,9 @@ static ROUTES: Table = Table::new(&[&[
         .answers(&[Answer::text(200, "Ready."), Answer::text(503, "Not ready.")])
         .public(|| web::to(unready)),
     row(Route::get("slow", "/slow", A_ROUTE), || call(|_: Anybody, gate| slow(gate))),
+    Route::get("other_kind", "/other-kind", A_ROUTE)
+        .answers(&[Answer::other(200, "Done.")])
+        .needs(Access::Administrator, || call(read_note)),
     row(Route::get("typed", "/typed", A_ROUTE), || call(typed)),
 ]]);
 
@@ -204,6 +207,13 @@ fn assert_problem(answer: &str, status_code: u16, code: &str) {
     assert_eq!(id.len(), 22);
     assert_eq!(body["request_id"], id);
     assert!(!answer.contains("canary"), "{answer}");
+}
+
+#[actix_web::test]
+async fn handler_that_checks_another_kind_of_access_than_its_row_asks_for_refuses_everybody() {
+    let server = Server::start(Mode::Production).await;
+    let answer = server.get("/other-kind", "").await;
+    assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("\"internal\""), "{answer}");
 }
 
 #[actix_web::test]

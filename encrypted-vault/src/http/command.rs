@@ -77,7 +77,7 @@ impl FromRequest for Command {
 
 impl CommandBody {
     /// Its length in bytes.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.0.len()
     }
 

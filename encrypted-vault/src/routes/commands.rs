@@ -100,7 +100,7 @@ async fn carry_out(command: Command, req: &HttpRequest, vault: &Arc<Vault>) -> R
     match claims.op {
         Operation::Poll => poll(vault, body.parse()?, claims.issued_at(), req).await,
         Operation::Store => {
-            let order = by_size(body.len(), move || body.parse()).await??;
+            let order = by_size(body.size(), move || body.parse()).await??;
             let ingest = Arc::clone(&vault.ingest);
             to_its_end(vault, async move { ingest.store(order, &meta).await }).await
         }

@@ -281,3 +281,24 @@ async fn clocks_that_differ_are_told_and_a_replayed_old_command_does_not_say_so(
     world.poll().await;
     assert!(ready().await.starts_with("ready "));
 }
+
+#[actix_web::test]
+async fn command_that_is_refused_behind_its_signature_has_a_line_of_its_route() {
+    let world = World::new().await;
+    let manager = &world.manager;
+    let empty = serde_json::to_vec(&json!({"events": [], "nonce": b64(&[0; 16])})).unwrap();
+    for (path, op, body) in
+        [(COMMANDS, Operation::Push, &empty), (COMMANDS, Operation::Replay, &empty), (EVENTS, Operation::Push, &empty)]
+    {
+        let reply = command(&world.vault, path, &manager.command(op, body, NOW), body.clone()).await;
+        assert!(matches!(reply.status, 400 | 401), "{path}: {}", reply.status);
+    }
+    world.stop().await;
+    let text = std::fs::read_to_string(world.config.audit_log()).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let refused = lines.iter().filter(|line| line["status"] == "denied");
+    let refused: Vec<_> =
+        refused.map(|line| (line["action"].as_str().unwrap(), line["principal"].as_str().unwrap())).collect();
+    let by = manager.id.to_string();
+    assert_eq!(refused, [("command.run", by.as_str()), ("command.run", &by), ("event.push", &by)]);
+}

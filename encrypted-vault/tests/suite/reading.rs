@@ -172,7 +172,7 @@ fn room_of_an_answer_is_kept_until_its_values_are_opened_also_when_nobody_waits_
         let limits = Limits { answer_bytes: 3 << 19, answer_bytes_per_peer: 3 << 19, ..Limits::default() };
         let room = AnswerRoom::within(&limits, "192.0.2.1".parse().unwrap());
         let origin = Origin::of_request("r", "192.0.2.1", "test");
-        let caller = world.vault.reader.authenticate(Some(&token), origin).unwrap();
+        let caller = world.vault.reader.authenticate(Some(&token), origin, "secret.read").unwrap();
         let (release, blocked) = mpsc::channel::<()>();
         let taken = tokio::task::spawn_blocking(move || blocked.recv());
         let keys = world.vault.keys.current();
@@ -202,7 +202,7 @@ async fn without_room_for_its_answer_nothing_is_opened_or_recorded() {
     let room = AnswerRoom::within(&limits, "192.0.2.1".parse().unwrap());
     let origin = Origin::of_request("r", "192.0.2.1", "test");
     let read = async |secret: Secret| {
-        let caller = world.vault.reader.authenticate(Some(&token), origin.clone()).unwrap();
+        let caller = world.vault.reader.authenticate(Some(&token), origin.clone(), "secret.read").unwrap();
         world.vault.reader.read_many(caller, vec![secret.id], &room).await
     };
     let held = [read(large).await.unwrap(), read(large).await.unwrap()];

@@ -11,7 +11,8 @@ async fn refusals(world: &World) -> Vec<Value> {
     world.stop().await;
     let text = std::fs::read_to_string(world.config.audit_log()).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|line| line["action"] == "secret.read" && line["status"] != "success").collect()
+    let of_reads = |line: &Value| line["action"].as_str().is_some_and(|action| action.starts_with("secret.read"));
+    lines.filter(|line| of_reads(line) && line["status"] != "success").collect()
 }
 
 /// How many refusals the lines stand for.
@@ -42,6 +43,7 @@ async fn a_batch_of_foreign_ids_is_one_line_with_their_number() {
     let lines = refusals(&world).await;
     assert_eq!(lines.len(), 1);
     assert_eq!((&lines[0]["count"], &lines[0]["code"]), (&json!(63), &json!("secret_not_found")));
+    assert_eq!(lines[0]["action"], "secret.read_batch");
     assert_eq!(lines[0]["key_id"], ids[0].to_string());
     assert!(names(&lines[0], &draft), "{}", lines[0]);
 }
@@ -158,4 +160,30 @@ async fn a_flood_with_many_tokens_of_one_subject_writes_few_lines_and_does_not_l
     assert_eq!(stand_for(&lines), 200, "none is lost unrecorded");
     assert!(lines.len() <= 50, "{} lines", lines.len());
     assert!(lines.iter().all(|line| line["principal"] == good.sub));
+}
+
+#[actix_web::test]
+async fn bodies_and_ids_that_are_refused_count_like_every_other_refusal() {
+    let world = World::new().await;
+    let secret = world.secret("v").await;
+    let bodies = [
+        "{".to_owned(),
+        json!({"key_ids": [secret.id], "more": 1}).to_string(),
+        json!({"key_ids": []}).to_string(),
+        json!({"key_ids": [secret.id, secret.id]}).to_string(),
+    ];
+    let drafts: Vec<Draft> = bodies.iter().map(|_| world.draft(&[secret])).collect();
+    for (body, draft) in bodies.iter().zip(&drafts) {
+        let mut statuses = Vec::new();
+        for _ in 0..30 {
+            let body = body.clone().into_bytes();
+            statuses.push(command(&world.vault, "/api/keys:read", &draft.sign(), body).await.status);
+        }
+        assert_eq!(statuses, [[400; 20].as_slice(), &[429; 10]].concat(), "{body}");
+    }
+    let lines = refusals(&world).await;
+    assert_eq!(stand_for(&lines), 120, "none is lost unrecorded");
+    for draft in &drafts {
+        assert!(lines.iter().any(|line| line["code"] != "rate_limited" && names(line, draft)), "{lines:?}");
+    }
 }

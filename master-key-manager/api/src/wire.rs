@@ -343,7 +343,7 @@ pub struct SecretDetails {
     pub environment: EnvironmentName,
     /// Name.
     pub path: SecretPath,
-    /// When its first version was stored, or adopted (Unix seconds).
+    /// When its first version was begun, or adopted (Unix seconds).
     pub created_at: u64,
     /// The highest version number that was ever used, also by a version that was not stored or is destroyed.
     pub last_version: Version,

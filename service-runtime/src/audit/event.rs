@@ -14,14 +14,15 @@ pub trait Outcome {
     fn line(self, origin: &Origin) -> AuditRecord;
 }
 
-/// The reference of a service's events in Markdown, made from a line of each.
-pub fn reference(service: &str, acts: &[AuditRecord], outcomes: &[AuditRecord]) -> String {
-    let rows = |lines: &[AuditRecord], when: &str| {
-        lines.iter().fold(String::new(), |rows, line| rows + "| " + &line.reference() + " | " + when + " |\n")
+/// The reference of a service's events in Markdown, made from the meaning and a line of each.
+pub fn reference(service: &str, acts: &[(&str, AuditRecord)], outcomes: &[(&str, AuditRecord)]) -> String {
+    let rows = |lines: &[(&str, AuditRecord)], when: &str| {
+        let row = |(meaning, line): &(&str, AuditRecord)| format!("| {} | {when} | {meaning} |\n", line.reference());
+        lines.iter().map(row).collect::<String>()
     };
     format!(
         "# Audit events of the {service}\n\nMade from `{service}/src/audit_event.rs` by its test. Members of every line are in \
-         [operations.md](../operations.md).\n\n| action | status | members | its line |\n|---|---|---|---|\n{}{}",
+         [operations.md](../operations.md).\n\n| action | status | members | its line | meaning |\n|---|---|---|---|---|\n{}{}",
         rows(acts, "is durable before it takes effect"),
         rows(outcomes, "is not waited for"),
     )

@@ -193,9 +193,12 @@ fn problems(row: &Route) -> std::collections::BTreeMap<u16, String> {
 fn of_access(access: Access) -> &'static [ErrorCode] {
     match access {
         Access::Public => &[],
-        Access::Administrator | Access::AdministratorOrDevelopment => {
-            &[ErrorCode::CredentialInvalid, ErrorCode::StorageUnavailable]
-        }
+        Access::Administrator | Access::AdministratorOrDevelopment => &[
+            ErrorCode::CredentialInvalid,
+            ErrorCode::BodyInvalid,
+            ErrorCode::BodyTooLarge,
+            ErrorCode::StorageUnavailable,
+        ],
         Access::AccessToken => {
             &[ErrorCode::TokenInvalid, ErrorCode::SealKeyUnknown, ErrorCode::RateLimited, ErrorCode::RevocationsBehind]
         }
