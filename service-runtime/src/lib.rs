@@ -20,6 +20,7 @@ mod refusal;
 pub mod sabotage;
 pub mod sampled;
 pub mod signals;
+pub mod sql;
 pub mod sqlite;
 pub mod standing;
 mod start_error;

@@ -19,6 +19,7 @@ pub(super) trait Job: Send {
 
 /// A job with the type of its result.
 pub(super) struct Typed<T, F> {
+    name: &'static str,
     work: Option<F>,
     outcome: Option<Result<T, StoreFault>>,
     reply: Option<oneshot::Sender<Result<T, StoreFault>>>,
@@ -26,8 +27,8 @@ pub(super) struct Typed<T, F> {
 
 impl<T, F> Typed<T, F> {
     /// Work whose outcome goes to `reply`.
-    pub(super) fn new(work: F, reply: oneshot::Sender<Result<T, StoreFault>>) -> Self {
-        Self { work: Some(work), outcome: None, reply: Some(reply) }
+    pub(super) fn new(name: &'static str, work: F, reply: oneshot::Sender<Result<T, StoreFault>>) -> Self {
+        Self { name, work: Some(work), outcome: None, reply: Some(reply) }
     }
 }
 
@@ -44,7 +45,7 @@ where
                 Ok(())
             }
             Ok(Err(error)) => {
-                tracing::warn!(error = code_of(&error), "a database job failed and was undone");
+                tracing::warn!(job = self.name, error = code_of(&error), "a database job failed and was undone");
                 self.outcome = Some(Err(fault_of(&error)));
                 Err(error)
             }

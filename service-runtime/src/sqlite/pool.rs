@@ -50,12 +50,25 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.0.run(move |reader| reader.read(job)).await.unwrap_or(Err(StoreFault::Unavailable))
+        self.read_named("unnamed", job).await
+    }
+
+    /// Like [`Readers::read`]; `name` stands in the log when the job fails.
+    pub(crate) async fn read_named<T, F>(&self, name: &'static str, job: F) -> Result<T, StoreFault>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.0.run(move |reader| reader.read(name, job)).await.unwrap_or(Err(StoreFault::Unavailable))
     }
 }
 
 impl Reader {
-    fn read<T>(&mut self, job: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreFault> {
+    fn read<T>(
+        &mut self,
+        name: &'static str,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreFault> {
         // Files that are not at their paths are not read: what is served must be there after a restart, too.
         let generation = self.health.generation().ok_or(StoreFault::Unavailable)?;
         let kept = self.conn.take().filter(|_| self.generation == Some(generation));
@@ -68,7 +81,7 @@ impl Reader {
             if self.health.note(&error) {
                 self.conn = None;
             }
-            tracing::warn!(error = code_of(&error), "a database query failed");
+            tracing::warn!(job = name, error = code_of(&error), "a database query failed");
             fault_of(&error)
         })
     }

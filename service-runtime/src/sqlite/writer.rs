@@ -92,8 +92,17 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
+        self.run_named("unnamed", job).await
+    }
+
+    /// Like [`Writer::run`]; `name` stands in the log when the job fails.
+    pub(crate) async fn run_named<T, F>(&self, name: &'static str, job: F) -> Result<T, StoreFault>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Typed::new(job, reply));
+        let job = Box::new(Typed::new(name, job, reply));
         self.queue.try_send(Message::Job(job)).map_err(|_| StoreFault::Unavailable)?;
         // The thread answers every job; if it vanished, nobody knows how far it came.
         answer.await.unwrap_or(Err(StoreFault::OutcomeUnknown))

@@ -1,0 +1,116 @@
+//! Planned faults of jobs, by their names: for tests of what remains when the disk or the process gives up.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::StoreFault;
+
+/// The place where a process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillPoint {
+    /// Just before this job.
+    Before(&'static str),
+    /// Just after this job; its caller never learns of it.
+    After(&'static str),
+}
+
+/// A plan of faults. Without an entry nothing is changed. Clones share it.
+///
+/// After its kill point nothing works any more, as in a process that is gone.
+#[derive(Clone, Default)]
+pub struct Faults(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    kill_at: Option<KillPoint>,
+    dead: bool,
+    twice: bool,
+    calls: HashMap<&'static str, u64>,
+    /// The act that follows a call of a job.
+    meanwhile: Option<(&'static str, u64, Act)>,
+}
+
+type Act = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+impl Faults {
+    /// Lets the process die at the next pass of this point.
+    pub fn kill_at(&self, point: KillPoint) {
+        self.state().kill_at = Some(point);
+    }
+
+    /// Runs `act` when the job has returned `calls` times more, before its caller hears of it.
+    pub fn after_calls<F>(&self, job: &'static str, calls: u64, act: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut state = self.state();
+        let call = state.calls.get(job).copied().unwrap_or_default() + calls;
+        state.meanwhile = Some((job, call, Box::new(|| Box::pin(act()))));
+    }
+
+    /// Runs each write twice from now on. The first run is undone, as after a serialization failure.
+    pub fn write_twice(&self) {
+        self.state().twice = true;
+    }
+
+    /// The number of times that a job has returned without an error.
+    pub fn calls(&self, job: &'static str) -> u64 {
+        self.state().calls.get(job).copied().unwrap_or_default()
+    }
+
+    /// Whether the kill point was passed.
+    pub fn is_dead(&self) -> bool {
+        self.state().dead
+    }
+
+    /// Does the work of a job with its planned faults.
+    ///
+    /// # Errors
+    /// Those of the work, and the planned ones.
+    pub async fn through<T, E: From<StoreFault>>(
+        &self,
+        job: &'static str,
+        work: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E> {
+        self.pass(KillPoint::Before(job), StoreFault::Unavailable)?;
+        let outcome = work.await?;
+        self.pass(KillPoint::After(job), StoreFault::OutcomeUnknown)?;
+        if let Some(act) = self.count(job) {
+            act().await;
+        }
+        Ok(outcome)
+    }
+
+    pub(super) fn writes_twice(&self) -> bool {
+        self.state().twice
+    }
+
+    fn pass(&self, point: KillPoint, fault: StoreFault) -> Result<(), StoreFault> {
+        let mut state = self.state();
+        state.dead |= state.kill_at == Some(point);
+        if state.dead { Err(fault) } else { Ok(()) }
+    }
+
+    /// Counts a call and returns what is to follow it.
+    fn count(&self, job: &'static str) -> Option<Act> {
+        let mut state = self.state();
+        let calls = state.calls.entry(job).or_default();
+        *calls += 1;
+        let call = *calls;
+        state.meanwhile.take_if(|(after, due, _)| *after == job && *due == call).map(|(_, _, act)| act)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faults").finish_non_exhaustive()
+    }
+}
