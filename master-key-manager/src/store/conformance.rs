@@ -478,11 +478,12 @@ mod tests {
     use crate::store::sqlite::SqliteStore;
 
     #[tokio::test]
-    async fn sqlite_keeps_every_rule_also_inside_its_fault_wrapper() {
+    async fn sqlite_keeps_every_rule_also_inside_its_fault_wrapper_where_jobs_run_twice() {
         for wrapped in [false, true] {
             let dir = tempfile::tempdir().unwrap();
-            let sqlite: Arc<dyn ManagerStore> = Arc::new(SqliteStore::open(&dir.path().join("manager.db")).unwrap());
-            let store = if wrapped { Arc::new(FaultyStore::new(sqlite)) } else { sqlite };
+            let sqlite = SqliteStore::open(&dir.path().join("manager.db")).unwrap();
+            let store: Arc<dyn ManagerStore> =
+                if wrapped { Arc::new(FaultyStore::new(sqlite)) } else { Arc::new(sqlite) };
             assert_eq!(check(store.as_ref()).await, Ok(()));
         }
     }

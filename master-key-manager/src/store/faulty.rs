@@ -1,18 +1,17 @@
 //! A store that fails on demand, around a real one, for tests of failing disks and dying processes.
 
-use std::collections::HashMap;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use manager_api::name::{SecretPath, UserLabel};
-use service_runtime::sqlite::StoreFault;
+use service_runtime::sql::{Faults, KillPoint};
 use shared_proto::chain::ChainHead;
 use shared_proto::event::EventHash;
 use shared_proto::id::{EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::receipt::ReceiptFacts;
 
+use super::sqlite::SqliteStore;
 use super::{
     Acted, Actor, BeginOutcome, CatalogueStore, CommitOutcome, CredentialRow, Decision, EventStore, IdentityStore,
     Installation, ManagerStore, NewCredential, NewInstallation, NewToken, NewVersion, RevocationPage, RotationState,
@@ -20,41 +19,27 @@ use super::{
     TokenStore, VersionRow,
 };
 
-/// The point at which a process dies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KillPoint {
-    /// Just before this method writes.
-    Before(&'static str),
-    /// Just after this method wrote; its caller never learns of it.
-    After(&'static str),
-}
-
 /// A wrapped store. After its kill point every method fails, as in a dead process.
+///
+/// Faults are planned by the names of methods. Where the inner store uses [`service_runtime::sql`], its jobs have these
+/// names and meet the faults there.
 pub struct FaultyStore {
-    inner: Arc<dyn ManagerStore>,
-    state: Mutex<State>,
+    inner: SqliteStore,
+    sound: Arc<dyn ManagerStore>,
+    faults: Faults,
 }
-
-#[derive(Default)]
-struct State {
-    kill_at: Option<KillPoint>,
-    dead: bool,
-    calls: HashMap<&'static str, u64>,
-    /// Acts that follow the n-th call of a method.
-    meanwhile: Option<(&'static str, u64, Act)>,
-}
-
-type Act = Box<dyn FnOnce(Arc<dyn ManagerStore>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 impl FaultyStore {
-    /// A store without a fault.
-    pub fn new(inner: Arc<dyn ManagerStore>) -> Self {
-        Self { inner, state: Mutex::default() }
+    /// A store without a fault. Its jobs run twice, because they must be able to.
+    pub fn new(store: SqliteStore) -> Self {
+        let faults = Faults::default();
+        faults.write_twice();
+        Self { sound: Arc::new(store.clone()), inner: store.with_faults(faults.clone()), faults }
     }
 
     /// Dies the next time that it reaches this point.
     pub fn kill_at(&self, point: KillPoint) {
-        self.state().kill_at = Some(point);
+        self.faults.kill_at(point);
     }
 
     /// Runs `act` on the inner store when `method` has returned `calls` times more, before its caller gets the result.
@@ -66,58 +51,18 @@ impl FaultyStore {
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let mut state = self.state();
-        let call = state.calls.get(method).copied().unwrap_or_default() + calls;
-        state.meanwhile = Some((method, call, Box::new(|store| Box::pin(act(store)))));
+        let sound = Arc::clone(&self.sound);
+        self.faults.after_calls(method, calls, move || act(sound));
     }
 
     /// The number of times that a method has returned.
     pub fn calls(&self, method: &'static str) -> u64 {
-        self.state().calls.get(method).copied().unwrap_or_default()
+        self.faults.calls(method)
     }
 
     /// Whether it died.
     pub fn is_dead(&self) -> bool {
-        self.state().dead
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn passes(&self, point: KillPoint) -> Result<(), StoreFault> {
-        let mut state = self.state();
-        if state.kill_at == Some(point) {
-            state.dead = true;
-        }
-        if state.dead { Err(StoreFault::Unavailable) } else { Ok(()) }
-    }
-
-    async fn through<T, E: From<StoreFault>>(
-        &self,
-        method: &'static str,
-        act: impl Future<Output = Result<T, E>> + Send,
-    ) -> Result<T, E> {
-        self.passes(KillPoint::Before(method))?;
-        let outcome = act.await?;
-        self.passes(KillPoint::After(method)).map_err(|_| StoreFault::OutcomeUnknown)?;
-        self.meanwhile(method).await;
-        Ok(outcome)
-    }
-
-    /// Counts a call, and runs the act that follows it.
-    async fn meanwhile(&self, method: &'static str) {
-        let act = {
-            let mut state = self.state();
-            let calls = state.calls.entry(method).or_default();
-            *calls += 1;
-            let due = *calls;
-            let waits = state.meanwhile.as_ref().is_some_and(|(after, call, _)| *after == method && *call == due);
-            if waits { state.meanwhile.take() } else { None }
-        };
-        if let Some((_, _, act)) = act {
-            act(Arc::clone(&self.inner)).await;
-        }
+        self.faults.is_dead()
     }
 }
 
@@ -132,7 +77,7 @@ macro_rules! through {
         #[async_trait]
         impl $trait for FaultyStore {
             $(async fn $method(&self, $($argument: $type),*) -> $output {
-                self.through(stringify!($method), self.inner.$method($($argument),*)).await
+                self.faults.through(stringify!($method), self.inner.$method($($argument),*)).await
             })*
         }
     };
@@ -154,12 +99,24 @@ through! {
     idempotent(actor: Actor, subject: Subject, key: String, now: u64) -> Acted<Option<(SecretId, Version)>>;
 }
 
-through! {
-    TokenStore:
-    decide_token(actor: Actor, order: TokenRequest) -> Acted<TokenDecision>;
-    tokens(actor: Actor, after: Option<TokenId>, limit: usize, now: u64) -> Acted<Vec<TokenRow>>;
-    revoked_signing_keys() -> Stored<Vec<Thumbprint>>;
-    prune(now: u64, limit: usize) -> Stored<usize>;
+// Its jobs meet the faults in the inner store.
+#[async_trait]
+impl TokenStore for FaultyStore {
+    async fn decide_token(&self, actor: Actor, order: TokenRequest) -> Acted<TokenDecision> {
+        self.inner.decide_token(actor, order).await
+    }
+
+    async fn tokens(&self, actor: Actor, after: Option<TokenId>, limit: usize, now: u64) -> Acted<Vec<TokenRow>> {
+        self.inner.tokens(actor, after, limit, now).await
+    }
+
+    async fn revoked_signing_keys(&self) -> Stored<Vec<Thumbprint>> {
+        self.inner.revoked_signing_keys().await
+    }
+
+    async fn prune(&self, now: u64, limit: usize) -> Stored<usize> {
+        self.inner.prune(now, limit).await
+    }
 }
 
 through! {

@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use manager_api::name::{SecretPath, UserLabel};
-use service_runtime::sqlite::StoreFault;
+pub use service_runtime::sql::KillPoint;
+use service_runtime::sql::StoreFault;
 use shared_proto::Rejected;
 use shared_proto::chain::ChainHead;
 use shared_proto::event::{Event, EventHash};
@@ -26,7 +27,7 @@ use shared_proto::receipt::ReceiptFacts;
 
 pub use self::actor::{ActError, Acted, Actor, Decision};
 pub use self::conformance::check as check_conformance;
-pub use self::faulty::{FaultyStore, KillPoint};
+pub use self::faulty::FaultyStore;
 pub use self::types::{
     BeginOutcome, CommitOutcome, CredentialRow, Environment, Installation, KeyFacts, NewCredential, NewInstallation,
     NewToken, NewVersion, RevocationPage, RotationState, SecretRow, SecretState, StoredEvent, TokenDecision,

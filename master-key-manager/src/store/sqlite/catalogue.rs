@@ -4,13 +4,15 @@ use async_trait::async_trait;
 use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
 use rusqlite::{Connection, OptionalExtension, params};
-use service_runtime::sqlite::row_limit;
+use service_runtime::sql::{self, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 use shared_proto::receipt::ReceiptFacts;
 
 use super::SqliteStore;
 use super::identity::subject_for;
-use super::rows::{integer, one_version, path, secret_state, state, state_word, unsigned, version, version_row};
+use super::rows::{
+    integer, newest_event, one_version, path, secret_state, state, state_word, unsigned, version, version_line,
+};
 use super::tokens::{insert_for_commit, is_revoked};
 use crate::idempotency::KEPT_SECONDS;
 use crate::store::{
@@ -38,7 +40,7 @@ impl CatalogueStore for SqliteStore {
     }
 
     async fn version(&self, actor: Actor, secret: SecretId, version: Version) -> Acted<Option<VersionRow>> {
-        self.read_for(actor, move |conn| one_version(conn, secret, version)).await
+        self.read_for(actor, move |conn| Ok(one_version(&mut Tx::on(conn), secret, version)?)).await
     }
 
     async fn secret_to_settle(&self, secret: SecretId) -> Stored<Option<SecretState>> {
@@ -56,8 +58,8 @@ impl CatalogueStore for SqliteStore {
                 let committed = turned || has_state(conn, secret, version, "committed")?;
                 match token {
                     _ if !committed => Ok(CommitOutcome::No),
-                    None => super::rows::newest_event(conn).map(|(rseq, _)| CommitOutcome::Yes { rseq }),
-                    Some(token) => insert_for_commit(conn, &token),
+                    None => Ok(CommitOutcome::Yes { rseq: newest_event(&mut Tx::on(conn))?.0 }),
+                    Some(token) => Ok(insert_for_commit(&mut Tx::on(conn), &token)?),
                 }
             })
             .await
@@ -75,7 +77,7 @@ impl CatalogueStore for SqliteStore {
                      FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
                      WHERE v.state = 'pending' ORDER BY v.created_at LIMIT ?1",
                 )?
-                .query_map([row_limit(limit)], version_row)?
+                .query_map([row_limit(limit)], version_line)?
                 .collect()
             })
             .await
@@ -122,7 +124,7 @@ impl CatalogueStore for SqliteStore {
 fn begin(conn: &Connection, new: &NewVersion) -> rusqlite::Result<BeginOutcome> {
     let row = &new.row;
     if let Some(signing_key) = &new.signing_key
-        && is_revoked(conn, signing_key)?
+        && is_revoked(&mut Tx::on(conn), signing_key)?
     {
         return Ok(BeginOutcome::SigningKeyRevoked);
     }
@@ -161,13 +163,13 @@ fn begin(conn: &Connection, new: &NewVersion) -> rusqlite::Result<BeginOutcome> 
             integer(new.now)?
         ])?;
     }
-    subject_for(conn, &new.label.0, new.label.1).map(BeginOutcome::Pending)
+    Ok(BeginOutcome::Pending(subject_for(&mut Tx::on(conn), &new.label.0, new.label.1)?))
 }
 
 fn missing(conn: &Connection, facts: Vec<ReceiptFacts>) -> rusqlite::Result<Vec<ReceiptFacts>> {
     let mut missing = Vec::new();
     for fact in facts {
-        let row = one_version(conn, fact.secret, fact.version)?;
+        let row = one_version(&mut Tx::on(conn), fact.secret, fact.version)?;
         let lacking = match row.map(|row| (row.state, row.digest == fact.digest)) {
             None | Some((CatalogueState::Abandoned, false)) => true,
             Some((
@@ -261,7 +263,7 @@ fn secrets(
     let mut rows: Vec<SecretRow> = Vec::new();
     while let Some(line) = lines.next()? {
         let secret = SecretId::from_bytes(line.get(0)?);
-        let found = (version(line, 1)?, state(line, 2)?, unsigned(line, 3)?);
+        let found = (version(line, 1)?, state(&sql::Row::of(line), 2)?, unsigned(line, 3)?);
         match rows.last_mut().filter(|row| row.secret == secret) {
             Some(row) => row.versions.push(found),
             None => rows.push(SecretRow {

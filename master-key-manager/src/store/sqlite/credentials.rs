@@ -1,14 +1,14 @@
 //! The enabled credentials.
 
 use rusqlite::{Connection, params};
+use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::CredentialId;
 
 use super::rows::integer;
 use crate::store::ActError;
 
-pub(super) fn is_enabled(conn: &Connection, credential: CredentialId) -> rusqlite::Result<bool> {
-    conn.prepare_cached("SELECT 1 FROM credentials WHERE credential_id = ?1 AND disabled_at IS NULL")?
-        .exists([credential.as_bytes()])
+pub(super) fn is_enabled(tx: &mut Tx<'_>, credential: CredentialId) -> Result<bool, SqlError> {
+    tx.exists("SELECT 1 FROM credentials WHERE credential_id = ?1 AND disabled_at IS NULL", &[&credential.as_bytes()])
 }
 
 pub(super) fn disable(conn: &Connection, credential: CredentialId, now: u64) -> rusqlite::Result<()> {

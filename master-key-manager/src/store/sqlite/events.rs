@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
-use service_runtime::sqlite::row_limit;
+use service_runtime::sql::{Tx, row_limit};
 use shared_proto::chain::ChainHead;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::{Event, EventHash, NO_EVENT, event_hash};
@@ -19,7 +19,7 @@ use crate::store::{
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn newest_event(&self) -> Stored<(u64, EventHash)> {
-        self.readers.read(newest_event).await
+        self.readers.read(|conn| Ok(newest_event(&mut Tx::on(conn))?)).await
     }
 
     async fn chain_head(&self) -> Stored<ChainHead> {
@@ -46,7 +46,7 @@ impl EventStore for SqliteStore {
 
     async fn revocations(&self, actor: Actor, after: u64, limit: usize) -> Acted<RevocationPage> {
         self.read_for(actor, move |conn| {
-            let (newest, _hash) = newest_event(conn)?;
+            let (newest, _hash) = newest_event(&mut Tx::on(conn))?;
             Ok(RevocationPage { events: events_after(conn, after, limit)?, newest, deferred: deferred(conn)? })
         })
         .await
@@ -140,7 +140,7 @@ impl SqliteStore {
         F: FnOnce(&Connection, &[Decision]) -> rusqlite::Result<T> + Send + 'static,
     {
         let decided = self.write_credentials(move |conn| {
-            let refused = if is_enabled(conn, actor.credential())? {
+            let refused = if is_enabled(&mut Tx::on(conn), actor.credential())? {
                 refusal_of(conn, &decisions)?
             } else {
                 Some(ActError::CredentialDisabled)

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use manager_api::name::{EnvironmentName, UserLabel};
 use rusqlite::{Connection, OptionalExtension, params};
+use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, PersonId, ServiceId, Subject};
 use shared_proto::identity::Mode;
 
@@ -46,11 +47,11 @@ impl IdentityStore for SqliteStore {
     }
 
     async fn subject_of(&self, actor: Actor, label: UserLabel) -> Acted<Option<Subject>> {
-        self.read_for(actor, move |conn| known_subject(conn, &label)).await
+        self.read_for(actor, move |conn| Ok(known_subject(&mut Tx::on(conn), &label)?)).await
     }
 
     async fn close(&self) -> Stored<()> {
-        self.writer.close().await;
+        self.sql.close().await;
         Ok(())
     }
 }
@@ -71,19 +72,16 @@ fn credential(conn: &Connection, hmac: [u8; 32]) -> rusqlite::Result<Option<Cred
 }
 
 /// The subject of a label; `candidate` becomes it at the first use.
-pub(super) fn subject_for(conn: &Connection, label: &UserLabel, candidate: PersonId) -> rusqlite::Result<Subject> {
-    if let Some(known) = known_subject(conn, label)? {
+pub(super) fn subject_for(tx: &mut Tx<'_>, label: &UserLabel, candidate: PersonId) -> Result<Subject, SqlError> {
+    if let Some(known) = known_subject(tx, label)? {
         return Ok(known);
     }
-    conn.prepare_cached("INSERT INTO subjects (label, subject) VALUES (?1, ?2)")?
-        .execute(params![label.as_str(), candidate.to_string()])?;
+    tx.execute("INSERT INTO subjects (label, subject) VALUES (?1, ?2)", &[&label.as_str(), &candidate.to_string()])?;
     Ok(Subject::Person(candidate))
 }
 
-fn known_subject(conn: &Connection, label: &UserLabel) -> rusqlite::Result<Option<Subject>> {
-    conn.prepare_cached("SELECT subject FROM subjects WHERE label = ?1")?
-        .query_row([label.as_str()], |row| text(row, 0))
-        .optional()
+fn known_subject(tx: &mut Tx<'_>, label: &UserLabel) -> Result<Option<Subject>, SqlError> {
+    tx.optional("SELECT subject FROM subjects WHERE label = ?1", &[&label.as_str()], |row| row.parse(0))
 }
 
 pub(super) fn installation(conn: &Connection) -> rusqlite::Result<Option<Installation>> {

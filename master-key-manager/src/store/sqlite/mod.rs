@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use service_runtime::StartError;
+use service_runtime::sql::{Database, Faults, SqlError, Tx};
 use service_runtime::sqlite::{Readers, Writer, migrate, open_writer, restore};
 use shared_proto::id::ManagerId;
 use shared_proto::identity::Mode;
@@ -26,6 +27,8 @@ use super::{ActError, Acted, Actor, ManagerStore, Stored};
 /// The store. Clones share it.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
+    sql: Database,
+    // The same database, for the areas that do not use `sql` yet.
     writer: Writer,
     readers: Readers,
     enabled: CredentialCache,
@@ -44,7 +47,14 @@ impl SqliteStore {
         migrate(&mut conn, schema::STEPS)?;
         let writer = Writer::spawn(conn)?;
         let readers = Readers::open(path, READERS, writer.health())?;
-        Ok(Self { writer, readers, enabled: CredentialCache::default() })
+        let sql = Database::sqlite(writer.clone(), readers.clone());
+        Ok(Self { sql, writer, readers, enabled: CredentialCache::default() })
+    }
+
+    /// The same store with planned faults. For tests.
+    #[must_use]
+    pub fn with_faults(self, faults: Faults) -> Self {
+        Self { sql: self.sql.with_faults(faults), ..self }
     }
 
     /// Replaces the database, which no process may use, with a backup of this manager. Returns the path at which the
@@ -63,6 +73,26 @@ impl SqliteStore {
                 backup.display()
             )))
         })
+    }
+
+    /// A job that writes in the name of `actor`, if its credential is still enabled.
+    async fn write_as<T, F>(&self, name: &'static str, actor: Actor, job: F) -> Acted<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
+    {
+        let allowed = self.sql.write(name, move |tx| allow(tx, actor, &job));
+        allowed.await?.ok_or(ActError::CredentialDisabled)
+    }
+
+    /// A job that reads in the name of `actor`, if its credential is still enabled.
+    async fn read_as<T, F>(&self, name: &'static str, actor: Actor, job: F) -> Acted<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
+    {
+        let allowed = self.sql.read(name, move |tx| allow(tx, actor, &job));
+        allowed.await?.ok_or(ActError::CredentialDisabled)
     }
 
     /// A transaction that writes in the name of `actor`, if the actor still may.
@@ -97,16 +127,25 @@ impl SqliteStore {
 }
 
 /// Checks the actor's credential and runs the job, in one transaction.
+fn allow<T>(
+    tx: &mut Tx<'_>,
+    actor: Actor,
+    job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
+) -> Result<Option<T>, SqlError> {
+    if is_enabled(tx, actor.credential())? { job(tx).map(Some) } else { Ok(None) }
+}
+
+/// The same for jobs that use the connection.
 fn if_enabled<T>(
     conn: &Connection,
     actor: Actor,
     job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Option<T>> {
-    if is_enabled(conn, actor.credential())? { job(conn).map(Some) } else { Ok(None) }
+    if is_enabled(&mut Tx::on(conn), actor.credential())? { job(conn).map(Some) } else { Ok(None) }
 }
 
 impl ManagerStore for SqliteStore {
     fn is_healthy(&self) -> bool {
-        self.writer.health().is_good()
+        self.sql.is_healthy()
     }
 }

@@ -5,13 +5,14 @@ use std::path::Path;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use service_runtime::StartError;
+use service_runtime::sql::Tx;
 use service_runtime::sqlite::{open_reader, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::receipt::ReceiptFacts;
 
 use super::SqliteStore;
 use super::identity::installation;
-use super::rows::{integer, unsigned, version_row};
+use super::rows::{integer, unsigned, version_line};
 use super::tokens::revoked_keys;
 use crate::store::{Acted, Actor, Installation, KeyFacts, RotationState, RotationStore, Stored, VersionRow};
 
@@ -38,7 +39,7 @@ impl RotationStore for SqliteStore {
                 )?
                 .query_map(
                     params![environment.as_bytes(), i64::from(epoch), secret, integer(version)?, row_limit(limit)],
-                    version_row,
+                    version_line,
                 )?
                 .collect()
             })
@@ -190,7 +191,7 @@ fn key_facts(conn: &Connection) -> rusqlite::Result<Option<KeyFacts>> {
             )?
             .query_map([], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?,
-        revoked_keys: revoked_keys(conn)?,
+        revoked_keys: revoked_keys(&mut Tx::on(conn))?,
     }))
 }
 

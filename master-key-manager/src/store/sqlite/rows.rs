@@ -3,12 +3,12 @@
 use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row};
+use service_runtime::sql::{self, SqlError, Tx};
 use shared_proto::chain::ChainHead;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::{EventHash, NO_EVENT};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
-use shared_proto::token::Grant;
 
 use crate::store::{SecretState, StoredEvent, VersionRow, event_name};
 
@@ -47,26 +47,31 @@ pub(super) fn state_word(state: CatalogueState) -> &'static str {
     }
 }
 
-pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<CatalogueState> {
-    match row.get::<_, String>(column)?.as_str() {
+pub(super) fn state(row: &sql::Row<'_>, column: usize) -> Result<CatalogueState, SqlError> {
+    match row.get::<String>(column)?.as_str() {
         "pending" => Ok(CatalogueState::Pending),
         "committed" => Ok(CatalogueState::Committed),
         "abandoned" => Ok(CatalogueState::Abandoned),
         "destroyed" => Ok(CatalogueState::Destroyed),
-        _ => Err(unreadable()),
+        _ => Err(SqlError::unreadable()),
     }
 }
 
 /// Columns `secret_id, environment_id, version, state, epoch, digest`.
-pub(super) fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
+pub(super) fn version_row(row: &sql::Row<'_>) -> Result<VersionRow, SqlError> {
     Ok(VersionRow {
         secret: SecretId::from_bytes(row.get(0)?),
         environment: EnvironmentId::from_bytes(row.get(1)?),
-        version: version(row, 2)?,
+        version: Version::new(row.get(2)?).map_err(|_| SqlError::unreadable())?,
         state: state(row, 3)?,
-        epoch: u32::try_from(row.get::<_, i64>(4)?).map_err(|_| unreadable())?,
+        epoch: row.get(4)?,
         digest: Bytes(row.get(5)?),
     })
+}
+
+/// The same for a query on the connection.
+pub(super) fn version_line(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
+    Ok(version_row(&sql::Row::of(row))?)
 }
 
 /// Columns `seq, name, compact, hash, issued_at, lasting`.
@@ -81,24 +86,16 @@ pub(super) fn event_row(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     })
 }
 
-pub(super) fn grants_text(grants: &[Grant]) -> rusqlite::Result<String> {
-    serde_json::to_string(grants).map_err(|_| unreadable())
-}
-
-pub(super) fn grants(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Grant>> {
-    serde_json::from_str(&row.get::<_, String>(column)?).map_err(|_| unreadable())
-}
-
-pub(super) fn newest_event(conn: &Connection) -> rusqlite::Result<(u64, EventHash)> {
-    conn.prepare_cached("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1")?
-        .query_row([], |row| Ok((unsigned(row, 0)?, Bytes(row.get(1)?))))
-        .optional()
-        .map(|newest| newest.unwrap_or((0, NO_EVENT)))
+pub(super) fn newest_event(tx: &mut Tx<'_>) -> Result<(u64, EventHash), SqlError> {
+    let newest = tx.optional("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1", &[], |row| {
+        Ok((row.get(0)?, Bytes(row.get(1)?)))
+    })?;
+    Ok(newest.unwrap_or((0, NO_EVENT)))
 }
 
 /// The end of the chain.
 pub(super) fn chain_head(conn: &Connection) -> rusqlite::Result<ChainHead> {
-    let (number, hash) = newest_event(conn)?;
+    let (number, hash) = newest_event(&mut Tx::on(conn))?;
     let lasting = conn
         .prepare_cached("SELECT hash FROM events WHERE lasting = 1 ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| row.get(0).map(Bytes))
@@ -106,17 +103,13 @@ pub(super) fn chain_head(conn: &Connection) -> rusqlite::Result<ChainHead> {
     Ok(ChainHead { number, hash, lasting: lasting.unwrap_or(NO_EVENT) })
 }
 
-pub(super) fn one_version(
-    conn: &Connection,
-    secret: SecretId,
-    version: Version,
-) -> rusqlite::Result<Option<VersionRow>> {
-    conn.prepare_cached(
+pub(super) fn one_version(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<Option<VersionRow>, SqlError> {
+    tx.optional(
         "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
          FROM versions v JOIN secrets s ON s.secret_id = v.secret_id WHERE v.secret_id = ?1 AND v.version = ?2",
-    )?
-    .query_row(params![secret.as_bytes(), integer(version.get())?], version_row)
-    .optional()
+        &[&secret.as_bytes(), &version.get()],
+        version_row,
+    )
 }
 
 pub(super) fn secret_state(conn: &Connection, secret: SecretId) -> rusqlite::Result<Option<SecretState>> {
@@ -137,7 +130,7 @@ pub(super) fn secret_state(conn: &Connection, secret: SecretId) -> rusqlite::Res
              FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
              WHERE v.secret_id = ?1 AND v.state = 'pending' ORDER BY v.version",
         )?
-        .query_map([secret.as_bytes()], version_row)?
+        .query_map([secret.as_bytes()], version_line)?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Some(SecretState { secret, environment, path, created_at, last, pending }))
 }

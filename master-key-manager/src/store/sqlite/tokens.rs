@@ -1,16 +1,16 @@
 //! Access tokens, stored by their claims.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use service_runtime::sqlite::row_limit;
+use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
+use shared_proto::token::Grant;
 
 use super::SqliteStore;
 use super::credentials::is_enabled;
 use super::identity::subject_for;
-use super::rows::{grants, grants_text, integer, newest_event, one_version, text, unreadable, unsigned, version_row};
+use super::rows::{newest_event, one_version, version_row};
 use crate::idempotency::KEPT_SECONDS;
 use crate::issuer::grants_of;
 use crate::store::{
@@ -21,55 +21,29 @@ use crate::store::{
 #[async_trait]
 impl TokenStore for SqliteStore {
     async fn decide_token(&self, actor: Actor, order: TokenRequest) -> Acted<TokenDecision> {
-        self.write_for(actor, move |conn| decide_token(conn, actor, &order)).await
+        self.write_as("decide_token", actor, move |tx| decide_token(tx, actor, &order)).await
     }
 
     async fn tokens(&self, actor: Actor, after: Option<TokenId>, limit: usize, now: u64) -> Acted<Vec<TokenRow>> {
-        self.read_for(actor, move |conn| {
-            conn.prepare_cached(
-                "SELECT t.jti, t.subject, t.credential_id, t.environment_id, t.grants, t.issued_at, t.expires_at,
-                        (SELECT label FROM subjects s WHERE s.subject = t.subject)
-                 FROM tokens t WHERE (?1 IS NULL OR t.jti > ?1) AND t.expires_at > ?2 ORDER BY t.jti LIMIT ?3",
-            )?
-            .query_map(params![after.map(|id| *id.as_bytes()), integer(now)?, row_limit(limit)], |row| {
-                token_row(conn, row)
-            })?
-            .collect()
-        })
-        .await
+        self.read_as("tokens", actor, move |tx| tokens(tx, after, limit, now)).await
     }
 
     async fn revoked_signing_keys(&self) -> Stored<Vec<Thumbprint>> {
-        self.readers.read(revoked_keys).await
+        self.sql.read("revoked_signing_keys", revoked_keys).await
     }
 
     async fn prune(&self, now: u64, limit: usize) -> Stored<usize> {
-        self.writer
-            .run(move |conn| {
-                let tokens = conn
-                    .prepare_cached(
-                        "DELETE FROM tokens WHERE jti IN (SELECT jti FROM tokens WHERE expires_at <= ?1 LIMIT ?2)",
-                    )?
-                    .execute([integer(now)?, row_limit(limit)])?;
-                let keys = conn
-                    .prepare_cached(
-                        "DELETE FROM idempotency WHERE (subject, key) IN (
-                             SELECT subject, key FROM idempotency WHERE created_at <= ?1 LIMIT ?2)",
-                    )?
-                    .execute([integer(now.saturating_sub(KEPT_SECONDS))?, row_limit(limit.saturating_sub(tokens))])?;
-                Ok(tokens + keys)
-            })
-            .await
+        self.sql.write("prune", move |tx| prune(tx, now, limit)).await
     }
 }
 
-fn decide_token(conn: &Connection, actor: Actor, order: &TokenRequest) -> rusqlite::Result<TokenDecision> {
-    if is_revoked(conn, &order.signing_key)? {
+fn decide_token(tx: &mut Tx<'_>, actor: Actor, order: &TokenRequest) -> Result<TokenDecision, SqlError> {
+    if is_revoked(tx, &order.signing_key)? {
         return Ok(TokenDecision::SigningKeyRevoked);
     }
     let mut versions = Vec::with_capacity(order.grants.len());
     for (secret, version) in &order.grants {
-        let Some(row) = committed_version(conn, *secret, *version)? else { return Ok(TokenDecision::NotFound) };
+        let Some(row) = committed_version(tx, *secret, *version)? else { return Ok(TokenDecision::NotFound) };
         versions.push(row);
     }
     let Some(environment) = versions.first().map(|row| row.environment) else { return Ok(TokenDecision::NotFound) };
@@ -78,7 +52,7 @@ fn decide_token(conn: &Connection, actor: Actor, order: &TokenRequest) -> rusqli
     }
     let subject = match &order.subject {
         TokenSubject::Subject(subject) => *subject,
-        TokenSubject::Label(label, candidate) => subject_for(conn, label, *candidate)?,
+        TokenSubject::Label(label, candidate) => subject_for(tx, label, *candidate)?,
     };
     let token = NewToken {
         jti: order.jti,
@@ -89,93 +63,117 @@ fn decide_token(conn: &Connection, actor: Actor, order: &TokenRequest) -> rusqli
         issued_at: order.issued_at,
         expires_at: order.expires_at,
     };
-    let (rseq, _hash) = newest_event(conn)?;
-    insert(conn, &token, rseq)?;
+    let (rseq, _hash) = newest_event(tx)?;
+    insert(tx, &token, rseq)?;
     Ok(TokenDecision::Recorded { token, versions, rseq })
 }
 
 /// Whether this token signing key was revoked.
-pub(super) fn is_revoked(conn: &Connection, signing_key: &Thumbprint) -> rusqlite::Result<bool> {
+pub(super) fn is_revoked(tx: &mut Tx<'_>, signing_key: &Thumbprint) -> Result<bool, SqlError> {
     let revocation = event_name::name_of(&Event::SigningKey(*signing_key));
-    conn.prepare_cached("SELECT 1 FROM events WHERE name = ?1")?.exists([revocation])
+    tx.exists("SELECT 1 FROM events WHERE name = ?1", &[&revocation])
 }
 
 /// The token of a version that is being committed. There is none if its credential was disabled meanwhile, because the
 /// token's `rseq` would already cover that revocation.
-pub(super) fn insert_for_commit(conn: &Connection, token: &NewToken) -> rusqlite::Result<CommitOutcome> {
-    if !is_enabled(conn, token.credential)? {
+pub(super) fn insert_for_commit(tx: &mut Tx<'_>, token: &NewToken) -> Result<CommitOutcome, SqlError> {
+    if !is_enabled(tx, token.credential)? {
         return Ok(CommitOutcome::WithoutToken);
     }
-    let (rseq, _hash) = newest_event(conn)?;
-    insert(conn, token, rseq)?;
+    let (rseq, _hash) = newest_event(tx)?;
+    insert(tx, token, rseq)?;
     Ok(CommitOutcome::Yes { rseq })
 }
 
-fn insert(conn: &Connection, token: &NewToken, rseq: u64) -> rusqlite::Result<()> {
-    conn.prepare_cached(
+fn insert(tx: &mut Tx<'_>, token: &NewToken, rseq: u64) -> Result<(), SqlError> {
+    let grants = serde_json::to_string(&token.grants).map_err(|_| SqlError::unreadable())?;
+    tx.execute(
         "INSERT INTO tokens (jti, subject, credential_id, environment_id, grants, rseq, issued_at, expires_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?
-    .execute(params![
-        token.jti.as_bytes(),
-        token.subject.to_string(),
-        token.credential.as_bytes(),
-        token.environment.as_bytes(),
-        grants_text(&token.grants)?,
-        integer(rseq)?,
-        integer(token.issued_at)?,
-        integer(token.expires_at)?
-    ])
+        &[
+            &token.jti.as_bytes(),
+            &token.subject.to_string(),
+            &token.credential.as_bytes(),
+            &token.environment.as_bytes(),
+            &grants,
+            &rseq,
+            &token.issued_at,
+            &token.expires_at,
+        ],
+    )
     .map(|_rows| ())
 }
 
-pub(super) fn revoked_keys(conn: &Connection) -> rusqlite::Result<Vec<Thumbprint>> {
+pub(super) fn revoked_keys(tx: &mut Tx<'_>) -> Result<Vec<Thumbprint>, SqlError> {
     // `;` is the character after `:`.
-    conn.prepare_cached("SELECT name FROM events WHERE name >= 'signing-key:' AND name < 'signing-key;'")?
-        .query_map([], |row| row.get::<_, String>(0))?
-        .map(|name| match event_name::event_of(&name?) {
+    tx.all("SELECT name FROM events WHERE name >= 'signing-key:' AND name < 'signing-key;'", &[], |row| {
+        match event_name::event_of(&row.get::<String>(0)?) {
             Ok(Event::SigningKey(kid)) => Ok(kid),
-            Ok(_) | Err(_) => Err(unreadable()),
-        })
-        .collect()
+            Ok(_) | Err(_) => Err(SqlError::unreadable()),
+        }
+    })
 }
 
 fn committed_version(
-    conn: &Connection,
+    tx: &mut Tx<'_>,
     secret: SecretId,
     version: Option<Version>,
-) -> rusqlite::Result<Option<VersionRow>> {
+) -> Result<Option<VersionRow>, SqlError> {
     let Some(version) = version else {
-        return conn
-            .prepare_cached(
-                "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
-                 FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
-                 WHERE v.secret_id = ?1 AND v.state = 'committed' ORDER BY v.version DESC LIMIT 1",
-            )?
-            .query_row([secret.as_bytes()], version_row)
-            .optional();
+        return tx.optional(
+            "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
+             FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+             WHERE v.secret_id = ?1 AND v.state = 'committed' ORDER BY v.version DESC LIMIT 1",
+            &[&secret.as_bytes()],
+            version_row,
+        );
     };
-    let row = one_version(conn, secret, version)?;
+    let row = one_version(tx, secret, version)?;
     Ok(row.filter(|row| row.state == manager_api::wire::CatalogueState::Committed))
 }
 
-fn token_row(conn: &Connection, row: &Row<'_>) -> rusqlite::Result<TokenRow> {
-    let jti = TokenId::from_bytes(row.get(0)?);
-    let name = event_name::name_of(&Event::Token(jti));
-    let revoked_by = conn
-        .prepare_cached("SELECT seq FROM events WHERE name = ?1 ORDER BY seq LIMIT 1")?
-        .query_row([&name], |line| unsigned(line, 0))
-        .optional()?;
-    let revocation_deferred =
-        conn.prepare_cached("SELECT 1 FROM pending_revocations WHERE name = ?1")?.exists([&name])?;
-    let token = NewToken {
-        jti,
-        subject: text(row, 1)?,
+fn tokens(tx: &mut Tx<'_>, after: Option<TokenId>, limit: usize, now: u64) -> Result<Vec<TokenRow>, SqlError> {
+    // Every id is greater than no bytes.
+    let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
+    let found = tx.all(
+        "SELECT t.jti, t.subject, t.credential_id, t.environment_id, t.grants, t.issued_at, t.expires_at,
+                (SELECT label FROM subjects s WHERE s.subject = t.subject)
+         FROM tokens t WHERE t.jti > ?1 AND t.expires_at > ?2 ORDER BY t.jti LIMIT ?3",
+        &[&after, &now, &row_limit(limit)],
+        |row| Ok((token(row)?, row.get(7)?)),
+    )?;
+    found.into_iter().map(|(token, label)| with_revocation(tx, token, label)).collect()
+}
+
+fn token(row: &Row<'_>) -> Result<NewToken, SqlError> {
+    Ok(NewToken {
+        jti: TokenId::from_bytes(row.get(0)?),
+        subject: row.parse(1)?,
         credential: CredentialId::from_bytes(row.get(2)?),
         environment: EnvironmentId::from_bytes(row.get(3)?),
-        grants: grants(row, 4)?,
-        issued_at: unsigned(row, 5)?,
-        expires_at: unsigned(row, 6)?,
-    };
-    Ok(TokenRow { token, label: row.get(7)?, revoked_by, revocation_deferred })
+        grants: serde_json::from_str::<Vec<Grant>>(&row.get::<String>(4)?).map_err(|_| SqlError::unreadable())?,
+        issued_at: row.get(5)?,
+        expires_at: row.get(6)?,
+    })
+}
+
+fn with_revocation(tx: &mut Tx<'_>, token: NewToken, label: Option<String>) -> Result<TokenRow, SqlError> {
+    let name = event_name::name_of(&Event::Token(token.jti));
+    let revoked_by =
+        tx.optional("SELECT seq FROM events WHERE name = ?1 ORDER BY seq LIMIT 1", &[&name], |row| row.get(0))?;
+    let revocation_deferred = tx.exists("SELECT 1 FROM pending_revocations WHERE name = ?1", &[&name])?;
+    Ok(TokenRow { token, label, revoked_by, revocation_deferred })
+}
+
+fn prune(tx: &mut Tx<'_>, now: u64, limit: usize) -> Result<usize, SqlError> {
+    let tokens = tx.execute(
+        "DELETE FROM tokens WHERE jti IN (SELECT jti FROM tokens WHERE expires_at <= ?1 LIMIT ?2)",
+        &[&now, &row_limit(limit)],
+    )?;
+    let keys = tx.execute(
+        "DELETE FROM idempotency WHERE (subject, key) IN (
+             SELECT subject, key FROM idempotency WHERE created_at <= ?1 LIMIT ?2)",
+        &[&now.saturating_sub(KEPT_SECONDS), &row_limit(limit.saturating_sub(tokens))],
+    )?;
+    Ok(tokens + keys)
 }

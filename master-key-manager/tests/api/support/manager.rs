@@ -146,7 +146,7 @@ impl Installed {
             Arc::new(SystemClock),
         )
         .unwrap();
-        let store = Arc::new(FaultyStore::new(Arc::new(sqlite)));
+        let store = Arc::new(FaultyStore::new(sqlite));
         let shared: Arc<dyn ManagerStore> = Arc::clone(&store) as Arc<dyn ManagerStore>;
         let (app, feed) =
             App::assemble(&self.config, installation, keys, shared, audit, Arc::new(SystemClock)).unwrap();
