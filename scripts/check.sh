@@ -58,6 +58,8 @@ for service in encrypted-vault master-key-manager; do
     mapfile -t areas < <(printf '%s\n' "${parts[@]}" | grep -v '/http/')
     forbid "an area knows neither the web nor what calls it" "$web" "${areas[@]}"
 done
+forbid "statements are written once for all engines (docs/adr/0023-sql-seam.md)" 'rusqlite|service_runtime::sqlite|INSERT OR ' \
+    master-key-manager/src/store/sqlite/tokens.rs
 grep -qP "$whole" master-key-manager/src/routes/tokens.rs || die "the pattern for the whole finds nothing"
 grep -qP "$web" encrypted-vault/src/routes/commands.rs || die "the pattern for the web finds nothing"
 mapfile -t recorders < <(printf '%s\n' "${rust[@]}" | grep -E '^(master-key-manager|encrypted-vault)/src/' | grep -v '/audit_event\.rs$')
