@@ -4,8 +4,8 @@
 //! the database only as [`Tx`] and [`Row`]. The engine is SQLite.
 //!
 //! Guarantees that a write which returned is durable, that a failed job has written nothing, that a read sees one state
-//! of the database, and that no error carries a value. Refuses to let a job go on after a failed statement: the job is
-//! undone, whatever it answers.
+//! of the database, and that no error carries a value. Refuses the answer of a job that had a failed statement: the job
+//! is undone.
 //!
 //! Statements are written once for all engines: `?1`, `?2` … for parameters, `ON CONFLICT` and never `INSERT OR …`, no
 //! parameter whose type only its value tells (`?1 IS NULL`), columns listed. No statement may be running while another
