@@ -1,4 +1,4 @@
-//! What readers notice while the holder of a token asks for what it does not name, as fast as it is refused.
+//! Reads at a steady rate beside a flood: the holder of a token asks for what it does not name, as fast as it is refused.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -38,7 +38,7 @@ enum Command {
     Throughput(On<throughput::Throughput>),
     /// From a revocation to the first refusal.
     Revocation(On<revocation::Revocation>),
-    /// What readers notice of a flood of refused requests.
+    /// Reads beside a flood of refused requests.
     Flood(On<flood::Flood>),
     /// Store secrets until there are so many.
     Fill(On<scale::Fill>),

@@ -43,7 +43,7 @@ pub struct Caller {
     asker: Asker,
 }
 
-/// Who asks, from where and by which route: what lines of refusals name.
+/// The asking holder, its origin and its route. Lines of refusals name them.
 struct Asker {
     holder: TokenHolder,
     origin: Origin,

@@ -7,18 +7,19 @@
     reason = "a test fails by panicking, also in its helpers"
 )]
 
-use std::{
-    future::{Ready, ready},
-    net::SocketAddr,
-};
+#[path = "support/anybody.rs"]
+mod anybody;
 
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, web};
+use std::net::SocketAddr;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use anybody::Anybody;
 use service_runtime::{
     Refusal,
     config::Mode,
     http::{
-        Access, Answer, Authenticates, Draft, Guarded, LIVE, Parameter, Route, ServeConfig, Table, Tables, call,
-        openapi, origin_of, read_json, serve,
+        Access, Answer, Draft, Guarded, LIVE, Parameter, Route, ServeConfig, Table, Tables, call, openapi, origin_of,
+        read_json, serve,
     },
     tasks::Tasks,
 };
@@ -54,22 +55,6 @@ const NOTE: Parameter = Parameter::path::<String>("note", "The note.");
 
 const fn row(draft: Draft, handler: fn() -> Guarded) -> Route {
     draft.answers(const { &[Answer::other(200, "Done.")] }).needs(Access::AccessToken, handler)
-}
-
-/// Stands where an extractor authenticates.
-struct Anybody;
-
-impl FromRequest for Anybody {
-    type Error = Refusal;
-    type Future = Ready<Result<Self, Refusal>>;
-
-    fn from_request(_: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self))
-    }
-}
-
-impl Authenticates for Anybody {
-    const ADMITS: &'static [Access] = &[Access::AccessToken, Access::Command];
 }
 
 async fn read_note(_: Anybody, req: HttpRequest) -> HttpResponse {

@@ -7,6 +7,8 @@
     reason = "a test fails by panicking, also in its helpers"
 )]
 
+#[path = "../support/anybody.rs"]
+mod anybody;
 mod certificates;
 mod client;
 mod floods;

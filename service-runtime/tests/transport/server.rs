@@ -1,23 +1,21 @@
 //! A server with a few routes, in this process.
 
-use std::{
-    future::{Ready, ready},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use service_runtime::{
     Refusal, StartError,
     config::Mode,
     http::{
-        Access, Answer, AnswerRoom, Authenticates, Draft, LIVE, Limits, Room, Route, ServeConfig, Table, Tables,
-        admit_command, call, read_body, serve,
+        Access, Answer, AnswerRoom, Draft, LIVE, Limits, Room, Route, ServeConfig, Table, Tables, admit_command, call,
+        read_body, serve,
     },
     tasks::Tasks,
     tls::ServerFiles,
 };
 use tokio::sync::{Semaphore, oneshot};
+
+use crate::anybody::Anybody;
 
 /// How long anything may take that a test waits for.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -46,22 +44,6 @@ const fn get(id: &'static str, path: &'static str) -> Draft {
 
 const fn post(id: &'static str, path: &'static str) -> Draft {
     Route::post(id, path, "A route of this test.").answers(const { &[Answer::other(200, "Done.")] })
-}
-
-/// Stands where an extractor authenticates.
-struct Anybody;
-
-impl FromRequest for Anybody {
-    type Error = Refusal;
-    type Future = Ready<Result<Self, Refusal>>;
-
-    fn from_request(_: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self))
-    }
-}
-
-impl Authenticates for Anybody {
-    const ADMITS: &'static [Access] = &[Access::AccessToken, Access::Command];
 }
 
 async fn read() -> HttpResponse {

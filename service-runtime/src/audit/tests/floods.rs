@@ -65,6 +65,22 @@ async fn refusals_of_one_token_leave_lines_for_those_of_another_and_for_stranger
 }
 
 #[tokio::test]
+async fn failure_of_a_caller_is_not_counted_with_his_refusals_of_the_same_code() {
+    let fixture = Fixture::new();
+    let log = fixture.open().unwrap();
+    let failed = AuditRecord::background("read", AuditStatus::Failed).code(ErrorCode::TokenInvalid).jti("tok_1");
+    for _ in 0..3 {
+        log.record_refusal(refusal("read", Some(1), ErrorCode::TokenInvalid));
+    }
+    log.record_refusal(failed);
+    log.record_refusal(refusal("read", Some(1), ErrorCode::TokenInvalid));
+    log.flush_and_close().await;
+    let lines = fixture.lines();
+    assert_eq!(lines.iter().filter(|line| line["status"] == "failed").count(), 1);
+    assert_eq!(told(&lines), 4);
+}
+
+#[tokio::test]
 async fn last_refusals_of_a_flood_are_written_when_no_other_comes() {
     let fixture = Fixture::new();
     let log = fixture.open().unwrap();
