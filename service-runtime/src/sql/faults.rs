@@ -1,4 +1,4 @@
-//! Planned faults of jobs, by their names: for tests of what remains when the disk or the process gives up.
+//! Planned faults of jobs, by their names or kinds: for tests of what remains when the disk or the process gives up.
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,27 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::watch;
+
 use super::StoreFault;
+
+/// A fault of all jobs of a kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing fails.
+    #[default]
+    None,
+    /// Writes fail before anything is written.
+    WritesFail,
+    /// Writes happen, but the answers are lost.
+    AnswersLost,
+    /// Reads fail.
+    ReadsFail,
+    /// Writes happen, but the answers are lost, and nothing can be read to find out.
+    Blind,
+    /// Reads wait until another fault is set.
+    ReadsWait,
+}
 
 /// The place where a process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +42,14 @@ pub enum KillPoint {
 ///
 /// After its kill point nothing works any more, as in a process that is gone.
 #[derive(Clone, Default)]
-pub struct Faults(Arc<Mutex<State>>);
+pub struct Faults(Arc<Plan>);
+
+#[derive(Default)]
+struct Plan {
+    state: Mutex<State>,
+    fault: watch::Sender<Fault>,
+    waiting: watch::Sender<bool>,
+}
 
 #[derive(Default)]
 struct State {
@@ -57,6 +84,18 @@ impl Faults {
         self.state().twice = true;
     }
 
+    /// Sets what is wrong with all jobs of a kind from now on.
+    pub fn set(&self, fault: Fault) {
+        self.0.fault.send_replace(fault);
+    }
+
+    /// Returns when a read waits because of [`Fault::ReadsWait`], or has waited.
+    pub async fn read_begun(&self) {
+        let mut waiting = self.0.waiting.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _waits = waiting.wait_for(|waits| *waits).await;
+    }
+
     /// The number of times that a job has returned without an error.
     pub fn calls(&self, job: &'static str) -> u64 {
         self.state().calls.get(job).copied().unwrap_or_default()
@@ -85,6 +124,45 @@ impl Faults {
         Ok(outcome)
     }
 
+    /// Does the work of a job that writes.
+    pub(super) async fn writing<T>(
+        &self,
+        job: &'static str,
+        work: impl Future<Output = Result<T, StoreFault>> + Send,
+    ) -> Result<T, StoreFault> {
+        if self.has(Fault::WritesFail) {
+            return Err(StoreFault::Unavailable);
+        }
+        let outcome = self.through(job, work).await;
+        if self.has(Fault::AnswersLost) || self.has(Fault::Blind) { Err(StoreFault::OutcomeUnknown) } else { outcome }
+    }
+
+    /// Does the work of a job that reads.
+    pub(super) async fn reading<T>(
+        &self,
+        job: &'static str,
+        work: impl Future<Output = Result<T, StoreFault>> + Send,
+    ) -> Result<T, StoreFault> {
+        if self.has(Fault::ReadsWait) {
+            self.0.waiting.send_replace(true);
+            let mut fault = self.0.fault.subscribe();
+            let _changed = fault.wait_for(|fault| *fault != Fault::ReadsWait).await;
+        }
+        if self.has(Fault::ReadsFail) || self.has(Fault::Blind) {
+            return Err(StoreFault::Unavailable);
+        }
+        self.through(job, work).await
+    }
+
+    /// Whether no job must fail.
+    pub(super) fn is_sound(&self) -> bool {
+        self.has(Fault::None) && !self.is_dead()
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        *self.0.fault.borrow() == fault
+    }
+
     pub(super) fn writes_twice(&self) -> bool {
         self.state().twice
     }
@@ -105,7 +183,7 @@ impl Faults {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -22,7 +22,7 @@ use rusqlite::Connection;
 
 pub use self::{
     error::SqlError,
-    faults::{Faults, KillPoint},
+    faults::{Fault, Faults, KillPoint},
     tx::{Row, Tx},
     value::{Column, Param, Value},
 };
@@ -75,7 +75,7 @@ impl Database {
         });
         match &self.faults {
             None => work.await,
-            Some(faults) => faults.through(name, work).await,
+            Some(faults) => faults.writing(name, work).await,
         }
     }
 
@@ -92,13 +92,13 @@ impl Database {
         let work = self.readers.read_named(name, move |conn| Ok(timed(name, slow, || carry_out(conn, &job))?));
         match &self.faults {
             None => work.await,
-            Some(faults) => faults.through(name, work).await,
+            Some(faults) => faults.reading(name, work).await,
         }
     }
 
-    /// Whether the last use found the disk in order.
+    /// Whether the last use found the disk in order, and no fault is planned for the next.
     pub fn is_healthy(&self) -> bool {
-        self.writer.health().is_good()
+        self.writer.health().is_good() && self.faults.as_ref().is_none_or(Faults::is_sound)
     }
 
     /// Finishes the queued writes and ends the writer.

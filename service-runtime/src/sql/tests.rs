@@ -242,3 +242,42 @@ async fn act_after_a_call_happens_once_and_before_the_caller_hears() {
     assert_eq!((faults.calls("insert"), faults.calls("other")), (3, 0));
     assert_eq!(notes(&sound).await, ["a", "b", "meanwhile", "c"]);
 }
+
+#[tokio::test]
+async fn fault_of_a_kind_meets_its_jobs_until_another_one_is_set() {
+    let unknown = StoreFault::OutcomeUnknown;
+    for (fault, write, read, written) in [
+        (Fault::None, Ok(1), Ok(()), 1),
+        (Fault::WritesFail, Err(UNAVAILABLE), Ok(()), 0),
+        (Fault::AnswersLost, Err(unknown), Ok(()), 1),
+        (Fault::ReadsFail, Ok(1), Err(UNAVAILABLE), 1),
+        (Fault::Blind, Err(unknown), Err(UNAVAILABLE), 1),
+    ] {
+        let (_dir, sound) = database();
+        let faults = Faults::default();
+        let database = sound.clone().with_faults(faults.clone());
+        faults.set(fault);
+        assert_eq!(database.is_healthy(), fault == Fault::None, "{fault:?}");
+        assert_eq!(database.write("insert", insert("meanwhile")).await, write, "{fault:?}");
+        assert_eq!(database.read("look", |_| Ok(())).await, read, "{fault:?}");
+        assert_eq!(notes(&sound).await.len(), written, "{fault:?}");
+        faults.set(Fault::None);
+        assert_eq!(database.write("insert", insert("after")).await, Ok(1), "{fault:?}");
+        assert_eq!((notes(&database).await.len(), database.is_healthy()), (written + 1, true), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn read_that_waits_sees_what_was_written_meanwhile() {
+    let (_dir, sound) = database();
+    let faults = Faults::default();
+    let database = sound.with_faults(faults.clone());
+    faults.set(Fault::ReadsWait);
+    let writing = async {
+        faults.read_begun().await;
+        database.write("insert", insert("meanwhile")).await.unwrap();
+        faults.set(Fault::None);
+    };
+    let (found, ()) = tokio::join!(notes(&database), writing);
+    assert_eq!(found, ["meanwhile"]);
+}
