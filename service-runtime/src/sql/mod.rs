@@ -66,13 +66,35 @@ impl Database {
         T: Send + 'static,
         F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
     {
+        self.write_then(name, job, || ()).await
+    }
+
+    /// Runs `job` like [`Database::write`], and `then` once: when the outcome of the commit is there, before the caller
+    /// hears of it. It also runs after a failed job, after an unknown outcome, and when the caller has gone. It must not
+    /// wait or panic.
+    ///
+    /// # Errors
+    /// Those of [`Database::write`].
+    pub async fn write_then<T, F>(
+        &self,
+        name: &'static str,
+        job: F,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<T, StoreFault>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
+    {
         let (slow, twice) = (self.slow, self.faults.as_ref().is_some_and(Faults::writes_twice));
+        // It belongs to the result, which lives until the commit and is dropped when nobody waits for it any more.
+        let then = WhenDropped(Some(then));
         let work = self.writer.run_named(name, move |conn| {
             if twice {
                 rehearse(conn, &job)?;
             }
-            Ok(timed(name, slow, || carry_out(conn, &job))?)
+            Ok((timed(name, slow, || carry_out(conn, &job))?, then))
         });
+        let work = async move { work.await.map(|(value, _then)| value) };
         match &self.faults {
             None => work.await,
             Some(faults) => faults.writing(name, work).await,
@@ -104,6 +126,17 @@ impl Database {
     /// Finishes the queued writes and ends the writer.
     pub async fn close(&self) {
         self.writer.close().await;
+    }
+}
+
+/// What follows a commit.
+struct WhenDropped<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for WhenDropped<F> {
+    fn drop(&mut self) {
+        if let Some(then) = self.0.take() {
+            then();
+        }
     }
 }
 

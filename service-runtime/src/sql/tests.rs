@@ -281,3 +281,46 @@ async fn read_that_waits_sees_what_was_written_meanwhile() {
     let (found, ()) = tokio::join!(notes(&database), writing);
     assert_eq!(found, ["meanwhile"]);
 }
+
+#[tokio::test]
+async fn what_follows_a_commit_happens_once_before_the_caller_hears() {
+    let (dir, database) = database();
+    let path = dir.path().join("seam.db");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let look = || {
+        let (path, seen) = (path.clone(), Arc::clone(&seen));
+        move || {
+            let count = "SELECT count(*) FROM note";
+            let notes = Connection::open(path).unwrap().query_row(count, [], |row| row.get::<_, i64>(0)).unwrap();
+            seen.lock().unwrap().push(notes);
+        }
+    };
+    assert_eq!(database.write_then("insert", insert("first"), look()).await, Ok(1));
+    assert_eq!(*seen.lock().unwrap(), [1]);
+    assert_eq!(database.write_then("insert", insert("first"), look()).await, Err(UNAVAILABLE));
+    assert_eq!(*seen.lock().unwrap(), [1, 1]);
+    let faults = Faults::default();
+    faults.write_twice();
+    let (also_seen, shown) = (Arc::clone(&seen), Arc::clone(&seen));
+    faults.after_calls("insert", 1, || async move { assert_eq!(also_seen.lock().unwrap().len(), 3) });
+    let faulty = database.clone().with_faults(faults.clone());
+    assert_eq!(faulty.write_then("insert", insert("second"), look()).await, Ok(1));
+    faults.kill_at(KillPoint::After("insert"));
+    let unknown = faulty.write_then("insert", insert("third"), look()).await;
+    assert_eq!((unknown, shown.lock().unwrap().clone()), (Err(StoreFault::OutcomeUnknown), vec![1, 1, 2, 3]));
+    assert!(!faulty.is_healthy() && database.is_healthy());
+    faulty.close().await;
+    assert_eq!(database.write_then("insert", insert("late"), look()).await, Err(UNAVAILABLE));
+    assert_eq!(seen.lock().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn what_follows_a_commit_happens_also_when_the_caller_has_gone() {
+    let (_dir, database) = database();
+    let (done, happened) = tokio::sync::oneshot::channel();
+    let mut call = Box::pin(database.write_then("insert", insert("alone"), move || done.send(()).unwrap()));
+    tokio::select! { biased; _ = &mut call => {}, () = std::future::ready(()) => {} }
+    drop(call);
+    happened.await.unwrap();
+    assert_eq!(notes(&database).await, ["alone"]);
+}
