@@ -143,14 +143,18 @@ children_of() { # PID
 }
 
 kill_all() { # FOLDER
-    local postmaster
-    postmaster=$(head -n 1 "$1/server/data/postmaster.pid" 2>/dev/null) || die "no server runs in $1"
-    [[ $(realpath "/proc/$postmaster/cwd" 2>/dev/null) == "$(realpath "$1/server/data")" ]] || die "no server runs in $1"
+    local postmaster pid all data=$1/server/data
+    postmaster=$(head -n 1 "$data/postmaster.pid" 2>/dev/null) || die "no server runs in $1"
+    [[ $(realpath "/proc/$postmaster/cwd" 2>/dev/null) == "$(realpath "$data")" ]] || die "no server runs in $1"
     # Stopped, it starts no further processes while they are counted.
     kill -STOP "$postmaster"
-    # shellcheck disable=SC2046 # numbers
-    kill -KILL $(children_of "$postmaster") "$postmaster" 2>/dev/null || true
-    while [[ -e /proc/$postmaster ]]; do sleep 0.02; done
+    mapfile -t all < <(children_of "$postmaster"; echo "$postmaster")
+    kill -KILL "${all[@]}" 2>/dev/null || true
+    for pid in "${all[@]}"; do
+        while [[ $(started_at "$pid") ]]; do sleep 0.02; done
+    done
+    # A process that is dead but not yet collected by init looks alive to the next server.
+    rm -f "$data/postmaster.pid" "$1/server/socket"/.s.PGSQL.*
 }
 
 end() { # FOLDER MODE

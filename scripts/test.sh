@@ -1,25 +1,34 @@
 #!/usr/bin/env bash
 # All tests. Makes what it needs in target/: a Python environment for the independent implementation and the thief, and
-# the services once as they are and once with the weaknesses that the controls of the drills need.
+# the services once as they are and once with the weaknesses that the controls of the drills need. Starts a PostgreSQL
+# server of its own (scripts/postgres.sh) and ends it.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-Usage: scripts/test.sh [--system [ARGUMENTS…]]
+Usage: scripts/test.sh [--engine sqlite|postgres] [--system [ARGUMENTS…]]
+  --engine    the database below the services in the system tests (default: sqlite). The tests of the stores always run
+              on both
   --system    only the system tests; ARGUMENTS go to the test binary, as a part of a test's name
 TEXT
 }
 die() { echo "test: $*" >&2; exit 1; }
 step() { printf '\n== %s (after %d s)\n' "$*" "$SECONDS"; }
 
-only_system=''
-case ${1-} in
-    '') ;;
-    --system) only_system=yes; shift ;;
-    --help) usage; exit 0 ;;
-    *) die "unknown option $1; see --help" ;;
-esac
+[[ ${1-} != --help ]] || { usage; exit 0; }
 cd "$(dirname "$0")/.."
+[[ ${SPLITVAULT_TEST_POSTGRES-} ]] || exec scripts/postgres.sh run scripts/test.sh "$@"
+engine='' only_system=''
+while (($#)) && [[ ! $only_system ]]; do
+    case $1 in
+        --engine)
+            [[ ${2-} == sqlite || ${2-} == postgres ]] || die "--engine is sqlite or postgres"
+            engine=$2; shift 2 ;;
+        --system) only_system=yes; shift ;;
+        *) die "unknown option $1; see --help" ;;
+    esac
+done
+export SPLITVAULT_TEST_ENGINE=${engine:-sqlite}
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 for tool in cargo openssl python3 c++; do
     command -v $tool >/dev/null || die "$tool is missing; install it and run this again"
