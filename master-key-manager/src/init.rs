@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::identity::CredentialHasher;
 use crate::installation::{open_store, read_installation};
 use crate::keys::{RootKeys, credential_hasher, names};
-use crate::store::sqlite::SqliteStore;
+use crate::store::sql::SqlStore;
 use crate::store::{Environment, IdentityStore as _, Installation, NewCredential, NewInstallation};
 
 /// The report about a new installation, for the operator.
@@ -64,7 +64,7 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
     let (identity, token_signing) = make_keys(config, &folder, manager, &environments)?;
     let credential = PlainCredential::generate();
     let hasher = credential_hasher(&folder)?;
-    let store = SqliteStore::open(&config.database())?;
+    let store = SqlStore::open(&config.database())?;
     let installation = NewInstallation {
         installation: Installation {
             mode: config.mode(),

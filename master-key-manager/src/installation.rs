@@ -4,18 +4,18 @@ use std::path::{Path, PathBuf};
 
 use service_runtime::StartError;
 use service_runtime::key_folder::{IDENTITY_DOCUMENT, KeyFolder, refused};
-use service_runtime::sqlite::StoreFault;
+use service_runtime::sql::StoreFault;
 use shared_proto::identity::Owner;
 
 use crate::config::Config;
-use crate::store::sqlite::SqliteStore;
+use crate::store::sql::SqlStore;
 use crate::store::{IdentityStore as _, Installation};
 
 /// Opens the database of a configuration; `init` must have made it.
 ///
 /// # Errors
 /// It is missing, or cannot be opened.
-pub fn open_store(config: &Config) -> Result<SqliteStore, StartError> {
+pub fn open_store(config: &Config) -> Result<SqlStore, StartError> {
     let path = config.database();
     if !path.exists() {
         return Err(StartError::new(format!(
@@ -23,14 +23,14 @@ pub fn open_store(config: &Config) -> Result<SqliteStore, StartError> {
             path.display()
         )));
     }
-    SqliteStore::open(&path)
+    SqlStore::open(&path)
 }
 
 /// Reads the installation that `init` wrote, and compares the mode.
 ///
 /// # Errors
 /// The database is empty, cannot be read, or is of the other mode.
-pub async fn read_installation(config: &Config, store: &SqliteStore) -> Result<Installation, StartError> {
+pub async fn read_installation(config: &Config, store: &SqlStore) -> Result<Installation, StartError> {
     let shown = config.database();
     let shown = shown.display();
     let found = store.installation().await.map_err(|fault| {
@@ -66,5 +66,5 @@ pub fn restore(config: &Config, backup: &Path) -> Result<Option<PathBuf>, StartE
         let fix = "restore the manager's";
         return Err(refused(&folder.file(IDENTITY_DOCUMENT), "it names a vault", fix));
     };
-    SqliteStore::restore(backup, &config.database(), id, config.mode())
+    SqlStore::restore(backup, &config.database(), id, config.mode())
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
-use service_runtime::sqlite::StoreFault;
+use service_runtime::sql::StoreFault;
 use shared_proto::credential::PlainCredential;
 use shared_proto::id::{CredentialId, Subject};
 

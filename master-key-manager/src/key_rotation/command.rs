@@ -16,7 +16,7 @@ use shared_proto::jwk::{PublicJwk, Thumbprint};
 use super::report::report;
 use crate::config::Config;
 use crate::keys::{LoadedKeys, RootKeys, names};
-use crate::store::sqlite::{read_key_facts, read_owner};
+use crate::store::sql::{read_key_facts, read_owner};
 use crate::store::{Environment, KeyFacts};
 
 /// `rotate-keys`.

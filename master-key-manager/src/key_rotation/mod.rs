@@ -18,7 +18,7 @@ use service_runtime::StartError;
 use service_runtime::audit::{AuditLog, AuditUnavailable, Origin};
 use service_runtime::clock::Clock;
 use service_runtime::signals::Looks;
-use service_runtime::sqlite::StoreFault;
+use service_runtime::sql::StoreFault;
 use tokio::sync::watch;
 
 pub use command::{RotateKeys, rotate_keys};

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use service_runtime::clock::Clock;
-use service_runtime::sqlite::StoreFault;
+use service_runtime::sql::StoreFault;
 use service_runtime::standing::StandingStatements;
 use shared_proto::command::Operation;
 use shared_proto::encoding::{Bytes, random};

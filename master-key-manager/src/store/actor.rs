@@ -5,7 +5,7 @@
 //! [`Actor`] and checks the credential again in the transaction that reads or writes.
 
 use service_runtime::Refusal;
-use service_runtime::sqlite::StoreFault;
+use service_runtime::sql::StoreFault;
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::CredentialId;

@@ -473,18 +473,22 @@ fn text(error: impl std::fmt::Display) -> String {
 
 #[cfg(test)]
 mod tests {
+    use service_runtime::sql::Faults;
+
     use super::*;
-    use crate::store::FaultyStore;
-    use crate::store::sqlite::SqliteStore;
+    use crate::store::sql::SqlStore;
 
     #[tokio::test]
-    async fn sqlite_keeps_every_rule_also_inside_its_fault_wrapper_where_jobs_run_twice() {
-        for wrapped in [false, true] {
+    async fn sqlite_keeps_every_rule_also_when_jobs_run_twice() {
+        for twice in [false, true] {
             let dir = tempfile::tempdir().unwrap();
-            let sqlite = SqliteStore::open(&dir.path().join("manager.db")).unwrap();
-            let store: Arc<dyn ManagerStore> =
-                if wrapped { Arc::new(FaultyStore::new(sqlite)) } else { Arc::new(sqlite) };
-            assert_eq!(check(store.as_ref()).await, Ok(()));
+            let mut store = SqlStore::open(&dir.path().join("manager.db")).unwrap();
+            if twice {
+                let faults = Faults::default();
+                faults.write_twice();
+                store = store.with_faults(faults);
+            }
+            assert_eq!(check(&store).await, Ok(()));
         }
     }
 }

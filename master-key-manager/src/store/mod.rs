@@ -8,15 +8,13 @@
 mod actor;
 mod conformance;
 mod event_name;
-mod faulty;
-pub mod sqlite;
+pub mod sql;
 mod types;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use manager_api::name::{SecretPath, UserLabel};
-pub use service_runtime::sql::KillPoint;
 use service_runtime::sql::StoreFault;
 use shared_proto::Rejected;
 use shared_proto::chain::ChainHead;
@@ -27,7 +25,6 @@ use shared_proto::receipt::ReceiptFacts;
 
 pub use self::actor::{ActError, Acted, Actor, Decision};
 pub use self::conformance::check as check_conformance;
-pub use self::faulty::FaultyStore;
 pub use self::types::{
     BeginOutcome, CommitOutcome, CredentialRow, Environment, Installation, KeyFacts, NewCredential, NewInstallation,
     NewToken, NewVersion, RevocationPage, RotationState, SecretRow, SecretState, StoredEvent, TokenDecision,

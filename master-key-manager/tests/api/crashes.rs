@@ -1,9 +1,9 @@
 //! A process that dies at the worst moment, and what the next one makes of it.
 
 use actix_web::http::Method;
-use master_key_manager::store::KillPoint;
 use serde_json::json;
 use service_runtime::config::Mode;
+use service_runtime::sql::KillPoint;
 
 use crate::support::{Installed, until};
 
@@ -17,9 +17,9 @@ async fn a_write_cut_short_anywhere_is_settled_and_its_repeat_stores_once() {
         let installed = Installed::new(Mode::Production).await;
         let manager = installed.start().await;
         manager.store_value("p", "before").await.expect(201);
-        manager.store.kill_at(point);
+        manager.faults.kill_at(point);
         let answer = manager.store_with_key("k", "p", "v").await.expect(503);
-        assert!(manager.store.is_dead(), "{point:?}");
+        assert!(manager.faults.is_dead(), "{point:?}");
         assert_ne!(answer.member("code"), "idempotency_unknown");
         manager.stop().await;
 
@@ -55,7 +55,7 @@ async fn a_revocation_that_was_answered_survives_and_one_that_failed_was_not_cal
     for (point, survives) in [(KillPoint::Before("number"), 0), (KillPoint::After("number"), 1)] {
         let installed = Installed::new(Mode::Production).await;
         let manager = installed.start().await;
-        manager.store.kill_at(point);
+        manager.faults.kill_at(point);
         manager.post("/api/revocations", json!({"kind": "all"})).await.expect(503);
         manager.stop().await;
         let manager = installed.start().await;
@@ -71,7 +71,7 @@ async fn a_token_whose_row_was_not_written_is_not_given_out() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
     let secret = manager.store_value("p", "v").await.expect(201).member("key_id");
-    manager.store.kill_at(KillPoint::Before("decide_token"));
+    manager.faults.kill_at(KillPoint::Before("decide_token"));
     let answer = manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await;
     answer.expect(503).refused("storage_unavailable");
     manager.stop().await;

@@ -3,9 +3,9 @@
 use actix_web::http::Method;
 use master_key_manager::installation::restore;
 use master_key_manager::revocation::FeedStatus;
-use master_key_manager::store::KillPoint;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
+use service_runtime::sql::KillPoint;
 use service_runtime::sqlite;
 use shared_proto::encoding::{b64, random};
 use shared_proto::event::{Event, EventClaims};
@@ -130,9 +130,9 @@ async fn manager_of_an_earlier_day_takes_back_what_lasts_and_mints_nothing_befor
         installed.vault.state().feed = Feed::Garble;
         let manager = installed.start_unready().await;
         manager.post("/api/tokens", grants.clone()).await.expect(503).refused("unavailable");
-        manager.store.kill_at(point);
+        manager.faults.kill_at(point);
         installed.vault.state().feed = Feed::Honest;
-        until("it is dead", async || manager.store.is_dead()).await;
+        until("it is dead", async || manager.faults.is_dead()).await;
         manager.stop().await;
         assert_eq!(rows(&installed) == [1, 3, 5], written);
     }
@@ -205,9 +205,9 @@ async fn manager_that_dies_while_it_drops_events_goes_on_at_its_next_start() {
         for _ in 0..3 {
             revoke_all(&manager).await;
         }
-        manager.store.kill_at(point);
+        manager.faults.kill_at(point);
         age(&installed, 4_000);
-        until("it is dead", async || manager.store.is_dead()).await;
+        until("it is dead", async || manager.faults.is_dead()).await;
         manager.stop().await;
     }
     let manager = installed.start().await;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use actix_web::http::Method;
 use actix_web::{App, HttpServer};
 use master_key_manager::routes::{ROUTES, data};
-use master_key_manager::store::{ManagerStore, NewCredential};
+use master_key_manager::store::sql::SqlStore;
+use master_key_manager::store::{Actor, EventStore as _, IdentityStore as _, NewCredential};
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use service_runtime::http::{Route, Stack, mount};
@@ -41,6 +42,18 @@ impl Replaced {
         (plain.expose_text().to_string(), NewCredential { id: CredentialId::generate(), hmac })
     }
 
+    /// Replaces the administrator when the job has returned, before its caller hears of it.
+    fn replace_after(&self, job: &'static str, successor: NewCredential) {
+        let store = self.manager.store.clone();
+        self.manager.faults.after_calls(job, 1, move || replace(store, successor));
+    }
+
+    /// A transaction that may disable credentials, and disables none. The cached ones are forgotten, so that the next
+    /// look at one is a job of the database.
+    async fn forget(&self) {
+        forget(&self.manager.store, self.manager.app.installation.anonymous_actor()).await;
+    }
+
     /// How many rows the vault has, and what it was asked beside the feed.
     fn vault(&self) -> (usize, BTreeSet<String>) {
         let vault = self.installed.vault.state();
@@ -66,7 +79,11 @@ impl Replaced {
     }
 }
 
-async fn replace(store: Arc<dyn ManagerStore>, successor: NewCredential) {
+async fn forget(store: &SqlStore, actor: Actor) {
+    store.defer(actor, Vec::new(), 1).await.unwrap();
+}
+
+async fn replace(store: SqlStore, successor: NewCredential) {
     store.reset_administrator(successor, 1).await.unwrap();
 }
 
@@ -86,16 +103,17 @@ async fn credential_disabled_while_the_body_is_held_back_does_nothing_on_any_rou
         let before = all.state().await;
         let request = all.facts.request(route).unwrap();
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let looks = all.manager.store.calls("credential");
+        all.forget().await;
+        let looks = all.manager.faults.calls("credential");
         let head = format!(
             "{} {} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
              connection: close\r\ntransfer-encoding: chunked\r\n\r\n",
             request.method, request.target, all.manager.credential
         );
         stream.write_all(head.as_bytes()).await.unwrap();
-        until("the head was read", async || all.manager.store.calls("credential") > looks).await;
+        until("the head was read", async || all.manager.faults.calls("credential") > looks).await;
         let (text, successor) = all.successor();
-        replace(Arc::clone(&all.manager.app.store), successor).await;
+        replace(all.manager.store.clone(), successor).await;
         let body = request.body.map(|body| body.to_string()).unwrap_or_default();
         let chunk = if body.is_empty() { String::new() } else { format!("{:x}\r\n{body}\r\n", body.len()) };
         stream.write_all(format!("{chunk}0\r\n\r\n").as_bytes()).await.unwrap();
@@ -117,7 +135,13 @@ async fn credential_disabled_after_the_last_look_at_it_does_nothing_on_any_route
         let before = all.state().await;
         let (text, successor) = all.successor();
         // One look for the head, one for the body: what acts now has to look itself.
-        all.manager.store.after_calls("credential", 2, move |store| replace(store, successor));
+        all.forget().await;
+        let (store, faults) = (all.manager.store.clone(), all.manager.faults.clone());
+        let anonymous = all.manager.app.installation.anonymous_actor();
+        all.manager.faults.after_calls("credential", 1, move || async move {
+            forget(&store, anonymous).await;
+            faults.after_calls("credential", 1, move || replace(store, successor));
+        });
         let answer = ask(&all, route).await;
         assert_eq!(answer, (401, "credential_invalid".to_owned()), "{}", route.id);
         all.manager.credential = text;
@@ -144,7 +168,7 @@ async fn ask(all: &Replaced, route: &Route) -> (u16, String) {
 async fn reconcile_of_a_disabled_credential_asks_the_vault_nothing_more() {
     let all = Replaced::new().await;
     let (_text, successor) = all.successor();
-    all.manager.store.after_calls("look_again", 1, move |store| replace(store, successor));
+    all.replace_after("look_again", successor);
     let answer = all.manager.post("/api/reconcile", json!({"adopt": true})).await;
     answer.expect(401).refused("credential_invalid");
     let asked = all.installed.vault.state().orders.iter().filter(|order| **order == Operation::Inventory).count();
@@ -158,7 +182,7 @@ async fn write_whose_credential_is_disabled_on_its_way_to_the_vault_gets_no_toke
     let mut all = Replaced::new().await;
     let before = all.state().await;
     let (text, successor) = all.successor();
-    all.manager.store.after_calls("begin", 1, move |store| replace(store, successor));
+    all.replace_after("begin", successor);
     all.manager.store_value("p", "v").await.expect(401).refused("credential_invalid");
     all.manager.credential = text;
     let after = all.state().await;

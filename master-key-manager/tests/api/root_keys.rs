@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use master_key_manager::config::KeysConfig;
 use master_key_manager::installation::restore;
-use master_key_manager::store::KillPoint;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
+use service_runtime::sql::KillPoint;
 use shared_proto::command::Operation;
 use shared_proto::encoding::b64;
 use shared_proto::envelope::Inner;
@@ -189,9 +189,9 @@ async fn rotation_killed_at_any_step_is_finished_by_the_next_start() {
         let environment = dev(&manager);
         let secret = manager.store_value("a", "one").await.expect(201).member("key_id");
         manager.store_value("b", "two").await.expect(201);
-        manager.store.kill_at(point);
+        manager.faults.kill_at(point);
         installed.rotates(&["root-key", "dev", "--wait", "0"]);
-        until("it died", async || manager.store.is_dead()).await;
+        until("it died", async || manager.faults.is_dead()).await;
         manager.stop().await;
         let manager = installed.start().await;
         let retired = installed.file(&format!("root-keys/{environment}.1.retired.key"));

@@ -270,10 +270,9 @@ async fn many_writers_of_one_path_keep_no_other_path_waiting() {
     let turn = manager.app.secret_writer.settler.locks().lock(&hot).await;
     // More than may be inside at once.
     let writers = 4 * std::thread::available_parallelism().unwrap().get() + 8;
-    let looks = manager.store.calls("credential") + 2 * u64::try_from(writers).unwrap();
     let crowd = join_all((0..writers).map(|_| manager.store_value("hot", "v")));
-    // After the second look at its credential a writer goes on to where it waits.
-    let all_wait = until("all writers wait", async || manager.store.calls("credential") >= looks);
+    // From the begin of its task a writer goes on to where it waits.
+    let all_wait = until("all writers wait", async || manager.app.gate.tasks.running() == writers);
     let Either::Right(((), crowd)) = select(Box::pin(crowd), Box::pin(all_wait)).await else {
         panic!("a writer did not wait for its turn");
     };

@@ -19,13 +19,15 @@ use master_key_manager::keys::LoadedKeys;
 use master_key_manager::revocation::run_sync;
 use master_key_manager::routes::{ROUTES, data};
 
-use master_key_manager::store::{FaultyStore, ManagerStore};
+use master_key_manager::store::ManagerStore;
+use master_key_manager::store::sql::SqlStore;
 use serde_json::Value;
 use service_runtime::audit::{AuditLog, AuditSettings};
 use service_runtime::clock::SystemClock;
 use service_runtime::config::Mode;
 use service_runtime::files::{create_private, create_private_directory};
 use service_runtime::http::{Limits, Stack, mount};
+use service_runtime::sql::Faults;
 use shared_proto::encoding::base64_value;
 use shared_proto::identity::{IdentityDocument, Issuer, Owner};
 use tokio::sync::watch;
@@ -44,7 +46,9 @@ pub(crate) struct Installed {
 /// A running manager.
 pub(crate) struct Manager {
     pub(crate) app: Arc<App>,
-    pub(crate) store: Arc<FaultyStore>,
+    /// The same database without planned faults.
+    pub(crate) store: SqlStore,
+    pub(crate) faults: Faults,
     pub(crate) credential: String,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -136,8 +140,8 @@ impl Installed {
     }
 
     pub(crate) async fn start_unready(&self) -> Manager {
-        let sqlite = open_store(&self.config).unwrap();
-        let installation = read_installation(&self.config, &sqlite).await.unwrap();
+        let store = open_store(&self.config).unwrap();
+        let installation = read_installation(&self.config, &store).await.unwrap();
         let keys = LoadedKeys::load(&self.config.get().key_dir, &installation).unwrap_or_else(|e| panic!("{e}"));
         let audit = AuditLog::open(
             &self.config.audit_log(),
@@ -146,8 +150,10 @@ impl Installed {
             Arc::new(SystemClock),
         )
         .unwrap();
-        let store = Arc::new(FaultyStore::new(sqlite));
-        let shared: Arc<dyn ManagerStore> = Arc::clone(&store) as Arc<dyn ManagerStore>;
+        let faults = Faults::default();
+        // Jobs must be able to run twice.
+        faults.write_twice();
+        let shared: Arc<dyn ManagerStore> = Arc::new(store.clone().with_faults(faults.clone()));
         let (app, feed) =
             App::assemble(&self.config, installation, keys, shared, audit, Arc::new(SystemClock)).unwrap();
         let app = Arc::new(app);
@@ -158,7 +164,7 @@ impl Installed {
             tokio::spawn(app.key_rotation(feed).run(self.config.get().keys, interval, stopped.clone())),
             tokio::spawn(app.maintenance().run(interval, stopped)),
         ];
-        Manager { app, store, credential: self.credential.clone(), stop, tasks }
+        Manager { app, store, faults, credential: self.credential.clone(), stop, tasks }
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {

@@ -19,10 +19,6 @@ struct State {
     generation: u64,
 }
 
-/// Forgets all credentials when it is dropped. The result of the transaction that changed some carries it. So it lives
-/// until the commit, and is dropped then even when nobody waits for the result any more.
-pub(super) struct Forget(CredentialCache);
-
 /// Far more than services have; about 200 bytes each.
 const MOST: usize = 10_000;
 
@@ -44,8 +40,11 @@ impl CredentialCache {
         }
     }
 
-    pub(super) fn forget_when_dropped(&self) -> Forget {
-        Forget(self.clone())
+    /// Forgets all credentials, because the table has changed.
+    pub(super) fn forget(&self) {
+        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        state.generation += 1;
+        state.rows.clear();
     }
 }
 
@@ -53,14 +52,6 @@ impl CredentialCache {
 impl std::fmt::Debug for CredentialCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CredentialCache").finish_non_exhaustive()
-    }
-}
-
-impl Drop for Forget {
-    fn drop(&mut self) {
-        let mut state = self.0.0.write().unwrap_or_else(PoisonError::into_inner);
-        state.generation += 1;
-        state.rows.clear();
     }
 }
 
@@ -81,7 +72,7 @@ mod tests {
         let before = enabled.generation();
         enabled.keep(&row(false), before);
         assert!(enabled.get(&[7; 32]).is_some());
-        drop(enabled.forget_when_dropped());
+        enabled.forget();
         assert_eq!(enabled.get(&[7; 32]), None);
         enabled.keep(&row(false), before);
         assert_eq!(enabled.get(&[7; 32]), None);

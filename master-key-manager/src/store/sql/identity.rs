@@ -2,28 +2,26 @@
 
 use async_trait::async_trait;
 use manager_api::name::{EnvironmentName, UserLabel};
-use rusqlite::{Connection, OptionalExtension, params};
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, PersonId, ServiceId, Subject};
 use shared_proto::identity::Mode;
 
-use super::SqliteStore;
+use super::SqlStore;
 use super::credentials::enabled_administrators;
 use super::events::defer;
-use super::rows::{integer, text, unreadable};
 use crate::store::{
     Acted, Actor, CredentialRow, Decision, Environment, IdentityStore, Installation, NewCredential, NewInstallation,
     Stored,
 };
 
 #[async_trait]
-impl IdentityStore for SqliteStore {
+impl IdentityStore for SqlStore {
     async fn installation(&self) -> Stored<Option<Installation>> {
-        self.readers.read(installation).await
+        self.sql.read("installation", installation).await
     }
 
     async fn install(&self, installation: NewInstallation) -> Stored<()> {
-        self.writer.run(move |conn| install(conn, &installation)).await
+        self.sql.write("install", move |tx| install(tx, &installation)).await
     }
 
     async fn credential(&self, hmac: [u8; 32]) -> Stored<Option<CredentialRow>> {
@@ -31,7 +29,7 @@ impl IdentityStore for SqliteStore {
             return Ok(Some(known));
         }
         let generation = self.enabled.generation();
-        let found = self.readers.read(move |conn| credential(conn, hmac)).await?;
+        let found = self.sql.read("credential", move |tx| credential(tx, hmac)).await?;
         if let Some(row) = &found {
             self.enabled.keep(row, generation);
         }
@@ -39,15 +37,15 @@ impl IdentityStore for SqliteStore {
     }
 
     async fn reset_administrator(&self, credential: NewCredential, now: u64) -> Stored<()> {
-        self.write_credentials(move |conn| reset_administrator(conn, &credential, now)).await
+        self.write_credentials("reset_administrator", move |tx| reset_administrator(tx, &credential, now)).await
     }
 
     async fn look_again(&self, actor: Actor) -> Acted<()> {
-        self.read_for(actor, |_| Ok(())).await
+        self.read_as("look_again", actor, |_| Ok(())).await
     }
 
     async fn subject_of(&self, actor: Actor, label: UserLabel) -> Acted<Option<Subject>> {
-        self.read_for(actor, move |conn| Ok(known_subject(&mut Tx::on(conn), &label)?)).await
+        self.read_as("subject_of", actor, move |tx| known_subject(tx, &label)).await
     }
 
     async fn close(&self) -> Stored<()> {
@@ -56,19 +54,19 @@ impl IdentityStore for SqliteStore {
     }
 }
 
-fn credential(conn: &Connection, hmac: [u8; 32]) -> rusqlite::Result<Option<CredentialRow>> {
-    conn.prepare_cached(
+fn credential(tx: &mut Tx<'_>, hmac: [u8; 32]) -> Result<Option<CredentialRow>, SqlError> {
+    tx.optional(
         "SELECT credential_id, subject, hmac, disabled_at IS NOT NULL FROM credentials WHERE hmac = ?1",
-    )?
-    .query_row([hmac], |row| {
-        Ok(CredentialRow {
-            id: CredentialId::from_bytes(row.get(0)?),
-            subject: text(row, 1)?,
-            hmac: row.get(2)?,
-            disabled: row.get(3)?,
-        })
-    })
-    .optional()
+        &[&hmac],
+        |row| {
+            Ok(CredentialRow {
+                id: CredentialId::from_bytes(row.get(0)?),
+                subject: row.parse(1)?,
+                hmac: row.get(2)?,
+                disabled: row.get(3)?,
+            })
+        },
+    )
 }
 
 /// The subject of a label; `candidate` becomes it at the first use.
@@ -84,71 +82,69 @@ fn known_subject(tx: &mut Tx<'_>, label: &UserLabel) -> Result<Option<Subject>, 
     tx.optional("SELECT subject FROM subjects WHERE label = ?1", &[&label.as_str()], |row| row.parse(0))
 }
 
-pub(super) fn installation(conn: &Connection) -> rusqlite::Result<Option<Installation>> {
-    let found = conn
-        .prepare_cached("SELECT mode, manager_id, anonymous_credential FROM installation WHERE only_row = 1")?
-        .query_row([], |row| {
-            let mode = match row.get::<_, String>(0)?.as_str() {
+pub(super) fn installation(tx: &mut Tx<'_>) -> Result<Option<Installation>, SqlError> {
+    let found = tx.optional(
+        "SELECT mode, manager_id, anonymous_credential FROM installation WHERE only_row = 1",
+        &[],
+        |row| {
+            let mode = match row.get::<String>(0)?.as_str() {
                 "development" => Mode::Development,
                 "production" => Mode::Production,
-                _ => return Err(unreadable()),
+                _ => return Err(SqlError::unreadable()),
             };
             Ok((mode, ManagerId::from_bytes(row.get(1)?), CredentialId::from_bytes(row.get(2)?)))
-        })
-        .optional()?;
+        },
+    )?;
     let Some((mode, manager, anonymous)) = found else { return Ok(None) };
-    let environments = conn
-        .prepare_cached("SELECT environment_id, name FROM environments ORDER BY name")?
-        .query_map([], |row| {
-            let name = EnvironmentName::parse(row.get::<_, String>(1)?).map_err(|_| unreadable())?;
-            Ok(Environment { id: EnvironmentId::from_bytes(row.get(0)?), name })
-        })?
-        .collect::<rusqlite::Result<_>>()?;
+    let environments = tx.all("SELECT environment_id, name FROM environments ORDER BY name", &[], |row| {
+        let name = EnvironmentName::parse(row.get::<String>(1)?).map_err(|_| SqlError::unreadable())?;
+        Ok(Environment { id: EnvironmentId::from_bytes(row.get(0)?), name })
+    })?;
     Ok(Some(Installation { mode, manager, anonymous, environments }))
 }
 
-fn install(conn: &Connection, new: &NewInstallation) -> rusqlite::Result<()> {
-    let now = integer(new.now)?;
+fn install(tx: &mut Tx<'_>, new: &NewInstallation) -> Result<(), SqlError> {
     let installation = &new.installation;
-    conn.execute(
+    tx.execute(
         "INSERT INTO installation (only_row, mode, manager_id, anonymous_credential) VALUES (1, ?1, ?2, ?3)",
-        params![installation.mode.as_str(), installation.manager.as_bytes(), installation.anonymous.as_bytes()],
+        &[&installation.mode.as_str(), &installation.manager.as_bytes(), &installation.anonymous.as_bytes()],
     )?;
     for environment in &installation.environments {
-        conn.execute(
+        tx.execute(
             "INSERT INTO environments (environment_id, name) VALUES (?1, ?2)",
-            params![environment.id.as_bytes(), environment.name.as_str()],
+            &[&environment.id.as_bytes(), &environment.name.as_str()],
         )?;
     }
     // The subject of anonymous submissions is that of their label; this one is never in a token.
     let nobody = Subject::Service(ServiceId::generate());
-    insert_credential(conn, installation.anonymous, nobody, None, now)?;
+    insert_credential(tx, installation.anonymous, nobody, None, new.now)?;
     let administrator = Subject::Service(new.administrator);
-    insert_credential(conn, new.credential.id, administrator, Some(new.credential.hmac), now)
+    insert_credential(tx, new.credential.id, administrator, Some(new.credential.hmac), new.now)
 }
 
-fn reset_administrator(conn: &Connection, new: &NewCredential, now: u64) -> rusqlite::Result<()> {
-    let old: Vec<(CredentialId, Subject)> = conn
-        .prepare("SELECT credential_id, subject FROM credentials WHERE hmac IS NOT NULL ORDER BY created_at")?
-        .query_map([], |row| Ok((CredentialId::from_bytes(row.get(0)?), text(row, 1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    for credential in enabled_administrators(conn)? {
-        defer(conn, &Decision::DisableCredential(credential), now)?;
+fn reset_administrator(tx: &mut Tx<'_>, new: &NewCredential, now: u64) -> Result<(), SqlError> {
+    let first: Option<Subject> = tx.optional(
+        "SELECT subject FROM credentials WHERE hmac IS NOT NULL ORDER BY created_at, credential_id LIMIT 1",
+        &[],
+        |row| row.parse(0),
+    )?;
+    for credential in enabled_administrators(tx)? {
+        defer(tx, &Decision::DisableCredential(credential), now)?;
     }
-    let administrator = old.first().map_or_else(|| Subject::Service(ServiceId::generate()), |(_, subject)| *subject);
-    insert_credential(conn, new.id, administrator, Some(new.hmac), integer(now)?)
+    let administrator = first.unwrap_or_else(|| Subject::Service(ServiceId::generate()));
+    insert_credential(tx, new.id, administrator, Some(new.hmac), now)
 }
 
 fn insert_credential(
-    conn: &Connection,
+    tx: &mut Tx<'_>,
     id: CredentialId,
     subject: Subject,
     hmac: Option<[u8; 32]>,
-    now: i64,
-) -> rusqlite::Result<()> {
-    conn.execute(
+    now: u64,
+) -> Result<(), SqlError> {
+    tx.execute(
         "INSERT INTO credentials (credential_id, subject, hmac, created_at) VALUES (?1, ?2, ?3, ?4)",
-        params![id.as_bytes(), subject.to_string(), hmac, now],
+        &[&id.as_bytes(), &subject.to_string(), &hmac, &now],
     )
     .map(|_rows| ())
 }

@@ -7,7 +7,7 @@ use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::token::Grant;
 
-use super::SqliteStore;
+use super::SqlStore;
 use super::credentials::is_enabled;
 use super::identity::subject_for;
 use super::rows::{newest_event, one_version, version_row};
@@ -19,7 +19,7 @@ use crate::store::{
 };
 
 #[async_trait]
-impl TokenStore for SqliteStore {
+impl TokenStore for SqlStore {
     async fn decide_token(&self, actor: Actor, order: TokenRequest) -> Acted<TokenDecision> {
         self.write_as("decide_token", actor, move |tx| decide_token(tx, actor, &order)).await
     }
@@ -106,7 +106,7 @@ fn insert(tx: &mut Tx<'_>, token: &NewToken, rseq: u64) -> Result<(), SqlError> 
 
 pub(super) fn revoked_keys(tx: &mut Tx<'_>) -> Result<Vec<Thumbprint>, SqlError> {
     // `;` is the character after `:`.
-    tx.all("SELECT name FROM events WHERE name >= 'signing-key:' AND name < 'signing-key;'", &[], |row| {
+    tx.all("SELECT name FROM events WHERE name >= 'signing-key:' AND name < 'signing-key;' ORDER BY seq", &[], |row| {
         match event_name::event_of(&row.get::<String>(0)?) {
             Ok(Event::SigningKey(kid)) => Ok(kid),
             Ok(_) | Err(_) => Err(SqlError::unreadable()),

@@ -1,4 +1,4 @@
-//! The schema of `manager.db`. Step n leads from schema n to n + 1. A released step is never edited.
+//! The schema of `manager.db`.
 
 /// All steps.
 pub(super) const STEPS: &[&str] = &[FIRST, ROOT_KEY_ROTATIONS, LASTING_EVENTS];

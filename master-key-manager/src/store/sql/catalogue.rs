@@ -1,0 +1,281 @@
+//! Secrets and versions.
+
+use async_trait::async_trait;
+use manager_api::name::SecretPath;
+use manager_api::wire::CatalogueState;
+use service_runtime::sql::{Row, SqlError, Tx, row_limit};
+use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
+use shared_proto::receipt::ReceiptFacts;
+
+use super::SqlStore;
+use super::identity::subject_for;
+use super::rows::{newest_event, one_version, path, secret_state, state, state_word, version, version_row};
+use super::tokens::{insert_for_commit, is_revoked};
+use crate::idempotency::KEPT_SECONDS;
+use crate::store::{
+    Acted, Actor, BeginOutcome, CatalogueStore, CommitOutcome, NewToken, NewVersion, SecretRow, SecretState, Stored,
+    VersionRow,
+};
+
+#[async_trait]
+impl CatalogueStore for SqlStore {
+    async fn secret_at(
+        &self,
+        actor: Actor,
+        environment: EnvironmentId,
+        path: SecretPath,
+    ) -> Acted<Option<SecretState>> {
+        self.read_as("secret_at", actor, move |tx| match secret_id_at(tx, environment, &path)? {
+            Some(secret) => secret_state(tx, secret),
+            None => Ok(None),
+        })
+        .await
+    }
+
+    async fn secret(&self, actor: Actor, secret: SecretId) -> Acted<Option<SecretState>> {
+        self.read_as("secret", actor, move |tx| secret_state(tx, secret)).await
+    }
+
+    async fn version(&self, actor: Actor, secret: SecretId, version: Version) -> Acted<Option<VersionRow>> {
+        self.read_as("version", actor, move |tx| one_version(tx, secret, version)).await
+    }
+
+    async fn secret_to_settle(&self, secret: SecretId) -> Stored<Option<SecretState>> {
+        self.sql.read("secret_to_settle", move |tx| secret_state(tx, secret)).await
+    }
+
+    async fn begin(&self, actor: Actor, version: NewVersion) -> Acted<BeginOutcome> {
+        self.write_as("begin", actor, move |tx| begin(tx, &version)).await
+    }
+
+    async fn commit(&self, secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<CommitOutcome> {
+        self.sql.write("commit", move |tx| commit(tx, secret, version, token.as_ref())).await
+    }
+
+    async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()> {
+        self.sql.write("abandon", move |tx| set_state(tx, secret, version, "abandoned").map(|_turned| ())).await
+    }
+
+    async fn pending(&self, limit: usize) -> Stored<Vec<VersionRow>> {
+        self.sql
+            .read("pending", move |tx| {
+                tx.all(
+                    "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
+                     FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+                     WHERE v.state = 'pending' ORDER BY v.created_at, v.secret_id, v.version LIMIT ?1",
+                    &[&row_limit(limit)],
+                    version_row,
+                )
+            })
+            .await
+    }
+
+    async fn secrets(
+        &self,
+        actor: Actor,
+        environment: Option<EnvironmentId>,
+        after: Option<(SecretId, Version)>,
+        limit: usize,
+    ) -> Acted<Vec<SecretRow>> {
+        self.read_as("secrets", actor, move |tx| secrets(tx, environment, after, limit)).await
+    }
+
+    async fn missing(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<Vec<ReceiptFacts>> {
+        self.read_as("missing", actor, move |tx| missing(tx, &facts)).await
+    }
+
+    async fn adopt(&self, actor: Actor, facts: Vec<ReceiptFacts>, now: u64) -> Acted<u64> {
+        self.write_as("adopt", actor, move |tx| adopt(tx, &facts, now)).await
+    }
+
+    async fn idempotent(
+        &self,
+        actor: Actor,
+        subject: Subject,
+        key: String,
+        now: u64,
+    ) -> Acted<Option<(SecretId, Version)>> {
+        self.read_as("idempotent", actor, move |tx| {
+            tx.optional(
+                "SELECT secret_id, version FROM idempotency WHERE subject = ?1 AND key = ?2 AND created_at > ?3",
+                &[&subject.to_string(), &key, &now.saturating_sub(KEPT_SECONDS)],
+                |row| Ok((SecretId::from_bytes(row.get(0)?), version(row, 1)?)),
+            )
+        })
+        .await
+    }
+}
+
+fn begin(tx: &mut Tx<'_>, new: &NewVersion) -> Result<BeginOutcome, SqlError> {
+    let row = &new.row;
+    if let Some(signing_key) = &new.signing_key
+        && is_revoked(tx, signing_key)?
+    {
+        return Ok(BeginOutcome::SigningKeyRevoked);
+    }
+    insert_secret(tx, (row.secret, row.environment), &new.path, new.now)?;
+    // Somebody else may have made the path, under another id.
+    if secret_id_at(tx, row.environment, &new.path)? != Some(row.secret) {
+        return Ok(BeginOutcome::Taken);
+    }
+    let inserted = tx.execute(
+        "INSERT INTO versions (secret_id, version, state, epoch, digest, created_at)
+         VALUES (?1, ?2, 'pending', ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+        &[&row.secret.as_bytes(), &row.version.get(), &row.epoch, &row.digest.0, &new.now],
+    )?;
+    if inserted == 0 {
+        return Ok(BeginOutcome::Taken);
+    }
+    if let Some((subject, key)) = &new.idempotency {
+        tx.execute(
+            "INSERT INTO idempotency (subject, key, secret_id, version, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (subject, key) DO UPDATE
+             SET secret_id = excluded.secret_id, version = excluded.version, created_at = excluded.created_at",
+            &[&subject.to_string(), key, &row.secret.as_bytes(), &row.version.get(), &new.now],
+        )?;
+    }
+    Ok(BeginOutcome::Pending(subject_for(tx, &new.label.0, new.label.1)?))
+}
+
+fn commit(
+    tx: &mut Tx<'_>,
+    secret: SecretId,
+    version: Version,
+    token: Option<&NewToken>,
+) -> Result<CommitOutcome, SqlError> {
+    let turned = set_state(tx, secret, version, "committed")?;
+    let committed = turned || has_state(tx, secret, version, "committed")?;
+    match token {
+        _ if !committed => Ok(CommitOutcome::No),
+        None => Ok(CommitOutcome::Yes { rseq: newest_event(tx)?.0 }),
+        Some(token) => insert_for_commit(tx, token),
+    }
+}
+
+fn missing(tx: &mut Tx<'_>, facts: &[ReceiptFacts]) -> Result<Vec<ReceiptFacts>, SqlError> {
+    let mut missing = Vec::new();
+    for fact in facts {
+        let row = one_version(tx, fact.secret, fact.version)?;
+        let lacking = match row.map(|row| (row.state, row.digest == fact.digest)) {
+            None | Some((CatalogueState::Abandoned, false)) => true,
+            Some((
+                CatalogueState::Pending
+                | CatalogueState::Committed
+                | CatalogueState::Destroyed
+                | CatalogueState::Abandoned,
+                _,
+            )) => false,
+        };
+        if lacking {
+            missing.push(*fact);
+        }
+    }
+    Ok(missing)
+}
+
+fn adopt(tx: &mut Tx<'_>, facts: &[ReceiptFacts], now: u64) -> Result<u64, SqlError> {
+    let mut adopted = 0;
+    for fact in facts {
+        insert_secret(tx, (fact.secret, fact.environment), &SecretPath::unnamed(fact.secret), now)?;
+        let inserted = tx.execute(
+            "INSERT INTO versions (secret_id, version, state, epoch, digest, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (secret_id, version) DO UPDATE
+             SET state = excluded.state, epoch = excluded.epoch, digest = excluded.digest
+             WHERE versions.state = 'abandoned' AND versions.digest <> excluded.digest",
+            &[
+                &fact.secret.as_bytes(),
+                &fact.version.get(),
+                &state_word(CatalogueState::Committed),
+                &fact.epoch,
+                &fact.digest.0,
+                &now,
+            ],
+        )?;
+        adopted += u64::from(inserted > 0);
+    }
+    Ok(adopted)
+}
+
+/// A secret whose id or path exists stays as it is.
+fn insert_secret(
+    tx: &mut Tx<'_>,
+    (secret, environment): (SecretId, EnvironmentId),
+    path: &SecretPath,
+    now: u64,
+) -> Result<(), SqlError> {
+    tx.execute(
+        "INSERT INTO secrets (secret_id, environment_id, path, created_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO NOTHING",
+        &[&secret.as_bytes(), &environment.as_bytes(), &path.as_str(), &now],
+    )
+    .map(|_rows| ())
+}
+
+fn secret_id_at(tx: &mut Tx<'_>, environment: EnvironmentId, path: &SecretPath) -> Result<Option<SecretId>, SqlError> {
+    tx.optional(
+        "SELECT secret_id FROM secrets WHERE environment_id = ?1 AND path = ?2",
+        &[&environment.as_bytes(), &path.as_str()],
+        |row| row.get(0).map(SecretId::from_bytes),
+    )
+}
+
+/// Only a pending version turns; says whether it did.
+fn set_state(tx: &mut Tx<'_>, secret: SecretId, version: Version, state: &str) -> Result<bool, SqlError> {
+    tx.execute(
+        "UPDATE versions SET state = ?3 WHERE secret_id = ?1 AND version = ?2 AND state = 'pending'",
+        &[&secret.as_bytes(), &version.get(), &state],
+    )
+    .map(|turned| turned > 0)
+}
+
+fn has_state(tx: &mut Tx<'_>, secret: SecretId, version: Version, state: &str) -> Result<bool, SqlError> {
+    tx.exists(
+        "SELECT 1 FROM versions WHERE secret_id = ?1 AND version = ?2 AND state = ?3",
+        &[&secret.as_bytes(), &version.get(), &state],
+    )
+}
+
+/// A version of the list, with the id of its environment and its path.
+type Line = (SecretId, (Version, CatalogueState, u64), EnvironmentId, SecretPath);
+
+fn secrets(
+    tx: &mut Tx<'_>,
+    environment: Option<EnvironmentId>,
+    after: Option<(SecretId, Version)>,
+    limit: usize,
+) -> Result<Vec<SecretRow>, SqlError> {
+    let (secret, number) = after.map_or(([0; 16], 0), |(secret, version)| (*secret.as_bytes(), version.get()));
+    // SQLite keeps the order of a cross join, which is the order of the page: nothing is sorted, so that no more rows
+    // are read than are shown.
+    let lines = match environment {
+        None => tx.all(
+            "SELECT v.secret_id, v.version, v.state, v.created_at, s.environment_id, s.path
+             FROM versions v CROSS JOIN secrets s
+             WHERE s.secret_id = v.secret_id AND (v.secret_id, v.version) > (?1, ?2)
+             ORDER BY v.secret_id, v.version LIMIT ?3",
+            &[&secret, &number, &row_limit(limit)],
+            line,
+        ),
+        Some(environment) => tx.all(
+            "SELECT v.secret_id, v.version, v.state, v.created_at, s.environment_id, s.path
+             FROM versions v CROSS JOIN secrets s
+             WHERE s.secret_id = v.secret_id AND (v.secret_id, v.version) > (?1, ?2) AND s.environment_id = ?4
+             ORDER BY v.secret_id, v.version LIMIT ?3",
+            &[&secret, &number, &row_limit(limit), &environment.as_bytes()],
+            line,
+        ),
+    }?;
+    let mut rows: Vec<SecretRow> = Vec::new();
+    for (secret, found, environment, path) in lines {
+        match rows.last_mut().filter(|row| row.secret == secret) {
+            Some(row) => row.versions.push(found),
+            None => rows.push(SecretRow { secret, environment, path, versions: vec![found] }),
+        }
+    }
+    Ok(rows)
+}
+
+fn line(row: &Row<'_>) -> Result<Line, SqlError> {
+    let found = (version(row, 1)?, state(row, 2)?, row.get(3)?);
+    Ok((SecretId::from_bytes(row.get(0)?), found, EnvironmentId::from_bytes(row.get(4)?), path(row, 5)?))
+}

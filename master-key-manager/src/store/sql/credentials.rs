@@ -1,0 +1,40 @@
+//! The enabled credentials.
+
+use service_runtime::sql::{SqlError, Tx};
+use shared_proto::id::CredentialId;
+
+use crate::store::ActError;
+
+pub(super) fn is_enabled(tx: &mut Tx<'_>, credential: CredentialId) -> Result<bool, SqlError> {
+    tx.exists("SELECT 1 FROM credentials WHERE credential_id = ?1 AND disabled_at IS NULL", &[&credential.as_bytes()])
+}
+
+pub(super) fn disable(tx: &mut Tx<'_>, credential: CredentialId, now: u64) -> Result<(), SqlError> {
+    tx.execute(
+        "UPDATE credentials SET disabled_at = ?2 WHERE credential_id = ?1 AND disabled_at IS NULL",
+        &[&credential.as_bytes(), &now],
+    )
+    .map(|_rows| ())
+}
+
+/// The reason why these credentials may not be disabled together.
+pub(super) fn not_to_be_disabled(tx: &mut Tx<'_>, asked: &[CredentialId]) -> Result<Option<ActError>, SqlError> {
+    for credential in asked {
+        if !tx.exists("SELECT 1 FROM credentials WHERE credential_id = ?1", &[&credential.as_bytes()])? {
+            return Ok(Some(ActError::CredentialUnknown));
+        }
+    }
+    let administrators = enabled_administrators(tx)?;
+    let asked_for = |credential: &CredentialId| asked.contains(credential);
+    let last = administrators.iter().any(asked_for) && administrators.iter().all(asked_for);
+    Ok(last.then_some(ActError::LastAdministrator))
+}
+
+/// Every credential with a hash is an administrator's so far.
+pub(super) fn enabled_administrators(tx: &mut Tx<'_>) -> Result<Vec<CredentialId>, SqlError> {
+    tx.all(
+        "SELECT credential_id FROM credentials WHERE hmac IS NOT NULL AND disabled_at IS NULL ORDER BY credential_id",
+        &[],
+        |row| row.get(0).map(CredentialId::from_bytes),
+    )
+}

@@ -1,0 +1,242 @@
+//! The chain of events. One transaction reads the newest number, signs the next event and inserts it, so that two
+//! revocations never get the same number and no number is without its event.
+
+use async_trait::async_trait;
+use service_runtime::sql::{SqlError, Tx, row_limit};
+use shared_proto::chain::ChainHead;
+use shared_proto::encoding::Bytes;
+use shared_proto::event::{Event, EventHash, NO_EVENT, event_hash};
+
+use super::SqlStore;
+use super::credentials::{disable, is_enabled, not_to_be_disabled};
+use super::rows::{chain_head, event_row, newest_event};
+use crate::store::{
+    ActError, Acted, Actor, DROPPED_AT_ONCE, Decision, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, Stored,
+    StoredEvent, event_name,
+};
+
+#[async_trait]
+impl EventStore for SqlStore {
+    async fn newest_event(&self) -> Stored<(u64, EventHash)> {
+        self.sql.read("newest_event", newest_event).await
+    }
+
+    async fn chain_head(&self) -> Stored<ChainHead> {
+        self.sql.read("chain_head", chain_head).await
+    }
+
+    async fn event_hash(&self, sequence: u64) -> Stored<Option<EventHash>> {
+        if sequence == 0 {
+            return Ok(Some(NO_EVENT));
+        }
+        let Ok(sequence) = i64::try_from(sequence) else { return Ok(None) };
+        self.sql
+            .read("event_hash", move |tx| {
+                tx.optional("SELECT hash FROM events WHERE seq = ?1", &[&sequence], |row| row.get(0).map(Bytes))
+            })
+            .await
+    }
+
+    async fn events_after(&self, after: u64, limit: usize) -> Stored<Vec<StoredEvent>> {
+        self.sql.read("events_after", move |tx| events_after(tx, after, limit)).await
+    }
+
+    async fn revocations(&self, actor: Actor, after: u64, limit: usize) -> Acted<RevocationPage> {
+        self.read_as("revocations", actor, move |tx| {
+            let (newest, _hash) = newest_event(tx)?;
+            Ok(RevocationPage { events: events_after(tx, after, limit)?, newest, deferred: deferred(tx)? })
+        })
+        .await
+    }
+
+    async fn number(&self, actor: Actor, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>> {
+        self.decide("number", actor, decisions, move |tx, decision| {
+            apply(tx, decision, now)?;
+            number(tx, &decision.event(), &sign, now)
+        })
+        .await
+    }
+
+    async fn defer(&self, actor: Actor, decisions: Vec<Decision>, now: u64) -> Acted<()> {
+        let deferred = self.decide("defer", actor, decisions, move |tx, decision| defer(tx, decision, now)).await;
+        deferred.map(|_each| ())
+    }
+
+    async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>> {
+        self.write_credentials("number_deferred", move |tx| number_deferred(tx, &sign, now)).await
+    }
+
+    async fn deferred(&self) -> Stored<u64> {
+        self.sql.read("deferred", deferred).await
+    }
+
+    async fn recover_events(&self, after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool> {
+        self.write_credentials("recover_events", move |tx| recover_events(tx, after, &events)).await
+    }
+
+    async fn drop_events(&self, below: u64, issued_before: u64) -> Stored<usize> {
+        let oldest = self.sql.read("oldest_events", oldest_events).await?.into_iter();
+        let ended = oldest.filter(|(seq, issued_at)| *seq < below && *issued_at < issued_before);
+        let ended: Vec<u64> = ended.map(|(seq, _)| seq).collect();
+        if ended.is_empty() {
+            return Ok(0);
+        }
+        self.sql
+            .write("drop_events", move |tx| {
+                let drop = |seq: &u64| tx.execute("DELETE FROM events WHERE seq = ?1 AND lasting = 0", &[seq]);
+                ended.iter().map(drop).sum()
+            })
+            .await
+    }
+}
+
+impl SqlStore {
+    /// A transaction that records decisions in order, if the actor still may and none of them is refused.
+    async fn decide<T, F>(&self, name: &'static str, actor: Actor, decisions: Vec<Decision>, record: F) -> Acted<Vec<T>>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>, &Decision) -> Result<T, SqlError> + Send + 'static,
+    {
+        let decided = self.write_credentials(name, move |tx| {
+            let refused = if is_enabled(tx, actor.credential())? {
+                refusal_of(tx, &decisions)?
+            } else {
+                Some(ActError::CredentialDisabled)
+            };
+            match refused {
+                Some(why) => Ok(Err(why)),
+                None => decisions.iter().map(|decision| record(tx, decision)).collect::<Result<_, _>>().map(Ok),
+            }
+        });
+        decided.await?
+    }
+}
+
+fn refusal_of(tx: &mut Tx<'_>, decisions: &[Decision]) -> Result<Option<ActError>, SqlError> {
+    let disabled = decisions.iter().filter_map(|decision| match decision {
+        Decision::DisableCredential(credential) => Some(*credential),
+        Decision::Event(_) => None,
+    });
+    not_to_be_disabled(tx, &disabled.collect::<Vec<_>>())
+}
+
+fn events_after(tx: &mut Tx<'_>, after: u64, limit: usize) -> Result<Vec<StoredEvent>, SqlError> {
+    let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
+    tx.all(
+        "SELECT seq, name, compact, hash, issued_at, lasting FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        &[&after, &row_limit(limit)],
+        event_row,
+    )
+}
+
+fn deferred(tx: &mut Tx<'_>) -> Result<u64, SqlError> {
+    tx.one("SELECT count(*) FROM pending_revocations", &[], |row| row.get(0))
+}
+
+/// Numbers and times of the oldest events that may be dropped.
+fn oldest_events(tx: &mut Tx<'_>) -> Result<Vec<(u64, u64)>, SqlError> {
+    tx.all(
+        "SELECT seq, issued_at FROM events WHERE lasting = 0 ORDER BY seq LIMIT ?1",
+        &[&row_limit(DROPPED_AT_ONCE)],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
+fn number_deferred(tx: &mut Tx<'_>, sign: &SignEvent, now: u64) -> Result<Vec<u64>, SqlError> {
+    let waiting: Vec<(u64, String)> = tx.all(
+        "SELECT position, name FROM pending_revocations ORDER BY position LIMIT ?1",
+        &[&row_limit(NUMBERED_AT_ONCE)],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let mut numbers = Vec::with_capacity(waiting.len());
+    for (position, name) in &waiting {
+        let event = event_name::event_of(name).map_err(|_| SqlError::unreadable())?;
+        numbers.push(number(tx, &event, sign, now)?);
+        tx.execute("DELETE FROM pending_revocations WHERE position = ?1", &[position])?;
+    }
+    Ok(numbers)
+}
+
+fn recover_events(tx: &mut Tx<'_>, after: ChainHead, events: &[StoredEvent]) -> Result<bool, SqlError> {
+    if chain_head(tx)? != after {
+        return Ok(false);
+    }
+    for event in events {
+        insert(tx, event)?;
+        // The event does not say whether it was disabled or its tokens were revoked: the safe choice is made.
+        let decision = if let Event::Credential(credential) = event.event {
+            Decision::DisableCredential(credential)
+        } else {
+            Decision::Event(event.event)
+        };
+        apply(tx, &decision, event.issued_at)?;
+    }
+    Ok(true)
+}
+
+fn number(tx: &mut Tx<'_>, event: &Event, sign: &SignEvent, now: u64) -> Result<u64, SqlError> {
+    let name = event_name::name_of(event);
+    if event_name::happens_once(event) {
+        let known =
+            tx.optional("SELECT seq FROM events WHERE name = ?1 ORDER BY seq LIMIT 1", &[&name], |row| row.get(0))?;
+        if let Some(sequence) = known {
+            return Ok(sequence);
+        }
+    }
+    let head = chain_head(tx)?;
+    let compact = sign(*event, head).map_err(|_| SqlError::unreadable())?;
+    let (sequence, hash, may_be_dropped) = (head.number + 1, event_hash(&compact), !event.lasts());
+    insert(tx, &StoredEvent { sequence, event: *event, compact, hash, issued_at: now, may_be_dropped })?;
+    Ok(sequence)
+}
+
+fn insert(tx: &mut Tx<'_>, event: &StoredEvent) -> Result<(), SqlError> {
+    let lasting = if event.event.lasts() { Some(true) } else { event.may_be_dropped.then_some(false) };
+    tx.execute(
+        "INSERT INTO events (seq, name, compact, hash, issued_at, lasting) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        &[
+            &event.sequence,
+            &event_name::name_of(&event.event),
+            &event.compact,
+            &event.hash.0,
+            &event.issued_at,
+            &lasting,
+        ],
+    )
+    .map(|_rows| ())
+}
+
+/// Keeps the event of a decision for later, and applies the decision here.
+pub(super) fn defer(tx: &mut Tx<'_>, decision: &Decision, now: u64) -> Result<(), SqlError> {
+    // Positions are chosen here: an engine's own numbers would start again in a copy of the database.
+    let position: u64 =
+        tx.one("SELECT COALESCE(MAX(position), 0) + 1 FROM pending_revocations", &[], |row| row.get(0))?;
+    tx.execute(
+        "INSERT INTO pending_revocations (position, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
+        &[&position, &event_name::name_of(&decision.event()), &now],
+    )?;
+    apply(tx, decision, now)
+}
+
+/// Applies a decision to the manager's own tables: the credential is refused, or nothing is minted for the version.
+fn apply(tx: &mut Tx<'_>, decision: &Decision, now: u64) -> Result<(), SqlError> {
+    let event = match decision {
+        Decision::DisableCredential(credential) => return disable(tx, *credential, now),
+        Decision::Event(event) => event,
+    };
+    match event {
+        Event::Destroy(_, secret, version) => tx
+            .execute(
+                "UPDATE versions SET state = 'destroyed' WHERE secret_id = ?1 AND version = ?2",
+                &[&secret.as_bytes(), &version.get()],
+            )
+            .map(|_rows| ()),
+        Event::Token(_)
+        | Event::Subject(_)
+        | Event::Credential(_)
+        | Event::Secret(_)
+        | Event::Version(..)
+        | Event::SigningKey(_)
+        | Event::All => Ok(()),
+    }
+}

@@ -1,0 +1,86 @@
+//! The store on a database: statements, reading of rows, and the decisions between statements. They are written once
+//! for all engines.
+
+mod catalogue;
+mod credential_cache;
+mod credentials;
+mod events;
+mod files;
+mod identity;
+mod rotation;
+mod rows;
+pub mod schema;
+mod tokens;
+
+use service_runtime::sql::{Database, Faults, SqlError, Tx};
+
+use self::credential_cache::CredentialCache;
+use self::credentials::is_enabled;
+pub use self::files::{read_key_facts, read_owner};
+use super::{ActError, Acted, Actor, ManagerStore, Stored};
+
+/// The store. Clones share it.
+#[derive(Clone, Debug)]
+pub struct SqlStore {
+    sql: Database,
+    enabled: CredentialCache,
+}
+
+impl SqlStore {
+    /// A store on a database that has the newest [`schema`].
+    pub fn on(database: Database) -> Self {
+        Self { sql: database, enabled: CredentialCache::default() }
+    }
+
+    /// The same store with planned faults of its jobs, which have the names of its methods. For tests.
+    #[must_use]
+    pub fn with_faults(self, faults: Faults) -> Self {
+        Self { sql: self.sql.with_faults(faults), ..self }
+    }
+
+    /// A job that writes in the name of `actor`, if its credential is still enabled.
+    async fn write_as<T, F>(&self, name: &'static str, actor: Actor, job: F) -> Acted<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
+    {
+        let allowed = self.sql.write(name, move |tx| allow(tx, actor, &job));
+        allowed.await?.ok_or(ActError::CredentialDisabled)
+    }
+
+    /// A job that reads in the name of `actor`, if its credential is still enabled.
+    async fn read_as<T, F>(&self, name: &'static str, actor: Actor, job: F) -> Acted<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
+    {
+        let allowed = self.sql.read(name, move |tx| allow(tx, actor, &job));
+        allowed.await?.ok_or(ActError::CredentialDisabled)
+    }
+
+    /// A job that may disable credentials. The cached ones are forgotten when it is committed, before its caller gets
+    /// the result.
+    async fn write_credentials<T, F>(&self, name: &'static str, job: F) -> Stored<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
+    {
+        let enabled = self.enabled.clone();
+        self.sql.write_then(name, job, move || enabled.forget()).await
+    }
+}
+
+/// Checks the actor's credential and runs the job, in one transaction.
+fn allow<T>(
+    tx: &mut Tx<'_>,
+    actor: Actor,
+    job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
+) -> Result<Option<T>, SqlError> {
+    if is_enabled(tx, actor.credential())? { job(tx).map(Some) } else { Ok(None) }
+}
+
+impl ManagerStore for SqlStore {
+    fn is_healthy(&self) -> bool {
+        self.sql.is_healthy()
+    }
+}

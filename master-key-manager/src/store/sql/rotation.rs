@@ -1,0 +1,187 @@
+//! The catalogue's records of root key rotations.
+
+use async_trait::async_trait;
+use service_runtime::sql::{SqlError, Tx, row_limit};
+use shared_proto::id::{EnvironmentId, SecretId, Version};
+use shared_proto::receipt::ReceiptFacts;
+
+use super::SqlStore;
+use super::identity::installation;
+use super::rows::version_row;
+use super::tokens::revoked_keys;
+use crate::store::{Acted, Actor, KeyFacts, RotationState, RotationStore, Stored, VersionRow};
+
+#[async_trait]
+impl RotationStore for SqlStore {
+    async fn versions_below(
+        &self,
+        target: (EnvironmentId, u32),
+        after: Option<(SecretId, Version)>,
+        limit: usize,
+    ) -> Stored<Vec<VersionRow>> {
+        self.sql.read("versions_below", move |tx| versions_below(tx, target, after, limit)).await
+    }
+
+    async fn move_to_epoch(
+        &self,
+        target: (EnvironmentId, u32),
+        versions: Vec<(SecretId, Version)>,
+        now: u64,
+    ) -> Stored<()> {
+        self.sql.write("move_to_epoch", move |tx| move_to_epoch(tx, target, &versions, now)).await
+    }
+
+    async fn mark_missing(&self, epoch: u32, versions: Vec<(SecretId, Version)>) -> Stored<()> {
+        self.sql.write("mark_missing", move |tx| mark_missing(tx, epoch, &versions)).await
+    }
+
+    async fn rotation(&self, environment: EnvironmentId, epoch: u32) -> Stored<RotationState> {
+        self.sql.read("rotation", move |tx| rotation(tx, environment, epoch)).await
+    }
+
+    async fn open_below(&self, environment: EnvironmentId, epoch: u32) -> Stored<u64> {
+        self.sql
+            .read("open_below", move |tx| {
+                tx.one(
+                    "SELECT count(*) FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+                     WHERE v.state IN ('pending', 'committed') AND v.epoch < ?2 AND s.environment_id = ?1
+                           AND NOT EXISTS (
+                               SELECT 1 FROM lacking_versions l
+                               WHERE l.secret_id = v.secret_id AND l.version = v.version AND l.epoch >= ?2)",
+                    &[&environment.as_bytes(), &epoch],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
+    async fn move_back(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<u64> {
+        self.write_as("move_back", actor, move |tx| move_back(tx, &facts)).await
+    }
+
+    async fn record_retirement(
+        &self,
+        (environment, epoch): (EnvironmentId, u32),
+        retirement: String,
+        now: u64,
+    ) -> Stored<()> {
+        self.sql
+            .write("record_retirement", move |tx| {
+                tx.execute(
+                    "INSERT INTO root_key_rotations (environment_id, epoch, changed_at, retirement)
+                     VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (environment_id, epoch) DO UPDATE SET retirement = excluded.retirement",
+                    &[&environment.as_bytes(), &epoch, &now, &retirement],
+                )
+                .map(|_rows| ())
+            })
+            .await
+    }
+}
+
+fn versions_below(
+    tx: &mut Tx<'_>,
+    (environment, epoch): (EnvironmentId, u32),
+    after: Option<(SecretId, Version)>,
+    limit: usize,
+) -> Result<Vec<VersionRow>, SqlError> {
+    let (secret, version) = after.map_or(([0; 16], 0), |(secret, version)| (*secret.as_bytes(), version.get()));
+    tx.all(
+        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
+         FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+         WHERE (v.secret_id, v.version) > (?3, ?4) AND v.state = 'committed' AND v.epoch < ?2
+               AND s.environment_id = ?1 AND NOT EXISTS (
+                   SELECT 1 FROM lacking_versions l
+                   WHERE l.secret_id = v.secret_id AND l.version = v.version AND l.epoch >= ?2)
+         ORDER BY v.secret_id, v.version LIMIT ?5",
+        &[&environment.as_bytes(), &epoch, &secret, &version, &row_limit(limit)],
+        version_row,
+    )
+}
+
+fn move_to_epoch(
+    tx: &mut Tx<'_>,
+    (environment, epoch): (EnvironmentId, u32),
+    versions: &[(SecretId, Version)],
+    now: u64,
+) -> Result<(), SqlError> {
+    for (secret, version) in versions {
+        tx.execute(
+            "UPDATE versions SET epoch = ?3
+             WHERE secret_id = ?1 AND version = ?2 AND state = 'committed' AND epoch < ?3",
+            &[&secret.as_bytes(), &version.get(), &epoch],
+        )?;
+    }
+    tx.execute(
+        "INSERT INTO root_key_rotations (environment_id, epoch, changed_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT (environment_id, epoch) DO UPDATE SET changed_at = excluded.changed_at",
+        &[&environment.as_bytes(), &epoch, &now],
+    )
+    .map(|_rows| ())
+}
+
+fn mark_missing(tx: &mut Tx<'_>, epoch: u32, versions: &[(SecretId, Version)]) -> Result<(), SqlError> {
+    for (secret, version) in versions {
+        tx.execute(
+            "INSERT INTO lacking_versions (secret_id, version, epoch) VALUES (?1, ?2, ?3)
+             ON CONFLICT (secret_id, version) DO UPDATE SET epoch = excluded.epoch",
+            &[&secret.as_bytes(), &version.get(), &epoch],
+        )?;
+    }
+    Ok(())
+}
+
+/// The database's part of a report about keys.
+pub(super) fn key_facts(tx: &mut Tx<'_>) -> Result<Option<KeyFacts>, SqlError> {
+    let Some(installation) = installation(tx)? else { return Ok(None) };
+    let mut count = |sql: &'static str| -> Result<Vec<(EnvironmentId, u32, u64)>, SqlError> {
+        tx.all(sql, &[], |row| Ok((EnvironmentId::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?)))
+    };
+    let under = count(
+        "SELECT s.environment_id, v.epoch, count(*) FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+         WHERE v.state IN ('pending', 'committed') GROUP BY 1, 2 ORDER BY 1, 2",
+    )?;
+    let lacking = count(
+        "SELECT s.environment_id, v.epoch, count(*) FROM lacking_versions l
+         JOIN versions v ON v.secret_id = l.secret_id AND v.version = l.version
+         JOIN secrets s ON s.secret_id = v.secret_id
+         WHERE v.state = 'committed' AND v.epoch < l.epoch GROUP BY 1, 2 ORDER BY 1, 2",
+    )?;
+    let retirements = tx.all(
+        "SELECT retirement FROM root_key_rotations WHERE retirement IS NOT NULL
+         ORDER BY changed_at, epoch, environment_id",
+        &[],
+        |row| row.get(0),
+    )?;
+    Ok(Some(KeyFacts { installation, under, lacking, retirements, revoked_keys: revoked_keys(tx)? }))
+}
+
+fn rotation(tx: &mut Tx<'_>, environment: EnvironmentId, epoch: u32) -> Result<RotationState, SqlError> {
+    let kept = tx.optional(
+        "SELECT changed_at, retirement FROM root_key_rotations WHERE environment_id = ?1 AND epoch = ?2",
+        &[&environment.as_bytes(), &epoch],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let (changed_at, retirement) = kept.map_or((None, None), |(changed_at, retirement)| (Some(changed_at), retirement));
+    Ok(RotationState { changed_at, retirement })
+}
+
+fn move_back(tx: &mut Tx<'_>, facts: &[ReceiptFacts]) -> Result<u64, SqlError> {
+    let mut moved = 0;
+    for fact in facts {
+        let changed = tx.execute(
+            "UPDATE versions SET epoch = ?3
+             WHERE secret_id = ?1 AND version = ?2 AND state = 'committed' AND epoch > ?3 AND digest = ?4",
+            &[&fact.secret.as_bytes(), &fact.version.get(), &fact.epoch, &fact.digest.0],
+        )?;
+        if changed > 0 {
+            // Retirements that the vault signed before it was restored are no longer true.
+            tx.execute(
+                "UPDATE root_key_rotations SET retirement = NULL WHERE environment_id = ?1 AND epoch > ?2",
+                &[&fact.environment.as_bytes(), &fact.epoch],
+            )?;
+            moved += 1;
+        }
+    }
+    Ok(moved)
+}

@@ -1,0 +1,110 @@
+//! Reading of rows and words, and queries that several areas ask. A row that does not fit its type is an error, never a
+//! guess.
+
+use manager_api::name::SecretPath;
+use manager_api::wire::CatalogueState;
+use service_runtime::sql::{Row, SqlError, Tx};
+use shared_proto::chain::ChainHead;
+use shared_proto::encoding::Bytes;
+use shared_proto::event::{EventHash, NO_EVENT};
+use shared_proto::id::{EnvironmentId, SecretId, Version};
+
+use crate::store::{SecretState, StoredEvent, VersionRow, event_name};
+
+pub(super) fn version(row: &Row<'_>, column: usize) -> Result<Version, SqlError> {
+    Version::new(row.get(column)?).map_err(|_| SqlError::unreadable())
+}
+
+pub(super) fn path(row: &Row<'_>, column: usize) -> Result<SecretPath, SqlError> {
+    SecretPath::parse(row.get::<String>(column)?).map_err(|_| SqlError::unreadable())
+}
+
+pub(super) fn state_word(state: CatalogueState) -> &'static str {
+    match state {
+        CatalogueState::Pending => "pending",
+        CatalogueState::Committed => "committed",
+        CatalogueState::Abandoned => "abandoned",
+        CatalogueState::Destroyed => "destroyed",
+    }
+}
+
+pub(super) fn state(row: &Row<'_>, column: usize) -> Result<CatalogueState, SqlError> {
+    match row.get::<String>(column)?.as_str() {
+        "pending" => Ok(CatalogueState::Pending),
+        "committed" => Ok(CatalogueState::Committed),
+        "abandoned" => Ok(CatalogueState::Abandoned),
+        "destroyed" => Ok(CatalogueState::Destroyed),
+        _ => Err(SqlError::unreadable()),
+    }
+}
+
+/// Columns `secret_id, environment_id, version, state, epoch, digest`.
+pub(super) fn version_row(row: &Row<'_>) -> Result<VersionRow, SqlError> {
+    Ok(VersionRow {
+        secret: SecretId::from_bytes(row.get(0)?),
+        environment: EnvironmentId::from_bytes(row.get(1)?),
+        version: version(row, 2)?,
+        state: state(row, 3)?,
+        epoch: row.get(4)?,
+        digest: Bytes(row.get(5)?),
+    })
+}
+
+/// Columns `seq, name, compact, hash, issued_at, lasting`.
+pub(super) fn event_row(row: &Row<'_>) -> Result<StoredEvent, SqlError> {
+    Ok(StoredEvent {
+        sequence: row.get(0)?,
+        event: event_name::event_of(&row.get::<String>(1)?).map_err(|_| SqlError::unreadable())?,
+        compact: row.get(2)?,
+        hash: Bytes(row.get(3)?),
+        issued_at: row.get(4)?,
+        may_be_dropped: row.get::<Option<bool>>(5)? == Some(false),
+    })
+}
+
+pub(super) fn newest_event(tx: &mut Tx<'_>) -> Result<(u64, EventHash), SqlError> {
+    let newest = tx.optional("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1", &[], |row| {
+        Ok((row.get(0)?, Bytes(row.get(1)?)))
+    })?;
+    Ok(newest.unwrap_or((0, NO_EVENT)))
+}
+
+/// The end of the chain.
+pub(super) fn chain_head(tx: &mut Tx<'_>) -> Result<ChainHead, SqlError> {
+    let (number, hash) = newest_event(tx)?;
+    let lasting = tx.optional("SELECT hash FROM events WHERE lasting = 1 ORDER BY seq DESC LIMIT 1", &[], |row| {
+        row.get(0).map(Bytes)
+    })?;
+    Ok(ChainHead { number, hash, lasting: lasting.unwrap_or(NO_EVENT) })
+}
+
+pub(super) fn one_version(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<Option<VersionRow>, SqlError> {
+    tx.optional(
+        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
+         FROM versions v JOIN secrets s ON s.secret_id = v.secret_id WHERE v.secret_id = ?1 AND v.version = ?2",
+        &[&secret.as_bytes(), &version.get()],
+        version_row,
+    )
+}
+
+pub(super) fn secret_state(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<SecretState>, SqlError> {
+    let found = tx.optional(
+        "SELECT environment_id, path, created_at FROM secrets WHERE secret_id = ?1",
+        &[&secret.as_bytes()],
+        |row| Ok((EnvironmentId::from_bytes(row.get(0)?), path(row, 1)?, row.get(2)?)),
+    )?;
+    let Some((environment, path, created_at)) = found else { return Ok(None) };
+    let last = tx.optional(
+        "SELECT version FROM versions WHERE secret_id = ?1 ORDER BY version DESC LIMIT 1",
+        &[&secret.as_bytes()],
+        |row| version(row, 0),
+    )?;
+    let pending = tx.all(
+        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
+         FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+         WHERE v.secret_id = ?1 AND v.state = 'pending' ORDER BY v.version",
+        &[&secret.as_bytes()],
+        version_row,
+    )?;
+    Ok(Some(SecretState { secret, environment, path, created_at, last, pending }))
+}

@@ -1,0 +1,117 @@
+//! The schema on PostgreSQL. Text is compared by its bytes, as SQLite does.
+
+/// All steps.
+pub(super) const STEPS: &[&str] = &[FIRST];
+
+const FIRST: &str = r#"
+CREATE TABLE installation (
+    only_row BIGINT PRIMARY KEY CHECK (only_row = 1),
+    mode TEXT COLLATE "C" NOT NULL CHECK (mode IN ('development', 'production')),
+    manager_id BYTEA NOT NULL CHECK (octet_length(manager_id) = 16),
+    anonymous_credential BYTEA NOT NULL CHECK (octet_length(anonymous_credential) = 16)
+);
+
+CREATE TABLE environments (
+    environment_id BYTEA PRIMARY KEY CHECK (octet_length(environment_id) = 16),
+    name TEXT COLLATE "C" NOT NULL UNIQUE
+);
+
+-- Labels are what submitters call themselves; the id is random, so that a token does not carry the label.
+CREATE TABLE subjects (
+    label TEXT COLLATE "C" PRIMARY KEY,
+    subject TEXT COLLATE "C" NOT NULL UNIQUE
+);
+
+-- hmac is NULL for the credential that stands for anonymous submissions.
+CREATE TABLE credentials (
+    credential_id BYTEA PRIMARY KEY CHECK (octet_length(credential_id) = 16),
+    subject TEXT COLLATE "C" NOT NULL,
+    hmac BYTEA UNIQUE CHECK (octet_length(hmac) = 32),
+    created_at BIGINT NOT NULL,
+    disabled_at BIGINT
+);
+
+CREATE TABLE secrets (
+    secret_id BYTEA PRIMARY KEY CHECK (octet_length(secret_id) = 16),
+    environment_id BYTEA NOT NULL REFERENCES environments (environment_id),
+    path TEXT COLLATE "C" NOT NULL,
+    created_at BIGINT NOT NULL,
+    UNIQUE (environment_id, path)
+);
+
+CREATE TABLE versions (
+    secret_id BYTEA NOT NULL REFERENCES secrets (secret_id),
+    version BIGINT NOT NULL CHECK (version >= 1),
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('pending', 'committed', 'abandoned', 'destroyed')),
+    epoch BIGINT NOT NULL CHECK (epoch >= 1),
+    digest BYTEA NOT NULL CHECK (octet_length(digest) = 32),
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (secret_id, version)
+);
+
+-- Ends with the primary key, as an index of SQLite does.
+CREATE INDEX versions_pending ON versions (created_at, secret_id, version) WHERE state = 'pending';
+
+CREATE TABLE tokens (
+    jti BYTEA PRIMARY KEY CHECK (octet_length(jti) = 16),
+    subject TEXT COLLATE "C" NOT NULL,
+    credential_id BYTEA NOT NULL REFERENCES credentials (credential_id),
+    environment_id BYTEA NOT NULL REFERENCES environments (environment_id),
+    grants TEXT COLLATE "C" NOT NULL,
+    rseq BIGINT NOT NULL,
+    issued_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
+CREATE INDEX tokens_expiry ON tokens (expires_at);
+
+-- lasting is 1: stays permanently. 0: may be dropped once it has ended. NULL: is from before events named the lasting one
+-- before them, and is never dropped, because a vault could not pass over it.
+CREATE TABLE events (
+    seq BIGINT PRIMARY KEY CHECK (seq >= 1),
+    name TEXT COLLATE "C" NOT NULL,
+    compact TEXT COLLATE "C" NOT NULL,
+    hash BYTEA NOT NULL CHECK (octet_length(hash) = 32),
+    issued_at BIGINT NOT NULL,
+    lasting BIGINT CHECK (lasting IN (0, 1))
+);
+
+CREATE INDEX events_name ON events (name);
+CREATE INDEX events_lasting ON events (lasting, seq);
+
+CREATE TABLE pending_revocations (
+    position BIGINT PRIMARY KEY,
+    name TEXT COLLATE "C" NOT NULL UNIQUE,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE idempotency (
+    subject TEXT COLLATE "C" NOT NULL,
+    key TEXT COLLATE "C" NOT NULL,
+    secret_id BYTEA NOT NULL REFERENCES secrets (secret_id),
+    version BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (subject, key)
+);
+
+CREATE INDEX idempotency_age ON idempotency (created_at);
+
+-- How far an environment is on its way to an epoch: when a version last changed to it, and what the vault signed at the
+-- end.
+CREATE TABLE root_key_rotations (
+    environment_id BYTEA NOT NULL REFERENCES environments (environment_id),
+    epoch BIGINT NOT NULL CHECK (epoch >= 1),
+    changed_at BIGINT NOT NULL,
+    retirement TEXT COLLATE "C",
+    PRIMARY KEY (environment_id, epoch)
+);
+
+-- Versions that the vault did not have when they were to change to an epoch: it was restored, and they are lost.
+CREATE TABLE lacking_versions (
+    secret_id BYTEA NOT NULL,
+    version BIGINT NOT NULL,
+    epoch BIGINT NOT NULL,
+    PRIMARY KEY (secret_id, version),
+    FOREIGN KEY (secret_id, version) REFERENCES versions (secret_id, version)
+);
+"#;
