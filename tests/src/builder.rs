@@ -1,9 +1,11 @@
 //! How an installation is made.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use crate::database;
 use crate::installation::Installation;
 use crate::keys::{make_folder, token_signing, transport, write_private};
 use crate::proxy::Proxy;
@@ -12,10 +14,12 @@ use crate::{binaries, target_dir};
 
 /// An installation to be made.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct Builder {
     production: bool,
     https: bool,
     recorded: bool,
+    apart: bool,
     vault_switches: Option<String>,
     manager_switches: Option<String>,
     vault_settings: Vec<String>,
@@ -43,6 +47,13 @@ impl Builder {
     #[must_use]
     pub fn recorded(mut self) -> Self {
         self.recorded = true;
+        self
+    }
+
+    /// With a database server for each service, if they use one: nothing of the one lies among the files of the other.
+    #[must_use]
+    pub fn apart(mut self) -> Self {
+        self.apart = true;
         self
     }
 
@@ -111,6 +122,7 @@ impl Builder {
             vault.tables.push("[danger]\nswap = true\nruntime_on_disk = true".to_owned());
         }
         for service in [&mut vault, &mut manager] {
+            service.database = database::of_service(self.apart).map(Arc::new);
             if !service.tables.iter().any(|table| table.starts_with("[audit]")) {
                 // So that an audit log of a test has several segments.
                 service.tables.push("[audit]\nsegment_bytes = 16_384".to_owned());

@@ -26,6 +26,7 @@
 mod builder;
 pub mod certificates;
 mod clone;
+mod database;
 pub mod faults;
 pub mod history;
 pub mod http;
@@ -41,6 +42,7 @@ mod wait;
 mod workload;
 
 pub use builder::Builder;
+pub use database::{Engine, KeptData, only_on};
 pub use http::{Answer, Call};
 pub use installation::{Installation, Stored};
 pub use service::Service;

@@ -9,13 +9,13 @@ use crate::Installation;
 /// What a thief may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// The vault's database, write-ahead log and audit log.
+    /// The vault's database with its write-ahead log, and the audit log.
     VaultData,
     /// The vault's key folder.
     VaultKeys,
     /// The vault's runtime directory, with its seal keys.
     VaultRuntime,
-    /// The manager's database, write-ahead log and audit log.
+    /// The manager's database with its write-ahead log, and the audit log.
     ManagerData,
     /// The manager's key folder.
     ManagerKeys,
@@ -42,10 +42,10 @@ impl Installation {
         for piece in pieces {
             let to = loot.join(piece.name());
             match piece {
-                Piece::VaultData => copy_tree(&self.vault.data(), &to),
+                Piece::VaultData => self.vault.steal_data(&to),
                 Piece::VaultKeys => copy_tree(&self.vault.keys(), &to),
                 Piece::VaultRuntime => copy_tree(self.runtime_dir(), &to),
-                Piece::ManagerData => copy_tree(&self.manager.data(), &to),
+                Piece::ManagerData => self.manager.steal_data(&to),
                 Piece::ManagerKeys => copy_tree(&self.manager.keys(), &to),
                 Piece::Traffic => self.proxy().write_traffic(&to),
             }

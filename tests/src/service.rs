@@ -4,10 +4,12 @@ use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
+use test_postgres::Database;
 
 use crate::history::audit_segments;
 use crate::http::{Answer, Call};
@@ -22,6 +24,8 @@ pub struct Service {
     pub(crate) sabotage: Option<String>,
     pub(crate) port: u16,
     pub(crate) head: String,
+    /// Without one it keeps its data in SQLite.
+    pub(crate) database: Option<Arc<Database>>,
     listen: Option<String>,
     pub(crate) settings: Vec<String>,
     pub(crate) tables: Vec<String>,
@@ -43,6 +47,7 @@ impl Service {
             sabotage: None,
             port,
             head,
+            database: None,
             listen: None,
             settings,
             tables,
@@ -143,6 +148,18 @@ impl Service {
     /// Takes a line out of the configuration again.
     pub fn unset(&mut self, line: &str) {
         self.settings.retain(|known| known != line);
+        self.write_config();
+    }
+
+    /// Adds a table to the configuration. It counts from the next start.
+    pub fn add_table(&mut self, text: &str) {
+        self.tables.push(text.to_owned());
+        self.write_config();
+    }
+
+    /// Takes a table out of the configuration again.
+    pub fn remove_table(&mut self, text: &str) {
+        self.tables.retain(|known| known != text);
         self.write_config();
     }
 
@@ -297,8 +314,9 @@ impl Service {
     pub(crate) fn write_config(&self) {
         let listen = self.listen.clone().unwrap_or_else(|| format!("127.0.0.1:{}", self.port));
         let (settings, tables) = (self.settings.join("\n"), self.tables.join("\n"));
+        let (address, table) = self.database.as_ref().map(|database| lines_for(database)).unwrap_or_default();
         let text = format!(
-            "{}listen = \"{listen}\"\ndata_dir = \"data\"\nkey_dir = \"keys\"\nready_file = \"ready\"\n{settings}\n{tables}\n",
+            "{}{address}listen = \"{listen}\"\ndata_dir = \"data\"\nkey_dir = \"keys\"\nready_file = \"ready\"\n{settings}\n{tables}\n{table}",
             self.head
         );
         std::fs::write(self.config(), text).unwrap();
@@ -353,6 +371,15 @@ impl Drop for Service {
             }
         }
     }
+}
+
+/// The line and the table of a configuration that lead to a database.
+fn lines_for(database: &Database) -> (String, String) {
+    let password = database.password_file();
+    (
+        format!("database = \"{}\"\n", database.url()),
+        format!("[postgres]\npassword_file = \"{}\"\n", password.display()),
+    )
 }
 
 /// A port that is free now, below the range from which the kernel takes ports of outgoing connections: it stays free

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+import postgres
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "protocol"))
 import splitvault_protocol as p  # noqa: E402
 
@@ -193,6 +195,12 @@ class Loot:
         self.files.append((where, data))
         if data.startswith(b"SQLite format 3\0"):
             self.add_database(path, where)
+        if data.startswith(postgres.DUMP):
+            for table, row in postgres.rows_of_dump(data):
+                self._add_row(table, row, f"{where}:{table}")
+        if {"base", "pg_wal"} & set(path.parts):
+            for piece in postgres.random_pieces(data):
+                self.add_bytes(piece, where)
         self.add_bytes(data, where, key=True)
         self.add_text(data, where, key=path.suffix in (".key", ".pem"))
         document = parse_loosely(data)

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import canary
+import postgres
 import tamper
 from loot import p
 from thief import rob
@@ -277,6 +278,42 @@ def test_wal(one):
         connection.close()
 
 
+def dump_of(path):
+    """What pg_dump writes about the tables of a SQLite database."""
+    kinds = {"BLOB": "bytea NOT NULL", "INTEGER": "bigint", "TEXT": 'text COLLATE pg_catalog."C"'}
+    connection, dump = sqlite3.connect(path), postgres.DUMP.decode()
+    for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        columns = [column[1:3] for column in connection.execute(f"PRAGMA table_info({table})")]
+        lines = ",\n".join(f"    {name} {kinds[kind]}" for name, kind in columns)
+        names = ", ".join(name for name, _ in columns)
+        dump += f"\nCREATE TABLE public.{table} (\n{lines}\n);\n\nCOPY public.{table} ({names}) FROM stdin;\n"
+        for row in connection.execute(f"SELECT * FROM {table}"):
+            values = (rf"\\x{value.hex()}" if isinstance(value, bytes) else str(value) for value in row)
+            dump += "\t".join(values).replace("\n", r"\n") + "\n"
+        dump += "\\.\n"
+    connection.close()
+    return dump
+
+
+def test_dump(one):
+    """A dump of PostgreSQL says what a database says, and pages of its files what was deleted."""
+    with stolen(one, "vault-data", "vault-keys", *MANAGER_DISK) as folder:
+        for place in ("vault-data/vault.db", "manager-data/manager.db"):
+            write((folder / place).with_name("dump.sql"), dump_of(folder / place))
+            (folder / place).unlink()
+        got, report = opened_by(folder)
+        check("the dump of a database opens as it", got == one.all_values() and not report["notes"])
+        names = {f"payments/key-{number}" for number in range(len(one.envelopes))}
+        check("and has its names", names <= set(report["names"]))
+        (folder / "vault-keys/storage-keys/1.key").unlink()
+        check("without the storage key nothing opens", opened_by(folder)[0] == {})
+        noise = bytes(3_000) + b"C" * 500 + RANDOM.randbytes(5_000)
+        for file in ("base/16384/2601", "pg_wal/000000010000000000000001"):
+            write(folder / "vault-data/server" / file, noise + postgres.SHORT[32] + one.storage_key + noise)
+            check(f"a key that lies in {file} opens", opened_by(folder)[0] == one.all_values())
+            (folder / "vault-data/server" / file).unlink()
+
+
 def test_damage(one):
     parts = (*VAULT_DISK, "vault-runtime", *MANAGER_DISK, "traffic", "tokens")
     with stolen(one, *parts) as folder:
@@ -415,6 +452,7 @@ def main():
         one = Installation(pathlib.Path(folder))
         test_scenarios(one)
         test_wal(one)
+        test_dump(one)
         test_damage(one)
         test_command_line(one)
         test_tamper(one)

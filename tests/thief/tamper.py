@@ -14,6 +14,8 @@ import json
 import pathlib
 import sqlite3
 
+import postgres
+
 VALUE_TABLES = ("envelopes", "wrapped_keys")
 
 
@@ -22,6 +24,9 @@ class Database:
 
     def __init__(self, path):
         self.path = path
+        if str(path).startswith("postgresql://"):
+            self.columns, self.keys, self.rows = postgres.Server(path).load()
+            return
         connection = sqlite3.connect(path)
         self.rows, self.columns, self.keys = {}, {}, {}
         found = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
@@ -40,6 +45,9 @@ class Database:
 
     def save(self):
         """Write all rows anew, whatever constraints and triggers think of them. Equal keys: the first row stays."""
+        if str(self.path).startswith("postgresql://"):
+            postgres.Server(self.path).save(self.columns, self.rows)
+            return
         connection = sqlite3.connect(self.path, isolation_level=None)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA foreign_keys = OFF")
@@ -255,14 +263,14 @@ def apply(path, number, seed="1", flips=64):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--database", type=pathlib.Path, required=True)
+    parser.add_argument("--database", required=True, help="a file of SQLite, or an address of PostgreSQL")
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--list", action="store_true")
     action.add_argument("--apply", type=int, metavar="N")
     parser.add_argument("--seed", default="1", help="of the random bits")
     parser.add_argument("--flips", type=int, default=64, help="how many random bits the list has")
     arguments = parser.parse_args()
-    if not arguments.database.is_file():
+    if not arguments.database.startswith("postgresql://") and not pathlib.Path(arguments.database).is_file():
         parser.error(f"{arguments.database} is no file")
     if arguments.list:
         for item in listing(arguments.database, arguments.seed, arguments.flips):

@@ -38,7 +38,7 @@ def place_of(item):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--database", type=pathlib.Path, required=True)
+    parser.add_argument("--database", required=True)
     parser.add_argument("--groups", type=pathlib.Path, required=True)
     parser.add_argument("--round", type=int, required=True)
     parser.add_argument("--flips", type=int, default=64, help="how many random bits the list has")

@@ -69,6 +69,12 @@ impl Database {
         self.server().ca_file()
     }
 
+    /// The database for a program that knows addresses of libpq, as the superuser.
+    pub fn superuser_address(&self) -> String {
+        let server = self.server();
+        format!("postgresql://postgres:{}@127.0.0.1:{}/{}", server.password(), server.port(), self.name)
+    }
+
     /// The name of the database.
     pub fn name(&self) -> &str {
         &self.name
@@ -124,6 +130,8 @@ impl Database {
 
     /// Writes a dump in the custom format, from a snapshot that any serial order of the transactions gives.
     pub fn dump(&self, file: &Path) {
+        // It would be open to others.
+        write_private(file, "");
         let mut command = self.program("pg_dump");
         command.args(["--format=custom", "--serializable-deferrable", "--file"]).arg(file);
         run(command.args(["--dbname", &self.name]));

@@ -73,6 +73,11 @@ impl Server {
         self.place("_BIN")
     }
 
+    /// Whether it serves one test only.
+    pub fn is_own(&self) -> bool {
+        self.is_own
+    }
+
     /// Ends it in order.
     pub fn halt(&self) {
         self.control("halt");
@@ -106,6 +111,11 @@ impl Server {
         command.arg("--host").arg(self.socket()).args(["--port", &self.port.to_string(), "--username", role]);
         command.arg("--no-password").env("PGPASSWORD", password);
         command
+    }
+
+    /// The password of the superuser.
+    pub fn password(&self) -> &str {
+        &self.password
     }
 
     pub(crate) fn psql(&self, role: &str, password: &str, database: &str, statements: &str) -> Output {

@@ -7,8 +7,9 @@ fn database_belongs_to_its_role_alone_and_copies_and_dumps_have_what_it_has() {
     let database = Database::create();
     assert!(database.role_may("CREATE TABLE note (text TEXT COLLATE \"C\")"));
     database.alter("INSERT INTO note VALUES ('first')");
-    let file = tempfile::NamedTempFile::new().unwrap();
-    database.dump(file.path());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dump");
+    database.dump(&file);
     let copy = database.copy();
     database.alter("INSERT INTO note VALUES ('second')");
     for count in ["2", "1"] {
@@ -16,7 +17,7 @@ fn database_belongs_to_its_role_alone_and_copies_and_dumps_have_what_it_has() {
         database.put_back(&copy);
     }
     database.alter("DROP TABLE note");
-    database.restore(file.path());
+    database.restore(&file);
     assert_eq!(database.ask("SELECT text FROM note"), "first");
     assert!(database.role_may("INSERT INTO note VALUES ('third')"));
     let stranger = Database::create();

@@ -8,7 +8,7 @@ use super::treasure::{assert_opened, hide, knows_names};
 
 #[tokio::test]
 async fn both_services_stolen_open_everything_and_the_readme_says_so() {
-    let installation = Installation::builder().production().running().await;
+    let installation = Installation::builder().production().apart().running().await;
     let treasures = hide(&installation).await;
     let loot = tempfile::tempdir().unwrap();
     installation.steal(loot.path(), &[Piece::ManagerData, Piece::ManagerKeys, Piece::VaultData, Piece::VaultKeys]);

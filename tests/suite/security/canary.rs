@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use system_tests::proxy::Verdict;
-use system_tests::{Answer, Call, Installation, Service, Stored, wait_until};
+use system_tests::{Answer, Call, Engine, Installation, Service, Stored, wait_until};
 
 use super::traces::{self, Needle};
 use super::treasure::random_word;
@@ -62,7 +62,7 @@ struct Canary {
 
 impl Canary {
     async fn start() -> Self {
-        let builder = Installation::builder().production().recorded();
+        let builder = Installation::builder().production().recorded().apart();
         let builder = builder.vault_setting("log = \"trace\"").manager_setting("log = \"trace\"");
         let installation = builder.running().await;
         let seal_keys = fs::read_dir(installation.runtime_dir()).unwrap().filter_map(|entry| {
@@ -257,12 +257,7 @@ impl Canary {
         // A vault that is down, and one that comes back on an altered database.
         self.installation.vault.kill();
         self.manager("POST", "/api/keys", Some(good)).await.expect(503);
-        let database = self.installation.vault.data().join("vault.db");
-        let altered = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); \
-                       c.execute('UPDATE envelopes SET ciphertext = zeroblob(length(ciphertext))'); c.commit()";
-        let script = self.installation.folder().join("alter.py");
-        fs::write(&script, altered).unwrap();
-        system_tests::thief::python(script.to_str().unwrap(), &[database.to_str().unwrap()]);
+        assert!(self.installation.vault.alter("UPDATE envelopes SET nonce = substr(digest, 1, 12)") > 0);
         self.installation.vault.start().await;
         self.installation.ready().await;
         self.vault("GET", &format!("/api/keys/{}", stored.key_id), &stored.token, None).await.expect(401);
@@ -303,6 +298,10 @@ impl Canary {
             let output = self.installation.manager.run(&words);
             self.heard.push((format!("manager {words:?}"), [output.stdout, output.stderr].concat()));
         }
+        if Engine::of_tests() == Engine::Postgres {
+            self.installation.vault.back_up(Path::new(&file("vault.backup")));
+            self.installation.manager.back_up(Path::new(&file("manager.backup")));
+        }
         // A configuration into which a secret was pasted.
         let config = fs::read_to_string(self.installation.manager.config()).unwrap();
         for line in [
@@ -322,9 +321,12 @@ impl Canary {
         for (service, backup) in
             [(&self.installation.vault, "vault.backup"), (&self.installation.manager, "manager.backup")]
         {
-            for file in [file("alter.py"), file(backup)] {
+            for file in [service.config().to_str().unwrap().to_owned(), file(backup)] {
                 let output = service.run(&["restore", &file]);
                 self.heard.push(("restore".to_owned(), [output.stdout, output.stderr].concat()));
+            }
+            if Engine::of_tests() == Engine::Postgres {
+                service.restore(Path::new(&file(backup)));
             }
         }
         let output = self.installation.manager.run(&["admin", "reset", "--credential-file", &file("new-credential")]);
@@ -388,7 +390,9 @@ impl Canary {
         let Self { installation, .. } = self;
         let mut found = Vec::new();
         let mut look = |service: &Service, needles: &[Needle]| {
-            found.extend(traces::in_tree(&service.data(), needles));
+            let copy = tempfile::tempdir().unwrap();
+            service.steal_data(&copy.path().join(service.name()));
+            found.extend(traces::in_tree(copy.path(), needles));
             found.extend(traces::in_bytes("the log", service.log().as_bytes(), needles));
             found.extend(traces::in_bytes("configuration", &fs::read(service.config()).unwrap(), needles));
             for file in ["cmdline", "environ"] {

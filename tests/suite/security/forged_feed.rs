@@ -92,7 +92,7 @@ async fn replayed_poll_that_names_no_event_opens_no_restored_vault() {
     let mut installation = Installation::builder().recorded().running().await;
     let stored = installation.store("value").await;
     let backup = installation.folder().join("vault.backup");
-    installation.vault.run_well(&["backup", backup.to_str().unwrap()]);
+    installation.vault.back_up(&backup);
     let polls = || installation.proxy().exchanges().into_iter().filter(|one| one.op() == "poll").collect::<Vec<_>>();
     // Commands live for a minute: this one is good until the end of the test.
     let poll = polls().pop().unwrap();
@@ -106,7 +106,7 @@ async fn replayed_poll_that_names_no_event_opens_no_restored_vault() {
 
     installation.manager.stop().await;
     installation.vault.stop().await;
-    installation.vault.run_well(&["restore", backup.to_str().unwrap()]);
+    installation.vault.restore(&backup);
     installation.vault.start().await;
     replay(&installation, &poll).await;
     installation.read(&stored.key_id, &stored.token).await.expect_code("revocations_behind");
@@ -121,11 +121,11 @@ async fn replayed_poll_that_names_no_event_opens_no_restored_vault() {
 async fn control_poll_of_now_opens_a_restored_vault() {
     let mut installation = Installation::builder().recorded().running().await;
     let backup = installation.folder().join("vault.backup");
-    installation.vault.run_well(&["backup", backup.to_str().unwrap()]);
+    installation.vault.back_up(&backup);
     let stored = installation.store("value").await;
     installation.revoke(&stored.jti).await;
     installation.vault.stop().await;
-    installation.vault.run_well(&["restore", backup.to_str().unwrap()]);
+    installation.vault.restore(&backup);
     installation.vault.start().await;
     wait_until("the vault is ready", async || installation.vault.is_ready().await).await;
 }
@@ -135,12 +135,12 @@ async fn manager_restored_to_an_earlier_day_takes_its_events_back_and_revokes_no
     let mut installation = Installation::running().await;
     let (revoked, kept) = (installation.store("revoked").await, installation.store("kept").await);
     let backup = installation.folder().join("manager.backup");
-    installation.manager.run_well(&["backup", backup.to_str().unwrap()]);
+    installation.manager.back_up(&backup);
     installation.revoke(&revoked.jti).await;
     let forgotten = installation.store("written after the backup").await;
 
     installation.manager.stop().await;
-    installation.manager.run_well(&["restore", backup.to_str().unwrap()]);
+    installation.manager.restore(&backup);
     installation.manager.start().await;
     installation.ready().await;
     assert!(!installation.opens(&revoked).await);
@@ -162,10 +162,10 @@ async fn revocation_asked_of_a_restored_manager_before_it_caught_up_waits_for_it
     let mut installation = Installation::builder().recorded().running().await;
     let (first, second) = (installation.store("first").await, installation.store("second").await);
     let backup = installation.folder().join("manager.backup");
-    installation.manager.run_well(&["backup", backup.to_str().unwrap()]);
+    installation.manager.back_up(&backup);
     installation.revoke(&first.jti).await;
     installation.manager.stop().await;
-    installation.manager.run_well(&["restore", backup.to_str().unwrap()]);
+    installation.manager.restore(&backup);
     installation.proxy().rule(|_| Verdict::DropRequest);
     installation.manager.start().await;
 
@@ -186,14 +186,14 @@ async fn token_revoked_after_the_backups_of_both_services_stays_dead_when_both_a
     let mut installation = Installation::running().await;
     let (revoked, kept) = (installation.store("revoked").await, installation.store("kept").await);
     let (vault, manager) = (installation.folder().join("vault.backup"), installation.folder().join("manager.backup"));
-    installation.vault.run_well(&["backup", vault.to_str().unwrap()]);
-    installation.manager.run_well(&["backup", manager.to_str().unwrap()]);
+    installation.vault.back_up(&vault);
+    installation.manager.back_up(&manager);
     installation.revoke(&revoked.jti).await;
 
     installation.manager.stop().await;
     installation.vault.stop().await;
-    installation.vault.run_well(&["restore", vault.to_str().unwrap()]);
-    installation.manager.run_well(&["restore", manager.to_str().unwrap()]);
+    installation.vault.restore(&vault);
+    installation.manager.restore(&manager);
     installation.start().await;
     // Nobody remembers the revocation; every token from before is dead with its seal key.
     for stored in [&revoked, &kept] {

@@ -38,7 +38,7 @@ async fn control_data_keys_kept_outside_their_transfer_key_give_every_value() {
 
 #[tokio::test]
 async fn stolen_manager_and_vault_database_give_no_value_without_the_vaults_key_files() {
-    let installation = Installation::builder().production().running().await;
+    let installation = Installation::builder().production().apart().running().await;
     let treasures = hide(&installation).await;
     let loot = tempfile::tempdir().unwrap();
     installation.steal(loot.path(), &WHOLE_MANAGER);
@@ -56,7 +56,7 @@ async fn stolen_manager_and_vault_database_give_no_value_without_the_vaults_key_
 }
 
 async fn steal_manager(switches: &str) -> (Report, TempDir, Vec<Treasure>) {
-    let builder = Installation::builder().production().recorded().sabotaged("", switches);
+    let builder = Installation::builder().production().apart().recorded().sabotaged("", switches);
     let mut installation = builder.running().await;
     let treasures = hide(&installation).await;
     exchange_root_keys(&installation).await;

@@ -3,6 +3,7 @@
 mod both_stolen;
 mod canary;
 mod crash_run;
+mod database_killed;
 mod forged_feed;
 mod kill_cycles;
 mod manager_stolen;

@@ -8,12 +8,18 @@ use std::time::Duration;
 use fastrand::Rng;
 use system_tests::history::{Rule, inspect};
 use system_tests::power::{Disk, Forgotten};
-use system_tests::{Builder, Installation, Service, Workload};
+use system_tests::{Builder, Engine, Installation, Service, Workload, only_on};
 
 use super::crash_run::{expect_every_promise_kept, rotate_a_key, seed, setting, with_short_lived_keys};
 
+/// Why a test knows SQLite only.
+const FILES: &str = "what PostgreSQL keeps is durable by its own means, which kills of the server try";
+
 #[tokio::test]
 async fn power_cut_at_any_moment_loses_nothing_that_was_acknowledged() {
+    if !only_on(Engine::Sqlite, FILES) {
+        return;
+    }
     let (cuts, seed) = (setting("SPLITVAULT_POWER_CUTS").unwrap_or(10), seed());
     let (mut installation, vault, manager) = watched(with_short_lived_keys()).await;
     let (mut random, mut rotations) = (Rng::with_seed(seed), 0);
@@ -49,6 +55,9 @@ async fn power_cut_at_any_moment_loses_nothing_that_was_acknowledged() {
 /// What a command says it has done is durable when it returns.
 #[tokio::test]
 async fn commands_that_have_returned_leave_nothing_that_a_power_cut_could_take() {
+    if !only_on(Engine::Sqlite, FILES) {
+        return;
+    }
     let mut installation = Installation::builder().make();
     let disks = [Disk::of(&mut installation.vault), Disk::of(&mut installation.manager)];
     let place = installation.folder().to_owned();
@@ -91,6 +100,9 @@ async fn commands_that_have_returned_leave_nothing_that_a_power_cut_could_take()
 /// If one call of the services went past the shim, it could not put everything back.
 #[tokio::test]
 async fn every_change_that_the_services_make_is_seen_and_can_be_taken_back() {
+    if !only_on(Engine::Sqlite, FILES) {
+        return;
+    }
     let mut installation = Installation::builder().make();
     let before = [tree(&installation.vault), tree(&installation.manager)];
     let disks = [Disk::of(&mut installation.vault), Disk::of(&mut installation.manager)];
@@ -109,6 +121,9 @@ async fn every_change_that_the_services_make_is_seen_and_can_be_taken_back() {
 /// The checker must see that a database which is not fsynced loses what it acknowledged.
 #[tokio::test]
 async fn control_database_that_is_not_fsynced_loses_acknowledged_writes() {
+    if !only_on(Engine::Sqlite, FILES) {
+        return;
+    }
     for (vault, manager) in [("synchronous_off", ""), ("", "synchronous_off")] {
         let (mut installation, vault_disk, manager_disk) =
             watched(Installation::builder().sabotaged(vault, manager)).await;

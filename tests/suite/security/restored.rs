@@ -37,8 +37,8 @@ impl History {
     fn back_up(&mut self, point: usize) {
         let file = |service: &str| self.installation.folder().join(format!("{service}-{point}.backup"));
         let (vault, manager) = (file("vault"), file("manager"));
-        self.installation.vault.run_well(&["backup", vault.to_str().unwrap()]);
-        self.installation.manager.run_well(&["backup", manager.to_str().unwrap()]);
+        self.installation.vault.back_up(&vault);
+        self.installation.manager.back_up(&manager);
         self.backups.push((vault, manager));
         self.kept_at.push(self.kept.len());
     }
@@ -62,10 +62,10 @@ impl History {
         self.installation.vault.stop().await;
         self.installation.manager.stop().await;
         if let Some(point) = vault {
-            self.installation.vault.run_well(&["restore", self.backups[point].0.to_str().unwrap()]);
+            self.installation.vault.restore(&self.backups[point].0);
         }
         if let Some(point) = manager {
-            self.installation.manager.run_well(&["restore", self.backups[point].1.to_str().unwrap()]);
+            self.installation.manager.restore(&self.backups[point].1);
         }
         self.installation.vault.start().await;
         if vault.is_some() {
@@ -161,7 +161,7 @@ async fn histories_that_went_apart_stop_everything_new_also_after_a_restart() {
     history.installation.revoke(&other.jti).await;
     // Then the vault of a later day comes back: what it has under that number is something else.
     history.installation.vault.stop().await;
-    history.installation.vault.run_well(&["restore", history.backups[1].0.to_str().unwrap()]);
+    history.installation.vault.restore(&history.backups[1].0);
     history.installation.vault.start().await;
     for _ in 0..2 {
         for service in [&history.installation.vault, &history.installation.manager] {

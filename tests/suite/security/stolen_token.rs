@@ -51,14 +51,14 @@ async fn revoked_token_stays_dead_when_the_vaults_database_is_restored_from_befo
     let mut installation = Installation::builder().production().running().await;
     let (revoked, other) = (installation.store("revoked").await, installation.store("other").await);
     let backup = installation.folder().join("vault.backup");
-    installation.vault.run_well(&["backup", backup.to_str().unwrap()]);
+    installation.vault.back_up(&backup);
     assert!(installation.opens(&revoked).await);
     installation.revoke(&revoked.jti).await;
     assert!(!installation.opens(&revoked).await);
 
     installation.manager.stop().await;
     installation.vault.stop().await;
-    installation.vault.run_well(&["restore", backup.to_str().unwrap()]);
+    installation.vault.restore(&backup);
     installation.vault.start().await;
     // Without the manager nobody knows what is revoked: nothing opens.
     for stored in [&revoked, &other] {
@@ -82,14 +82,14 @@ async fn control_runtime_directory_in_the_backup_revives_the_revoked_token() {
     let mut installation = Installation::running().await;
     let revoked = installation.store("revoked").await;
     let (backup, runtime) = (installation.folder().join("vault.backup"), installation.folder().join("runtime.backup"));
-    installation.vault.run_well(&["backup", backup.to_str().unwrap()]);
+    installation.vault.back_up(&backup);
     copy_tree(installation.runtime_dir(), &runtime);
     installation.revoke(&revoked.jti).await;
     assert!(!installation.opens(&revoked).await);
 
     installation.manager.stop().await;
     installation.vault.stop().await;
-    installation.vault.run_well(&["restore", backup.to_str().unwrap()]);
+    installation.vault.restore(&backup);
     put_back(&runtime, installation.runtime_dir());
     installation.vault.start().await;
     assert!(installation.opens(&revoked).await, "the drill would not notice a missing mark");

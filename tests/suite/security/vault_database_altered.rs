@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use system_tests::loot::{copy_tree, put_back};
 use system_tests::thief::python;
-use system_tests::{Answer, Builder, Call, Installation, Stored};
+use system_tests::{Answer, Builder, Call, Installation, KeptData, Stored};
 use tokio::sync::Semaphore;
 
 use super::treasure::{Treasure, random_word};
@@ -85,7 +85,7 @@ struct Drill {
     honest: Vec<Treasure>,
     revoked: Stored,
     groups: PathBuf,
-    database: PathBuf,
+    data: KeptData,
     kept: PathBuf,
 }
 
@@ -134,12 +134,11 @@ impl Drill {
         installation.manager.stop().await;
         installation.vault.stop().await;
         let (kept, file) = (installation.folder().join("kept"), installation.folder().join("groups.json"));
-        copy_tree(&installation.vault.data(), &kept.join("data"));
+        let data = installation.vault.keep_data(&kept.join("data"));
         copy_tree(installation.runtime_dir(), &kept.join("runtime"));
         fs::write(&file, json!(places).to_string()).unwrap();
         installation.vault.start().await;
-        let database = installation.vault.data().join("vault.db");
-        Self { installation, honest: honest.concat(), revoked, groups: file, database, kept }
+        Self { installation, honest: honest.concat(), revoked, groups: file, data, kept }
     }
 
     /// Puts the untouched database and the runtime directory in their places; the vault is down.
@@ -148,12 +147,13 @@ impl Drill {
         if running {
             self.installation.vault.kill();
         }
-        put_back(&self.kept.join("data"), &self.installation.vault.data());
+        self.installation.vault.put_data_back(&self.data);
         put_back(&self.kept.join("runtime"), self.installation.runtime_dir());
     }
 
     fn tamper(&self, arguments: &[&str]) -> Vec<u8> {
-        let database = ["--database", path(&self.database)];
+        let address = self.installation.vault.tampering_address();
+        let database = ["--database", address.as_str()];
         python("tests/thief/tamper.py", &[&database, arguments].concat())
     }
 
@@ -161,7 +161,8 @@ impl Drill {
     async fn tamper_groups(&mut self, round: usize, only: &str) -> Round {
         self.put_back();
         let (round, flips) = (round.to_string(), FLIPS.to_string());
-        let files = ["--database", path(&self.database), "--groups", path(&self.groups)];
+        let address = self.installation.vault.tampering_address();
+        let files = ["--database", &address, "--groups", path(&self.groups)];
         let which = ["--round", &round, "--flips", &flips, "--only", only];
         let said = python("tests/thief/tamper_groups.py", &[files.as_slice(), &which].concat());
         self.installation.vault.start().await;

@@ -12,7 +12,7 @@ const WHOLE_VAULT: [Piece; 3] = [Piece::VaultData, Piece::VaultKeys, Piece::Vaul
 
 #[tokio::test]
 async fn stolen_vault_without_a_token_gives_no_value_and_with_one_exactly_its_own() {
-    let installation = Installation::builder().production().running().await;
+    let installation = Installation::builder().production().apart().running().await;
     let treasures = hide(&installation).await;
     all_open(&installation, &treasures).await;
 
@@ -31,7 +31,7 @@ async fn stolen_vault_without_a_token_gives_no_value_and_with_one_exactly_its_ow
 
 #[tokio::test]
 async fn stolen_vault_with_all_traffic_and_tokens_of_destroyed_seal_keys_gives_no_value() {
-    let mut installation = Installation::builder().production().recorded().running().await;
+    let mut installation = Installation::builder().production().apart().recorded().running().await;
     let treasures = hide(&installation).await;
     all_open(&installation, &treasures).await;
 

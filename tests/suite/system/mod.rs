@@ -3,6 +3,8 @@
 mod backup;
 mod clocks;
 mod crash;
+mod database_down;
+mod database_refused;
 mod descriptors;
 mod disk_faults;
 mod first_secret;

@@ -90,14 +90,14 @@ impl Services {
             }
             Step::BackupManager => {
                 let file = self.new_file("manager");
-                self.installation.manager.run_well(&["backup", file.to_str().unwrap()]);
+                self.installation.manager.back_up(&file);
                 let content = self.reference.catalogue.clone();
                 self.manager_backups.push(Backup { file, chain: self.reference.chain.len(), content });
                 Ok(())
             }
             Step::BackupVault => {
                 let file = self.new_file("vault");
-                self.installation.vault.run_well(&["backup", file.to_str().unwrap()]);
+                self.installation.vault.back_up(&file);
                 let content = self.reference.rows.clone();
                 self.vault_backups.push(Backup { file, chain: self.reference.chain.len(), content });
                 Ok(())
@@ -220,7 +220,7 @@ async fn restart(service: &mut Service, kill: bool) {
 
 async fn restore(service: &mut Service, file: &Path) {
     service.stop().await;
-    service.run_well(&["restore", file.to_str().unwrap()]);
+    service.restore(file);
 }
 
 /// The code of a refusal, or the status.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use system_tests::{Installation, Stored};
 
-use super::{ask, fingerprint, installation, pin_next, root_keys, rotate, rows, until};
+use super::{fingerprint, installation, pin_next, root_keys, rotate, rows, until};
 
 /// Kills both services, wherever they are, and starts them again.
 async fn kill_both(installation: &mut Installation) {
@@ -95,7 +95,7 @@ async fn an_exchange_of_a_root_key_that_was_killed_in_the_middle_is_finished() {
     .await;
     kill_both(&mut installation).await;
     let older = "SELECT count(*) FROM wrapped_keys WHERE epoch < 2";
-    assert_eq!(ask(&installation.vault.data().join("vault.db"), older), 0);
+    assert_eq!(installation.vault.ask(older), 0);
     rotate(&installation.manager, &["destroy", "root-key", "dev", "1"]);
     kill_both(&mut installation).await;
     all_open(&installation, &stored).await;

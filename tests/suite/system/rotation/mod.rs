@@ -4,9 +4,6 @@ mod killed;
 mod load;
 mod under_load;
 
-use std::path::Path;
-use std::process::Command;
-
 use serde_json::Value;
 use system_tests::{Installation, Service, wait_until};
 
@@ -52,15 +49,6 @@ async fn until(service: &Service, what: &str, holds: impl Fn(&Value) -> bool) ->
     })
     .await;
     report
-}
-
-/// One column of one row of a database.
-fn ask(database: &Path, question: &str) -> i64 {
-    let python = std::env::var_os("SPLITVAULT_PYTHON").unwrap_or_else(|| "python3".into());
-    let program = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])";
-    let output = Command::new(python).args(["-c", program]).arg(database).arg(question).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
 /// Pins the next identity of one service at the other one.

@@ -4,7 +4,7 @@ use serde_json::Value;
 use system_tests::Installation;
 
 use super::load::Load;
-use super::{ask, fingerprint, installation, pin_next, root_keys, rotate, rows, until};
+use super::{fingerprint, installation, pin_next, root_keys, rotate, rows, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_key_takes_its_turn_under_load_without_a_failed_request_or_a_wrong_value() {
@@ -61,7 +61,7 @@ async fn storage_key(installation: &Installation) {
     let newest = rows(&report, "storage-key").remove(0);
     assert_eq!((newest.0, newest.1.as_str()), (Some(2), "active"));
     let older = "SELECT count(*) FROM wrapped_keys WHERE storage_key <> 2";
-    assert_eq!(ask(&installation.vault.data().join("vault.db"), older), 0);
+    assert_eq!(installation.vault.ask(older), 0);
 }
 
 async fn identity_of_the_vault(installation: &Installation) {
@@ -103,7 +103,7 @@ async fn root_key(installation: &Installation) {
     assert_eq!(report["retirements"].as_array().unwrap().len(), 1, "{report}");
     assert_eq!(report["retirements"][0]["epoch"], 2);
     let older = "SELECT count(*) FROM wrapped_keys WHERE epoch < 2";
-    assert_eq!(ask(&installation.vault.data().join("vault.db"), older), 0);
+    assert_eq!(installation.vault.ask(older), 0);
     let report = rotate(&installation.manager, &["destroy", "root-key", "dev", "1"]);
     assert_eq!(root_keys(&report).iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [2]);
 }
