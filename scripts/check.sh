@@ -66,7 +66,7 @@ forbid "the words of audit lines stand in audit_event.rs" 'AuditRecord::(new|bac
 step "statements are written once for all engines"
 # The stores that have moved (docs/adr/0023-sql-seam.md). Only schemas, and what opens a file, know an engine.
 engine='\brusqlite\b|service_runtime::sqlite|\bINSERT OR\b|\?\d+ IS NULL|\bGLOB\b|\browid\b'
-mapfile -t stores < <(find master-key-manager/src/store -name '*.rs' ! -path '*/schema/*' ! -name files.rs)
+mapfile -t stores < <(find {master-key-manager,encrypted-vault}/src/store -name '*.rs' ! -path '*/schema/*' ! -name files.rs)
 forbid "use service_runtime::sql" "$engine" "${stores[@]}"
 grep -qP "$engine" <<<'WHERE ?1 IS NULL OR' || die "the pattern finds nothing"
 

@@ -26,7 +26,7 @@ use crate::revocation::{Feed, LocalRefusals, MarkFile, Source};
 use crate::rewrap::Rewrapper;
 use crate::row_cache::RowCache;
 use crate::statements::KeyStatements;
-use crate::store::{SqliteStore, VaultStore};
+use crate::store::{SqlStore, VaultStore};
 use crate::transfer::TransferKeys;
 
 /// Verified tokens kept in memory. A token with 64 grants takes about 10 KiB.
@@ -96,7 +96,7 @@ impl Vault {
     /// One sentence: what is wrong, and the way out.
     pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, StartError> {
         let keys = Arc::new(KeyRing::open(&config.key_dir, config.mode)?);
-        let store = Arc::new(SqliteStore::open(&config.database(), keys.current().id, config.mode)?);
+        let store = Arc::new(SqlStore::open(&config.database(), keys.current().id, config.mode)?);
         Self::assemble(config, clock, keys, store).await
     }
 

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::key_rotation::{Rotate, rotate_keys};
 use crate::keys;
 use crate::revocation::{LocalRefusal, read_refusals, refuse_command};
-use crate::store::SqliteStore;
+use crate::store::SqlStore;
 use crate::{routes, run};
 
 /// Keeps ciphertext, and opens it for a valid, unrevoked token.
@@ -142,7 +142,7 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
         Command::Restore { file } => {
             let _lock = DirectoryLock::acquire(&config.data_dir)?;
             let id = keys::own_id(&config.key_dir, config.mode)?;
-            let replaced = SqliteStore::restore(&file, &config.database(), id, config.mode)?;
+            let replaced = SqlStore::restore(&file, &config.database(), id, config.mode)?;
             print(
                 "Restored. If an event was applied since the backup, tokens from before are dead and the vault opens again \
                  when the manager has polled it.",
@@ -162,7 +162,7 @@ fn init(config: &Config) -> Result<(), StartError> {
     let (document, transport) = keys::create(&config.key_dir, config.mode)?;
     let Owner::Vault(id) = document.id else { return Err(StartError::new("The identity is not a vault's.")) };
     run::create_data_directory(config)?;
-    SqliteStore::create(&config.database(), id, config.mode)?;
+    SqlStore::create(&config.database(), id, config.mode)?;
     print(&format!(
         "Made {id} ({mode} mode).\nidentity key:  {identity}\ntransport key: {transport}\n\n\
          BACK UP {keys} NOW, apart from the manager's keys and from every database backup:\n\

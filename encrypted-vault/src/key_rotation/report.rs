@@ -13,7 +13,7 @@ use shared_proto::jwk::Thumbprint;
 
 use crate::config::Config;
 use crate::keys::{STORAGE_KEYS, TRANSPORT};
-use crate::store::SqliteStore;
+use crate::store::SqlStore;
 
 /// The keys as they are in the folder and the database.
 pub(super) fn report(config: &Config, folder: &KeyFolder, now: u64) -> Result<KeyReport, StartError> {
@@ -90,7 +90,7 @@ pub(super) fn replaced(folder: &KeyFolder) -> Result<Vec<u32>, StartError> {
 
 /// How many wrapped keys the database has under each storage key.
 pub(super) fn rows_under(config: &Config) -> Result<BTreeMap<u32, u64>, StartError> {
-    Ok(SqliteStore::count_by_storage_key(&config.database())?.into_iter().collect())
+    Ok(SqlStore::count_by_storage_key(&config.database())?.into_iter().collect())
 }
 
 fn kid(thumbprint: &Thumbprint) -> String {

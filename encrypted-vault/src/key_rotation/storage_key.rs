@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use service_runtime::StartError;
 use service_runtime::files::destroy_private;
 use service_runtime::key_slots::{KeyState, path_of, retire};
-use service_runtime::sqlite::StoreFault;
+use service_runtime::sql::StoreFault;
 use shared_proto::Rejected;
 
 use super::KeyRotation;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use service_runtime::sqlite::StoreFault;
+use service_runtime::sql::StoreFault;
 use shared_proto::Rejected;
 use shared_proto::chain::{ChainHead, Step};
 use shared_proto::event::{Event, EventClaims, EventHash, NO_EVENT, event_hash};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex as BlockingMutex, PoisonError, RwLock};
 
 use service_runtime::clock::Clock;
 use service_runtime::readiness::Trouble;
-use service_runtime::sqlite::StoreFault;
+use service_runtime::sql::StoreFault;
 use shared_proto::Rejected;
 use shared_proto::chain::{ChainHead, Step};
 use shared_proto::event::{EventClaims, EventHash, event_hash};

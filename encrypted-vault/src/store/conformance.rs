@@ -98,9 +98,11 @@ async fn epochs(store: &dyn VaultStore) -> Result<(), String> {
     rule(left.is_some_and(|found| found.keys == [wrapped(4)]), "what is below a retired epoch is erased")?;
     let others = store.read(other.name.secret_id, other.name.version).await.map_err(text)?;
     rule(others.is_some_and(|found| found.keys == [other.key]), "another environment keeps its keys")?;
-    let old = NewRow { name: VersionName { environment, ..new_row(SecretId::generate(), 1, 3)?.name }, ..row.clone() };
+    store.retire(environment, 2).await.map_err(text)?;
+    let old = new_row(SecretId::generate(), 1, 3)?;
+    let old = NewRow { name: VersionName { environment, ..old.name }, ..old };
     let stored = store.insert(vec![old], 2).await.map_err(text)?;
-    rule(stored == [None], "nothing is stored below a retired epoch")
+    rule(stored == [None], "nothing is stored below a retired epoch, also after an older one was retired")
 }
 
 async fn storage_keys(store: &dyn VaultStore) -> Result<(), String> {
@@ -182,6 +184,6 @@ fn rule(holds: bool, sentence: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(sentence.to_owned()) }
 }
 
-fn text(fault: service_runtime::sqlite::StoreFault) -> String {
+fn text(fault: service_runtime::sql::StoreFault) -> String {
     fault.to_string()
 }

@@ -2,21 +2,17 @@
 //! ciphertext rows and signed events only, and nothing that it returns is trusted without a key.
 
 mod conformance;
-mod facts;
-mod faulty;
-mod sqlite;
-mod wrapped_keys;
+mod sql;
 
 use async_trait::async_trait;
 pub use conformance::check as check_conformance;
-pub use faulty::{Fault, FaultyStore};
-use service_runtime::sqlite::StoreFault;
+use service_runtime::sql::StoreFault;
 use shared_proto::encoding::Bytes;
 use shared_proto::envelope::{Ciphertext, EnvelopeDigest, StoredKey};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::receipt::ReceiptFacts;
 use shared_proto::wire::vault::VersionName;
-pub use sqlite::SqliteStore;
+pub use sql::{SqlStore, schema};
 
 /// The wrapped data key of a row under one epoch of its root key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

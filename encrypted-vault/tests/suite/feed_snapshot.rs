@@ -1,18 +1,12 @@
 //! What remains of the feed when what has ended is dropped: here, at a start, and where the manager dropped it.
 
-use std::sync::Arc;
-
-use encrypted_vault::app::Vault;
-use encrypted_vault::keys::KeyRing;
-use encrypted_vault::store::{Fault, FaultyStore, SqliteStore};
 use serde_json::json;
-use service_runtime::clock::ManualClock;
+use service_runtime::sql::Fault;
 use shared_proto::chain::ChainHead;
 use shared_proto::command::Operation;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::{Event, EventClaims, event_hash};
 use shared_proto::id::{CredentialId, PersonId, Subject, TokenId};
-use shared_proto::identity::Mode;
 use shared_proto::wire::vault::{Push, Replay, ReplayAnswer};
 
 use crate::support::{Secret, World, copy_database};
@@ -122,17 +116,12 @@ async fn events_are_dropped_a_page_at_a_time_and_a_crash_between_two_loses_nothi
         assert_eq!(push(&world, &part).await.0, 202);
     }
     an_hour_and_two_minutes(&world).await;
-    world.stop().await;
-    let keys = Arc::new(KeyRing::open(&world.config.key_dir, Mode::Development).unwrap());
-    let database = SqliteStore::open(&world.config.database(), world.vault.id, Mode::Development).unwrap();
-    let store = Arc::new(FaultyStore::new(database));
-    let (clock, shared) = (Arc::<ManualClock>::clone(&world.clock), Arc::clone(&store));
-    world.vault = Vault::assemble(&world.config, clock, keys, shared).await.unwrap();
+    world.reopen().await;
     an_hour_and_two_minutes(&world).await;
     // As if the process died after its first transaction.
-    store.set(Fault::AnswersLost);
+    world.faults.set(Fault::AnswersLost);
     world.vault.feed.drop_ended().await.unwrap_err();
-    store.set(Fault::None);
+    world.faults.set(Fault::None);
     assert_eq!(rows(&world), (257..=700).collect::<Vec<_>>(), "one transaction drops one page");
     let token = world.token(&[secret]);
     world.revoke(ends()).await;

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use actix_web::test::TestRequest;
 use encrypted_vault::revocation::{LocalRefusal, refuse_command};
-use encrypted_vault::store::Fault;
 use futures_util::future::join;
 use service_runtime::clock::Clock as _;
 use service_runtime::key_folder::KeyFolder;
+use service_runtime::sql::Fault;
 use shared_proto::command::Operation;
 use shared_proto::event::Event;
 use shared_proto::id::{SecretId, TokenId};
 use shared_proto::identity::{IdentityKey, Mode};
 
-use crate::support::{Draft, Reply, Secret, World, faulty, get, put, send_held, signing_keys};
+use crate::support::{Draft, Reply, Secret, World, get, put, send_held, signing_keys};
 
 /// What can end the right of a token while its request waits.
 #[derive(Clone, Copy, Debug)]
@@ -80,12 +80,12 @@ async fn a_right_that_ends_while_the_body_is_held_back_opens_nothing() {
 async fn a_right_that_ends_while_the_row_is_fetched_opens_nothing() {
     for many in [false, true] {
         for number in 0..13 {
-            let (mut world, store) = faulty().await;
+            let mut world = World::new().await;
             let secret = world.secret("never").await;
             let draft = world.draft(&[secret]);
             let (token, end) = (draft.sign(), ends(&world, &draft, &secret).remove(number));
-            let vault = Arc::clone(&world.vault);
-            store.set(Fault::ReadsWait);
+            let (vault, faults) = (Arc::clone(&world.vault), world.faults.clone());
+            faults.set(Fault::ReadsWait);
             let reading = async {
                 let body = format!(r#"{{"key_ids":["{}"]}}"#, secret.id).into_bytes();
                 if many {
@@ -95,9 +95,9 @@ async fn a_right_that_ends_while_the_row_is_fetched_opens_nothing() {
                 }
             };
             let ending = async {
-                store.read_begun().await;
+                faults.read_begun().await;
                 end.comes(&mut world).await;
-                store.set(Fault::None);
+                faults.set(Fault::None);
             };
             expect_end(&join(reading, ending).await.0, end);
         }

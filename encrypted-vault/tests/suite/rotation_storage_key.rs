@@ -189,17 +189,20 @@ async fn a_write_under_way_keeps_its_storage_key_from_being_retired() {
 
 #[actix_web::test]
 async fn a_wrapped_key_that_was_altered_keeps_its_storage_key_and_holds_up_no_other_row() {
-    let (world, _) = world(3).await;
-    let alter =
-        "UPDATE wrapped_keys SET wrapped = zeroblob(48) WHERE secret_id = (SELECT min(secret_id) FROM wrapped_keys)";
-    assert_eq!(world.database().execute(alter, []).unwrap(), 1);
-    make(&world, 2, KeyState::Active);
-    world.vault.key_rotation.step().await;
-    assert_eq!(under(&world), [(1, 1), (2, 2)]);
-    assert!(file(&world, "1.key").exists());
-    retire(&world.config.key_dir.join("storage-keys"), "", 1).unwrap();
-    let_retention_pass(&world).await;
-    assert!(file(&world, "1.retired.key").exists(), "not destroyed while something names it");
+    for altered in ["zeroblob(48)", "zeroblob(47)", "'text'", "7"] {
+        let (world, _) = world(3).await;
+        let alter = format!(
+            "UPDATE wrapped_keys SET wrapped = {altered} WHERE secret_id = (SELECT min(secret_id) FROM wrapped_keys)"
+        );
+        assert_eq!(world.database().execute(&alter, []).unwrap(), 1);
+        make(&world, 2, KeyState::Active);
+        world.vault.key_rotation.step().await;
+        assert_eq!(under(&world), [(1, 1), (2, 2)], "{altered}");
+        assert!(file(&world, "1.key").exists());
+        retire(&world.config.key_dir.join("storage-keys"), "", 1).unwrap();
+        let_retention_pass(&world).await;
+        assert!(file(&world, "1.retired.key").exists(), "not destroyed while something names it");
+    }
 }
 
 #[actix_web::test]

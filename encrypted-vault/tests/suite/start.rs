@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use encrypted_vault::app::Vault;
 use encrypted_vault::keys::LoadedKeys;
-use encrypted_vault::store::SqliteStore;
+use encrypted_vault::store::SqlStore;
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use service_runtime::clock::ManualClock;
@@ -176,7 +176,7 @@ async fn the_database_must_be_there_and_be_this_vaults() {
     let world = World::new().await;
     world.stop().await;
     let other = world.dir.path().join("data/other.db");
-    SqliteStore::create(&other, VaultId::generate(), Mode::Development).unwrap();
+    SqlStore::create(&other, VaultId::generate(), Mode::Development).unwrap();
     fs::rename(&other, world.config.database()).unwrap();
     let sentence = |result: Result<_, service_runtime::StartError>| match result {
         Ok(_) => panic!("it starts"),
@@ -188,7 +188,7 @@ async fn the_database_must_be_there_and_be_this_vaults() {
     fs::remove_file(world.config.database()).unwrap();
     assert!(sentence(world.start().await).contains("is missing"));
     let Owner::Vault(id) = world.document.id else { panic!("a vault") };
-    SqliteStore::create(&world.config.database(), id, Mode::Production).unwrap();
+    SqlStore::create(&world.config.database(), id, Mode::Production).unwrap();
     assert!(sentence(world.start().await).contains("other mode"));
     put(&world.config.database(), "not a database at all, but long enough to be looked at");
     assert!(sentence(world.start().await).contains("vault.db"));

@@ -1,6 +1,7 @@
 //! A database that fails, and an audit log that cannot be written.
 
-use encrypted_vault::store::{Fault, SqliteStore, check_conformance};
+use encrypted_vault::store::{SqlStore, check_conformance};
+use service_runtime::sql::{Fault, Faults};
 use shared_proto::command::Operation;
 use shared_proto::event::Event;
 use shared_proto::id::{SecretId, TokenId};
@@ -10,7 +11,7 @@ use shared_proto::wire::vault::{
     HandedOut, HandoutAnswer, Inventory, Replay, Retire, Settle, StoreAnswer, VersionName,
 };
 
-use crate::support::{World, command, faulty};
+use crate::support::{World, command};
 
 fn unavailable() -> (u16, String) {
     (503, "storage_unavailable".to_owned())
@@ -24,22 +25,24 @@ fn unknown() -> (u16, String) {
 async fn sqlite_keeps_the_rules_of_every_store() {
     let (dir, config, document, _) = World::directories(Mode::Development);
     let shared_proto::identity::Owner::Vault(id) = document.id else { panic!("a vault") };
-    let store = SqliteStore::open(&config.database(), id, Mode::Development).unwrap();
+    let faults = Faults::default();
+    faults.write_twice();
+    let store = SqlStore::open(&config.database(), id, Mode::Development).unwrap().with_faults(faults);
     check_conformance(&store).await.unwrap();
     drop(dir);
 }
 
 #[actix_web::test]
 async fn a_store_that_fails_gives_no_receipt_and_leaves_nothing() {
-    let (world, store) = faulty().await;
+    let world = World::new().await;
     let (secret, envelope) = world.manager.seal(SecretId::generate(), 1, "v");
     let body = world.manager.store_body(vec![envelope]);
-    store.set(Fault::WritesFail);
+    world.faults.set(Fault::WritesFail);
     assert_eq!(world.order(Operation::Store, &body).await.problem(), unavailable());
     let name = VersionName { environment: world.manager.environment, secret_id: secret.id, version: secret.version };
     let settle = Settle { versions: vec![name] };
     assert_eq!(world.order(Operation::Settle, &settle).await.problem(), unavailable());
-    store.set(Fault::None);
+    world.faults.set(Fault::None);
     let listed = world.order(Operation::Inventory, &Inventory { after: None, limit: 9 }).await;
     assert!(listed.json()["receipts"].as_array().unwrap().is_empty());
     assert_eq!(world.order(Operation::Store, &body).await.status, 200, "no tombstone either");
@@ -47,12 +50,12 @@ async fn a_store_that_fails_gives_no_receipt_and_leaves_nothing() {
 
 #[actix_web::test]
 async fn a_store_whose_answer_is_lost_says_so_and_the_repeat_settles_it() {
-    let (world, store) = faulty().await;
+    let world = World::new().await;
     let (secret, envelope) = world.manager.seal(SecretId::generate(), 1, "v");
-    store.set(Fault::AnswersLost);
+    world.faults.set(Fault::AnswersLost);
     let body = world.manager.store_body(vec![envelope]);
     assert_eq!(world.order(Operation::Store, &body).await.problem(), unknown());
-    store.set(Fault::None);
+    world.faults.set(Fault::None);
     let result = world.store(body.envelopes).await.results.remove(0);
     assert!(result.error.is_none());
     let facts = result.receipt.unwrap().verify(&world.vault_pins()).unwrap();
@@ -62,35 +65,35 @@ async fn a_store_whose_answer_is_lost_says_so_and_the_repeat_settles_it() {
 
 #[actix_web::test]
 async fn a_revocation_that_is_not_written_is_not_acknowledged() {
-    let (mut world, store) = faulty().await;
+    let mut world = World::new().await;
     let secret = world.secret("v").await;
     let draft = world.draft(&[secret]);
     world.manager.event(Event::Token(draft.jti.parse().unwrap()));
     let push = world.manager.push_body(0);
-    store.set(Fault::WritesFail);
+    world.faults.set(Fault::WritesFail);
     for _ in 0..2 {
         assert_eq!(world.order(Operation::Push, &push).await.problem(), unavailable());
         assert_eq!(world.poll().await.json()["feed"]["applied"], 0, "nor by a poll");
     }
-    store.set(Fault::None);
+    world.faults.set(Fault::None);
     assert_eq!(world.order(Operation::Push, &push).await.status, 202);
-    store.set(Fault::ReadsFail);
+    world.faults.set(Fault::ReadsFail);
     assert_eq!(world.order(Operation::Push, &push).await.problem(), unavailable(), "what is there cannot be compared");
     assert!(world.value(&draft.sign(), &secret).await.is_err());
 }
 
 #[actix_web::test]
 async fn a_revocation_whose_answer_is_lost_holds_and_the_next_one_is_applied_too() {
-    let (mut world, store) = faulty().await;
+    let mut world = World::new().await;
     let secret = world.secret("v").await;
     let draft = world.draft(&[secret]);
     assert!(world.value(&draft.sign(), &secret).await.is_ok());
     world.manager.event(Event::Token(draft.jti.parse().unwrap()));
     let push = world.manager.push_body(0);
-    store.set(Fault::AnswersLost);
+    world.faults.set(Fault::AnswersLost);
     assert_eq!(world.order(Operation::Push, &push).await.problem(), unknown());
     assert!(world.value(&draft.sign(), &secret).await.is_err(), "it was written, so it holds");
-    store.set(Fault::None);
+    world.faults.set(Fault::None);
     let again = world.order(Operation::Push, &push).await;
     assert_eq!((again.status, &again.json()["feed"]["applied"]), (202, &1.into()));
     world.revoke(Event::Token(TokenId::generate())).await;
@@ -100,13 +103,13 @@ async fn a_revocation_whose_answer_is_lost_holds_and_the_next_one_is_applied_too
 
 #[actix_web::test]
 async fn what_a_blind_vault_wrote_is_found_before_the_next_event() {
-    let (mut world, store) = faulty().await;
+    let mut world = World::new().await;
     let secret = world.secret("v").await;
     let draft = world.draft(&[secret]);
     world.manager.event(Event::Token(draft.jti.parse().unwrap()));
-    store.set(Fault::Blind);
+    world.faults.set(Fault::Blind);
     assert_eq!(world.order(Operation::Push, &world.manager.push_body(0)).await.problem(), unknown());
-    store.set(Fault::None);
+    world.faults.set(Fault::None);
     assert_eq!(world.poll().await.json()["feed"]["applied"], 0, "not known, so not claimed");
     world.revoke(Event::Token(TokenId::generate())).await;
     assert!(world.value(&draft.sign(), &secret).await.is_err());
@@ -114,11 +117,11 @@ async fn what_a_blind_vault_wrote_is_found_before_the_next_event() {
 
 #[actix_web::test]
 async fn a_database_that_cannot_be_read_opens_nothing() {
-    let (world, store) = faulty().await;
+    let world = World::new().await;
     let (secret, cached) = (world.secret("v").await, world.secret("w").await);
     let token = world.token(&[secret, cached]);
     assert!(world.value(&token, &cached).await.is_ok());
-    store.set(Fault::ReadsFail);
+    world.faults.set(Fault::ReadsFail);
     assert_eq!(world.value(&token, &secret).await, Err(unavailable()));
     let body = format!(r#"{{"key_ids":["{}","{}"]}}"#, cached.id, secret.id).into_bytes();
     assert_eq!(command(&world.vault, "/api/keys:read", &token, body).await.problem(), unavailable());
@@ -128,24 +131,24 @@ async fn a_database_that_cannot_be_read_opens_nothing() {
     ] {
         assert_eq!(world.order(op, &body).await.problem(), unavailable(), "{op:?}");
     }
-    store.set(Fault::None);
+    world.faults.set(Fault::None);
     assert_eq!(world.value(&token, &secret).await.unwrap(), "v");
 }
 
 #[actix_web::test]
 async fn a_full_disk_does_not_keep_new_signing_keys_out_and_they_are_kept_when_it_is_not_full() {
-    let (mut world, store) = faulty().await;
+    let mut world = World::new().await;
     let secret = world.secret("v").await;
     let mut poll = world.manager.poll_body(world.seal_kid());
     poll.statements = vec![world.manager.statement((super::support::NOW - 7, super::support::NOW + 999))];
-    store.set(Fault::WritesFail);
+    world.faults.set(Fault::WritesFail);
     assert_eq!(world.order(Operation::Poll, &poll).await.status, 200);
     assert!(world.value(&world.token(&[secret]), &secret).await.is_ok());
     assert_ne!(
         world.vault.store.statements().await.unwrap().documents,
         [serde_json::to_string(&poll.statements[0]).unwrap()]
     );
-    store.set(Fault::None);
+    world.faults.set(Fault::None);
     assert_eq!(world.order(Operation::Poll, &poll).await.status, 200);
     assert_eq!(
         world.vault.store.statements().await.unwrap().documents,
@@ -182,7 +185,7 @@ async fn without_an_audit_line_nothing_is_released_and_nothing_is_stored_but_rev
 
 #[actix_web::test]
 async fn a_rewrap_whose_answer_is_lost_is_repeated_and_one_that_failed_changes_nothing() {
-    let (mut world, store) = faulty().await;
+    let mut world = World::new().await;
     let secret = world.secret("v").await;
     let before = world.token(&[secret]);
     let handout = world.manager.handout_body(1, &[secret]);
@@ -191,20 +194,20 @@ async fn a_rewrap_whose_answer_is_lost_is_repeated_and_one_that_failed_changes_n
     let old = world.manager.new_root_key();
     let order = world.manager.rewrap_body(2, vec![world.manager.rewrapped(&old, &secret, moved)]);
     let retire = Retire { environment: world.manager.environment, epoch: 2 };
-    store.set(Fault::WritesFail);
+    world.faults.set(Fault::WritesFail);
     assert_eq!(world.order(Operation::Rewrap, &order).await.problem(), unavailable());
-    store.set(Fault::None);
+    world.faults.set(Fault::None);
     let refusal = (409, "epoch_incomplete".to_owned());
     assert_eq!(world.order(Operation::Retire, &retire).await.problem(), refusal, "nothing was added");
-    store.set(Fault::AnswersLost);
+    world.faults.set(Fault::AnswersLost);
     assert_eq!(world.order(Operation::Rewrap, &order).await.problem(), unknown());
-    store.set(Fault::None);
+    world.faults.set(Fault::None);
     let answer: StoreAnswer = world.order(Operation::Rewrap, &order).await.expect(200);
     assert_eq!(answer.results[0].error, None, "the same again");
     assert_eq!(world.value(&before, &secret).await.unwrap(), "v");
-    store.set(Fault::AnswersLost);
+    world.faults.set(Fault::AnswersLost);
     assert_eq!(world.order(Operation::Retire, &retire).await.problem(), unknown());
-    store.set(Fault::None);
+    world.faults.set(Fault::None);
     assert_eq!(world.order(Operation::Retire, &retire).await.status, 200);
     assert_eq!(world.value(&world.token(&[secret]), &secret).await.unwrap(), "v");
 }

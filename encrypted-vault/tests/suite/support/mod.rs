@@ -12,4 +12,4 @@ pub(crate) use http::{Reply, command, get, send, send_held};
 pub(crate) use keys::{rsa_pem, signing_keys, transport_pem};
 pub(crate) use manager::{Manager, Secret};
 pub(crate) use target::Target;
-pub(crate) use world::{NOW, World, copy_database, faulty, put};
+pub(crate) use world::{NOW, World, copy_database, put};

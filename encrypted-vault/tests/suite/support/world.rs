@@ -8,13 +8,14 @@ use std::sync::Arc;
 use encrypted_vault::app::Vault;
 use encrypted_vault::config::{Config, Danger, KeyTimes};
 use encrypted_vault::keys::{self, KeyRing};
-use encrypted_vault::store::{FaultyStore, SqliteStore};
+use encrypted_vault::store::SqlStore;
 use serde::Serialize;
 use service_runtime::StartError;
 use service_runtime::audit::{AuditSettings, AuditSync};
 use service_runtime::clock::{Clock as _, ManualClock};
 use service_runtime::files::create_private;
 use service_runtime::http::ServeConfig;
+use service_runtime::sql::Faults;
 use shared_proto::command::Operation;
 use shared_proto::event::Event;
 use shared_proto::id::SecretId;
@@ -38,6 +39,8 @@ pub(crate) struct World {
     pub(crate) vault: Arc<Vault>,
     pub(crate) document: IdentityDocument,
     pub(crate) dir: TempDir,
+    /// What is wrong with the database. Each write runs twice, because it must be able to.
+    pub(crate) faults: Faults,
 }
 
 impl World {
@@ -52,8 +55,10 @@ impl World {
     pub(crate) async fn unpolled() -> Self {
         let (dir, config, document, manager) = Self::directories(Mode::Development);
         let clock = Arc::new(ManualClock::new(NOW, 100_000));
-        let vault = Vault::open(&config, Arc::<ManualClock>::clone(&clock)).await.unwrap();
-        Self { manager, config, clock, vault, document, dir }
+        let faults = Faults::default();
+        faults.write_twice();
+        let vault = open(&config, &clock, &faults).await.unwrap();
+        Self { manager, config, clock, vault, document, dir, faults }
     }
 
     /// Everything that stands on disk before the first start.
@@ -81,7 +86,7 @@ impl World {
             key_times: KeyTimes::default(),
             danger: Danger { plain_http: false, runtime_on_disk: true, swap: true },
         };
-        SqliteStore::create(&config.database(), id, mode).unwrap();
+        SqlStore::create(&config.database(), id, mode).unwrap();
         (dir, config, document, manager)
     }
 
@@ -99,7 +104,7 @@ impl World {
 
     /// Starts another vault on the same directories.
     pub(crate) async fn start(&self) -> Result<Arc<Vault>, StartError> {
-        Vault::open(&self.config, Arc::<ManualClock>::clone(&self.clock)).await
+        open(&self.config, &self.clock, &self.faults).await
     }
 
     /// Sends a freshly signed command.
@@ -205,16 +210,11 @@ impl World {
     }
 }
 
-/// A vault on a store that fails on demand.
-pub(crate) async fn faulty() -> (World, Arc<FaultyStore<SqliteStore>>) {
-    let mut world = World::new().await;
-    world.stop().await;
-    let keys = Arc::new(KeyRing::open(&world.config.key_dir, Mode::Development).unwrap());
-    let database = SqliteStore::open(&world.config.database(), world.vault.id, Mode::Development).unwrap();
-    let store = Arc::new(FaultyStore::new(database));
-    let (clock, shared) = (Arc::<ManualClock>::clone(&world.clock), Arc::clone(&store));
-    world.vault = Vault::assemble(&world.config, clock, keys, shared).await.unwrap();
-    (world, store)
+/// Does what [`Vault::open`] does, on a database with planned faults.
+async fn open(config: &Config, clock: &Arc<ManualClock>, faults: &Faults) -> Result<Arc<Vault>, StartError> {
+    let keys = Arc::new(KeyRing::open(&config.key_dir, config.mode)?);
+    let store = SqlStore::open(&config.database(), keys.current().id, config.mode)?.with_faults(faults.clone());
+    Vault::assemble(config, Arc::<ManualClock>::clone(clock), keys, Arc::new(store)).await
 }
 
 /// Puts a private file in the place of whatever is there.
