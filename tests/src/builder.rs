@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use test_postgres::Server;
 
 use crate::database;
 use crate::installation::Installation;
@@ -20,6 +21,7 @@ pub struct Builder {
     https: bool,
     recorded: bool,
     apart: bool,
+    vault_server: Option<Arc<Server>>,
     vault_switches: Option<String>,
     manager_switches: Option<String>,
     vault_settings: Vec<String>,
@@ -54,6 +56,13 @@ impl Builder {
     #[must_use]
     pub fn apart(mut self) -> Self {
         self.apart = true;
+        self
+    }
+
+    /// With the vault's database on this server, if it uses one.
+    #[must_use]
+    pub fn vault_on(mut self, server: &Arc<Server>) -> Self {
+        self.vault_server = Some(Arc::clone(server));
         self
     }
 
@@ -121,8 +130,9 @@ impl Builder {
             // The machine of a test may have swap; what that means is tested apart.
             vault.tables.push("[danger]\nswap = true\nruntime_on_disk = true".to_owned());
         }
+        vault.database = database::of_service(self.apart, self.vault_server.as_ref()).map(Arc::new);
+        manager.database = database::of_service(self.apart, None).map(Arc::new);
         for service in [&mut vault, &mut manager] {
-            service.database = database::of_service(self.apart).map(Arc::new);
             if !service.tables.iter().any(|table| table.starts_with("[audit]")) {
                 // So that an audit log of a test has several segments.
                 service.tables.push("[audit]\nsegment_bytes = 16_384".to_owned());

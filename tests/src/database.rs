@@ -40,13 +40,16 @@ pub fn only_on(engine: Engine, reason: &str) -> bool {
     is_it
 }
 
-/// The PostgreSQL databases of an installation to be made.
-pub(crate) fn of_service(apart: bool) -> Option<Database> {
-    match (Engine::of_tests(), apart) {
-        (Engine::Sqlite, _) => None,
-        (Engine::Postgres, false) => Some(Database::create()),
-        (Engine::Postgres, true) => Some(Database::create_on(&Server::own())),
+/// The PostgreSQL database of a service to be made: on this server, or apart from others, or on that of the environment.
+pub(crate) fn of_service(apart: bool, server: Option<&Arc<Server>>) -> Option<Database> {
+    if Engine::of_tests() == Engine::Sqlite {
+        return None;
     }
+    Some(match server {
+        Some(server) => Database::create_on(server),
+        None if apart => Database::create_on(&Server::own()),
+        None => Database::create(),
+    })
 }
 
 impl Service {

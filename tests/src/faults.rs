@@ -94,7 +94,8 @@ fn replace(path: &Path, text: &str) {
     std::fs::rename(new, path).unwrap();
 }
 
-fn build(name: &str, folder: &Path) -> String {
+/// Builds a library of tests/faults for LD_PRELOAD.
+pub fn build(name: &str, folder: &Path) -> String {
     let library = folder.join(format!("{name}.so"));
     let source = repository().join(format!("tests/faults/{name}.c"));
     let mut command = Command::new("cc");

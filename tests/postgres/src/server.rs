@@ -32,8 +32,16 @@ impl Server {
 
     /// A new server. It is removed when this is dropped.
     pub fn own() -> Arc<Self> {
-        let output = script(&["start"]);
-        let lines = String::from_utf8(output.stdout).unwrap();
+        Self::printed_by(&script(&["start"], &[]))
+    }
+
+    /// A new server in a folder that its user can reach, with variables in its environment.
+    pub fn own_in(folder: &Path, variables: &[(&str, &Path)]) -> Arc<Self> {
+        Self::printed_by(&script(&["start", folder.to_str().expect("a plain path")], variables))
+    }
+
+    fn printed_by(output: &Output) -> Arc<Self> {
+        let lines = String::from_utf8(output.stdout.clone()).unwrap();
         let variables =
             lines.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into()));
         Arc::new(Self::from(&variables.collect(), true).expect("the script prints the environment"))
@@ -138,7 +146,7 @@ impl Server {
 
     fn control(&self, command: &str) {
         assert!(self.is_own, "other tests use this server");
-        script(&[command, self.place("_FOLDER").to_str().expect("a plain path")]);
+        script(&[command, self.place("_FOLDER").to_str().expect("a plain path")], &[]);
     }
 }
 
@@ -152,8 +160,12 @@ impl Drop for Server {
     }
 }
 
-fn script(arguments: &[&str]) -> Output {
-    let output = Command::new(script_file()).args(arguments).output().expect("scripts/postgres.sh runs");
+fn script(arguments: &[&str], variables: &[(&str, &Path)]) -> Output {
+    let output = Command::new(script_file())
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("scripts/postgres.sh runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output
 }

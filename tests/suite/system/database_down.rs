@@ -1,7 +1,11 @@
 //! The PostgreSQL server ends, cuts its connections and comes back: the services say `storage`, acknowledge nothing that
 //! is not there, and go on by themselves.
 
+use std::path::Path;
+
 use serde_json::json;
+use system_tests::faults::build;
+use system_tests::loot::set_mode;
 use system_tests::{Engine, Installation, Service, Stored, only_on, wait_until};
 use test_postgres::Server;
 
@@ -84,4 +88,38 @@ async fn connections_that_are_cut_again_and_again_under_load_lose_nothing_and_ne
     stored.extend(written(&installation).await);
     assert!(!stored.is_empty());
     all_there(&installation, &stored).await;
+}
+
+/// A server ends when it cannot write its log, and does not start before there is room.
+#[tokio::test]
+async fn server_whose_disk_is_full_is_storage_loses_nothing_and_is_used_again_when_there_is_room() {
+    if !only_on(Engine::Postgres, SERVER) {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    set_mode(place.path(), 0o755);
+    let (folder, fault) = (place.path().join("server"), place.path().join("fault"));
+    std::fs::write(&fault, "").unwrap();
+    let shim = build("faulty_disk", place.path());
+    let below = folder.join("server/data");
+    let variables = [("LD_PRELOAD", Path::new(&shim)), ("FAULT_FILE", &fault), ("FAULT_BELOW", &below)];
+    let server = Server::own_in(&folder, &variables);
+    let installation = Installation::builder().vault_on(&server).running().await;
+    let (mut stored, revoked) = (vec![installation.store("value").await], installation.store("revoked").await);
+    installation.revoke(&revoked.jti).await;
+
+    std::fs::write(&fault, "full").unwrap();
+    wait_until("the vault says storage", async || {
+        stored.extend(written(&installation).await);
+        installation.vault.readiness().await.contains(&"storage".to_owned())
+    })
+    .await;
+    assert!(written(&installation).await.is_none());
+    std::fs::write(&fault, "").unwrap();
+    server.halt();
+    server.start();
+    installation.ready().await;
+    all_there(&installation, &stored).await;
+    assert!(!installation.opens(&revoked).await);
+    assert!(written(&installation).await.is_some());
 }
