@@ -94,7 +94,7 @@ fn replace(path: &Path, text: &str) {
     std::fs::rename(new, path).unwrap();
 }
 
-/// Builds a library of tests/faults for LD_PRELOAD.
+/// Builds a library of tests/faults for `LD_PRELOAD`.
 pub fn build(name: &str, folder: &Path) -> String {
     let library = folder.join(format!("{name}.so"));
     let source = repository().join(format!("tests/faults/{name}.c"));
