@@ -1,8 +1,8 @@
 //! The one error of statements and jobs.
 
-use std::fmt;
+use std::{error::Error as _, fmt};
 
-use crate::sqlite::code_of;
+use crate::sqlite::{StoreFault, code_of, fault_of};
 
 /// The reason why a statement or a job failed, as a code. Messages of an engine are dropped, for they may quote values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,10 @@ pub struct SqlError(Cause);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     Sqlite(rusqlite::ffi::Error),
+    /// The SQLSTATE of a server.
+    Server([u8; 5]),
+    /// The connection to the server has ended, or does not answer.
+    Lost,
     Unreadable,
 }
 
@@ -19,11 +23,73 @@ impl SqlError {
     pub const fn unreadable() -> Self {
         Self(Cause::Unreadable)
     }
+
+    /// The connection to the server has ended, or does not answer.
+    pub(super) const fn lost() -> Self {
+        Self(Cause::Lost)
+    }
+
+    /// The error of a server, or of the way to it.
+    pub(super) fn from_server(error: &tokio_postgres::Error) -> Self {
+        use tokio_postgres::error::Severity;
+        if let Some(refusal) = error.as_db_error() {
+            let ends = matches!(refusal.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+            let code = refusal.code().code().as_bytes().try_into();
+            return Self(if ends { Cause::Lost } else { code.map_or(Cause::Unreadable, Cause::Server) });
+        }
+        let unfit = error.source().is_some_and(|cause| cause.is::<Unfit>());
+        Self(if unfit { Cause::Unreadable } else { Cause::Lost })
+    }
+
+    /// Whether the connection cannot be used any more.
+    pub(super) fn is_lost(self) -> bool {
+        self.0 == Cause::Lost
+    }
+
+    /// Whether the transaction failed because of another one, and may succeed when it is run again.
+    pub(super) fn is_conflict(self) -> bool {
+        matches!(self.0, Cause::Server(code) if [SERIALIZATION, DEADLOCK].contains(&&code))
+    }
+
+    /// Whether a row was there already. Another transaction may have written it at the same time.
+    pub(super) fn is_duplicate(self) -> bool {
+        self.0 == Cause::Server(*UNIQUE)
+    }
+
+    /// Whether a transaction that ends with this error has certainly written nothing.
+    pub(super) fn is_undone(self) -> bool {
+        // Class 23: a constraint; class 40: a rollback.
+        matches!(self.0, Cause::Server(code) if code.starts_with(b"23") || code.starts_with(b"40"))
+    }
+
+    /// The fault for a statement that was not carried out.
+    pub(super) fn fault(self) -> StoreFault {
+        match self.0 {
+            Cause::Sqlite(_) => fault_of(&self.into()),
+            // Damaged data, a damaged index.
+            Cause::Server(code) if code.starts_with(b"XX00") && !code.ends_with(b"0") => StoreFault::Corrupt,
+            Cause::Server(_) | Cause::Lost | Cause::Unreadable => StoreFault::Unavailable,
+        }
+    }
 }
+
+/// A value that a parameter or column of a server does not take.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a value of another kind than the column")]
+pub(super) struct Unfit;
+
+// PostgreSQL, appendix A.
+const SERIALIZATION: &[u8; 5] = b"40001";
+const DEADLOCK: &[u8; 5] = b"40P01";
+const UNIQUE: &[u8; 5] = b"23505";
 
 impl fmt::Display for SqlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&code_of(&rusqlite::Error::from(*self)))
+        match self.0 {
+            Cause::Server(code) => write!(f, "PostgreSQL error {}", String::from_utf8_lossy(&code)),
+            Cause::Lost => f.write_str("the connection to the database was lost"),
+            Cause::Sqlite(_) | Cause::Unreadable => f.write_str(&code_of(&rusqlite::Error::from(*self))),
+        }
     }
 }
 
@@ -45,7 +111,7 @@ impl From<SqlError> for rusqlite::Error {
     fn from(SqlError(cause): SqlError) -> Self {
         match cause {
             Cause::Sqlite(failure) => Self::SqliteFailure(failure, None),
-            Cause::Unreadable => Self::InvalidQuery,
+            Cause::Server(_) | Cause::Lost | Cause::Unreadable => Self::InvalidQuery,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The joint between stores and the database engine.
 //!
 //! A store gives a named job to [`Database::write`] or [`Database::read`]. The job runs in one transaction and knows
-//! the database only as [`Tx`] and [`Row`]. The engine is SQLite.
+//! the database only as [`Tx`] and [`Row`]. The engine is SQLite or PostgreSQL.
 //!
 //! Guarantees that a write which returned is durable, that a failed job has written nothing, that a read sees one state
 //! of the database, and that no error carries a value. Refuses the answer of a job that had a failed statement: the job
@@ -13,38 +13,69 @@
 
 mod error;
 mod faults;
+mod location;
+mod postgres;
 mod tx;
 mod value;
 
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-
+use self::postgres::Postgres;
 pub use self::{
     error::SqlError,
     faults::{Fault, Faults, KillPoint},
+    location::{Location, Schema},
+    postgres::{PostgresOptions, Server},
     tx::{Row, Tx},
     value::{Column, Param, Value},
 };
-use crate::sqlite::{Readers, Writer};
 pub use crate::sqlite::{StoreFault, row_limit};
+use crate::{
+    StartError,
+    sqlite::{Readers, Writer, migrate, open_writer},
+};
 
-/// A database with one writer and several readers. Clones share it.
+/// A database. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Database {
-    writer: Writer,
-    readers: Readers,
+    engine: Engine,
     slow: Duration,
     faults: Option<Faults>,
 }
+
+#[derive(Clone, Debug)]
+enum Engine {
+    /// SQLite: one connection that writes, and several that read.
+    File { writer: Writer, readers: Readers },
+    /// PostgreSQL.
+    Server(Postgres),
+}
+
+/// Connections that read a SQLite database. More than there are cores would only wait for each other.
+const READERS: usize = 4;
 
 /// A job that takes longer is named in the log. Other writes wait for it.
 const SLOW: Duration = Duration::from_secs(1);
 
 impl Database {
-    /// A SQLite database, by the connections to it.
-    pub fn sqlite(writer: Writer, readers: Readers) -> Self {
-        Self { writer, readers, slow: SLOW, faults: None }
+    /// Opens a database for the one process that uses it, and brings it to the newest schema. `make` makes the one that
+    /// is missing. Waits for the server, or for a former process whose lease there has not ended.
+    ///
+    /// # Errors
+    /// It is missing, cannot be used, is another service's, or another process uses it; or it is newer than the program.
+    pub fn open(location: &Location, schema: &Schema, make: bool) -> Result<Self, StartError> {
+        let engine = match location {
+            Location::Server(server) => Engine::Server(Postgres::open(server, schema, make)?),
+            Location::File(path) if make || path.exists() => {
+                let mut conn = open_writer(path)?;
+                migrate(&mut conn, schema.sqlite)?;
+                let writer = Writer::spawn(conn)?;
+                let readers = Readers::open(path, READERS, writer.health())?;
+                Engine::File { writer, readers }
+            }
+            Location::File(_) => return Err(schema.missing(location)),
+        };
+        Ok(Self { engine, slow: SLOW, faults: None })
     }
 
     /// The same database with planned faults. For tests.
@@ -88,13 +119,21 @@ impl Database {
         let (slow, twice) = (self.slow, self.faults.as_ref().is_some_and(Faults::writes_twice));
         // It belongs to the result, which lives until the commit and is dropped when nobody waits for it any more.
         let then = WhenDropped(Some(then));
-        let work = self.writer.run_named(name, move |conn| {
+        let job = move |tx: &mut Tx<'_>| {
             if twice {
-                rehearse(conn, &job)?;
+                tx.rehearse(&job)?;
             }
-            Ok((timed(name, slow, || carry_out(conn, &job))?, then))
-        });
-        let work = async move { work.await.map(|(value, _then)| value) };
+            timed(name, slow, || tx.carry_out(&job))
+        };
+        let work = async {
+            match &self.engine {
+                Engine::File { writer, .. } => {
+                    let work = move |conn: &_| Ok((job(&mut Tx::on(conn))?, then));
+                    writer.run_named(name, work).await.map(|(value, _then)| value)
+                }
+                Engine::Server(server) => server.write(name, job, then).await.map(|(value, _then)| value),
+            }
+        };
         match &self.faults {
             None => work.await,
             Some(faults) => faults.writing(name, work).await,
@@ -111,21 +150,46 @@ impl Database {
         F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
     {
         let slow = self.slow;
-        let work = self.readers.read_named(name, move |conn| Ok(timed(name, slow, || carry_out(conn, &job))?));
+        let job = move |tx: &mut Tx<'_>| timed(name, slow, || tx.carry_out(&job));
+        let work = async {
+            match &self.engine {
+                Engine::File { readers, .. } => {
+                    readers.read_named(name, move |conn| Ok(job(&mut Tx::on(conn))?)).await
+                }
+                Engine::Server(server) => server.read(name, job).await,
+            }
+        };
         match &self.faults {
             None => work.await,
             Some(faults) => faults.reading(name, work).await,
         }
     }
 
-    /// Whether the last use found the disk in order, and no fault is planned for the next.
+    /// Whether the last use found the database in order, and no fault is planned for the next.
     pub fn is_healthy(&self) -> bool {
-        self.writer.health().is_good() && self.faults.as_ref().is_none_or(Faults::is_sound)
+        let good = match &self.engine {
+            Engine::File { writer, .. } => writer.health().is_good(),
+            Engine::Server(server) => server.is_live(),
+        };
+        good && self.faults.as_ref().is_none_or(Faults::is_sound)
     }
 
-    /// Finishes the queued writes and ends the writer.
+    /// Whether this process is still the one that uses the database. If not, what it has read before may have been
+    /// revoked since, so it gives out nothing.
+    pub fn is_held(&self) -> bool {
+        match &self.engine {
+            // The lock of the data directory ends with the process.
+            Engine::File { .. } => true,
+            Engine::Server(server) => server.is_live(),
+        }
+    }
+
+    /// Finishes the queued writes, and lets another process use the database.
     pub async fn close(&self) {
-        self.writer.close().await;
+        match &self.engine {
+            Engine::File { writer, .. } => writer.close().await,
+            Engine::Server(server) => server.close().await,
+        }
     }
 }
 
@@ -138,19 +202,6 @@ impl<F: FnOnce()> Drop for WhenDropped<F> {
             then();
         }
     }
-}
-
-fn carry_out<T>(conn: &Connection, job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>) -> Result<T, SqlError> {
-    let mut tx = Tx::on(conn);
-    let value = job(&mut tx)?;
-    tx.failure().map_or(Ok(value), Err)
-}
-
-/// Runs a job and undoes it, as after a failure that is worth another attempt.
-fn rehearse<T>(conn: &Connection, job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>) -> rusqlite::Result<()> {
-    conn.execute_batch("SAVEPOINT rehearsal")?;
-    let _undone = carry_out(conn, job);
-    conn.execute_batch("ROLLBACK TO rehearsal; RELEASE rehearsal")
 }
 
 /// The time of the job itself, without waiting in a queue and without the commit, which it shares with others.

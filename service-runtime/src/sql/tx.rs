@@ -2,21 +2,69 @@
 
 use rusqlite::{CachedStatement, Connection};
 
-use super::{Column, Param, SqlError, Value};
+use super::{Column, Param, SqlError, Value, postgres::Session};
 
 /// An open transaction. The job neither begins nor ends it.
 pub struct Tx<'c> {
-    conn: &'c Connection,
+    on: On<'c>,
     failure: Option<SqlError>,
 }
 
+enum On<'c> {
+    File(&'c Connection),
+    Server(&'c mut Session),
+}
+
 /// One row of a query.
-pub struct Row<'r>(&'r rusqlite::Row<'r>);
+pub struct Row<'r>(Found<'r>);
+
+enum Found<'r> {
+    File(&'r rusqlite::Row<'r>),
+    Server(&'r tokio_postgres::Row),
+}
 
 impl<'c> Tx<'c> {
     /// The transaction that is open on a SQLite connection. A bridge for code that uses the connection itself.
     pub fn on(conn: &'c Connection) -> Self {
-        Self { conn, failure: None }
+        Self { on: On::File(conn), failure: None }
+    }
+
+    /// The transaction that is open on a connection to a server.
+    pub(super) fn server(session: &'c mut Session) -> Self {
+        Self { on: On::Server(session), failure: None }
+    }
+
+    /// Runs a job. Other engines refuse everything after a failed statement, so a job that had one does not count.
+    ///
+    /// # Errors
+    /// The job failed, or one of its statements.
+    pub(super) fn carry_out<T>(
+        &mut self,
+        job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
+        self.failure = None;
+        let value = job(self)?;
+        self.failure.map_or(Ok(value), Err)
+    }
+
+    /// Runs a job and undoes it, as after a failure that is worth another attempt.
+    ///
+    /// # Errors
+    /// It cannot be undone.
+    pub(super) fn rehearse<T>(
+        &mut self,
+        job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
+    ) -> Result<(), SqlError> {
+        self.batch("SAVEPOINT rehearsal")?;
+        let _undone = self.carry_out(job);
+        self.batch("ROLLBACK TO SAVEPOINT rehearsal; RELEASE SAVEPOINT rehearsal")
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<(), SqlError> {
+        match &mut self.on {
+            On::File(conn) => Ok(conn.execute_batch(sql)?),
+            On::Server(session) => session.simple(sql).map(drop),
+        }
     }
 
     /// Carries out a statement and returns the number of rows that it changed.
@@ -24,7 +72,11 @@ impl<'c> Tx<'c> {
     /// # Errors
     /// The statement failed. The job is undone, whatever it makes of the error.
     pub fn execute(&mut self, sql: &'static str, params: &[&dyn Param]) -> Result<usize, SqlError> {
-        self.run(sql, params, |statement| Ok(statement.raw_execute()?))
+        let done = match &mut self.on {
+            On::File(conn) => prepare(conn, sql, params).and_then(|mut statement| Ok(statement.raw_execute()?)),
+            On::Server(session) => session.execute(sql, params),
+        };
+        self.note(done)
     }
 
     /// Reads all rows of a query.
@@ -37,13 +89,12 @@ impl<'c> Tx<'c> {
         params: &[&dyn Param],
         mut read: impl FnMut(&Row<'_>) -> Result<T, SqlError>,
     ) -> Result<Vec<T>, SqlError> {
-        self.run(sql, params, |statement| {
-            let (mut rows, mut found) = (statement.raw_query(), Vec::new());
-            while let Some(row) = rows.next()? {
-                found.push(read(&Row(row))?);
-            }
-            Ok(found)
-        })
+        let mut found = Vec::new();
+        let done = self.rows(sql, params, |row| {
+            found.push(read(row)?);
+            Ok(true)
+        });
+        self.note(done.map(|()| found))
     }
 
     /// Reads the first row of a query, if there is one.
@@ -56,7 +107,12 @@ impl<'c> Tx<'c> {
         params: &[&dyn Param],
         read: impl FnOnce(&Row<'_>) -> Result<T, SqlError>,
     ) -> Result<Option<T>, SqlError> {
-        self.run(sql, params, |statement| statement.raw_query().next()?.map(|row| read(&Row(row))).transpose())
+        let (mut read, mut first) = (Some(read), None);
+        let done = self.rows(sql, params, |row| {
+            first = read.take().map(|read| read(row)).transpose()?;
+            Ok(false)
+        });
+        self.note(done.map(|()| first))
     }
 
     /// Reads the first row of a query that always has one, such as a count.
@@ -69,9 +125,8 @@ impl<'c> Tx<'c> {
         params: &[&dyn Param],
         read: impl FnOnce(&Row<'_>) -> Result<T, SqlError>,
     ) -> Result<T, SqlError> {
-        self.run(sql, params, |statement| {
-            statement.raw_query().next()?.map_or(Err(SqlError::unreadable()), |row| read(&Row(row)))
-        })
+        let found = self.optional(sql, params, read).and_then(|found| found.ok_or(SqlError::unreadable()));
+        self.note(found)
     }
 
     /// Whether a query has a row.
@@ -82,18 +137,36 @@ impl<'c> Tx<'c> {
         self.optional(sql, params, |_| Ok(())).map(|found| found.is_some())
     }
 
-    /// The first error of a statement. Other engines refuse everything after it, so the job must not count.
-    pub(super) fn failure(&self) -> Option<SqlError> {
-        self.failure
-    }
-
-    fn run<T>(
+    /// Gives the rows of a query to `take` until it wants no more.
+    fn rows(
         &mut self,
         sql: &'static str,
         params: &[&dyn Param],
-        work: impl FnOnce(&mut CachedStatement<'_>) -> Result<T, SqlError>,
-    ) -> Result<T, SqlError> {
-        let done = prepare(self.conn, sql, params).and_then(|mut statement| work(&mut statement));
+        mut take: impl FnMut(&Row<'_>) -> Result<bool, SqlError>,
+    ) -> Result<(), SqlError> {
+        match &mut self.on {
+            On::File(conn) => {
+                let mut statement = prepare(conn, sql, params)?;
+                let mut rows = statement.raw_query();
+                while let Some(row) = rows.next()? {
+                    if !take(&Row(Found::File(row)))? {
+                        break;
+                    }
+                }
+            }
+            On::Server(session) => {
+                for row in &session.query(sql, params)? {
+                    if !take(&Row(Found::Server(row)))? {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers the first error: the job must not count.
+    fn note<T>(&mut self, done: Result<T, SqlError>) -> Result<T, SqlError> {
         if let Err(error) = &done {
             self.failure.get_or_insert(*error);
         }
@@ -104,7 +177,7 @@ impl<'c> Tx<'c> {
 impl<'r> Row<'r> {
     /// The row of a SQLite query. A bridge, like [`Tx::on`].
     pub fn of(row: &'r rusqlite::Row<'r>) -> Self {
-        Self(row)
+        Self(Found::File(row))
     }
 
     /// Reads a column; the first one is 0.
@@ -125,7 +198,10 @@ impl<'r> Row<'r> {
     }
 
     fn value(&self, column: usize) -> Result<Value<'_>, SqlError> {
-        self.0.get_ref(column)?.try_into()
+        match self.0 {
+            Found::File(row) => row.get_ref(column)?.try_into(),
+            Found::Server(row) => row.try_get(column).map_err(|_| SqlError::unreadable()),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Values as they go into statements and come out of rows. Whatever does not fit is an error, never a guess.
 
+use std::fmt;
+
 use rusqlite::{
     ToSql,
     types::{ToSqlOutput, ValueRef},
@@ -18,6 +20,18 @@ pub enum Value<'v> {
     Text(&'v str),
     /// Bytes.
     Blob(&'v [u8]),
+}
+
+/// Names the kind only.
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Null => "Null",
+            Self::Integer(_) => "Integer",
+            Self::Text(_) => "Text",
+            Self::Blob(_) => "Blob",
+        })
+    }
 }
 
 /// A type that statements take as a parameter.

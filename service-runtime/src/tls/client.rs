@@ -47,6 +47,17 @@ pub fn client_without_trust() -> Result<ClientConfig, StartError> {
     Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
+/// The client of a database: it trusts the CAs of one file and shows no certificate.
+///
+/// # Errors
+/// The file cannot be used.
+pub fn database_client(ca: &Path) -> Result<ClientConfig, StartError> {
+    let (roots, _expiry) = files::authorities(ca)?;
+    let unusable = |_| StartError::new("This build has no TLS 1.3.");
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS).map_err(unusable)?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
 /// Reads the files of a client.
 ///
 /// # Errors

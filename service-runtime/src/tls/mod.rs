@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use self::{
-    client::{ClientFiles, client_config, client_without_trust},
+    client::{ClientFiles, client_config, client_without_trust, database_client},
     files::Loaded,
     reload::Reloading,
     server::{ClientName, ServerFiles, ServerTls},

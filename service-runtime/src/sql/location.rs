@@ -1,0 +1,110 @@
+//! The place of a service's database, and the schema that it has there.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    SqlError, Tx,
+    postgres::{self, PostgresOptions, Server},
+};
+use crate::{StartError, sqlite::open_reader};
+
+/// The schema of a service's database on each engine: steps, of which a released one is never edited.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema {
+    /// The service, by the name of its program.
+    pub service: &'static str,
+    /// The steps on SQLite.
+    pub sqlite: &'static [&'static str],
+    /// The steps on PostgreSQL.
+    pub postgres: &'static [&'static str],
+}
+
+impl Schema {
+    /// The error for a database that does not exist.
+    pub(super) fn missing(&self, at: &dyn fmt::Display) -> StartError {
+        StartError::new(format!(
+            "There is no database {at}; run: {} --config <file> init, or restore a backup of it.",
+            self.service
+        ))
+    }
+}
+
+/// Where a database is.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// A SQLite file.
+    File(PathBuf),
+    /// A database on a PostgreSQL server.
+    Server(Server),
+}
+
+impl Location {
+    /// The place of a configuration: `database` if that is a URL, and `file` without one. `base` is the folder of the
+    /// configuration.
+    ///
+    /// # Errors
+    /// Those of [`Server::new`].
+    pub fn new(
+        database: Option<&str>,
+        options: &PostgresOptions,
+        base: &Path,
+        file: PathBuf,
+        without_durability: bool,
+    ) -> Result<Self, StartError> {
+        match database {
+            None => Ok(Self::File(file)),
+            Some(url) => Server::new(url, options, base, without_durability).map(Self::Server),
+        }
+    }
+
+    /// The file, of an engine that has one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Server(_) => None,
+        }
+    }
+
+    /// Whether there is a database of a service.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub fn is_made(&self) -> Result<bool, StartError> {
+        match self {
+            Self::File(path) => Ok(std::fs::symlink_metadata(path).is_ok()),
+            Self::Server(server) => postgres::is_made(server),
+        }
+    }
+
+    /// Runs `job` on one snapshot, beside the process that uses the database.
+    ///
+    /// # Errors
+    /// The database cannot be opened, or the job failed: it may be of an earlier version.
+    pub fn look<T: Send>(&self, job: impl Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + Sync) -> Result<T, StartError> {
+        let cannot = |_: SqlError| {
+            StartError::new(format!(
+                "{self} cannot be read, or is of an earlier version; start the service once with this version."
+            ))
+        };
+        match self {
+            Self::File(path) => {
+                let conn = open_reader(path)?;
+                let snapshot = conn.unchecked_transaction().map_err(|error| cannot(error.into()))?;
+                Tx::on(&snapshot).carry_out(&job).map_err(cannot)
+            }
+            Self::Server(server) => postgres::look(server, &job)?.map_err(cannot),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Server(server) => server.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! PostgreSQL: writers at SERIALIZABLE, which run again after a conflict, and readers of snapshots.
+//!
+//! Guarantees those of [`super::Database`], and that one copy of a service at a time uses its database (module `lease`).
+//! Refuses servers that may lose what they have committed, and ways to a server that others can read.
+
+mod lease;
+mod schema;
+mod session;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    thread,
+    time::{Duration, Instant},
+};
+
+use self::{
+    lease::{Lease, Renewal},
+    schema::Missing,
+};
+pub use self::settings::{PostgresOptions, Server};
+pub(in crate::sql) use self::session::Session;
+use super::{Schema, SqlError, StoreFault, Tx};
+use crate::{StartError, workers::Workers};
+
+/// A database on a server. Clones share its connections.
+#[derive(Clone, Debug)]
+pub(super) struct Postgres {
+    writers: Workers<Place>,
+    readers: Workers<Place>,
+    lease: Lease,
+    renewal: Arc<Renewal>,
+}
+
+/// The place of one connection, on a thread of its own.
+struct Place {
+    server: Arc<Server>,
+    lease: Lease,
+    alone: Arc<RwLock<()>>,
+    // None before its first use and after it was lost.
+    session: Option<Session>,
+}
+
+/// How a transaction ended without a result.
+enum End {
+    /// Because of another transaction: it is worth another attempt.
+    Conflict(SqlError),
+    /// The connection was lost, with nothing written.
+    Lost(SqlError),
+    /// The job failed and was undone.
+    Failed(SqlError),
+    /// The job panicked and was undone.
+    Panicked,
+    /// Another copy of the service has the database.
+    Replaced,
+    /// The server did not say whether it committed.
+    Unclear(SqlError),
+}
+
+/// Writes that met this many conflicts run while no other write of this process does.
+const CONFLICTS: u32 = 3;
+/// How long a write is tried again because of conflicts.
+const TRYING: Duration = Duration::from_secs(10);
+
+/// The lock makes a change of generation wait for this transaction. A transaction takes its snapshot after it.
+const WRITE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE service_copy IN ROW SHARE MODE; \
+     SELECT generation FROM service_copy";
+const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT generation FROM service_copy";
+
+impl Postgres {
+    /// Opens a database for the one copy of its service.
+    ///
+    /// # Errors
+    /// Those of a start: see [`Lease::take`].
+    pub(super) fn open(server: &Server, schema: &Schema, make: bool) -> Result<Self, StartError> {
+        let (lease, renewal) = Lease::take(server, schema, if make { Missing::Make } else { Missing::Refuse })?;
+        let (server, alone) = (Arc::new(server.clone()), Arc::new(RwLock::new(())));
+        let places = |count: usize| {
+            let place =
+                || Place { server: Arc::clone(&server), lease: lease.clone(), alone: Arc::clone(&alone), session: None };
+            (0..count).map(|_| place()).collect()
+        };
+        let writers = Workers::start("postgres-writer", places(server.write_connections()))?;
+        let readers = Workers::start("postgres-reader", places(server.read_connections()))?;
+        Ok(Self { writers, readers, lease: lease.clone(), renewal: Arc::new(renewal) })
+    }
+
+    /// See [`super::Database::write_then`]; `then` comes back with the result.
+    pub(super) async fn write<T, F, G>(&self, name: &'static str, job: F, then: G) -> Result<(T, G), StoreFault>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
+        G: Send + 'static,
+    {
+        let writers = self.writers.clone();
+        let work = move |place: &mut Place| {
+            // A panic outside of the job may have come after the commit.
+            let written = catch_unwind(AssertUnwindSafe(|| place.write(name, &job)));
+            written.unwrap_or(Err(StoreFault::OutcomeUnknown)).map(|value| (value, then))
+        };
+        // A task, because the work is done even if the caller goes away.
+        let done = tokio::spawn(async move { writers.run(work).await.unwrap_or(Err(StoreFault::Unavailable)) });
+        done.await.unwrap_or(Err(StoreFault::OutcomeUnknown))
+    }
+
+    /// See [`super::Database::read`].
+    pub(super) async fn read<T, F>(&self, name: &'static str, job: F) -> Result<T, StoreFault>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
+    {
+        self.readers.run(move |place| place.read(name, &job)).await.unwrap_or(Err(StoreFault::Unavailable))
+    }
+
+    /// Whether this copy has the database, and has seen the server within two seconds.
+    pub(super) fn is_live(&self) -> bool {
+        self.lease.is_live()
+    }
+
+    /// Gives the database back.
+    pub(super) async fn close(&self) {
+        let renewal = Arc::clone(&self.renewal);
+        // Waits for a thread that waits for the server.
+        let _released = tokio::task::spawn_blocking(move || renewal.release()).await;
+    }
+}
+
+/// Whether a database has the tables of a service.
+///
+/// # Errors
+/// The server cannot be asked.
+pub(super) fn is_made(server: &Server) -> Result<bool, StartError> {
+    let cannot = |error: SqlError| StartError::new(format!("The database {server} cannot be read ({error})."));
+    beside(server, |session| schema::is_made(session).map_err(cannot))
+}
+
+/// Runs a job on one snapshot, beside the copy that uses the database.
+///
+/// # Errors
+/// The server cannot be used. The inner error is the job's.
+pub(super) fn look<T: Send>(
+    server: &Server,
+    job: &(impl Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + Sync),
+) -> Result<Result<T, SqlError>, StartError> {
+    beside(server, |session| {
+        let begun = session.simple("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        Ok(begun.and_then(|_| Tx::server(session).carry_out(job)))
+    })
+}
+
+/// Uses a connection of its own, on a thread of its own, for callers on a thread of the runtime.
+fn beside<T: Send>(
+    server: &Server,
+    work: impl FnOnce(&mut Session) -> Result<T, StartError> + Send,
+) -> Result<T, StartError> {
+    thread::scope(|scope| scope.spawn(|| work(&mut Session::connect(server)?)).join())
+        .unwrap_or_else(|_| Err(StartError::new("The database could not be read.")))
+}
+
+impl Place {
+    fn write<T>(
+        &mut self,
+        name: &'static str,
+        job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
+    ) -> Result<T, StoreFault> {
+        let (begun, alone) = (Instant::now(), Arc::clone(&self.alone));
+        let (mut conflicts, mut connected) = (0, false);
+        loop {
+            let turn = Turn::take(&alone, conflicts >= CONFLICTS);
+            let end = match self.transaction(WRITE, job) {
+                Ok(value) => return Ok(value),
+                Err(end) => end,
+            };
+            drop(turn);
+            match end {
+                End::Conflict(error) if conflicts < CONFLICTS || (error.is_conflict() && begun.elapsed() < TRYING) => {
+                    conflicts += 1;
+                    // Others get a chance to end, each at another time.
+                    thread::sleep(Duration::from_micros(u64::from(shared_proto::encoding::random::<1>()[0]) * 16));
+                }
+                End::Lost(_) if !connected => connected = true,
+                end => return Err(end.told(name)),
+            }
+        }
+    }
+
+    fn read<T>(
+        &mut self,
+        name: &'static str,
+        job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
+    ) -> Result<T, StoreFault> {
+        let first = self.transaction(READ, job);
+        let read = if matches!(first, Err(End::Lost(_))) { self.transaction(READ, job) } else { first };
+        let value = read.map_err(|end| end.told(name))?;
+        // What was read is given out: another copy may have changed it since.
+        if self.lease.is_live() { Ok(value) } else { Err(StoreFault::Unavailable) }
+    }
+
+    /// Runs a job between a beginning and its COMMIT.
+    fn transaction<T>(
+        &mut self,
+        begin: &str,
+        job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
+    ) -> Result<T, End> {
+        // Also keeps a server that does not answer from being dialled by each request.
+        if !self.lease.is_live() {
+            return Err(End::Lost(SqlError::lost()));
+        }
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => Session::connect(&self.server).map_err(|error| {
+                tracing::warn!(%error, "a connection to the database cannot be made");
+                End::Lost(SqlError::lost())
+            })?,
+        };
+        let ended = within(&mut session, begin, self.lease.generation(), job);
+        // A connection in doubt is closed, and with it its transaction.
+        let (good, ended) = match ended {
+            Err(End::Conflict(error) | End::Failed(error)) if !error.is_lost() => {
+                (session.simple("ROLLBACK").is_ok(), ended)
+            }
+            Err(End::Replaced) => {
+                self.lease.lose();
+                (false, ended)
+            }
+            Err(_) => (false, ended),
+            Ok(_) => (true, ended),
+        };
+        self.session = good.then_some(session);
+        ended
+    }
+}
+
+fn within<T>(
+    session: &mut Session,
+    begin: &str,
+    generation: &str,
+    job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
+) -> Result<T, End> {
+    let found = session.simple(begin).map_err(End::of)?;
+    if found.first().and_then(|row| row.first()).is_none_or(|found| found != generation) {
+        return Err(End::Replaced);
+    }
+    let value = catch_unwind(AssertUnwindSafe(|| Tx::server(session).carry_out(job))).map_err(|_panic| End::Panicked)?.map_err(End::of)?;
+    session.simple("COMMIT").map_err(|error| match End::of(error) {
+        conflict @ End::Conflict(_) => conflict,
+        End::Failed(error) if error.is_undone() => End::Failed(error),
+        _ => End::Unclear(error),
+    })?;
+    Ok(value)
+}
+
+impl End {
+    fn of(error: SqlError) -> Self {
+        match error {
+            error if error.is_lost() => Self::Lost(error),
+            error if error.is_conflict() || error.is_duplicate() => Self::Conflict(error),
+            error => Self::Failed(error),
+        }
+    }
+
+    /// The fault for the caller, logged.
+    fn told(self, job: &'static str) -> StoreFault {
+        match self {
+            Self::Conflict(error) | Self::Lost(error) | Self::Failed(error) => {
+                tracing::warn!(job, %error, "a database job failed and was undone");
+                error.fault()
+            }
+            Self::Unclear(error) => {
+                tracing::error!(job, %error, "the database did not say whether it committed");
+                StoreFault::OutcomeUnknown
+            }
+            Self::Panicked | Self::Replaced => StoreFault::Unavailable,
+        }
+    }
+}
+
+/// The turn of a write: beside others, or alone after too many conflicts.
+enum Turn<'a> {
+    Beside { _others: RwLockReadGuard<'a, ()> },
+    Alone { _alone: RwLockWriteGuard<'a, ()> },
+}
+
+impl<'a> Turn<'a> {
+    fn take(lock: &'a RwLock<()>, alone: bool) -> Self {
+        if alone {
+            Self::Alone { _alone: lock.write().unwrap_or_else(PoisonError::into_inner) }
+        } else {
+            Self::Beside { _others: lock.read().unwrap_or_else(PoisonError::into_inner) }
+        }
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place").field("server", &self.server).finish_non_exhaustive()
+    }
+}
