@@ -83,7 +83,10 @@ impl Location {
     ///
     /// # Errors
     /// The database cannot be opened, or the job failed: it may be of an earlier version.
-    pub fn look<T: Send>(&self, job: impl Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + Sync) -> Result<T, StartError> {
+    pub fn look<T: Send>(
+        &self,
+        job: impl Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + Sync,
+    ) -> Result<T, StartError> {
         let cannot = |_: SqlError| {
             StartError::new(format!(
                 "{self} cannot be read, or is of an earlier version; start the service once with this version."

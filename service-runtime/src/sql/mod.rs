@@ -64,18 +64,25 @@ impl Database {
     /// # Errors
     /// It is missing, cannot be used, is another service's, or another process uses it; or it is newer than the program.
     pub fn open(location: &Location, schema: &Schema, make: bool) -> Result<Self, StartError> {
-        let engine = match location {
-            Location::Server(server) => Engine::Server(Postgres::open(server, schema, make)?),
+        match location {
+            Location::Server(server) => {
+                let engine = Engine::Server(Postgres::open(server, schema, make)?);
+                Ok(Self { engine, slow: SLOW, faults: None })
+            }
             Location::File(path) if make || path.exists() => {
                 let mut conn = open_writer(path)?;
                 migrate(&mut conn, schema.sqlite)?;
                 let writer = Writer::spawn(conn)?;
                 let readers = Readers::open(path, READERS, writer.health())?;
-                Engine::File { writer, readers }
+                Ok(Self::sqlite(writer, readers))
             }
-            Location::File(_) => return Err(schema.missing(location)),
-        };
-        Ok(Self { engine, slow: SLOW, faults: None })
+            Location::File(_) => Err(schema.missing(location)),
+        }
+    }
+
+    /// A SQLite database, by the connections to it.
+    pub fn sqlite(writer: Writer, readers: Readers) -> Self {
+        Self { engine: Engine::File { writer, readers }, slow: SLOW, faults: None }
     }
 
     /// The same database with planned faults. For tests.
@@ -153,9 +160,7 @@ impl Database {
         let job = move |tx: &mut Tx<'_>| timed(name, slow, || tx.carry_out(&job));
         let work = async {
             match &self.engine {
-                Engine::File { readers, .. } => {
-                    readers.read_named(name, move |conn| Ok(job(&mut Tx::on(conn))?)).await
-                }
+                Engine::File { readers, .. } => readers.read_named(name, move |conn| Ok(job(&mut Tx::on(conn))?)).await,
                 Engine::Server(server) => server.read(name, job).await,
             }
         };

@@ -38,10 +38,7 @@ impl<'c> Tx<'c> {
     ///
     /// # Errors
     /// The job failed, or one of its statements.
-    pub(super) fn carry_out<T>(
-        &mut self,
-        job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
-    ) -> Result<T, SqlError> {
+    pub(super) fn carry_out<T>(&mut self, job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>) -> Result<T, SqlError> {
         self.failure = None;
         let value = job(self)?;
         self.failure.map_or(Ok(value), Err)
@@ -51,10 +48,7 @@ impl<'c> Tx<'c> {
     ///
     /// # Errors
     /// It cannot be undone.
-    pub(super) fn rehearse<T>(
-        &mut self,
-        job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
-    ) -> Result<(), SqlError> {
+    pub(super) fn rehearse<T>(&mut self, job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>) -> Result<(), SqlError> {
         self.batch("SAVEPOINT rehearsal")?;
         let _undone = self.carry_out(job);
         self.batch("ROLLBACK TO SAVEPOINT rehearsal; RELEASE SAVEPOINT rehearsal")

@@ -1,8 +1,11 @@
 //! TLS of the client side.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use serde::Deserialize;
 
 use super::{Loaded, VERSIONS, files, provider};
@@ -47,14 +50,18 @@ pub fn client_without_trust() -> Result<ClientConfig, StartError> {
     Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
-/// The client of a database: it trusts the CAs of one file and shows no certificate.
+/// The client of a database: it trusts the CAs of one file and shows no certificate. It also accepts the key exchange
+/// P-256: PostgreSQL up to version 17 offers nothing else unless its `ssl_ecdh_curve` is changed.
 ///
 /// # Errors
 /// The file cannot be used.
 pub fn database_client(ca: &Path) -> Result<ClientConfig, StartError> {
     let (roots, _expiry) = files::authorities(ca)?;
     let unusable = |_| StartError::new("This build has no TLS 1.3.");
-    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS).map_err(unusable)?;
+    let mut provider = Arc::unwrap_or_clone(provider());
+    provider.kx_groups.push(aws_lc_rs::kx_group::SECP256R1);
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(VERSIONS).map_err(unusable)?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 

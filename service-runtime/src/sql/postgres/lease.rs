@@ -63,11 +63,7 @@ impl Lease {
     ///
     /// # Errors
     /// The server cannot be used, another copy has a live lease, or the schema is foreign, newer or missing.
-    pub(super) fn take(
-        server: &Server,
-        schema: &Schema,
-        missing: Missing,
-    ) -> Result<(Self, Renewal), StartError> {
+    pub(super) fn take(server: &Server, schema: &Schema, missing: Missing) -> Result<(Self, Renewal), StartError> {
         let lease = Self(Arc::new(State {
             generation: hex::encode(random::<16>()),
             begun: Instant::now(),
@@ -117,14 +113,19 @@ impl Lease {
     fn begin(&self, server: &Server, schema: &Schema, missing: Missing) -> Result<Session, StartError> {
         let mut session = Session::connect(server)?;
         schema::prepare(&mut session, server, schema, missing)?;
-        let failed = |error: SqlError| StartError::new(format!("The database {server} cannot be taken over ({error})."));
+        let failed =
+            |error: SqlError| StartError::new(format!("The database {server} cannot be taken over ({error})."));
         let (begun, mut first) = (Instant::now(), None);
         loop {
             let found = session.simple(&format!(
-                "SELECT renewed_at, clock_timestamp() - renewed_at < {LAPSED} FROM service_copy"
+                // A renewal from the future is of a clock that was set back.
+                "SELECT renewed_at, renewed_at BETWEEN clock_timestamp() - {LAPSED} AND clock_timestamp() + {LAPSED}
+                 FROM service_copy"
             ));
             let found = found.map_err(failed)?;
-            let Some([renewed, lives]) = found.first().map(Vec::as_slice) else { return Err(failed(SqlError::unreadable())) };
+            let Some([renewed, lives]) = found.first().map(Vec::as_slice) else {
+                return Err(failed(SqlError::unreadable()));
+            };
             if first.get_or_insert_with(|| renewed.clone()) != renewed {
                 return Err(StartError::new(format!(
                     "Another copy of this service uses the database {server}; stop that one first."

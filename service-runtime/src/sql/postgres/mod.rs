@@ -18,12 +18,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(in crate::sql) use self::session::Session;
+pub use self::settings::{PostgresOptions, Server};
 use self::{
     lease::{Lease, Renewal},
     schema::Missing,
 };
-pub use self::settings::{PostgresOptions, Server};
-pub(in crate::sql) use self::session::Session;
 use super::{Schema, SqlError, StoreFault, Tx};
 use crate::{StartError, workers::Workers};
 
@@ -80,8 +80,12 @@ impl Postgres {
         let (lease, renewal) = Lease::take(server, schema, if make { Missing::Make } else { Missing::Refuse })?;
         let (server, alone) = (Arc::new(server.clone()), Arc::new(RwLock::new(())));
         let places = |count: usize| {
-            let place =
-                || Place { server: Arc::clone(&server), lease: lease.clone(), alone: Arc::clone(&alone), session: None };
+            let place = || Place {
+                server: Arc::clone(&server),
+                lease: lease.clone(),
+                alone: Arc::clone(&alone),
+                session: None,
+            };
             (0..count).map(|_| place()).collect()
         };
         let writers = Workers::start("postgres-writer", places(server.write_connections()))?;
@@ -201,11 +205,7 @@ impl Place {
     }
 
     /// Runs a job between a beginning and its COMMIT.
-    fn transaction<T>(
-        &mut self,
-        begin: &str,
-        job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
-    ) -> Result<T, End> {
+    fn transaction<T>(&mut self, begin: &str, job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>) -> Result<T, End> {
         // Also keeps a server that does not answer from being dialled by each request.
         if !self.lease.is_live() {
             return Err(End::Lost(SqlError::lost()));
@@ -245,7 +245,9 @@ fn within<T>(
     if found.first().and_then(|row| row.first()).is_none_or(|found| found != generation) {
         return Err(End::Replaced);
     }
-    let value = catch_unwind(AssertUnwindSafe(|| Tx::server(session).carry_out(job))).map_err(|_panic| End::Panicked)?.map_err(End::of)?;
+    let value = catch_unwind(AssertUnwindSafe(|| Tx::server(session).carry_out(job)))
+        .map_err(|_panic| End::Panicked)?
+        .map_err(End::of)?;
     session.simple("COMMIT").map_err(|error| match End::of(error) {
         conflict @ End::Conflict(_) => conflict,
         End::Failed(error) if error.is_undone() => End::Failed(error),

@@ -1,6 +1,10 @@
 //! The schema of a database on a server: whose it is, and how it is brought up to date.
 
-use super::{super::{Schema, SqlError}, Server, session::Session};
+use super::{
+    super::{Schema, SqlError},
+    Server,
+    session::Session,
+};
 use crate::StartError;
 
 /// What is done with an empty database.

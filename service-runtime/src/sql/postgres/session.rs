@@ -37,9 +37,10 @@ impl Session {
     /// # Errors
     /// The server cannot be reached, refuses the role, or is one on which commits would not last.
     pub(super) fn connect(server: &Server) -> Result<Self, StartError> {
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
-            StartError::new(format!("The connections of the database cannot be driven ({error})."))
-        })?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| StartError::new(format!("The connections of the database cannot be driven ({error}).")))?;
         let (config, tls) = server.dial()?;
         let dialled = runtime.block_on(async {
             // The limit of the configuration holds for the socket alone.

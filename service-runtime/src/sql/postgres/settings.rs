@@ -8,7 +8,10 @@ use std::{
 };
 
 use serde::Deserialize;
-use tokio_postgres::{Config, config::{Host, SslMode}};
+use tokio_postgres::{
+    Config,
+    config::{Host, SslMode},
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{StartError, files::read_private, tls::database_client};
@@ -76,7 +79,9 @@ impl Server {
             return refused("it is not postgres://ROLE@HOST:PORT/NAME");
         };
         if config.get_password().is_some() {
-            return refused("a password does not belong there; put it into a file and name that as postgres.password_file");
+            return refused(
+                "a password does not belong there; put it into a file and name that as postgres.password_file",
+            );
         }
         if config.get_user().is_none() || config.get_dbname().is_none() {
             return refused("name the role and the database: postgres://ROLE@HOST:PORT/NAME");

@@ -1,0 +1,404 @@
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use test_postgres::Database as Kept;
+
+use super::{
+    super::{Database, Faults, Location, Schema, SqlError, StoreFault, Tx, tests::location},
+    PostgresOptions, Server,
+};
+
+const FIRST: &str = "CREATE TABLE count (name TEXT PRIMARY KEY, value BIGINT NOT NULL)";
+const SCHEMA: Schema = Schema { service: "counter", sqlite: &[], postgres: &[FIRST] };
+const UNAVAILABLE: StoreFault = StoreFault::Unavailable;
+
+fn open(location: &Location) -> Database {
+    Database::open(location, &SCHEMA, true).unwrap()
+}
+
+fn refusal(location: &Location, schema: &Schema, make: bool) -> String {
+    Database::open(location, schema, make).unwrap_err().sentence
+}
+
+/// Reads the number and writes the next one: two that run at once must not write the same.
+fn raise(tx: &mut Tx<'_>) -> Result<u64, SqlError> {
+    let found = tx.optional("SELECT value FROM count WHERE name = 'only'", &[], |row| row.get::<u64>(0))?;
+    let next = found.unwrap_or(0) + 1;
+    tx.execute(
+        "INSERT INTO count (name, value) VALUES ('only', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        &[&next],
+    )?;
+    Ok(next)
+}
+
+fn value(tx: &mut Tx<'_>) -> Result<Option<u64>, SqlError> {
+    tx.optional("SELECT value FROM count WHERE name = 'only'", &[], |row| row.get(0))
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        thread::yield_now();
+    }
+}
+
+/// As after a copy that was killed: nobody renews its lease any more.
+fn let_lapse(kept: &Kept) {
+    kept.alter("UPDATE service_copy SET renewed_at = '-infinity'");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_meet_are_run_again_and_no_caller_sees_it() {
+    let kept = Kept::create();
+    let database = open(&location(&kept, |options| options.write_connections = 4));
+    let faults = Faults::default();
+    faults.write_twice();
+    let doubled = database.clone().with_faults(faults);
+    let all = (0..40).map(|number| {
+        let database = if number % 2 == 0 { database.clone() } else { doubled.clone() };
+        tokio::spawn(async move { database.write("raise", raise).await })
+    });
+    let mut numbers = Vec::new();
+    for one in all.collect::<Vec<_>>() {
+        numbers.push(one.await.unwrap().unwrap());
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=40).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn commit_whose_answer_is_lost_is_told_as_neither_success_nor_failure() {
+    for (mode, written) in [(Mode::CutAfter(b"COMMIT"), Some(1)), (Mode::CutBefore(b"COMMIT"), None)] {
+        let kept = Kept::create();
+        let proxy = Proxy::to(kept.server().port());
+        let database = open(&proxy.location(&kept));
+        assert_eq!(database.read("value", value).await, Ok(None));
+        proxy.set(mode);
+        assert_eq!(database.write("raise", raise).await, Err(StoreFault::OutcomeUnknown));
+        proxy.set(Mode::Pass);
+        // The server ends the transaction of a lost connection in its own time.
+        wait_until("the outcome is there", || {
+            kept.ask("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%'") == "0"
+        });
+        assert_eq!(database.read("value", value).await, Ok(written), "{mode:?}");
+        assert_eq!(database.write("raise", raise).await, Ok(written.unwrap_or(0) + 1));
+    }
+}
+
+#[tokio::test]
+async fn lost_connection_is_made_again_before_anything_is_written_twice() {
+    let kept = Kept::create();
+    let database = open(&location(&kept, |_| ()));
+    for expected in 1..4 {
+        assert_eq!(database.write("raise", raise).await, Ok(expected));
+        assert_eq!(database.read("value", value).await, Ok(Some(expected)));
+        kept.disconnect();
+    }
+}
+
+#[tokio::test]
+async fn second_copy_is_refused_while_the_first_one_lives_and_starts_after_its_end() {
+    let kept = Kept::create();
+    let place = location(&kept, |_| ());
+    let first = open(&place);
+    assert!(refusal(&place, &SCHEMA, true).contains("Another copy"));
+    assert_eq!(first.write("raise", raise).await, Ok(1));
+    first.close().await;
+    assert!(!first.is_held() && !first.is_healthy());
+    assert_eq!(first.write("raise", raise).await, Err(UNAVAILABLE));
+    assert_eq!(open(&place).write("raise", raise).await, Ok(2));
+}
+
+#[tokio::test]
+async fn copy_that_was_replaced_reads_and_writes_nothing_more() {
+    let kept = Kept::create();
+    let place = location(&kept, |_| ());
+    let former = open(&place);
+    assert_eq!(former.write("raise", raise).await, Ok(1));
+    let_lapse(&kept);
+    let next = open(&place);
+    assert_eq!(former.write("raise", raise).await, Err(UNAVAILABLE));
+    assert_eq!(former.read("value", value).await, Err(UNAVAILABLE));
+    assert!(!former.is_held());
+    // Not even when the next one has gone.
+    next.close().await;
+    assert_eq!(former.read("value", value).await, Err(UNAVAILABLE));
+    assert_eq!(open(&place).read("value", value).await, Ok(Some(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn next_copy_waits_for_the_writes_that_are_in_flight() {
+    let kept = Kept::create();
+    let place = location(&kept, |_| ());
+    let former = open(&place);
+    let (begin, begun) = mpsc::channel();
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let slow = move |tx: &mut Tx<'_>| {
+        begin.send(()).unwrap();
+        wait.lock().unwrap().recv().unwrap();
+        raise(tx)
+    };
+    let writing = tokio::spawn(async move { former.write("slow", slow).await });
+    begun.recv().unwrap();
+    let_lapse(&kept);
+    let starting = thread::spawn(move || open(&place));
+    wait_until("the next copy waits", || kept.ask("SELECT count(*) FROM pg_locks WHERE NOT granted") == "1");
+    go.send(()).unwrap();
+    assert_eq!(writing.await.unwrap(), Ok(1));
+    assert_eq!(starting.join().unwrap().read("value", value).await, Ok(Some(1)));
+}
+
+#[tokio::test]
+async fn copy_that_hears_nothing_of_its_server_stops_to_serve_and_goes_on_when_it_does() {
+    let kept = Kept::create();
+    let proxy = Proxy::to(kept.server().port());
+    let database = open(&proxy.location(&kept));
+    assert_eq!(database.write("raise", raise).await, Ok(1));
+    proxy.set(Mode::Silent);
+    wait_until("it stops", || !database.is_held());
+    assert_eq!(database.read("value", value).await, Err(UNAVAILABLE));
+    assert!(!database.is_healthy());
+    proxy.set(Mode::Pass);
+    wait_until("it goes on", || database.is_held());
+    assert_eq!(database.write("raise", raise).await, Ok(2));
+}
+
+#[tokio::test]
+async fn read_that_ends_after_the_lease_is_not_given_out() {
+    let kept = Kept::create();
+    let place = location(&kept, |_| ());
+    let former = open(&place);
+    let (begin, begun) = mpsc::channel();
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let slow = move |tx: &mut Tx<'_>| {
+        let found = value(tx)?;
+        begin.send(()).unwrap();
+        wait.lock().unwrap().recv().unwrap();
+        Ok(found)
+    };
+    let reader = former.clone();
+    let reading = tokio::spawn(async move { reader.read("slow", slow).await });
+    tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
+    let_lapse(&kept);
+    let next = open(&place);
+    tokio::task::spawn_blocking(move || {
+        wait_until("it is noticed", || !former.is_held());
+        go.send(()).unwrap();
+    })
+    .await
+    .unwrap();
+    assert_eq!(reading.await.unwrap(), Err(UNAVAILABLE));
+    assert!(next.is_held());
+}
+
+#[test]
+fn database_that_is_foreign_newer_or_empty_is_refused_and_untouched() {
+    let kept = Kept::create();
+    let place = location(&kept, |_| ());
+    assert!(!place.is_made().unwrap());
+    assert!(refusal(&place, &SCHEMA, false).contains("run: counter --config <file> init"));
+    assert_eq!(kept.ask("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
+    drop(open(&place));
+    assert!(place.is_made().unwrap());
+    let_lapse(&kept);
+    let other = Schema { service: "other", ..SCHEMA };
+    assert!(refusal(&place, &other, true).contains("belongs to the counter"));
+    let older = Schema { postgres: &[], ..SCHEMA };
+    assert!(refusal(&place, &older, true).contains("has schema 1, this program knows 0"));
+    let newer = Schema { postgres: &[FIRST, "CREATE TABLE more (id BIGINT)"], ..SCHEMA };
+    drop(Database::open(&place, &newer, false).unwrap());
+    assert_eq!(kept.ask("SELECT schema_version FROM service_copy"), "2");
+}
+
+#[test]
+fn failed_step_leaves_the_schema_as_it_was() {
+    let kept = Kept::create();
+    let place = location(&kept, |_| ());
+    let broken = Schema { postgres: &[FIRST, "CREATE TABLE half (id BIGINT); SELECT 1 / 0"], ..SCHEMA };
+    assert!(refusal(&place, &broken, true).contains("cannot be migrated (PostgreSQL error 22012)"));
+    assert_eq!(kept.ask("SELECT schema_version, to_regclass('half') IS NULL FROM service_copy"), "1|t");
+}
+
+#[test]
+fn server_that_may_lose_commits_is_refused_unless_that_is_accepted() {
+    let kept = Kept::create();
+    kept.alter(&format!("ALTER ROLE {} SET synchronous_commit = off", kept.role()));
+    let place = location(&kept, |_| ());
+    let sentence = refusal(&place, &SCHEMA, true);
+    assert!(sentence.contains("synchronous_commit is off") && sentence.contains("danger."), "{sentence}");
+    let options = PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() };
+    let accepting = Location::Server(Server::new(&kept.url(), &options, Path::new("/"), true).unwrap());
+    assert!(open(&accepting).is_held());
+}
+
+#[tokio::test]
+async fn with_a_ca_the_connection_is_encrypted_and_the_server_must_show_its_certificate() {
+    let kept = Kept::create();
+    let encrypted = |tx: &mut Tx<'_>| {
+        tx.one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[], |row| row.get::<bool>(0))
+    };
+    for (ca, expected) in [(None, false), (Some(kept.ca_file().to_owned()), true)] {
+        let database = open(&location(&kept, |options| options.ca_file = ca));
+        assert_eq!(database.read("encrypted", encrypted).await, Ok(expected));
+        database.close().await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other.pem");
+    crate::files::create_private(&other, other_authority().as_bytes()).unwrap();
+    let sentence = refusal(&location(&kept, |options| options.ca_file = Some(other.clone())), &SCHEMA, true);
+    assert!(sentence.contains("UnknownIssuer"), "{sentence}");
+}
+
+fn other_authority() -> String {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+}
+
+#[test]
+fn wrong_password_is_told_without_it() {
+    const WRONG: &str = "hunter2-canary";
+    let kept = Kept::create();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    crate::files::create_private(&file, WRONG.as_bytes()).unwrap();
+    let place = location(&kept, |options| options.password_file = Some(file.clone()));
+    let sentence = refusal(&place, &SCHEMA, true);
+    assert!(sentence.contains("password authentication failed"), "{sentence}");
+    assert!(!sentence.contains(WRONG) && !format!("{place:?}").contains(WRONG));
+}
+
+#[test]
+fn place_that_is_not_safe_or_not_clear_is_refused_without_its_text() {
+    let options = PostgresOptions::default();
+    let with_ca = PostgresOptions { ca_file: Some(PathBuf::from("ca.pem")), ..PostgresOptions::default() };
+    let place = |url: &str, options: &PostgresOptions| Server::new(url, options, Path::new("/etc"), false);
+    for url in [
+        "postgres://r@127.0.0.1:5432/n",
+        "postgres://r@localhost/n",
+        "postgres://r@%2Frun%2Fpg/n",
+        "postgres://r@[::1]/n",
+    ] {
+        assert!(place(url, &options).is_ok(), "{url}");
+    }
+    assert!(place("postgres://r@db.example.org/n", &with_ca).is_ok());
+    for (url, why) in [
+        ("postgres://r@db.example.org/n", "off loopback"),
+        ("postgres://r:hunter2-canary@127.0.0.1/n", "a password does not belong there"),
+        ("postgres://127.0.0.1/n", "name the role"),
+        ("postgres://r@127.0.0.1", "name the role"),
+        ("postgres://r@127.0.0.1,127.0.0.2/n", "name one host"),
+        ("postgres://r@127.0.0.1/n?sslmode=disable", "sslmode"),
+        ("postgres://r@localhost/n?hostaddr=192.0.2.1", "hostaddr"),
+        ("postgres://r@localhost/n?options=hunter2-canary", "options"),
+        ("postgres://r@localhost/n?hunter2-canary=1", "it is not"),
+        ("hunter2-canary", "it is not"),
+    ] {
+        let sentence = place(url, &options).unwrap_err().sentence;
+        assert!(sentence.contains(why) && !sentence.contains("hunter2"), "{url}: {sentence}");
+    }
+    for (change, name) in [
+        ((|options| options.write_connections = 0) as fn(&mut PostgresOptions), "write_connections"),
+        (|options| options.read_connections = 65, "read_connections"),
+        (|options| options.statement_timeout_ms = 99, "statement_timeout_ms"),
+        (|options| options.lock_timeout_ms = 60_001, "lock_timeout_ms"),
+        (|options| options.connect_timeout_ms = 0, "connect_timeout_ms"),
+    ] {
+        let mut options = PostgresOptions::default();
+        change(&mut options);
+        assert!(place("postgres://r@localhost/n", &options).unwrap_err().sentence.contains(name));
+    }
+}
+
+/// A way to a server that can be cut or fall silent.
+struct Proxy {
+    port: u16,
+    mode: Arc<Mutex<Mode>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Everything passes.
+    Pass,
+    /// Everything is swallowed.
+    Silent,
+    /// The connection that sends this text is cut instead.
+    CutBefore(&'static [u8]),
+    /// The connection that sends this text is cut when the server has answered.
+    CutAfter(&'static [u8]),
+}
+
+impl Proxy {
+    fn to(server: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let proxy = Self { port: listener.local_addr().unwrap().port(), mode: Arc::new(Mutex::new(Mode::Pass)) };
+        let mode = Arc::clone(&proxy.mode);
+        // Ends with the process of the tests.
+        thread::spawn(move || {
+            for client in listener.incoming().map(Result::unwrap) {
+                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).unwrap();
+                Self::join(client, server, &mode);
+            }
+        });
+        proxy
+    }
+
+    fn set(&self, mode: Mode) {
+        *self.mode.lock().unwrap() = mode;
+    }
+
+    fn location(&self, kept: &Kept) -> Location {
+        let options = PostgresOptions {
+            password_file: Some(kept.password_file()),
+            connect_timeout_ms: 500,
+            statement_timeout_ms: 1_000,
+            ..PostgresOptions::default()
+        };
+        let url = kept.url().replace(&format!(":{}/", kept.server().port()), &format!(":{}/", self.port));
+        Location::Server(Server::new(&url, &options, Path::new("/"), false).unwrap())
+    }
+
+    fn join(client: TcpStream, server: TcpStream, mode: &Arc<Mutex<Mode>>) {
+        let cut = Arc::new(Mutex::new(false));
+        let ends = [(client.try_clone().unwrap(), server.try_clone().unwrap(), true), (server, client, false)];
+        for (from, to, is_question) in ends {
+            let (mode, cut) = (Arc::clone(mode), Arc::clone(&cut));
+            thread::spawn(move || Self::carry(from, to, is_question, &mode, &cut));
+        }
+    }
+
+    fn carry(mut from: TcpStream, mut to: TcpStream, is_question: bool, mode: &Mutex<Mode>, cut: &Mutex<bool>) {
+        let mut bytes = [0; 65_536];
+        loop {
+            let length = from.read(&mut bytes).unwrap_or(0);
+            let part = &bytes[..length];
+            let has = |text: &[u8]| is_question && part.windows(text.len()).any(|window| window == text);
+            let now = *mode.lock().unwrap();
+            match now {
+                Mode::Silent if length > 0 => continue,
+                Mode::CutBefore(text) if has(text) => *cut.lock().unwrap() = true,
+                Mode::CutAfter(text) if has(text) => {
+                    to.write_all(part).unwrap();
+                    *cut.lock().unwrap() = true;
+                    // The other half meets the answer.
+                    continue;
+                }
+                Mode::Silent | Mode::Pass | Mode::CutBefore(_) | Mode::CutAfter(_) => {}
+            }
+            let ends = length == 0 || *cut.lock().unwrap() || to.write_all(part).is_err();
+            if ends {
+                let _gone = (from.shutdown(std::net::Shutdown::Both), to.shutdown(std::net::Shutdown::Both));
+                return;
+            }
+        }
+    }
+}
