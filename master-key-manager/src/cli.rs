@@ -139,7 +139,7 @@ fn execute(cli: Cli) -> Result<(), StartError> {
             print(&format!("The configuration is in order ({} mode).", config.mode()))
         }
         Command::Backup { file } => {
-            sqlite::backup(&config()?.database(), &file)?;
+            sqlite::backup(config()?.location().file_for("pg_dump")?, &file)?;
             print(&format!("Copied the database to {}.", file.display()))
         }
         Command::Restore { file } => {

@@ -11,6 +11,7 @@ use service_runtime::StartError;
 use service_runtime::audit::AuditSettings;
 use service_runtime::config::{self, Mode};
 use service_runtime::http::{Limits, OperatorListen, ServeConfig};
+use service_runtime::sql::{Location, PostgresOptions};
 use service_runtime::tls::{ClientFiles, ServerFiles};
 use shared_proto::token::MAX_LIFE_SECONDS;
 
@@ -27,6 +28,13 @@ pub struct RawConfig {
     pub vault_url: String,
     /// Folder of the database and the audit log; `init` makes it.
     pub data_dir: PathBuf,
+    /// A database on a PostgreSQL server, `postgres://ROLE@HOST:PORT/NAME`; default the SQLite file `manager.db` in the
+    /// data directory.
+    #[serde(default)]
+    pub database: Option<String>,
+    /// How to use that server.
+    #[serde(default)]
+    pub postgres: Option<PostgresOptions>,
     /// Folder of the keys and pins; `init` fills it.
     pub key_dir: PathBuf,
     /// Life of an access token in seconds when the request names none, 1 to 2,700; default 900.
@@ -99,12 +107,18 @@ pub struct Danger {
     /// readable on that network.
     #[serde(default)]
     pub plain_http: bool,
+    /// A PostgreSQL server that may lose what it has committed, revocations too; default false.
+    #[serde(default)]
+    pub postgres_without_durability: bool,
 }
 
 impl Danger {
     /// The names of the options that are on.
     pub fn names(self) -> Vec<&'static str> {
-        config::names_that_are_on(&[(self.plain_http, "danger.plain_http")])
+        config::names_that_are_on(&[
+            (self.plain_http, "danger.plain_http"),
+            (self.postgres_without_durability, "danger.postgres_without_durability"),
+        ])
     }
 }
 
@@ -113,6 +127,7 @@ impl Danger {
 pub struct Config {
     raw: RawConfig,
     operator_listen: OperatorListen,
+    location: Location,
 }
 
 impl Config {
@@ -167,7 +182,14 @@ impl Config {
             return Err(StartError::new("keys.root_key_overlap_seconds is at least 3600 in production mode."));
         }
         let operator_listen = OperatorListen::new(raw.operator_listen.as_deref(), base, &raw.data_dir)?;
-        let config = Self { raw, operator_listen };
+        let location = Location::new(
+            raw.database.as_deref(),
+            raw.postgres.as_ref(),
+            base,
+            raw.data_dir.join(DATABASE),
+            raw.danger.postgres_without_durability,
+        )?;
+        let config = Self { raw, operator_listen, location };
         config.serve().check()?;
         Ok(config)
     }
@@ -195,9 +217,14 @@ impl Config {
         self.raw.mode
     }
 
-    /// The database file.
+    /// Where the database is.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// The file of a database that is not on a server.
     pub fn database(&self) -> PathBuf {
-        self.raw.data_dir.join("manager.db")
+        self.raw.data_dir.join(DATABASE)
     }
 
     /// Folders and files that must belong to the service's user, or no command works on them.
@@ -211,6 +238,8 @@ impl Config {
         self.raw.data_dir.join("audit.jsonl")
     }
 }
+
+const DATABASE: &str = "manager.db";
 
 fn check_vault_url(text: &str, danger: Danger) -> Result<(), StartError> {
     let refused = |sentence: &str| Err(StartError::new(format!("vault_url {sentence}")));

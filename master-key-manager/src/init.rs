@@ -64,7 +64,7 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
     let (identity, token_signing) = make_keys(config, &folder, manager, &environments)?;
     let credential = PlainCredential::generate();
     let hasher = credential_hasher(&folder)?;
-    let store = SqlStore::open(&config.database())?;
+    let store = SqlStore::open(config.location(), true)?;
     let installation = NewInstallation {
         installation: Installation {
             mode: config.mode(),
@@ -135,7 +135,6 @@ fn new_credential(hasher: &CredentialHasher, credential: &PlainCredential) -> Ne
 fn refuse_existing(config: &Config, folder: &KeyFolder) -> Result<(), StartError> {
     let files = [IDENTITY, IDENTITY_DOCUMENT, names::CREDENTIAL_HMAC, names::ROOT_KEYS];
     let mut all: Vec<_> = files.iter().map(|name| folder.file(name)).collect();
-    all.push(config.database());
     all.push(config.audit_log());
     for path in all {
         if std::fs::symlink_metadata(&path).is_ok() {
@@ -145,6 +144,12 @@ fn refuse_existing(config: &Config, folder: &KeyFolder) -> Result<(), StartError
                 path.display()
             )));
         }
+    }
+    if config.location().is_made()? {
+        return Err(StartError::new(format!(
+            "The database {} exists and is not overwritten; an installation is made once.",
+            config.location()
+        )));
     }
     Ok(())
 }

@@ -16,14 +16,7 @@ use crate::store::{IdentityStore as _, Installation};
 /// # Errors
 /// It is missing, or cannot be opened.
 pub fn open_store(config: &Config) -> Result<SqlStore, StartError> {
-    let path = config.database();
-    if !path.exists() {
-        return Err(StartError::new(format!(
-            "There is no database {}; run: master-key-manager --config <file> init",
-            path.display()
-        )));
-    }
-    SqlStore::open(&path)
+    SqlStore::open(config.location(), false)
 }
 
 /// Reads the installation that `init` wrote, and compares the mode.
@@ -31,8 +24,7 @@ pub fn open_store(config: &Config) -> Result<SqlStore, StartError> {
 /// # Errors
 /// The database is empty, cannot be read, or is of the other mode.
 pub async fn read_installation(config: &Config, store: &SqlStore) -> Result<Installation, StartError> {
-    let shown = config.database();
-    let shown = shown.display();
+    let shown = config.location();
     let found = store.installation().await.map_err(|fault| {
         let fix = match fault {
             StoreFault::Corrupt => "restore a backup of it",
@@ -61,10 +53,11 @@ pub async fn read_installation(config: &Config, store: &SqlStore) -> Result<Inst
 /// The key folder has no identity of a manager; or the backup is damaged, or of another service, manager, mode or newer
 /// program. The database is untouched then.
 pub fn restore(config: &Config, backup: &Path) -> Result<Option<PathBuf>, StartError> {
+    let database = config.location().file_for("pg_restore")?;
     let folder = KeyFolder::at(&config.get().key_dir);
     let Owner::Manager(id) = folder.identity_slots(config.mode())?.document.id else {
         let fix = "restore the manager's";
         return Err(refused(&folder.file(IDENTITY_DOCUMENT), "it names a vault", fix));
     };
-    SqlStore::restore(backup, &config.database(), id, config.mode())
+    SqlStore::restore(backup, database, id, config.mode())
 }

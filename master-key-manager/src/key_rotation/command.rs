@@ -122,9 +122,9 @@ struct Rotation<'a> {
 impl<'a> Rotation<'a> {
     fn open(config: &'a Config) -> Result<Self, StartError> {
         let path = &config.get().key_dir;
-        let keys = LoadedKeys::read(path, &read_owner(&config.database())?)?;
+        let keys = LoadedKeys::read(path, &read_owner(config.location())?)?;
         // After the folder: the service records a retirement before it retires the file, so none is missing here.
-        let facts = read_key_facts(&config.database())?;
+        let facts = read_key_facts(config.location())?;
         Ok(Self { config, folder: KeyFolder::at(path), keys, facts })
     }
 
@@ -193,7 +193,7 @@ impl<'a> Rotation<'a> {
     /// Waits until the service has moved everything to an epoch, and says how far it is.
     fn moved(&self, environment: &Environment, epoch: u32, wait: Duration) -> Result<String, StartError> {
         let below = || {
-            let facts = read_key_facts(&self.config.database())?;
+            let facts = read_key_facts(self.config.location())?;
             let of = |rows: &[_]| -> u64 {
                 let older = rows.iter().filter(|(id, under, _)| *id == environment.id && *under < epoch);
                 older.map(|(_, _, count)| count).sum()

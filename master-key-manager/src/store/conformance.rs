@@ -470,25 +470,3 @@ fn rule(holds: bool, rule: &str) -> Result<(), String> {
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
-
-#[cfg(test)]
-mod tests {
-    use service_runtime::sql::Faults;
-
-    use super::*;
-    use crate::store::sql::SqlStore;
-
-    #[tokio::test]
-    async fn sqlite_keeps_every_rule_also_when_jobs_run_twice() {
-        for twice in [false, true] {
-            let dir = tempfile::tempdir().unwrap();
-            let mut store = SqlStore::open(&dir.path().join("manager.db")).unwrap();
-            if twice {
-                let faults = Faults::default();
-                faults.write_twice();
-                store = store.with_faults(faults);
-            }
-            assert_eq!(check(&store).await, Ok(()));
-        }
-    }
-}

@@ -37,7 +37,7 @@ impl SqlError {
             let code = refusal.code().code().as_bytes().try_into();
             return Self(if ends { Cause::Lost } else { code.map_or(Cause::Unreadable, Cause::Server) });
         }
-        let unfit = error.source().is_some_and(|cause| cause.is::<Unfit>());
+        let unfit = error.source().is_some_and(<dyn std::error::Error>::is::<Unfit>);
         Self(if unfit { Cause::Unreadable } else { Cause::Lost })
     }
 

@@ -46,17 +46,23 @@ impl Location {
     /// configuration.
     ///
     /// # Errors
-    /// Those of [`Server::new`].
+    /// Those of [`Server::new`], or there are options of a server without a URL.
     pub fn new(
         database: Option<&str>,
-        options: &PostgresOptions,
+        options: Option<&PostgresOptions>,
         base: &Path,
         file: PathBuf,
         without_durability: bool,
     ) -> Result<Self, StartError> {
-        match database {
-            None => Ok(Self::File(file)),
-            Some(url) => Server::new(url, options, base, without_durability).map(Self::Server),
+        match (database, options) {
+            (None, None) => Ok(Self::File(file)),
+            (None, Some(_)) => {
+                Err(StartError::new("There is [postgres], but database names none; add database = \"postgres://…\"."))
+            }
+            (Some(url), options) => {
+                let (default, options) = (PostgresOptions::default(), options);
+                Server::new(url, options.unwrap_or(&default), base, without_durability).map(Self::Server)
+            }
         }
     }
 
@@ -66,6 +72,18 @@ impl Location {
             Self::File(path) => Some(path),
             Self::Server(_) => None,
         }
+    }
+
+    /// The file, for a command that copies or replaces it.
+    ///
+    /// # Errors
+    /// The database is on a server, whose own tools do that: `tools` of them are named.
+    pub fn file_for(&self, tools: &str) -> Result<&Path, StartError> {
+        self.file().ok_or_else(|| {
+            StartError::new(format!(
+                "The database {self} is on a server; use {tools} there, as docs/operations.md says."
+            ))
+        })
     }
 
     /// Whether there is a database of a service.

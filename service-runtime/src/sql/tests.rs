@@ -68,7 +68,7 @@ pub(super) fn location(kept: &test_postgres::Database, change: impl FnOnce(&mut 
     let mut options = PostgresOptions { write_connections: 1, read_connections: 1, ..PostgresOptions::default() };
     options.password_file = Some(kept.password_file());
     change(&mut options);
-    Location::new(Some(&kept.url()), &options, Path::new("/"), PathBuf::new(), false).unwrap()
+    Location::new(Some(&kept.url()), Some(&options), Path::new("/"), PathBuf::new(), false).unwrap()
 }
 
 macro_rules! on_both_engines {

@@ -10,6 +10,8 @@ mod identity;
 mod rotation;
 mod rows;
 pub mod schema;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use service_runtime::sql::{Database, Faults, SqlError, Tx};

@@ -100,6 +100,8 @@ impl Installed {
             listen: "127.0.0.1:0".parse().unwrap(),
             vault_url: vault.url.clone(),
             data_dir: dir.path().join("data"),
+            database: None,
+            postgres: None,
             key_dir: dir.path().join("keys"),
             token_life_seconds: 900,
             max_token_life_seconds: 2_700,

@@ -38,7 +38,7 @@ pub(super) struct Postgres {
 
 /// The place of one connection, on a thread of its own.
 struct Place {
-    server: Arc<Server>,
+    server: Server,
     lease: Lease,
     alone: Arc<RwLock<()>>,
     // None before its first use and after it was lost.
@@ -78,14 +78,10 @@ impl Postgres {
     /// Those of a start: see [`Lease::take`].
     pub(super) fn open(server: &Server, schema: &Schema, make: bool) -> Result<Self, StartError> {
         let (lease, renewal) = Lease::take(server, schema, if make { Missing::Make } else { Missing::Refuse })?;
-        let (server, alone) = (Arc::new(server.clone()), Arc::new(RwLock::new(())));
+        let alone = Arc::new(RwLock::new(()));
         let places = |count: usize| {
-            let place = || Place {
-                server: Arc::clone(&server),
-                lease: lease.clone(),
-                alone: Arc::clone(&alone),
-                session: None,
-            };
+            let place =
+                || Place { server: server.clone(), lease: lease.clone(), alone: Arc::clone(&alone), session: None };
             (0..count).map(|_| place()).collect()
         };
         let writers = Workers::start("postgres-writer", places(server.write_connections()))?;
@@ -187,7 +183,12 @@ impl Place {
                     thread::sleep(Duration::from_micros(u64::from(shared_proto::encoding::random::<1>()[0]) * 16));
                 }
                 End::Lost(_) if !connected => connected = true,
-                end => return Err(end.told(name)),
+                end @ (End::Conflict(_)
+                | End::Lost(_)
+                | End::Failed(_)
+                | End::Panicked
+                | End::Replaced
+                | End::Unclear(_)) => return Err(end.told(name)),
             }
         }
     }
@@ -248,11 +249,8 @@ fn within<T>(
     let value = catch_unwind(AssertUnwindSafe(|| Tx::server(session).carry_out(job)))
         .map_err(|_panic| End::Panicked)?
         .map_err(End::of)?;
-    session.simple("COMMIT").map_err(|error| match End::of(error) {
-        conflict @ End::Conflict(_) => conflict,
-        End::Failed(error) if error.is_undone() => End::Failed(error),
-        _ => End::Unclear(error),
-    })?;
+    let committed = session.simple("COMMIT");
+    committed.map_err(|error| if error.is_undone() { End::of(error) } else { End::Unclear(error) })?;
     Ok(value)
 }
 

@@ -142,14 +142,13 @@ impl Session {
 
     /// A statement, prepared once for each connection.
     fn prepared(&mut self, sql: &'static str, params: usize) -> Result<Statement, SqlError> {
-        let statement = match self.statements.get(sql) {
-            Some(statement) => statement.clone(),
-            None => {
-                let text = numbered(sql);
-                let statement = self.call(|client| async move { client.prepare(&text).await })?;
-                self.statements.insert(sql, statement.clone());
-                statement
-            }
+        let statement = if let Some(statement) = self.statements.get(sql) {
+            statement.clone()
+        } else {
+            let text = numbered(sql);
+            let statement = self.call(|client| async move { client.prepare(&text).await })?;
+            self.statements.insert(sql, statement.clone());
+            statement
         };
         if statement.params().len() == params { Ok(statement) } else { Err(SqlError::unreadable()) }
     }
@@ -183,7 +182,7 @@ where
 }
 
 fn values<'p>(params: &'p [&dyn Param]) -> Result<Vec<Value<'p>>, SqlError> {
-    params.iter().map(|param| param.value()).collect()
+    params.iter().copied().map(Param::value).collect()
 }
 
 /// The statement with the parameters of this engine: `$1` for `?1`. No statement has a question mark in its text.

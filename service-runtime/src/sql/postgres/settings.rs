@@ -4,6 +4,7 @@ use std::{
     fmt,
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -52,9 +53,11 @@ impl Default for PostgresOptions {
     }
 }
 
-/// A database on a server. Checked; holds no password.
+/// A database on a server. Checked; holds no password. Clones share it.
 #[derive(Clone)]
-pub struct Server {
+pub struct Server(Arc<Checked>);
+
+struct Checked {
     config: Config,
     options: PostgresOptions,
     without_durability: bool,
@@ -99,32 +102,32 @@ impl Server {
             ..options.clone()
         };
         check_bounds(&options)?;
-        Ok(Self { config, options, without_durability })
+        Ok(Self(Arc::new(Checked { config, options, without_durability })))
     }
 
     /// Threads that write, each with a connection.
     pub(super) fn write_connections(&self) -> usize {
-        self.options.write_connections
+        self.0.options.write_connections
     }
 
     /// Threads that read, each with a connection.
     pub(super) fn read_connections(&self) -> usize {
-        self.options.read_connections
+        self.0.options.read_connections
     }
 
     /// Whether a server that may lose what it has committed is accepted.
     pub(super) fn accepts_loss(&self) -> bool {
-        self.without_durability
+        self.0.without_durability
     }
 
     /// How long a call to the server may take: its own limit, and a second for the way.
     pub(super) fn call_limit(&self) -> Duration {
-        Duration::from_millis(self.options.statement_timeout_ms) + Duration::from_secs(1)
+        Duration::from_millis(self.0.options.statement_timeout_ms) + Duration::from_secs(1)
     }
 
     /// How long a new connection may take.
     pub(super) fn connect_limit(&self) -> Duration {
-        Duration::from_millis(self.options.connect_timeout_ms)
+        Duration::from_millis(self.0.options.connect_timeout_ms)
     }
 
     /// Reads the password and the CA, and returns how to connect.
@@ -132,8 +135,8 @@ impl Server {
     /// # Errors
     /// A file cannot be used.
     pub(super) fn dial(&self) -> Result<(Config, Option<MakeRustlsConnect>), StartError> {
-        let mut config = self.config.clone();
-        let PostgresOptions { statement_timeout_ms: statement, lock_timeout_ms: lock, .. } = self.options;
+        let mut config = self.0.config.clone();
+        let PostgresOptions { statement_timeout_ms: statement, lock_timeout_ms: lock, .. } = self.0.options;
         config
             .application_name("splitvault")
             .options(format!(
@@ -145,12 +148,12 @@ impl Server {
             .tcp_user_timeout(self.call_limit())
             .keepalives_idle(Duration::from_secs(10))
             .ssl_mode(SslMode::Disable);
-        if let Some(file) = &self.options.password_file {
+        if let Some(file) = &self.0.options.password_file {
             let bytes = read_private(file)?;
             let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
             config.password(text);
         }
-        let Some(ca) = &self.options.ca_file else { return Ok((config, None)) };
+        let Some(ca) = &self.0.options.ca_file else { return Ok((config, None)) };
         config.ssl_mode(SslMode::Require);
         Ok((config, Some(MakeRustlsConnect::new(database_client(ca)?))))
     }
@@ -158,10 +161,10 @@ impl Server {
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.config.get_dbname().unwrap_or_default();
-        match self.config.get_hosts().first() {
+        let name = self.0.config.get_dbname().unwrap_or_default();
+        match self.0.config.get_hosts().first() {
             Some(Host::Tcp(host)) => {
-                let port = self.config.get_ports().first().copied().unwrap_or(5_432);
+                let port = self.0.config.get_ports().first().copied().unwrap_or(5_432);
                 write!(f, "postgres://{host}:{port}/{name}")
             }
             Some(Host::Unix(folder)) => write!(f, "postgres:///{name} at {}", folder.display()),

@@ -44,7 +44,7 @@ fn value(tx: &mut Tx<'_>) -> Result<Option<u64>, SqlError> {
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        assert!(begun.elapsed() < Duration::from_mins(1), "{what}");
         thread::yield_now();
     }
 }
@@ -377,7 +377,7 @@ impl Proxy {
     }
 
     fn carry(mut from: TcpStream, mut to: TcpStream, is_question: bool, mode: &Mutex<Mode>, cut: &Mutex<bool>) {
-        let mut bytes = [0; 65_536];
+        let mut bytes = [0; 16_384];
         loop {
             let length = from.read(&mut bytes).unwrap_or(0);
             let part = &bytes[..length];
