@@ -96,7 +96,7 @@ impl Vault {
     /// One sentence: what is wrong, and the way out.
     pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, StartError> {
         let keys = Arc::new(KeyRing::open(&config.key_dir, config.mode)?);
-        let store = Arc::new(SqlStore::open(&config.database(), keys.current().id, config.mode)?);
+        let store = Arc::new(SqlStore::open(&config.location, keys.current().id, config.mode)?);
         Self::assemble(config, clock, keys, store).await
     }
 
@@ -141,6 +141,7 @@ impl Vault {
             refusals: Arc::clone(&refusals),
             feed: Arc::clone(&feed),
             seal_keys: Arc::clone(&seal_keys),
+            store: Arc::clone(&store),
         });
         let tokens = Arc::new(TokenCache::new(CACHED_TOKENS));
         let rows = Arc::new(RowCache::new(Arc::clone(&store), CACHED_ROW_BYTES));

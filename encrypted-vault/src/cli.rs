@@ -136,13 +136,14 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
             .check_machine()
             .and_then(|()| print(&format!("{} is good: {} mode.", path.display(), config.mode))),
         Command::Backup { file } => {
-            sqlite::backup(&config.database(), &file)?;
+            sqlite::backup(config.location.file_for("pg_dump")?, &file)?;
             print(&format!("{} holds the database. Keys are backed up apart from it.", file.display()))
         }
         Command::Restore { file } => {
             let _lock = DirectoryLock::acquire(&config.data_dir)?;
+            let database = config.location.file_for("pg_restore")?;
             let id = keys::own_id(&config.key_dir, config.mode)?;
-            let replaced = SqlStore::restore(&file, &config.database(), id, config.mode)?;
+            let replaced = SqlStore::restore(&file, database, id, config.mode)?;
             print(
                 "Restored. If an event was applied since the backup, tokens from before are dead and the vault opens again \
                  when the manager has polled it.",
@@ -162,7 +163,7 @@ fn init(config: &Config) -> Result<(), StartError> {
     let (document, transport) = keys::create(&config.key_dir, config.mode)?;
     let Owner::Vault(id) = document.id else { return Err(StartError::new("The identity is not a vault's.")) };
     run::create_data_directory(config)?;
-    SqlStore::create(&config.database(), id, config.mode)?;
+    SqlStore::create(&config.location, id, config.mode)?;
     print(&format!(
         "Made {id} ({mode} mode).\nidentity key:  {identity}\ntransport key: {transport}\n\n\
          BACK UP {keys} NOW, apart from the manager's keys and from every database backup:\n\

@@ -8,6 +8,7 @@ use service_runtime::StartError;
 use service_runtime::audit::AuditSettings;
 use service_runtime::config::{self, Mode};
 use service_runtime::http::{Limits, OperatorListen, ServeConfig};
+use service_runtime::sql::{Location, PostgresOptions};
 use service_runtime::tls::ServerFiles;
 
 /// What stands in the TOML file. Relative paths are relative to the file.
@@ -21,6 +22,11 @@ struct RawConfig {
     listen: SocketAddr,
     /// Database, audit log, local refusals. Required.
     data_dir: PathBuf,
+    /// A database on a PostgreSQL server, `postgres://ROLE@HOST:PORT/NAME`. Default: the SQLite file `vault.db` in the
+    /// data directory.
+    database: Option<String>,
+    /// How to use that server.
+    postgres: Option<PostgresOptions>,
     /// Key folder. Required.
     key_dir: PathBuf,
     /// Where the short-lived seal keys and the mark live. Default: `$RUNTIME_DIRECTORY`, else a folder in
@@ -65,6 +71,7 @@ struct RawKeys {
 /// Options that weaken the service. Each one that is on is named at every start.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a name in the configuration file")]
 pub struct Danger {
     /// Plain HTTP off loopback: tokens and values cross the network in the clear.
     #[serde(default)]
@@ -75,6 +82,9 @@ pub struct Danger {
     /// Swap may be on: keys in memory may reach a disk.
     #[serde(default)]
     pub swap: bool,
+    /// A PostgreSQL server that may lose what it has committed, revocations too.
+    #[serde(default)]
+    pub postgres_without_durability: bool,
 }
 
 impl Danger {
@@ -84,6 +94,7 @@ impl Danger {
             (self.plain_http, "danger.plain_http"),
             (self.runtime_on_disk, "danger.runtime_on_disk"),
             (self.swap, "danger.swap"),
+            (self.postgres_without_durability, "danger.postgres_without_durability"),
         ])
     }
 }
@@ -129,6 +140,8 @@ pub struct Config {
     pub serve: ServeConfig,
     /// Database, audit log, local refusals.
     pub data_dir: PathBuf,
+    /// Where the database is.
+    pub location: Location,
     /// Key folder.
     pub key_dir: PathBuf,
     /// Configured runtime directory.
@@ -156,6 +169,13 @@ impl Config {
         let base = path.parent().unwrap_or(Path::new("."));
         let defaults = ServeConfig::new(raw.listen);
         let data_dir = base.join(raw.data_dir);
+        let location = Location::new(
+            raw.database.as_deref(),
+            raw.postgres.as_ref(),
+            base,
+            data_dir.join(DATABASE),
+            raw.danger.postgres_without_durability,
+        )?;
         let config = Self {
             mode: raw.mode,
             serve: ServeConfig {
@@ -168,6 +188,7 @@ impl Config {
                 operator: Some(OperatorListen::new(raw.operator_listen.as_deref(), base, &data_dir)?),
             },
             data_dir,
+            location,
             key_dir: base.join(raw.key_dir),
             runtime_dir: raw.runtime_dir.map(|dir| base.join(dir)),
             log: raw.log,
@@ -179,9 +200,9 @@ impl Config {
         Ok(config)
     }
 
-    /// The database file.
+    /// The file of a database that is not on a server.
     pub fn database(&self) -> PathBuf {
-        self.data_dir.join("vault.db")
+        self.data_dir.join(DATABASE)
     }
 
     /// Folders and files that must belong to the service's user, or no command works on them.
@@ -194,6 +215,8 @@ impl Config {
         self.data_dir.join("audit.jsonl")
     }
 }
+
+const DATABASE: &str = "vault.db";
 
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8001))

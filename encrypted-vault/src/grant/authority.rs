@@ -18,6 +18,7 @@ use super::cache::TokenRecord;
 use crate::keys::{ManagerKeys, SealKeys};
 use crate::manager_clock::ManagerClock;
 use crate::revocation::{Feed, LocalRefusals, TokenFacts, Verdict};
+use crate::store::VaultStore;
 
 /// Everything that decides whether a token counts now.
 pub struct Authority {
@@ -37,6 +38,8 @@ pub struct Authority {
     pub feed: Arc<Feed>,
     /// The living seal keys.
     pub seal_keys: Arc<SealKeys>,
+    /// The database, which another copy of this vault may have taken over.
+    pub store: Arc<dyn VaultStore>,
 }
 
 impl Authority {
@@ -78,7 +81,9 @@ impl Authority {
             client_id: terms.client_id,
             kid: token.kid,
             rseq: terms.rseq,
-        }))
+        }))?;
+        // Revocations go to the copy that has the database.
+        if self.store.is_held() { Ok(()) } else { Err(ReadRefusal::Behind) }
     }
 
     /// Looks at one grant of the token.

@@ -90,7 +90,7 @@ pub(super) fn replaced(folder: &KeyFolder) -> Result<Vec<u32>, StartError> {
 
 /// How many wrapped keys the database has under each storage key.
 pub(super) fn rows_under(config: &Config) -> Result<BTreeMap<u32, u64>, StartError> {
-    Ok(SqlStore::count_by_storage_key(&config.database())?.into_iter().collect())
+    Ok(SqlStore::count_by_storage_key(&config.location)?.into_iter().collect())
 }
 
 fn kid(thumbprint: &Thumbprint) -> String {

@@ -178,6 +178,9 @@ pub trait VaultStore: Send + Sync {
     /// Whether the last use of the disk succeeded.
     fn is_healthy(&self) -> bool;
 
+    /// Whether no other process has taken the database over. If one has, what was read before may be revoked.
+    fn is_held(&self) -> bool;
+
     /// Ends the store. Accepted writes are durable.
     async fn close(&self);
 }

@@ -12,6 +12,7 @@ use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use service_runtime::clock::ManualClock;
 use service_runtime::process::DirectoryLock;
+use service_runtime::sql::Location;
 use shared_proto::id::VaultId;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Mode, Owner};
 use shared_proto::rsa_key::RsaPrivate;
@@ -176,7 +177,7 @@ async fn the_database_must_be_there_and_be_this_vaults() {
     let world = World::new().await;
     world.stop().await;
     let other = world.dir.path().join("data/other.db");
-    SqlStore::create(&other, VaultId::generate(), Mode::Development).unwrap();
+    SqlStore::create(&Location::File(other.clone()), VaultId::generate(), Mode::Development).unwrap();
     fs::rename(&other, world.config.database()).unwrap();
     let sentence = |result: Result<_, service_runtime::StartError>| match result {
         Ok(_) => panic!("it starts"),
@@ -186,9 +187,9 @@ async fn the_database_must_be_there_and_be_this_vaults() {
     mode(&world.config.database(), 0o640);
     assert!(sentence(world.start().await).contains("chmod 600"));
     fs::remove_file(world.config.database()).unwrap();
-    assert!(sentence(world.start().await).contains("is missing"));
+    assert!(sentence(world.start().await).contains("run: encrypted-vault --config"));
     let Owner::Vault(id) = world.document.id else { panic!("a vault") };
-    SqlStore::create(&world.config.database(), id, Mode::Production).unwrap();
+    SqlStore::create(&world.config.location, id, Mode::Production).unwrap();
     assert!(sentence(world.start().await).contains("other mode"));
     put(&world.config.database(), "not a database at all, but long enough to be looked at");
     assert!(sentence(world.start().await).contains("vault.db"));

@@ -1,10 +1,12 @@
 //! A database that fails, and an audit log that cannot be written.
 
+use std::path::{Path, PathBuf};
+
 use encrypted_vault::store::{SqlStore, check_conformance};
-use service_runtime::sql::{Fault, Faults};
+use service_runtime::sql::{Fault, Faults, Location, PostgresOptions};
 use shared_proto::command::Operation;
 use shared_proto::event::Event;
-use shared_proto::id::{SecretId, TokenId};
+use shared_proto::id::{SecretId, TokenId, VaultId};
 use shared_proto::identity::Mode;
 use shared_proto::receipt::VersionState;
 use shared_proto::wire::vault::{
@@ -21,15 +23,27 @@ fn unknown() -> (u16, String) {
     (503, "outcome_unknown".to_owned())
 }
 
-#[actix_web::test]
-async fn sqlite_keeps_the_rules_of_every_store() {
-    let (dir, config, document, _) = World::directories(Mode::Development);
-    let shared_proto::identity::Owner::Vault(id) = document.id else { panic!("a vault") };
+async fn keeps_the_rules(location: &Location) {
+    let id = VaultId::generate();
+    SqlStore::create(location, id, Mode::Development).unwrap();
     let faults = Faults::default();
     faults.write_twice();
-    let store = SqlStore::open(&config.database(), id, Mode::Development).unwrap().with_faults(faults);
+    let store = SqlStore::open(location, id, Mode::Development).unwrap().with_faults(faults);
     check_conformance(&store).await.unwrap();
-    drop(dir);
+}
+
+#[actix_web::test]
+async fn sqlite_keeps_the_rules_of_every_store() {
+    let dir = tempfile::tempdir().unwrap();
+    keeps_the_rules(&Location::File(dir.path().join("vault.db"))).await;
+}
+
+#[actix_web::test]
+async fn postgres_keeps_the_rules_of_every_store() {
+    let kept = test_postgres::Database::create();
+    let options = PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() };
+    let (base, file) = (Path::new("/"), PathBuf::new());
+    keeps_the_rules(&Location::new(Some(&kept.url()), Some(&options), base, file, false).unwrap()).await;
 }
 
 #[actix_web::test]

@@ -163,6 +163,10 @@ impl VaultStore for SqlStore {
         self.database.is_healthy()
     }
 
+    fn is_held(&self) -> bool {
+        self.database.is_held()
+    }
+
     async fn close(&self) {
         self.database.close().await;
     }

@@ -185,6 +185,7 @@ fn key_of(row: &SqlRow<'_>) -> Result<WrappedKey, SqlError> {
 
 #[cfg(test)]
 mod tests {
+    use service_runtime::sql::Location;
     use shared_proto::id::VaultId;
     use shared_proto::identity::Mode;
 
@@ -194,9 +195,9 @@ mod tests {
     #[tokio::test]
     async fn rows_of_an_environment_are_counted_in_pages_that_together_see_each_of_them_once() {
         let dir = tempfile::tempdir().unwrap();
-        let (path, vault) = (dir.path().join("vault.db"), VaultId::generate());
-        SqlStore::create(&path, vault, Mode::Development).unwrap();
-        let database = SqlStore::open(&path, vault, Mode::Development).unwrap().database;
+        let (location, vault) = (Location::File(dir.path().join("vault.db")), VaultId::generate());
+        SqlStore::create(&location, vault, Mode::Development).unwrap();
+        let database = SqlStore::open(&location, vault, Mode::Development).unwrap().database;
         let (ours, other) = (EnvironmentId::generate(), EnvironmentId::generate());
         let fill = move |tx: &mut Tx<'_>| {
             for number in 0..7_u8 {

@@ -15,7 +15,7 @@ use service_runtime::audit::{AuditSettings, AuditSync};
 use service_runtime::clock::{Clock as _, ManualClock};
 use service_runtime::files::create_private;
 use service_runtime::http::ServeConfig;
-use service_runtime::sql::Faults;
+use service_runtime::sql::{Faults, Location};
 use shared_proto::command::Operation;
 use shared_proto::event::Event;
 use shared_proto::id::SecretId;
@@ -79,14 +79,15 @@ impl World {
             mode,
             serve: ServeConfig::new(([127, 0, 0, 1], 0).into()),
             data_dir: place("data"),
+            location: Location::File(place("data/vault.db")),
             key_dir: place("keys"),
             runtime_dir: Some(place("runtime")),
             log: None,
             audit: AuditSettings { sync: AuditSync::Os, ..AuditSettings::default() },
             key_times: KeyTimes::default(),
-            danger: Danger { plain_http: false, runtime_on_disk: true, swap: true },
+            danger: Danger { runtime_on_disk: true, swap: true, ..Danger::default() },
         };
-        SqlStore::create(&config.database(), id, mode).unwrap();
+        SqlStore::create(&config.location, id, mode).unwrap();
         (dir, config, document, manager)
     }
 
@@ -213,7 +214,7 @@ impl World {
 /// Does what [`Vault::open`] does, on a database with planned faults.
 async fn open(config: &Config, clock: &Arc<ManualClock>, faults: &Faults) -> Result<Arc<Vault>, StartError> {
     let keys = Arc::new(KeyRing::open(&config.key_dir, config.mode)?);
-    let store = SqlStore::open(&config.database(), keys.current().id, config.mode)?.with_faults(faults.clone());
+    let store = SqlStore::open(&config.location, keys.current().id, config.mode)?.with_faults(faults.clone());
     Vault::assemble(config, Arc::<ManualClock>::clone(clock), keys, Arc::new(store)).await
 }
 

@@ -3,7 +3,7 @@
 mod postgres;
 mod sqlite;
 
-/// All steps on SQLite.
-pub const SQLITE: &[&str] = sqlite::STEPS;
-/// All steps on PostgreSQL. They begin with the schema that SQLite had reached after two.
-pub const POSTGRES: &[&str] = postgres::STEPS;
+use service_runtime::sql::Schema;
+
+/// The schema. The steps on PostgreSQL begin with what SQLite had reached after two.
+pub const SCHEMA: Schema = Schema { service: "encrypted-vault", sqlite: sqlite::STEPS, postgres: postgres::STEPS };
