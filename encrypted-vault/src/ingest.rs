@@ -118,7 +118,7 @@ impl Ingest {
     /// Carries out a `settle` command: reports the state of versions, which is final.
     ///
     /// # Errors
-    /// The batch has a wrong size, or nothing could be committed.
+    /// The batch has a wrong size, a number that must be unused is not, or nothing could be committed.
     pub async fn settle(&self, body: Settle, meta: &Origin) -> Result<Receipts, Refusal> {
         if !(1..=MAX_BATCH).contains(&body.versions.len()) {
             return Err(Refusal::new(ErrorCode::ParameterInvalid).detail("1 to 64 versions."));
@@ -126,7 +126,12 @@ impl Ingest {
         for name in &body.versions {
             self.audit.note(Outcome::EnvelopeSettle(name.secret_id), meta);
         }
-        let settled = self.store.settle(body.versions, self.clock.now()).await?;
+        let settled = if body.unused {
+            let taken = self.store.settle_unused(body.versions, self.clock.now()).await?;
+            taken.ok_or(Refusal::new(ErrorCode::VersionConflict))?
+        } else {
+            self.store.settle(body.versions, self.clock.now()).await?
+        };
         Ok(Receipts { receipts: settled.iter().map(|facts| self.receipts.sign(facts)).collect() })
     }
 

@@ -119,6 +119,10 @@ pub trait VaultStore: Send + Sync {
     /// Returns the facts under each name, after writing a tombstone for each missing one.
     async fn settle(&self, names: Vec<VersionName>, now: u64) -> Result<Vec<ReceiptFacts>, StoreFault>;
 
+    /// Writes a tombstone under each name and returns their facts. Writes nothing if one of them has a row or a tombstone
+    /// already.
+    async fn settle_unused(&self, names: Vec<VersionName>, now: u64) -> Result<Option<Vec<ReceiptFacts>>, StoreFault>;
+
     /// The row of a version.
     async fn read(&self, secret: SecretId, version: Version) -> Result<Option<Row>, StoreFault>;
 

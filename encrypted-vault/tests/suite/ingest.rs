@@ -8,7 +8,8 @@ use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::rsa_key::encrypting_key;
 use shared_proto::wire::vault::{
-    EnvelopeToStore, Inventory, InventoryCursor, Receipts, Settle, Store, StoreAnswer, StoreResult, VersionName,
+    EnvelopeToStore, HandedOut, HandoutAnswer, Inventory, InventoryCursor, Receipts, Retire, Settle, Store,
+    StoreAnswer, StoreResult, VersionName,
 };
 
 use crate::support::{Secret, World, signing_keys};
@@ -148,7 +149,7 @@ async fn batches_have_their_limits() {
         let body = world.manager.store_body(vec![one.clone(); count]);
         assert_eq!(world.order(Operation::Store, &body).await.problem(), refused, "{count} envelopes");
         let name = VersionName { environment: one.environment, secret_id: one.secret_id, version: one.version };
-        let settle = Settle { versions: vec![name; count] };
+        let settle = Settle { versions: vec![name; count], unused: count == 0 };
         assert_eq!(world.order(Operation::Settle, &settle).await.problem(), refused, "{count} versions");
     }
     for limit in [0, 257, usize::MAX] {
@@ -171,7 +172,7 @@ async fn a_settled_version_is_decided_for_ever() {
         version: secret.version,
     };
     for _ in 0..2 {
-        let settle = Settle { versions: vec![name(missing), name(there), name(missing)] };
+        let settle = Settle { versions: vec![name(missing), name(there), name(missing)], unused: false };
         let answer: Receipts = world.order(Operation::Settle, &settle).await.expect(200);
         let found: Vec<_> =
             answer.receipts.iter().map(|one| one.verify(&world.vault_pins()).unwrap()).map(|one| one.state).collect();
@@ -182,6 +183,52 @@ async fn a_settled_version_is_decided_for_ever() {
     assert_eq!(facts(&world, &result).state, VersionState::Tombstone);
     assert_eq!(world.value(&world.token(&[missing]), &missing).await, Err((404, "secret_not_found".to_owned())));
     assert_eq!(world.value(&world.token(&[there]), &there).await.unwrap(), "v");
+}
+
+/// The numbers of a secret that points to its first envelope again.
+#[actix_web::test]
+async fn a_number_without_an_envelope_is_used_once_and_leaves_the_other_envelopes_alone() {
+    let mut world = World::new().await;
+    let first = world.secret("v").await;
+    let (second, late) = world.manager.seal(first.id, 2, "never");
+    let settle = |secret: Secret, unused| {
+        let name =
+            VersionName { environment: world.manager.environment, secret_id: secret.id, version: secret.version };
+        Settle { versions: vec![name], unused }
+    };
+    let (again, known, of_first) = (settle(second, true), settle(second, false), settle(first, true));
+    let settled: Receipts = world.order(Operation::Settle, &again).await.expect(200);
+    let settled = settled.receipts[0].verify(&world.vault_pins()).unwrap();
+    assert_eq!((settled.secret, settled.version), (second.id, second.version));
+    assert_eq!((settled.state, settled.epoch, settled.digest), (VersionState::Tombstone, 0, Bytes([0; 32])));
+    for _ in 0..2 {
+        // A manager that was restored to a time before it used the number asks for it again.
+        for taken in [&again, &of_first] {
+            let refusal = (409, "version_conflict".to_owned());
+            assert_eq!(world.order(Operation::Settle, taken).await.problem(), refusal);
+        }
+        let receipts: Receipts = world.order(Operation::Settle, &known).await.expect(200);
+        assert_eq!(receipts.receipts[0].verify(&world.vault_pins()).unwrap(), settled);
+        let result = world.store(vec![late.clone()]).await.results.remove(0);
+        assert_eq!((result.error, facts(&world, &result)), (Some(ErrorCode::VersionConflict), settled));
+        let listed: Vec<_> = inventory(&world, None, 9).await.iter().map(|facts| facts.version).collect();
+        assert_eq!(listed, [first.version], "the inventory lists envelopes");
+        assert_eq!(world.value(&world.token(&[first]), &first).await.unwrap(), "v");
+        world.reopen().await;
+        world.poll().await;
+    }
+    let handout = world.manager.handout_body(1, &[first]);
+    let answer: HandoutAnswer = world.order(Operation::Handout, &handout).await.expect(200);
+    let HandedOut::Key { moved, .. } = &answer.rows[0] else { panic!("{answer:?}") };
+    let old = world.manager.new_root_key();
+    let order = world.manager.rewrap_body(2, vec![world.manager.rewrapped(&old, &first, moved)]);
+    assert_eq!(world.order(Operation::Rewrap, &order).await.status, 200);
+    let retire = Retire { environment: world.manager.environment, epoch: 2 };
+    let retired = world.order(Operation::Retire, &retire).await;
+    assert_eq!((retired.status, &retired.json()["retirement"]["rows"]), (200, &1.into()), "it lacks no key");
+    let (third, envelope) = world.manager.seal(first.id, 3, "w");
+    assert!(world.store(vec![envelope]).await.results[0].error.is_none());
+    assert_eq!(world.value(&world.token(&[third]), &third).await.unwrap(), "w");
 }
 
 #[actix_web::test]

@@ -102,7 +102,8 @@ async fn a_destroyed_version_is_erased_and_can_never_be_stored_again() {
     let facts = late.receipt.unwrap().verify(&world.vault_pins()).unwrap();
     assert_eq!((facts.state, facts.epoch, facts.digest), (VersionState::Tombstone, 0, Bytes([0; 32])));
     let name = VersionName { environment: world.manager.environment, secret_id: secret.id, version: secret.version };
-    let settled = world.order(shared_proto::command::Operation::Settle, &Settle { versions: vec![name] }).await;
+    let settled =
+        world.order(shared_proto::command::Operation::Settle, &Settle { versions: vec![name], unused: false }).await;
     let settled: Receipts = settled.expect(200);
     assert_eq!(settled.receipts[0].verify(&world.vault_pins()).unwrap().state, VersionState::Tombstone);
 }

@@ -6,7 +6,7 @@ use encrypted_vault::store::{SqlStore, check_conformance};
 use service_runtime::sql::{Fault, Faults, Location, PostgresOptions};
 use shared_proto::command::Operation;
 use shared_proto::event::Event;
-use shared_proto::id::{SecretId, TokenId, VaultId};
+use shared_proto::id::{SecretId, TokenId, VaultId, Version};
 use shared_proto::identity::Mode;
 use shared_proto::receipt::VersionState;
 use shared_proto::wire::vault::{
@@ -54,7 +54,7 @@ async fn a_store_that_fails_gives_no_receipt_and_leaves_nothing() {
     world.faults.set(Fault::WritesFail);
     assert_eq!(world.order(Operation::Store, &body).await.problem(), unavailable());
     let name = VersionName { environment: world.manager.environment, secret_id: secret.id, version: secret.version };
-    let settle = Settle { versions: vec![name] };
+    let settle = Settle { versions: vec![name], unused: false };
     assert_eq!(world.order(Operation::Settle, &settle).await.problem(), unavailable());
     world.faults.set(Fault::None);
     let listed = world.order(Operation::Inventory, &Inventory { after: None, limit: 9 }).await;
@@ -75,6 +75,20 @@ async fn a_store_whose_answer_is_lost_says_so_and_the_repeat_settles_it() {
     let facts = result.receipt.unwrap().verify(&world.vault_pins()).unwrap();
     assert_eq!((facts.digest, facts.state), (secret.digest, VersionState::Stored));
     assert_eq!(world.value(&world.token(&[secret]), &secret).await.unwrap(), "v");
+}
+
+#[actix_web::test]
+async fn a_number_whose_answer_is_lost_is_used_and_one_that_failed_is_not() {
+    let world = World::new().await;
+    for (fault, answer, status) in [(Fault::WritesFail, unavailable(), 200), (Fault::AnswersLost, unknown(), 409)] {
+        let (environment, secret_id) = (world.manager.environment, SecretId::generate());
+        let name = VersionName { environment, secret_id, version: Version::FIRST };
+        let unused = Settle { versions: vec![name], unused: true };
+        world.faults.set(fault);
+        assert_eq!(world.order(Operation::Settle, &unused).await.problem(), answer);
+        world.faults.set(Fault::None);
+        assert_eq!(world.order(Operation::Settle, &unused).await.status, status, "{fault:?}");
+    }
 }
 
 #[actix_web::test]

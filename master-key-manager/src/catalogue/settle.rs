@@ -82,9 +82,11 @@ impl Settler {
             .map(|row| VersionName { environment: row.environment, secret_id: row.secret, version: row.version })
             .collect();
         let answer: Receipts =
-            self.client.command(Operation::Settle, &Settle { versions }).await.map_err(|error| match error {
-                CallError::NotSent(_) | CallError::Unclear | CallError::BadAnswer | CallError::Refused(_) => {
-                    Refusal::unavailable("the vault does not say what became of an earlier version")
+            self.client.command(Operation::Settle, &Settle { versions, unused: false }).await.map_err(|error| {
+                match error {
+                    CallError::NotSent(_) | CallError::Unclear | CallError::BadAnswer | CallError::Refused(_) => {
+                        Refusal::unavailable("the vault does not say what became of an earlier version")
+                    }
                 }
             })?;
         let keys = self.keys.now();

@@ -269,6 +269,9 @@ pub struct Settle {
     /// 1 to 64 versions.
     #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
     pub versions: Vec<VersionName>,
+    /// Whether all of the numbers must be unused. If one is not, nothing is written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unused: bool,
 }
 
 /// The place at which an inventory continues.

@@ -69,6 +69,10 @@ impl VaultStore for SqlStore {
         self.database.write("settle", move |tx| names.iter().map(|name| rows::settle(tx, *name, now)).collect()).await
     }
 
+    async fn settle_unused(&self, names: Vec<VersionName>, now: u64) -> Result<Option<Vec<ReceiptFacts>>, StoreFault> {
+        self.database.write("settle_unused", move |tx| rows::settle_unused(tx, &names, now)).await
+    }
+
     async fn read(&self, secret: SecretId, version: Version) -> Result<Option<Row>, StoreFault> {
         self.database.read("read", move |tx| rows::read(tx, secret, version)).await
     }

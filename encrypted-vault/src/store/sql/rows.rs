@@ -47,6 +47,20 @@ pub(super) fn settle(tx: &mut Tx<'_>, name: VersionName, now: u64) -> Result<Rec
     }
 }
 
+/// The tombstones that took these names, if all of them were free.
+pub(super) fn settle_unused(
+    tx: &mut Tx<'_>,
+    names: &[VersionName],
+    now: u64,
+) -> Result<Option<Vec<ReceiptFacts>>, SqlError> {
+    for name in names {
+        if existing(tx, name.secret_id, name.version)?.is_some() {
+            return Ok(None);
+        }
+    }
+    names.iter().map(|name| bury(tx, *name, now).map(|()| tombstone(*name))).collect::<Result<_, _>>().map(Some)
+}
+
 /// The row of a version. Cells with impossible content are no fault of the database, and must not keep others back: it
 /// is as if nothing were there that could open.
 pub(super) fn read(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<Option<Row>, SqlError> {

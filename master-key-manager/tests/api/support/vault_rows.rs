@@ -13,7 +13,7 @@ use shared_proto::id::{SecretId, Version};
 use shared_proto::receipt::{Receipt, ReceiptFacts, VersionState};
 use shared_proto::wire::vault::{EnvelopeToStore, Inventory, Receipts, Settle, Store, StoreAnswer, StoreResult};
 
-use super::vault::{FakeVault, Row, StoreMood};
+use super::vault::{FakeVault, Row, StoreMood, problem};
 
 impl FakeVault {
     pub(super) fn store(&self, order: &Store) -> HttpResponse {
@@ -76,6 +76,10 @@ impl FakeVault {
         let mut state = self.state();
         if state.settles_nothing {
             return HttpResponse::Ok().body("?");
+        }
+        if order.unused && order.versions.iter().any(|asked| state.rows.contains_key(&(asked.secret_id, asked.version)))
+        {
+            return problem(ErrorCode::VersionConflict);
         }
         let receipts = order.versions.iter().map(|asked| {
             let name = (asked.secret_id, asked.version);
