@@ -66,8 +66,12 @@ forbid "the words of audit lines stand in audit_event.rs" 'AuditRecord::(new|bac
 step "statements are written once for all engines"
 # The stores that have moved (docs/adr/0023-sql-seam.md). Only schemas, and what opens a file, know an engine.
 engine='\brusqlite\b|service_runtime::sqlite|\bINSERT OR\b|\?\d+ IS NULL|\bGLOB\b|\browid\b'
-mapfile -t stores < <(find {master-key-manager,encrypted-vault}/src/store -name '*.rs' ! -path '*/schema/*' ! -name files.rs)
+mapfile -t stores < <(find encrypted-vault/src/store master-key-manager/{src,store/src} -name '*.rs' ! -path '*/schema/*' ! -name files.rs)
 forbid "use service_runtime::sql" "$engine" "${stores[@]}"
+statement='\b(SELECT|INSERT INTO|UPDATE|DELETE FROM) \w+'
+mapfile -t areas < <(find master-key-manager/src master-key-manager/store/src -name '*.rs' ! -path '*/store/src/sql/*')
+forbid "statements stand in the store's sql/" "$statement" "${areas[@]}"
+grep -qP "$statement" master-key-manager/store/src/sql/rows.rs || die "the pattern for statements finds nothing"
 grep -qP "$engine" <<<'WHERE ?1 IS NULL OR' || die "the pattern finds nothing"
 
 step "the rsa crate performs no private operation (RUSTSEC-2023-0071)"

@@ -13,19 +13,19 @@ use service_runtime::workers::Workers;
 use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
+use crate::access::{Authenticator, CredentialCache};
 use crate::catalogue::{KeyedLocks, SecretWriter, Settler, start_delivery};
 use crate::config::Config;
 use crate::http::Gate;
 use crate::idempotency::Bodies;
-use crate::identity::Authenticator;
 use crate::issuer::{Batches, Mint, TokenLifetimes, TokenSealer};
 use crate::key_rotation::KeyRotation;
 use crate::keys::{KeyRing, LoadedKeys};
 use crate::maintenance::Maintenance;
 use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
 use crate::sealing::Sealer;
-use crate::store::{Installation, ManagerStore};
 use crate::vault_client::VaultClient;
+use manager_store::{Installation, ManagerStore};
 
 /// The parts that handlers work with.
 pub struct App {
@@ -35,6 +35,8 @@ pub struct App {
     pub installation: Installation,
     /// The database.
     pub store: Arc<dyn ManagerStore>,
+    /// The credentials in memory.
+    pub credentials: Arc<CredentialCache>,
     /// Knowledge of the vault.
     pub vault_view: Arc<VaultView>,
     /// Sends commands to the vault.
@@ -80,7 +82,7 @@ impl App {
         )?);
         let sign = event_signer(signing, Arc::clone(&clock));
         let sync = Arc::new(RevocationSync::new(
-            Arc::clone(&store),
+            store.clone(),
             Arc::clone(&client),
             Arc::clone(&vault_view),
             Arc::clone(&keys),
@@ -92,21 +94,15 @@ impl App {
         let token_sealer = TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault, signers);
         let token_sealer = Arc::new(token_sealer);
         let lives = TokenLifetimes { default: raw.token_life_seconds, max: raw.max_token_life_seconds };
-        let mint = Mint::new(
-            Arc::clone(&store),
-            Arc::clone(&vault_view),
-            token_sealer,
-            audit.clone(),
-            Arc::clone(&clock),
-            lives,
-        );
+        let mint =
+            Mint::new(store.clone(), Arc::clone(&vault_view), token_sealer, audit.clone(), Arc::clone(&clock), lives);
         let locks = Arc::new(KeyedLocks::default());
         let secret_writer = SecretWriter {
-            store: Arc::clone(&store),
+            store: store.clone(),
             vault_view: Arc::clone(&vault_view),
             sealer,
             delivery: start_delivery(Arc::clone(&client), Arc::clone(&keys), Arc::clone(&clock)),
-            settler: Arc::new(Settler::new(Arc::clone(&store), Arc::clone(&client), Arc::clone(&keys), locks)),
+            settler: Arc::new(Settler::new(store.clone(), Arc::clone(&client), Arc::clone(&keys), locks)),
             mint: Arc::new(mint),
             batches: Batches::for_each_core(),
             bodies: Arc::new(Bodies::new(Arc::clone(&clock))),
@@ -114,10 +110,11 @@ impl App {
             clock: Arc::clone(&clock),
             environments: installation.environments.clone(),
         };
+        let credentials = Arc::new(CredentialCache::new(store.clone()));
         let gate = Gate {
             mode: raw.mode,
             anonymous: installation.anonymous_actor(),
-            authenticator: Authenticator::new(Arc::clone(&store), Arc::clone(&keys)),
+            authenticator: Authenticator::new(Arc::clone(&credentials), Arc::clone(&keys)),
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
         };
@@ -126,8 +123,9 @@ impl App {
             no_descriptors: Arc::default(),
             settings: readiness::settings(raw.mode, raw.audit.sync, &raw.danger.names()),
             installation,
-            revocations: Revocations::new(Arc::clone(&store), Arc::clone(&vault_view), sign, Arc::clone(&clock)),
+            revocations: Revocations::new(store.clone(), Arc::clone(&vault_view), sign, Arc::clone(&clock)),
             store,
+            credentials,
             vault_view,
             client,
             keys,
@@ -144,7 +142,7 @@ impl App {
             vault_view: Arc::clone(&self.vault_view),
             client: Arc::clone(&self.client),
             sync,
-            store: Arc::clone(&self.store),
+            store: self.store.clone(),
             audit: self.gate.audit.clone(),
             clock: Arc::clone(&self.clock),
         }
@@ -155,7 +153,9 @@ impl App {
         Maintenance {
             vault_view: Arc::clone(&self.vault_view),
             settler: Arc::clone(&self.secret_writer.settler),
-            store: Arc::clone(&self.store),
+            events: self.store.clone(),
+            tokens: self.store.clone(),
+            credentials: Arc::clone(&self.credentials),
             clock: Arc::clone(&self.clock),
             no_descriptors: Arc::clone(&self.no_descriptors),
         }

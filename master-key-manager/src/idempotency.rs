@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use manager_api::name::IdempotencyKey;
+use manager_store::KEPT_SECONDS;
 use serde::Serialize;
 use service_runtime::clock::Clock;
 use shared_proto::encoding::random;
@@ -17,9 +18,6 @@ use shared_proto::id::Subject;
 use zeroize::Zeroizing;
 
 use crate::catalogue::KeyedLocks;
-
-/// How long a key is remembered, in seconds.
-pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
 
 /// How a body compares with that of the first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

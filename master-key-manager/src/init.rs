@@ -16,12 +16,15 @@ use shared_proto::identity::Owner;
 use shared_proto::jwk::Thumbprint;
 use zeroize::Zeroizing;
 
+use crate::access::CredentialHasher;
 use crate::config::Config;
-use crate::identity::CredentialHasher;
 use crate::installation::{open_store, read_installation};
 use crate::keys::{RootKeys, credential_hasher, names};
-use crate::store::sql::SqlStore;
-use crate::store::{Environment, IdentityStore as _, Installation, NewCredential, NewInstallation};
+use manager_store::sql::SqlStore;
+use manager_store::{
+    Environment, IdentityStore as _, Installation, InstallationStore as _, ManagerStore as _, NewCredential,
+    NewInstallation,
+};
 
 /// The report about a new installation, for the operator.
 pub struct InitReport {
@@ -77,9 +80,8 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
         now: SystemClock.now(),
     };
     let installed = store.install(installation).await;
-    installed
-        .and(store.close().await)
-        .map_err(|fault| StartError::new(format!("The new database cannot be written ({fault}).")))?;
+    store.close().await;
+    installed.map_err(|fault| StartError::new(format!("The new database cannot be written ({fault}).")))?;
     Ok(InitReport { manager, identity, token_signing, environments, credential })
 }
 
@@ -94,9 +96,8 @@ pub async fn reset_administrator(config: &Config) -> Result<PlainCredential, Sta
     let hasher = credential_hasher(&KeyFolder::at(&config.get().key_dir))?;
     let credential = PlainCredential::generate();
     let reset = store.reset_administrator(new_credential(&hasher, &credential), SystemClock.now()).await;
-    reset
-        .and(store.close().await)
-        .map_err(|fault| StartError::new(format!("The credential cannot be replaced ({fault}).")))?;
+    store.close().await;
+    reset.map_err(|fault| StartError::new(format!("The credential cannot be replaced ({fault}).")))?;
     Ok(credential)
 }
 

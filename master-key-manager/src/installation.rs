@@ -8,8 +8,8 @@ use service_runtime::sql::StoreFault;
 use shared_proto::identity::Owner;
 
 use crate::config::Config;
-use crate::store::sql::SqlStore;
-use crate::store::{IdentityStore as _, Installation};
+use manager_store::sql::SqlStore;
+use manager_store::{Installation, InstallationStore as _};
 
 /// Opens the database of a configuration; `init` must have made it.
 ///

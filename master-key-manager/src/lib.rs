@@ -3,6 +3,7 @@
 //! It encrypts values, keeps names, versions and policy, signs tokens, commands and events, and pushes revocations. It
 //! keeps no ciphertext, no plaintext and no key of the vault, and it cannot open a secret that it stored.
 
+pub mod access;
 pub mod app;
 pub mod audit_event;
 pub mod catalogue;
@@ -10,7 +11,6 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod idempotency;
-pub mod identity;
 pub mod init;
 pub mod installation;
 pub mod issuer;
@@ -23,5 +23,4 @@ pub mod run;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 pub mod sealing;
-pub mod store;
 pub mod vault_client;

@@ -1,4 +1,5 @@
-//! The work beside requests: settling pending versions, and deleting what has expired or ended.
+//! The work beside requests: settling pending versions, forgetting credentials that another process disabled, and
+//! deleting what has expired or ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,9 +9,10 @@ use service_runtime::clock::Clock;
 use service_runtime::process::can_open_files;
 use tokio::sync::watch;
 
+use crate::access::CredentialCache;
 use crate::catalogue::Settler;
 use crate::revocation::{FeedStatus, VaultView, stopped};
-use crate::store::{ManagerStore, PRUNED_AT_ONCE};
+use manager_store::{EventStore, PRUNED_AT_ONCE, TokenStore};
 
 /// The work beside requests, with the parts that it needs.
 pub struct Maintenance {
@@ -18,8 +20,12 @@ pub struct Maintenance {
     pub vault_view: Arc<VaultView>,
     /// Settles pending versions.
     pub settler: Arc<Settler>,
-    /// The database.
-    pub store: Arc<dyn ManagerStore>,
+    /// The events, of which ended ones are dropped.
+    pub events: Arc<dyn EventStore>,
+    /// The tokens, of which expired ones are deleted.
+    pub tokens: Arc<dyn TokenStore>,
+    /// The credentials in memory.
+    pub credentials: Arc<CredentialCache>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file; kept up to date here.
@@ -49,6 +55,9 @@ impl Maintenance {
                 tracing::warn!(%refusal, "pending versions are not settled yet");
             }
             self.drop_ended().await;
+            if let Err(fault) = self.credentials.refresh().await {
+                tracing::warn!(%fault, "credentials that another process disabled are not known");
+            }
             self.no_descriptors.store(!can_open_files(), Ordering::SeqCst);
             let boot = self.clock.boot();
             if pruned_at.is_none_or(|at| boot.saturating_sub(at) >= PRUNE_SECONDS)
@@ -68,7 +77,7 @@ impl Maintenance {
         let (view, Some(vault_time)) = (self.vault_view.view(), self.vault_view.vault_time()) else { return };
         if view.status == FeedStatus::CaughtUp {
             let issued_before = self.clock.now().min(vault_time).saturating_sub(ENDED_SECONDS);
-            if let Err(fault) = self.store.drop_events(view.applied, issued_before).await {
+            if let Err(fault) = self.events.drop_events(view.applied, issued_before).await {
                 tracing::warn!(%fault, "events that have ended were not dropped");
             }
         }
@@ -77,7 +86,7 @@ impl Maintenance {
     /// Deletes the rows that have expired by `now`, a few at a time, so that other writes take turns with it.
     async fn prune(&self, now: u64, stop: &watch::Receiver<bool>) {
         while !*stop.borrow() {
-            match self.store.prune(now, PRUNED_AT_ONCE).await {
+            match self.tokens.prune(now, PRUNED_AT_ONCE).await {
                 Ok(PRUNED_AT_ONCE) => {}
                 Ok(_fewer) => return,
                 Err(fault) => return tracing::warn!(%fault, "expired rows were not removed"),

@@ -11,7 +11,7 @@ use shared_proto::id::{EnvironmentId, SecretId, VaultId, Version};
 use shared_proto::secret::{ReleaseKey, SecretValue};
 
 use crate::keys::KeyRing;
-use crate::store::VersionRow;
+use manager_store::VersionRow;
 
 /// Seals values for one vault, with the root keys of the environments.
 pub struct Sealer {

@@ -12,7 +12,7 @@ use shared_proto::id::{SecretId, Version};
 use super::Settler;
 use crate::audit_event::Act;
 use crate::revocation::{Revocations, Sequences};
-use crate::store::{Actor, Decision, ManagerStore};
+use manager_store::{Actor, CatalogueStore, Decision};
 
 /// The most versions of one request.
 const MAX_VERSIONS: usize = 64;
@@ -22,7 +22,7 @@ const MAX_VERSIONS: usize = 64;
 /// # Errors
 /// A version is unknown or was never stored, a pending one cannot be settled now, or the audit log cannot be written.
 pub async fn destroy(
-    store: &dyn ManagerStore,
+    store: &dyn CatalogueStore,
     settler: &Settler,
     revocations: &Revocations,
     audit: &AuditLog,

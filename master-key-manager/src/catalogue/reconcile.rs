@@ -6,8 +6,8 @@ use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::wire::vault::{Inventory, InventoryCursor, MAX_PAGE, Receipts};
 
 use crate::keys::KeyRing;
-use crate::store::{Actor, ManagerStore};
 use crate::vault_client::VaultClient;
+use manager_store::{Actor, IdentityStore, ReconcileStore};
 
 /// The result of comparing a part of the vault's inventory with the catalogue.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +28,8 @@ const PAGES_AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// The vault does not answer, or with receipts that are not its own or out of order.
-pub async fn reconcile(
-    store: &dyn ManagerStore,
+pub async fn reconcile<S: IdentityStore + ReconcileStore + ?Sized>(
+    store: &S,
     client: &VaultClient,
     keys: &KeyRing,
     from: Option<InventoryCursor>,

@@ -9,10 +9,10 @@ use shared_proto::error::ErrorCode;
 use shared_proto::id::{Subject, Version};
 
 use super::secret_writer::{SecretWriter, StoreRequest, StoredSecret, Target, act, answer};
+use crate::access::Caller;
 use crate::idempotency::{BodyMark, Comparison};
-use crate::identity::Caller;
 use crate::issuer::MintRequest;
-use crate::store::{Actor, Environment, SecretState, VersionRow};
+use manager_store::{Actor, Environment, SecretState, VersionRow};
 
 /// The outcome of the first request with an idempotency key.
 pub(super) enum First {

@@ -13,28 +13,28 @@ use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use service_runtime::tasks::by_size;
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{PersonId, SecretId, Subject, Version};
+use shared_proto::id::{PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::secret::{SecretValue, ValueEncoding};
 use shared_proto::statement::StatedKey;
 
 use super::repeat::First;
 use super::{Delivery, DeliveryQueue, Settler};
+use crate::access::Caller;
 use crate::audit_event::Act;
 use crate::idempotency::{Bodies, BodyMark};
-use crate::identity::Caller;
 use crate::issuer::signing_key_revoked;
 use crate::issuer::{Batches, Mint};
 use crate::revocation::VaultView;
 use crate::sealing::Sealer;
-use crate::store::{
-    BeginOutcome, CommitOutcome, Environment, ManagerStore, NewToken, NewVersion, SecretState, VersionRow,
+use manager_store::{
+    BeginOutcome, CatalogueStore, CommitOutcome, Environment, NewToken, NewVersion, SecretState, VersionRow,
 };
 
 /// Stores values.
 pub struct SecretWriter {
     /// The catalogue.
-    pub store: Arc<dyn ManagerStore>,
+    pub store: Arc<dyn CatalogueStore>,
     /// The vault's keys.
     pub vault_view: Arc<VaultView>,
     /// Encrypts values.
@@ -153,16 +153,12 @@ impl SecretWriter {
         let secret = known.as_ref().map_or(new_id, |state| state.secret);
         let first = next_version(known.and_then(|state| state.last))?;
         let target = Target { environment, secret, path };
-        // The jti is decided on before the audit line that names it.
-        let mut token = request
-            .token
-            .then(|| self.mint.terms(nobody(), caller.credential(), environment.id, Vec::new(), &seal_key));
-        self.audit.record(act(&target, token.as_ref()), meta).await?;
+        // The audit line names it, and comes before the rest of the token is known.
+        let jti = request.token.then(TokenId::generate);
+        self.audit.record(act(&target, jti), meta).await?;
         let (row, subject) = self.deliver_next(&target, first, request, (caller, signing_key), &transport).await?;
-        if let Some(token) = &mut token {
-            token.subject = subject;
-            token.grants = crate::issuer::grants_of(&[row]);
-        }
+        let holder = (subject, caller.credential());
+        let token = jti.map(|jti| self.mint.for_version(jti, holder, &row, &seal_key));
         let token = self.commit(row, token, seal_key).await?;
         Ok(answer(target, row.version, request, token))
     }
@@ -271,8 +267,8 @@ pub(super) fn answer(
     }
 }
 
-pub(super) fn act<'a>(target: &'a Target<'_>, token: Option<&NewToken>) -> Act<'a> {
-    Act::SecretStore { secret: target.secret, path: &target.path, token: token.map(|token| token.jti) }
+pub(super) fn act<'a>(target: &'a Target<'_>, token: Option<TokenId>) -> Act<'a> {
+    Act::SecretStore { secret: target.secret, path: &target.path, token }
 }
 
 fn next_version(last: Option<Version>) -> Result<Version, Refusal> {
@@ -280,9 +276,4 @@ fn next_version(last: Option<Version>) -> Result<Version, Refusal> {
         None => Ok(Version::FIRST),
         Some(last) => last.next().map_err(|_| Refusal::parameter("The secret has no version number left.")),
     }
-}
-
-/// A placeholder for the subject until the catalogue resolves the label.
-fn nobody() -> Subject {
-    Subject::Person(PersonId::from_bytes([0; 16]))
 }

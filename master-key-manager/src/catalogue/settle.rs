@@ -12,8 +12,8 @@ use shared_proto::wire::vault::{MAX_BATCH, Receipts, Settle, VersionName};
 
 use super::KeyedLocks;
 use crate::keys::KeyRing;
-use crate::store::{ManagerStore, VersionRow};
 use crate::vault_client::{CallError, VaultClient};
+use manager_store::{CatalogueStore, VersionRow};
 
 /// The final outcome of a pending version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Settled {
 /// Settles versions. The caller holds the lock of the secret's path: a version that is being written must not be
 /// settled.
 pub struct Settler {
-    store: Arc<dyn ManagerStore>,
+    store: Arc<dyn CatalogueStore>,
     client: Arc<VaultClient>,
     keys: Arc<KeyRing>,
     locks: Arc<KeyedLocks<(EnvironmentId, SecretPath)>>,
@@ -36,7 +36,7 @@ pub struct Settler {
 impl Settler {
     /// A settler for this store and vault.
     pub fn new(
-        store: Arc<dyn ManagerStore>,
+        store: Arc<dyn CatalogueStore>,
         client: Arc<VaultClient>,
         keys: Arc<KeyRing>,
         locks: Arc<KeyedLocks<(EnvironmentId, SecretPath)>>,

@@ -21,9 +21,9 @@ use service_runtime::tasks::Tasks;
 use shared_proto::error::ErrorCode;
 
 use super::query::parse_query;
+use crate::access::{Authenticator, Caller};
 use crate::audit_event::Act;
-use crate::identity::{Authenticator, Caller};
-use crate::store::{Acted, Actor};
+use manager_store::{Acted, Actor};
 
 /// The parts that authenticate, run and record calls.
 pub struct Gate {

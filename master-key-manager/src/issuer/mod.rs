@@ -15,17 +15,17 @@ use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
+use shared_proto::id::{CredentialId, PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::statement::StatedKey;
 use shared_proto::token::{Grant, MAX_GRANTS};
 
 pub use self::batches::Batches;
 pub use self::signing::TokenSealer;
+use crate::access::Caller;
 use crate::audit_event::Act;
-use crate::identity::Caller;
 use crate::revocation::VaultView;
-use crate::store::{ManagerStore, NewToken, TokenDecision, TokenRequest, TokenSubject, VersionRow};
+use manager_store::{NewToken, TokenDecision, TokenRequest, TokenStore, TokenSubject, VersionRow, grants_of};
 
 /// Lifetimes of access tokens in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub struct TokenLifetimes {
 
 /// Mints access tokens.
 pub struct Mint {
-    store: Arc<dyn ManagerStore>,
+    store: Arc<dyn TokenStore>,
     vault_view: Arc<VaultView>,
     sealer: Arc<TokenSealer>,
     audit: AuditLog,
@@ -69,7 +69,7 @@ pub struct Minted {
 impl Mint {
     /// A mint of these parts.
     pub fn new(
-        store: Arc<dyn ManagerStore>,
+        store: Arc<dyn TokenStore>,
         vault_view: Arc<VaultView>,
         sealer: Arc<TokenSealer>,
         audit: AuditLog,
@@ -124,17 +124,17 @@ impl Mint {
         self.sealer.signer().map(|signer| signer.kid())
     }
 
-    /// The claims of a token from now on.
-    pub fn terms(
+    /// The token with this id for a version that was written, from now on.
+    pub fn for_version(
         &self,
-        subject: Subject,
-        credential: CredentialId,
-        environment: EnvironmentId,
-        grants: Vec<Grant>,
+        jti: TokenId,
+        (subject, credential): (Subject, CredentialId),
+        row: &VersionRow,
         seal_key: &StatedKey,
     ) -> NewToken {
         let (issued_at, expires_at) = self.life(None, seal_key);
-        NewToken { jti: TokenId::generate(), subject, credential, environment, grants, issued_at, expires_at }
+        let (environment, grants) = (row.environment, grants_of(std::slice::from_ref(row)));
+        NewToken { jti, subject, credential, environment, grants, issued_at, expires_at }
     }
 
     /// Signs a token whose row and audit line are written.
@@ -173,11 +173,6 @@ impl Mint {
         let life = asked.unwrap_or(self.lives.default).min(self.lives.max);
         (now, now.saturating_add(life).min(seal_key.not_after))
     }
-}
-
-/// The grants for these versions.
-pub fn grants_of(versions: &[VersionRow]) -> Vec<Grant> {
-    versions.iter().map(|row| Grant { secret: row.secret, version: row.version }).collect()
 }
 
 /// The refusal of a token whose signing key was revoked.

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::keys::{KeyRing, TokenSigner};
 use crate::sealing::Sealer;
 use crate::sealing::cipher_refused;
-use crate::store::{NewToken, VersionRow};
+use manager_store::{NewToken, VersionRow};
 
 /// Seals release keys into tokens and signs them.
 pub struct TokenSealer {

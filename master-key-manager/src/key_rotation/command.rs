@@ -16,8 +16,8 @@ use shared_proto::jwk::{PublicJwk, Thumbprint};
 use super::report::report;
 use crate::config::Config;
 use crate::keys::{LoadedKeys, RootKeys, names};
-use crate::store::sql::{read_key_facts, read_owner};
-use crate::store::{Environment, KeyFacts};
+use manager_store::sql::{read_key_facts, read_owner};
+use manager_store::{Environment, KeyFacts};
 
 /// `rotate-keys`.
 #[derive(Debug, Args)]

@@ -30,8 +30,8 @@ use super::{Halt, KeyRotation, Worker, on_disk, record};
 use crate::audit_event::KeyStep;
 use crate::catalogue::{Transfer, TransferKeys};
 use crate::keys::LoadedKeys;
-use crate::store::VersionRow;
 use crate::vault_client::CallError;
+use manager_store::VersionRow;
 
 /// Exchanges root keys.
 pub(super) struct Exchange {

@@ -29,8 +29,8 @@ use crate::audit_event::{Act, KeyStep};
 use crate::config::KeysConfig;
 use crate::keys::KeyRing;
 use crate::revocation::{RevocationSync, VaultView, stopped};
-use crate::store::ManagerStore;
 use crate::vault_client::{CallError, VaultClient};
+use manager_store::RotationStore;
 
 /// Why a step waits for the next attempt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,8 +63,8 @@ pub struct KeyRotation {
     pub client: Arc<VaultClient>,
     /// The polls, which carry a new identity key to the vault.
     pub sync: Arc<RevocationSync>,
-    /// The database.
-    pub store: Arc<dyn ManagerStore>,
+    /// The records of rotations.
+    pub store: Arc<dyn RotationStore>,
     /// The audit log.
     pub audit: AuditLog,
     /// The time.

@@ -8,7 +8,7 @@ use shared_proto::encoding::b64;
 use shared_proto::id::EnvironmentId;
 
 use crate::keys::{LoadedKeys, OVERLAP_SECONDS, TokenKey, names};
-use crate::store::{Environment, KeyFacts};
+use manager_store::{Environment, KeyFacts};
 
 const DAY: u64 = 24 * 60 * 60;
 /// The age at which a token signing key, a root key and an identity key are due for rotation.

@@ -14,8 +14,8 @@ use shared_proto::id::VaultId;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Owner, Pins};
 
 use super::{RootKeys, TokenKey, TokenKeys, names};
-use crate::identity::CredentialHasher;
-use crate::store::Installation;
+use crate::access::CredentialHasher;
+use manager_store::Installation;
 
 /// Every key of a manager.
 pub struct LoadedKeys {

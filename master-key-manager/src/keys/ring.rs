@@ -15,8 +15,8 @@ use shared_proto::identity::Issuer;
 use shared_proto::jwk::Thumbprint;
 
 use super::{LoadedKeys, TokenSigner, names};
-use crate::store::Installation;
 use crate::vault_client::Signing;
+use manager_store::Installation;
 
 /// The keys in use. They change while the ring is shared.
 pub struct KeyRing {

@@ -9,7 +9,7 @@ use service_runtime::key_slots::{KeyState, create_numbered, load_numbered};
 use shared_proto::id::EnvironmentId;
 use shared_proto::secret::RootKey;
 
-use crate::store::Environment;
+use manager_store::Environment;
 
 /// The root keys of all environments.
 pub struct RootKeys(HashMap<EnvironmentId, BTreeMap<u32, RootSlot>>);

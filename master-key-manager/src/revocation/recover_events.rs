@@ -11,7 +11,7 @@ use shared_proto::jws::{Compact, Kind, ed25519_key};
 use shared_proto::wire::vault::{MAX_PAGE, Replay, ReplayAnswer};
 
 use super::sync::{RevocationSync, SyncError};
-use crate::store::StoredEvent;
+use manager_store::StoredEvent;
 
 impl RevocationSync {
     /// Brings the manager's chain up to the verified feed state. Each event must carry the manager's own signature and

@@ -9,12 +9,12 @@ use shared_proto::event::EventClaims;
 use shared_proto::jws::{Kind, sign};
 
 use super::{FeedStatus, VaultView};
-use crate::store::{Actor, Decision, ManagerStore, SignEvent};
 use crate::vault_client::Signing;
+use manager_store::{Actor, Decision, EventStore, SignEvent};
 
 /// Numbers revocations and waits for the vault's signature.
 pub struct Revocations {
-    store: Arc<dyn ManagerStore>,
+    store: Arc<dyn EventStore>,
     vault_view: Arc<VaultView>,
     sign: SignEvent,
     clock: Arc<dyn Clock>,
@@ -34,12 +34,7 @@ const WAIT: Duration = Duration::from_secs(2);
 
 impl Revocations {
     /// Revocations in this store, for this vault.
-    pub fn new(
-        store: Arc<dyn ManagerStore>,
-        vault_view: Arc<VaultView>,
-        sign: SignEvent,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn new(store: Arc<dyn EventStore>, vault_view: Arc<VaultView>, sign: SignEvent, clock: Arc<dyn Clock>) -> Self {
         Self { store, vault_view, sign, clock }
     }
 

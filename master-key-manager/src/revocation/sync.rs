@@ -16,12 +16,12 @@ use shared_proto::wire::vault::{InstanceId, MAX_PAGE, Poll, PollAnswer, Push, Pu
 
 use super::{FeedStatus, LastSync, VaultView};
 use crate::keys::{KeyRing, LoadedKeys};
-use crate::store::{ManagerStore, SignEvent, StoredEvent};
 use crate::vault_client::{CallError, Signing, VaultClient};
+use manager_store::{EventStore, SignEvent, StoredEvent};
 
 /// Keeps the vault's chain of events in step with the manager's. One task calls its methods, one after the other.
 pub struct RevocationSync {
-    pub(super) store: Arc<dyn ManagerStore>,
+    pub(super) store: Arc<dyn EventStore>,
     pub(super) client: Arc<VaultClient>,
     pub(super) vault_view: Arc<VaultView>,
     pub(super) signing: Arc<Signing>,
@@ -75,7 +75,7 @@ impl SyncError {
 impl RevocationSync {
     /// A sync with the pinned vault.
     pub fn new(
-        store: Arc<dyn ManagerStore>,
+        store: Arc<dyn EventStore>,
         client: Arc<VaultClient>,
         vault_view: Arc<VaultView>,
         keys: Arc<KeyRing>,

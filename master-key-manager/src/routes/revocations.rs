@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::audit_event::{Act, Outcome, action};
 use crate::http::{Call, Page};
 use crate::revocation::Sequences;
-use crate::store::{Actor, Decision};
+use manager_store::{Actor, Decision};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::post(

@@ -18,13 +18,13 @@ use shared_proto::secret::{SecretValue, ValueEncoding, ValueError};
 
 use super::revocations::status_of;
 use super::{LIMIT, SMALL_LIMIT, after, environment_id, environment_name, next_after};
+use crate::access::Caller;
 use crate::app::App;
 use crate::audit_event::{Act, action};
 use crate::catalogue::{StoreRequest, destroy as destroy_versions};
 use crate::http::{Call, Page};
 use crate::idempotency::BodyMark;
-use crate::identity::Caller;
-use crate::store::SecretRow;
+use manager_store::SecretRow;
 
 /// A value of 1 MiB in which every character is escaped as `\u0000` has 6 MiB; the rest is for the other members.
 const STORE_LIMIT: usize = (6 << 20) + (64 << 10);

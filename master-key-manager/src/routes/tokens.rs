@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::audit_event::{Act, Outcome, action};
 use crate::http::{Call, Page};
 use crate::issuer::MintRequest;
-use crate::store::{Decision, TokenRow};
+use manager_store::{Decision, TokenRow};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::post(action::TOKEN_MINT, "/api/tokens", "Makes a token for versions that are stored.")

@@ -1,9 +1,9 @@
 //! Revocations and destructions: told only on the vault's signature, never lost.
 
 use actix_web::http::Method;
+use manager_store::NewCredential;
 use master_key_manager::installation::restore;
 use master_key_manager::revocation::FeedStatus;
-use master_key_manager::store::NewCredential;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use service_runtime::sqlite;

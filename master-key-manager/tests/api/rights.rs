@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::{App, HttpServer};
+use manager_store::sql::SqlStore;
+use manager_store::{Actor, EventStore as _, IdentityStore as _, NewCredential};
 use master_key_manager::routes::{ROUTES, data};
-use master_key_manager::store::sql::SqlStore;
-use master_key_manager::store::{Actor, EventStore as _, IdentityStore as _, NewCredential};
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use service_runtime::http::{Route, Stack, mount};
@@ -206,4 +206,26 @@ async fn strangers_whose_credential_was_disabled_store_nothing() {
     assert!(installed.vault.state().rows.is_empty());
     manager.store_value("p", "v").await.expect(201);
     manager.stop().await;
+}
+
+/// What it may do ends at once, because each transaction looks itself; here the memory of the process follows.
+#[actix_web::test]
+async fn credential_that_another_process_disabled_is_forgotten() {
+    let all = Replaced::new().await;
+    all.manager.admin(Method::GET, "/api/secrets", None).await.expect(200);
+    // As its transaction would, and without an event that this process would number.
+    let other = rusqlite::Connection::open(all.installed.config.database()).unwrap();
+    other
+        .execute_batch(
+            "BEGIN IMMEDIATE; UPDATE credentials SET disabled_at = 1 WHERE hmac IS NOT NULL;
+             UPDATE credential_generation SET generation = generation + 1; COMMIT",
+        )
+        .unwrap();
+    until("it is looked up again", async || {
+        let looks = all.manager.faults.calls("credential");
+        all.manager.admin(Method::GET, "/api/secrets", None).await.expect(401);
+        all.manager.faults.calls("credential") > looks
+    })
+    .await;
+    all.manager.stop().await;
 }

@@ -19,8 +19,8 @@ use master_key_manager::keys::LoadedKeys;
 use master_key_manager::revocation::run_sync;
 use master_key_manager::routes::{ROUTES, data};
 
-use master_key_manager::store::ManagerStore;
-use master_key_manager::store::sql::SqlStore;
+use manager_store::ManagerStore;
+use manager_store::sql::SqlStore;
 use serde_json::Value;
 use service_runtime::audit::{AuditLog, AuditSettings};
 use service_runtime::clock::SystemClock;
@@ -218,7 +218,7 @@ impl Manager {
         for task in self.tasks {
             task.await.unwrap();
         }
-        let _dead_stores_do_not_close = self.app.store.close().await;
+        self.app.store.close().await;
         self.app.gate.audit.flush_and_close().await;
     }
 

@@ -9,7 +9,7 @@ use shared_proto::encoding::Bytes;
 use shared_proto::event::{EventHash, NO_EVENT};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 
-use crate::store::{SecretState, StoredEvent, VersionRow, event_name};
+use crate::{SecretState, StoredEvent, VersionRow, event_name};
 
 pub(super) fn version(row: &Row<'_>, column: usize) -> Result<Version, SqlError> {
     Version::new(row.get(column)?).map_err(|_| SqlError::unreadable())
@@ -17,15 +17,6 @@ pub(super) fn version(row: &Row<'_>, column: usize) -> Result<Version, SqlError>
 
 pub(super) fn path(row: &Row<'_>, column: usize) -> Result<SecretPath, SqlError> {
     SecretPath::parse(row.get::<String>(column)?).map_err(|_| SqlError::unreadable())
-}
-
-pub(super) fn state_word(state: CatalogueState) -> &'static str {
-    match state {
-        CatalogueState::Pending => "pending",
-        CatalogueState::Committed => "committed",
-        CatalogueState::Abandoned => "abandoned",
-        CatalogueState::Destroyed => "destroyed",
-    }
 }
 
 pub(super) fn state(row: &Row<'_>, column: usize) -> Result<CatalogueState, SqlError> {

@@ -9,10 +9,10 @@ use shared_proto::id::ManagerId;
 use shared_proto::identity::Mode;
 
 use super::SqlStore;
-use super::identity::installation;
+use super::installation::installation;
 use super::rotation::key_facts;
 use super::schema::SCHEMA;
-use crate::store::{Installation, KeyFacts};
+use crate::{Installation, KeyFacts};
 
 impl SqlStore {
     /// Opens the database, makes it if there is none and `make` says so, and brings it to the newest schema.

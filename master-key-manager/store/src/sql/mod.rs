@@ -2,36 +2,39 @@
 //! for all engines.
 
 mod catalogue;
-mod credential_cache;
 mod credentials;
 mod events;
 mod files;
 mod identity;
+mod installation;
+mod reconcile;
 mod rotation;
 mod rows;
 pub mod schema;
-#[cfg(test)]
-mod tests;
 mod tokens;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
 use service_runtime::sql::{Database, Faults, SqlError, Tx};
 
-use self::credential_cache::CredentialCache;
 use self::credentials::is_enabled;
 pub use self::files::{read_key_facts, read_owner};
-use super::{ActError, Acted, Actor, ManagerStore, Stored};
+use crate::{ActError, Acted, Actor, ManagerStore, Stored};
 
 /// The store. Clones share it.
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     sql: Database,
-    enabled: CredentialCache,
+    /// Of this process: transactions that may have disabled a credential and have ended.
+    changes: Arc<AtomicU64>,
 }
 
 impl SqlStore {
     /// A store on a database that has the newest [`schema`].
     pub fn on(database: Database) -> Self {
-        Self { sql: database, enabled: CredentialCache::default() }
+        Self { sql: database, changes: Arc::default() }
     }
 
     /// The same store with planned faults of its jobs, which have the names of its methods. For tests.
@@ -60,15 +63,18 @@ impl SqlStore {
         allowed.await?.ok_or(ActError::CredentialDisabled)
     }
 
-    /// A job that may disable credentials. The cached ones are forgotten when it is committed, before its caller gets
-    /// the result.
+    /// A job that may disable credentials. It counts as a change when the outcome of its commit is there, before its
+    /// caller hears of it.
     async fn write_credentials<T, F>(&self, name: &'static str, job: F) -> Stored<T>
     where
         T: Send + 'static,
         F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
     {
-        let enabled = self.enabled.clone();
-        self.sql.write_then(name, job, move || enabled.forget()).await
+        let changes = Arc::clone(&self.changes);
+        let count = move || {
+            changes.fetch_add(1, Ordering::SeqCst);
+        };
+        self.sql.write_then(name, job, count).await
     }
 }
 
@@ -81,8 +87,13 @@ fn allow<T>(
     if is_enabled(tx, actor.credential())? { job(tx).map(Some) } else { Ok(None) }
 }
 
+#[async_trait]
 impl ManagerStore for SqlStore {
     fn is_healthy(&self) -> bool {
         self.sql.is_healthy()
+    }
+
+    async fn close(&self) {
+        self.sql.close().await;
     }
 }

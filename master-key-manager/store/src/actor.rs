@@ -7,10 +7,9 @@
 use service_runtime::Refusal;
 use service_runtime::sql::StoreFault;
 use shared_proto::error::ErrorCode;
-use shared_proto::event::Event;
 use shared_proto::id::CredentialId;
 
-use super::{CredentialRow, Installation};
+use crate::{CredentialRow, Installation};
 
 /// A caller whose credential was enabled when it was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,25 +57,6 @@ pub enum ActError {
 
 /// The outcome of a method that acts for a caller.
 pub type Acted<T> = Result<T, ActError>;
-
-/// A caller's decision to revoke or destroy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// An event for the vault. A `credential` event revokes tokens; the credential stays enabled.
-    Event(Event),
-    /// A credential is disabled at the manager at once, and the tokens made with it are revoked.
-    DisableCredential(CredentialId),
-}
-
-impl Decision {
-    /// The event that the vault gets.
-    pub fn event(&self) -> Event {
-        match self {
-            Self::Event(event) => *event,
-            Self::DisableCredential(credential) => Event::Credential(*credential),
-        }
-    }
-}
 
 impl From<ActError> for Refusal {
     fn from(why: ActError) -> Self {

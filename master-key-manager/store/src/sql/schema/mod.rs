@@ -5,5 +5,5 @@ mod sqlite;
 
 use service_runtime::sql::Schema;
 
-/// The schema. The steps on PostgreSQL begin with what SQLite had reached after three.
+/// The schema. The steps on PostgreSQL begin with what SQLite had reached after four.
 pub const SCHEMA: Schema = Schema { service: "master-key-manager", sqlite: sqlite::STEPS, postgres: postgres::STEPS };

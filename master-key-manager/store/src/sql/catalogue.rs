@@ -5,16 +5,15 @@ use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
-use shared_proto::receipt::ReceiptFacts;
 
 use super::SqlStore;
+use super::events::is_revoked;
 use super::identity::subject_for;
-use super::rows::{newest_event, one_version, path, secret_state, state, state_word, version, version_row};
-use super::tokens::{insert_for_commit, is_revoked};
-use crate::idempotency::KEPT_SECONDS;
-use crate::store::{
-    Acted, Actor, BeginOutcome, CatalogueStore, CommitOutcome, NewToken, NewVersion, SecretRow, SecretState, Stored,
-    VersionRow,
+use super::rows::{newest_event, one_version, path, secret_state, state, version, version_row};
+use super::tokens::insert_for_commit;
+use crate::{
+    Acted, Actor, BeginOutcome, CatalogueStore, CommitOutcome, KEPT_SECONDS, NewToken, NewVersion, SecretRow,
+    SecretState, Stored, VersionRow,
 };
 
 #[async_trait]
@@ -78,14 +77,6 @@ impl CatalogueStore for SqlStore {
         limit: usize,
     ) -> Acted<Vec<SecretRow>> {
         self.read_as("secrets", actor, move |tx| secrets(tx, environment, after, limit)).await
-    }
-
-    async fn missing(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<Vec<ReceiptFacts>> {
-        self.read_as("missing", actor, move |tx| missing(tx, &facts)).await
-    }
-
-    async fn adopt(&self, actor: Actor, facts: Vec<ReceiptFacts>, now: u64) -> Acted<u64> {
-        self.write_as("adopt", actor, move |tx| adopt(tx, &facts, now)).await
     }
 
     async fn idempotent(
@@ -152,52 +143,8 @@ fn commit(
     }
 }
 
-fn missing(tx: &mut Tx<'_>, facts: &[ReceiptFacts]) -> Result<Vec<ReceiptFacts>, SqlError> {
-    let mut missing = Vec::new();
-    for fact in facts {
-        let row = one_version(tx, fact.secret, fact.version)?;
-        let lacking = match row.map(|row| (row.state, row.digest == fact.digest)) {
-            None | Some((CatalogueState::Abandoned, false)) => true,
-            Some((
-                CatalogueState::Pending
-                | CatalogueState::Committed
-                | CatalogueState::Destroyed
-                | CatalogueState::Abandoned,
-                _,
-            )) => false,
-        };
-        if lacking {
-            missing.push(*fact);
-        }
-    }
-    Ok(missing)
-}
-
-fn adopt(tx: &mut Tx<'_>, facts: &[ReceiptFacts], now: u64) -> Result<u64, SqlError> {
-    let mut adopted = 0;
-    for fact in facts {
-        insert_secret(tx, (fact.secret, fact.environment), &SecretPath::unnamed(fact.secret), now)?;
-        let inserted = tx.execute(
-            "INSERT INTO versions (secret_id, version, state, epoch, digest, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (secret_id, version) DO UPDATE
-             SET state = excluded.state, epoch = excluded.epoch, digest = excluded.digest
-             WHERE versions.state = 'abandoned' AND versions.digest <> excluded.digest",
-            &[
-                &fact.secret.as_bytes(),
-                &fact.version.get(),
-                &state_word(CatalogueState::Committed),
-                &fact.epoch,
-                &fact.digest.0,
-                &now,
-            ],
-        )?;
-        adopted += u64::from(inserted > 0);
-    }
-    Ok(adopted)
-}
-
 /// A secret whose id or path exists stays as it is.
-fn insert_secret(
+pub(super) fn insert_secret(
     tx: &mut Tx<'_>,
     (secret, environment): (SecretId, EnvironmentId),
     path: &SecretPath,

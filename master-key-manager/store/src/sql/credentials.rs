@@ -3,18 +3,26 @@
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::CredentialId;
 
-use crate::store::ActError;
+use crate::ActError;
 
 pub(super) fn is_enabled(tx: &mut Tx<'_>, credential: CredentialId) -> Result<bool, SqlError> {
     tx.exists("SELECT 1 FROM credentials WHERE credential_id = ?1 AND disabled_at IS NULL", &[&credential.as_bytes()])
 }
 
+/// Disables a credential. Only here is one disabled, so that the generation grows with each.
 pub(super) fn disable(tx: &mut Tx<'_>, credential: CredentialId, now: u64) -> Result<(), SqlError> {
-    tx.execute(
+    let disabled = tx.execute(
         "UPDATE credentials SET disabled_at = ?2 WHERE credential_id = ?1 AND disabled_at IS NULL",
         &[&credential.as_bytes(), &now],
-    )
-    .map(|_rows| ())
+    )?;
+    if disabled > 0 {
+        tx.execute("UPDATE credential_generation SET generation = generation + 1 WHERE only_row = 1", &[])?;
+    }
+    Ok(())
+}
+
+pub(super) fn generation(tx: &mut Tx<'_>) -> Result<u64, SqlError> {
+    tx.one("SELECT generation FROM credential_generation WHERE only_row = 1", &[], |row| row.get(0))
 }
 
 /// The reason why these credentials may not be disabled together.

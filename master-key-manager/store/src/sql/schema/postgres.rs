@@ -31,6 +31,13 @@ CREATE TABLE credentials (
     disabled_at BIGINT
 );
 
+-- Grows with each transaction that disables a credential, so that whoever has credentials in memory forgets them.
+CREATE TABLE credential_generation (
+    only_row BIGINT PRIMARY KEY CHECK (only_row = 1),
+    generation BIGINT NOT NULL
+);
+INSERT INTO credential_generation (only_row, generation) VALUES (1, 1);
+
 CREATE TABLE secrets (
     secret_id BYTEA PRIMARY KEY CHECK (octet_length(secret_id) = 16),
     environment_id BYTEA NOT NULL REFERENCES environments (environment_id),

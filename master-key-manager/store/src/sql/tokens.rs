@@ -4,18 +4,16 @@ use async_trait::async_trait;
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId, Version};
-use shared_proto::jwk::Thumbprint;
 use shared_proto::token::Grant;
 
 use super::SqlStore;
 use super::credentials::is_enabled;
+use super::events::is_revoked;
 use super::identity::subject_for;
 use super::rows::{newest_event, one_version, version_row};
-use crate::idempotency::KEPT_SECONDS;
-use crate::issuer::grants_of;
-use crate::store::{
-    Acted, Actor, CommitOutcome, NewToken, Stored, TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject,
-    VersionRow, event_name,
+use crate::{
+    Acted, Actor, CommitOutcome, KEPT_SECONDS, NewToken, Stored, TokenDecision, TokenRequest, TokenRow, TokenStore,
+    TokenSubject, VersionRow, event_name, grants_of,
 };
 
 #[async_trait]
@@ -26,10 +24,6 @@ impl TokenStore for SqlStore {
 
     async fn tokens(&self, actor: Actor, after: Option<TokenId>, limit: usize, now: u64) -> Acted<Vec<TokenRow>> {
         self.read_as("tokens", actor, move |tx| tokens(tx, after, limit, now)).await
-    }
-
-    async fn revoked_signing_keys(&self) -> Stored<Vec<Thumbprint>> {
-        self.sql.read("revoked_signing_keys", revoked_keys).await
     }
 
     async fn prune(&self, now: u64, limit: usize) -> Stored<usize> {
@@ -68,12 +62,6 @@ fn decide_token(tx: &mut Tx<'_>, actor: Actor, order: &TokenRequest) -> Result<T
     Ok(TokenDecision::Recorded { token, versions, rseq })
 }
 
-/// Whether this token signing key was revoked.
-pub(super) fn is_revoked(tx: &mut Tx<'_>, signing_key: &Thumbprint) -> Result<bool, SqlError> {
-    let revocation = event_name::name_of(&Event::SigningKey(*signing_key));
-    tx.exists("SELECT 1 FROM events WHERE name = ?1", &[&revocation])
-}
-
 /// The token of a version that is being committed. There is none if its credential was disabled meanwhile, because the
 /// token's `rseq` would already cover that revocation.
 pub(super) fn insert_for_commit(tx: &mut Tx<'_>, token: &NewToken) -> Result<CommitOutcome, SqlError> {
@@ -102,16 +90,6 @@ fn insert(tx: &mut Tx<'_>, token: &NewToken, rseq: u64) -> Result<(), SqlError> 
         ],
     )
     .map(|_rows| ())
-}
-
-pub(super) fn revoked_keys(tx: &mut Tx<'_>) -> Result<Vec<Thumbprint>, SqlError> {
-    // `;` is the character after `:`.
-    tx.all("SELECT name FROM events WHERE name >= 'signing-key:' AND name < 'signing-key;' ORDER BY seq", &[], |row| {
-        match event_name::event_of(&row.get::<String>(0)?) {
-            Ok(Event::SigningKey(kid)) => Ok(kid),
-            Ok(_) | Err(_) => Err(SqlError::unreadable()),
-        }
-    })
 }
 
 fn committed_version(

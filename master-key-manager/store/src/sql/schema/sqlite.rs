@@ -1,7 +1,7 @@
 //! The schema of `manager.db`.
 
 /// All steps.
-pub(super) const STEPS: &[&str] = &[FIRST, ROOT_KEY_ROTATIONS, LASTING_EVENTS];
+pub(super) const STEPS: &[&str] = &[FIRST, ROOT_KEY_ROTATIONS, LASTING_EVENTS, CREDENTIAL_GENERATION];
 
 const FIRST: &str = "
 CREATE TABLE installation (
@@ -119,4 +119,13 @@ ALTER TABLE events ADD COLUMN lasting INTEGER CHECK (lasting IN (0, 1));
 UPDATE events SET lasting = 1
     WHERE name GLOB 'subject:*' OR name GLOB 'credential:*' OR name GLOB 'signing-key:*' OR name GLOB 'destroy:*';
 CREATE INDEX events_lasting ON events (lasting, seq);
+";
+
+const CREDENTIAL_GENERATION: &str = "
+-- Grows with each transaction that disables a credential, so that whoever has credentials in memory forgets them.
+CREATE TABLE credential_generation (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    generation INTEGER NOT NULL
+) STRICT;
+INSERT INTO credential_generation (only_row, generation) VALUES (1, 1);
 ";

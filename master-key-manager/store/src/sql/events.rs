@@ -6,11 +6,12 @@ use service_runtime::sql::{SqlError, Tx, row_limit};
 use shared_proto::chain::ChainHead;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::{Event, EventHash, NO_EVENT, event_hash};
+use shared_proto::jwk::Thumbprint;
 
 use super::SqlStore;
 use super::credentials::{disable, is_enabled, not_to_be_disabled};
 use super::rows::{chain_head, event_row, newest_event};
-use crate::store::{
+use crate::{
     ActError, Acted, Actor, DROPPED_AT_ONCE, Decision, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, Stored,
     StoredEvent, event_name,
 };
@@ -87,6 +88,10 @@ impl EventStore for SqlStore {
                 ended.iter().map(drop).sum()
             })
             .await
+    }
+
+    async fn revoked_signing_keys(&self) -> Stored<Vec<Thumbprint>> {
+        self.sql.read("revoked_signing_keys", revoked_keys).await
     }
 }
 
@@ -239,4 +244,20 @@ fn apply(tx: &mut Tx<'_>, decision: &Decision, now: u64) -> Result<(), SqlError>
         | Event::SigningKey(_)
         | Event::All => Ok(()),
     }
+}
+
+/// Whether this token signing key was revoked.
+pub(super) fn is_revoked(tx: &mut Tx<'_>, signing_key: &Thumbprint) -> Result<bool, SqlError> {
+    let revocation = event_name::name_of(&Event::SigningKey(*signing_key));
+    tx.exists("SELECT 1 FROM events WHERE name = ?1", &[&revocation])
+}
+
+pub(super) fn revoked_keys(tx: &mut Tx<'_>) -> Result<Vec<Thumbprint>, SqlError> {
+    // `;` is the character after `:`.
+    tx.all("SELECT name FROM events WHERE name >= 'signing-key:' AND name < 'signing-key;' ORDER BY seq", &[], |row| {
+        match event_name::event_of(&row.get::<String>(0)?) {
+            Ok(Event::SigningKey(kid)) => Ok(kid),
+            Ok(_) | Err(_) => Err(SqlError::unreadable()),
+        }
+    })
 }

@@ -3,13 +3,12 @@
 use async_trait::async_trait;
 use service_runtime::sql::{SqlError, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
-use shared_proto::receipt::ReceiptFacts;
 
 use super::SqlStore;
-use super::identity::installation;
+use super::events::revoked_keys;
+use super::installation::installation;
 use super::rows::version_row;
-use super::tokens::revoked_keys;
-use crate::store::{Acted, Actor, KeyFacts, RotationState, RotationStore, Stored, VersionRow};
+use crate::{KeyFacts, RotationState, RotationStore, Stored, VersionRow};
 
 #[async_trait]
 impl RotationStore for SqlStore {
@@ -53,10 +52,6 @@ impl RotationStore for SqlStore {
                 )
             })
             .await
-    }
-
-    async fn move_back(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<u64> {
-        self.write_as("move_back", actor, move |tx| move_back(tx, &facts)).await
     }
 
     async fn record_retirement(
@@ -164,24 +159,4 @@ fn rotation(tx: &mut Tx<'_>, environment: EnvironmentId, epoch: u32) -> Result<R
     )?;
     let (changed_at, retirement) = kept.map_or((None, None), |(changed_at, retirement)| (Some(changed_at), retirement));
     Ok(RotationState { changed_at, retirement })
-}
-
-fn move_back(tx: &mut Tx<'_>, facts: &[ReceiptFacts]) -> Result<u64, SqlError> {
-    let mut moved = 0;
-    for fact in facts {
-        let changed = tx.execute(
-            "UPDATE versions SET epoch = ?3
-             WHERE secret_id = ?1 AND version = ?2 AND state = 'committed' AND epoch > ?3 AND digest = ?4",
-            &[&fact.secret.as_bytes(), &fact.version.get(), &fact.epoch, &fact.digest.0],
-        )?;
-        if changed > 0 {
-            // Retirements that the vault signed before it was restored are no longer true.
-            tx.execute(
-                "UPDATE root_key_rotations SET retirement = NULL WHERE environment_id = ?1 AND epoch > ?2",
-                &[&fact.environment.as_bytes(), &fact.epoch],
-            )?;
-            moved += 1;
-        }
-    }
-    Ok(moved)
 }

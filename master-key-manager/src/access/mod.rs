@@ -4,6 +4,8 @@
 //! work. The stored form of a credential opens nothing, and an attacker with write access to the database cannot make
 //! one.
 
+mod credential_cache;
+
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -13,7 +15,9 @@ use shared_proto::credential::PlainCredential;
 use shared_proto::id::{CredentialId, Subject};
 
 use crate::keys::KeyRing;
-use crate::store::{Actor, ManagerStore};
+use manager_store::Actor;
+
+pub use self::credential_cache::CredentialCache;
 
 /// Hashes service credentials under a key of the key folder.
 pub struct CredentialHasher(hmac::Key);
@@ -75,16 +79,16 @@ impl Caller {
 
 /// Checks credentials.
 pub struct Authenticator {
-    store: Arc<dyn ManagerStore>,
+    credentials: Arc<CredentialCache>,
     keys: Arc<KeyRing>,
     /// Hashed in place of a missing credential, so that the work is the same.
     decoy: PlainCredential,
 }
 
 impl Authenticator {
-    /// An authenticator with the credentials of this store.
-    pub fn new(store: Arc<dyn ManagerStore>, keys: Arc<KeyRing>) -> Self {
-        Self { store, keys, decoy: PlainCredential::generate() }
+    /// An authenticator with these credentials.
+    pub fn new(credentials: Arc<CredentialCache>, keys: Arc<KeyRing>) -> Self {
+        Self { credentials, keys, decoy: PlainCredential::generate() }
     }
 
     /// The administrator that `presented` belongs to; `None` for everything except an enabled credential.
@@ -94,7 +98,7 @@ impl Authenticator {
     pub async fn administrator(&self, presented: Option<&str>) -> Result<Option<Caller>, StoreFault> {
         let parsed = presented.and_then(|text| PlainCredential::parse(text).ok());
         let hash = self.keys.now().credentials.hash(parsed.as_ref().unwrap_or(&self.decoy));
-        let row = self.store.credential(hash).await?;
+        let row = self.credentials.credential(hash).await?;
         // The index found the row by a search that is not constant in time, but over keyed hashes, which tell nothing.
         let stored = row.as_ref().map_or([0; 32], |row| row.hmac);
         let same = verify_slices_are_equal(&stored, &hash).is_ok();

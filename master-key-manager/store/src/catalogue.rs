@@ -1,0 +1,140 @@
+//! Secrets and their versions.
+
+use async_trait::async_trait;
+use manager_api::name::{SecretPath, UserLabel};
+use manager_api::wire::CatalogueState;
+use shared_proto::encoding::Bytes;
+use shared_proto::id::{EnvironmentId, PersonId, SecretId, Subject, Version};
+use shared_proto::jwk::Thumbprint;
+
+use crate::{Acted, Actor, NewToken, Stored};
+
+/// How long an idempotency key is remembered, in seconds.
+pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
+
+/// Secrets and their versions.
+#[async_trait]
+pub trait CatalogueStore: Send + Sync {
+    /// The secret under a path, in the form that a write needs.
+    async fn secret_at(&self, actor: Actor, environment: EnvironmentId, path: SecretPath)
+    -> Acted<Option<SecretState>>;
+    /// The secret with an id.
+    async fn secret(&self, actor: Actor, secret: SecretId) -> Acted<Option<SecretState>>;
+    /// One version.
+    async fn version(&self, actor: Actor, secret: SecretId, version: Version) -> Acted<Option<VersionRow>>;
+    /// The secret with an id, for the service itself, which settles versions without a caller.
+    async fn secret_to_settle(&self, secret: SecretId) -> Stored<Option<SecretState>>;
+    /// Records a version as pending, with its secret, the subject of its label and its idempotency key.
+    async fn begin(&self, actor: Actor, version: NewVersion) -> Acted<BeginOutcome>;
+    /// Records that the vault has a version, with the token for it. A version that is not pending stays as it is.
+    async fn commit(&self, secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<CommitOutcome>;
+    /// Records that a pending version will never be in the vault.
+    async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()>;
+    /// Versions without a receipt, oldest first.
+    async fn pending(&self, limit: usize) -> Stored<Vec<VersionRow>>;
+    /// A page of up to `limit` versions after a secret and number, in that order, with their secrets.
+    async fn secrets(
+        &self,
+        actor: Actor,
+        environment: Option<EnvironmentId>,
+        after: Option<(SecretId, Version)>,
+        limit: usize,
+    ) -> Acted<Vec<SecretRow>>;
+    /// The version that an idempotency key stands for.
+    async fn idempotent(
+        &self,
+        actor: Actor,
+        subject: Subject,
+        key: String,
+        now: u64,
+    ) -> Acted<Option<(SecretId, Version)>>;
+}
+
+/// A version in the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionRow {
+    /// The secret.
+    pub secret: SecretId,
+    /// Its environment.
+    pub environment: EnvironmentId,
+    /// The version.
+    pub version: Version,
+    /// Its state.
+    pub state: CatalogueState,
+    /// Epoch of the root key that its release key is derived from.
+    pub epoch: u32,
+    /// Digest of its envelope.
+    pub digest: Bytes<32>,
+}
+
+/// A secret in the form that a write needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretState {
+    /// The secret.
+    pub secret: SecretId,
+    /// Its environment.
+    pub environment: EnvironmentId,
+    /// Its path.
+    pub path: SecretPath,
+    /// When its first version was begun, or adopted (Unix seconds).
+    pub created_at: u64,
+    /// The highest version number ever used.
+    pub last: Option<Version>,
+    /// Versions without a receipt.
+    pub pending: Vec<VersionRow>,
+}
+
+/// A version that is about to be sent to the vault.
+#[derive(Clone, Debug)]
+pub struct NewVersion {
+    /// The row; its state is pending.
+    pub row: VersionRow,
+    /// The secret's path, for its first version.
+    pub path: SecretPath,
+    /// The submitter's label, and the id that it gets at its first use.
+    pub label: (UserLabel, PersonId),
+    /// The submitter and idempotency key by which a repeat is recognized.
+    pub idempotency: Option<(Subject, String)>,
+    /// The key for the signature of the token that follows, if there is one.
+    pub signing_key: Option<Thumbprint>,
+    /// Unix seconds.
+    pub now: u64,
+}
+
+/// The outcome of recording a [`NewVersion`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeginOutcome {
+    /// It is pending. The label stands for this subject.
+    Pending(Subject),
+    /// The number or the path was taken meanwhile. Nothing was written.
+    Taken,
+    /// The key for the token that follows was revoked. Nothing was written.
+    SigningKeyRevoked,
+}
+
+/// The outcome of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// Committed, and the token's row is written.
+    Yes {
+        /// Number of the newest event.
+        rseq: u64,
+    },
+    /// Committed, but the credential was disabled meanwhile: there is no token.
+    WithoutToken,
+    /// The version is neither pending nor committed.
+    No,
+}
+
+/// A secret in the list.
+#[derive(Clone, Debug)]
+pub struct SecretRow {
+    /// The secret.
+    pub secret: SecretId,
+    /// Its environment.
+    pub environment: EnvironmentId,
+    /// Its path.
+    pub path: SecretPath,
+    /// Its versions on the page, with state and time, ascending.
+    pub versions: Vec<(Version, CatalogueState, u64)>,
+}

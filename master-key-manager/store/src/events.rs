@@ -1,0 +1,100 @@
+//! The numbered chain of events, and the revocations that wait for a number.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use shared_proto::Rejected;
+use shared_proto::chain::ChainHead;
+use shared_proto::event::{Event, EventHash};
+use shared_proto::id::CredentialId;
+use shared_proto::jwk::Thumbprint;
+
+use crate::{Acted, Actor, Stored};
+
+/// Signs an event that follows this head of the chain. Called inside the transaction that numbers it.
+pub type SignEvent = Arc<dyn Fn(Event, ChainHead) -> Result<String, Rejected> + Send + Sync>;
+
+/// Deferred events that one transaction numbers and signs.
+pub const NUMBERED_AT_ONCE: usize = 256;
+/// Events that one transaction drops.
+pub const DROPPED_AT_ONCE: usize = 256;
+
+/// The numbered chain of events, and the revocations that wait for a number.
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// Number and hash of the newest event; 0 and zeros before the first.
+    async fn newest_event(&self) -> Stored<(u64, EventHash)>;
+    /// The end of the chain.
+    async fn chain_head(&self) -> Stored<ChainHead>;
+    /// Hash of an event: zeros for number 0, `None` for an event that is missing.
+    async fn event_hash(&self, sequence: u64) -> Stored<Option<EventHash>>;
+    /// Events above number `after`, in order, without those that were dropped.
+    async fn events_after(&self, after: u64, limit: usize) -> Stored<Vec<StoredEvent>>;
+    /// A page of events in order from number `after + 1`, with the newest number and the count of deferred ones.
+    async fn revocations(&self, actor: Actor, after: u64, limit: usize) -> Acted<RevocationPage>;
+    /// Numbers, chains, signs and applies decisions in one transaction, and returns their numbers. An event that can
+    /// happen only once (a token, a signing key, a destruction) keeps its first number.
+    async fn number(&self, actor: Actor, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>>;
+    /// Keeps decisions without a number. Their effects in the manager's own tables happen at once.
+    async fn defer(&self, actor: Actor, decisions: Vec<Decision>, now: u64) -> Acted<()>;
+    /// Numbers the first deferred decisions, in order, up to [`NUMBERED_AT_ONCE`] of them.
+    async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
+    /// The number of events that wait for a number.
+    async fn deferred(&self) -> Stored<u64>;
+    /// Enters the manager's own events that the vault returned, after this head. Returns false, with nothing written,
+    /// when the chain has another head. An event does not say whether its credential was disabled or only its tokens
+    /// were revoked. The credential is disabled, so that no restore revives a disabled one.
+    async fn recover_events(&self, after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool>;
+    /// Drops ended events: of the [`DROPPED_AT_ONCE`] oldest ones those that do not last, have numbers below `below`
+    /// and were issued before `issued_before`. Returns how many.
+    async fn drop_events(&self, below: u64, issued_before: u64) -> Stored<usize>;
+    /// The token signing keys that were revoked.
+    async fn revoked_signing_keys(&self) -> Stored<Vec<Thumbprint>>;
+}
+
+/// An event of the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its number.
+    pub sequence: u64,
+    /// The event.
+    pub event: Event,
+    /// The signed form.
+    pub compact: String,
+    /// Hash of the signed form.
+    pub hash: EventHash,
+    /// When it was numbered (Unix seconds).
+    pub issued_at: u64,
+    /// Whether it may be dropped once it has ended.
+    pub may_be_dropped: bool,
+}
+
+/// A page of events, with the state of the whole chain.
+#[derive(Clone, Debug)]
+pub struct RevocationPage {
+    /// The events, in order.
+    pub events: Vec<StoredEvent>,
+    /// Number of the newest event.
+    pub newest: u64,
+    /// The number of events that wait for a number.
+    pub deferred: u64,
+}
+
+/// A caller's decision to revoke or destroy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// An event for the vault. A `credential` event revokes tokens; the credential stays enabled.
+    Event(Event),
+    /// A credential is disabled at the manager at once, and the tokens made with it are revoked.
+    DisableCredential(CredentialId),
+}
+
+impl Decision {
+    /// The event that the vault gets.
+    pub fn event(&self) -> Event {
+        match self {
+            Self::Event(event) => *event,
+            Self::DisableCredential(credential) => Event::Credential(*credential),
+        }
+    }
+}

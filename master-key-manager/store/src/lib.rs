@@ -1,0 +1,52 @@
+//! The manager's memory: names, versions, credentials, tokens by their claims, events. One file for each area, with its
+//! trait and its rows.
+//!
+//! A thief of the disk may read everything behind these traits. So nothing is stored against which a value, a
+//! credential or a guess at one could be checked. Each method is one transaction that may run twice, and what it wrote
+//! is durable when it returns. A method that acts for a caller takes an [`Actor`] and refuses with
+//! [`ActError::CredentialDisabled`] in that transaction. A part of the manager asks for the narrowest trait that does
+//! its work.
+
+mod actor;
+mod catalogue;
+mod event_name;
+mod events;
+mod identity;
+mod installation;
+mod reconcile;
+mod rotation;
+pub mod sql;
+pub mod testing;
+mod tokens;
+
+use async_trait::async_trait;
+use service_runtime::sql::StoreFault;
+
+pub use self::actor::{ActError, Acted, Actor};
+pub use self::catalogue::{
+    BeginOutcome, CatalogueStore, CommitOutcome, KEPT_SECONDS, NewVersion, SecretRow, SecretState, VersionRow,
+};
+pub use self::events::{
+    DROPPED_AT_ONCE, Decision, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, StoredEvent,
+};
+pub use self::identity::{CredentialRow, FoundCredential, IdentityStore, NewCredential};
+pub use self::installation::{Environment, Installation, InstallationStore, NewInstallation};
+pub use self::reconcile::ReconcileStore;
+pub use self::rotation::{KeyFacts, RotationState, RotationStore};
+pub use self::tokens::{
+    NewToken, PRUNED_AT_ONCE, TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject, grants_of,
+};
+
+/// The result of a store call.
+pub type Stored<T> = Result<T, StoreFault>;
+
+/// The whole store.
+#[async_trait]
+pub trait ManagerStore:
+    CatalogueStore + EventStore + IdentityStore + InstallationStore + ReconcileStore + RotationStore + TokenStore
+{
+    /// Whether the last use of the disk succeeded.
+    fn is_healthy(&self) -> bool;
+    /// Finishes the queued writes.
+    async fn close(&self);
+}

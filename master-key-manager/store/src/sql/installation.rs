@@ -1,0 +1,62 @@
+//! The installation and its environments.
+
+use async_trait::async_trait;
+use manager_api::name::EnvironmentName;
+use service_runtime::sql::{SqlError, Tx};
+use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, ServiceId, Subject};
+use shared_proto::identity::Mode;
+
+use super::SqlStore;
+use super::identity::insert_credential;
+use crate::{Environment, Installation, InstallationStore, NewInstallation, Stored};
+
+#[async_trait]
+impl InstallationStore for SqlStore {
+    async fn installation(&self) -> Stored<Option<Installation>> {
+        self.sql.read("installation", installation).await
+    }
+
+    async fn install(&self, installation: NewInstallation) -> Stored<()> {
+        self.sql.write("install", move |tx| install(tx, &installation)).await
+    }
+}
+
+pub(super) fn installation(tx: &mut Tx<'_>) -> Result<Option<Installation>, SqlError> {
+    let found = tx.optional(
+        "SELECT mode, manager_id, anonymous_credential FROM installation WHERE only_row = 1",
+        &[],
+        |row| {
+            let mode = match row.get::<String>(0)?.as_str() {
+                "development" => Mode::Development,
+                "production" => Mode::Production,
+                _ => return Err(SqlError::unreadable()),
+            };
+            Ok((mode, ManagerId::from_bytes(row.get(1)?), CredentialId::from_bytes(row.get(2)?)))
+        },
+    )?;
+    let Some((mode, manager, anonymous)) = found else { return Ok(None) };
+    let environments = tx.all("SELECT environment_id, name FROM environments ORDER BY name", &[], |row| {
+        let name = EnvironmentName::parse(row.get::<String>(1)?).map_err(|_| SqlError::unreadable())?;
+        Ok(Environment { id: EnvironmentId::from_bytes(row.get(0)?), name })
+    })?;
+    Ok(Some(Installation { mode, manager, anonymous, environments }))
+}
+
+fn install(tx: &mut Tx<'_>, new: &NewInstallation) -> Result<(), SqlError> {
+    let installation = &new.installation;
+    tx.execute(
+        "INSERT INTO installation (only_row, mode, manager_id, anonymous_credential) VALUES (1, ?1, ?2, ?3)",
+        &[&installation.mode.as_str(), &installation.manager.as_bytes(), &installation.anonymous.as_bytes()],
+    )?;
+    for environment in &installation.environments {
+        tx.execute(
+            "INSERT INTO environments (environment_id, name) VALUES (?1, ?2)",
+            &[&environment.id.as_bytes(), &environment.name.as_str()],
+        )?;
+    }
+    // The subject of anonymous submissions is that of their label; this one is never in a token.
+    let nobody = Subject::Service(ServiceId::generate());
+    insert_credential(tx, installation.anonymous, nobody, None, new.now)?;
+    let administrator = Subject::Service(new.administrator);
+    insert_credential(tx, new.credential.id, administrator, Some(new.credential.hmac), new.now)
+}

@@ -1,0 +1,84 @@
+//! What the vault has and the catalogue lacks, or has of a later time.
+
+use async_trait::async_trait;
+use manager_api::name::SecretPath;
+use manager_api::wire::CatalogueState;
+use service_runtime::sql::{SqlError, Tx};
+use shared_proto::receipt::ReceiptFacts;
+
+use super::SqlStore;
+use super::catalogue::insert_secret;
+use super::rows::one_version;
+use crate::{Acted, Actor, ReconcileStore};
+
+#[async_trait]
+impl ReconcileStore for SqlStore {
+    async fn missing(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<Vec<ReceiptFacts>> {
+        self.read_as("missing", actor, move |tx| missing(tx, &facts)).await
+    }
+
+    async fn adopt(&self, actor: Actor, facts: Vec<ReceiptFacts>, now: u64) -> Acted<u64> {
+        self.write_as("adopt", actor, move |tx| adopt(tx, &facts, now)).await
+    }
+
+    async fn move_back(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<u64> {
+        self.write_as("move_back", actor, move |tx| move_back(tx, &facts)).await
+    }
+}
+
+fn missing(tx: &mut Tx<'_>, facts: &[ReceiptFacts]) -> Result<Vec<ReceiptFacts>, SqlError> {
+    let mut missing = Vec::new();
+    for fact in facts {
+        let row = one_version(tx, fact.secret, fact.version)?;
+        let lacking = match row.map(|row| (row.state, row.digest == fact.digest)) {
+            None | Some((CatalogueState::Abandoned, false)) => true,
+            Some((
+                CatalogueState::Pending
+                | CatalogueState::Committed
+                | CatalogueState::Destroyed
+                | CatalogueState::Abandoned,
+                _,
+            )) => false,
+        };
+        if lacking {
+            missing.push(*fact);
+        }
+    }
+    Ok(missing)
+}
+
+fn adopt(tx: &mut Tx<'_>, facts: &[ReceiptFacts], now: u64) -> Result<u64, SqlError> {
+    let mut adopted = 0;
+    for fact in facts {
+        insert_secret(tx, (fact.secret, fact.environment), &SecretPath::unnamed(fact.secret), now)?;
+        let inserted = tx.execute(
+            "INSERT INTO versions (secret_id, version, state, epoch, digest, created_at)
+             VALUES (?1, ?2, 'committed', ?3, ?4, ?5) ON CONFLICT (secret_id, version) DO UPDATE
+             SET state = excluded.state, epoch = excluded.epoch, digest = excluded.digest
+             WHERE versions.state = 'abandoned' AND versions.digest <> excluded.digest",
+            &[&fact.secret.as_bytes(), &fact.version.get(), &fact.epoch, &fact.digest.0, &now],
+        )?;
+        adopted += u64::from(inserted > 0);
+    }
+    Ok(adopted)
+}
+
+fn move_back(tx: &mut Tx<'_>, facts: &[ReceiptFacts]) -> Result<u64, SqlError> {
+    let mut moved = 0;
+    for fact in facts {
+        let changed = tx.execute(
+            "UPDATE versions SET epoch = ?3
+             WHERE secret_id = ?1 AND version = ?2 AND state = 'committed' AND epoch > ?3 AND digest = ?4",
+            &[&fact.secret.as_bytes(), &fact.version.get(), &fact.epoch, &fact.digest.0],
+        )?;
+        if changed > 0 {
+            // Retirements that the vault signed before it was restored are no longer true.
+            tx.execute(
+                "UPDATE root_key_rotations SET retirement = NULL WHERE environment_id = ?1 AND epoch > ?2",
+                &[&fact.environment.as_bytes(), &fact.epoch],
+            )?;
+            moved += 1;
+        }
+    }
+    Ok(moved)
+}

@@ -1,0 +1,138 @@
+//! The rules that every engine keeps, one file for each area. The kit runs on each engine.
+
+mod catalogue;
+mod events;
+mod identity;
+mod reconcile;
+mod rotation;
+mod tokens;
+
+use std::sync::Arc;
+
+use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
+use manager_api::wire::CatalogueState;
+use shared_proto::encoding::Bytes;
+use shared_proto::id::{
+    CredentialId, EnvironmentId, ManagerId, PersonId, SecretId, ServiceId, Subject, TokenId, Version,
+};
+use shared_proto::identity::Mode;
+use shared_proto::token::Grant;
+
+use crate::{
+    ActError, Acted, Actor, Environment, Installation, ManagerStore, NewCredential, NewInstallation, NewToken,
+    NewVersion, SignEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow,
+};
+
+/// Runs the kit on an empty store.
+///
+/// # Errors
+/// The sentence of the first rule that it breaks.
+pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
+    let kit = Kit::install(store).await?;
+    kit.identity().await?;
+    kit.versions().await?;
+    kit.idempotency().await?;
+    kit.tokens().await?;
+    kit.events().await?;
+    kit.rotation().await?;
+    kit.reconcile().await?;
+    kit.disabled().await
+}
+
+struct Kit<'a> {
+    store: &'a dyn ManagerStore,
+    environment: EnvironmentId,
+    credential: CredentialId,
+    actor: Actor,
+    anonymous: Actor,
+    label: UserLabel,
+}
+
+const NOW: u64 = 1_000;
+
+impl<'a> Kit<'a> {
+    async fn install(store: &'a dyn ManagerStore) -> Result<Self, String> {
+        rule(store.installation().await.map_err(text)?.is_none(), "an empty store has no installation")?;
+        let (environment, credential) = (EnvironmentId::generate(), CredentialId::generate());
+        let name = EnvironmentName::parse("dev").map_err(text)?;
+        let installation = Installation {
+            mode: Mode::Development,
+            manager: ManagerId::generate(),
+            anonymous: CredentialId::generate(),
+            environments: vec![Environment { id: environment, name }],
+        };
+        let new = NewInstallation {
+            installation: installation.clone(),
+            administrator: ServiceId::generate(),
+            credential: NewCredential { id: credential, hmac: [1; 32] },
+            now: NOW,
+        };
+        store.install(new.clone()).await.map_err(text)?;
+        rule(store.install(new).await.is_err(), "an installation is made once")?;
+        rule(store.installation().await == Ok(Some(installation.clone())), "an installation reads back")?;
+        let found = store.credential([1; 32]).await.map_err(text)?;
+        let actor = found.row.and_then(|row| row.actor()).ok_or("a new credential is enabled")?;
+        let anonymous = installation.anonymous_actor();
+        let label = UserLabel::parse("user123").map_err(text)?;
+        Ok(Self { store, environment, credential, actor, anonymous, label })
+    }
+
+    async fn order(&self, grants: Vec<(SecretId, Option<Version>)>) -> Result<TokenDecision, String> {
+        self.store.decide_token(self.actor, self.new_order(grants)).await.map_err(text)
+    }
+
+    fn new_order(&self, grants: Vec<(SecretId, Option<Version>)>) -> TokenRequest {
+        TokenRequest {
+            jti: TokenId::generate(),
+            subject: TokenSubject::Label(self.label.clone(), PersonId::generate()),
+            signing_key: Bytes([5; 32]),
+            grants,
+            issued_at: NOW,
+            expires_at: NOW + 900,
+        }
+    }
+
+    fn new_version(&self, secret: SecretId, number: u64, path: &SecretPath) -> Result<NewVersion, String> {
+        let digest: [u8; 32] = shared_proto::encoding::random();
+        let row = VersionRow {
+            secret,
+            environment: self.environment,
+            version: Version::new(number).map_err(text)?,
+            state: CatalogueState::Pending,
+            epoch: 1,
+            digest: Bytes(digest),
+        };
+        let label = (self.label.clone(), PersonId::generate());
+        Ok(NewVersion { row, path: path.clone(), label, idempotency: None, signing_key: None, now: NOW })
+    }
+
+    fn new_token(&self, row: &VersionRow) -> NewToken {
+        NewToken {
+            jti: TokenId::generate(),
+            subject: Subject::Service(ServiceId::generate()),
+            credential: self.credential,
+            environment: self.environment,
+            grants: vec![Grant { secret: row.secret, version: row.version }],
+            issued_at: NOW,
+            expires_at: NOW + 900,
+        }
+    }
+}
+
+/// Not a signature, but it shows number and hash.
+fn signer() -> SignEvent {
+    Arc::new(|_, after| Ok(format!("{} after {:?}", after.number + 1, after.hash)))
+}
+
+fn refused<T>(acted: Acted<T>, method: &str) -> Result<(), String> {
+    let refused = acted.err() == Some(ActError::CredentialDisabled);
+    rule(refused, &format!("{method} refuses a disabled credential"))
+}
+
+fn rule(holds: bool, rule: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(rule.to_owned()) }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
