@@ -13,25 +13,28 @@ Usage: scripts/bench.sh [options]
   --secrets N,N,…               instead: fill the vault to these numbers and read at random at each
   --soak MINUTES                instead: a steady mixed load, and the memory of both services under it
   --flood                       instead: reads at a steady rate, alone and beside a token holder who floods with refused requests
+  --database sqlite|postgres    default sqlite; postgres starts a server of its own, and prints the commits per second that
+                                pgbench gets from it with as many connections as a service writes through
   --json FILE                   append each measurement to FILE, one JSON object on a line
 TEXT
 }
 die() { echo "bench: $*" >&2; exit 1; }
 
-requests=40000 connections=16,256 audit_sync=both secrets='' soak='' flood='' json=''
+requests=40000 connections=16,256 audit_sync=both secrets='' soak='' flood='' json='' database=sqlite
 cd "$(dirname "$0")/.."
 source scripts/services.sh
 while (($#)); do
     case $1 in
         --help) usage; exit 0 ;;
         --flood) flood=1; shift ;;
-        --requests | --connections | --audit-sync | --secrets | --soak | --json)
+        --requests | --connections | --audit-sync | --secrets | --soak | --database | --json)
             (($# > 1)) || die "$1 needs a value; see --help"
             name=${1#--}; printf -v "${name//-/_}" %s "$2"; shift 2 ;;
         *) die "unknown option $1; see --help" ;;
     esac
 done
 case $audit_sync in fsync | os) modes=("$audit_sync") ;; both) modes=(fsync os) ;; *) die "--audit-sync is fsync, os or both" ;; esac
+case $database in sqlite | postgres) ;; *) die "--database is sqlite or postgres" ;; esac
 
 # One package for each build: cargo unifies features over a joint build.
 for package in encrypted-vault master-key-manager benches; do
@@ -47,6 +50,7 @@ stop_both() {
 }
 finish() {
     stop_both
+    [[ -z ${SPLITVAULT_TEST_POSTGRES_FOLDER-} ]] || scripts/postgres.sh stop "$SPLITVAULT_TEST_POSTGRES_FOLDER" || true
     [[ -z ${bare_pid-} ]] || kill "$bare_pid" 2>/dev/null || true
     rm -rf "$top"
 }
@@ -59,9 +63,53 @@ free_port() { # PORT: the first free one from there on
 }
 manager=$(free_port 18000) vault=$(free_port 18200) bare=$(free_port 18400)
 
+if [[ $database == postgres ]]; then
+    unset "${!SPLITVAULT_TEST_POSTGRES@}"
+    lines=$(scripts/postgres.sh start)
+    while IFS= read -r line; do export "${line?}"; done <<<"$lines"
+fi
+server_program() { # NAME, arguments: as the superuser
+    PGOPTIONS="-c client_min_messages=warning" PGPASSWORD=$(<"$SPLITVAULT_TEST_POSTGRES_PASSWORD_FILE") \
+        "$SPLITVAULT_TEST_POSTGRES_BIN/$1" "${@:2}"
+}
+superuser() { server_program psql -qAtX -v ON_ERROR_STOP=1 "$SPLITVAULT_TEST_POSTGRES" -c "$1"; } # STATEMENT
+
+use_postgres() { # SERVICE NAME PORT: its configuration, with a role and a database of its own
+    local role=${1//-/_}_$2 config=$place/run/$1.toml
+    openssl rand -hex 24 >"$place/run/$1.password"
+    superuser "CREATE ROLE $role LOGIN PASSWORD '$(<"$place/run/$1.password")'"
+    superuser "CREATE DATABASE $role OWNER $role"
+    {
+        echo 'mode = "development"'
+        echo "listen = \"127.0.0.1:$3\""
+        [[ $1 == encrypted-vault ]] || echo "vault_url = \"http://127.0.0.1:$vault\""
+        echo "data_dir = \"data/$1\""
+        echo "key_dir = \"../keys/$1\""
+        echo "database = \"$(sed -E "s|//postgres@(.*)/postgres|//$role@\1/$role|" <<<"$SPLITVAULT_TEST_POSTGRES")\""
+        echo '[postgres]'
+        echo "password_file = \"$1.password\""
+    } >"$config"
+}
+
+commits() { # LABEL: what the server can do, one row for each commit
+    [[ $database == postgres ]] || return 0
+    superuser "CREATE TABLE IF NOT EXISTS one_row (id BIGINT PRIMARY KEY, value BIGINT NOT NULL)"
+    cat >"$top/one_row.sql" <<'TEXT'
+\set id random(1, 1000000)
+INSERT INTO one_row (id, value) VALUES (:id, 1) ON CONFLICT (id) DO UPDATE SET value = one_row.value + 1;
+TEXT
+    note "$1" "commits of one row, by pgbench over 4 connections" "$(server_program pgbench --no-vacuum --client=4 \
+        --jobs=1 --time=5 --protocol=prepared --file="$top/one_row.sql" "$SPLITVAULT_TEST_POSTGRES" 2>/dev/null |
+        awk '/^tps/ {printf "%.0f", $3}')" "per s"
+}
+
 install() { # NAME SYNC: a new installation
     place=$top/$1
-    mkdir "$place"
+    mkdir -p "$place/run"
+    if [[ $database == postgres ]]; then
+        use_postgres encrypted-vault "$1" "$vault"
+        use_postgres master-key-manager "$1" "$manager"
+    fi
     # Otherwise each run leaves a runtime directory of its own in shared memory.
     export RUNTIME_DIRECTORY=$place/runtime
     scripts/generate-keys.sh --keys "$place/keys" --run "$place/run" --manager-port "$manager" --vault-port "$vault" >/dev/null
@@ -114,8 +162,13 @@ if [[ -n $secrets ]]; then
         memory "$count" "after the reads"
         stop_both
         for name in manager vault; do
-            file=$(find "$place/run/data" -name "$name.db")
-            note "$count" "database of the $name" "$(($(stat -c %s "$file") >> 20))" MiB
+            if [[ $database == postgres ]]; then
+                [[ $name == vault ]] && role=encrypted_vault_scale || role=master_key_manager_scale
+                bytes=$(superuser "SELECT pg_database_size('$role')")
+            else
+                bytes=$(stat -c %s "$(find "$place/run/data" -name "$name.db")")
+            fi
+            note "$count" "database of the $name" "$((bytes >> 20))" MiB
         done
     done
 elif [[ -n $soak ]]; then
@@ -142,6 +195,7 @@ else
         start_both
         echo "audit.sync = $mode, $(nproc) cores"
         memory "$mode" "after the start"
+        commits "$mode"
         measure throughput "$mode" --bare "127.0.0.1:$bare" --bare-pid "$bare_pid" --disk "$place" \
             --connections "$connections" --requests "$requests" --signatures "$signatures"
         measure revocation "$mode"

@@ -162,6 +162,7 @@ end() { # FOLDER MODE
     [[ ! -e $pid ]] || as_server "$bin/pg_ctl" --pgdata="$1/server/data" --mode="$2" --wait stop >/dev/null 2>&1 || true
 }
 
+from=$PWD
 cd "$(dirname "$0")/.."
 source scripts/services.sh
 command=${1-}
@@ -171,20 +172,23 @@ case $command in
     start) (($# <= 2)) || die "start takes one folder; see --help" ;;
     halt | kill | stop)
         (($# == 2)) || die "$command takes one folder; see --help"
-        [[ -d $2/server ]] || die "$2 was not made by this script" ;;
+        folder=$2
+        [[ $folder == /* ]] || folder=$from/$folder
+        [[ -d $folder/server ]] || die "$folder was not made by this script" ;;
     *) die "unknown command $command; see --help" ;;
 esac
 prepare
 case $command in
     start)
         folder=${2:-$(mktemp -d "${TMPDIR:-/tmp}/splitvault-postgres-XXXXXX")}
+        [[ $folder == /* ]] || folder=$from/$folder
         mkdir -p "$folder"
         folder=$(realpath "$folder")
         start "$folder"
         cat "$folder/env" ;;
-    halt) end "$(realpath "$2")" fast ;;
-    kill) kill_all "$2" ;;
-    stop) end "$(realpath "$2")" immediate; rm -rf "$2" ;;
+    halt) end "$folder" fast ;;
+    kill) kill_all "$folder" ;;
+    stop) end "$folder" immediate; rm -rf "$folder" ;;
     run)
         folder=$(mktemp -d "${TMPDIR:-/tmp}/splitvault-postgres-XXXXXX")
         child=''
@@ -193,6 +197,7 @@ case $command in
         start "$folder"
         while IFS= read -r line; do export "${line?}"; done <"$folder/env"
         umask 022
+        cd "$from"
         # A group of its own, so that a signal ends all of it.
         set -m
         "$@" <&0 &

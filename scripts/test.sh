@@ -7,8 +7,8 @@ set -euo pipefail
 usage() {
     cat <<'TEXT'
 Usage: scripts/test.sh [--engine sqlite|postgres] [--system [ARGUMENTS…]]
-  --engine    the database below the services in the system tests (default: sqlite). The tests of the stores always run
-              on both
+  --engine    the database below the services in the system tests (default: sqlite, and a chosen part of them on
+              postgres, too). The tests of the stores always run on both
   --system    only the system tests; ARGUMENTS go to the test binary, as a part of a test's name
 TEXT
 }
@@ -83,6 +83,14 @@ step "protocol and thief in Python"
 
 step "all tests in Rust"
 cargo test --locked --quiet --workspace
+
+if [[ ! $engine ]]; then
+    step "a part of the system tests on PostgreSQL: the thief, revocation, crashes, rotation"
+    # The same packages as above, so that nothing is built again.
+    SPLITVAULT_TEST_ENGINE=postgres cargo test --locked --quiet --workspace --test suite -- \
+        security::{both_stolen,manager_stolen,vault_stolen,vault_database_,stolen_token,restored,revoked_means_refused} \
+        security::{kill_cycles,database_killed} system::{crash,database_,rotation,two_managers}
+fi
 
 step "fuzz targets, for a moment each, and their control"
 # A fixed seed: what a random one finds one day is in yesterday's code, and would fail somebody else's change.

@@ -47,7 +47,11 @@ pub(crate) fn of_service(apart: bool, server: Option<&Arc<Server>>) -> Option<Da
     }
     Some(match server {
         Some(server) => Database::create_on(server),
-        None if apart => Database::create_on(&Server::own()),
+        None if apart => {
+            let database = Database::create_on(&Server::own());
+            forget_how_it_was_made(database.server());
+            database
+        }
         None => Database::create(),
     })
 }
@@ -169,6 +173,15 @@ pub struct KeptData {
 /// Blobs as PostgreSQL writes them.
 fn in_postgres(statement: &str) -> String {
     statement.replace("X'", "'\\x")
+}
+
+/// Removes the log of how the server was made: the thief would try everything in it that looks like a key.
+fn forget_how_it_was_made(server: &Server) {
+    for statement in
+        ["ALTER SYSTEM SET wal_recycle = off", "SELECT pg_reload_conf()", "SELECT pg_switch_wal()", "CHECKPOINT"]
+    {
+        server.tell("postgres", statement);
+    }
 }
 
 /// All files of a server but those of the databases that PostgreSQL comes with.

@@ -198,7 +198,7 @@ class Loot:
         if data.startswith(postgres.DUMP):
             for table, row in postgres.rows_of_dump(data):
                 self._add_row(table, row, f"{where}:{table}")
-        if {"base", "pg_wal"} & set(path.parts):
+        if postgres.holds_rows(path):
             for piece in postgres.random_pieces(data):
                 self.add_bytes(piece, where)
         self.add_bytes(data, where, key=True)

@@ -43,15 +43,27 @@ def _value(kind, value):
     return value
 
 
+def holds_rows(path):
+    """Whether a file of a data directory may hold rows of a user: write-ahead log, or a table that is no catalog."""
+    number = re.match(r"\d+", path.name)
+    return "pg_wal" in path.parts or ("base" in path.parts and number is not None and int(number.group()) >= 16384)
+
+
 def random_pieces(pages):
     """What lies in pages of heap or write-ahead log like a value of the length of a key and looks random, living or not."""
     for length, header in SHORT.items():
         place = pages.find(header)
         while place >= 0:
             piece = pages[place + 1 : place + 1 + length]
-            if len(piece) == length and len(set(piece)) > length * 2 // 3 and sum(byte > 127 for byte in piece) > 6:
+            if len(piece) == length and _looks_random(piece):
                 yield piece
             place = pages.find(header, place + 1)
+
+
+def _looks_random(piece):
+    """Whether a key or what is under one could look so: one in ten thousand does not."""
+    kinds, high = len(set(piece)), sum(byte > 127 for byte in piece)
+    return kinds > len(piece) * 3 // 4 and len(piece) // 5 < high < len(piece) * 4 // 5 and piece.count(0) < 3
 
 
 class Server:

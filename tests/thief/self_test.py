@@ -308,7 +308,7 @@ def test_dump(one):
         (folder / "vault-keys/storage-keys/1.key").unlink()
         check("without the storage key nothing opens", opened_by(folder)[0] == {})
         noise = bytes(3_000) + b"C" * 500 + RANDOM.randbytes(5_000)
-        for file in ("base/16384/2601", "pg_wal/000000010000000000000001"):
+        for file in ("base/16384/16390", "pg_wal/000000010000000000000001"):
             write(folder / "vault-data/server" / file, noise + postgres.SHORT[32] + one.storage_key + noise)
             check(f"a key that lies in {file} opens", opened_by(folder)[0] == one.all_values())
             (folder / "vault-data/server" / file).unlink()

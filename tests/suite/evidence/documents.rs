@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use system_tests::{Installation, repository, target_dir};
 
 /// The lines of the shell blocks of a document.
-fn commands(document: &str) -> Vec<String> {
+pub(super) fn commands(document: &str) -> Vec<String> {
     let text = std::fs::read_to_string(repository().join(document)).unwrap();
     let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.flat_map(str::lines).map(str::to_owned).collect()
@@ -106,6 +106,10 @@ async fn commands_of_the_operations_manual_run() {
             assert!(installation.folder().join("certificates/encrypted-vault/listener.pem").exists());
             continue;
         }
+        if line.starts_with("sudo -u postgres ") {
+            // Run by postgres_manual.rs.
+            continue;
+        }
         // What follows runs at an installation as docs/install.md makes it: the line names its user, and its files.
         let words: Vec<&str> = line.split(' ').collect();
         let ["sudo", "-u", user, program, option, file, arguments @ ..] = words.as_slice() else { panic!("{line}") };
@@ -130,7 +134,7 @@ async fn commands_of_the_operations_manual_run() {
             // The home of the service's user, into which he may write.
             assert_eq!(target.parent(), data.parent(), "{line}");
             let copy = installation.folder().join(target.file_name().unwrap());
-            service.run_well(&["backup", copy.to_str().unwrap()]);
+            service.back_up(&copy);
         } else {
             assert_eq!(arguments[0], "rotate-keys", "{line}");
             service.run_well(arguments);

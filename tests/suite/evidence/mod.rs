@@ -4,3 +4,4 @@ mod claims;
 mod documents;
 mod glossary;
 mod install_walk;
+mod postgres_manual;

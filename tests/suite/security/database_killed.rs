@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use rustix::process::{Pid, Signal, kill_process};
 use system_tests::history::{Rule, inspect};
 use system_tests::{Engine, Installation, Workload, only_on};
 
@@ -62,10 +63,11 @@ async fn control_database_that_answers_before_it_is_durable_loses_acknowledged_w
     let mut installation = Installation::builder().vault_table(danger).manager_table(danger).apart().make();
     let database = installation.vault.postgres().clone();
     let server = database.server();
-    server.tell("postgres", "ALTER SYSTEM SET wal_writer_delay = '10s'");
-    server.tell("postgres", "SELECT pg_reload_conf()");
     server.tell("postgres", &format!("ALTER ROLE {} SET synchronous_commit = off", database.role()));
     installation.start().await;
+    // Nobody else writes the log to the disk then.
+    let writer = server.tell("postgres", "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
+    kill_process(Pid::from_raw(writer.parse().unwrap()).unwrap(), Signal::STOP).unwrap();
     let mut workload = Workload::start(&installation, seed());
     workload.answers(100).await;
     let history = workload.stop().await;
