@@ -74,6 +74,14 @@ forbid "statements stand in the store's sql/" "$statement" "${areas[@]}"
 grep -qP "$statement" master-key-manager/store/src/sql/rows.rs || die "the pattern for statements finds nothing"
 grep -qP "$engine" <<<'WHERE ?1 IS NULL OR' || die "the pattern finds nothing"
 
+step "the decision over rights is pure"
+# What it is decided from is handed over; so it can be tested with any policy, and explained without a service.
+mapfile -t pure < <(cargo tree --locked -p manager-policy --edges normal,build --prefix none --format '{p}' | cut -d' ' -f1 | sort -u)
+grep -qx shared-proto <<<"$(printf '%s\n' "${pure[@]}")" || die "cargo tree lists nothing for manager-policy"
+! printf '%s\n' "${pure[@]}" | grep -xE 'tokio|futures.*|async-trait|actix.*|service-runtime|rusqlite|.*postgres|reqwest' ||
+    die "manager-policy neither waits nor reads: no runtime, no web, no database"
+forbid "hand the facts and the time over" '\basync\b|\bstd::(fs|net|time|thread|process|env|io)\b' master-key-manager/policy/src/*.rs
+
 step "the rsa crate performs no private operation (RUSTSEC-2023-0071)"
 # It may parse, check and convert. What it offers for signing and decrypting lies in other modules, or in methods that
 # need a source of randomness or a padding scheme from them. Tests may make weak keys with it, to be refused.
