@@ -81,6 +81,10 @@ grep -qx shared-proto <<<"$(printf '%s\n' "${pure[@]}")" || die "cargo tree list
 ! printf '%s\n' "${pure[@]}" | grep -xE 'tokio|futures.*|async-trait|actix.*|service-runtime|rusqlite|.*postgres|reqwest' ||
     die "manager-policy neither waits nor reads: no runtime, no web, no database"
 forbid "hand the facts and the time over" '\basync\b|\bstd::(fs|net|time|thread|process|env|io)\b' master-key-manager/policy/src/*.rs
+decision='\b(Permit(::<\w+>)?|Visible)::decide\('
+mapfile -t deciders < <(find master-key-manager/{src,store/src} -name '*.rs' ! -path '*/src/access/*' ! -path '*/store/src/testing/*')
+forbid "a permit comes from its caller" "$decision" "${deciders[@]}"
+grep -qP "$decision" master-key-manager/src/access/mod.rs || die "the pattern finds nothing"
 
 step "the rsa crate performs no private operation (RUSTSEC-2023-0071)"
 # It may parse, check and convert. What it offers for signing and decrypting lies in other modules, or in methods that

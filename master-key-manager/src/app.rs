@@ -13,7 +13,7 @@ use service_runtime::workers::Workers;
 use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
-use crate::access::{Authenticator, CredentialCache};
+use crate::access::{Authenticator, CredentialCache, PolicyView};
 use crate::catalogue::{KeyedLocks, SecretWriter, Settler, start_delivery};
 use crate::config::Config;
 use crate::http::Gate;
@@ -37,6 +37,8 @@ pub struct App {
     pub store: Arc<dyn ManagerStore>,
     /// The credentials in memory.
     pub credentials: Arc<CredentialCache>,
+    /// The facts of the policy in memory.
+    pub policy: Arc<PolicyView>,
     /// Knowledge of the vault.
     pub vault_view: Arc<VaultView>,
     /// Sends commands to the vault.
@@ -111,9 +113,11 @@ impl App {
             environments: installation.environments.clone(),
         };
         let credentials = Arc::new(CredentialCache::new(store.clone()));
+        let policy = Arc::new(PolicyView::new(store.clone()));
         let gate = Gate {
             mode: raw.mode,
             anonymous: installation.anonymous_actor(),
+            policy: Arc::clone(&policy),
             authenticator: Authenticator::new(Arc::clone(&credentials), Arc::clone(&keys)),
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
@@ -126,6 +130,7 @@ impl App {
             revocations: Revocations::new(store.clone(), Arc::clone(&vault_view), sign, Arc::clone(&clock)),
             store,
             credentials,
+            policy,
             vault_view,
             client,
             keys,
@@ -156,6 +161,7 @@ impl App {
             events: self.store.clone(),
             tokens: self.store.clone(),
             credentials: Arc::clone(&self.credentials),
+            policy: Arc::clone(&self.policy),
             clock: Arc::clone(&self.clock),
             no_descriptors: Arc::clone(&self.no_descriptors),
         }

@@ -1,5 +1,5 @@
-//! The work beside requests: settling pending versions, forgetting credentials that another process disabled, and
-//! deleting what has expired or ended.
+//! The work beside requests: settling pending versions, forgetting credentials and facts of the policy that another
+//! process changed, and deleting what has expired or ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use service_runtime::clock::Clock;
 use service_runtime::process::can_open_files;
 use tokio::sync::watch;
 
-use crate::access::CredentialCache;
+use crate::access::{CredentialCache, PolicyView};
 use crate::catalogue::Settler;
 use crate::revocation::{FeedStatus, VaultView, stopped};
 use manager_store::{EventStore, PRUNED_AT_ONCE, TokenStore};
@@ -26,6 +26,8 @@ pub struct Maintenance {
     pub tokens: Arc<dyn TokenStore>,
     /// The credentials in memory.
     pub credentials: Arc<CredentialCache>,
+    /// The facts of the policy in memory.
+    pub policy: Arc<PolicyView>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file; kept up to date here.
@@ -57,6 +59,9 @@ impl Maintenance {
             self.drop_ended().await;
             if let Err(fault) = self.credentials.refresh().await {
                 tracing::warn!(%fault, "credentials that another process disabled are not known");
+            }
+            if let Err(fault) = self.policy.refresh().await {
+                tracing::warn!(%fault, "changes of the policy by another process are not known");
             }
             self.no_descriptors.store(!can_open_files(), Ordering::SeqCst);
             let boot = self.clock.boot();

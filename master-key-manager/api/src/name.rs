@@ -73,6 +73,11 @@ impl SecretPath {
         Self(format!("{UNNAMED}/{secret}"))
     }
 
+    /// The folder of such secrets.
+    pub fn unnamed_folder() -> Self {
+        Self(UNNAMED.to_owned())
+    }
+
     /// Whether the path lies in the reserved folder of unnamed submissions.
     pub fn is_reserved(&self) -> bool {
         self.0.split('/').next() == Some(UNNAMED)

@@ -92,7 +92,8 @@ mod tests {
 
     use async_trait::async_trait;
     use manager_api::name::UserLabel;
-    use manager_store::{Acted, Actor, NewCredential, Stored};
+    use manager_policy::{Operate, Permit, Share};
+    use manager_store::{Acted, NewCredential, Stored};
     use shared_proto::id::{CredentialId, ServiceId, Subject};
     use tokio::sync::Notify;
 
@@ -152,11 +153,11 @@ mod tests {
             Err(StoreFault::Unavailable)
         }
 
-        async fn look_again(&self, _actor: Actor) -> Acted<()> {
+        async fn look_again(&self, _permit: &Permit<Operate>) -> Acted<()> {
             Err(StoreFault::Unavailable.into())
         }
 
-        async fn subject_of(&self, _actor: Actor, _label: UserLabel) -> Acted<Option<Subject>> {
+        async fn subject_of(&self, _permit: &Permit<Share>, _label: UserLabel) -> Acted<Option<Subject>> {
             Err(StoreFault::Unavailable.into())
         }
     }

@@ -1,23 +1,27 @@
-//! Authentication of callers. Each service has one credential; the administrator's is the only one so far.
+//! Authentication of callers, and what they may do. Each service has one credential; the administrator's is the only one so far.
 //!
 //! Guarantees that a missing, malformed, unknown, wrong and disabled credential give the same answer after the same
 //! work. The stored form of a credential opens nothing, and an attacker with write access to the database cannot make
 //! one.
 
 mod credential_cache;
+mod policy_view;
 
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
+use manager_policy::{ActionType, Actor, Denied, Facts, Holder, Permit, Scope, Visible};
+use service_runtime::Refusal;
 use service_runtime::sql::StoreFault;
 use shared_proto::credential::PlainCredential;
+use shared_proto::error::ErrorCode;
 use shared_proto::id::{CredentialId, Subject};
 
 use crate::keys::KeyRing;
-use manager_store::Actor;
 
 pub use self::credential_cache::CredentialCache;
+pub use self::policy_view::PolicyView;
 
 /// Hashes service credentials under a key of the key folder.
 pub struct CredentialHasher(hmac::Key);
@@ -38,41 +42,48 @@ impl CredentialHasher {
     }
 }
 
-/// A caller with an enabled credential, or an anonymous one where that is allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// The administrator.
-    Administrator {
-        /// The actor in whose name the store acts.
-        actor: Actor,
-        /// The administrator's subject.
-        subject: Subject,
-    },
-    /// A stranger, in development mode.
-    Anonymous {
-        /// The actor in whose name the store acts, the same for all anonymous callers.
-        actor: Actor,
-    },
+/// A caller with an enabled credential, or an anonymous one where that is allowed, with the facts that decide what he
+/// may do.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    actor: Actor,
+    facts: Arc<Facts>,
 }
 
 impl Caller {
-    /// The actor in whose name the store acts. The store checks the credential again, in the transaction that acts.
-    pub fn actor(&self) -> Actor {
-        match self {
-            Self::Administrator { actor, .. } | Self::Anonymous { actor } => *actor,
-        }
+    /// This actor, before these facts.
+    pub fn new(actor: Actor, facts: Arc<Facts>) -> Self {
+        Self { actor, facts }
+    }
+
+    /// The permit for an action in a scope. The store checks what it was decided from again, in the transaction that
+    /// acts.
+    ///
+    /// # Errors
+    /// The policy does not allow it. That looks like an unknown secret, or like an unknown caller.
+    pub fn permit<A: ActionType>(&self, scope: Scope) -> Result<Permit<A>, Refusal> {
+        let code = match scope {
+            Scope::Secret(_) | Scope::Path(..) | Scope::Folder(..) => ErrorCode::SecretNotFound,
+            Scope::Environment(_) | Scope::Installation => ErrorCode::CredentialInvalid,
+        };
+        Permit::decide(&self.facts, &self.actor, scope).map_err(|Denied| Refusal::new(code))
+    }
+
+    /// What the caller may see in lists of secrets.
+    pub fn visible(&self) -> Visible {
+        Visible::decide(&self.facts, &self.actor)
     }
 
     /// The credential that tokens will name.
     pub fn credential(&self) -> CredentialId {
-        self.actor().credential()
+        self.actor.credential
     }
 
     /// The caller's own subject; `None` for an anonymous one.
     pub fn subject(&self) -> Option<Subject> {
-        match self {
-            Self::Administrator { subject, .. } => Some(*subject),
-            Self::Anonymous { .. } => None,
+        match self.actor.holder {
+            Holder::Principal(subject) => Some(subject),
+            Holder::Stranger => None,
         }
     }
 }
@@ -91,11 +102,11 @@ impl Authenticator {
         Self { credentials, keys, decoy: PlainCredential::generate() }
     }
 
-    /// The administrator that `presented` belongs to; `None` for everything except an enabled credential.
+    /// The actor that `presented` belongs to; `None` for everything except an enabled credential.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn administrator(&self, presented: Option<&str>) -> Result<Option<Caller>, StoreFault> {
+    pub async fn actor(&self, presented: Option<&str>) -> Result<Option<Actor>, StoreFault> {
         let parsed = presented.and_then(|text| PlainCredential::parse(text).ok());
         let hash = self.keys.now().credentials.hash(parsed.as_ref().unwrap_or(&self.decoy));
         let row = self.credentials.credential(hash).await?;
@@ -103,6 +114,6 @@ impl Authenticator {
         let stored = row.as_ref().map_or([0; 32], |row| row.hmac);
         let same = verify_slices_are_equal(&stored, &hash).is_ok();
         let row = row.filter(|_| same && parsed.is_some());
-        Ok(row.and_then(|row| row.actor().map(|actor| Caller::Administrator { actor, subject: row.subject })))
+        Ok(row.and_then(|row| row.actor()))
     }
 }

@@ -1,5 +1,6 @@
 //! Reconciliation: finds the versions that the vault has and the catalogue lacks, after a restore of the manager.
 
+use manager_policy::{Operate, Permit};
 use service_runtime::Refusal;
 use shared_proto::command::Operation;
 use shared_proto::receipt::{ReceiptFacts, VersionState};
@@ -7,7 +8,7 @@ use shared_proto::wire::vault::{Inventory, InventoryCursor, MAX_PAGE, Receipts};
 
 use crate::keys::KeyRing;
 use crate::vault_client::VaultClient;
-use manager_store::{Actor, IdentityStore, ReconcileStore};
+use manager_store::{IdentityStore, ReconcileStore};
 
 /// The result of comparing a part of the vault's inventory with the catalogue.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +34,7 @@ pub async fn reconcile<S: IdentityStore + ReconcileStore + ?Sized>(
     client: &VaultClient,
     keys: &KeyRing,
     from: Option<InventoryCursor>,
-    (actor, adopt, now): (Actor, bool, u64),
+    (permit, adopt, now): (Permit<Operate>, bool, u64),
 ) -> Result<Reconciliation, Refusal> {
     const UNFIT: &str = "the vault's inventory is not understood";
     let mut found = Reconciliation::default();
@@ -41,7 +42,7 @@ pub async fn reconcile<S: IdentityStore + ReconcileStore + ?Sized>(
     let mut after = from;
     for _page in 0..PAGES_AT_ONCE {
         // The vault is asked page by page, and each answer takes its time.
-        store.look_again(actor).await?;
+        store.look_again(&permit).await?;
         let request = Inventory { after, limit: MAX_PAGE };
         let answer: Receipts = client
             .command(Operation::Inventory, &request)
@@ -61,7 +62,7 @@ pub async fn reconcile<S: IdentityStore + ReconcileStore + ?Sized>(
         if page.is_empty() {
             return Ok(found);
         }
-        let missing = store.missing(actor, page.clone()).await?;
+        let missing = store.missing(&permit, page.clone()).await?;
         if adopt {
             // Those of the manager's environments, under a root key that exists.
             let ours = &keys.installation().environments;
@@ -69,9 +70,9 @@ pub async fn reconcile<S: IdentityStore + ReconcileStore + ?Sized>(
                 ours.iter().any(|known| known.id == facts.environment)
                     && loaded.roots.of(facts.environment, facts.epoch).is_some()
             };
-            found.adopted += store.adopt(actor, missing.iter().filter(usable).copied().collect(), now).await?;
+            found.adopted += store.adopt(&permit, missing.iter().filter(usable).copied().collect(), now).await?;
             // A vault that was restored to a time before a rotation has the wrapped keys of that time.
-            let moved_back = store.move_back(actor, page.iter().filter(usable).copied().collect()).await?;
+            let moved_back = store.move_back(&permit, page.iter().filter(usable).copied().collect()).await?;
             if moved_back > 0 {
                 tracing::warn!(count = moved_back, "the vault has older wrapped keys than the catalogue said");
                 keys.want_exchange();

@@ -3,6 +3,7 @@
 
 use manager_api::name::IdempotencyKey;
 use manager_api::wire::CatalogueState;
+use manager_policy::{Permit, Scope, Write};
 use service_runtime::audit::Origin;
 use service_runtime::{Fact, Refusal};
 use shared_proto::error::ErrorCode;
@@ -12,7 +13,7 @@ use super::secret_writer::{SecretWriter, StoreRequest, StoredSecret, Target, act
 use crate::access::Caller;
 use crate::idempotency::{BodyMark, Comparison};
 use crate::issuer::MintRequest;
-use manager_store::{Actor, Environment, SecretState, VersionRow};
+use manager_store::{Environment, SecretState, VersionRow};
 
 /// The outcome of the first request with an idempotency key.
 pub(super) enum First {
@@ -28,25 +29,27 @@ impl SecretWriter {
     /// Finds the outcome of the first request with this key.
     pub(super) async fn first_request(
         &self,
-        (actor, subject): (Actor, &Subject),
+        (caller, permit): (&Caller, &Permit<Write>),
+        subject: &Subject,
         key: &IdempotencyKey,
         mark: &BodyMark,
     ) -> Result<First, Refusal> {
-        let found = self.store.idempotent(actor, *subject, key.as_str().to_owned(), self.clock.now()).await?;
+        let found = self.store.idempotent(permit, *subject, key.as_str().to_owned(), self.clock.now()).await?;
         let Some((secret, version)) = found else { return Ok(First::None) };
         let comparison = self.bodies.compare(subject, key, mark);
         if comparison == Comparison::Different {
             return Err(Refusal::new(ErrorCode::IdempotencyMismatch));
         }
-        let state = self.store.secret(actor, secret).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+        let look = caller.permit::<Write>(Scope::Secret(secret))?.to_look();
+        let state = self.store.secret(&look, secret).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
         let held = self.settler.locks().lock(&(state.environment, state.path.clone())).await;
         let pending: Vec<VersionRow> =
-            self.store.secret(actor, secret).await?.map(|state| state.pending).unwrap_or_default();
+            self.store.secret(&look, secret).await?.map(|state| state.pending).unwrap_or_default();
         let settled = self.settler.settle(&pending).await;
         drop(held);
         settled.map_err(|_| Refusal::outcome_unknown("the vault does not say what became of the first request"))?;
         let row =
-            self.store.version(actor, secret, version).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+            self.store.version(&look, secret, version).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
         match (row.state, comparison) {
             (CatalogueState::Abandoned, _) => Ok(First::Abandoned(state)),
             (CatalogueState::Committed, Comparison::Same) => Ok(First::Committed(state, version)),
@@ -65,7 +68,7 @@ impl SecretWriter {
         request: &StoreRequest,
         state: &SecretState,
         version: Version,
-        caller: Caller,
+        caller: &Caller,
         meta: &Origin,
     ) -> Result<StoredSecret, Refusal> {
         let target = Target { environment, secret: state.secret, path: state.path.clone() };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use manager_api::wire::{CatalogueState, IssuedToken};
+use manager_policy::{Permit, Read, Scope, Write};
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
@@ -102,13 +103,18 @@ impl SecretWriter {
         let environment = self.environments.iter().find(|known| known.name == request.environment);
         let environment =
             environment.ok_or_else(|| Refusal::new(ErrorCode::NameInvalid).detail("There is no such environment."))?;
+        let place = match &request.path {
+            Some(path) => Scope::Path(environment.id, path.clone()),
+            None => Scope::Folder(environment.id, SecretPath::unnamed_folder()),
+        };
+        let permit = caller.permit::<Write>(place)?;
         let (Some(subject), Some((key, mark))) = (caller.subject(), request.idempotency.as_ref()) else {
-            return self.store_new(environment, &request, None, caller, meta).await;
+            return self.store_new(environment, &request, None, (&caller, &permit), meta).await;
         };
         let _one_at_a_time = self.bodies.locks.lock(&(subject.to_string(), key.clone())).await;
-        match self.first_request((caller.actor(), &subject), key, mark).await? {
+        match self.first_request((&caller, &permit), &subject, key, mark).await? {
             First::Committed(state, version) => {
-                self.answer_again(environment, &request, &state, version, caller, meta).await
+                self.answer_again(environment, &request, &state, version, &caller, meta).await
             }
             // Its body may be forgotten; what the catalogue knows of it must agree.
             First::Abandoned(state) if !goes_to(environment, &request, &state) => {
@@ -116,11 +122,11 @@ impl SecretWriter {
             }
             First::Abandoned(state) => {
                 self.bodies.remember(&subject, key, *mark);
-                self.store_new(environment, &request, Some(state.path), caller, meta).await
+                self.store_new(environment, &request, Some(state.path), (&caller, &permit), meta).await
             }
             First::None => {
                 self.bodies.remember(&subject, key, *mark);
-                self.store_new(environment, &request, None, caller, meta).await
+                self.store_new(environment, &request, None, (&caller, &permit), meta).await
             }
         }
     }
@@ -130,7 +136,7 @@ impl SecretWriter {
         environment: &Environment,
         request: &StoreRequest,
         again_at: Option<SecretPath>,
-        caller: Caller,
+        (caller, permit): (&Caller, &Permit<Write>),
         meta: &Origin,
     ) -> Result<StoredSecret, Refusal> {
         // Without the vault nobody waits for anything.
@@ -140,25 +146,29 @@ impl SecretWriter {
         let path = named.cloned().unwrap_or_else(|| SecretPath::unnamed(new_id));
         let _one_writer = self.settler.locks().lock(&(environment.id, path.clone())).await;
         let known = match named {
-            Some(_) => self.store.secret_at(caller.actor(), environment.id, path.clone()).await?,
+            Some(_) => self.store.secret_at(permit, environment.id, path.clone()).await?,
             None => None,
         };
         if let Some(state) = &known {
             self.settler.settle(&state.pending).await?;
         }
-        // Behind the lock of the path: those who wait for that would keep writers of other paths out of their places.
-        let _place = if request.token { Some(self.batches.enter().await) } else { None };
-        let (seal_key, transport) = self.vault_view.keys_for_storing()?;
-        let signing_key = request.token.then(|| self.mint.signing_key()).transpose()?;
         let secret = known.as_ref().map_or(new_id, |state| state.secret);
+        // Who may write and not read gets no token.
+        let read: Option<Permit<Read>> = if request.token { caller.permit(Scope::Secret(secret)).ok() } else { None };
+        // Behind the lock of the path: those who wait for that would keep writers of other paths out of their places.
+        let _place = if read.is_some() { Some(self.batches.enter().await) } else { None };
+        let (seal_key, transport) = self.vault_view.keys_for_storing()?;
+        let signing_key = read.is_some().then(|| self.mint.signing_key()).transpose()?;
         let first = next_version(known.and_then(|state| state.last))?;
         let target = Target { environment, secret, path };
         // The audit line names it, and comes before the rest of the token is known.
-        let jti = request.token.then(TokenId::generate);
+        let jti = read.is_some().then(TokenId::generate);
         self.audit.record(act(&target, jti), meta).await?;
-        let (row, subject) = self.deliver_next(&target, first, request, (caller, signing_key), &transport).await?;
+        let (row, subject) =
+            self.deliver_next(&target, first, request, (caller, permit, signing_key), &transport).await?;
         let holder = (subject, caller.credential());
         let token = jti.map(|jti| self.mint.for_version(jti, holder, &row, &seal_key));
+        let token = read.zip(token);
         let token = self.commit(row, token, seal_key).await?;
         Ok(answer(target, row.version, request, token))
     }
@@ -169,7 +179,7 @@ impl SecretWriter {
         target: &Target<'_>,
         mut version: Version,
         request: &StoreRequest,
-        (caller, signing_key): (Caller, Option<Thumbprint>),
+        (caller, permit, signing_key): (&Caller, &Permit<Write>, Option<Thumbprint>),
         transport: &StatedKey,
     ) -> Result<(VersionRow, Subject), Refusal> {
         for _ in 0..MAX_TRIES {
@@ -197,7 +207,7 @@ impl SecretWriter {
                 signing_key,
                 now: self.clock.now(),
             };
-            match self.store.begin(caller.actor(), new).await? {
+            match self.store.begin(permit, new).await? {
                 BeginOutcome::Pending(subject) => match self.delivery.deliver(sealed, transport.clone()).await {
                     Delivery::Stored => return Ok((row, subject)),
                     Delivery::Taken => self.store.abandon(row.secret, row.version).await?,
@@ -217,15 +227,13 @@ impl SecretWriter {
     async fn commit(
         &self,
         row: VersionRow,
-        token: Option<NewToken>,
+        token: Option<(Permit<Read>, NewToken)>,
         seal_key: StatedKey,
     ) -> Result<Option<IssuedToken>, Refusal> {
         const UNCLEAR: &str = "the catalogue did not record the version";
-        let committed = self
-            .store
-            .commit(row.secret, row.version, token.clone())
-            .await
-            .map_err(|_| Refusal::outcome_unknown(UNCLEAR))?;
+        let (permit, token) = token.unzip();
+        let committed = self.store.commit(row.secret, row.version, permit.zip(token.clone())).await;
+        let committed = committed.map_err(|_| Refusal::outcome_unknown(UNCLEAR))?;
         match (committed, token) {
             (CommitOutcome::Yes { .. }, None) => Ok(None),
             (CommitOutcome::Yes { rseq }, Some(token)) => {

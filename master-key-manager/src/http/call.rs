@@ -12,6 +12,7 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
+use manager_policy::{ActionType, Actor, Permit, Scope};
 use serde::de::DeserializeOwned;
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, AuditRecord, Origin};
@@ -21,9 +22,9 @@ use service_runtime::tasks::Tasks;
 use shared_proto::error::ErrorCode;
 
 use super::query::parse_query;
-use crate::access::{Authenticator, Caller};
+use crate::access::{Authenticator, Caller, PolicyView};
 use crate::audit_event::Act;
-use manager_store::{Acted, Actor};
+use manager_store::Acted;
 
 /// The parts that authenticate, run and record calls.
 pub struct Gate {
@@ -31,6 +32,8 @@ pub struct Gate {
     pub mode: Mode,
     /// The actor of anonymous callers in development mode.
     pub anonymous: Actor,
+    /// The facts that permits are decided from.
+    pub policy: Arc<PolicyView>,
     /// Checks credentials.
     pub authenticator: Authenticator,
     /// The audit log.
@@ -90,9 +93,12 @@ impl Call {
         &self.caller
     }
 
-    /// The actor in whose name the store acts.
-    pub fn actor(&self) -> Actor {
-        self.caller.actor()
+    /// The permit of the caller for an action in a scope.
+    ///
+    /// # Errors
+    /// The policy does not allow it.
+    pub fn permit<A: ActionType>(&self, scope: Scope) -> Result<Permit<A>, Refusal> {
+        self.recorded(self.caller.permit(scope))
     }
 
     /// A header that may occur once at most.
@@ -143,9 +149,15 @@ impl Call {
     {
         let Self { caller, origin, gate, route, .. } = self;
         let operation = operation(caller, origin.clone());
-        let audit = gate.audit.clone();
+        let (audit, policy) = (gate.audit.clone(), Arc::clone(&gate.policy));
         let task = gate.tasks.run_to_end(async move {
-            let refused = |refusal: &Refusal| audit.record_refusal(AuditRecord::refused(route.id, refusal, &origin));
+            let refused = |refusal: &Refusal| {
+                audit.record_refusal(AuditRecord::refused(route.id, refusal, &origin));
+                // The policy may have changed under the permit: the next request is decided by the facts of its time.
+                if refusal.code() == ErrorCode::CredentialInvalid {
+                    policy.forget();
+                }
+            };
             operation.await.inspect_err(refused)
         });
         task.await.map_err(|_| Refusal::outcome_unknown("a task broke down"))?
@@ -188,15 +200,16 @@ impl Gate {
         };
         // Only without any Authorization header: a wrong credential is never an anonymous one.
         if strangers_may && !req.headers().contains_key(header::AUTHORIZATION) {
-            return Ok(Caller::Anonymous { actor: self.anonymous });
+            return Ok(Caller::new(self.anonymous, self.policy.facts().await?));
         }
         // Without a wait where there is no credential: the HTTP library drops the answer to a badly framed body otherwise.
         let found = match bearer(req) {
-            Some(presented) => self.authenticator.administrator(Some(presented)).await?,
+            Some(presented) => self.authenticator.actor(Some(presented)).await?,
             None => None,
         };
-        found
+        let actor = found
             .ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))
-            .inspect_err(|refusal| self.record_refusal(route, origin, refusal))
+            .inspect_err(|refusal| self.record_refusal(route, origin, refusal))?;
+        Ok(Caller::new(actor, self.policy.facts().await?))
     }
 }

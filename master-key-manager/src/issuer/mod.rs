@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use manager_api::name::UserLabel;
 use manager_api::wire::IssuedToken;
+use manager_policy::Scope;
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
@@ -83,7 +84,7 @@ impl Mint {
     ///
     /// # Errors
     /// A version is missing or not committed, the terms are out of range, or nothing may be minted now.
-    pub async fn mint(&self, request: MintRequest, caller: Caller, meta: &Origin) -> Result<Minted, Refusal> {
+    pub async fn mint(&self, request: MintRequest, caller: &Caller, meta: &Origin) -> Result<Minted, Refusal> {
         self.check(&request)?;
         let _place = self.batches.enter().await;
         let (seal_key, signer) = (self.vault_view.seal_key_for_minting()?, self.sealer.signer()?);
@@ -93,15 +94,16 @@ impl Mint {
             (None, None) => return Err(Refusal::parameter("a stranger has no subject of his own")),
         };
         let (issued_at, expires_at) = self.life(request.life, &seal_key);
+        let permitted = |(secret, version)| Ok((secret, version, caller.permit(Scope::Secret(secret))?));
         let order = TokenRequest {
             jti: TokenId::generate(),
             subject,
             signing_key: signer.kid(),
-            grants: request.grants,
+            grants: request.grants.into_iter().map(permitted).collect::<Result<_, Refusal>>()?,
             issued_at,
             expires_at,
         };
-        let (token, versions, rseq) = match self.store.decide_token(caller.actor(), order).await? {
+        let (token, versions, rseq) = match self.store.decide_token(order).await? {
             TokenDecision::Recorded { token, versions, rseq } => (token, versions, rseq),
             TokenDecision::NotFound => return Err(Refusal::new(ErrorCode::SecretNotFound)),
             TokenDecision::SeveralEnvironments => {

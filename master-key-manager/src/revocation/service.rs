@@ -10,7 +10,7 @@ use shared_proto::jws::{Kind, sign};
 
 use super::{FeedStatus, VaultView};
 use crate::vault_client::Signing;
-use manager_store::{Actor, Decision, EventStore, SignEvent};
+use manager_store::{Decision, EventStore, SignEvent};
 
 /// Numbers revocations and waits for the vault's signature.
 pub struct Revocations {
@@ -42,14 +42,14 @@ impl Revocations {
     ///
     /// # Errors
     /// The caller has lost its right, may not do this, or the database cannot be written: nothing is revoked.
-    pub async fn record(&self, actor: Actor, decisions: Vec<Decision>) -> Result<Sequences, Refusal> {
+    pub async fn record(&self, decisions: Vec<Decision>) -> Result<Sequences, Refusal> {
         let now = self.clock.now();
         if self.vault_view.view().status != FeedStatus::CaughtUp {
-            self.store.defer(actor, decisions, now).await?;
+            self.store.defer(decisions, now).await?;
             self.vault_view.wake();
             return Ok(Sequences { numbers: Vec::new(), applied: false });
         }
-        let numbers = self.store.number(actor, decisions, Arc::clone(&self.sign), now).await?;
+        let numbers = self.store.number(decisions, Arc::clone(&self.sign), now).await?;
         let applied = self.confirm(&numbers).await;
         Ok(Sequences { numbers, applied })
     }

@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, web};
 use manager_api::cursor::VersionCursor;
 use manager_api::wire::{FoundVersion, Reconcile, ReconcileAnswer};
+use manager_policy::Scope;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Route, call};
 use shared_proto::error::ErrorCode;
@@ -30,12 +31,13 @@ async fn reconcile_catalogue(call: Call<Json<Reconcile>>, app: web::Data<App>) -
     let app = app.into_inner();
     let found = call
         .run(|caller, origin| async move {
+            let permit = caller.permit(Scope::Installation)?;
             app.gate.audit.record(Act::CatalogueReconcile, &origin).await?;
             let from = body.after.map(|cursor| InventoryCursor {
                 secret_id: cursor.key_id,
                 version: cursor.version.unwrap_or(Version::LAST),
             });
-            let how = (caller.actor(), body.adopt, app.clock.now());
+            let how = (permit, body.adopt, app.clock.now());
             reconcile(app.store.as_ref(), &app.client, &app.keys, from, how).await
         })
         .await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use manager_api::wire::{EventSummary, RevocationAnswer, RevocationList, RevocationStatus, Revoke};
+use manager_policy::{Scope, Share};
 use serde::Deserialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
@@ -12,11 +13,12 @@ use shared_proto::event::Event;
 use shared_proto::id::MAX_VERSION;
 
 use super::{LIMIT, SMALL_LIMIT};
+use crate::access::Caller;
 use crate::app::App;
 use crate::audit_event::{Act, Outcome, action};
 use crate::http::{Call, Page};
 use crate::revocation::Sequences;
-use manager_store::{Actor, Decision};
+use manager_store::Decision;
 
 pub(super) const ROUTES: &[Route] = &[
     Route::post(
@@ -58,8 +60,8 @@ async fn revoke(call: Call<Json<Revoke>>, app: web::Data<App>) -> Result<HttpRes
     let app = app.into_inner();
     let done = call
         .run(|caller, origin| async move {
-            let (decision, outcome) = decision_of(&app, caller.actor(), body).await?;
-            let done = app.revocations.record(caller.actor(), vec![decision]).await?;
+            let (decision, outcome) = decision_of(&app, &caller, body).await?;
+            let done = app.revocations.record(vec![decision]).await?;
             // A revocation never waits for the audit log, and a line never tells of one that did not happen.
             app.gate.audit.note(outcome, &origin);
             Ok(done)
@@ -79,8 +81,8 @@ struct Asked {
 
 async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let asked: Asked = call.query()?;
-    let (store, actor) = (Arc::clone(&app.store), call.actor());
-    let read = async move { store.revocations(actor, asked.after, asked.limit.rows()).await };
+    let (store, permit) = (Arc::clone(&app.store), call.permit(Scope::Installation)?);
+    let read = async move { store.revocations(&permit, asked.after, asked.limit.rows()).await };
     let page = call.give_out(Act::RevocationList, read).await?;
     Ok(HttpResponse::Ok().json(RevocationList {
         newest: page.newest,
@@ -113,30 +115,43 @@ pub(super) fn status_of(done: &Sequences) -> (HttpResponseBuilder, RevocationSta
 }
 
 /// The decision that a request asks for, and the event of its line.
-async fn decision_of(app: &App, actor: Actor, asked: Revoke) -> Result<(Decision, Outcome), Refusal> {
-    let (event, outcome) = match asked {
+async fn decision_of(app: &App, caller: &Caller, asked: Revoke) -> Result<(Decision, Outcome), Refusal> {
+    let share = |scope: Scope| caller.permit::<Share>(scope);
+    let (permit, event, outcome) = match asked {
         Revoke::DisableCredential { client_id } => {
-            return Ok((Decision::DisableCredential(client_id), Outcome::CredentialDisable(client_id)));
+            let permit = caller.permit(Scope::Installation)?;
+            let decision = Decision::disable_credential(&permit, client_id)?;
+            return Ok((decision, Outcome::CredentialDisable(client_id)));
         }
-        Revoke::Token { jti } => (Event::Token(jti), Outcome::TokenRevoke(jti)),
+        Revoke::SigningKey { kid } => {
+            let decision = Decision::revoke_signing_key(&caller.permit(Scope::Installation)?, kid)?;
+            return Ok((decision, Outcome::SigningKeyRevoke(kid)));
+        }
+        Revoke::Token { jti } => (share(Scope::Installation)?, Event::Token(jti), Outcome::TokenRevoke(jti)),
         // Tokens name an id and not the label: without one there is nothing to revoke, and that must be told.
         Revoke::Subject { user_id } => {
-            let subject =
-                app.store.subject_of(actor, user_id).await?.ok_or_else(|| Refusal::new(ErrorCode::SubjectNotFound))?;
-            (Event::Subject(subject), Outcome::SubjectRevoke(subject))
+            let permit = share(Scope::Installation)?;
+            let subject = app.store.subject_of(&permit, user_id).await?;
+            let subject = subject.ok_or_else(|| Refusal::new(ErrorCode::SubjectNotFound))?;
+            (permit, Event::Subject(subject), Outcome::SubjectRevoke(subject))
         }
         // A restored manager may not know it, and its tokens may live all the same.
-        Revoke::Credential { client_id } => (Event::Credential(client_id), Outcome::CredentialRevoke(client_id)),
+        Revoke::Credential { client_id } => {
+            (share(Scope::Installation)?, Event::Credential(client_id), Outcome::CredentialRevoke(client_id))
+        }
         Revoke::Secret { key_id } => {
-            app.store.secret(actor, key_id).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
-            (Event::Secret(key_id), Outcome::SecretRevoke(key_id))
+            let permit = share(Scope::Secret(key_id))?;
+            let known = app.store.secret(&permit.to_look(), key_id).await?;
+            known.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+            (permit, Event::Secret(key_id), Outcome::SecretRevoke(key_id))
         }
         Revoke::Version { key_id, version } => {
-            app.store.version(actor, key_id, version).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
-            (Event::Version(key_id, version), Outcome::VersionRevoke(key_id, version))
+            let permit = share(Scope::Secret(key_id))?;
+            let known = app.store.version(&permit.to_look(), key_id, version).await?;
+            known.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+            (permit, Event::Version(key_id, version), Outcome::VersionRevoke(key_id, version))
         }
-        Revoke::SigningKey { kid } => (Event::SigningKey(kid), Outcome::SigningKeyRevoke(kid)),
-        Revoke::All {} => (Event::All, Outcome::AllRevoke),
+        Revoke::All {} => (share(Scope::Installation)?, Event::All, Outcome::AllRevoke),
     };
-    Ok((Decision::Event(event), outcome))
+    Ok((Decision::revoke_tokens(&permit, event)?, outcome))
 }

@@ -8,6 +8,7 @@ use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath};
 use manager_api::wire::{
     Destroy, DestroyAnswer, SecretDetails, SecretList, SecretSummary, StoreKey, StoredKeyAnswer, VersionSummary,
 };
+use manager_policy::{List, Permit, Scope};
 use serde::Deserialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
@@ -18,7 +19,6 @@ use shared_proto::secret::{SecretValue, ValueEncoding, ValueError};
 
 use super::revocations::status_of;
 use super::{LIMIT, SMALL_LIMIT, after, environment_id, environment_name, next_after};
-use crate::access::Caller;
 use crate::app::App;
 use crate::audit_event::{Act, action};
 use crate::catalogue::{StoreRequest, destroy as destroy_versions};
@@ -107,7 +107,7 @@ async fn destroy(call: Call<Json<Destroy>>, app: web::Data<App>) -> Result<HttpR
     let done = call
         .run(|caller, origin| async move {
             let App { store, secret_writer, revocations, gate, .. } = &*app;
-            let asked = (caller.actor(), secret, body.versions);
+            let asked = (caller.permit(Scope::Secret(secret))?, secret, body.versions);
             destroy_versions(store.as_ref(), &secret_writer.settler, revocations, &gate.audit, asked, &origin).await
         })
         .await?;
@@ -128,9 +128,9 @@ async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let asked: Asked = call.query()?;
     let environment = asked.environment.map(|name| environment_id(&app, &name)).transpose();
     let environment = call.recorded(environment)?;
-    let (store, actor) = (Arc::clone(&app.store), call.actor());
+    let (store, visible) = (Arc::clone(&app.store), call.caller().visible());
     let after = asked.after.map(|cursor| (cursor.key_id, cursor.version.unwrap_or(Version::LAST)));
-    let read = async move { store.secrets(actor, environment, after, asked.limit.rows()).await };
+    let read = async move { store.secrets(&visible, environment, after, asked.limit.rows()).await };
     let rows = call.give_out(Act::SecretList, read).await?;
     let shown: usize = rows.iter().map(|row| row.versions.len()).sum();
     let next = next_after(shown, asked.limit, || {
@@ -147,7 +147,8 @@ async fn show(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let (store, audit) = (Arc::clone(&app.store), app.gate.audit.clone());
     let found = call
         .run(|caller, origin| async move {
-            let found = store.secret(caller.actor(), secret).await?;
+            let permit: Permit<List> = caller.permit(Scope::Secret(secret))?;
+            let found = store.secret(&permit.to_look(), secret).await?;
             let found = found.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
             audit.record(Act::SecretShow(secret), &origin).await?;
             Ok(found)
@@ -203,9 +204,8 @@ fn idempotency_of(call: &Call, app: &App, body: &StoreKey) -> Result<Option<(Ide
     if given == Ok(None) {
         return Ok(None);
     }
-    match call.caller() {
-        Caller::Anonymous { .. } => return Err(Refusal::new(ErrorCode::IdempotencyForbidden)),
-        Caller::Administrator { .. } => {}
+    if call.caller().subject().is_none() {
+        return Err(Refusal::new(ErrorCode::IdempotencyForbidden));
     }
     let key = given.ok().flatten().and_then(|text| IdempotencyKey::parse(text).ok());
     let key = key.ok_or_else(|| Refusal::parameter("One Idempotency-Key of 1 to 128 visible ASCII characters."))?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use manager_api::wire::{GrantRequest, MintAnswer, MintToken, TokenList, TokenSummary};
+use manager_policy::Scope;
 use serde::Deserialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
@@ -52,7 +53,7 @@ async fn mint(call: Call<Json<MintToken>>, app: web::Data<App>) -> Result<HttpRe
         life: body.life_seconds,
     };
     let issuer = Arc::clone(&app.secret_writer.mint);
-    let minted = call.run(|caller, origin| async move { issuer.mint(request, caller, &origin).await }).await?;
+    let minted = call.run(|caller, origin| async move { issuer.mint(request, &caller, &origin).await }).await?;
     let grants = minted.grants.iter().map(|grant| GrantRequest { key_id: grant.secret, version: Some(grant.version) });
     Ok(HttpResponse::Created().json(MintAnswer { token: minted.token, grants: grants.collect() }))
 }
@@ -67,8 +68,9 @@ struct Asked {
 
 async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let asked: Asked = call.query()?;
-    let (store, actor, now) = (Arc::clone(&app.store), call.actor(), app.clock.now());
-    let read = async move { store.tokens(actor, asked.after, asked.limit.rows(), now).await };
+    let permit = call.permit(Scope::Installation)?;
+    let (store, now) = (Arc::clone(&app.store), app.clock.now());
+    let read = async move { store.tokens(&permit, asked.after, asked.limit.rows(), now).await };
     let rows = call.give_out(Act::TokenList, read).await?;
     let next = next_after(rows.len(), asked.limit, || rows.last().map(|row| row.token.jti.to_string()));
     let tokens = rows.into_iter().map(|row| summary(&app, row)).collect::<Result<_, _>>()?;
@@ -81,7 +83,9 @@ async fn revoke(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal
     let done = call
         .run(|caller, origin| async move {
             // Also one that is not in our list: a manager that was restored does not know what it minted meanwhile.
-            let done = app.revocations.record(caller.actor(), vec![Decision::Event(Event::Token(jti))]).await?;
+            let permit = caller.permit(Scope::Installation)?;
+            let decision = Decision::revoke_tokens(&permit, Event::Token(jti))?;
+            let done = app.revocations.record(vec![decision]).await?;
             // A revocation never waits for the audit log, and a line never tells of one that did not happen.
             app.gate.audit.note(Outcome::TokenRevoke(jti), &origin);
             Ok(done)

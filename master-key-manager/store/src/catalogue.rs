@@ -3,47 +3,82 @@
 use async_trait::async_trait;
 use manager_api::name::{SecretPath, UserLabel};
 use manager_api::wire::CatalogueState;
+use manager_policy::{AnyAction, Permit, Read, Visible, Write};
 use shared_proto::encoding::Bytes;
 use shared_proto::id::{EnvironmentId, PersonId, SecretId, Subject, Version};
 use shared_proto::jwk::Thumbprint;
 
-use crate::{Acted, Actor, NewToken, Stored};
+use crate::{Acted, NewToken, Stored};
 
 /// How long an idempotency key is remembered, in seconds.
 pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
 
 /// Secrets and their versions.
+///
+/// A write begins with a permit for writing:
+///
+/// ```
+/// use manager_policy::{Permit, Write};
+/// use manager_store::{CatalogueStore, NewVersion};
+/// async fn same(store: &dyn CatalogueStore, permit: Permit<Write>, version: NewVersion) {
+///     let _ = store.begin(&permit, version).await;
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// use manager_policy::{Permit, Read};
+/// use manager_store::{CatalogueStore, NewVersion};
+/// async fn other(store: &dyn CatalogueStore, permit: Permit<Read>, version: NewVersion) {
+///     let _ = store.begin(&permit, version).await;
+/// }
+/// ```
 #[async_trait]
 pub trait CatalogueStore: Send + Sync {
     /// The secret under a path, in the form that a write needs.
-    async fn secret_at(&self, actor: Actor, environment: EnvironmentId, path: SecretPath)
-    -> Acted<Option<SecretState>>;
+    async fn secret_at(
+        &self,
+        permit: &Permit<Write>,
+        environment: EnvironmentId,
+        path: SecretPath,
+    ) -> Acted<Option<SecretState>>;
     /// The secret with an id.
-    async fn secret(&self, actor: Actor, secret: SecretId) -> Acted<Option<SecretState>>;
+    async fn secret(&self, permit: &Permit<AnyAction>, secret: SecretId) -> Acted<Option<SecretState>>;
     /// One version.
-    async fn version(&self, actor: Actor, secret: SecretId, version: Version) -> Acted<Option<VersionRow>>;
+    async fn version(
+        &self,
+        permit: &Permit<AnyAction>,
+        secret: SecretId,
+        version: Version,
+    ) -> Acted<Option<VersionRow>>;
     /// The secret with an id, for the service itself, which settles versions without a caller.
     async fn secret_to_settle(&self, secret: SecretId) -> Stored<Option<SecretState>>;
     /// Records a version as pending, with its secret, the subject of its label and its idempotency key.
-    async fn begin(&self, actor: Actor, version: NewVersion) -> Acted<BeginOutcome>;
+    async fn begin(&self, permit: &Permit<Write>, version: NewVersion) -> Acted<BeginOutcome>;
     /// Records that the vault has a version, with the token for it. A version that is not pending stays as it is.
-    async fn commit(&self, secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<CommitOutcome>;
+    /// There is no token if what its permit was decided from has changed.
+    async fn commit(
+        &self,
+        secret: SecretId,
+        version: Version,
+        token: Option<(Permit<Read>, NewToken)>,
+    ) -> Acted<CommitOutcome>;
     /// Records that a pending version will never be in the vault.
     async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()>;
     /// Versions without a receipt, oldest first.
     async fn pending(&self, limit: usize) -> Stored<Vec<VersionRow>>;
-    /// A page of up to `limit` versions after a secret and number, in that order, with their secrets.
+    /// A page of up to `limit` versions after a secret and number, in that order, with their secrets. What is not
+    /// visible is left out of it.
     async fn secrets(
         &self,
-        actor: Actor,
+        visible: &Visible,
         environment: Option<EnvironmentId>,
         after: Option<(SecretId, Version)>,
         limit: usize,
     ) -> Acted<Vec<SecretRow>>;
-    /// The version that an idempotency key stands for.
+    /// The version that an idempotency key of the caller stands for.
     async fn idempotent(
         &self,
-        actor: Actor,
+        permit: &Permit<Write>,
         subject: Subject,
         key: String,
         now: u64,
@@ -120,7 +155,7 @@ pub enum CommitOutcome {
         /// Number of the newest event.
         rseq: u64,
     },
-    /// Committed, but the credential was disabled meanwhile: there is no token.
+    /// Committed, but the permit for the token counts no more: there is none.
     WithoutToken,
     /// The version is neither pending nor committed.
     No,

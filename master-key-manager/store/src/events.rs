@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use manager_policy::{Basis, Destroy, ManageIdentities, ManageKeys, Permit, ReadAudit, Scope, Share};
 use shared_proto::Rejected;
 use shared_proto::chain::ChainHead;
 use shared_proto::event::{Event, EventHash};
-use shared_proto::id::CredentialId;
+use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Version};
 use shared_proto::jwk::Thumbprint;
 
-use crate::{Acted, Actor, Stored};
+use crate::{ActError, Acted, Stored, basis_for};
 
 /// Signs an event that follows this head of the chain. Called inside the transaction that numbers it.
 pub type SignEvent = Arc<dyn Fn(Event, ChainHead) -> Result<String, Rejected> + Send + Sync>;
@@ -31,12 +32,12 @@ pub trait EventStore: Send + Sync {
     /// Events above number `after`, in order, without those that were dropped.
     async fn events_after(&self, after: u64, limit: usize) -> Stored<Vec<StoredEvent>>;
     /// A page of events in order from number `after + 1`, with the newest number and the count of deferred ones.
-    async fn revocations(&self, actor: Actor, after: u64, limit: usize) -> Acted<RevocationPage>;
+    async fn revocations(&self, permit: &Permit<ReadAudit>, after: u64, limit: usize) -> Acted<RevocationPage>;
     /// Numbers, chains, signs and applies decisions in one transaction, and returns their numbers. An event that can
     /// happen only once (a token, a signing key, a destruction) keeps its first number.
-    async fn number(&self, actor: Actor, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>>;
+    async fn number(&self, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>>;
     /// Keeps decisions without a number. Their effects in the manager's own tables happen at once.
-    async fn defer(&self, actor: Actor, decisions: Vec<Decision>, now: u64) -> Acted<()>;
+    async fn defer(&self, decisions: Vec<Decision>, now: u64) -> Acted<()>;
     /// Numbers the first deferred decisions, in order, up to [`NUMBERED_AT_ONCE`] of them.
     async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
     /// The number of events that wait for a number.
@@ -80,9 +81,34 @@ pub struct RevocationPage {
     pub deferred: u64,
 }
 
-/// A caller's decision to revoke or destroy.
+/// A caller's decision to revoke or destroy. It is made of the permit for it.
+///
+/// ```
+/// use manager_policy::{Destroy, Permit};
+/// use manager_store::Decision;
+/// use shared_proto::id::{EnvironmentId, SecretId, Version};
+/// fn same(permit: &Permit<Destroy>, environment: EnvironmentId, secret: SecretId) {
+///     let _ = Decision::destroy(permit, environment, secret, Version::FIRST);
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// use manager_policy::{Permit, Share};
+/// use manager_store::Decision;
+/// use shared_proto::id::{EnvironmentId, SecretId, Version};
+/// fn other(permit: &Permit<Share>, environment: EnvironmentId, secret: SecretId) {
+///     let _ = Decision::destroy(permit, environment, secret, Version::FIRST);
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub struct Decision {
+    pub(crate) basis: Basis,
+    pub(crate) effect: Effect,
+}
+
+/// What a decision does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
     /// An event for the vault. A `credential` event revokes tokens; the credential stays enabled.
     Event(Event),
     /// A credential is disabled at the manager at once, and the tokens made with it are revoked.
@@ -90,8 +116,55 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// Destroys a version for ever.
+    ///
+    /// # Errors
+    /// The permit is for another secret.
+    pub fn destroy(
+        permit: &Permit<Destroy>,
+        environment: EnvironmentId,
+        secret: SecretId,
+        version: Version,
+    ) -> Acted<Self> {
+        let effect = Effect::Event(Event::Destroy(environment, secret, version));
+        Ok(Self { basis: basis_for(permit, &Scope::Secret(secret))?, effect })
+    }
+
+    /// Revokes tokens by what they have in common. A `credential` event leaves the credential enabled.
+    ///
+    /// # Errors
+    /// The event does more than that, or the permit is for another secret.
+    pub fn revoke_tokens(permit: &Permit<Share>, event: Event) -> Acted<Self> {
+        let target = match event {
+            Event::Secret(secret) | Event::Version(secret, _) => Scope::Secret(secret),
+            Event::Token(_) | Event::Subject(_) | Event::Credential(_) | Event::All => Scope::Installation,
+            Event::SigningKey(_) | Event::Destroy(..) => return Err(ActError::OutsidePermit),
+        };
+        Ok(Self { basis: basis_for(permit, &target)?, effect: Effect::Event(event) })
+    }
+
+    /// Revokes a token signing key, with all tokens that it signed.
+    ///
+    /// # Errors
+    /// The permit is not for the whole installation.
+    pub fn revoke_signing_key(permit: &Permit<ManageKeys>, kid: Thumbprint) -> Acted<Self> {
+        let effect = Effect::Event(Event::SigningKey(kid));
+        Ok(Self { basis: basis_for(permit, &Scope::Installation)?, effect })
+    }
+
+    /// Disables a credential, and revokes the tokens made with it.
+    ///
+    /// # Errors
+    /// The permit is not for the whole installation.
+    pub fn disable_credential(permit: &Permit<ManageIdentities>, credential: CredentialId) -> Acted<Self> {
+        let effect = Effect::DisableCredential(credential);
+        Ok(Self { basis: basis_for(permit, &Scope::Installation)?, effect })
+    }
+}
+
+impl Effect {
     /// The event that the vault gets.
-    pub fn event(&self) -> Event {
+    pub(crate) fn event(&self) -> Event {
         match self {
             Self::Event(event) => *event,
             Self::DisableCredential(credential) => Event::Credential(*credential),

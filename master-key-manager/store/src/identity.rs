@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use manager_api::name::UserLabel;
+use manager_policy::{Operate, Permit, Share};
 use shared_proto::id::{CredentialId, Subject};
 
-use crate::{Acted, Actor, Stored};
+use crate::{Acted, Stored};
 
 /// The credentials and subjects of callers.
 #[async_trait]
@@ -18,10 +19,10 @@ pub trait IdentityStore: Send + Sync {
     fn credential_changes(&self) -> u64;
     /// Replaces the administrator's credentials: the old ones are disabled and their revocation deferred.
     async fn reset_administrator(&self, credential: NewCredential, now: u64) -> Stored<()>;
-    /// Checks the actor's credential once more, before an act outside of the database.
-    async fn look_again(&self, actor: Actor) -> Acted<()>;
+    /// Checks once more that a permit counts, before an act outside of the database.
+    async fn look_again(&self, permit: &Permit<Operate>) -> Acted<()>;
     /// The subject that a label stands for; `None` before its first use.
-    async fn subject_of(&self, actor: Actor, label: UserLabel) -> Acted<Option<Subject>>;
+    async fn subject_of(&self, permit: &Permit<Share>, label: UserLabel) -> Acted<Option<Subject>>;
 }
 
 /// A credential as it is stored: its keyed hash only.

@@ -3,16 +3,16 @@
 //!
 //! A thief of the disk may read everything behind these traits. So nothing is stored against which a value, a
 //! credential or a guess at one could be checked. Each method is one transaction that may run twice, and what it wrote
-//! is durable when it returns. A method that acts for a caller takes an [`Actor`] and refuses with
-//! [`ActError::CredentialDisabled`] in that transaction. A part of the manager asks for the narrowest trait that does
-//! its work.
+//! is durable when it returns. A method that acts for a caller takes a permit, and refuses in that transaction if what
+//! the permit was decided from has changed. A part of the manager asks for the narrowest trait that does its work.
 
-mod actor;
+mod act;
 mod catalogue;
 mod event_name;
 mod events;
 mod identity;
 mod installation;
+mod policy;
 mod reconcile;
 mod rotation;
 pub mod sql;
@@ -22,7 +22,8 @@ mod tokens;
 use async_trait::async_trait;
 use service_runtime::sql::StoreFault;
 
-pub use self::actor::{ActError, Acted, Actor};
+pub(crate) use self::act::basis_for;
+pub use self::act::{ActError, Acted};
 pub use self::catalogue::{
     BeginOutcome, CatalogueStore, CommitOutcome, KEPT_SECONDS, NewVersion, SecretRow, SecretState, VersionRow,
 };
@@ -31,6 +32,7 @@ pub use self::events::{
 };
 pub use self::identity::{CredentialRow, FoundCredential, IdentityStore, NewCredential};
 pub use self::installation::{Environment, Installation, InstallationStore, NewInstallation};
+pub use self::policy::PolicyStore;
 pub use self::reconcile::ReconcileStore;
 pub use self::rotation::{KeyFacts, RotationState, RotationStore};
 pub use self::tokens::{
@@ -43,7 +45,14 @@ pub type Stored<T> = Result<T, StoreFault>;
 /// The whole store.
 #[async_trait]
 pub trait ManagerStore:
-    CatalogueStore + EventStore + IdentityStore + InstallationStore + ReconcileStore + RotationStore + TokenStore
+    CatalogueStore
+    + EventStore
+    + IdentityStore
+    + InstallationStore
+    + PolicyStore
+    + ReconcileStore
+    + RotationStore
+    + TokenStore
 {
     /// Whether the last use of the disk succeeded.
     fn is_healthy(&self) -> bool;

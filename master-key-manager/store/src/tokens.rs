@@ -2,29 +2,72 @@
 
 use async_trait::async_trait;
 use manager_api::name::UserLabel;
+use manager_policy::{Permit, Read, ReadAudit};
 use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::token::Grant;
 
-use crate::{Acted, Actor, Stored, VersionRow};
+use crate::{Acted, Stored, VersionRow};
 
 /// Rows that one transaction prunes. A revocation that comes meanwhile waits for it, a millisecond or two.
 pub const PRUNED_AT_ONCE: usize = 256;
 
 /// Access tokens, by their claims.
+///
+/// Each grant of a token has its permit, which is used up:
+///
+/// ```
+/// use manager_store::{TokenRequest, TokenStore};
+/// async fn once(store: &dyn TokenStore, order: TokenRequest) {
+///     let _ = store.decide_token(order).await;
+/// }
+/// ```
+///
+/// ```compile_fail,E0382
+/// use manager_store::{TokenRequest, TokenStore};
+/// async fn twice(store: &dyn TokenStore, order: TokenRequest) {
+///     let _ = store.decide_token(order).await;
+///     let _ = store.decide_token(order).await;
+/// }
+/// ```
+///
+/// A grant that names a secret alone is none:
+///
+/// ```
+/// use manager_policy::{Permit, Read};
+/// use manager_store::TokenRequest;
+/// use shared_proto::id::SecretId;
+/// fn permitted(order: &mut TokenRequest, secret: SecretId, permit: Permit<Read>) {
+///     order.grants.push((secret, None, permit));
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// use manager_store::TokenRequest;
+/// use shared_proto::id::SecretId;
+/// fn named(order: &mut TokenRequest, secret: SecretId) {
+///     order.grants.push((secret, None));
+/// }
+/// ```
 #[async_trait]
 pub trait TokenStore: Send + Sync {
-    /// Decides on a token made with the actor's credential, and records it.
-    async fn decide_token(&self, actor: Actor, order: TokenRequest) -> Acted<TokenDecision>;
+    /// Decides on a token, which is made with the credential of its permits, and records it.
+    async fn decide_token(&self, order: TokenRequest) -> Acted<TokenDecision>;
     /// A page of tokens that have not expired, ordered by id.
-    async fn tokens(&self, actor: Actor, after: Option<TokenId>, limit: usize, now: u64) -> Acted<Vec<TokenRow>>;
+    async fn tokens(
+        &self,
+        permit: &Permit<ReadAudit>,
+        after: Option<TokenId>,
+        limit: usize,
+        now: u64,
+    ) -> Acted<Vec<TokenRow>>;
     /// Deletes up to `limit` expired tokens and idempotency keys, and returns how many there were. Writes wait for it,
     /// so the limit is small: see [`PRUNED_AT_ONCE`].
     async fn prune(&self, now: u64, limit: usize) -> Stored<usize>;
 }
 
 /// A request for a token, which is decided and recorded in one transaction.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct TokenRequest {
     /// Its id.
     pub jti: TokenId,
@@ -32,8 +75,8 @@ pub struct TokenRequest {
     pub subject: TokenSubject,
     /// The key for its signature.
     pub signing_key: Thumbprint,
-    /// The versions that it opens; `None` means the newest committed one.
-    pub grants: Vec<(SecretId, Option<Version>)>,
+    /// The secrets that it opens, each with the permit for it; `None` means the newest committed version.
+    pub grants: Vec<(SecretId, Option<Version>, Permit<Read>)>,
     /// Unix seconds.
     pub issued_at: u64,
     /// Unix seconds.

@@ -2,12 +2,13 @@
 //! that needs a credential, by the table of routes.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::{App, HttpServer};
 use manager_store::sql::SqlStore;
-use manager_store::{Actor, EventStore as _, IdentityStore as _, NewCredential};
+use manager_store::{EventStore as _, IdentityStore as _, NewCredential};
 use master_key_manager::routes::{ROUTES, data};
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
@@ -51,7 +52,7 @@ impl Replaced {
     /// A transaction that may disable credentials, and disables none. The cached ones are forgotten, so that the next
     /// look at one is a job of the database.
     async fn forget(&self) {
-        forget(&self.manager.store, self.manager.app.installation.anonymous_actor()).await;
+        forget(&self.manager.store).await;
     }
 
     /// How many rows the vault has, and what it was asked beside the feed.
@@ -79,8 +80,8 @@ impl Replaced {
     }
 }
 
-async fn forget(store: &SqlStore, actor: Actor) {
-    store.defer(actor, Vec::new(), 1).await.unwrap();
+async fn forget(store: &SqlStore) {
+    store.defer(Vec::new(), 1).await.unwrap();
 }
 
 async fn replace(store: SqlStore, successor: NewCredential) {
@@ -137,9 +138,8 @@ async fn credential_disabled_after_the_last_look_at_it_does_nothing_on_any_route
         // One look for the head, one for the body: what acts now has to look itself.
         all.forget().await;
         let (store, faults) = (all.manager.store.clone(), all.manager.faults.clone());
-        let anonymous = all.manager.app.installation.anonymous_actor();
         all.manager.faults.after_calls("credential", 1, move || async move {
-            forget(&store, anonymous).await;
+            forget(&store).await;
             faults.after_calls("credential", 1, move || replace(store, successor));
         });
         let answer = ask(&all, route).await;
@@ -147,14 +147,53 @@ async fn credential_disabled_after_the_last_look_at_it_does_nothing_on_any_route
         all.manager.credential = text;
         assert_eq!(all.state().await, before, "{}", route.id);
     }
-    // The control: with a credential that stays good, each of them acts.
+    all.each_route_acts().await;
+}
+
+/// Decided by facts that change before the act.
+#[actix_web::test]
+async fn policy_that_changes_after_the_decision_lets_no_route_act() {
+    let all = Replaced::new().await;
     for route in guarded_routes() {
-        let (status, code) = ask(&all, route).await;
-        assert!((200..300).contains(&status), "{}: {status} {code}", route.id);
+        let before = all.state().await;
+        // The facts are read for the body, and change when they are read.
+        all.forget().await;
+        let (app, store, faults) = (all.manager.app.clone(), all.manager.store.clone(), all.manager.faults.clone());
+        let database = all.installed.config.database();
+        all.manager.faults.after_calls("credential", 1, move || async move {
+            forget(&store).await;
+            let again = faults.clone();
+            faults.after_calls("credential", 1, move || async move {
+                app.policy.forget();
+                again.after_calls("facts", 1, move || async move { change_policy(&database) });
+            });
+        });
+        let answer = ask(&all, route).await;
+        assert_eq!(answer, (401, "credential_invalid".to_owned()), "{}", route.id);
+        // The next request is decided by the facts of its time.
+        assert_eq!(all.state().await, before, "{}", route.id);
     }
-    let secrets = all.manager.admin(Method::GET, "/api/secrets", None).await.expect(200).text;
-    assert!(secrets.contains("\"late\"") && secrets.contains("destroyed") && secrets.contains(&all.facts.lost));
-    all.manager.stop().await;
+    all.each_route_acts().await;
+}
+
+/// As another process would.
+fn change_policy(database: &Path) {
+    let other = rusqlite::Connection::open(database).unwrap();
+    assert_eq!(other.execute("UPDATE policy SET epoch = epoch + 1", []).unwrap(), 1);
+}
+
+impl Replaced {
+    /// The control: with a right that stays, each route acts.
+    async fn each_route_acts(self) {
+        let all = self;
+        for route in guarded_routes() {
+            let (status, code) = ask(&all, route).await;
+            assert!((200..300).contains(&status), "{}: {status} {code}", route.id);
+        }
+        let secrets = all.manager.admin(Method::GET, "/api/secrets", None).await.expect(200).text;
+        assert!(secrets.contains("\"late\"") && secrets.contains("destroyed") && secrets.contains(&all.facts.lost));
+        all.manager.stop().await;
+    }
 }
 
 async fn ask(all: &Replaced, route: &Route) -> (u16, String) {
@@ -185,6 +224,19 @@ async fn write_whose_credential_is_disabled_on_its_way_to_the_vault_gets_no_toke
     all.replace_after("begin", successor);
     all.manager.store_value("p", "v").await.expect(401).refused("credential_invalid");
     all.manager.credential = text;
+    let after = all.state().await;
+    assert_eq!(after["tokens"], before["tokens"]);
+    assert_ne!(after["secrets"], before["secrets"]);
+    all.manager.stop().await;
+}
+
+#[actix_web::test]
+async fn write_whose_policy_changes_on_its_way_to_the_vault_gets_no_token() {
+    let all = Replaced::new().await;
+    let before = all.state().await;
+    let database = all.installed.config.database();
+    all.manager.faults.after_calls("begin", 1, move || async move { change_policy(&database) });
+    all.manager.store_value("p", "v").await.expect(401).refused("credential_invalid");
     let after = all.state().await;
     assert_eq!(after["tokens"], before["tokens"]);
     assert_ne!(after["secrets"], before["secrets"]);

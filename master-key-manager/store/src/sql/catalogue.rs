@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
+use manager_policy::{AnyAction, Basis, Permit, Read, Scope, Visible, Write};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 
@@ -12,43 +13,59 @@ use super::identity::subject_for;
 use super::rows::{newest_event, one_version, path, secret_state, state, version, version_row};
 use super::tokens::insert_for_commit;
 use crate::{
-    Acted, Actor, BeginOutcome, CatalogueStore, CommitOutcome, KEPT_SECONDS, NewToken, NewVersion, SecretRow,
-    SecretState, Stored, VersionRow,
+    Acted, BeginOutcome, CatalogueStore, CommitOutcome, KEPT_SECONDS, NewToken, NewVersion, SecretRow, SecretState,
+    Stored, VersionRow, basis_for,
 };
 
 #[async_trait]
 impl CatalogueStore for SqlStore {
     async fn secret_at(
         &self,
-        actor: Actor,
+        permit: &Permit<Write>,
         environment: EnvironmentId,
         path: SecretPath,
     ) -> Acted<Option<SecretState>> {
-        self.read_as("secret_at", actor, move |tx| match secret_id_at(tx, environment, &path)? {
+        let basis = basis_for(permit, &Scope::Path(environment, path.clone()))?;
+        self.read_as("secret_at", basis, move |tx| match secret_id_at(tx, environment, &path)? {
             Some(secret) => secret_state(tx, secret),
             None => Ok(None),
         })
         .await
     }
 
-    async fn secret(&self, actor: Actor, secret: SecretId) -> Acted<Option<SecretState>> {
-        self.read_as("secret", actor, move |tx| secret_state(tx, secret)).await
+    async fn secret(&self, permit: &Permit<AnyAction>, secret: SecretId) -> Acted<Option<SecretState>> {
+        let basis = basis_for(permit, &Scope::Secret(secret))?;
+        self.read_as("secret", basis, move |tx| secret_state(tx, secret)).await
     }
 
-    async fn version(&self, actor: Actor, secret: SecretId, version: Version) -> Acted<Option<VersionRow>> {
-        self.read_as("version", actor, move |tx| one_version(tx, secret, version)).await
+    async fn version(
+        &self,
+        permit: &Permit<AnyAction>,
+        secret: SecretId,
+        version: Version,
+    ) -> Acted<Option<VersionRow>> {
+        let basis = basis_for(permit, &Scope::Secret(secret))?;
+        self.read_as("version", basis, move |tx| one_version(tx, secret, version)).await
     }
 
     async fn secret_to_settle(&self, secret: SecretId) -> Stored<Option<SecretState>> {
         self.sql.read("secret_to_settle", move |tx| secret_state(tx, secret)).await
     }
 
-    async fn begin(&self, actor: Actor, version: NewVersion) -> Acted<BeginOutcome> {
-        self.write_as("begin", actor, move |tx| begin(tx, &version)).await
+    async fn begin(&self, permit: &Permit<Write>, version: NewVersion) -> Acted<BeginOutcome> {
+        let basis = basis_for(permit, &Scope::Path(version.row.environment, version.path.clone()))?;
+        self.write_as("begin", basis, move |tx| begin(tx, &version)).await
     }
 
-    async fn commit(&self, secret: SecretId, version: Version, token: Option<NewToken>) -> Stored<CommitOutcome> {
-        self.sql.write("commit", move |tx| commit(tx, secret, version, token.as_ref())).await
+    async fn commit(
+        &self,
+        secret: SecretId,
+        version: Version,
+        token: Option<(Permit<Read>, NewToken)>,
+    ) -> Acted<CommitOutcome> {
+        let with_basis = |(permit, token)| basis_for(&permit, &Scope::Secret(secret)).map(|basis| (basis, token));
+        let token: Option<(Basis, NewToken)> = token.map(with_basis).transpose()?;
+        Ok(self.sql.write("commit", move |tx| commit(tx, secret, version, token.as_ref())).await?)
     }
 
     async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()> {
@@ -71,22 +88,25 @@ impl CatalogueStore for SqlStore {
 
     async fn secrets(
         &self,
-        actor: Actor,
+        visible: &Visible,
         environment: Option<EnvironmentId>,
         after: Option<(SecretId, Version)>,
         limit: usize,
     ) -> Acted<Vec<SecretRow>> {
-        self.read_as("secrets", actor, move |tx| secrets(tx, environment, after, limit)).await
+        let visible = visible.clone();
+        self.read_as("secrets", visible.basis(), move |tx| secrets(tx, &visible, environment, after, limit)).await
     }
 
     async fn idempotent(
         &self,
-        actor: Actor,
+        permit: &Permit<Write>,
         subject: Subject,
         key: String,
         now: u64,
     ) -> Acted<Option<(SecretId, Version)>> {
-        self.read_as("idempotent", actor, move |tx| {
+        // The key is the caller's own, wherever he wrote with it.
+        let basis = basis_for(permit, permit.scope())?;
+        self.read_as("idempotent", basis, move |tx| {
             tx.optional(
                 "SELECT secret_id, version FROM idempotency WHERE subject = ?1 AND key = ?2 AND created_at > ?3",
                 &[&subject.to_string(), &key, &now.saturating_sub(KEPT_SECONDS)],
@@ -132,14 +152,14 @@ fn commit(
     tx: &mut Tx<'_>,
     secret: SecretId,
     version: Version,
-    token: Option<&NewToken>,
+    token: Option<&(Basis, NewToken)>,
 ) -> Result<CommitOutcome, SqlError> {
     let turned = set_state(tx, secret, version, "committed")?;
     let committed = turned || has_state(tx, secret, version, "committed")?;
     match token {
         _ if !committed => Ok(CommitOutcome::No),
         None => Ok(CommitOutcome::Yes { rseq: newest_event(tx)?.0 }),
-        Some(token) => insert_for_commit(tx, token),
+        Some((basis, token)) => insert_for_commit(tx, *basis, token),
     }
 }
 
@@ -187,6 +207,7 @@ type Line = (SecretId, (Version, CatalogueState, u64), EnvironmentId, SecretPath
 
 fn secrets(
     tx: &mut Tx<'_>,
+    visible: &Visible,
     environment: Option<EnvironmentId>,
     after: Option<(SecretId, Version)>,
     limit: usize,
@@ -213,7 +234,8 @@ fn secrets(
         ),
     }?;
     let mut rows: Vec<SecretRow> = Vec::new();
-    for (secret, found, environment, path) in lines {
+    let shown = |line: &Line| visible.shows(&Scope::Path(line.2, line.3.clone()));
+    for (secret, found, environment, path) in lines.into_iter().filter(shown) {
         match rows.last_mut().filter(|row| row.secret == secret) {
             Some(row) => row.versions.push(found),
             None => rows.push(SecretRow { secret, environment, path, versions: vec![found] }),

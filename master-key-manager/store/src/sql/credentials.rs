@@ -5,10 +5,6 @@ use shared_proto::id::CredentialId;
 
 use crate::ActError;
 
-pub(super) fn is_enabled(tx: &mut Tx<'_>, credential: CredentialId) -> Result<bool, SqlError> {
-    tx.exists("SELECT 1 FROM credentials WHERE credential_id = ?1 AND disabled_at IS NULL", &[&credential.as_bytes()])
-}
-
 /// Disables a credential. Only here is one disabled, so that the generation grows with each.
 pub(super) fn disable(tx: &mut Tx<'_>, credential: CredentialId, now: u64) -> Result<(), SqlError> {
     let disabled = tx.execute(

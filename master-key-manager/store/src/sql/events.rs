@@ -2,6 +2,7 @@
 //! revocations never get the same number and no number is without its event.
 
 use async_trait::async_trait;
+use manager_policy::{Basis, Permit, ReadAudit, Scope};
 use service_runtime::sql::{SqlError, Tx, row_limit};
 use shared_proto::chain::ChainHead;
 use shared_proto::encoding::Bytes;
@@ -9,11 +10,13 @@ use shared_proto::event::{Event, EventHash, NO_EVENT, event_hash};
 use shared_proto::jwk::Thumbprint;
 
 use super::SqlStore;
-use super::credentials::{disable, is_enabled, not_to_be_disabled};
+use super::credentials::{disable, not_to_be_disabled};
+use super::policy::outdated;
 use super::rows::{chain_head, event_row, newest_event};
+use crate::events::Effect;
 use crate::{
-    ActError, Acted, Actor, DROPPED_AT_ONCE, Decision, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, Stored,
-    StoredEvent, event_name,
+    ActError, Acted, DROPPED_AT_ONCE, Decision, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, Stored,
+    StoredEvent, basis_for, event_name,
 };
 
 #[async_trait]
@@ -42,24 +45,25 @@ impl EventStore for SqlStore {
         self.sql.read("events_after", move |tx| events_after(tx, after, limit)).await
     }
 
-    async fn revocations(&self, actor: Actor, after: u64, limit: usize) -> Acted<RevocationPage> {
-        self.read_as("revocations", actor, move |tx| {
+    async fn revocations(&self, permit: &Permit<ReadAudit>, after: u64, limit: usize) -> Acted<RevocationPage> {
+        let basis = basis_for(permit, &Scope::Installation)?;
+        self.read_as("revocations", basis, move |tx| {
             let (newest, _hash) = newest_event(tx)?;
             Ok(RevocationPage { events: events_after(tx, after, limit)?, newest, deferred: deferred(tx)? })
         })
         .await
     }
 
-    async fn number(&self, actor: Actor, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>> {
-        self.decide("number", actor, decisions, move |tx, decision| {
-            apply(tx, decision, now)?;
-            number(tx, &decision.event(), &sign, now)
+    async fn number(&self, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>> {
+        self.decide("number", decisions, move |tx, effect| {
+            apply(tx, effect, now)?;
+            number(tx, &effect.event(), &sign, now)
         })
         .await
     }
 
-    async fn defer(&self, actor: Actor, decisions: Vec<Decision>, now: u64) -> Acted<()> {
-        let deferred = self.decide("defer", actor, decisions, move |tx, decision| defer(tx, decision, now)).await;
+    async fn defer(&self, decisions: Vec<Decision>, now: u64) -> Acted<()> {
+        let deferred = self.decide("defer", decisions, move |tx, effect| defer(tx, effect, now)).await;
         deferred.map(|_each| ())
     }
 
@@ -96,31 +100,31 @@ impl EventStore for SqlStore {
 }
 
 impl SqlStore {
-    /// A transaction that records decisions in order, if the actor still may and none of them is refused.
-    async fn decide<T, F>(&self, name: &'static str, actor: Actor, decisions: Vec<Decision>, record: F) -> Acted<Vec<T>>
+    /// A transaction that records decisions in order, if their permits count and none of them is refused.
+    async fn decide<T, F>(&self, name: &'static str, decisions: Vec<Decision>, record: F) -> Acted<Vec<T>>
     where
         T: Send + 'static,
-        F: Fn(&mut Tx<'_>, &Decision) -> Result<T, SqlError> + Send + 'static,
+        F: Fn(&mut Tx<'_>, &Effect) -> Result<T, SqlError> + Send + 'static,
     {
-        let decided = self.write_credentials(name, move |tx| {
-            let refused = if is_enabled(tx, actor.credential())? {
-                refusal_of(tx, &decisions)?
-            } else {
-                Some(ActError::CredentialDisabled)
-            };
-            match refused {
-                Some(why) => Ok(Err(why)),
-                None => decisions.iter().map(|decision| record(tx, decision)).collect::<Result<_, _>>().map(Ok),
-            }
+        let decided = self.write_credentials(name, move |tx| match refusal_of(tx, &decisions)? {
+            Some(why) => Ok(Err(why)),
+            None => decisions.iter().map(|decision| record(tx, &decision.effect)).collect::<Result<_, _>>().map(Ok),
         });
         decided.await?
     }
 }
 
 fn refusal_of(tx: &mut Tx<'_>, decisions: &[Decision]) -> Result<Option<ActError>, SqlError> {
-    let disabled = decisions.iter().filter_map(|decision| match decision {
-        Decision::DisableCredential(credential) => Some(*credential),
-        Decision::Event(_) => None,
+    let mut bases: Vec<Basis> = decisions.iter().map(|decision| decision.basis).collect();
+    bases.dedup();
+    for basis in bases {
+        if let Some(why) = outdated(tx, basis)? {
+            return Ok(Some(why));
+        }
+    }
+    let disabled = decisions.iter().filter_map(|decision| match decision.effect {
+        Effect::DisableCredential(credential) => Some(credential),
+        Effect::Event(_) => None,
     });
     not_to_be_disabled(tx, &disabled.collect::<Vec<_>>())
 }
@@ -169,12 +173,12 @@ fn recover_events(tx: &mut Tx<'_>, after: ChainHead, events: &[StoredEvent]) -> 
     for event in events {
         insert(tx, event)?;
         // The event does not say whether it was disabled or its tokens were revoked: the safe choice is made.
-        let decision = if let Event::Credential(credential) = event.event {
-            Decision::DisableCredential(credential)
+        let effect = if let Event::Credential(credential) = event.event {
+            Effect::DisableCredential(credential)
         } else {
-            Decision::Event(event.event)
+            Effect::Event(event.event)
         };
-        apply(tx, &decision, event.issued_at)?;
+        apply(tx, &effect, event.issued_at)?;
     }
     Ok(true)
 }
@@ -212,22 +216,22 @@ fn insert(tx: &mut Tx<'_>, event: &StoredEvent) -> Result<(), SqlError> {
 }
 
 /// Keeps the event of a decision for later, and applies the decision here.
-pub(super) fn defer(tx: &mut Tx<'_>, decision: &Decision, now: u64) -> Result<(), SqlError> {
+pub(super) fn defer(tx: &mut Tx<'_>, effect: &Effect, now: u64) -> Result<(), SqlError> {
     // Positions are chosen here: an engine's own numbers would start again in a copy of the database.
     let position: u64 =
         tx.one("SELECT COALESCE(MAX(position), 0) + 1 FROM pending_revocations", &[], |row| row.get(0))?;
     tx.execute(
         "INSERT INTO pending_revocations (position, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
-        &[&position, &event_name::name_of(&decision.event()), &now],
+        &[&position, &event_name::name_of(&effect.event()), &now],
     )?;
-    apply(tx, decision, now)
+    apply(tx, effect, now)
 }
 
 /// Applies a decision to the manager's own tables: the credential is refused, or nothing is minted for the version.
-fn apply(tx: &mut Tx<'_>, decision: &Decision, now: u64) -> Result<(), SqlError> {
-    let event = match decision {
-        Decision::DisableCredential(credential) => return disable(tx, *credential, now),
-        Decision::Event(event) => event,
+fn apply(tx: &mut Tx<'_>, effect: &Effect, now: u64) -> Result<(), SqlError> {
+    let event = match effect {
+        Effect::DisableCredential(credential) => return disable(tx, *credential, now),
+        Effect::Event(event) => event,
     };
     match event {
         Event::Destroy(_, secret, version) => tx

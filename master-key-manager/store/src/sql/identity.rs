@@ -4,13 +4,16 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use manager_api::name::UserLabel;
+use manager_policy::{Operate, Permit, Scope, Share};
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::{CredentialId, PersonId, ServiceId, Subject};
 
 use super::SqlStore;
 use super::credentials::{enabled_administrators, generation};
 use super::events::defer;
-use crate::{Acted, Actor, CredentialRow, Decision, FoundCredential, IdentityStore, NewCredential, Stored};
+use super::policy::raise_epoch;
+use crate::events::Effect;
+use crate::{Acted, CredentialRow, FoundCredential, IdentityStore, NewCredential, Stored, basis_for};
 
 #[async_trait]
 impl IdentityStore for SqlStore {
@@ -34,12 +37,14 @@ impl IdentityStore for SqlStore {
         self.write_credentials("reset_administrator", move |tx| reset_administrator(tx, &credential, now)).await
     }
 
-    async fn look_again(&self, actor: Actor) -> Acted<()> {
-        self.read_as("look_again", actor, |_| Ok(())).await
+    async fn look_again(&self, permit: &Permit<Operate>) -> Acted<()> {
+        let basis = basis_for(permit, &Scope::Installation)?;
+        self.read_as("look_again", basis, |_| Ok(())).await
     }
 
-    async fn subject_of(&self, actor: Actor, label: UserLabel) -> Acted<Option<Subject>> {
-        self.read_as("subject_of", actor, move |tx| known_subject(tx, &label)).await
+    async fn subject_of(&self, permit: &Permit<Share>, label: UserLabel) -> Acted<Option<Subject>> {
+        let basis = basis_for(permit, &Scope::Installation)?;
+        self.read_as("subject_of", basis, move |tx| known_subject(tx, &label)).await
     }
 }
 
@@ -78,7 +83,10 @@ fn reset_administrator(tx: &mut Tx<'_>, new: &NewCredential, now: u64) -> Result
         |row| row.parse(0),
     )?;
     for credential in enabled_administrators(tx)? {
-        defer(tx, &Decision::DisableCredential(credential), now)?;
+        defer(tx, &Effect::DisableCredential(credential), now)?;
+    }
+    if first.is_none() {
+        raise_epoch(tx)?;
     }
     let administrator = first.unwrap_or_else(|| Subject::Service(ServiceId::generate()));
     insert_credential(tx, new.id, administrator, Some(new.hmac), now)

@@ -7,6 +7,7 @@ mod events;
 mod files;
 mod identity;
 mod installation;
+mod policy;
 mod reconcile;
 mod rotation;
 mod rows;
@@ -17,11 +18,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use manager_policy::Basis;
 use service_runtime::sql::{Database, Faults, SqlError, Tx};
 
-use self::credentials::is_enabled;
 pub use self::files::{read_key_facts, read_owner};
-use crate::{ActError, Acted, Actor, ManagerStore, Stored};
+use self::policy::outdated;
+use crate::{Acted, ManagerStore, Stored};
 
 /// The store. Clones share it.
 #[derive(Clone, Debug)]
@@ -43,24 +45,24 @@ impl SqlStore {
         Self { sql: self.sql.with_faults(faults), ..self }
     }
 
-    /// A job that writes in the name of `actor`, if its credential is still enabled.
-    async fn write_as<T, F>(&self, name: &'static str, actor: Actor, job: F) -> Acted<T>
+    /// A job that writes for a permit, if what that was decided from is as it was.
+    async fn write_as<T, F>(&self, name: &'static str, basis: Basis, job: F) -> Acted<T>
     where
         T: Send + 'static,
         F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
     {
-        let allowed = self.sql.write(name, move |tx| allow(tx, actor, &job));
-        allowed.await?.ok_or(ActError::CredentialDisabled)
+        let allowed = self.sql.write(name, move |tx| allow(tx, basis, &job));
+        allowed.await?
     }
 
-    /// A job that reads in the name of `actor`, if its credential is still enabled.
-    async fn read_as<T, F>(&self, name: &'static str, actor: Actor, job: F) -> Acted<T>
+    /// A job that reads for a permit, if what that was decided from is as it was.
+    async fn read_as<T, F>(&self, name: &'static str, basis: Basis, job: F) -> Acted<T>
     where
         T: Send + 'static,
         F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
     {
-        let allowed = self.sql.read(name, move |tx| allow(tx, actor, &job));
-        allowed.await?.ok_or(ActError::CredentialDisabled)
+        let allowed = self.sql.read(name, move |tx| allow(tx, basis, &job));
+        allowed.await?
     }
 
     /// A job that may disable credentials. It counts as a change when the outcome of its commit is there, before its
@@ -78,13 +80,16 @@ impl SqlStore {
     }
 }
 
-/// Checks the actor's credential and runs the job, in one transaction.
+/// Compares what a permit was decided from and runs the job, in one transaction.
 fn allow<T>(
     tx: &mut Tx<'_>,
-    actor: Actor,
+    basis: Basis,
     job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
-) -> Result<Option<T>, SqlError> {
-    if is_enabled(tx, actor.credential())? { job(tx).map(Some) } else { Ok(None) }
+) -> Result<Acted<T>, SqlError> {
+    match outdated(tx, basis)? {
+        None => job(tx).map(Ok),
+        Some(why) => Ok(Err(why)),
+    }
 }
 
 #[async_trait]

@@ -3,26 +3,30 @@
 use async_trait::async_trait;
 use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
+use manager_policy::{Operate, Permit, Scope};
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::receipt::ReceiptFacts;
 
 use super::SqlStore;
 use super::catalogue::insert_secret;
 use super::rows::one_version;
-use crate::{Acted, Actor, ReconcileStore};
+use crate::{Acted, ReconcileStore, basis_for};
 
 #[async_trait]
 impl ReconcileStore for SqlStore {
-    async fn missing(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<Vec<ReceiptFacts>> {
-        self.read_as("missing", actor, move |tx| missing(tx, &facts)).await
+    async fn missing(&self, permit: &Permit<Operate>, facts: Vec<ReceiptFacts>) -> Acted<Vec<ReceiptFacts>> {
+        let basis = basis_for(permit, &Scope::Installation)?;
+        self.read_as("missing", basis, move |tx| missing(tx, &facts)).await
     }
 
-    async fn adopt(&self, actor: Actor, facts: Vec<ReceiptFacts>, now: u64) -> Acted<u64> {
-        self.write_as("adopt", actor, move |tx| adopt(tx, &facts, now)).await
+    async fn adopt(&self, permit: &Permit<Operate>, facts: Vec<ReceiptFacts>, now: u64) -> Acted<u64> {
+        let basis = basis_for(permit, &Scope::Installation)?;
+        self.write_as("adopt", basis, move |tx| adopt(tx, &facts, now)).await
     }
 
-    async fn move_back(&self, actor: Actor, facts: Vec<ReceiptFacts>) -> Acted<u64> {
-        self.write_as("move_back", actor, move |tx| move_back(tx, &facts)).await
+    async fn move_back(&self, permit: &Permit<Operate>, facts: Vec<ReceiptFacts>) -> Acted<u64> {
+        let basis = basis_for(permit, &Scope::Installation)?;
+        self.write_as("move_back", basis, move |tx| move_back(tx, &facts)).await
     }
 }
 

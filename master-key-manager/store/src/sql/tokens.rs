@@ -1,29 +1,38 @@
 //! Access tokens, stored by their claims.
 
 use async_trait::async_trait;
+use manager_policy::{Basis, Permit, ReadAudit, Scope};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId, Version};
 use shared_proto::token::Grant;
 
 use super::SqlStore;
-use super::credentials::is_enabled;
 use super::events::is_revoked;
 use super::identity::subject_for;
+use super::policy::outdated;
 use super::rows::{newest_event, one_version, version_row};
 use crate::{
-    Acted, Actor, CommitOutcome, KEPT_SECONDS, NewToken, Stored, TokenDecision, TokenRequest, TokenRow, TokenStore,
-    TokenSubject, VersionRow, event_name, grants_of,
+    ActError, Acted, CommitOutcome, KEPT_SECONDS, NewToken, Stored, TokenDecision, TokenRequest, TokenRow, TokenStore,
+    TokenSubject, VersionRow, basis_for, event_name, grants_of,
 };
 
 #[async_trait]
 impl TokenStore for SqlStore {
-    async fn decide_token(&self, actor: Actor, order: TokenRequest) -> Acted<TokenDecision> {
-        self.write_as("decide_token", actor, move |tx| decide_token(tx, actor, &order)).await
+    async fn decide_token(&self, order: TokenRequest) -> Acted<TokenDecision> {
+        let Some(basis) = common_basis(&order)? else { return Ok(TokenDecision::NotFound) };
+        self.write_as("decide_token", basis, move |tx| decide_token(tx, basis.credential(), &order)).await
     }
 
-    async fn tokens(&self, actor: Actor, after: Option<TokenId>, limit: usize, now: u64) -> Acted<Vec<TokenRow>> {
-        self.read_as("tokens", actor, move |tx| tokens(tx, after, limit, now)).await
+    async fn tokens(
+        &self,
+        permit: &Permit<ReadAudit>,
+        after: Option<TokenId>,
+        limit: usize,
+        now: u64,
+    ) -> Acted<Vec<TokenRow>> {
+        let basis = basis_for(permit, &Scope::Installation)?;
+        self.read_as("tokens", basis, move |tx| tokens(tx, after, limit, now)).await
     }
 
     async fn prune(&self, now: u64, limit: usize) -> Stored<usize> {
@@ -31,12 +40,24 @@ impl TokenStore for SqlStore {
     }
 }
 
-fn decide_token(tx: &mut Tx<'_>, actor: Actor, order: &TokenRequest) -> Result<TokenDecision, SqlError> {
+/// What the permits of all grants were decided from; `None` without a grant.
+fn common_basis(order: &TokenRequest) -> Acted<Option<Basis>> {
+    let mut common = None;
+    for (secret, _version, permit) in &order.grants {
+        let basis = basis_for(permit, &Scope::Secret(*secret))?;
+        if *common.get_or_insert(basis) != basis {
+            return Err(ActError::OutsidePermit);
+        }
+    }
+    Ok(common)
+}
+
+fn decide_token(tx: &mut Tx<'_>, credential: CredentialId, order: &TokenRequest) -> Result<TokenDecision, SqlError> {
     if is_revoked(tx, &order.signing_key)? {
         return Ok(TokenDecision::SigningKeyRevoked);
     }
     let mut versions = Vec::with_capacity(order.grants.len());
-    for (secret, version) in &order.grants {
+    for (secret, version, _permit) in &order.grants {
         let Some(row) = committed_version(tx, *secret, *version)? else { return Ok(TokenDecision::NotFound) };
         versions.push(row);
     }
@@ -51,7 +72,7 @@ fn decide_token(tx: &mut Tx<'_>, actor: Actor, order: &TokenRequest) -> Result<T
     let token = NewToken {
         jti: order.jti,
         subject,
-        credential: actor.credential(),
+        credential,
         environment,
         grants: grants_of(&versions),
         issued_at: order.issued_at,
@@ -62,10 +83,10 @@ fn decide_token(tx: &mut Tx<'_>, actor: Actor, order: &TokenRequest) -> Result<T
     Ok(TokenDecision::Recorded { token, versions, rseq })
 }
 
-/// The token of a version that is being committed. There is none if its credential was disabled meanwhile, because the
-/// token's `rseq` would already cover that revocation.
-pub(super) fn insert_for_commit(tx: &mut Tx<'_>, token: &NewToken) -> Result<CommitOutcome, SqlError> {
-    if !is_enabled(tx, token.credential)? {
+/// The token of a version that is being committed. There is none if its permit counts no more: the credential may have
+/// been disabled meanwhile, and the token's `rseq` would already cover that revocation.
+pub(super) fn insert_for_commit(tx: &mut Tx<'_>, basis: Basis, token: &NewToken) -> Result<CommitOutcome, SqlError> {
+    if outdated(tx, basis)?.is_some() {
         return Ok(CommitOutcome::WithoutToken);
     }
     let (rseq, _hash) = newest_event(tx)?;

@@ -12,41 +12,41 @@ impl Kit<'_> {
         let path = SecretPath::parse("db/password").map_err(text)?;
         let new = self.new_version(SecretId::generate(), 1, &path)?;
         let secret = new.row.secret;
-        let begun = self.store.begin(self.actor, new.clone()).await.map_err(text)?;
+        let begun = self.store.begin(&self.may()?, new.clone()).await.map_err(text)?;
         let BeginOutcome::Pending(subject) = begun else { return Err("a free number is taken as pending".to_owned()) };
-        let known = self.store.subject_of(self.actor, self.label.clone()).await;
+        let known = self.store.subject_of(&self.may()?, self.label.clone()).await;
         rule(known == Ok(Some(subject)), "a label stands for its first subject")?;
-        rule(self.store.begin(self.actor, new.clone()).await == Ok(BeginOutcome::Taken), "a number is given once")?;
+        rule(self.store.begin(&self.may()?, new.clone()).await == Ok(BeginOutcome::Taken), "a number is given once")?;
         let rival = self.new_version(SecretId::generate(), 1, &path)?;
-        rule(self.store.begin(self.actor, rival.clone()).await == Ok(BeginOutcome::Taken), "a path is one secret")?;
+        rule(self.store.begin(&self.may()?, rival.clone()).await == Ok(BeginOutcome::Taken), "a path is one secret")?;
         rule(
-            self.store.secret(self.actor, rival.row.secret).await == Ok(None),
+            self.store.secret(&self.look()?, rival.row.secret).await == Ok(None),
             "a refused version leaves nothing behind",
         )?;
-        let state = self.store.secret_at(self.actor, self.environment, path.clone()).await.map_err(text)?;
+        let state = self.store.secret_at(&self.may()?, self.environment, path.clone()).await.map_err(text)?;
         let seen = |state: SecretState| (state.secret, state.created_at, state.pending) == (secret, NOW, vec![new.row]);
         rule(state.is_some_and(seen), "a pending version is seen by the next writer, with the time of its secret")?;
         rule(self.store.pending(9).await.is_ok_and(|rows| rows == [new.row]), "pending versions are listed")?;
         let committed = self.store.commit(secret, Version::FIRST, None).await;
         rule(committed == Ok(CommitOutcome::Yes { rseq: 0 }), "a pending version is committed")?;
         rule(self.store.abandon(secret, Version::FIRST).await.is_ok(), "abandoning a committed version is no error")?;
-        let row = self.store.version(self.actor, secret, Version::FIRST).await.map_err(text)?;
+        let row = self.store.version(&self.look()?, secret, Version::FIRST).await.map_err(text)?;
         rule(row.is_some_and(|row| row.state == CatalogueState::Committed), "a committed version is never abandoned")?;
         let lost = self.new_version(secret, 2, &path)?;
-        self.store.begin(self.actor, lost.clone()).await.map_err(text)?;
+        self.store.begin(&self.may()?, lost.clone()).await.map_err(text)?;
         self.store.abandon(secret, lost.row.version).await.map_err(text)?;
         let refused = self.store.commit(secret, lost.row.version, None).await;
         rule(refused == Ok(CommitOutcome::No), "an abandoned version is never committed")?;
-        let page = self.store.secrets(self.actor, Some(self.environment), None, 9).await.map_err(text)?;
+        let page = self.store.secrets(&self.sees(), Some(self.environment), None, 9).await.map_err(text)?;
         let versions = |page: &[SecretRow]| page.iter().map(|row| row.versions.len()).collect::<Vec<_>>();
         rule(versions(&page) == [2], "secrets are listed with versions")?;
-        let first = self.store.secrets(self.actor, None, None, 1).await.map_err(text)?;
+        let first = self.store.secrets(&self.sees(), None, None, 1).await.map_err(text)?;
         rule(versions(&first) == [1], "a page ends between the versions of a secret")?;
-        let second = self.store.secrets(self.actor, None, Some((secret, Version::FIRST)), 1).await.map_err(text)?;
+        let second = self.store.secrets(&self.sees(), None, Some((secret, Version::FIRST)), 1).await.map_err(text)?;
         let continued =
             second.iter().all(|row| row.secret == secret && row.versions.iter().all(|one| one.0 == lost.row.version));
         rule(continued && versions(&second) == [1], "the next page goes on behind its cursor")?;
-        let rest = self.store.secrets(self.actor, None, Some((secret, lost.row.version)), 9).await.map_err(text)?;
+        let rest = self.store.secrets(&self.sees(), None, Some((secret, lost.row.version)), 9).await.map_err(text)?;
         rule(rest.iter().all(|row| row.secret > secret), "a page begins behind its cursor")
     }
 
@@ -55,13 +55,13 @@ impl Kit<'_> {
         let mut new = self.new_version(SecretId::generate(), 1, &SecretPath::parse("idem").map_err(text)?)?;
         new.idempotency = Some((subject, "key".to_owned()));
         let expected = Some((new.row.secret, new.row.version));
-        self.store.begin(self.actor, new).await.map_err(text)?;
-        let found = self.store.idempotent(self.actor, subject, "key".to_owned(), NOW).await;
+        self.store.begin(&self.may()?, new).await.map_err(text)?;
+        let found = self.store.idempotent(&self.may()?, subject, "key".to_owned(), NOW).await;
         rule(found == Ok(expected), "an idempotency key names its version")?;
-        let late = self.store.idempotent(self.actor, subject, "key".to_owned(), NOW + 86_400).await;
+        let late = self.store.idempotent(&self.may()?, subject, "key".to_owned(), NOW + 86_400).await;
         rule(late == Ok(None), "an idempotency key is forgotten after a day")?;
         let stranger = Subject::Service(ServiceId::generate());
-        let other = self.store.idempotent(self.actor, stranger, "key".to_owned(), NOW).await;
+        let other = self.store.idempotent(&self.may()?, stranger, "key".to_owned(), NOW).await;
         rule(other == Ok(None), "an idempotency key belongs to its caller")
     }
 }

@@ -15,8 +15,9 @@ impl Kit<'_> {
     pub(super) async fn events(&self) -> Result<(), String> {
         rule(self.store.newest_event().await == Ok((0, NO_EVENT)), "the chain begins with nothing")?;
         let (sign, jti) = (signer(), TokenId::generate());
-        let asked = [Event::Token(jti), Event::All, Event::Token(jti), Event::All].map(Decision::Event).to_vec();
-        let numbers = self.store.number(self.actor, asked, Arc::clone(&sign), NOW).await;
+        let asked = [Event::Token(jti), Event::All, Event::Token(jti), Event::All];
+        let asked = asked.into_iter().map(|event| self.revocation(event)).collect::<Result<_, _>>()?;
+        let numbers = self.store.number(asked, Arc::clone(&sign), NOW).await;
         rule(numbers == Ok(vec![1, 2, 1, 3]), "numbers have no gap, and what happens once has one")?;
         let chain = self.store.events_after(0, 9).await.map_err(text)?;
         let hashes: Vec<_> = chain.iter().map(|event| event_hash(&event.compact)).collect();
@@ -33,7 +34,7 @@ impl Kit<'_> {
             "deferred events are numbered in order",
         )?;
         rule(self.store.deferred().await == Ok(0), "a numbered event waits no more")?;
-        let page = self.store.revocations(self.actor, 1, 2).await.map_err(text)?;
+        let page = self.store.revocations(&self.may()?, 1, 2).await.map_err(text)?;
         let numbers: Vec<_> = page.events.iter().map(|event| event.sequence).collect();
         rule(numbers == [2, 3] && (page.newest, page.deferred) == (6, 0), "a page of events says how far they are")?;
         self.feed_snapshot().await?;
@@ -84,8 +85,9 @@ impl Kit<'_> {
     }
 
     async fn deferred_events_are_numbered_a_few_at_a_time(&self, sign: SignEvent) -> Result<(), String> {
-        let many = (0..=NUMBERED_AT_ONCE).map(|_| Decision::Event(Event::Token(TokenId::generate()))).collect();
-        self.store.defer(self.actor, many, NOW).await.map_err(text)?;
+        let many = (0..=NUMBERED_AT_ONCE).map(|_| self.revocation(Event::Token(TokenId::generate())));
+        let many = many.collect::<Result<_, _>>()?;
+        self.store.defer(many, NOW).await.map_err(text)?;
         for (numbered, left) in [(NUMBERED_AT_ONCE, 1), (1, 0), (0, 0)] {
             let numbers = self.store.number_deferred(Arc::clone(&sign), NOW).await.map_err(text)?;
             rule(numbers.len() == numbered, "one transaction numbers a few deferred events")?;
@@ -98,23 +100,23 @@ impl Kit<'_> {
 
     /// Before the credential is disabled.
     async fn revoked_signing_key_makes_no_token(&self, sign: SignEvent) -> Result<(), String> {
-        let row = self.store.secrets(self.actor, None, None, 99).await.map_err(text)?;
+        let row = self.store.secrets(&self.sees(), None, None, 99).await.map_err(text)?;
         let committed =
             row.iter().find(|row| row.versions.iter().any(|(_, state, _)| *state == CatalogueState::Committed));
-        let order = self.new_order(vec![(committed.ok_or("a committed version is needed")?.secret, None)]);
-        let numbers =
-            self.store.number(self.actor, vec![Decision::Event(Event::SigningKey(order.signing_key))], sign, NOW).await;
+        let order = self.new_order(vec![(committed.ok_or("a committed version is needed")?.secret, None)])?;
+        let revoked = Decision::revoke_signing_key(&self.may()?, order.signing_key).map_err(text)?;
+        let numbers = self.store.number(vec![revoked], sign, NOW).await;
         rule(numbers.is_ok(), "a signing key is revoked")?;
         let mut new = self.new_version(SecretId::generate(), 1, &SecretPath::parse("unsigned").map_err(text)?)?;
         new.signing_key = Some(order.signing_key);
-        let begun = self.store.begin(self.actor, new.clone()).await;
+        let begun = self.store.begin(&self.may()?, new.clone()).await;
         let refused = begun == Ok(BeginOutcome::SigningKeyRevoked);
         rule(refused, "no write begins that would end in a token by a revoked key")?;
         rule(
-            self.store.secret(self.actor, new.row.secret).await == Ok(None),
+            self.store.secret(&self.look()?, new.row.secret).await == Ok(None),
             "a write that is refused leaves nothing behind",
         )?;
-        let ordered = self.store.decide_token(self.actor, order).await.map_err(text)?;
+        let ordered = self.store.decide_token(order).await.map_err(text)?;
         rule(matches!(ordered, TokenDecision::SigningKeyRevoked), "a revoked key signs nothing")
     }
 }

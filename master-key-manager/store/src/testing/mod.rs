@@ -3,6 +3,7 @@
 mod catalogue;
 mod events;
 mod identity;
+mod policy;
 mod reconcile;
 mod rotation;
 mod tokens;
@@ -11,7 +12,9 @@ use std::sync::Arc;
 
 use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
 use manager_api::wire::CatalogueState;
+use manager_policy::{ActionType, Actor, AnyAction, Facts, List, Permit, Scope, Visible};
 use shared_proto::encoding::Bytes;
+use shared_proto::event::Event;
 use shared_proto::id::{
     CredentialId, EnvironmentId, ManagerId, PersonId, SecretId, ServiceId, Subject, TokenId, Version,
 };
@@ -19,7 +22,7 @@ use shared_proto::identity::Mode;
 use shared_proto::token::Grant;
 
 use crate::{
-    ActError, Acted, Actor, Environment, Installation, ManagerStore, NewCredential, NewInstallation, NewToken,
+    ActError, Acted, Decision, Environment, Installation, ManagerStore, NewCredential, NewInstallation, NewToken,
     NewVersion, SignEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow,
 };
 
@@ -36,6 +39,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.events().await?;
     kit.rotation().await?;
     kit.reconcile().await?;
+    kit.permits().await?;
     kit.disabled().await
 }
 
@@ -45,6 +49,7 @@ struct Kit<'a> {
     credential: CredentialId,
     actor: Actor,
     anonymous: Actor,
+    facts: Facts,
     label: UserLabel,
 }
 
@@ -74,22 +79,41 @@ impl<'a> Kit<'a> {
         let actor = found.row.and_then(|row| row.actor()).ok_or("a new credential is enabled")?;
         let anonymous = installation.anonymous_actor();
         let label = UserLabel::parse("user123").map_err(text)?;
-        Ok(Self { store, environment, credential, actor, anonymous, label })
+        let facts = store.facts().await.map_err(text)?;
+        Ok(Self { store, environment, credential, actor, anonymous, facts, label })
+    }
+
+    /// The administrator's permit for everything.
+    fn may<A: ActionType>(&self) -> Result<Permit<A>, String> {
+        Permit::decide(&self.facts, &self.actor, Scope::Installation).map_err(text)
+    }
+
+    fn look(&self) -> Result<Permit<AnyAction>, String> {
+        self.may::<List>().map(|permit| permit.to_look())
+    }
+
+    fn sees(&self) -> Visible {
+        Visible::decide(&self.facts, &self.actor)
+    }
+
+    fn revocation(&self, event: Event) -> Result<Decision, String> {
+        Decision::revoke_tokens(&self.may()?, event).map_err(text)
     }
 
     async fn order(&self, grants: Vec<(SecretId, Option<Version>)>) -> Result<TokenDecision, String> {
-        self.store.decide_token(self.actor, self.new_order(grants)).await.map_err(text)
+        self.store.decide_token(self.new_order(grants)?).await.map_err(text)
     }
 
-    fn new_order(&self, grants: Vec<(SecretId, Option<Version>)>) -> TokenRequest {
-        TokenRequest {
+    fn new_order(&self, grants: Vec<(SecretId, Option<Version>)>) -> Result<TokenRequest, String> {
+        let permitted = |(secret, version)| self.may().map(|permit| (secret, version, permit));
+        Ok(TokenRequest {
             jti: TokenId::generate(),
             subject: TokenSubject::Label(self.label.clone(), PersonId::generate()),
             signing_key: Bytes([5; 32]),
-            grants,
+            grants: grants.into_iter().map(permitted).collect::<Result<_, _>>()?,
             issued_at: NOW,
             expires_at: NOW + 900,
-        }
+        })
     }
 
     fn new_version(&self, secret: SecretId, number: u64, path: &SecretPath) -> Result<NewVersion, String> {
@@ -124,9 +148,8 @@ fn signer() -> SignEvent {
     Arc::new(|_, after| Ok(format!("{} after {:?}", after.number + 1, after.hash)))
 }
 
-fn refused<T>(acted: Acted<T>, method: &str) -> Result<(), String> {
-    let refused = acted.err() == Some(ActError::CredentialDisabled);
-    rule(refused, &format!("{method} refuses a disabled credential"))
+fn refused<T>(acted: Acted<T>, why: ActError, method: &str) -> Result<(), String> {
+    rule(acted.err() == Some(why), &format!("{method} refuses: {why}"))
 }
 
 fn rule(holds: bool, rule: &str) -> Result<(), String> {

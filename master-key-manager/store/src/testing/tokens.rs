@@ -11,13 +11,13 @@ impl Kit<'_> {
         let path = SecretPath::parse("token").map_err(text)?;
         let new = self.new_version(SecretId::generate(), 1, &path)?;
         let asked = vec![(new.row.secret, None)];
-        self.store.begin(self.actor, new.clone()).await.map_err(text)?;
+        self.store.begin(&self.may()?, new.clone()).await.map_err(text)?;
         let before = self.order(asked.clone()).await?;
         rule(matches!(before, TokenDecision::NotFound), "a pending version is not minted for")?;
-        let none = self.store.tokens(self.actor, None, 9, NOW).await.map_err(text)?;
+        let none = self.store.tokens(&self.may()?, None, 9, NOW).await.map_err(text)?;
         rule(none.is_empty(), "a token that is refused leaves no row")?;
         let token = self.new_token(&new.row);
-        let committed = self.store.commit(new.row.secret, new.row.version, Some(token.clone())).await;
+        let committed = self.store.commit(new.row.secret, new.row.version, Some((self.may()?, token.clone()))).await;
         rule(committed == Ok(CommitOutcome::Yes { rseq: 0 }), "version and token are committed together")?;
         let (first, second) = (self.order(asked.clone()).await?, self.order(asked).await?);
         let (TokenDecision::Recorded { token: one, versions, .. }, TokenDecision::Recorded { token: other, .. }) =
@@ -27,19 +27,19 @@ impl Kit<'_> {
         };
         rule(versions.iter().any(|row| row.digest == new.row.digest), "a token is for the version that was stored")?;
         rule(one.subject == other.subject, "a label stands for one subject")?;
-        let listed = self.store.tokens(self.actor, None, 9, NOW).await.map_err(text)?;
+        let listed = self.store.tokens(&self.may()?, None, 9, NOW).await.map_err(text)?;
         rule(
             listed.iter().any(|row| row.token.grants == one.grants && row.token.jti == one.jti),
             "an ordered token is kept",
         )?;
         rule(listed.iter().any(|row| row.token.grants == token.grants), "a token reads back")?;
-        let expired = self.store.tokens(self.actor, None, 9, token.expires_at).await.map_err(text)?;
+        let expired = self.store.tokens(&self.may()?, None, 9, token.expires_at).await.map_err(text)?;
         rule(expired.is_empty(), "an expired token is gone")?;
         for (limit, forgotten) in [(2, 2), (9, 1), (9, 0)] {
             let pruned = self.store.prune(token.expires_at, limit).await.map_err(text)?;
             rule(pruned == forgotten, "pruning removes no more than it is told, and says how many")?;
         }
-        let pruned = self.store.tokens(self.actor, None, 9, NOW).await.map_err(text)?;
+        let pruned = self.store.tokens(&self.may()?, None, 9, NOW).await.map_err(text)?;
         rule(pruned.is_empty(), "pruning removes what has expired")
     }
 }

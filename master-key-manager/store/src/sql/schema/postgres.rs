@@ -103,6 +103,13 @@ CREATE TABLE idempotency (
 
 CREATE INDEX idempotency_age ON idempotency (created_at);
 
+-- Each change of the policy raises the epoch, so that what was decided before it counts no more.
+CREATE TABLE policy (
+    only_row BIGINT PRIMARY KEY CHECK (only_row = 1),
+    epoch BIGINT NOT NULL CHECK (epoch >= 1)
+);
+INSERT INTO policy (only_row, epoch) VALUES (1, 1);
+
 -- How far an environment is on its way to an epoch: when a version last changed to it, and what the vault signed at the
 -- end.
 CREATE TABLE root_key_rotations (

@@ -1,7 +1,7 @@
 //! The schema of `manager.db`.
 
 /// All steps.
-pub(super) const STEPS: &[&str] = &[FIRST, ROOT_KEY_ROTATIONS, LASTING_EVENTS, CREDENTIAL_GENERATION];
+pub(super) const STEPS: &[&str] = &[FIRST, ROOT_KEY_ROTATIONS, LASTING_EVENTS, CREDENTIAL_GENERATION, POLICY];
 
 const FIRST: &str = "
 CREATE TABLE installation (
@@ -128,4 +128,13 @@ CREATE TABLE credential_generation (
     generation INTEGER NOT NULL
 ) STRICT;
 INSERT INTO credential_generation (only_row, generation) VALUES (1, 1);
+";
+
+const POLICY: &str = "
+-- Each change of the policy raises the epoch, so that what was decided before it counts no more.
+CREATE TABLE policy (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    epoch INTEGER NOT NULL CHECK (epoch >= 1)
+) STRICT;
+INSERT INTO policy (only_row, epoch) VALUES (1, 1);
 ";

@@ -1,40 +1,28 @@
-//! The caller in whose name the store acts, and the reasons why it refuses to.
+//! The reasons why the store does not act for a caller.
 //!
-//! A credential is checked when the head of a request is read. The act comes later: the body travels, a lock is waited
-//! for, the vault is asked. Guarantees that check and act are one: every method that acts for a caller takes an
-//! [`Actor`] and checks the credential again in the transaction that reads or writes.
+//! A permit is decided when a request begins. The act comes later: the body travels, a lock is waited for, the vault is
+//! asked. Guarantees that check and act are one: every method that acts for a caller takes a [`Permit`], and compares
+//! what it was decided from in the transaction that reads or writes.
 
+use manager_policy::{Actor, Basis, Holder, Permit, Scope};
 use service_runtime::Refusal;
 use service_runtime::sql::StoreFault;
 use shared_proto::error::ErrorCode;
-use shared_proto::id::CredentialId;
 
 use crate::{CredentialRow, Installation};
-
-/// A caller whose credential was enabled when it was checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Actor {
-    credential: CredentialId,
-}
-
-impl Actor {
-    /// The credential that is checked again, and that tokens name.
-    pub fn credential(&self) -> CredentialId {
-        self.credential
-    }
-}
 
 impl CredentialRow {
     /// The caller who presented this credential; `None` if it is disabled.
     pub fn actor(&self) -> Option<Actor> {
-        (!self.disabled).then_some(Actor { credential: self.id })
+        let holder = Holder::Principal(self.subject);
+        (!self.disabled).then_some(Actor { holder, credential: self.id })
     }
 }
 
 impl Installation {
     /// The actor of all callers without a credential, in development mode.
     pub fn anonymous_actor(&self) -> Actor {
-        Actor { credential: self.anonymous }
+        Actor { holder: Holder::Stranger, credential: self.anonymous }
     }
 }
 
@@ -44,6 +32,12 @@ pub enum ActError {
     /// The caller's credential was disabled meanwhile.
     #[error("the credential was disabled")]
     CredentialDisabled,
+    /// The policy has changed since the permit was decided.
+    #[error("the policy has changed since it was asked")]
+    PolicyChanged,
+    /// The permit is not for what was to be done with it.
+    #[error("the permit is for something else")]
+    OutsidePermit,
     /// The credential to be disabled is the last enabled one of an administrator.
     #[error("the credential is the last one of an administrator")]
     LastAdministrator,
@@ -61,10 +55,19 @@ pub type Acted<T> = Result<T, ActError>;
 impl From<ActError> for Refusal {
     fn from(why: ActError) -> Self {
         match why {
-            ActError::CredentialDisabled => Self::new(ErrorCode::CredentialInvalid),
+            ActError::CredentialDisabled | ActError::PolicyChanged => Self::new(ErrorCode::CredentialInvalid),
+            ActError::OutsidePermit => Self::internal("a permit was used for something else"),
             ActError::LastAdministrator => Self::new(ErrorCode::LastAdministrator),
             ActError::CredentialUnknown => Self::new(ErrorCode::CredentialNotFound),
             ActError::Fault(fault) => fault.into(),
         }
     }
+}
+
+/// What a permit for this target was decided from.
+///
+/// # Errors
+/// It is for another target.
+pub(crate) fn basis_for<A>(permit: &Permit<A>, target: &Scope) -> Acted<Basis> {
+    permit.basis_for(target).ok_or(ActError::OutsidePermit)
 }

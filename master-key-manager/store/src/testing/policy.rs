@@ -1,0 +1,145 @@
+//! Permits: they count while all that they were decided from is as it was, and for their target only.
+
+use manager_api::name::SecretPath;
+use manager_policy::{
+    Action, ActionType, Actions, Actor, Facts, Holder, Line, List, Permit, PolicyEpoch, Ruling, Scope, Share, Visible,
+    decide,
+};
+use shared_proto::event::Event;
+use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, Version};
+
+use super::{Kit, NOW, refused, rule, signer, text};
+use crate::{ActError, CommitOutcome, Decision, NewVersion, TokenRequest};
+
+impl Kit<'_> {
+    pub(super) async fn permits(&self) -> Result<(), String> {
+        let epoch = self.store.policy_epoch().await;
+        rule(epoch == Ok(self.facts.epoch), "facts come with their epoch")?;
+        let all = |actor: &Actor| Action::ALL.iter().filter(|one| self.allows(actor, **one)).collect::<Vec<_>>();
+        rule(all(&self.actor).len() == Action::ALL.len(), "the administrator may all")?;
+        let strangers = all(&self.anonymous);
+        rule(strangers == [&Action::Read, &Action::Write], "in development mode strangers write, and read it")?;
+        let nobody = Actor { holder: Holder::Principal(Subject::Service(ServiceId::generate())), ..self.actor };
+        rule(all(&nobody).is_empty(), "nobody else may anything")?;
+        self.changed_policy().await?;
+        self.other_targets().await?;
+        self.lists().await
+    }
+
+    fn allows(&self, actor: &Actor, action: Action) -> bool {
+        matches!(decide(&self.facts, actor, action, &Scope::Installation), Ruling::Allowed(_))
+    }
+
+    fn only<A: ActionType>(&self, scope: Scope) -> Result<Permit<A>, String> {
+        Permit::decide(&self.facts, &self.actor, scope).map_err(text)
+    }
+
+    async fn changed_policy(&self) -> Result<(), String> {
+        let new = self.new_version(SecretId::generate(), 1, &SecretPath::parse("changed").map_err(text)?)?;
+        self.store.begin(&self.may()?, new.clone()).await.map_err(text)?;
+        let PolicyEpoch(now) = self.facts.epoch;
+        for epoch in [now - 1, now + 1] {
+            let other = Facts { epoch: PolicyEpoch(epoch), ..self.facts.clone() };
+            self.refuses_all(&other, &new, ActError::PolicyChanged).await?;
+            let stale = Permit::decide(&other, &self.actor, Scope::Installation).map_err(text)?;
+            let stale = Decision::revoke_tokens(&stale, Event::All).map_err(text)?;
+            let both = self.store.number(vec![self.revocation(Event::All)?, stale], signer(), NOW).await;
+            refused(both, ActError::PolicyChanged, "number of two decisions, one with another permit,")?;
+            let permit = Permit::decide(&other, &self.actor, Scope::Secret(new.row.secret)).map_err(text)?;
+            let token = Some((permit, self.new_token(&new.row)));
+            let committed = self.store.commit(new.row.secret, new.row.version, token).await;
+            rule(committed == Ok(CommitOutcome::WithoutToken), "a permit of another epoch gives no token")?;
+        }
+        Ok(())
+    }
+
+    /// No method acts for permits that were decided from these facts.
+    pub(super) async fn refuses_all(&self, facts: &Facts, known: &NewVersion, why: ActError) -> Result<(), String> {
+        fn may<A: ActionType>((facts, actor): (&Facts, &Actor)) -> Result<Permit<A>, String> {
+            Permit::decide(facts, actor, Scope::Installation).map_err(text)
+        }
+        let (store, by) = (self.store, (facts, &self.actor));
+        let (secret, version, path) = (known.row.secret, known.row.version, known.path.clone());
+        let look = may::<List>(by)?.to_look();
+        let next = self.new_version(secret, 2, &path)?;
+        let order = TokenRequest { grants: vec![(secret, None, may(by)?)], ..self.new_order(Vec::new())? };
+        let decision = Decision::revoke_tokens(&may::<Share>(by)?, Event::All).map_err(text)?;
+        let subject = Subject::Service(ServiceId::generate());
+        let before = (store.newest_event().await, store.deferred().await);
+        refused(store.look_again(&may(by)?).await, why, "look_again")?;
+        refused(store.secret_at(&may(by)?, self.environment, path).await, why, "secret_at")?;
+        refused(store.secret(&look, secret).await, why, "secret")?;
+        refused(store.version(&look, secret, version).await, why, "version")?;
+        refused(store.begin(&may(by)?, next).await, why, "begin")?;
+        refused(store.secrets(&Visible::decide(facts, by.1), None, None, 9).await, why, "secrets")?;
+        refused(store.missing(&may(by)?, Vec::new()).await, why, "missing")?;
+        refused(store.adopt(&may(by)?, Vec::new(), NOW).await, why, "adopt")?;
+        refused(store.move_back(&may(by)?, Vec::new()).await, why, "move_back")?;
+        refused(store.idempotent(&may(by)?, subject, "key".to_owned(), NOW).await, why, "idempotent")?;
+        refused(store.decide_token(order).await, why, "decide_token")?;
+        refused(store.tokens(&may(by)?, None, 9, NOW).await, why, "tokens")?;
+        refused(store.revocations(&may(by)?, 0, 9).await, why, "revocations")?;
+        refused(store.number(vec![decision], signer(), NOW).await, why, "number")?;
+        refused(store.defer(vec![decision], NOW).await, why, "defer")?;
+        refused(store.subject_of(&may(by)?, self.label.clone()).await, why, "subject_of")?;
+        let after = (store.newest_event().await, store.deferred().await);
+        rule(before == after, "a refused decision leaves nothing behind")
+    }
+
+    async fn other_targets(&self) -> Result<(), String> {
+        let new = self.new_version(SecretId::generate(), 1, &SecretPath::parse("target/one").map_err(text)?)?;
+        let (secret, environment) = (new.row.secret, self.environment);
+        self.store.begin(&self.may()?, new.clone()).await.map_err(text)?;
+        let why = ActError::OutsidePermit;
+        let (twin, next) = (SecretPath::parse("target/on").map_err(text)?, self.new_version(secret, 2, &new.path)?);
+        let foreign = Scope::Path(EnvironmentId::generate(), new.path.clone());
+        for scope in [Scope::Path(environment, twin), foreign, Scope::Secret(secret)] {
+            let write = self.only(scope)?;
+            refused(self.store.begin(&write, next.clone()).await, why, "begin of another path")?;
+            refused(self.store.secret_at(&write, environment, new.path.clone()).await, why, "secret_at another path")?;
+        }
+        let other = Scope::Secret(SecretId::generate());
+        let look = self.only::<List>(other.clone())?.to_look();
+        refused(self.store.secret(&look, secret).await, why, "secret of another id")?;
+        refused(self.store.version(&look, secret, Version::FIRST).await, why, "version of another secret")?;
+        let grants = vec![(secret, None, self.only(other.clone())?)];
+        let order = TokenRequest { grants, ..self.new_order(Vec::new())? };
+        refused(self.store.decide_token(order).await, why, "decide_token for another secret")?;
+        let token = Some((self.only(other.clone())?, self.new_token(&new.row)));
+        refused(self.store.commit(secret, Version::FIRST, token).await, why, "commit with a token for another secret")?;
+        let stranger = Permit::decide(&self.facts, &self.anonymous, Scope::Secret(secret)).map_err(text)?;
+        let grants = vec![(secret, None, self.only(Scope::Secret(secret))?), (secret, None, stranger)];
+        let order = TokenRequest { grants, ..self.new_order(Vec::new())? };
+        refused(self.store.decide_token(order).await, why, "decide_token for two callers")?;
+        let destroyed = Decision::destroy(&self.only(other.clone())?, environment, secret, Version::FIRST);
+        refused(destroyed, why, "destruction of another secret")?;
+        let share = self.only(other.clone())?;
+        refused(Decision::revoke_tokens(&share, Event::Secret(secret)), why, "revocation of another secret")?;
+        refused(Decision::revoke_tokens(&share, Event::All), why, "revocation of all for one secret")?;
+        let destroy = Event::Destroy(environment, secret, Version::FIRST);
+        refused(Decision::revoke_tokens(&self.may()?, destroy), why, "destruction as a revocation")?;
+        let narrow = self.store.tokens(&self.only(other)?, None, 9, NOW).await;
+        refused(narrow, why, "tokens of all for one secret")
+    }
+
+    async fn lists(&self) -> Result<(), String> {
+        let listing = |scopes: &[Scope], action| {
+            let line = |scope: &Scope| Line {
+                holder: self.actor.holder,
+                actions: Actions::from_iter([action]),
+                scope: scope.clone(),
+            };
+            let facts = Facts { epoch: self.facts.epoch, lines: scopes.iter().map(line).collect() };
+            Visible::decide(&facts, &self.actor)
+        };
+        let all = self.store.secrets(&self.sees(), None, None, 99).await.map_err(text)?;
+        for hidden in [listing(&[], Action::List), listing(&[Scope::Installation], Action::Read)] {
+            let seen = self.store.secrets(&hidden, None, None, 99).await.map_err(text)?;
+            rule(seen.is_empty(), "who may list nothing sees nothing")?;
+        }
+        let folder = Scope::Folder(self.environment, SecretPath::parse("target").map_err(text)?);
+        let part = self.store.secrets(&listing(&[folder], Action::List), None, None, 99).await.map_err(text)?;
+        rule(part.len() == 1 && part.len() < all.len(), "a list has what may be listed")?;
+        rule(part.iter().all(|row| row.path.as_str() == "target/one"), "and nothing else")
+    }
+}
