@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    SqlError, Tx,
+    MoveNote, SqlError, Tx,
     postgres::{self, PostgresOptions, Server},
 };
 use crate::{StartError, sqlite::open_reader};
@@ -29,6 +29,32 @@ impl Schema {
             "There is no database {at}; run: {} --config <file> init, or restore a backup of it.",
             self.service
         ))
+    }
+}
+
+/// What is done with a database that a service cannot use yet, or no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Tables are made in an empty one.
+    Make,
+    /// An empty one is refused.
+    Refuse,
+    /// Tables are made in an empty one, and one that takes part in a move is taken: it is copied, or filled.
+    Copy,
+}
+
+impl Missing {
+    /// Refuses a database that takes part in a move.
+    ///
+    /// # Errors
+    /// It does, or cannot be read.
+    pub(super) fn refuse_moved(self, tx: &mut Tx<'_>, at: &dyn fmt::Display) -> Result<(), StartError> {
+        if self == Self::Copy {
+            return Ok(());
+        }
+        let note = MoveNote::read(tx)
+            .map_err(|error| StartError::new(format!("The database {at} cannot be read ({error}).")))?;
+        note.map_or(Ok(()), |note| Err(note.refusal(at)))
     }
 }
 

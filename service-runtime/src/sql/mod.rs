@@ -11,6 +11,7 @@
 //! parameter whose type only its value tells (`?1 IS NULL`), columns listed. No statement may be running while another
 //! is carried out, so rows are collected before anything else is asked.
 
+mod copy;
 mod error;
 mod faults;
 mod location;
@@ -20,8 +21,10 @@ mod value;
 
 use std::time::{Duration, Instant};
 
-use self::postgres::Postgres;
+pub(crate) use self::copy::free_backup;
+use self::{copy::MoveNote, location::Missing, postgres::Postgres};
 pub use self::{
+    copy::{MovedInstallation, migrate_store},
     error::SqlError,
     faults::{Fault, Faults, KillPoint},
     location::{Location, Schema},
@@ -63,14 +66,20 @@ impl Database {
     ///
     /// # Errors
     /// It is missing, cannot be used, is another service's, or another process uses it; or it is newer than the program.
+    /// Or it was moved, or is an unfinished copy.
     pub fn open(location: &Location, schema: &Schema, make: bool) -> Result<Self, StartError> {
+        Self::open_as(location, schema, if make { Missing::Make } else { Missing::Refuse })
+    }
+
+    fn open_as(location: &Location, schema: &Schema, missing: Missing) -> Result<Self, StartError> {
         match location {
             Location::Server(server) => {
-                let engine = Engine::Server(Postgres::open(server, schema, make)?);
+                let engine = Engine::Server(Postgres::open(server, schema, missing)?);
                 Ok(Self { engine, slow: SLOW, faults: None })
             }
-            Location::File(path) if make || path.exists() => {
+            Location::File(path) if missing != Missing::Refuse || path.exists() => {
                 let mut conn = open_writer(path)?;
+                missing.refuse_moved(&mut Tx::on(&conn), location)?;
                 migrate(&mut conn, schema.sqlite)?;
                 let writer = Writer::spawn(conn)?;
                 let readers = Readers::open(path, READERS, writer.health())?;

@@ -54,6 +54,14 @@ impl<'c> Tx<'c> {
         self.batch("ROLLBACK TO SAVEPOINT rehearsal; RELEASE SAVEPOINT rehearsal")
     }
 
+    /// The statement for the engine, where the catalogs differ.
+    pub(super) fn choose(&self, on_file: &'static str, on_server: &'static str) -> &'static str {
+        match self.on {
+            On::File(_) => on_file,
+            On::Server(_) => on_server,
+        }
+    }
+
     fn batch(&mut self, sql: &str) -> Result<(), SqlError> {
         match &mut self.on {
             On::File(conn) => Ok(conn.execute_batch(sql)?),

@@ -16,7 +16,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 use super::{check_version, code_of, migrate, open_reader, open_writer, user_version};
-use crate::{StartError, files};
+use crate::{StartError, files, sql::free_backup};
 
 /// Copies a database, in use or not, into a new file with mode 0600.
 ///
@@ -52,7 +52,11 @@ pub fn restore(
     let from = Connection::open_with_flags(backup, READ_ONLY).map_err(|error| unusable(backup, &error))?;
     let temporary = files::temporary_beside(destination).map_err(failed)?;
     files::create_private(&temporary, b"")?;
-    let check = |copy: &Connection| check_schema(copy, backup, steps).and_then(|()| belongs(copy));
+    let check = |copy: &Connection| {
+        free_backup(copy, &backup.display())?;
+        check_schema(copy, backup, steps)?;
+        belongs(copy)
+    };
     let restored = copy(&from, &temporary, backup, check).and_then(|()| {
         let replaced = set_aside(destination).map_err(failed)?;
         if let Err(error) = std::fs::rename(&temporary, destination) {

@@ -19,9 +19,8 @@ use std::{
 use shared_proto::encoding::random;
 
 use super::{
-    super::{Schema, SqlError},
-    Server,
-    schema::{self, Missing},
+    super::{Schema, SqlError, Tx, location::Missing},
+    Server, schema,
     session::{DURABILITY, Session, lossy},
 };
 use crate::StartError;
@@ -132,8 +131,9 @@ impl Lease {
                 )));
             }
             if lives == "f" {
+                missing.refuse_moved(&mut Tx::server(&mut session), server)?;
                 let asked = Instant::now();
-                match self.take_over(&mut session, renewed) {
+                match self.take_over(&mut session, renewed, missing) {
                     Ok(true) => {
                         self.renewed(asked);
                         schema::migrate(&mut session, server, schema)?;
@@ -149,12 +149,13 @@ impl Lease {
         }
     }
 
-    /// Writes this generation. Waits for the writes that are in flight.
-    fn take_over(&self, session: &mut Session, seen: &str) -> Result<bool, SqlError> {
+    /// Writes this generation, unless the database takes part in a move by now. Waits for the writes that are in flight.
+    fn take_over(&self, session: &mut Session, seen: &str, missing: Missing) -> Result<bool, SqlError> {
+        let unmarked = if missing == Missing::Copy { "" } else { "AND to_regclass('store_move') IS NULL" };
         let taken = session.simple(&format!(
             "BEGIN; LOCK TABLE service_copy IN EXCLUSIVE MODE;
              UPDATE service_copy SET generation = '{}', renewed_at = clock_timestamp()
-             WHERE renewed_at = '{seen}' RETURNING 1; COMMIT",
+             WHERE renewed_at = '{seen}' {unmarked} RETURNING 1; COMMIT",
             self.generation()
         ));
         if taken.is_err() {

@@ -18,13 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::lease::{Lease, Renewal};
 pub(in crate::sql) use self::session::Session;
 pub use self::settings::{PostgresOptions, Server};
-use self::{
-    lease::{Lease, Renewal},
-    schema::Missing,
-};
-use super::{Schema, SqlError, StoreFault, Tx};
+use super::{Schema, SqlError, StoreFault, Tx, location::Missing};
 use crate::{StartError, workers::Workers};
 
 /// A database on a server. Clones share its connections.
@@ -76,8 +73,8 @@ impl Postgres {
     ///
     /// # Errors
     /// Those of a start: see [`Lease::take`].
-    pub(super) fn open(server: &Server, schema: &Schema, make: bool) -> Result<Self, StartError> {
-        let (lease, renewal) = Lease::take(server, schema, if make { Missing::Make } else { Missing::Refuse })?;
+    pub(super) fn open(server: &Server, schema: &Schema, missing: Missing) -> Result<Self, StartError> {
+        let (lease, renewal) = Lease::take(server, schema, missing)?;
         let alone = Arc::new(RwLock::new(()));
         let places = |count: usize| {
             let place =

@@ -1,20 +1,11 @@
 //! The schema of a database on a server: whose it is, and how it is brought up to date.
 
 use super::{
-    super::{Schema, SqlError},
+    super::{Schema, SqlError, location::Missing},
     Server,
     session::Session,
 };
 use crate::StartError;
-
-/// What is done with an empty database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
-    /// Its tables are made.
-    Make,
-    /// It is refused.
-    Refuse,
-}
 
 /// One row: whose tables these are, their schema, and the copy of the service that uses them.
 const MAKE: &str = "
