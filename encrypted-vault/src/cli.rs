@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -57,6 +57,15 @@ enum Command {
     Restore {
         /// The backup.
         file: PathBuf,
+    },
+    /// Copy the database to another engine or server. The vault must be stopped. An interrupted copy goes on.
+    MigrateStore {
+        /// The configuration with which the vault ran.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The same with the new database.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
     },
     /// Print the `OpenAPI` document.
     Openapi,
@@ -118,6 +127,9 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
     if matches!(arguments.command, Command::Openapi) {
         return print(&routes::openapi_json());
     }
+    if let Command::MigrateStore { from, to } = &arguments.command {
+        return migrate_store(from, to);
+    }
     let path = cli::config_path(arguments.config.as_ref())?;
     let config = Config::load(path)?;
     if !matches!(arguments.command, Command::CheckConfig) {
@@ -155,8 +167,14 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
             print(if json { report.json() } else { report.text() }.trim_end())
         }
         Command::Refuse { what } => refuse(&config, what),
-        Command::Openapi => Ok(()),
+        Command::Openapi | Command::MigrateStore { .. } => Ok(()),
     }
+}
+
+fn migrate_store(from: &Path, to: &Path) -> Result<(), StartError> {
+    let (from, to) = (Config::load(from)?, Config::load(to)?);
+    refuse_files_of_others(from.own_files())?;
+    SqlStore::migrate(from.moved(), to.moved(), keys::own_id(&from.key_dir, from.mode)?)
 }
 
 fn init(config: &Config) -> Result<(), StartError> {

@@ -8,7 +8,7 @@ use service_runtime::StartError;
 use service_runtime::audit::AuditSettings;
 use service_runtime::config::{self, Mode};
 use service_runtime::http::{Limits, OperatorListen, ServeConfig};
-use service_runtime::sql::{Location, PostgresOptions};
+use service_runtime::sql::{Location, MovedInstallation, PostgresOptions};
 use service_runtime::tls::ServerFiles;
 
 /// What stands in the TOML file. Relative paths are relative to the file.
@@ -203,6 +203,16 @@ impl Config {
     /// The file of a database that is not on a server.
     pub fn database(&self) -> PathBuf {
         self.data_dir.join(DATABASE)
+    }
+
+    /// What a move of the database is about.
+    pub fn moved(&self) -> MovedInstallation<'_> {
+        MovedInstallation {
+            mode: self.mode,
+            data_dir: &self.data_dir,
+            key_dir: &self.key_dir,
+            location: &self.location,
+        }
     }
 
     /// Folders and files that must belong to the service's user, or no command works on them.

@@ -15,7 +15,7 @@ use shared_proto::identity::{Mode, Owner};
 use shared_proto::jwk::Thumbprint;
 
 use crate::config::Config;
-use crate::installation::restore;
+use crate::installation::{migrate_store, restore};
 use crate::key_rotation::{RotateKeys, rotate_keys};
 use crate::vault_client::check_client;
 use crate::{init, routes, run};
@@ -61,6 +61,15 @@ enum Command {
     Restore {
         /// The backup.
         file: PathBuf,
+    },
+    /// Copy the database to another engine or server; the service must not run. An interrupted copy goes on.
+    MigrateStore {
+        /// The configuration with which the service ran.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The same with the new database.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
     },
     /// Exchange keys while the service runs, and report on them.
     RotateKeys(RotateKeys),
@@ -148,6 +157,11 @@ fn execute(cli: Cli) -> Result<(), StartError> {
             let replaced = restore(&config, &file)?;
             print("The database is restored. At its start the manager takes later events back from the vault.")?;
             cli::print_replaced(replaced.as_deref())
+        }
+        Command::MigrateStore { from, to } => {
+            let (from, to) = (Config::load(&from)?, Config::load(&to)?);
+            refuse_files_of_others(from.own_files())?;
+            migrate_store(&from, &to)
         }
         Command::RotateKeys(arguments) => rotate_keys(&config()?, arguments),
         Command::Openapi => {

@@ -11,7 +11,7 @@ use service_runtime::StartError;
 use service_runtime::audit::AuditSettings;
 use service_runtime::config::{self, Mode};
 use service_runtime::http::{Limits, OperatorListen, ServeConfig};
-use service_runtime::sql::{Location, PostgresOptions};
+use service_runtime::sql::{Location, MovedInstallation, PostgresOptions};
 use service_runtime::tls::{ClientFiles, ServerFiles};
 use shared_proto::token::MAX_LIFE_SECONDS;
 
@@ -225,6 +225,12 @@ impl Config {
     /// The file of a database that is not on a server.
     pub fn database(&self) -> PathBuf {
         self.raw.data_dir.join(DATABASE)
+    }
+
+    /// What a move of the database is about.
+    pub fn moved(&self) -> MovedInstallation<'_> {
+        let raw = self.get();
+        MovedInstallation { mode: raw.mode, data_dir: &raw.data_dir, key_dir: &raw.key_dir, location: self.location() }
     }
 
     /// Folders and files that must belong to the service's user, or no command works on them.

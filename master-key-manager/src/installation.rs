@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use service_runtime::StartError;
 use service_runtime::key_folder::{IDENTITY_DOCUMENT, KeyFolder, refused};
 use service_runtime::sql::StoreFault;
+use shared_proto::id::ManagerId;
 use shared_proto::identity::Owner;
 
 use crate::config::Config;
@@ -54,10 +55,23 @@ pub async fn read_installation(config: &Config, store: &SqlStore) -> Result<Inst
 /// program. The database is untouched then.
 pub fn restore(config: &Config, backup: &Path) -> Result<Option<PathBuf>, StartError> {
     let database = config.location().file_for("pg_restore")?;
+    SqlStore::restore(backup, database, own_id(config)?, config.mode())
+}
+
+/// Copies the database, which no process may use, to that of another configuration of this manager.
+///
+/// # Errors
+/// The key folder has no identity of a manager, or those of [`service_runtime::sql::migrate_store`].
+pub fn migrate_store(from: &Config, to: &Config) -> Result<(), StartError> {
+    SqlStore::migrate(from.moved(), to.moved(), own_id(from)?)
+}
+
+/// The id of the manager whose keys are in the key folder.
+fn own_id(config: &Config) -> Result<ManagerId, StartError> {
     let folder = KeyFolder::at(&config.get().key_dir);
     let Owner::Manager(id) = folder.identity_slots(config.mode())?.document.id else {
         let fix = "restore the manager's";
         return Err(refused(&folder.file(IDENTITY_DOCUMENT), "it names a vault", fix));
     };
-    SqlStore::restore(backup, database, id, config.mode())
+    Ok(id)
 }

@@ -1,7 +1,7 @@
 //! The database of a service, whatever its engine: asked, altered, backed up, copied.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Arc;
 
 use test_postgres::{Database, Server};
@@ -116,6 +116,32 @@ impl Service {
         if let (Some(database), Some(copy)) = (&self.database, &kept.database) {
             database.put_back(copy);
         }
+    }
+
+    /// Moves the database of the stopped service to the other engine and its configuration with it, as docs/operations.md
+    /// says. A refusal changes nothing.
+    ///
+    /// # Panics
+    ///
+    /// When files cannot be moved.
+    pub fn move_to_other_engine(&mut self) -> Output {
+        let old_config = self.folder.join("old.toml");
+        std::fs::copy(self.config(), &old_config).unwrap();
+        let old = self.database.take();
+        if old.is_none() {
+            self.database = Some(Arc::new(Database::create()));
+        } else if self.sqlite_file().exists() {
+            // It was moved from there.
+            std::fs::rename(self.sqlite_file(), self.data().join("moved.db")).unwrap();
+        }
+        self.write_config();
+        let (from, to) = (old_config.to_str().unwrap().to_owned(), self.config().to_str().unwrap().to_owned());
+        let moved = self.run(&["migrate-store", "--from", &from, "--to", &to]);
+        if !moved.status.success() {
+            self.database = old;
+            self.write_config();
+        }
+        moved
     }
 
     /// Gives it the database of another service, and the other its own. Counts from the next start.

@@ -29,6 +29,7 @@ mod routes;
 mod seal_keys;
 mod start;
 mod storage_faults;
+mod store_move;
 mod token_attacks;
 mod token_claims;
 mod token_seals;

@@ -6,12 +6,13 @@ use std::process::{Command, Output};
 
 use service_runtime::process::DirectoryLock;
 
-struct Place {
+/// A folder with a configuration, for the real program.
+pub(crate) struct Place {
     dir: tempfile::TempDir,
 }
 
 impl Place {
-    fn new(mode: &str) -> Self {
+    pub(crate) fn new(mode: &str) -> Self {
         let place = Self { dir: tempfile::tempdir().unwrap() };
         let text = format!(
             "mode = \"{mode}\"\nlisten = \"127.0.0.1:0\"\nvault_url = \"http://127.0.0.1:9\"\n\
@@ -21,11 +22,11 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.dir.path().join(name)
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_master-key-manager"))
             .arg("--config")
             .arg(self.path("manager.toml"))
@@ -34,13 +35,13 @@ impl Place {
             .unwrap()
     }
 
-    fn succeeds(&self, arguments: &[&str]) -> String {
+    pub(crate) fn succeeds(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn fails(&self, arguments: &[&str]) -> String {
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
         String::from_utf8(output.stderr).unwrap()

@@ -28,6 +28,8 @@ mod root_keys;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
+mod store_move;
+#[cfg(test)]
 mod storing;
 #[cfg(test)]
 mod support;

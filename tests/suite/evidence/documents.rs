@@ -110,6 +110,10 @@ async fn commands_of_the_operations_manual_run() {
             // Run by postgres_manual.rs.
             continue;
         }
+        if line.contains(" migrate-store ") {
+            // Run below.
+            continue;
+        }
         // What follows runs at an installation as docs/install.md makes it: the line names its user, and its files.
         let words: Vec<&str> = line.split(' ').collect();
         let ["sudo", "-u", user, program, option, file, arguments @ ..] = words.as_slice() else { panic!("{line}") };
@@ -141,6 +145,36 @@ async fn commands_of_the_operations_manual_run() {
         }
     }
     assert_eq!(ran, 12);
+}
+
+#[tokio::test]
+async fn moving_between_engines_goes_as_the_operations_manual_says_there_and_back() {
+    let mut installation = Installation::running().await;
+    let (kept, revoked) = (installation.store("kept").await, installation.store("revoked").await);
+    installation.revoke(&revoked.jti).await;
+    let lines: Vec<_> =
+        commands("docs/operations.md").into_iter().filter(|line| line.contains(" migrate-store ")).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for _there_and_back in 0..2 {
+        for line in &lines {
+            let services = [&mut installation.vault, &mut installation.manager];
+            let service = services.into_iter().find(|service| line.contains(&format!("/{} ", service.name()))).unwrap();
+            let (user, run) =
+                (deployed(service.name(), "systemd", "User="), deployed(service.name(), "systemd", "ExecStart="));
+            let [program, "--config", file, "run"] = run.split(' ').collect::<Vec<_>>()[..] else { panic!("{run}") };
+            let new = file.replace(".toml", "-new.toml");
+            assert_eq!(*line, format!("sudo -u {user} {program} migrate-store --from {file} --to {new}"));
+            let running = service.move_to_other_engine();
+            assert!(shown(&running).contains("in use by another process"), "{}", shown(&running));
+            service.stop().await;
+            let moved = service.move_to_other_engine();
+            assert!(moved.status.success(), "{}", shown(&moved));
+            service.start().await;
+        }
+        installation.ready().await;
+        assert!(installation.opens(&kept).await && !installation.opens(&revoked).await);
+        assert!(installation.opens(&installation.store("later").await).await);
+    }
 }
 
 /// The value of a line of a service's configuration file or unit in deploy/.

@@ -5,7 +5,7 @@ use std::thread;
 
 use service_runtime::StartError;
 use service_runtime::cli::runtime;
-use service_runtime::sql::{Database, Location, SqlError, Tx};
+use service_runtime::sql::{Database, Location, MovedInstallation, SqlError, Tx, migrate_store};
 use service_runtime::sqlite::restore;
 use shared_proto::id::VaultId;
 use shared_proto::identity::Mode;
@@ -42,6 +42,14 @@ impl SqlStore {
         restore(backup, path, SCHEMA.sqlite, |conn| {
             check(&backup.display(), installation::is_of(&mut Tx::on(conn), id, mode))
         })
+    }
+
+    /// Copies the database of this vault to another place. Blocks the thread.
+    ///
+    /// # Errors
+    /// Those of [`migrate_store`].
+    pub fn migrate(from: MovedInstallation<'_>, to: MovedInstallation<'_>, id: VaultId) -> Result<(), StartError> {
+        migrate_store(from, to, &SCHEMA, move |tx| installation::is_of(tx, id, from.mode))
     }
 
     /// Opens the database of this vault.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use service_runtime::StartError;
-use service_runtime::sql::{Database, Location, Tx};
+use service_runtime::sql::{Database, Location, MovedInstallation, Tx, migrate_store};
 use service_runtime::sqlite::restore;
 use shared_proto::id::ManagerId;
 use shared_proto::identity::Mode;
@@ -38,6 +38,16 @@ impl SqlStore {
                 "{} is of another manager or of the other mode than the key folder; choose a backup of this manager.",
                 backup.display()
             )))
+        })
+    }
+
+    /// Copies the database of this manager to another place. Blocks the thread.
+    ///
+    /// # Errors
+    /// Those of [`migrate_store`].
+    pub fn migrate(from: MovedInstallation<'_>, to: MovedInstallation<'_>, id: ManagerId) -> Result<(), StartError> {
+        migrate_store(from, to, &SCHEMA, |tx| {
+            Ok(installation(tx)?.is_some_and(|found| (found.manager, found.mode) == (id, from.mode)))
         })
     }
 }
