@@ -162,6 +162,12 @@ end() { # FOLDER MODE
     [[ ! -e $pid ]] || as_server "$bin/pg_ctl" --pgdata="$1/server/data" --mode="$2" --wait stop >/dev/null 2>&1 || true
 }
 
+end_all() { # FOLDER: with the servers that its tests have left
+    local left
+    for left in "$1"/own-*/server; do [[ ! -d $left ]] || end "${left%/server}" immediate; done
+    end "$1" immediate
+}
+
 from=$PWD
 cd "$(dirname "$0")/.."
 source scripts/services.sh
@@ -193,7 +199,7 @@ case $command in
         folder=$(mktemp -d "${TMPDIR:-/tmp}/splitvault-postgres-XXXXXX")
         child=''
         trap '[[ ! $child ]] || kill -TERM -- "-$child" 2>/dev/null || true' INT TERM HUP
-        trap 'end "$folder" immediate; rm -rf "$folder"' EXIT
+        trap 'end_all "$folder"; rm -rf "$folder"' EXIT
         start "$folder"
         while IFS= read -r line; do export "${line?}"; done <"$folder/env"
         umask 022

@@ -210,13 +210,32 @@ fn forget_how_it_was_made(server: &Server) {
     }
 }
 
-/// All files of a server but those of the databases that PostgreSQL comes with.
+/// All files of a server but its catalogs: they are most of it, and of them only statistics hold values.
 fn steal_server(server: &Server, to: &Path) {
     // What is in memory is on its way to the disk all the time.
     server.tell("postgres", "CHECKPOINT");
     copy_tree(server.data(), to);
-    for shipped in ["template0", "template1", "postgres"] {
-        let number = server.tell("postgres", &format!("SELECT oid FROM pg_database WHERE datname = '{shipped}'"));
-        std::fs::remove_dir_all(to.join("base").join(number)).unwrap();
+    for database in std::fs::read_dir(to.join("base")).unwrap() {
+        for file in std::fs::read_dir(database.unwrap().path()).unwrap() {
+            let file = file.unwrap();
+            let name = file.file_name().to_string_lossy().into_owned();
+            let number = name.split(['.', '_']).next().and_then(|number| number.parse::<u32>().ok());
+            if number.is_some_and(|number| number < FIRST_TABLE && !STATISTICS.contains(&number)) {
+                std::fs::remove_file(file.path()).unwrap();
+            }
+        }
+    }
+    for file in std::fs::read_dir(to.join("pg_wal")).unwrap().map(|file| file.unwrap().path()) {
+        // A segment of the log is made of zeros before it is written to.
+        if file.is_file() {
+            let bytes = std::fs::read(&file).unwrap();
+            let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            std::fs::write(file, &bytes[..written]).unwrap();
+        }
     }
 }
+
+/// The first number of a file that is no catalog's.
+const FIRST_TABLE: u32 = 16_384;
+/// The files of `pg_statistic`, which holds frequent values of columns.
+const STATISTICS: [u32; 2] = [2_619, 2_840];

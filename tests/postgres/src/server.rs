@@ -30,9 +30,12 @@ impl Server {
         Arc::new(Self::from(&variables, false).unwrap_or_else(|| panic!("{NONE}")))
     }
 
-    /// A new server. It is removed when this is dropped.
+    /// A new server. It is removed when this is dropped, and with the server of the environment if the test is killed.
     pub fn own() -> Arc<Self> {
-        Self::printed_by(&script(&["start"], &[]))
+        match std::env::var(format!("{PREFIX}_FOLDER")) {
+            Ok(folder) => Self::own_in(&Path::new(&folder).join(format!("own-{:016x}", fastrand::u64(..))), &[]),
+            Err(_) => Self::printed_by(&script(&["start"], &[])),
+        }
     }
 
     /// A new server in a folder that its user can reach, with variables in its environment.
