@@ -130,6 +130,7 @@ const CAPPED: &[&str] = &[
     "reqwest",
     "rusqlite",
     "rustls",
+    "tokio_postgres",
     "tokio_rustls",
     "tower",
     "want",
@@ -157,11 +158,13 @@ mod tests {
 
     #[test]
     fn dependencies_stay_capped_whatever_the_filter_says() {
-        for asked in ["trace", "trace,actix_http=trace", "actix_http::h1=trace,debug", "hyper=trace", "[{x}]=trace"] {
+        let asked = ["trace", "trace,actix_http=trace", "actix_http::h1=trace,debug", "hyper=trace", "[{x}]=trace"];
+        for asked in asked.into_iter().chain(["tokio_postgres::query=debug"]) {
             let filter = capped(Some(asked)).to_string();
             assert!(filter.contains("actix_http=warn") && filter.contains("hyper=warn"), "{filter}");
             assert!(!filter.contains("actix_http=trace") && !filter.contains("h1=trace"), "{filter}");
             assert!(!filter.contains("hyper=trace"), "{filter}");
+            assert!(filter.contains("tokio_postgres=warn") && !filter.contains("query=debug"), "{filter}");
         }
     }
 }
