@@ -52,10 +52,12 @@ pub trait CatalogueStore: Send + Sync {
     ) -> Acted<Option<VersionRow>>;
     /// The secret with an id, for the service itself, which settles versions without a caller.
     async fn secret_to_settle(&self, secret: SecretId) -> Stored<Option<SecretState>>;
-    /// Records a version as pending, with its secret, the subject of its label and its idempotency key.
+    /// Records a version as pending, with its secret, the subject of its label and its idempotency key. Of two that begin
+    /// the same number or path, one gets [`BeginOutcome::Taken`].
     async fn begin(&self, permit: &Permit<Write>, version: NewVersion) -> Acted<BeginOutcome>;
     /// Records that the vault has a version, with the token for it. A version that is not pending stays as it is.
-    /// There is no token if what its permit was decided from has changed.
+    /// There is no token if what its permit was decided from has changed. It gets the number of the newest event: a
+    /// revocation that runs at the same time comes before and refuses it, or after and hits it.
     async fn commit(
         &self,
         secret: SecretId,

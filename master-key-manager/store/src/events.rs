@@ -34,7 +34,8 @@ pub trait EventStore: Send + Sync {
     /// A page of events in order from number `after + 1`, with the newest number and the count of deferred ones.
     async fn revocations(&self, permit: &Permit<ReadAudit>, after: u64, limit: usize) -> Acted<RevocationPage>;
     /// Numbers, chains, signs and applies decisions in one transaction, and returns their numbers. An event that can
-    /// happen only once (a token, a signing key, a destruction) keeps its first number.
+    /// happen only once (a token, a signing key, a destruction) keeps its first number. Two that run at the same time get
+    /// different numbers, in a chain without gaps.
     async fn number(&self, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>>;
     /// Keeps decisions without a number. Their effects in the manager's own tables happen at once.
     async fn defer(&self, decisions: Vec<Decision>, now: u64) -> Acted<()>;

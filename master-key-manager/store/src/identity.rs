@@ -17,7 +17,8 @@ pub trait IdentityStore: Send + Sync {
     /// The number of transactions of this process that may have disabled a credential and have ended, with whatever
     /// outcome. It has grown before the method that asked for one returns.
     fn credential_changes(&self) -> u64;
-    /// Replaces the administrator's credentials: the old ones are disabled and their revocation deferred.
+    /// Replaces the administrator's credentials: the old ones are disabled and their revocation deferred. Of two that run
+    /// at the same time, the later one replaces the other's.
     async fn reset_administrator(&self, credential: NewCredential, now: u64) -> Stored<()>;
     /// Checks once more that a permit counts, before an act outside of the database.
     async fn look_again(&self, permit: &Permit<Operate>) -> Acted<()>;

@@ -51,7 +51,8 @@ pub const PRUNED_AT_ONCE: usize = 256;
 /// ```
 #[async_trait]
 pub trait TokenStore: Send + Sync {
-    /// Decides on a token, which is made with the credential of its permits, and records it.
+    /// Decides on a token, which is made with the credential of its permits, and records it with the number of the newest
+    /// event. A revocation that runs at the same time comes before and refuses it, or after and hits it.
     async fn decide_token(&self, order: TokenRequest) -> Acted<TokenDecision>;
     /// A page of tokens that have not expired, ordered by id.
     async fn tokens(

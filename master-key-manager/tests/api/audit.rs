@@ -96,3 +96,18 @@ async fn token_for_several_secrets_and_a_destruction_name_every_version() {
     assert_eq!(secrets_of("token.mint"), minted);
     assert_eq!(secrets_of("secret.destroy"), json!([version(&secrets[1], 1), version(&secrets[1], 2)]));
 }
+
+/// The line is written before the token is complete.
+#[actix_web::test]
+async fn line_of_a_write_names_the_token_that_is_given_out_and_listed() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let stored = manager.store_value("a", "v").await.expect(201);
+    let listed = manager.admin(Method::GET, "/api/tokens", None).await.expect(200).json()["tokens"][0].clone();
+    assert_eq!(listed["jti"], stored.member("jti"));
+    assert_eq!(listed["user_id"], "user123");
+    assert_eq!(listed["grants"], json!([{"key_id": stored.member("key_id"), "version": 1}]));
+    let lines = lines(&installed, manager).await;
+    let line = lines.iter().find(|line| line["action"] == "secret.store").unwrap();
+    assert_eq!(line["jti"], stored.member("jti"));
+}

@@ -176,12 +176,7 @@ impl<'c> Tx<'c> {
     }
 }
 
-impl<'r> Row<'r> {
-    /// The row of a SQLite query. A bridge, like [`Tx::on`].
-    pub fn of(row: &'r rusqlite::Row<'r>) -> Self {
-        Self(Found::File(row))
-    }
-
+impl Row<'_> {
     /// Reads a column; the first one is 0.
     ///
     /// # Errors
