@@ -27,7 +27,9 @@ const ROWS: &str = "
     INSERT INTO idempotency (subject, key, secret_id, version, created_at) SELECT 'sub_1', 'k', secret_id, 1, 1 FROM secrets;
     INSERT INTO root_key_rotations (environment_id, epoch, changed_at, retirement)
         SELECT environment_id, 1, 1, NULL FROM environments;
-    INSERT INTO lacking_versions (secret_id, version, epoch) SELECT secret_id, 1, 1 FROM secrets;";
+    INSERT INTO lacking_versions (secret_id, version, epoch) SELECT secret_id, 1, 1 FROM secrets;
+    INSERT INTO credential_generation (only_row, generation) VALUES (1, 5);
+    INSERT INTO policy (only_row, epoch) VALUES (1, 7) ON CONFLICT DO UPDATE SET epoch = 7;";
 
 /// Lines of tables in what the command printed.
 fn tables(said: &str) -> Vec<&str> {

@@ -12,13 +12,18 @@ pub(super) fn disable(tx: &mut Tx<'_>, credential: CredentialId, now: u64) -> Re
         &[&credential.as_bytes(), &now],
     )?;
     if disabled > 0 {
-        tx.execute("UPDATE credential_generation SET generation = generation + 1 WHERE only_row = 1", &[])?;
+        tx.execute(
+            "INSERT INTO credential_generation (only_row, generation) VALUES (1, 2)
+             ON CONFLICT (only_row) DO UPDATE SET generation = credential_generation.generation + 1",
+            &[],
+        )?;
     }
     Ok(())
 }
 
+/// The generation; 1 before the first credential is disabled.
 pub(super) fn generation(tx: &mut Tx<'_>) -> Result<u64, SqlError> {
-    tx.one("SELECT generation FROM credential_generation WHERE only_row = 1", &[], |row| row.get(0))
+    tx.one("SELECT COALESCE(MAX(generation), 1) FROM credential_generation", &[], |row| row.get(0))
 }
 
 /// The reason why these credentials may not be disabled together.

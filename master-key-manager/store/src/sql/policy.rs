@@ -21,8 +21,8 @@ impl PolicyStore for SqlStore {
 /// The reason why a permit counts no more; `None` while all that it was decided from is as it was.
 pub(super) fn outdated(tx: &mut Tx<'_>, basis: Basis) -> Result<Option<ActError>, SqlError> {
     let (enabled, epoch) = tx.one(
-        "SELECT EXISTS (SELECT 1 FROM credentials WHERE credential_id = ?1 AND disabled_at IS NULL), epoch
-         FROM policy WHERE only_row = 1",
+        "SELECT EXISTS (SELECT 1 FROM credentials WHERE credential_id = ?1 AND disabled_at IS NULL),
+                COALESCE(MAX(epoch), 1) FROM policy",
         &[&basis.credential().as_bytes()],
         |row| Ok((row.get::<bool>(0)?, PolicyEpoch(row.get(1)?))),
     )?;
@@ -35,11 +35,17 @@ pub(super) fn outdated(tx: &mut Tx<'_>, basis: Basis) -> Result<Option<ActError>
 
 /// Makes every permit that was decided before count no more.
 pub(super) fn raise_epoch(tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute("UPDATE policy SET epoch = epoch + 1 WHERE only_row = 1", &[]).map(|_rows| ())
+    tx.execute(
+        "INSERT INTO policy (only_row, epoch) VALUES (1, 2)
+         ON CONFLICT (only_row) DO UPDATE SET epoch = policy.epoch + 1",
+        &[],
+    )
+    .map(|_rows| ())
 }
 
+/// The epoch; 1 before the first change.
 fn epoch(tx: &mut Tx<'_>) -> Result<PolicyEpoch, SqlError> {
-    tx.one("SELECT epoch FROM policy WHERE only_row = 1", &[], |row| row.get(0).map(PolicyEpoch))
+    tx.one("SELECT COALESCE(MAX(epoch), 1) FROM policy", &[], |row| row.get(0).map(PolicyEpoch))
 }
 
 fn facts(tx: &mut Tx<'_>) -> Result<Facts, SqlError> {

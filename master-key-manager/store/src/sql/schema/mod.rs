@@ -1,4 +1,5 @@
-//! The schema, for each engine. Step n leads from schema n to n + 1. A released step is never edited.
+//! The schema, for each engine. Step n leads from schema n to n + 1. A released step is never edited. No step
+//! writes rows of its own: a copy of a database would find them in its target.
 
 mod postgres;
 mod sqlite;

@@ -36,7 +36,6 @@ CREATE TABLE credential_generation (
     only_row BIGINT PRIMARY KEY CHECK (only_row = 1),
     generation BIGINT NOT NULL
 );
-INSERT INTO credential_generation (only_row, generation) VALUES (1, 1);
 
 CREATE TABLE secrets (
     secret_id BYTEA PRIMARY KEY CHECK (octet_length(secret_id) = 16),
@@ -108,7 +107,6 @@ CREATE TABLE policy (
     only_row BIGINT PRIMARY KEY CHECK (only_row = 1),
     epoch BIGINT NOT NULL CHECK (epoch >= 1)
 );
-INSERT INTO policy (only_row, epoch) VALUES (1, 1);
 
 -- How far an environment is on its way to an epoch: when a version last changed to it, and what the vault signed at the
 -- end.

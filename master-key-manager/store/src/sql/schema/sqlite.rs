@@ -127,7 +127,6 @@ CREATE TABLE credential_generation (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     generation INTEGER NOT NULL
 ) STRICT;
-INSERT INTO credential_generation (only_row, generation) VALUES (1, 1);
 ";
 
 const POLICY: &str = "
@@ -136,5 +135,4 @@ CREATE TABLE policy (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     epoch INTEGER NOT NULL CHECK (epoch >= 1)
 ) STRICT;
-INSERT INTO policy (only_row, epoch) VALUES (1, 1);
 ";
