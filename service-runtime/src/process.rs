@@ -8,6 +8,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::Path,
+    time::Duration,
 };
 
 use rustix::{
@@ -88,9 +89,15 @@ pub fn is_memory_backed(path: &Path) -> io::Result<bool> {
     Ok(u64::try_from(kind).is_ok_and(|kind| MEMORY_FILE_SYSTEMS.contains(&kind)))
 }
 
-/// Seconds of `CLOCK_BOOTTIME`: since the machine started, sleep included, untouched by changes of the date.
+/// Seconds of [`boot_clock`].
 pub fn boot_clock_seconds() -> u64 {
-    u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(0)
+    boot_clock().as_secs()
+}
+
+/// `CLOCK_BOOTTIME`: the time since the machine started, sleep included, untouched by changes of the date.
+pub fn boot_clock() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// An id of this boot of the machine, for files in `directory`. It is the kernel's id. Where `/proc/sys` is hidden, it

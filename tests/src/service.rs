@@ -378,7 +378,11 @@ fn lines_for(database: &Database) -> (String, String) {
     let password = database.password_file();
     (
         format!("database = \"{}\"\n", database.url()),
-        format!("[postgres]\npassword_file = \"{}\"\n", password.display()),
+        format!(
+            "[postgres]\npassword_file = \"{}\"\nca_file = \"{}\"\n",
+            password.display(),
+            database.ca_file().display()
+        ),
     )
 }
 

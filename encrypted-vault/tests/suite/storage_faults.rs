@@ -43,7 +43,7 @@ async fn postgres_keeps_the_rules_of_every_store() {
     let kept = test_postgres::Database::create();
     let options = PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() };
     let (base, file) = (Path::new("/"), PathBuf::new());
-    keeps_the_rules(&Location::new(Some(&kept.url()), Some(&options), base, file, false).unwrap()).await;
+    keeps_the_rules(&Location::new(Some(&kept.socket_url()), Some(&options), base, file, false).unwrap()).await;
 }
 
 #[actix_web::test]

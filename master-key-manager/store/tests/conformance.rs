@@ -20,7 +20,7 @@ async fn postgres_keeps_every_rule_also_when_jobs_run_twice() {
         let kept = test_postgres::Database::create();
         let options = PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() };
         let (base, file) = (Path::new("/"), PathBuf::new());
-        let location = Location::new(Some(&kept.url()), Some(&options), base, file, false).unwrap();
+        let location = Location::new(Some(&kept.socket_url()), Some(&options), base, file, false).unwrap();
         assert_eq!(check_on(&location, twice).await, Ok(()));
     }
 }

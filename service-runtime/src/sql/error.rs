@@ -58,8 +58,13 @@ impl SqlError {
 
     /// Whether a transaction that ends with this error has certainly written nothing.
     pub(super) fn is_undone(self) -> bool {
-        // Class 23: a constraint; class 40: a rollback.
-        matches!(self.0, Cause::Server(code) if code.starts_with(b"23") || code.starts_with(b"40"))
+        // Class 23: a constraint; class 40: a rollback, but for 40003: it is not known.
+        matches!(self.0, Cause::Server(code) if code.starts_with(b"23") || code.starts_with(b"40") && code != *UNKNOWN)
+    }
+
+    /// Whether a lock was not free in time.
+    pub(super) fn is_lock_timeout(self) -> bool {
+        self.0 == Cause::Server(*LOCKED)
     }
 
     /// The fault for a statement that was not carried out.
@@ -81,7 +86,9 @@ pub(super) struct Unfit;
 // PostgreSQL, appendix A.
 const SERIALIZATION: &[u8; 5] = b"40001";
 const DEADLOCK: &[u8; 5] = b"40P01";
+const UNKNOWN: &[u8; 5] = b"40003";
 const UNIQUE: &[u8; 5] = b"23505";
+const LOCKED: &[u8; 5] = b"55P03";
 
 impl fmt::Display for SqlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

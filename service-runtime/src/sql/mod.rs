@@ -198,6 +198,15 @@ impl Database {
         }
     }
 
+    /// Returns when this process has lost the database for good: another one uses it, or it went back to an older state.
+    /// The process should end then.
+    pub async fn lost(&self) {
+        match &self.engine {
+            Engine::File { .. } => std::future::pending().await,
+            Engine::Server(server) => server.lost().await,
+        }
+    }
+
     /// Finishes the queued writes, and lets another process use the database.
     pub async fn close(&self) {
         match &self.engine {

@@ -67,6 +67,7 @@ pub(super) fn location(kept: &test_postgres::Database, change: impl FnOnce(&mut 
     // One connection of each kind, so that a test can listen to its thread.
     let mut options = PostgresOptions { write_connections: 1, read_connections: 1, ..PostgresOptions::default() };
     options.password_file = Some(kept.password_file());
+    options.ca_file = Some(kept.ca_file().to_owned());
     change(&mut options);
     Location::new(Some(&kept.url()), Some(&options), Path::new("/"), PathBuf::new(), false).unwrap()
 }

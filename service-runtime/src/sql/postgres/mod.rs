@@ -18,11 +18,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio_util::task::TaskTracker;
+
 use self::lease::{Lease, Renewal};
 pub(in crate::sql) use self::session::Session;
 pub use self::settings::{PostgresOptions, Server};
 use super::{Schema, SqlError, StoreFault, Tx, location::Missing};
-use crate::{StartError, workers::Workers};
+use crate::{StartError, sampled::Sampled, workers::Workers};
 
 /// A database on a server. Clones share its connections.
 #[derive(Clone, Debug)]
@@ -31,6 +33,7 @@ pub(super) struct Postgres {
     readers: Workers<Place>,
     lease: Lease,
     renewal: Arc<Renewal>,
+    writes: TaskTracker,
 }
 
 /// The place of one connection, on a thread of its own.
@@ -54,6 +57,8 @@ enum End {
     Panicked,
     /// Another copy of the service has the database.
     Replaced,
+    /// This copy may not use the database now. The thread of the lease says why.
+    NotHeld,
     /// The server did not say whether it committed.
     Unclear(SqlError),
 }
@@ -63,10 +68,14 @@ const CONFLICTS: u32 = 3;
 /// How long a write is tried again because of conflicts.
 const TRYING: Duration = Duration::from_secs(10);
 
-/// The lock makes a change of generation wait for this transaction. A transaction takes its snapshot after it.
+/// The lock makes a takeover wait for this transaction. A transaction takes its snapshot after it.
 const WRITE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE service_copy IN ROW SHARE MODE; \
-     SELECT generation FROM service_copy";
-const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT generation FROM service_copy";
+     SELECT generation, renewal FROM service_copy";
+/// Serializable, too: what is destroyed after a look must not be written by a transaction that the look did not see.
+const READ: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY; SELECT generation, renewal FROM service_copy";
+
+/// Lines about jobs that failed. Strangers can cause jobs.
+static LINES: Sampled = Sampled::new();
 
 impl Postgres {
     /// Opens a database for the one copy of its service.
@@ -83,7 +92,7 @@ impl Postgres {
         };
         let writers = Workers::start("postgres-writer", places(server.write_connections()))?;
         let readers = Workers::start("postgres-reader", places(server.read_connections()))?;
-        Ok(Self { writers, readers, lease: lease.clone(), renewal: Arc::new(renewal) })
+        Ok(Self { writers, readers, lease: lease.clone(), renewal: Arc::new(renewal), writes: TaskTracker::new() })
     }
 
     /// See [`super::Database::write_then`]; `then` comes back with the result.
@@ -99,8 +108,11 @@ impl Postgres {
             let written = catch_unwind(AssertUnwindSafe(|| place.write(name, &job)));
             written.unwrap_or(Err(StoreFault::OutcomeUnknown)).map(|value| (value, then))
         };
+        if self.writes.is_closed() {
+            return Err(StoreFault::Unavailable);
+        }
         // A task, because the work is done even if the caller goes away.
-        let done = tokio::spawn(async move { writers.run(work).await.unwrap_or(Err(StoreFault::Unavailable)) });
+        let done = self.writes.spawn(async move { writers.run(work).await.unwrap_or(Err(StoreFault::Unavailable)) });
         done.await.unwrap_or(Err(StoreFault::OutcomeUnknown))
     }
 
@@ -118,8 +130,15 @@ impl Postgres {
         self.lease.is_live()
     }
 
-    /// Gives the database back.
+    /// Returns when another copy has the database, or it went back.
+    pub(super) async fn lost(&self) {
+        self.lease.lost().await;
+    }
+
+    /// Finishes the accepted writes, and gives the database back.
     pub(super) async fn close(&self) {
+        self.writes.close();
+        self.writes.wait().await;
         let renewal = Arc::clone(&self.renewal);
         // Waits for a thread that waits for the server.
         let _released = tokio::task::spawn_blocking(move || renewal.release()).await;
@@ -164,30 +183,12 @@ impl Place {
         name: &'static str,
         job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
     ) -> Result<T, StoreFault> {
-        let (begun, alone) = (Instant::now(), Arc::clone(&self.alone));
-        let (mut conflicts, mut connected) = (0, false);
-        loop {
-            let turn = Turn::take(&alone, conflicts >= CONFLICTS);
-            let end = match self.transaction(WRITE, job) {
-                Ok(value) => return Ok(value),
-                Err(end) => end,
-            };
-            drop(turn);
-            match end {
-                End::Conflict(error) if conflicts < CONFLICTS || (error.is_conflict() && begun.elapsed() < TRYING) => {
-                    conflicts += 1;
-                    // Others get a chance to end, each at another time.
-                    thread::sleep(Duration::from_micros(u64::from(shared_proto::encoding::random::<1>()[0]) * 16));
-                }
-                End::Lost(_) if !connected => connected = true,
-                end @ (End::Conflict(_)
-                | End::Lost(_)
-                | End::Failed(_)
-                | End::Panicked
-                | End::Replaced
-                | End::Unclear(_)) => return Err(end.told(name)),
-            }
-        }
+        let alone = Arc::clone(&self.alone);
+        self.until_it_ends(|place, conflicts| {
+            let _turn = Turn::take(&alone, conflicts >= CONFLICTS);
+            place.transaction(WRITE, job)
+        })
+        .map_err(|end| end.told(name))
     }
 
     fn read<T>(
@@ -195,27 +196,53 @@ impl Place {
         name: &'static str,
         job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
     ) -> Result<T, StoreFault> {
-        let first = self.transaction(READ, job);
-        let read = if matches!(first, Err(End::Lost(_))) { self.transaction(READ, job) } else { first };
+        let read = self.until_it_ends(|place, _| {
+            // Nothing was written, so an unclear end is a lost connection.
+            place
+                .transaction(READ, job)
+                .map_err(|end| if let End::Unclear(error) = end { End::Lost(error) } else { end })
+        });
         let value = read.map_err(|end| end.told(name))?;
         // What was read is given out: another copy may have changed it since.
         if self.lease.is_live() { Ok(value) } else { Err(StoreFault::Unavailable) }
+    }
+
+    /// Tries again after conflicts, and once after the connection was lost with nothing written.
+    fn until_it_ends<T>(&mut self, mut attempt: impl FnMut(&mut Self, u32) -> Result<T, End>) -> Result<T, End> {
+        let (begun, mut conflicts, mut connected) = (Instant::now(), 0, false);
+        loop {
+            match attempt(self, conflicts) {
+                Ok(value) => return Ok(value),
+                Err(End::Conflict(error))
+                    if conflicts < CONFLICTS || (error.is_conflict() && begun.elapsed() < TRYING) =>
+                {
+                    conflicts += 1;
+                    // Others get a chance to end, each at another time.
+                    let [chance] = shared_proto::encoding::random::<1>();
+                    thread::sleep(Duration::from_micros(u64::from(chance) * 16));
+                }
+                Err(End::Lost(_)) if !connected => connected = true,
+                Err(end) => return Err(end),
+            }
+        }
     }
 
     /// Runs a job between a beginning and its COMMIT.
     fn transaction<T>(&mut self, begin: &str, job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>) -> Result<T, End> {
         // Also keeps a server that does not answer from being dialled by each request.
         if !self.lease.is_live() {
-            return Err(End::Lost(SqlError::lost()));
+            return Err(End::NotHeld);
         }
         let mut session = match self.session.take() {
             Some(session) => session,
             None => Session::connect(&self.server).map_err(|error| {
-                tracing::warn!(%error, "a connection to the database cannot be made");
+                if let Some(unlogged) = LINES.line("connect") {
+                    tracing::warn!(%error, unlogged, "a connection to the database cannot be made");
+                }
                 End::Lost(SqlError::lost())
             })?,
         };
-        let ended = within(&mut session, begin, self.lease.generation(), job);
+        let ended = within(&mut session, begin, &self.lease, job);
         // A connection in doubt is closed, and with it its transaction.
         let (good, ended) = match ended {
             Err(End::Conflict(error) | End::Failed(error)) if !error.is_lost() => {
@@ -236,18 +263,17 @@ impl Place {
 fn within<T>(
     session: &mut Session,
     begin: &str,
-    generation: &str,
+    lease: &Lease,
     job: &impl Fn(&mut Tx<'_>) -> Result<T, SqlError>,
 ) -> Result<T, End> {
+    let confirmed = lease.confirmed();
     let found = session.simple(begin).map_err(End::of)?;
-    if found.first().and_then(|row| row.first()).is_none_or(|found| found != generation) {
+    if !found.first().is_some_and(|row| lease.is_own(row, confirmed)) {
         return Err(End::Replaced);
     }
-    let value = catch_unwind(AssertUnwindSafe(|| Tx::server(session).carry_out(job)))
-        .map_err(|_panic| End::Panicked)?
-        .map_err(End::of)?;
-    let committed = session.simple("COMMIT");
-    committed.map_err(|error| if error.is_undone() { End::of(error) } else { End::Unclear(error) })?;
+    let done = catch_unwind(AssertUnwindSafe(|| Tx::server(session).carry_out(job)));
+    let value = done.map_err(|_panic| End::Panicked)?.map_err(End::of)?;
+    session.commit().map_err(|error| if error.is_undone() { End::of(error) } else { End::Unclear(error) })?;
     Ok(value)
 }
 
@@ -264,14 +290,16 @@ impl End {
     fn told(self, job: &'static str) -> StoreFault {
         match self {
             Self::Conflict(error) | Self::Lost(error) | Self::Failed(error) => {
-                tracing::warn!(job, %error, "a database job failed and was undone");
+                if let Some(unlogged) = LINES.line(job) {
+                    tracing::warn!(job, %error, unlogged, "a database job failed and was undone");
+                }
                 error.fault()
             }
             Self::Unclear(error) => {
                 tracing::error!(job, %error, "the database did not say whether it committed");
                 StoreFault::OutcomeUnknown
             }
-            Self::Panicked | Self::Replaced => StoreFault::Unavailable,
+            Self::Panicked | Self::Replaced | Self::NotHeld => StoreFault::Unavailable,
         }
     }
 }

@@ -14,9 +14,10 @@ CREATE TABLE service_copy (
     service TEXT NOT NULL,
     schema_version BIGINT NOT NULL,
     generation TEXT NOT NULL,
-    renewed_at TIMESTAMPTZ NOT NULL
+    renewal BIGINT NOT NULL,
+    held BOOLEAN NOT NULL
 );
-INSERT INTO service_copy VALUES (1, '{service}', 0, '', '-infinity');";
+INSERT INTO service_copy VALUES (1, '{service}', 0, '', 0, FALSE);";
 
 /// The key of the advisory lock under which tables are made: "split" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(495874927476)";
@@ -73,20 +74,32 @@ pub(super) fn prepare(
     Ok(())
 }
 
-/// Carries out the steps that are missing, each in one transaction. Only the copy that has the lease does so.
+/// Carries out the steps that are missing, each in one transaction, for the copy of this generation.
 ///
 /// # Errors
-/// A step failed. Those before it stay.
-pub(super) fn migrate(session: &mut Session, server: &Server, schema: &Schema) -> Result<(), StartError> {
+/// A step failed, or another copy has taken over. Those before it stay.
+pub(super) fn migrate(
+    session: &mut Session,
+    server: &Server,
+    schema: &Schema,
+    generation: &str,
+) -> Result<(), StartError> {
     let failed = |error: SqlError| StartError::new(format!("The database {server} cannot be migrated ({error})."));
     let done = session.simple("SELECT schema_version FROM service_copy").map_err(failed)?;
     let done = done.first().and_then(|row| row.first()).and_then(|version| version.parse().ok()).unwrap_or(0);
     for (step, next) in schema.postgres.iter().zip(1..).skip(done) {
         in_transaction(session, |session| {
-            // The next copy waits for this step. It may take longer than a statement may.
-            session.simple("LOCK TABLE service_copy IN ROW SHARE MODE; SET LOCAL statement_timeout = 0")?;
-            session.patiently(|session| session.simple(step))?;
-            session.simple(&format!("UPDATE service_copy SET schema_version = {next}")).map(drop)
+            // First, so that the next copy waits for this step, and nobody else carries it out.
+            let claimed = session.simple(&format!(
+                "UPDATE service_copy SET schema_version = {next}
+                 WHERE generation = '{generation}' AND schema_version = {next} - 1 RETURNING 1"
+            ))?;
+            if claimed.is_empty() {
+                return Err(SqlError::unreadable());
+            }
+            // It may take longer than a statement may.
+            session.simple("SET LOCAL statement_timeout = 0")?;
+            session.patiently(|session| session.simple(step)).map(drop)
         })
         .map_err(failed)?;
     }

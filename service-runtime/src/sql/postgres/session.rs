@@ -1,10 +1,19 @@
 //! One connection: its statements and its transactions, from a thread of its own.
 
-use std::{collections::HashMap, error::Error as _, time::Duration};
+use std::{
+    collections::HashMap,
+    error::Error as _,
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{
-    Client, Config, NoTls, Row, SimpleQueryMessage, Socket, Statement, tls::MakeTlsConnect, types::ToSql,
+    AsyncMessage, Client, Config, NoTls, Row, SimpleQueryMessage, Socket, Statement, tls::MakeTlsConnect, types::ToSql,
 };
 
 use super::{
@@ -20,6 +29,8 @@ pub(in crate::sql) struct Session {
     statements: HashMap<&'static str, Statement>,
     runtime: Runtime,
     limit: Duration,
+    /// The server has sent a warning.
+    warned: Arc<AtomicBool>,
 }
 
 /// The settings without which a server may lose what it has committed.
@@ -42,19 +53,21 @@ impl Session {
             .build()
             .map_err(|error| StartError::new(format!("The connections of the database cannot be driven ({error}).")))?;
         let (config, tls) = server.dial()?;
+        let warned = Arc::new(AtomicBool::new(false));
         let dialled = runtime.block_on(async {
             // The limit of the configuration holds for the socket alone.
             let connected = async {
                 match tls {
-                    Some(tls) => open(&config, tls).await,
-                    None => open(&config, NoTls).await,
+                    Some(tls) => open(&config, tls, Arc::clone(&warned)).await,
+                    None => open(&config, NoTls, Arc::clone(&warned)).await,
                 }
             };
             tokio::time::timeout(server.connect_limit(), connected).await
         });
         let why = match dialled {
             Ok(Ok(client)) => {
-                let mut session = Self { client, statements: HashMap::new(), runtime, limit: server.call_limit() };
+                let (statements, limit) = (HashMap::new(), server.call_limit());
+                let mut session = Self { client, statements, runtime, limit, warned };
                 session.check_server(server)?;
                 return Ok(session);
             }
@@ -103,6 +116,21 @@ impl Session {
             .iter()
             .filter_map(|message| if let SimpleQueryMessage::Row(row) = message { Some(text(row)) } else { None })
             .collect())
+    }
+
+    /// The same connection with another limit of time for each call.
+    pub(super) fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Commits. A server that warns meanwhile has committed here, but perhaps not at its standbys.
+    ///
+    /// # Errors
+    /// The transaction was undone, or its outcome is not known.
+    pub(super) fn commit(&mut self) -> Result<(), SqlError> {
+        self.warned.store(false, Ordering::SeqCst);
+        self.simple("COMMIT")?;
+        if self.warned.load(Ordering::SeqCst) { Err(SqlError::lost()) } else { Ok(()) }
     }
 
     /// Does work that may take long.
@@ -170,14 +198,21 @@ pub(super) fn lossy(row: &[String], server: &Server) -> Option<&'static str> {
     off.filter(|_| !server.accepts_loss())
 }
 
-async fn open<T>(config: &Config, tls: T) -> Result<Client, tokio_postgres::Error>
+async fn open<T>(config: &Config, tls: T, warned: Arc<AtomicBool>) -> Result<Client, tokio_postgres::Error>
 where
     T: MakeTlsConnect<Socket>,
     T::Stream: Send + 'static,
 {
-    let (client, connection) = config.connect(tls).await?;
+    let (client, mut connection) = config.connect(tls).await?;
     // Driven whenever the thread waits for an answer. Its error is that of the call that meets it.
-    tokio::spawn(async move { drop(connection.await) });
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            // Its text may quote values.
+            if let AsyncMessage::Notice(_) = message {
+                warned.store(true, Ordering::SeqCst);
+            }
+        }
+    });
     Ok(client)
 }
 

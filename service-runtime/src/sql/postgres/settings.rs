@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 use tokio_postgres::{
     Config,
-    config::{Host, SslMode},
+    config::{ChannelBinding, Host, SslMode},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -89,12 +89,18 @@ impl Server {
         if config.get_user().is_none() || config.get_dbname().is_none() {
             return refused("name the role and the database: postgres://ROLE@HOST:PORT/NAME");
         }
-        if url.contains("sslmode") || config.get_options().is_some() || !config.get_hostaddrs().is_empty() {
-            return refused("sslmode, options and hostaddr are not used; postgres.ca_file switches TLS on");
+        if url.contains('?') {
+            return refused("it has parameters; [postgres] has those that are used, and ca_file there switches TLS on");
         }
         let [host] = config.get_hosts() else { return refused("name one host") };
         if !is_local(host) && options.ca_file.is_none() {
             return refused("the server is off loopback, so name the CA of its certificate as postgres.ca_file");
+        }
+        if matches!(host, Host::Tcp(_)) && options.password_file.is_some() && options.ca_file.is_none() {
+            return refused(
+                "any user of this machine could take the server's port and be given the password; name the CA of its \
+                 certificate as postgres.ca_file, or use its Unix socket",
+            );
         }
         let options = PostgresOptions {
             password_file: options.password_file.as_ref().map(|file| base.join(file)),
@@ -142,7 +148,7 @@ impl Server {
             .options(format!(
                 // A transaction whose client has stopped holds locks: it ends like a statement that takes too long.
                 "-c statement_timeout={statement} -c lock_timeout={lock} -c idle_in_transaction_session_timeout={statement} \
-                 -c client_min_messages=error -c jit=off"
+                 -c client_min_messages=warning -c jit=off -c search_path=public"
             ))
             .connect_timeout(self.connect_limit())
             .tcp_user_timeout(self.call_limit())
@@ -155,6 +161,10 @@ impl Server {
         }
         let Some(ca) = &self.0.options.ca_file else { return Ok((config, None)) };
         config.ssl_mode(SslMode::Require);
+        if self.0.options.password_file.is_some() {
+            // SCRAM bound to the certificate, and no weaker method that a server might ask for.
+            config.channel_binding(ChannelBinding::Require);
+        }
         Ok((config, Some(MakeRustlsConnect::new(database_client(ca)?))))
     }
 }

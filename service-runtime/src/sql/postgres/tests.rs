@@ -1,12 +1,14 @@
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::Shutdown,
+    os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt as _;
 use test_postgres::Database as Kept;
 
 use super::{
@@ -51,7 +53,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// As after a copy that was killed: nobody renews its lease any more.
 fn let_lapse(kept: &Kept) {
-    kept.alter("UPDATE service_copy SET renewed_at = '-infinity'");
+    kept.alter("UPDATE service_copy SET held = FALSE");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +79,7 @@ async fn writes_that_meet_are_run_again_and_no_caller_sees_it() {
 async fn commit_whose_answer_is_lost_is_told_as_neither_success_nor_failure() {
     for (mode, written) in [(Mode::CutAfter(b"COMMIT"), Some(1)), (Mode::CutBefore(b"COMMIT"), None)] {
         let kept = Kept::create();
-        let proxy = Proxy::to(kept.server().port());
+        let proxy = Proxy::to(&kept);
         let database = open(&proxy.location(&kept));
         assert_eq!(database.read("value", value).await, Ok(None));
         proxy.set(mode);
@@ -159,7 +161,7 @@ async fn next_copy_waits_for_the_writes_that_are_in_flight() {
 #[tokio::test]
 async fn copy_that_hears_nothing_of_its_server_stops_to_serve_and_goes_on_when_it_does() {
     let kept = Kept::create();
-    let proxy = Proxy::to(kept.server().port());
+    let proxy = Proxy::to(&kept);
     let database = open(&proxy.location(&kept));
     assert_eq!(database.write("raise", raise).await, Ok(1));
     proxy.set(Mode::Silent);
@@ -200,6 +202,99 @@ async fn read_that_ends_after_the_lease_is_not_given_out() {
     assert!(next.is_held());
 }
 
+#[tokio::test]
+async fn database_that_went_back_ends_its_copy() {
+    let kept = Kept::create();
+    let database = open(&location(&kept, |_| ()));
+    assert_eq!(database.write("raise", raise).await, Ok(1));
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("dump");
+    kept.dump(&dump);
+    let renewal = || kept.ask("SELECT renewal FROM service_copy");
+    let dumped = renewal();
+    assert_eq!(database.write("raise", raise).await, Ok(2));
+    wait_until("the lease is renewed", || renewal() != dumped);
+    kept.restore(&dump);
+    database.lost().await;
+    assert_eq!(database.write("raise", raise).await, Err(UNAVAILABLE));
+    assert_eq!(kept.ask("SELECT value FROM count"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn look_is_not_overtaken_by_a_write_that_it_did_not_see() {
+    let kept = Kept::create();
+    let database = open(&location(&kept, |options| options.write_connections = 2));
+    let (begin, begun) = mpsc::channel();
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let is_closed = |tx: &mut Tx<'_>| tx.exists("SELECT 1 FROM count WHERE name = 'closed'", &[]);
+    let has_row = |tx: &mut Tx<'_>| tx.exists("SELECT 1 FROM count WHERE name = 'row'", &[]);
+    let insert = move |tx: &mut Tx<'_>| {
+        if is_closed(tx)? {
+            return Ok(false);
+        }
+        if begin.send(()).is_ok() {
+            // Of a second run nobody waits.
+            let _second_run = wait.lock().unwrap().recv();
+        }
+        tx.execute("INSERT INTO count (name, value) VALUES ('row', 1)", &[]).map(|_| true)
+    };
+    let writer = database.clone();
+    let inserting = tokio::spawn(async move { writer.write("insert", insert).await });
+    begun.recv().unwrap();
+    let close = |tx: &mut Tx<'_>| tx.execute("INSERT INTO count (name, value) VALUES ('closed', 1)", &[]);
+    assert_eq!(database.write("close", close).await, Ok(1));
+    assert_eq!(database.read("look", has_row).await, Ok(false));
+    drop(begun);
+    go.send(()).unwrap();
+    drop(go);
+    assert_eq!(inserting.await.unwrap(), Ok(false));
+    assert_eq!(database.read("look", has_row).await, Ok(false));
+}
+
+#[tokio::test]
+async fn commit_that_the_server_warns_of_is_not_told_as_success() {
+    let kept = Kept::create();
+    let database = open(&location(&kept, |_| ()));
+    // As when the wait for a standby is given up.
+    kept.alter(
+        "CREATE FUNCTION warn() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'late'; RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER warn AFTER INSERT ON count DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION warn();",
+    );
+    assert_eq!(database.write("raise", raise).await, Err(StoreFault::OutcomeUnknown));
+    assert_eq!(database.write("raise", raise).await, Ok(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn end_waits_for_accepted_writes_and_takes_no_more() {
+    let kept = Kept::create();
+    let database = open(&location(&kept, |_| ()));
+    let (begin, begun) = mpsc::channel();
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let slow = move |tx: &mut Tx<'_>| {
+        begin.send(()).unwrap();
+        wait.lock().unwrap().recv().unwrap();
+        raise(tx)
+    };
+    let (first, second, closing) = (database.clone(), database.clone(), database.clone());
+    let first = tokio::spawn(async move { first.write("slow", slow).await });
+    begun.recv().unwrap();
+    // Queued behind the first one: there is one connection.
+    let mut second = Box::pin(second.write("raise", raise));
+    assert!(second.as_mut().now_or_never().is_none());
+    let closing = tokio::spawn(async move { closing.close().await });
+    while database.write("late", raise).now_or_never() != Some(Err(UNAVAILABLE)) {
+        tokio::task::yield_now().await;
+    }
+    go.send(()).unwrap();
+    closing.await.unwrap();
+    let (first, second) = (first.await.unwrap().unwrap(), second.await.unwrap());
+    assert_eq!(first, 1);
+    assert!(second >= 2);
+}
+
 #[test]
 fn database_that_is_foreign_newer_or_empty_is_refused_and_untouched() {
     let kept = Kept::create();
@@ -236,7 +331,7 @@ fn server_that_may_lose_commits_is_refused_unless_that_is_accepted() {
     let sentence = refusal(&place, &SCHEMA, true);
     assert!(sentence.contains("synchronous_commit is off") && sentence.contains("danger."), "{sentence}");
     let options = PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() };
-    let accepting = Location::Server(Server::new(&kept.url(), &options, Path::new("/"), true).unwrap());
+    let accepting = Location::Server(Server::new(&kept.socket_url(), &options, Path::new("/"), true).unwrap());
     assert!(open(&accepting).is_held());
 }
 
@@ -246,8 +341,10 @@ async fn with_a_ca_the_connection_is_encrypted_and_the_server_must_show_its_cert
     let encrypted = |tx: &mut Tx<'_>| {
         tx.one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[], |row| row.get::<bool>(0))
     };
-    for (ca, expected) in [(None, false), (Some(kept.ca_file().to_owned()), true)] {
-        let database = open(&location(&kept, |options| options.ca_file = ca));
+    let plain = PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() };
+    let plain = Location::Server(Server::new(&kept.socket_url(), &plain, Path::new("/"), false).unwrap());
+    for (place, expected) in [(plain, false), (location(&kept, |_| ()), true)] {
+        let database = open(&place);
         assert_eq!(database.read("encrypted", encrypted).await, Ok(expected));
         database.close().await;
     }
@@ -297,15 +394,26 @@ fn place_that_is_not_safe_or_not_clear_is_refused_without_its_text() {
         ("postgres://127.0.0.1/n", "name the role"),
         ("postgres://r@127.0.0.1", "name the role"),
         ("postgres://r@127.0.0.1,127.0.0.2/n", "name one host"),
-        ("postgres://r@127.0.0.1/n?sslmode=disable", "sslmode"),
-        ("postgres://r@localhost/n?hostaddr=192.0.2.1", "hostaddr"),
-        ("postgres://r@localhost/n?options=hunter2-canary", "options"),
+        ("postgres://r@127.0.0.1/n?sslmode=disable", "it has parameters"),
+        ("postgres://r@localhost/n?hostaddr=192.0.2.1", "it has parameters"),
+        ("postgres://r@localhost/n?channel_binding=disable", "it has parameters"),
         ("postgres://r@localhost/n?hunter2-canary=1", "it is not"),
         ("hunter2-canary", "it is not"),
     ] {
         let sentence = place(url, &options).unwrap_err().sentence;
         assert!(sentence.contains(why) && !sentence.contains("hunter2"), "{url}: {sentence}");
     }
+    let with_password =
+        PostgresOptions { password_file: Some(PathBuf::from("password")), ..PostgresOptions::default() };
+    assert!(
+        place("postgres://r@localhost/n", &with_password)
+            .unwrap_err()
+            .sentence
+            .contains("could take the server's port")
+    );
+    assert!(place("postgres://r@%2Frun%2Fpg/n", &with_password).is_ok());
+    let with_both = PostgresOptions { ca_file: with_ca.ca_file.clone(), ..with_password };
+    assert!(place("postgres://r@localhost/n", &with_both).is_ok());
     for (change, name) in [
         ((|options| options.write_connections = 0) as fn(&mut PostgresOptions), "write_connections"),
         (|options| options.read_connections = 65, "read_connections"),
@@ -321,7 +429,7 @@ fn place_that_is_not_safe_or_not_clear_is_refused_without_its_text() {
 
 /// A way to a server that can be cut or fall silent.
 struct Proxy {
-    port: u16,
+    folder: tempfile::TempDir,
     mode: Arc<Mutex<Mode>>,
 }
 
@@ -338,15 +446,15 @@ enum Mode {
 }
 
 impl Proxy {
-    fn to(server: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let proxy = Self { port: listener.local_addr().unwrap().port(), mode: Arc::new(Mutex::new(Mode::Pass)) };
+    fn to(kept: &Kept) -> Self {
+        let proxy = Self { folder: tempfile::tempdir().unwrap(), mode: Arc::new(Mutex::new(Mode::Pass)) };
+        let listener = UnixListener::bind(proxy.folder.path().join(".s.PGSQL.5432")).unwrap();
+        let server = kept.server().socket().join(format!(".s.PGSQL.{}", kept.server().port()));
         let mode = Arc::clone(&proxy.mode);
         // Ends with the process of the tests.
         thread::spawn(move || {
             for client in listener.incoming().map(Result::unwrap) {
-                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).unwrap();
-                Self::join(client, server, &mode);
+                Self::join(client, UnixStream::connect(&server).unwrap(), &mode);
             }
         });
         proxy
@@ -359,15 +467,15 @@ impl Proxy {
     fn location(&self, kept: &Kept) -> Location {
         let options = PostgresOptions {
             password_file: Some(kept.password_file()),
-            connect_timeout_ms: 500,
-            statement_timeout_ms: 1_000,
+            statement_timeout_ms: 2_000,
             ..PostgresOptions::default()
         };
-        let url = kept.url().replace(&format!(":{}/", kept.server().port()), &format!(":{}/", self.port));
+        let folder = self.folder.path().to_str().unwrap().replace('/', "%2F");
+        let url = format!("postgres://{}@{folder}/{}", kept.role(), kept.name());
         Location::Server(Server::new(&url, &options, Path::new("/"), false).unwrap())
     }
 
-    fn join(client: TcpStream, server: TcpStream, mode: &Arc<Mutex<Mode>>) {
+    fn join(client: UnixStream, server: UnixStream, mode: &Arc<Mutex<Mode>>) {
         let cut = Arc::new(Mutex::new(false));
         let ends = [(client.try_clone().unwrap(), server.try_clone().unwrap(), true), (server, client, false)];
         for (from, to, is_question) in ends {
@@ -376,7 +484,7 @@ impl Proxy {
         }
     }
 
-    fn carry(mut from: TcpStream, mut to: TcpStream, is_question: bool, mode: &Mutex<Mode>, cut: &Mutex<bool>) {
+    fn carry(mut from: UnixStream, mut to: UnixStream, is_question: bool, mode: &Mutex<Mode>, cut: &Mutex<bool>) {
         let mut bytes = [0; 16_384];
         loop {
             let length = from.read(&mut bytes).unwrap_or(0);
@@ -387,16 +495,16 @@ impl Proxy {
                 Mode::Silent if length > 0 => continue,
                 Mode::CutBefore(text) if has(text) => *cut.lock().unwrap() = true,
                 Mode::CutAfter(text) if has(text) => {
-                    to.write_all(part).unwrap();
+                    // First: the other half carries the answer.
                     *cut.lock().unwrap() = true;
-                    // The other half meets the answer.
+                    to.write_all(part).unwrap();
                     continue;
                 }
                 Mode::Silent | Mode::Pass | Mode::CutBefore(_) | Mode::CutAfter(_) => {}
             }
             let ends = length == 0 || *cut.lock().unwrap() || to.write_all(part).is_err();
             if ends {
-                let _gone = (from.shutdown(std::net::Shutdown::Both), to.shutdown(std::net::Shutdown::Both));
+                let _gone = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
                 return;
             }
         }
