@@ -8,7 +8,7 @@ use service_runtime::clock::SystemClock;
 use service_runtime::files::create_private_directory;
 use service_runtime::http::serve;
 use service_runtime::process::DirectoryLock;
-use service_runtime::signals::{Looks, shutdown_signal};
+use service_runtime::signals::{Looks, shutdown_or_loss, shutdown_signal};
 use service_runtime::{files, telemetry};
 
 use crate::app::Vault;
@@ -31,6 +31,8 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let watcher = tokio::spawn(every(Duration::from_millis(100), Arc::clone(&vault.refusals), LocalRefusals::reload));
     let rotation = tokio::spawn(Arc::clone(&vault.key_rotation).run());
     let dropping = tokio::spawn(drop_ended(Arc::clone(&vault.feed)));
+    let store = Arc::clone(&vault.store);
+    let (shutdown, loss) = shutdown_or_loss(shutdown, async move { store.lost().await });
     let served = serve(config.serve, config.mode, routes::TABLES, routes::data(&vault), shutdown).await;
     vault.tasks.wait_idle_at_stop().await;
     ticker.abort();
@@ -39,7 +41,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     dropping.abort();
     vault.store.close().await;
     vault.audit.flush_and_close().await;
-    served
+    served.and(loss.check())
 }
 
 async fn every<P: Send + Sync + 'static>(period: Duration, part: Arc<P>, act: fn(&P)) {

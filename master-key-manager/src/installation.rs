@@ -15,9 +15,9 @@ use manager_store::{Installation, InstallationStore as _};
 /// Opens the database of a configuration; `init` must have made it.
 ///
 /// # Errors
-/// It is missing, or cannot be opened.
+/// It is missing, of another manager or mode, or cannot be opened.
 pub fn open_store(config: &Config) -> Result<SqlStore, StartError> {
-    SqlStore::open(config.location(), false)
+    SqlStore::open_of(config.location(), own_id(config)?, config.mode())
 }
 
 /// Reads the installation that `init` wrote, and compares the mode.

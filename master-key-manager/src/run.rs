@@ -8,7 +8,7 @@ use service_runtime::audit::AuditLog;
 use service_runtime::clock::{Clock, SystemClock};
 use service_runtime::http::serve;
 use service_runtime::process::DirectoryLock;
-use service_runtime::signals::shutdown_signal;
+use service_runtime::signals::{shutdown_or_loss, shutdown_signal};
 use tokio::sync::watch;
 
 use crate::app::App;
@@ -40,6 +40,8 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let polling = tokio::spawn(run_sync(Arc::clone(&sync), interval, stopped.clone()));
     let rotating = tokio::spawn(app.key_rotation(sync).run(raw.keys, interval, stopped.clone()));
     let housekeeping = tokio::spawn(app.maintenance().run(interval, stopped));
+    let store = Arc::clone(&app.store);
+    let (shutdown, loss) = shutdown_or_loss(shutdown, async move { store.lost().await });
     let served = serve(config.serve(), raw.mode, routes::TABLES, routes::data(Arc::clone(&app)), shutdown).await;
     // Accepted requests still need the vault: the sync continues until they are done.
     app.gate.tasks.wait_idle_at_stop().await;
@@ -47,7 +49,7 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let _ended = tokio::join!(polling, housekeeping, rotating);
     app.store.close().await;
     app.gate.audit.flush_and_close().await;
-    served
+    served.and(loss.check())
 }
 
 fn log_start(config: &Config, installation: &Installation) {

@@ -7,6 +7,7 @@ use std::{future::Future, io, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
     time::{Interval, MissedTickBehavior, interval},
 };
 
@@ -34,6 +35,42 @@ pub fn shutdown_signal() -> Result<impl Future<Output = ()> + Send + 'static, St
         }
         tracing::info!("stopping");
     })
+}
+
+/// Whether a process stops because it has lost its database.
+#[derive(Debug)]
+pub struct Loss(oneshot::Receiver<()>);
+
+impl Loss {
+    /// The error of a process that stopped because of it.
+    ///
+    /// # Errors
+    /// It did.
+    pub fn check(mut self) -> Result<(), StartError> {
+        match self.0.try_recv() {
+            Ok(()) => Err(StartError::new(
+                "Another copy of this service uses the database, or it went back to an older state; this one has stopped.",
+            )),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Ends when the process is asked to stop, or when it has `lost` its database, whichever is first.
+pub fn shutdown_or_loss(
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    lost: impl Future<Output = ()> + Send + 'static,
+) -> (impl Future<Output = ()> + Send + 'static, Loss) {
+    let (report, loss) = oneshot::channel();
+    let ends = async move {
+        tokio::select! {
+            () = shutdown => {}
+            () = lost => {
+                let _nobody_asks = report.send(());
+            }
+        }
+    };
+    (ends, Loss(loss))
 }
 
 /// The times to check files: at an interval, and at once after a SIGHUP.
@@ -107,5 +144,15 @@ mod tests {
             kill_process(getpid(), signal).unwrap();
         }
         stop.await;
+    }
+
+    #[tokio::test]
+    async fn process_that_lost_its_database_ends_with_an_error_and_one_that_was_stopped_without() {
+        let (ends, loss) = shutdown_or_loss(std::future::pending(), std::future::ready(()));
+        ends.await;
+        assert!(loss.check().unwrap_err().sentence.contains("Another copy"));
+        let (ends, loss) = shutdown_or_loss(std::future::ready(()), std::future::pending());
+        ends.await;
+        assert!(loss.check().is_ok());
     }
 }

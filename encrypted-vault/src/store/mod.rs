@@ -185,6 +185,9 @@ pub trait VaultStore: Send + Sync {
     /// Whether no other process has taken the database over. If one has, what was read before may be revoked.
     fn is_held(&self) -> bool;
 
+    /// Returns when another process has taken the database over, or it went back to an older state.
+    async fn lost(&self);
+
     /// Ends the store. Accepted writes are durable.
     async fn close(&self);
 }

@@ -56,6 +56,8 @@ pub trait ManagerStore:
 {
     /// Whether the last use of the disk succeeded.
     fn is_healthy(&self) -> bool;
+    /// Returns when this process has lost the database for good.
+    async fn lost(&self);
     /// Finishes the queued writes.
     async fn close(&self);
 }

@@ -57,6 +57,10 @@ impl SqlStore {
     /// # Errors
     /// Those of [`Database::open`], or it is of another vault or mode.
     pub fn open(location: &Location, id: VaultId, mode: Mode) -> Result<Self, StartError> {
+        // The database of another vault on a server is left alone, also its lease.
+        if location.file().is_none() && location.is_made()? {
+            check_installation(location, id, mode)?;
+        }
         let database = Database::open(location, &SCHEMA, false)?;
         check_installation(location, id, mode)?;
         Ok(Self::on(database))

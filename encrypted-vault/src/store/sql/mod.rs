@@ -171,6 +171,10 @@ impl VaultStore for SqlStore {
         self.database.is_held()
     }
 
+    async fn lost(&self) {
+        self.database.lost().await;
+    }
+
     async fn close(&self) {
         self.database.close().await;
     }

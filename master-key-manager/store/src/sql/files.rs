@@ -9,12 +9,30 @@ use shared_proto::id::ManagerId;
 use shared_proto::identity::Mode;
 
 use super::SqlStore;
-use super::installation::installation;
+use super::installation::{installation, owner};
 use super::rotation::key_facts;
 use super::schema::SCHEMA;
 use crate::{Installation, KeyFacts};
 
 impl SqlStore {
+    /// Opens the database of this manager, which `init` has made. The database of another one on a server is left alone,
+    /// also its lease.
+    ///
+    /// # Errors
+    /// Those of [`Database::open`], or it is of another manager or mode.
+    pub fn open_of(location: &Location, id: ManagerId, mode: Mode) -> Result<Self, StartError> {
+        if location.file().is_none() && location.is_made()? {
+            let owner = location.look(owner)?;
+            if owner.is_some_and(|owner| owner != (id, mode.as_str().to_owned())) {
+                return Err(StartError::new(format!(
+                    "The database {location} is of another manager or of the other mode than the key folder; name this \
+                     manager's."
+                )));
+            }
+        }
+        Self::open(location, false)
+    }
+
     /// Opens the database, makes it if there is none and `make` says so, and brings it to the newest schema.
     ///
     /// # Errors

@@ -21,6 +21,13 @@ impl InstallationStore for SqlStore {
     }
 }
 
+/// The manager and the mode that the database is of, in every schema.
+pub(super) fn owner(tx: &mut Tx<'_>) -> Result<Option<(ManagerId, String)>, SqlError> {
+    tx.optional("SELECT manager_id, mode FROM installation WHERE only_row = 1", &[], |row| {
+        Ok((ManagerId::from_bytes(row.get(0)?), row.get(1)?))
+    })
+}
+
 pub(super) fn installation(tx: &mut Tx<'_>) -> Result<Option<Installation>, SqlError> {
     let found = tx.optional(
         "SELECT mode, manager_id, anonymous_credential FROM installation WHERE only_row = 1",

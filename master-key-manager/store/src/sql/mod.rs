@@ -98,6 +98,10 @@ impl ManagerStore for SqlStore {
         self.sql.is_healthy()
     }
 
+    async fn lost(&self) {
+        self.sql.lost().await;
+    }
+
     async fn close(&self) {
         self.sql.close().await;
     }
