@@ -45,7 +45,8 @@ async fn vault_opens_after_a_move_what_it_opened_before_and_nothing_that_was_rev
 
     let kept = Kept::create();
     let options = PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() };
-    let on_server = Location::new(Some(&kept.url()), Some(&options), Path::new("/"), PathBuf::new(), false).unwrap();
+    let on_server =
+        Location::new(Some(&kept.socket_url()), Some(&options), Path::new("/"), PathBuf::new(), false).unwrap();
     let old = world.config.clone();
     let new = Config { location: on_server, ..old.clone() };
     let running = DirectoryLock::acquire(&old.data_dir).unwrap();

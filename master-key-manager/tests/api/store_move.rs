@@ -47,7 +47,7 @@ fn every_table_moves_with_the_command_and_back_and_the_old_database_is_not_used_
     let new = place.path("new.toml");
     let server = format!(
         "database = \"{}\"\n{text}[postgres]\npassword_file = \"{}\"\n",
-        kept.url(),
+        kept.socket_url(),
         kept.password_file().display()
     );
     std::fs::write(&new, &server).unwrap();
@@ -91,7 +91,7 @@ async fn manager_goes_on_after_a_move_as_after_a_restart() {
 
     let kept = Kept::create();
     let mut raw = installed.config.get().clone();
-    raw.database = Some(kept.url());
+    raw.database = Some(kept.socket_url());
     raw.postgres = Some(PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() });
     let (old, new) = (installed.config.clone(), Config::new(raw).unwrap());
     installed.config = new.clone();
