@@ -17,7 +17,11 @@ use manager_store::{Installation, InstallationStore as _};
 /// # Errors
 /// It is missing, of another manager or mode, or cannot be opened.
 pub fn open_store(config: &Config) -> Result<SqlStore, StartError> {
-    SqlStore::open_of(config.location(), own_id(config)?, config.mode())
+    match config.location().file() {
+        Some(_) => SqlStore::open(config.location(), false),
+        // Before the lease of another manager's database is touched.
+        None => SqlStore::open_of(config.location(), own_id(config)?, config.mode()),
+    }
 }
 
 /// Reads the installation that `init` wrote, and compares the mode.

@@ -70,7 +70,7 @@ fn every_table_moves_with_the_command_and_back_and_the_old_database_is_not_used_
     assert!(!said.contains(": 0 rows"), "a table without a row proves nothing: {said}");
 
     for command in [&["run"][..], &["admin", "reset"], &there] {
-        assert!(place.fails(command).contains("was moved to postgres://127.0.0.1:"), "{command:?}");
+        assert!(place.fails(command).contains("was moved to postgres:///"), "{command:?}");
     }
     let back = ["migrate-store", "--from", new, "--to", old];
     assert!(place.fails(&back).contains("nothing is copied over it"));

@@ -21,7 +21,7 @@ impl SqlStore {
     /// # Errors
     /// Those of [`Database::open`], or it is of another manager or mode.
     pub fn open_of(location: &Location, id: ManagerId, mode: Mode) -> Result<Self, StartError> {
-        if location.file().is_none() && location.is_made()? {
+        if location.is_made()? {
             let owner = location.look(owner)?;
             if owner.is_some_and(|owner| owner != (id, mode.as_str().to_owned())) {
                 return Err(StartError::new(format!(
