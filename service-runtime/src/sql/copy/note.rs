@@ -10,7 +10,7 @@ pub(super) const TABLE: &str = "store_move";
 
 /// What a database has to do with a move to another engine or server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::sql) struct MoveNote {
+pub(crate) struct MoveNote {
     /// The random name of the move, in both databases.
     pub(super) copy: String,
     /// The part of this database.
