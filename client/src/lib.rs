@@ -12,6 +12,7 @@ mod secret;
 use std::path::Path;
 use std::time::Duration;
 
+use manager_api::environments::{ChangeEnvironment, CreateEnvironment, EnvironmentDetails, EnvironmentList};
 use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
 use manager_api::wire::{
     Destroy, DestroyAnswer, MintAnswer, MintToken, RevocationAnswer, Revoke, SecretList, StoreKey, StoredKeyAnswer,
@@ -35,6 +36,17 @@ pub struct Client {
     manager: Peer,
     vault: Peer,
     credential: Option<Credential>,
+}
+
+/// A switch of an environment. Disabling one is a revocation: [`Client::disable_environment`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnvironmentSwitch {
+    /// Nothing is written to it and nothing minted for it.
+    Freeze,
+    /// It is no longer frozen.
+    Unfreeze,
+    /// It is no longer disabled.
+    Enable,
 }
 
 /// A value to store. It has no `Debug` form.
@@ -212,6 +224,77 @@ impl Client {
     /// The manager refuses, cannot be reached, or answers out of form.
     pub async fn list_tokens(&self, after: Option<&str>) -> Result<TokenList, ClientError> {
         http::send(self.at_manager(Method::GET, "/api/tokens").query("after", after), Body::none()).await
+    }
+
+    /// Makes an environment with a root key of its own. Back up the manager's key folder afterwards.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn create_environment(&self, new: &CreateEnvironment) -> Result<EnvironmentDetails, ClientError> {
+        http::send(self.at_manager(Method::POST, "/api/environments"), Body::json(new)?).await
+    }
+
+    /// A page of environments. `after` is `next` of the page before.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn list_environments(&self, after: Option<&str>) -> Result<EnvironmentList, ClientError> {
+        http::send(self.at_manager(Method::GET, "/api/environments").query("after", after), Body::none()).await
+    }
+
+    /// An environment.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn environment(&self, name: &EnvironmentName) -> Result<EnvironmentDetails, ClientError> {
+        let path = format!("/api/environments/{name}");
+        http::send(self.at_manager(Method::GET, &path), Body::none()).await
+    }
+
+    /// Changes the settings of an environment.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn change_environment(
+        &self,
+        name: &EnvironmentName,
+        change: &ChangeEnvironment,
+    ) -> Result<EnvironmentDetails, ClientError> {
+        let path = format!("/api/environments/{name}");
+        http::send(self.at_manager(Method::PATCH, &path), Body::json(change)?).await
+    }
+
+    /// Freezes an environment, or undoes that or its disabling.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn switch_environment(
+        &self,
+        name: &EnvironmentName,
+        switch: EnvironmentSwitch,
+    ) -> Result<EnvironmentDetails, ClientError> {
+        let verb = match switch {
+            EnvironmentSwitch::Freeze => "freeze",
+            EnvironmentSwitch::Unfreeze => "unfreeze",
+            EnvironmentSwitch::Enable => "enable",
+        };
+        let path = format!("/api/environments/{name}:{verb}");
+        http::send(self.at_manager(Method::POST, &path), Body::none()).await
+    }
+
+    /// Disables an environment and revokes its tokens. The answer is that of [`Self::revoke`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::revoke`].
+    pub async fn disable_environment(&self, name: &EnvironmentName) -> Result<RevocationAnswer, ClientError> {
+        let path = format!("/api/environments/{name}:disable");
+        http::send(self.at_manager(Method::POST, &path), Body::none()).await
     }
 
     fn at_manager(&self, method: Method, path: &str) -> http::Request {

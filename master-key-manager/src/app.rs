@@ -16,6 +16,8 @@ use shared_proto::jwk::PublicJwk;
 use crate::access::{Authenticator, CredentialCache, PolicyView};
 use crate::catalogue::{KeyedLocks, SecretWriter, Settler, start_delivery};
 use crate::config::Config;
+use crate::environment_keeper::EnvironmentKeeper;
+use crate::environments::Environments;
 use crate::http::Gate;
 use crate::idempotency::Bodies;
 use crate::issuer::{Batches, Mint, TokenLifetimes, TokenSealer};
@@ -25,7 +27,7 @@ use crate::maintenance::Maintenance;
 use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
 use crate::sealing::Sealer;
 use crate::vault_client::VaultClient;
-use manager_store::{Installation, ManagerStore};
+use manager_store::{Environment, Installation, ManagerStore};
 
 /// The parts that handlers work with.
 pub struct App {
@@ -33,6 +35,10 @@ pub struct App {
     pub gate: Arc<Gate>,
     /// The installation that `init` made.
     pub installation: Installation,
+    /// The environments at this moment.
+    pub environments: Arc<Environments>,
+    /// Makes and changes environments.
+    pub environment_keeper: Arc<EnvironmentKeeper>,
     /// The database.
     pub store: Arc<dyn ManagerStore>,
     /// The credentials in memory.
@@ -65,14 +71,16 @@ impl App {
     /// The vault's URL or the machine's TLS setup is not usable.
     pub fn assemble(
         config: &Config,
-        installation: Installation,
+        (installation, environments): (Installation, Vec<Environment>),
         keys: LoadedKeys,
         store: Arc<dyn ManagerStore>,
         audit: AuditLog,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Arc<RevocationSync>), StartError> {
         let raw = config.get();
-        let keys = Arc::new(KeyRing::new(&raw.key_dir, installation.clone(), keys));
+        let environments = Arc::new(Environments::new(environments));
+        let ring = KeyRing::new(&raw.key_dir, installation.clone(), Arc::clone(&environments), keys);
+        let keys = Arc::new(ring);
         let signing = keys.signing();
         let (issuer, vault) = (signing.issuer, signing.vault);
         let vault_view = Arc::new(VaultView::new(Arc::clone(&clock)));
@@ -110,8 +118,9 @@ impl App {
             bodies: Arc::new(Bodies::new(Arc::clone(&clock))),
             audit: audit.clone(),
             clock: Arc::clone(&clock),
-            environments: installation.environments.clone(),
+            environments: Arc::clone(&environments),
         };
+        let keeper = EnvironmentKeeper::new(store.clone(), Arc::clone(&keys), audit.clone(), Arc::clone(&clock));
         let credentials = Arc::new(CredentialCache::new(store.clone()));
         let policy = Arc::new(PolicyView::new(store.clone()));
         let gate = Gate {
@@ -127,6 +136,8 @@ impl App {
             no_descriptors: Arc::default(),
             settings: readiness::settings(raw.mode, raw.audit.sync, &raw.danger.names()),
             installation,
+            environments,
+            environment_keeper: Arc::new(keeper),
             revocations: Revocations::new(store.clone(), Arc::clone(&vault_view), sign, Arc::clone(&clock)),
             store,
             credentials,

@@ -2,7 +2,7 @@
 //!
 //! docs/audit-events/master-key-manager.md is made from these enums: `UPDATE_EVIDENCE=1 cargo test audit_event`.
 
-use manager_api::name::SecretPath;
+use manager_api::name::{EnvironmentName, SecretPath};
 use service_runtime::audit::{self, AuditRecord, AuditStatus, Origin};
 use shared_proto::encoding::b64;
 use shared_proto::id::{CredentialId, SecretId, Subject, TokenId, Version};
@@ -28,6 +28,22 @@ pub mod action {
     pub const REVOCATION_CREATE: &str = "revocation.create";
     /// `GET /api/revocations`.
     pub const REVOCATION_LIST: &str = "revocation.list";
+    /// `POST /api/environments`.
+    pub const ENVIRONMENT_CREATE: &str = "environment.create";
+    /// `GET /api/environments`.
+    pub const ENVIRONMENT_LIST: &str = "environment.list";
+    /// `GET /api/environments/{name}`.
+    pub const ENVIRONMENT_SHOW: &str = "environment.show";
+    /// `PATCH /api/environments/{name}`.
+    pub const ENVIRONMENT_UPDATE: &str = "environment.update";
+    /// `POST /api/environments/{name}:freeze`.
+    pub const ENVIRONMENT_FREEZE: &str = "environment.freeze";
+    /// `POST /api/environments/{name}:unfreeze`.
+    pub const ENVIRONMENT_UNFREEZE: &str = "environment.unfreeze";
+    /// `POST /api/environments/{name}:disable`.
+    pub const ENVIRONMENT_DISABLE: &str = "environment.disable";
+    /// `POST /api/environments/{name}:enable`.
+    pub const ENVIRONMENT_ENABLE: &str = "environment.enable";
     /// `POST /api/reconcile`.
     pub const CATALOGUE_RECONCILE: &str = "catalogue.reconcile";
 }
@@ -71,8 +87,44 @@ pub enum Act<'a> {
     RevocationList,
     /// The catalogue is compared with the vault's inventory.
     CatalogueReconcile,
+    /// A list of environments is given out.
+    EnvironmentList,
+    /// An act on an environment.
+    Environment(EnvironmentAct, &'a EnvironmentName),
     /// A step of a key rotation, with the key that it is about.
     KeyRotation(KeyStep, String),
+}
+
+/// An act on an environment.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(strum::VariantArray, strum::EnumMessage))]
+pub enum EnvironmentAct {
+    /// An environment is made, with a root key.
+    Create,
+    /// An environment is described.
+    Show,
+    /// The settings of an environment are changed.
+    Update,
+    /// An environment is frozen.
+    Freeze,
+    /// An environment is no longer frozen.
+    Unfreeze,
+    /// An environment is no longer disabled.
+    Enable,
+}
+
+impl EnvironmentAct {
+    /// Its action.
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::Create => action::ENVIRONMENT_CREATE,
+            Self::Show => action::ENVIRONMENT_SHOW,
+            Self::Update => action::ENVIRONMENT_UPDATE,
+            Self::Freeze => action::ENVIRONMENT_FREEZE,
+            Self::Unfreeze => action::ENVIRONMENT_UNFREEZE,
+            Self::Enable => action::ENVIRONMENT_ENABLE,
+        }
+    }
 }
 
 /// A step of a key rotation.
@@ -125,6 +177,8 @@ impl Act<'_> {
             Self::TokenList => action::TOKEN_LIST,
             Self::RevocationList => action::REVOCATION_LIST,
             Self::CatalogueReconcile => action::CATALOGUE_RECONCILE,
+            Self::EnvironmentList => action::ENVIRONMENT_LIST,
+            Self::Environment(act, _) => act.action(),
             Self::KeyRotation(step, _) => step.action(),
         }
     }
@@ -147,14 +201,19 @@ impl audit::Act for Act<'_> {
             }
             Self::TokenMint { token, versions } => line.secrets(versions).jti(token.to_string()),
             Self::SecretShow(secret) => line.key_id(secret.to_string()),
-            Self::SecretList | Self::TokenList | Self::RevocationList | Self::CatalogueReconcile => line,
+            Self::SecretList
+            | Self::TokenList
+            | Self::RevocationList
+            | Self::EnvironmentList
+            | Self::CatalogueReconcile => line,
+            Self::Environment(_, name) => line.target(name.to_string()),
             Self::KeyRotation(_, key) => line.target(key),
         }
     }
 }
 
 /// An event that never waits for its line: a revocation that was recorded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[cfg_attr(test, derive(strum::EnumCount, strum::EnumMessage))]
 pub enum Outcome {
     /// A token is revoked.
@@ -165,6 +224,8 @@ pub enum Outcome {
     CredentialRevoke(CredentialId),
     /// A credential is disabled, and the tokens that were made with it are revoked.
     CredentialDisable(CredentialId),
+    /// An environment is disabled, and its tokens are revoked.
+    EnvironmentDisable(EnvironmentName),
     /// The tokens of a secret are revoked.
     SecretRevoke(SecretId),
     /// The tokens of a version are revoked.
@@ -177,12 +238,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// Its action.
-    pub const fn action(self) -> &'static str {
+    pub const fn action(&self) -> &'static str {
         match self {
             Self::TokenRevoke(_) => action::TOKEN_REVOKE,
             Self::SubjectRevoke(_) => "subject.revoke",
             Self::CredentialRevoke(_) => "credential.revoke",
             Self::CredentialDisable(_) => "credential.disable",
+            Self::EnvironmentDisable(_) => action::ENVIRONMENT_DISABLE,
             Self::SecretRevoke(_) => "secret.revoke",
             Self::VersionRevoke(..) => "version.revoke",
             Self::SigningKeyRevoke(_) => "signing_key.revoke",
@@ -200,6 +262,7 @@ impl audit::Outcome for Outcome {
             Self::CredentialRevoke(credential) | Self::CredentialDisable(credential) => {
                 line.target(credential.to_string())
             }
+            Self::EnvironmentDisable(name) => line.target(name.to_string()),
             Self::SecretRevoke(secret) => line.key_id(secret.to_string()),
             Self::VersionRevoke(secret, version) => line.key_id(secret.to_string()).secrets([(secret, version)]),
             Self::SigningKeyRevoke(kid) => line.target(b64(&kid.0)),
@@ -230,18 +293,24 @@ mod tests {
             Act::TokenList,
             Act::RevocationList,
             Act::CatalogueReconcile,
+            Act::EnvironmentList,
         ];
-        assert_eq!(once.len() + 1, Act::COUNT, "key rotations follow");
+        assert_eq!(once.len() + 2, Act::COUNT, "environments and key rotations follow");
         let once = once.into_iter().map(|act| (act.get_documentation().unwrap(), act.line(&origin)));
         let step = |step: &KeyStep| Act::KeyRotation(*step, "key".to_owned()).line(&origin);
         let steps = KeyStep::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), step(known)));
-        let acts: Vec<_> = once.chain(steps).collect();
+        let name = EnvironmentName::parse("dev").unwrap();
+        let act = |act: &EnvironmentAct| Act::Environment(*act, &name).line(&origin);
+        let on_environments =
+            EnvironmentAct::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), act(known)));
+        let acts: Vec<_> = once.chain(on_environments).chain(steps).collect();
         let credential = CredentialId::generate();
         let outcomes = [
             Outcome::TokenRevoke(token),
             Outcome::SubjectRevoke(Subject::Person(PersonId::generate())),
             Outcome::CredentialRevoke(credential),
             Outcome::CredentialDisable(credential),
+            Outcome::EnvironmentDisable(name.clone()),
             Outcome::SecretRevoke(secret),
             Outcome::VersionRevoke(secret, version),
             Outcome::SigningKeyRevoke(shared_proto::encoding::Bytes([0; 32])),

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::access::CredentialHasher;
 use crate::config::Config;
 use crate::installation::{open_store, read_installation};
-use crate::keys::{RootKeys, credential_hasher, names};
+use crate::keys::{FIRST_EPOCH, RootKeys, credential_hasher, names};
 use manager_store::sql::SqlStore;
 use manager_store::{
     Environment, IdentityStore as _, Installation, InstallationStore as _, ManagerStore as _, NewCredential,
@@ -44,8 +44,6 @@ pub struct InitReport {
 const ENVIRONMENTS: [&str; 3] = ["dev", "staging", "production"];
 /// The size of the token signing key. It must resist forgery for weeks only, and minting bounds the manager's speed.
 const TOKEN_SIGNING_BITS: usize = 2_048;
-/// The first epoch of root keys.
-const FIRST_EPOCH: u32 = 1;
 
 /// Makes everything but the pin. A token signing key that the operator has placed stays.
 ///
@@ -58,9 +56,12 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
     let _lock = DirectoryLock::acquire(&raw.data_dir)?;
     let folder = KeyFolder::at(&raw.key_dir);
     refuse_existing(config, &folder)?;
-    let environments = ENVIRONMENTS
-        .iter()
-        .map(|name| EnvironmentName::parse(*name).map(|name| Environment { id: EnvironmentId::generate(), name }))
+    let now = SystemClock.now();
+    let environments = (1..)
+        .zip(ENVIRONMENTS)
+        .map(|(ordinal, name)| {
+            EnvironmentName::parse(name).map(|name| Environment::new(EnvironmentId::generate(), name, ordinal, now))
+        })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| StartError::new(error.0))?;
     let manager = ManagerId::generate();
@@ -69,15 +70,11 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
     let hasher = credential_hasher(&folder)?;
     let store = SqlStore::open(config.location(), true)?;
     let installation = NewInstallation {
-        installation: Installation {
-            mode: config.mode(),
-            manager,
-            anonymous: CredentialId::generate(),
-            environments: environments.clone(),
-        },
+        installation: Installation { mode: config.mode(), manager, anonymous: CredentialId::generate() },
+        environments: environments.clone(),
         administrator: ServiceId::generate(),
         credential: new_credential(&hasher, &credential),
-        now: SystemClock.now(),
+        now,
     };
     let installed = store.install(installation).await;
     store.close().await;

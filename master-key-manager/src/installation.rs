@@ -10,7 +10,7 @@ use shared_proto::identity::Owner;
 
 use crate::config::Config;
 use manager_store::sql::SqlStore;
-use manager_store::{Installation, InstallationStore as _};
+use manager_store::{Environment, EnvironmentStore as _, Installation, InstallationStore as _};
 
 /// Opens the database of a configuration; `init` must have made it.
 ///
@@ -24,19 +24,23 @@ pub fn open_store(config: &Config) -> Result<SqlStore, StartError> {
     }
 }
 
-/// Reads the installation that `init` wrote, and compares the mode.
+/// Reads the installation that `init` wrote, with its environments, and compares the mode.
 ///
 /// # Errors
 /// The database is empty, cannot be read, or is of the other mode.
-pub async fn read_installation(config: &Config, store: &SqlStore) -> Result<Installation, StartError> {
+pub async fn read_installation(
+    config: &Config,
+    store: &SqlStore,
+) -> Result<(Installation, Vec<Environment>), StartError> {
     let shown = config.location();
-    let found = store.installation().await.map_err(|fault| {
+    let unreadable = |fault| {
         let fix = match fault {
             StoreFault::Corrupt => "restore a backup of it",
             StoreFault::Unavailable | StoreFault::OutcomeUnknown => "the line before says why",
         };
         StartError::new(format!("The database {shown} cannot be read ({fault}); {fix}."))
-    })?;
+    };
+    let found = store.installation().await.map_err(unreadable)?;
     let Some(installation) = found else {
         return Err(StartError::new(format!("The database {shown} holds no installation; restore a backup of it.")));
     };
@@ -48,7 +52,8 @@ pub async fn read_installation(config: &Config, store: &SqlStore) -> Result<Inst
             installation.mode
         )));
     }
-    Ok(installation)
+    let environments = store.environments().await.map_err(unreadable)?;
+    Ok((installation, environments))
 }
 
 /// Replaces the database, which no process may use, with a backup of this manager. Returns the path at which the

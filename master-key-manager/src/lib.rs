@@ -9,6 +9,8 @@ pub mod audit_event;
 pub mod catalogue;
 pub mod cli;
 pub mod config;
+pub mod environment_keeper;
+pub mod environments;
 pub mod http;
 pub mod idempotency;
 pub mod init;

@@ -28,12 +28,12 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let shutdown = shutdown_signal()?;
     let _lock = DirectoryLock::acquire(&raw.data_dir)?;
     let store = open_store(config)?;
-    let installation = read_installation(config, &store).await?;
-    let keys = LoadedKeys::load(&raw.key_dir, &installation)?;
+    let (installation, environments) = read_installation(config, &store).await?;
+    let keys = LoadedKeys::at_start(&raw.key_dir, &installation, &environments)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let audit = AuditLog::open(&config.audit_log(), "master-key-manager", raw.audit, Arc::clone(&clock))?;
     log_start(config, &installation);
-    let (app, sync) = App::assemble(config, installation, keys, Arc::new(store), audit, clock)?;
+    let (app, sync) = App::assemble(config, (installation, environments), keys, Arc::new(store), audit, clock)?;
     let app = Arc::new(app);
     let (stop, stopped) = watch::channel(false);
     let interval = Duration::from_millis(raw.poll_interval_ms);

@@ -80,6 +80,7 @@ error_table! {
     CommandInvalid, "command_invalid", 401, No, "The command is missing, malformed, expired or not signed by the manager.";
     ClockDiffers, "clock_differs", 401, No, "The command is the manager's but of another time: the clocks of the services differ, or it is an old one.";
     SecretNotFound, "secret_not_found", 404, No, "No such secret or version, or it is not yours to see.";
+    EnvironmentNotFound, "environment_not_found", 404, No, "There is no such environment.";
     TokenNotFound, "token_not_found", 404, No, "This is not the id of a token.";
     SubjectNotFound, "subject_not_found", 404, No, "Nobody has this label, as it is written: nothing was revoked.";
     CredentialNotFound, "credential_not_found", 404, No, "There is no such credential.";
@@ -88,6 +89,8 @@ error_table! {
     IdempotencyUnknown, "idempotency_unknown", 409, No, "The first request succeeded, but its body can no longer be compared; id and version are given.";
     IdempotencyConflict, "idempotency_conflict", 409, No, "This Idempotency-Key was used for another path or environment; that request stored nothing.";
     LastAdministrator, "last_administrator", 409, No, "The last enabled credential of an administrator is not disabled.";
+    EnvironmentFrozen, "environment_frozen", 409, No, "The environment is frozen: nothing is written to it and no token is made for it.";
+    EnvironmentDisabled, "environment_disabled", 409, No, "The environment is disabled: nothing is written to it and no token is made for it.";
     VersionConflict, "version_conflict", 409, No, "The version number is taken by other content or by a tombstone.";
     EventGap, "event_gap", 409, Later, "An event is missing before this one; send from the expected number.";
     EventConflict, "event_conflict", 409, No, "A known event number came with other content; the feed is stopped.";

@@ -40,6 +40,8 @@ pub enum Event {
     Secret(SecretId),
     /// Every grant of a version is revoked.
     Version(SecretId, Version),
+    /// All tokens of an environment are revoked.
+    Environment(EnvironmentId),
     /// A token signing key is never accepted again.
     SigningKey(Thumbprint),
     /// All tokens are revoked.
@@ -57,6 +59,7 @@ impl Event {
             Self::Credential(_) => "credential",
             Self::Secret(_) => "secret",
             Self::Version(..) => "version",
+            Self::Environment(_) => "environment",
             Self::SigningKey(_) => "signing-key",
             Self::All => "all",
             Self::Destroy(..) => "destroy",
@@ -66,7 +69,9 @@ impl Event {
     /// Whether it stays in the feed permanently. Other events end when no token is left that they could hit.
     pub fn lasts(&self) -> bool {
         match self {
-            Self::Subject(_) | Self::Credential(_) | Self::SigningKey(_) | Self::Destroy(..) => true,
+            Self::Subject(_) | Self::Credential(_) | Self::Environment(_) | Self::SigningKey(_) | Self::Destroy(..) => {
+                true
+            }
             Self::Token(_) | Self::Secret(_) | Self::Version(..) | Self::All => false,
         }
     }
@@ -161,6 +166,7 @@ fn to_members<S: Serializer>(event: &Event, serializer: S) -> Result<S::Ok, S::E
         Event::Credential(client_id) => Payload { client_id: Some(client_id), ..empty },
         Event::Secret(secret) => Payload { secret_id: Some(secret), ..empty },
         Event::Version(secret, version) => Payload { secret_id: Some(secret), version: Some(version), ..empty },
+        Event::Environment(environment) => Payload { environment: Some(environment), ..empty },
         Event::SigningKey(kid) => Payload { kid: Some(kid), ..empty },
         Event::All => empty,
         Event::Destroy(environment, secret, version) => {
@@ -181,6 +187,7 @@ fn from_members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Event, D::
         ("token", Some(jti), None, None, None, None, None, None) => Ok(Event::Token(*jti)),
         ("subject", None, Some(sub), None, None, None, None, None) => Ok(Event::Subject(*sub)),
         ("credential", None, None, Some(client), None, None, None, None) => Ok(Event::Credential(*client)),
+        ("environment", None, None, None, None, Some(environment), None, None) => Ok(Event::Environment(*environment)),
         ("signing-key", None, None, None, Some(kid), None, None, None) => Ok(Event::SigningKey(*kid)),
         ("secret", None, None, None, None, None, Some(secret), None) => Ok(Event::Secret(*secret)),
         ("version", None, None, None, None, None, Some(secret), Some(version)) => Ok(Event::Version(*secret, *version)),

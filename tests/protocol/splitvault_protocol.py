@@ -644,6 +644,7 @@ _EVENT_FIELDS = {
     "token": {"jti": parse_bare_id},
     "subject": {"sub": lambda value: parse_id(value, "usr", "svc")},
     "credential": {"client_id": lambda value: parse_id(value, "crd")},
+    "environment": {"environment": lambda value: parse_id(value, "env")},
     "secret": {"secret_id": lambda value: parse_id(value, "sec")},
     "version": {"secret_id": lambda value: parse_id(value, "sec"), "version": parse_version},
     "signing-key": {"kid": lambda value: b64_decode(value, 32)},
@@ -660,7 +661,7 @@ def event_hash(compact):
     return sha256(compact.encode("ascii"))
 
 
-LASTING = ("subject", "credential", "signing-key", "destroy")
+LASTING = ("subject", "credential", "environment", "signing-key", "destroy")
 
 
 def make_event(identity_key, issuer, vault_id, iat, jti, seq, prev, kind, payload, lasting=None):
@@ -744,8 +745,10 @@ class Chain:
         for seq, (_, kind, payload) in self.events.items():
             named = {"kid": kid, "secret_id": secret_id, "version": version}
             named.update({name: claims[name] for name in ("jti", "sub", "client_id")})
+            named["environment"] = "env_" + claims["env"]
             # An id names its version by itself: a destroyed one stays destroyed, whatever environment a token claims.
-            payload = {name: value for name, value in payload.items() if name != "environment"}
+            if kind == "destroy":
+                payload = {name: value for name, value in payload.items() if name != "environment"}
             always = kind in ("signing-key", "destroy")
             if (always or rseq < seq) and all(named[name] == value for name, value in payload.items()):
                 raise Refused(f"revoked by event {seq}")

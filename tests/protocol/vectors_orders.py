@@ -115,6 +115,8 @@ EVENTS = [
     ("all", {}),
     ("destroy", {"environment": ENVIRONMENT_ID, "secret_id": SECRET_ID, "version": 9}),
 ]
+# Kinds that came later. They are not in the chain, whose bytes stay as they are.
+LATER_EVENTS = [("environment", {"environment": ENVIRONMENT_ID})]
 
 
 def chain_of(events, start=NOW - 1_000):
@@ -152,6 +154,12 @@ def events():
         {"name": f"{number}: a day ahead", "event": ahead, "seq": number, "kind": "all", "payload": {}}
         | {"prev": head.hex(), "hash": p.event_hash(ahead).hex()}
     )
+    for kind, payload in LATER_EVENTS:
+        later = make(claims_for(events={"urn:splitvault:event:" + kind: payload}))
+        positive.append(
+            {"name": f"{number}: {kind}", "event": later, "seq": number, "kind": kind, "payload": payload}
+            | {"prev": head.hex(), "hash": p.event_hash(later).hex()}
+        )
     good = claims_for()
     negatives = []
 
@@ -180,7 +188,7 @@ def events():
         "empty kind": {"events": {prefix: {}}},
     }.items():
         refuse(reason, make({**good, **changes}))
-    for kind, payload in dict(EVENTS).items():
+    for kind, payload in dict(EVENTS + LATER_EVENTS).items():
         refuse(f"{kind}: an unknown member", of(prefix + kind, {**payload, "note": ""}))
         refuse(f"{kind}: payload is null", of(prefix + kind, None))
         refuse(f"{kind}: payload is an array of its values", of(prefix + kind, list(payload.values())))
@@ -204,6 +212,7 @@ def events():
                 refuse(f"{kind}: {name} is given twice", make(text))
     refuse("secret: a bare id", of(prefix + "secret", {"secret_id": SECRET_ID[4:]}))
     refuse("secret: an environment's id", of(prefix + "secret", {"secret_id": ENVIRONMENT_ID}))
+    refuse("environment: a secret's id", of(prefix + "environment", {"environment": SECRET_ID}))
     refuse("subject: a credential's id", of(prefix + "subject", {"sub": CLIENT}))
     refuse("credential: a service's id", of(prefix + "credential", {"client_id": "svc" + CLIENT[3:]}))
     refuse("signed by the vault", p.sign_jws("event", VAULT_IDENTITY, good))
@@ -243,6 +252,7 @@ def revocations():
         ("token", {"jti": JTI}, {"jti": other}),
         ("subject", {"sub": SUBJECT}, {"sub": "usr_" + other}),
         ("credential", {"client_id": CLIENT}, {"client_id": "crd_" + other}),
+        ("environment", {"environment": ENVIRONMENT_ID}, {"env": other}),
         ("secret", {"secret_id": SECRET_ID}, {"secret": "sec_" + other}),
         ("version", {"secret_id": SECRET_ID, "version": 1}, {"version": 2}),
         ("all", {}, None),

@@ -79,6 +79,7 @@ impl Authority {
             jti: terms.jti,
             subject: terms.subject,
             client_id: terms.client_id,
+            environment: terms.environment,
             kid: token.kid,
             rseq: terms.rseq,
         }))?;

@@ -98,6 +98,7 @@ pub(super) fn new_event(after: u64, claims: &EventClaims, compact: &str) -> NewE
         Event::Token(_)
         | Event::Subject(_)
         | Event::Credential(_)
+        | Event::Environment(_)
         | Event::Secret(_)
         | Event::Version(..)
         | Event::SigningKey(_)

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use shared_proto::event::Event;
-use shared_proto::id::{CredentialId, SecretId, Subject, TokenId, Version};
+use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::token::Grant;
 
@@ -21,6 +21,8 @@ pub struct TokenFacts {
     pub subject: Subject,
     /// The credential that it was made with.
     pub client_id: CredentialId,
+    /// The environment of its grants.
+    pub environment: EnvironmentId,
     /// The key that signed it.
     pub kid: Thumbprint,
     /// Number of the newest event when the token was decided.
@@ -51,6 +53,7 @@ pub(super) struct WorkingSet {
     tokens: HashMap<TokenId, Applied>,
     subjects: HashMap<Subject, Applied>,
     credentials: HashMap<CredentialId, Applied>,
+    environments: HashMap<EnvironmentId, Applied>,
     secrets: HashMap<SecretId, Applied>,
     versions: HashMap<(SecretId, Version), Applied>,
     all: Option<Applied>,
@@ -66,6 +69,7 @@ impl WorkingSet {
             Event::Token(jti) => drop(self.tokens.insert(jti, at)),
             Event::Subject(subject) => drop(self.subjects.insert(subject, at)),
             Event::Credential(client_id) => drop(self.credentials.insert(client_id, at)),
+            Event::Environment(environment) => drop(self.environments.insert(environment, at)),
             Event::Secret(secret) => drop(self.secrets.insert(secret, at)),
             Event::Version(secret, version) => drop(self.versions.insert((secret, version), at)),
             Event::SigningKey(kid) => drop(self.signing_keys.insert(kid)),
@@ -92,6 +96,7 @@ impl WorkingSet {
             || newer(self.tokens.get(&token.jti))
             || newer(self.subjects.get(&token.subject))
             || newer(self.credentials.get(&token.client_id))
+            || newer(self.environments.get(&token.environment))
     }
 
     /// Whether one grant of the token is revoked.
@@ -110,6 +115,7 @@ impl WorkingSet {
         keep(&mut self.tokens, boot);
         keep(&mut self.subjects, boot);
         keep(&mut self.credentials, boot);
+        keep(&mut self.environments, boot);
         keep(&mut self.secrets, boot);
         keep(&mut self.versions, boot);
         self.all = self.all.filter(|applied| applied.boot >= boot);
@@ -121,6 +127,7 @@ impl WorkingSet {
         self.tokens.len()
             + self.subjects.len()
             + self.credentials.len()
+            + self.environments.len()
             + self.secrets.len()
             + self.versions.len()
             + usize::from(self.all.is_some())
@@ -131,7 +138,7 @@ impl WorkingSet {
 mod tests {
     use proptest::prelude::*;
     use shared_proto::encoding::Bytes;
-    use shared_proto::id::{EnvironmentId, PersonId};
+    use shared_proto::id::PersonId;
 
     use super::*;
     use crate::keys::seal::LIFE_SECONDS;
@@ -141,6 +148,7 @@ mod tests {
             jti: TokenId::from_bytes([1; 16]),
             subject: Subject::Person(PersonId::from_bytes([2; 16])),
             client_id: CredentialId::from_bytes([3; 16]),
+            environment: EnvironmentId::from_bytes([6; 16]),
             kid: Bytes([4; 32]),
             rseq,
         }
@@ -149,8 +157,13 @@ mod tests {
     #[test]
     fn a_revocation_hits_tokens_minted_before_it_and_none_after() {
         let whole = token(0);
-        let events =
-            [Event::Token(whole.jti), Event::Subject(whole.subject), Event::Credential(whole.client_id), Event::All];
+        let events = [
+            Event::Token(whole.jti),
+            Event::Subject(whole.subject),
+            Event::Credential(whole.client_id),
+            Event::Environment(whole.environment),
+            Event::All,
+        ];
         for event in events {
             let mut set = WorkingSet::default();
             set.apply(5, &event, 0);
@@ -214,16 +227,18 @@ mod tests {
             name().prop_map(|raw| Event::Token(TokenId::from_bytes(raw))),
             name().prop_map(|raw| Event::Subject(Subject::Person(PersonId::from_bytes(raw)))),
             name().prop_map(|raw| Event::Credential(CredentialId::from_bytes(raw))),
+            name().prop_map(|raw| Event::Environment(EnvironmentId::from_bytes(raw))),
             name().prop_map(|raw| Event::Secret(SecretId::from_bytes(raw))),
             grant().prop_map(|grant| Event::Version(grant.secret, grant.version)),
             (0..9_u8).prop_map(|n| Event::SigningKey(Bytes([n; 32]))),
             Just(Event::All),
             grant().prop_map(|grant| Event::Destroy(EnvironmentId::from_bytes([0; 16]), grant.secret, grant.version)),
         ];
-        let facts = (name(), name(), name(), 0..3_u8).prop_map(|(jti, subject, client, kid)| TokenFacts {
+        let facts = (name(), name(), name(), name(), 0..3_u8).prop_map(|(jti, subject, client, env, kid)| TokenFacts {
             jti: TokenId::from_bytes(jti),
             subject: Subject::Person(PersonId::from_bytes(subject)),
             client_id: CredentialId::from_bytes(client),
+            environment: EnvironmentId::from_bytes(env),
             kid: Bytes([kid; 32]),
             rseq: 0,
         });
@@ -242,6 +257,7 @@ mod tests {
             Event::Token(jti) => jti == token.jti,
             Event::Subject(subject) => subject == token.subject,
             Event::Credential(client_id) => client_id == token.client_id,
+            Event::Environment(environment) => environment == token.environment,
             Event::All => true,
             Event::SigningKey(kid) => kid == token.kid,
             Event::Secret(_) | Event::Version(..) | Event::Destroy(..) => false,
@@ -254,7 +270,12 @@ mod tests {
             Event::Version(secret, version) | Event::Destroy(_, secret, version) => {
                 (secret, version) == (grant.secret, grant.version)
             }
-            Event::Token(_) | Event::Subject(_) | Event::Credential(_) | Event::All | Event::SigningKey(_) => false,
+            Event::Token(_)
+            | Event::Subject(_)
+            | Event::Credential(_)
+            | Event::Environment(_)
+            | Event::All
+            | Event::SigningKey(_) => false,
         }
     }
 

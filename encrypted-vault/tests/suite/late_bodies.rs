@@ -32,6 +32,7 @@ fn ends(world: &World, draft: &Draft, secret: &Secret) -> Vec<End> {
         End::Revocation(Event::Token(jti)),
         End::Revocation(Event::Subject(subject)),
         End::Revocation(Event::Credential(draft.client_id.parse().unwrap())),
+        End::Revocation(Event::Environment(world.manager.environment)),
         End::Revocation(Event::Secret(secret.id)),
         End::Revocation(Event::Version(secret.id, secret.version)),
         End::Revocation(Event::All),

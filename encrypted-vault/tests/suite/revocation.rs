@@ -4,7 +4,7 @@ use serde_json::Value;
 use shared_proto::chain::ChainHead;
 use shared_proto::encoding::{Bytes, random};
 use shared_proto::event::{Event, EventClaims, NO_EVENT, event_hash};
-use shared_proto::id::{CredentialId, ManagerId, PersonId, SecretId, TokenId, VaultId};
+use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, PersonId, SecretId, TokenId, VaultId};
 use shared_proto::identity::{IdentityKey, Issuer};
 use shared_proto::jws::{self, Kind};
 use shared_proto::receipt::VersionState;
@@ -22,6 +22,7 @@ fn events(draft: &Draft, secret: &Secret, world: &World) -> Vec<(Event, bool)> {
         (Event::Token(draft.jti.parse().unwrap()), false),
         (Event::Subject(draft.sub.parse().unwrap()), false),
         (Event::Credential(draft.client_id.parse().unwrap()), false),
+        (Event::Environment(world.manager.environment), false),
         (Event::Secret(secret.id), false),
         (Event::Version(secret.id, secret.version), false),
         (Event::All, false),
@@ -32,7 +33,7 @@ fn events(draft: &Draft, secret: &Secret, world: &World) -> Vec<(Event, bool)> {
 
 #[actix_web::test]
 async fn every_kind_hits_tokens_from_before_it_and_none_from_after() {
-    for number in 0..8 {
+    for number in 0..9 {
         let mut world = World::new().await;
         let (secret, other) = (world.secret("v").await, world.secret("w").await);
         let draft = world.draft(&[secret]);
@@ -44,7 +45,7 @@ async fn every_kind_hits_tokens_from_before_it_and_none_from_after() {
         world.revoke(event).await;
         assert_eq!(world.value(&cached, &secret).await, revoked(), "{event:?}, cached");
         assert_eq!(world.value(&fresh, &secret).await, revoked(), "{event:?}, not cached");
-        let whole = matches!(event, Event::All | Event::SigningKey(_));
+        let whole = matches!(event, Event::All | Event::SigningKey(_) | Event::Environment(_));
         assert_eq!(world.value(&unrelated, &other).await.is_ok(), !whole, "{event:?} hits what it names");
         let mut later = draft.clone();
         later.rseq = world.manager.newest();
@@ -75,6 +76,17 @@ async fn the_release_keys_of_a_revoked_or_expired_token_are_wiped_within_a_secon
     world.clock.advance(10);
     world.vault.tick();
     assert_eq!(world.vault.tokens.count(), 0);
+}
+
+#[actix_web::test]
+async fn a_revoked_environment_takes_its_tokens_and_leaves_those_of_others() {
+    let mut world = World::new().await;
+    let secret = world.secret("v").await;
+    let token = world.token(&[secret]);
+    world.revoke(Event::Environment(EnvironmentId::generate())).await;
+    assert_eq!(world.value(&token, &secret).await.unwrap(), "v");
+    world.revoke(Event::Environment(world.manager.environment)).await;
+    assert_eq!(world.value(&token, &secret).await, revoked());
 }
 
 #[actix_web::test]

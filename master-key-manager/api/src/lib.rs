@@ -5,5 +5,6 @@
 //! is refused everywhere.
 
 pub mod cursor;
+pub mod environments;
 pub mod name;
 pub mod wire;

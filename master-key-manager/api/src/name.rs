@@ -10,6 +10,8 @@ use unicode_normalization::is_nfc;
 pub const MAX_PATH_BYTES: usize = 512;
 /// The longest environment name in bytes (a DNS label).
 pub const MAX_ENVIRONMENT_BYTES: usize = 63;
+/// The longest display name in bytes.
+pub const MAX_DISPLAY_NAME_BYTES: usize = 128;
 /// The longest `user_id` label in bytes.
 pub const MAX_LABEL_BYTES: usize = 256;
 /// The longest `Idempotency-Key` in bytes.
@@ -59,6 +61,10 @@ name_type! {
     EnvironmentName, check_environment
 }
 name_type! {
+    /// A name for people, in any language. It is never an identity.
+    DisplayName, check_display_name
+}
+name_type! {
     /// A label that a submitter chooses (`user_id`). It is never an identity.
     UserLabel, check_label
 }
@@ -81,6 +87,21 @@ impl SecretPath {
     /// Whether the path lies in the reserved folder of unnamed submissions.
     pub fn is_reserved(&self) -> bool {
         self.0.split('/').next() == Some(UNNAMED)
+    }
+}
+
+impl std::str::FromStr for EnvironmentName {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        Self::parse(text)
+    }
+}
+
+impl DisplayName {
+    /// The display name of an environment that was given none.
+    pub fn of(name: &EnvironmentName) -> Self {
+        Self(name.0.clone())
     }
 }
 
@@ -121,6 +142,19 @@ fn check_label(text: &str) -> Result<(), Malformed> {
     Ok(())
 }
 
+fn check_display_name(text: &str) -> Result<(), Malformed> {
+    if text.is_empty() || text.len() > MAX_DISPLAY_NAME_BYTES || text.chars().any(char::is_control) {
+        return Err(Malformed("a display_name has 1 to 128 bytes and no control character"));
+    }
+    if !is_nfc(text) {
+        return Err(Malformed("a display_name is in Unicode normalization form C"));
+    }
+    if text.starts_with(' ') || text.ends_with(' ') || text.chars().any(|c| is_invisible(c) && c != ' ') {
+        return Err(Malformed("a display_name has no space at its ends, and no other white or invisible character"));
+    }
+    Ok(())
+}
+
 /// Whether a character is white space or invisible: a name with it looks like another name.
 fn is_invisible(c: char) -> bool {
     c.is_whitespace()
@@ -137,6 +171,7 @@ fn check_idempotency_key(text: &str) -> Result<(), Malformed> {
 
 shared_proto::schema::described!(SecretPath, shared_proto::schema::name(MAX_PATH_BYTES));
 shared_proto::schema::described!(UserLabel, shared_proto::schema::name(MAX_LABEL_BYTES));
+shared_proto::schema::described!(DisplayName, shared_proto::schema::name(MAX_DISPLAY_NAME_BYTES));
 shared_proto::schema::described!(IdempotencyKey, shared_proto::schema::text("^[!-~]{1,128}$"));
 shared_proto::schema::described!(EnvironmentName, shared_proto::schema::text("^[a-z0-9][a-z0-9-]{0,62}$"));
 
@@ -182,7 +217,9 @@ mod tests {
         ];
         for bad in ["", " ", "a\tb", &"a".repeat(257)].into_iter().chain(twins) {
             assert!(UserLabel::parse(bad).is_err(), "{bad:?}");
+            assert!(DisplayName::parse(bad).is_err(), "{bad:?}");
         }
+        assert!(DisplayName::parse("a".repeat(129)).is_err() && DisplayName::parse("a".repeat(128)).is_ok());
         for good in ["user123", "User123", "Zoë van der Berg", "a@example.org", "日本語", &"a".repeat(256)] {
             assert!(UserLabel::parse(good).is_ok(), "{good:?}");
         }

@@ -65,7 +65,7 @@ pub async fn reconcile<S: IdentityStore + ReconcileStore + ?Sized>(
         let missing = store.missing(&permit, page.clone()).await?;
         if adopt {
             // Those of the manager's environments, under a root key that exists.
-            let ours = &keys.installation().environments;
+            let ours = keys.environments().now();
             let usable = |facts: &&ReceiptFacts| {
                 ours.iter().any(|known| known.id == facts.environment)
                     && loaded.roots.of(facts.environment, facts.epoch).is_some()

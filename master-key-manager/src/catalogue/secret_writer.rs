@@ -23,6 +23,7 @@ use super::repeat::First;
 use super::{Delivery, DeliveryQueue, Settler};
 use crate::access::Caller;
 use crate::audit_event::Act;
+use crate::environments::Environments;
 use crate::idempotency::{Bodies, BodyMark};
 use crate::issuer::signing_key_revoked;
 use crate::issuer::{Batches, Mint};
@@ -55,8 +56,8 @@ pub struct SecretWriter {
     pub audit: AuditLog,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The environments that `init` made.
-    pub environments: Vec<Environment>,
+    /// The environments at this moment.
+    pub environments: Arc<Environments>,
 }
 
 /// A value to be stored.
@@ -100,9 +101,9 @@ impl SecretWriter {
     /// # Errors
     /// `Unavailable`: nothing was acknowledged and nothing will be read. `OutcomeUnknown`: a repeat settles it.
     pub async fn store(&self, request: StoreRequest, caller: Caller, meta: &Origin) -> Result<StoredSecret, Refusal> {
-        let environment = self.environments.iter().find(|known| known.name == request.environment);
+        let environment = self.environments.named(&request.environment);
         let environment =
-            environment.ok_or_else(|| Refusal::new(ErrorCode::NameInvalid).detail("There is no such environment."))?;
+            &environment.ok_or_else(|| Refusal::new(ErrorCode::NameInvalid).detail("There is no such environment."))?;
         let place = match &request.path {
             Some(path) => Scope::Path(environment.id, path.clone()),
             None => Scope::Folder(environment.id, SecretPath::unnamed_folder()),
@@ -139,6 +140,8 @@ impl SecretWriter {
         (caller, permit): (&Caller, &Permit<Write>),
         meta: &Origin,
     ) -> Result<StoredSecret, Refusal> {
+        // The database decides again; this spares the work and an audit line of a write that does not happen.
+        environment.closed().map_or(Ok(()), |closed| Err(Refusal::from(closed)))?;
         // Without the vault nobody waits for anything.
         self.vault_view.keys_for_storing()?;
         let new_id = SecretId::generate();
@@ -167,7 +170,8 @@ impl SecretWriter {
         let (row, subject) =
             self.deliver_next(&target, first, request, (caller, permit, signing_key), &transport).await?;
         let holder = (subject, caller.credential());
-        let token = jti.map(|jti| self.mint.for_version(jti, holder, &row, &seal_key));
+        let longest = environment.max_token_life_seconds;
+        let token = jti.map(|jti| self.mint.for_version(jti, holder, &row, (longest, &seal_key)));
         let token = read.zip(token);
         let token = self.commit(row, token, seal_key).await?;
         Ok(answer(target, row.version, request, token))
@@ -214,6 +218,7 @@ impl SecretWriter {
                     Delivery::NotWritten(why) => return Err(Refusal::unavailable(why)),
                     Delivery::Unclear => return Err(Refusal::outcome_unknown("the vault did not confirm the version")),
                 },
+                BeginOutcome::Closed(closed) => return Err(closed.into()),
                 BeginOutcome::SigningKeyRevoked => return Err(signing_key_revoked()),
                 BeginOutcome::Taken => {}
             }
@@ -239,6 +244,7 @@ impl SecretWriter {
             (CommitOutcome::Yes { rseq }, Some(token)) => {
                 self.mint.issue(token, rseq, vec![row], seal_key).await.map(Some)
             }
+            (CommitOutcome::Closed(closed), _) => Err(closed.into()),
             (CommitOutcome::WithoutToken, _) => Err(Refusal::new(ErrorCode::CredentialInvalid)),
             // It was destroyed, or settled by another process, while it was under way.
             (CommitOutcome::No, _) => Err(Refusal::outcome_unknown(UNCLEAR)),

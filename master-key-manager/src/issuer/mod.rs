@@ -109,6 +109,7 @@ impl Mint {
             TokenDecision::SeveralEnvironments => {
                 return Err(Refusal::parameter("All grants of a token are of one environment."));
             }
+            TokenDecision::Closed(closed) => return Err(closed.into()),
             TokenDecision::SigningKeyRevoked => return Err(signing_key_revoked()),
         };
         let grants = token.grants.clone();
@@ -126,15 +127,16 @@ impl Mint {
         self.sealer.signer().map(|signer| signer.kid())
     }
 
-    /// The token with this id for a version that was written, from now on.
+    /// The token with this id for a version that was written, from now on, with at most the longest life of its
+    /// environment.
     pub fn for_version(
         &self,
         jti: TokenId,
         (subject, credential): (Subject, CredentialId),
         row: &VersionRow,
-        seal_key: &StatedKey,
+        (longest, seal_key): (u64, &StatedKey),
     ) -> NewToken {
-        let (issued_at, expires_at) = self.life(None, seal_key);
+        let (issued_at, expires_at) = self.life(Some(self.lives.default.min(longest)), seal_key);
         let (environment, grants) = (row.environment, grants_of(std::slice::from_ref(row)));
         NewToken { jti, subject, credential, environment, grants, issued_at, expires_at }
     }

@@ -122,7 +122,8 @@ struct Rotation<'a> {
 impl<'a> Rotation<'a> {
     fn open(config: &'a Config) -> Result<Self, StartError> {
         let path = &config.get().key_dir;
-        let keys = LoadedKeys::read(path, &read_owner(config.location())?)?;
+        let (installation, environments) = read_owner(config.location())?;
+        let keys = LoadedKeys::read(path, &installation, &environments)?;
         // After the folder: the service records a retirement before it retires the file, so none is missing here.
         let facts = read_key_facts(config.location())?;
         Ok(Self { config, folder: KeyFolder::at(path), keys, facts })
@@ -256,7 +257,7 @@ impl<'a> Rotation<'a> {
     }
 
     fn environment(&self, name: &str) -> Result<Environment, StartError> {
-        let known = &self.facts.installation.environments;
+        let known = &self.facts.environments;
         known.iter().find(|known| known.name.as_str() == name).cloned().ok_or_else(|| {
             let names: Vec<_> = known.iter().map(|known| known.name.as_str()).collect();
             StartError::new(format!("There is no such environment; there are {}.", names.join(", ")))

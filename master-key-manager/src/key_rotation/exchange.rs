@@ -63,7 +63,7 @@ impl Worker for Exchange {
             self.looked_at.clear();
         }
         let mut result = Ok(());
-        for environment in self.parts.keys.installation().environments.clone() {
+        for environment in self.parts.keys.environments().now().iter() {
             // One environment that waits does not hold up the others.
             result = result.and(self.try_exchange(environment.id).await);
         }

@@ -127,7 +127,7 @@ impl Follower {
     /// Destroys root keys that no backup within the retention time needs.
     async fn destroy_retired(&self) -> Result<(), Halt> {
         let keys: Arc<LoadedKeys> = self.parts.keys.now();
-        for environment in &self.parts.keys.installation().environments {
+        for environment in self.parts.keys.environments().now().iter() {
             for (epoch, slot) in keys.roots.all(environment.id) {
                 let ends_at = slot.since.saturating_add(self.retention_seconds);
                 if slot.state != KeyState::Retired || !self.has_passed(ends_at) {

@@ -34,7 +34,7 @@ pub(super) fn report(
             folder.file(IDENTITY_NEXT_DOCUMENT).display()
         ));
     }
-    for environment in &facts.installation.environments {
+    for environment in &facts.environments {
         root_keys(&mut report, folder, keys, facts, environment, retention_seconds);
     }
     let pins = folder.pinned_since()?;

@@ -15,7 +15,7 @@ use shared_proto::identity::{IdentityDocument, IdentityKey, Owner, Pins};
 
 use super::{RootKeys, TokenKey, TokenKeys, names};
 use crate::access::CredentialHasher;
-use manager_store::Installation;
+use manager_store::{Environment, Installation};
 
 /// Every key of a manager.
 pub struct LoadedKeys {
@@ -40,25 +40,38 @@ pub struct LoadedKeys {
 }
 
 impl LoadedKeys {
+    /// As [`Self::load`], after finishing the environments that were being made. For the start of the service.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its repair.
+    pub fn at_start(
+        path: &Path,
+        installation: &Installation,
+        environments: &[Environment],
+    ) -> Result<Self, StartError> {
+        RootKeys::finish(&KeyFolder::at(path).file(names::ROOT_KEYS), environments)?;
+        Self::load(path, installation, environments)
+    }
+
     /// Loads and checks everything in the folder at `path`, after finishing what a crash cut short. For the service.
     ///
     /// # Errors
     /// The first thing that is wrong, with its repair.
-    pub fn load(path: &Path, installation: &Installation) -> Result<Self, StartError> {
+    pub fn load(path: &Path, installation: &Installation, environments: &[Environment]) -> Result<Self, StartError> {
         let folder = KeyFolder::at(path);
         for place in [folder.file(""), folder.file(names::ROOT_KEYS)] {
             sweep(&place).map_err(|error| refused(&place, &error.to_string(), "repair it"))?;
         }
         folder.finish_document()?;
         folder.finish_rsa(names::TOKEN_SIGNING)?;
-        Self::read(path, installation)
+        Self::read(path, installation, environments)
     }
 
     /// Loads and checks everything in the folder at `path` and changes nothing there, for commands beside the service.
     ///
     /// # Errors
     /// The first thing that is wrong, with its repair.
-    pub fn read(path: &Path, installation: &Installation) -> Result<Self, StartError> {
+    pub fn read(path: &Path, installation: &Installation, environments: &[Environment]) -> Result<Self, StartError> {
         let folder = KeyFolder::at(path);
         folder.check_entries(&KNOWN, &NAMES_OF_THE_VAULT, "vault")?;
         let slots = folder.rsa_slots(names::TOKEN_SIGNING)?;
@@ -90,7 +103,7 @@ impl LoadedKeys {
             identity_since: identity.since,
             next_identity: identity.next,
             retired_identities: identity.retired,
-            roots: RootKeys::load(&folder.file(names::ROOT_KEYS), &installation.environments)?,
+            roots: RootKeys::load(&folder.file(names::ROOT_KEYS), environments)?,
             credentials: credential_hasher(&folder)?,
             pins,
             vault,

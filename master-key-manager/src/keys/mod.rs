@@ -7,7 +7,7 @@ mod token_signing;
 
 pub use folder::{LoadedKeys, credential_hasher};
 pub use ring::KeyRing;
-pub use root::{RootKeys, RootSlot};
+pub use root::{FIRST_EPOCH, RootKeys, RootSlot};
 pub use token_signing::{OVERLAP_SECONDS, TokenKey, TokenKeys, TokenSigner};
 
 /// Names in the key folder that only the manager has (docs/protocol.md section 11).

@@ -11,17 +11,21 @@ use arc_swap::ArcSwap;
 use service_runtime::Refusal;
 use service_runtime::StartError;
 use service_runtime::key_folder::KeyFolder;
+use service_runtime::key_slots::KeyState;
+use shared_proto::id::EnvironmentId;
 use shared_proto::identity::Issuer;
 use shared_proto::jwk::Thumbprint;
 
-use super::{LoadedKeys, TokenSigner, names};
+use super::{FIRST_EPOCH, LoadedKeys, RootKeys, TokenSigner, names};
+use crate::environments::Environments;
 use crate::vault_client::Signing;
-use manager_store::Installation;
+use manager_store::{Environment, Installation};
 
 /// The keys in use. They change while the ring is shared.
 pub struct KeyRing {
     folder: PathBuf,
     installation: Installation,
+    environments: Arc<Environments>,
     loaded: ArcSwap<LoadedKeys>,
     /// Held from reading the folder until its keys are in use, so that an older state never replaces a newer one.
     reloading: Mutex<()>,
@@ -33,13 +37,14 @@ pub struct KeyRing {
 
 impl KeyRing {
     /// A ring with these keys of the folder at `path`.
-    pub fn new(path: &Path, installation: Installation, keys: LoadedKeys) -> Self {
+    pub fn new(path: &Path, installation: Installation, environments: Arc<Environments>, keys: LoadedKeys) -> Self {
         let issuer = Issuer { mode: installation.mode, manager: installation.manager };
         let identity = ArcSwap::new(Arc::clone(&keys.identity));
         let signing = Arc::new(Signing { identity, issuer, vault: keys.vault });
         Self {
             folder: path.to_owned(),
             installation,
+            environments,
             loaded: ArcSwap::from_pointee(keys),
             reloading: Mutex::default(),
             acknowledged: ArcSwap::default(),
@@ -64,6 +69,11 @@ impl KeyRing {
         &self.installation
     }
 
+    /// The environments that the keys are for.
+    pub fn environments(&self) -> &Environments {
+        &self.environments
+    }
+
     /// The key folder.
     pub fn folder(&self) -> KeyFolder {
         KeyFolder::at(&self.folder)
@@ -84,7 +94,24 @@ impl KeyRing {
     /// # Errors
     /// The folder fails a check. The keys stay as they are.
     pub fn reload(&self) -> Result<(), StartError> {
-        self.reload_by(|| LoadedKeys::load(&self.folder, &self.installation))
+        self.reload_by(|| LoadedKeys::load(&self.folder, &self.installation, &self.environments.now()))
+    }
+
+    /// Makes the first root key of an environment, which is not in use yet. Not for an async thread.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn create_root_key(&self, environment: EnvironmentId) -> Result<(), StartError> {
+        RootKeys::create(&self.root_folder(), environment, FIRST_EPOCH, KeyState::Unconfirmed)
+    }
+
+    /// Takes the first root keys of environments into use that have a row, destroys those of others, and reads the folder
+    /// again. Not for an async thread.
+    ///
+    /// # Errors
+    /// The folder fails a check. The keys stay as they are.
+    pub fn finish_root_keys(&self, environments: &[Environment]) -> Result<(), StartError> {
+        self.reload_by(|| LoadedKeys::at_start(&self.folder, &self.installation, environments))
     }
 
     /// Takes the keys that `load` returns into use. Two calls at once take turns, `load` included.

@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use service_runtime::StartError;
+use service_runtime::files::destroy_private;
 use service_runtime::key_folder::refused;
-use service_runtime::key_slots::{KeyState, create_numbered, load_numbered};
+use service_runtime::key_slots::{KeyState, confirm, create_numbered, load_numbered, path_of};
 use shared_proto::id::EnvironmentId;
 use shared_proto::secret::RootKey;
 
 use manager_store::Environment;
+
+/// The first epoch of a root key.
+pub const FIRST_EPOCH: u32 = 1;
 
 /// The root keys of all environments.
 pub struct RootKeys(HashMap<EnvironmentId, BTreeMap<u32, RootSlot>>);
@@ -48,7 +52,9 @@ impl RootKeys {
         }
         let keys = Self(keys);
         for environment in environments {
-            if keys.newest(environment.id).is_none() {
+            // Of one that was just made, the first key is not in use yet.
+            let is_made = |(epoch, slot): (u32, &RootSlot)| (epoch, slot.state) == (FIRST_EPOCH, KeyState::Unconfirmed);
+            if keys.newest(environment.id).is_none() && !keys.all(environment.id).any(is_made) {
                 return Err(StartError::new(format!(
                     "The environment {} ({}) has no root key in {}; restore it from the backup, for nothing of it can \
                      be read without.",
@@ -80,6 +86,27 @@ impl RootKeys {
     /// All keys of an environment, ascending by epoch.
     pub fn all(&self, environment: EnvironmentId) -> impl DoubleEndedIterator<Item = (u32, &RootSlot)> {
         self.0.get(&environment).into_iter().flatten().map(|(epoch, slot)| (*epoch, slot))
+    }
+
+    /// Finishes what is left of environments that were being made. The first key of one that has a row comes into use. That
+    /// of one without a row, which never was in use, is destroyed.
+    ///
+    /// # Errors
+    /// The folder fails a check, or a file cannot be renamed or destroyed.
+    pub fn finish(folder: &Path, environments: &[Environment]) -> Result<(), StartError> {
+        for found in load_numbered(folder)? {
+            if (found.number, found.state) != (FIRST_EPOCH, KeyState::Unconfirmed) {
+                continue;
+            }
+            if environments.iter().any(|known| known.id.to_string() == found.scope) {
+                confirm(folder, &found.scope, FIRST_EPOCH)?;
+            } else {
+                let path = path_of(folder, &found.scope, FIRST_EPOCH, KeyState::Unconfirmed);
+                destroy_private(&path)
+                    .map_err(|error| StartError::new(format!("{} is not destroyed ({error}).", path.display())))?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes a new root key and its file.

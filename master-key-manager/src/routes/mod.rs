@@ -1,6 +1,7 @@
 //! The routes of the manager: a file for each resource, with its rows and handlers.
 
 mod catalogue;
+mod environments;
 mod public;
 mod revocations;
 mod secrets;
@@ -27,8 +28,14 @@ pub const TABLES: Tables = Tables { public: ROUTES, operator: OPERATOR_ROUTES };
 pub const OPERATOR_ROUTES: Table = Table::new(&[&[LIVE, operator_ready::<App>()]]);
 
 /// Every route that others may reach.
-pub const ROUTES: Table =
-    Table::new(&[public::ROUTES, secrets::ROUTES, tokens::ROUTES, revocations::ROUTES, catalogue::ROUTES]);
+pub const ROUTES: Table = Table::new(&[
+    public::ROUTES,
+    secrets::ROUTES,
+    tokens::ROUTES,
+    revocations::ROUTES,
+    catalogue::ROUTES,
+    environments::ROUTES,
+]);
 
 /// Adds what handlers work with to a worker.
 pub fn data(app: Arc<App>) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
@@ -56,14 +63,12 @@ const fn after<T: ToSchema>() -> Parameter {
 const LIMIT: Parameter = Parameter::integer("limit", "Rows of the page; 100 by default.", 1, MAX_ROWS as u64);
 
 fn environment_id(app: &App, name: &EnvironmentName) -> Result<EnvironmentId, Refusal> {
-    let known = app.installation.environments.iter().find(|known| known.name == *name);
     let unknown = || Refusal::new(ErrorCode::NameInvalid).detail("There is no such environment.");
-    known.map(|known| known.id).ok_or_else(unknown)
+    app.environments.named(name).map(|known| known.id).ok_or_else(unknown)
 }
 
 fn environment_name(app: &App, id: EnvironmentId) -> Result<EnvironmentName, Refusal> {
-    let known = app.installation.environments.iter().find(|known| known.id == id);
-    known.map(|known| known.name.clone()).ok_or_else(|| Refusal::internal("an unknown environment"))
+    app.environments.with_id(id).map(|known| known.name).ok_or_else(|| Refusal::internal("an unknown environment"))
 }
 
 /// A full page may be followed by another.

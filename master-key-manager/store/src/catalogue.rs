@@ -8,7 +8,7 @@ use shared_proto::encoding::Bytes;
 use shared_proto::id::{EnvironmentId, PersonId, SecretId, Subject, Version};
 use shared_proto::jwk::Thumbprint;
 
-use crate::{Acted, NewToken, Stored};
+use crate::{Acted, Closed, NewToken, Stored};
 
 /// How long an idempotency key is remembered, in seconds.
 pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
@@ -147,6 +147,8 @@ pub enum BeginOutcome {
     Taken,
     /// The key for the token that follows was revoked. Nothing was written.
     SigningKeyRevoked,
+    /// Nothing may be written to the environment. Nothing was written.
+    Closed(Closed),
 }
 
 /// The outcome of a commit.
@@ -159,6 +161,8 @@ pub enum CommitOutcome {
     },
     /// Committed, but the permit for the token counts no more: there is none.
     WithoutToken,
+    /// Committed, but nothing may be minted for the environment any more: there is no token.
+    Closed(Closed),
     /// The version is neither pending nor committed.
     No,
 }

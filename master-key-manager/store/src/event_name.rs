@@ -12,6 +12,7 @@ pub(super) fn name_of(event: &Event) -> String {
         Event::Token(jti) => format!("{word}:{jti}"),
         Event::Subject(subject) => format!("{word}:{subject}"),
         Event::Credential(credential) => format!("{word}:{credential}"),
+        Event::Environment(environment) => format!("{word}:{environment}"),
         Event::Secret(secret) => format!("{word}:{secret}"),
         Event::Version(secret, version) => format!("{word}:{secret}:{version}"),
         Event::SigningKey(kid) => format!("{word}:{}", b64(&kid.0)),
@@ -31,6 +32,7 @@ pub(super) fn event_of(name: &str) -> Result<Event, Malformed> {
         ("token", None, None, None) => Ok(Event::Token(first.parse()?)),
         ("subject", None, None, None) => Ok(Event::Subject(first.parse()?)),
         ("credential", None, None, None) => Ok(Event::Credential(first.parse()?)),
+        ("environment", None, None, None) => Ok(Event::Environment(first.parse()?)),
         ("secret", None, None, None) => Ok(Event::Secret(first.parse()?)),
         ("signing-key", None, None, None) => Ok(Event::SigningKey(Bytes(from_b64_exact(first)?))),
         ("all", None, None, None) if first.is_empty() => Ok(Event::All),
@@ -46,7 +48,12 @@ pub(super) fn event_of(name: &str) -> Result<Event, Malformed> {
 pub(super) fn happens_once(event: &Event) -> bool {
     match event {
         Event::Token(_) | Event::SigningKey(_) | Event::Destroy(..) => true,
-        Event::Subject(_) | Event::Credential(_) | Event::Secret(_) | Event::Version(..) | Event::All => false,
+        Event::Subject(_)
+        | Event::Credential(_)
+        | Event::Environment(_)
+        | Event::Secret(_)
+        | Event::Version(..)
+        | Event::All => false,
     }
 }
 
@@ -63,6 +70,7 @@ mod tests {
             Event::Token(TokenId::generate()),
             Event::Subject(Subject::Service(ServiceId::generate())),
             Event::Credential(CredentialId::generate()),
+            Event::Environment(EnvironmentId::generate()),
             Event::Secret(secret),
             Event::Version(secret, Version::FIRST),
             Event::SigningKey(Bytes([7; 32])),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use manager_policy::{Basis, Destroy, ManageIdentities, ManageKeys, Permit, ReadAudit, Scope, Share};
+use manager_policy::{
+    Basis, Destroy, ManageEnvironments, ManageIdentities, ManageKeys, Permit, ReadAudit, Scope, Share,
+};
 use shared_proto::Rejected;
 use shared_proto::chain::ChainHead;
 use shared_proto::event::{Event, EventHash};
@@ -114,6 +116,8 @@ pub(crate) enum Effect {
     Event(Event),
     /// A credential is disabled at the manager at once, and the tokens made with it are revoked.
     DisableCredential(CredentialId),
+    /// An environment is disabled at the manager at once, and its tokens are revoked.
+    DisableEnvironment(EnvironmentId),
 }
 
 impl Decision {
@@ -138,6 +142,7 @@ impl Decision {
     pub fn revoke_tokens(permit: &Permit<Share>, event: Event) -> Acted<Self> {
         let target = match event {
             Event::Secret(secret) | Event::Version(secret, _) => Scope::Secret(secret),
+            Event::Environment(environment) => Scope::Environment(environment),
             Event::Token(_) | Event::Subject(_) | Event::Credential(_) | Event::All => Scope::Installation,
             Event::SigningKey(_) | Event::Destroy(..) => return Err(ActError::OutsidePermit),
         };
@@ -161,6 +166,15 @@ impl Decision {
         let effect = Effect::DisableCredential(credential);
         Ok(Self { basis: basis_for(permit, &Scope::Installation)?, effect })
     }
+
+    /// Disables an environment, and revokes its tokens.
+    ///
+    /// # Errors
+    /// The permit is for another environment.
+    pub fn disable_environment(permit: &Permit<ManageEnvironments>, environment: EnvironmentId) -> Acted<Self> {
+        let effect = Effect::DisableEnvironment(environment);
+        Ok(Self { basis: basis_for(permit, &Scope::Environment(environment))?, effect })
+    }
 }
 
 impl Effect {
@@ -169,6 +183,7 @@ impl Effect {
         match self {
             Self::Event(event) => *event,
             Self::DisableCredential(credential) => Event::Credential(*credential),
+            Self::DisableEnvironment(environment) => Event::Environment(*environment),
         }
     }
 }

@@ -1,11 +1,10 @@
 //! The choices of `init`.
 
 use async_trait::async_trait;
-use manager_api::name::EnvironmentName;
-use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, ServiceId};
+use shared_proto::id::{CredentialId, ManagerId, ServiceId};
 use shared_proto::identity::Mode;
 
-use crate::{NewCredential, Stored};
+use crate::{Environment, NewCredential, Stored};
 
 /// The installation.
 #[async_trait]
@@ -14,15 +13,6 @@ pub trait InstallationStore: Send + Sync {
     async fn installation(&self) -> Stored<Option<Installation>>;
     /// Writes a new installation, once.
     async fn install(&self, installation: NewInstallation) -> Stored<()>;
-}
-
-/// An environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Environment {
-    /// Its id, all that the vault sees of it.
-    pub id: EnvironmentId,
-    /// Its name.
-    pub name: EnvironmentName,
 }
 
 /// The choices of `init`, which never change.
@@ -34,8 +24,6 @@ pub struct Installation {
     pub manager: ManagerId,
     /// The credential id that tokens of anonymous submissions carry.
     pub anonymous: CredentialId,
-    /// Its environments, ordered by name.
-    pub environments: Vec<Environment>,
 }
 
 /// A new installation with its administrator.
@@ -43,6 +31,8 @@ pub struct Installation {
 pub struct NewInstallation {
     /// The installation.
     pub installation: Installation,
+    /// Its first environments.
+    pub environments: Vec<Environment>,
     /// The administrator's subject.
     pub administrator: ServiceId,
     /// The administrator's credential.

@@ -8,6 +8,7 @@
 
 mod act;
 mod catalogue;
+mod environments;
 mod event_name;
 mod events;
 mod identity;
@@ -27,11 +28,14 @@ pub use self::act::{ActError, Acted};
 pub use self::catalogue::{
     BeginOutcome, CatalogueStore, CommitOutcome, KEPT_SECONDS, NewVersion, SecretRow, SecretState, VersionRow,
 };
+pub use self::environments::{
+    Closed, CreateOutcome, Environment, EnvironmentChange, EnvironmentStore, MAX_ENVIRONMENTS, NewEnvironment,
+};
 pub use self::events::{
     DROPPED_AT_ONCE, Decision, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, StoredEvent,
 };
 pub use self::identity::{CredentialRow, FoundCredential, IdentityStore, NewCredential};
-pub use self::installation::{Environment, Installation, InstallationStore, NewInstallation};
+pub use self::installation::{Installation, InstallationStore, NewInstallation};
 pub use self::policy::PolicyStore;
 pub use self::reconcile::ReconcileStore;
 pub use self::rotation::{KeyFacts, RotationState, RotationStore};
@@ -46,6 +50,7 @@ pub type Stored<T> = Result<T, StoreFault>;
 #[async_trait]
 pub trait ManagerStore:
     CatalogueStore
+    + EnvironmentStore
     + EventStore
     + IdentityStore
     + InstallationStore

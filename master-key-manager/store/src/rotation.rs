@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::jwk::Thumbprint;
 
-use crate::{Installation, Stored, VersionRow};
+use crate::{Environment, Stored, VersionRow};
 
 /// The progress of root key exchanges.
 #[async_trait]
@@ -45,8 +45,8 @@ pub struct RotationState {
 /// Facts about keys in the database.
 #[derive(Clone, Debug)]
 pub struct KeyFacts {
-    /// The installation.
-    pub installation: Installation,
+    /// The environments, ordered by name.
+    pub environments: Vec<Environment>,
     /// The number of versions under an epoch of an environment.
     pub under: Vec<(EnvironmentId, u32, u64)>,
     /// The number of these that the vault lacked when they were due to be moved.

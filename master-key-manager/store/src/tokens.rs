@@ -7,7 +7,7 @@ use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject,
 use shared_proto::jwk::Thumbprint;
 use shared_proto::token::Grant;
 
-use crate::{Acted, Stored, VersionRow};
+use crate::{Acted, Closed, Stored, VersionRow};
 
 /// Rows that one transaction prunes. A revocation that comes meanwhile waits for it, a millisecond or two.
 pub const PRUNED_AT_ONCE: usize = 256;
@@ -80,7 +80,7 @@ pub struct TokenRequest {
     pub grants: Vec<(SecretId, Option<Version>, Permit<Read>)>,
     /// Unix seconds.
     pub issued_at: u64,
-    /// Unix seconds.
+    /// Unix seconds. The environment's longest life cuts it.
     pub expires_at: u64,
 }
 
@@ -111,6 +111,8 @@ pub enum TokenDecision {
     SeveralEnvironments,
     /// The key for its signature was revoked.
     SigningKeyRevoked,
+    /// Nothing may be minted for the environment.
+    Closed(Closed),
 }
 
 /// The claims of a token, which are kept. The token itself is not.

@@ -17,8 +17,10 @@ use crate::support::{Holder, Installed, rsa_pem};
 /// The sentence that stops the start; none if it starts.
 async fn refusal(installed: &Installed) -> Option<String> {
     let store = open_store(&installed.config).unwrap();
-    let installation = read_installation(&installed.config, &store).await.unwrap();
-    LoadedKeys::load(&installed.config.get().key_dir, &installation).err().map(|refusal| refusal.sentence)
+    let (installation, environments) = read_installation(&installed.config, &store).await.unwrap();
+    LoadedKeys::at_start(&installed.config.get().key_dir, &installation, &environments)
+        .err()
+        .map(|refusal| refusal.sentence)
 }
 
 #[track_caller]
@@ -226,7 +228,8 @@ async fn two_looks_at_the_key_folder_take_turns_so_that_the_older_one_never_wins
     let keys = Arc::clone(&manager.app.keys);
     let look = {
         let (path, installation) = (installed.config.get().key_dir.clone(), manager.app.installation.clone());
-        move || LoadedKeys::load(&path, &installation)
+        let environments = manager.app.environments.now();
+        move || LoadedKeys::load(&path, &installation, &environments)
     };
     let (inside, is_inside) = std::sync::mpsc::channel();
     let (overtakes, is_overtaken) = std::sync::mpsc::channel();

@@ -11,6 +11,8 @@ mod commands;
 #[cfg(test)]
 mod crashes;
 #[cfg(test)]
+mod environments;
+#[cfg(test)]
 mod feed_snapshot;
 #[cfg(test)]
 mod idempotency;

@@ -82,22 +82,16 @@ async fn answers_have_the_members_that_their_schemas_require_and_no_others() {
     let manager = installed.start().await;
     let facts = Facts::new(&installed, &manager).await;
     let without = json!({"user_id": "u", "key_data": "v", "environment": "dev", "token": false});
-    let mut answers = vec![("/api/keys", "post", manager.post("/api/keys", without).await.expect(201))];
+    let mut answers = vec![("/api/keys", "POST", manager.post("/api/keys", without).await.expect(201))];
     for route in guarded_routes() {
         let request = facts.request(route).unwrap();
         let answer = manager.admin(request.method, &request.target, request.body).await;
-        let method = if route.method == "POST" {
-            "post"
-        } else if route.method == "GET" {
-            "get"
-        } else {
-            "delete"
-        };
-        answers.push((route.path, method, answer));
+        answers.push((route.path, route.method.as_str(), answer));
     }
     for (path, method, answer) in answers {
         let status = answer.status.as_u16().to_string();
-        let content = &document["paths"][path][method]["responses"][&status]["content"]["application/json"]["schema"];
+        let content = &document["paths"][path][method.to_lowercase()]["responses"][&status]["content"]["application/json"]
+            ["schema"];
         let (required, known) = members(&document, content);
         let has: Vec<String> = answer.json().as_object().unwrap().keys().cloned().collect();
         assert!(required.iter().all(|name| has.contains(name)), "{method} {path}: {required:?} of {has:?}");

@@ -19,8 +19,7 @@ use crate::support::{Installed, Manager, RewrapMood, Row, until};
 const NO_OVERLAP: KeysConfig = KeysConfig { backup_retention_days: 30, root_key_overlap_seconds: 0 };
 
 fn dev(manager: &Manager) -> EnvironmentId {
-    let known = &manager.app.installation.environments;
-    known.iter().find(|environment| environment.name.as_str() == "dev").unwrap().id
+    manager.environment("dev")
 }
 
 async fn token(manager: &Manager, secret: &str) -> String {

@@ -14,8 +14,7 @@ use shared_proto::id::{EnvironmentId, SecretId, Version};
 use crate::support::{Installed, Manager, Row, StoreMood, until};
 
 fn environment(manager: &Manager, name: &str) -> EnvironmentId {
-    let known = &manager.app.installation.environments;
-    known.iter().find(|environment| environment.name.as_str() == name).unwrap().id
+    manager.environment(name)
 }
 
 async fn states(manager: &Manager) -> Vec<String> {

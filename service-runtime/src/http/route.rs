@@ -205,6 +205,7 @@ pub struct Draft(Route);
 
 static GET: Method = Method::GET;
 static POST: Method = Method::POST;
+static PATCH: Method = Method::PATCH;
 static DELETE: Method = Method::DELETE;
 
 impl Route {
@@ -216,6 +217,11 @@ impl Route {
     /// A row for `POST`.
     pub const fn post(id: &'static str, path: &'static str, summary: &'static str) -> Draft {
         Draft::new(&POST, id, path, summary)
+    }
+
+    /// A row for `PATCH`.
+    pub const fn patch(id: &'static str, path: &'static str, summary: &'static str) -> Draft {
+        Draft::new(&PATCH, id, path, summary)
     }
 
     /// A row for `DELETE`.

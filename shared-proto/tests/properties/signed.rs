@@ -29,6 +29,7 @@ fn event() -> impl Strategy<Value = Event> {
         any::<[u8; 16]>().prop_map(|raw| Event::Subject(Subject::Person(PersonId::from_bytes(raw)))),
         any::<[u8; 16]>().prop_map(|raw| Event::Subject(Subject::Service(ServiceId::from_bytes(raw)))),
         any::<[u8; 16]>().prop_map(|raw| Event::Credential(CredentialId::from_bytes(raw))),
+        any::<[u8; 16]>().prop_map(|raw| Event::Environment(EnvironmentId::from_bytes(raw))),
         any::<[u8; 16]>().prop_map(|raw| Event::Secret(SecretId::from_bytes(raw))),
         (1..1_u64 << 53).prop_map(move |number| Event::Version(secret, Version::new(number).unwrap())),
         any::<[u8; 32]>().prop_map(|raw| Event::SigningKey(Bytes(raw))),

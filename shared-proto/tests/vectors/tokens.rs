@@ -137,6 +137,7 @@ fn payload_of(event: &Event) -> Value {
         Event::Token(jti) => json!({"jti": jti}),
         Event::Subject(sub) => json!({"sub": sub}),
         Event::Credential(client) => json!({"client_id": client}),
+        Event::Environment(environment) => json!({"environment": environment}),
         Event::Secret(secret) => json!({"secret_id": secret}),
         Event::Version(secret, version) => json!({"secret_id": secret, "version": version}),
         Event::SigningKey(kid) => json!({"kid": kid}),
@@ -174,7 +175,7 @@ fn event() {
         let next = claims.seq == u64::try_from(applied).unwrap() + 1 && claims.prev == head(applied);
         if next { Err("fits the chain".to_owned()) } else { Ok(()) }
     };
-    run("event", (10, 305), positive, negative);
+    run("event", (11, 316), positive, negative);
 }
 
 /// A reader of a chain that keeps what it was given.
@@ -243,5 +244,5 @@ fn revocation() {
         }
         Ok(())
     };
-    run("revocation", (17, 18), read_all, read_all);
+    run("revocation", (19, 20), read_all, read_all);
 }

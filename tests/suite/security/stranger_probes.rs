@@ -144,7 +144,8 @@ async fn probe(service: &Service, things: &Things, bearer: Option<&str>) -> BTre
     );
     let mut answers = BTreeMap::new();
     for template in templates {
-        let path = template.replace("{key_id}", &things.key_id).replace("{jti}", &things.jti);
+        let path =
+            template.replace("{key_id}", &things.key_id).replace("{jti}", &things.jti).replace("{name}", "production");
         let queries = [String::new(), format!("?environment=dev&after={}", things.key_id)];
         for (query, method) in queries.iter().flat_map(|query| METHODS.map(|method| (query, method))) {
             let path = format!("{}{query}", path.replace("{path}", &things.path));

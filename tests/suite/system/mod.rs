@@ -7,6 +7,7 @@ mod database_down;
 mod database_refused;
 mod descriptors;
 mod disk_faults;
+mod environments;
 mod first_secret;
 mod floods;
 mod generate_keys;

@@ -8,6 +8,7 @@ use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 
 use super::SqlStore;
+use super::environments::open_for_use;
 use super::events::is_revoked;
 use super::identity::subject_for;
 use super::rows::{newest_event, one_version, path, secret_state, state, version, version_row};
@@ -123,6 +124,9 @@ fn begin(tx: &mut Tx<'_>, new: &NewVersion) -> Result<BeginOutcome, SqlError> {
         && is_revoked(tx, signing_key)?
     {
         return Ok(BeginOutcome::SigningKeyRevoked);
+    }
+    if let Err(closed) = open_for_use(tx, row.environment)? {
+        return Ok(BeginOutcome::Closed(closed));
     }
     insert_secret(tx, (row.secret, row.environment), &new.path, new.now)?;
     // Somebody else may have made the path, under another id.

@@ -11,6 +11,7 @@ use shared_proto::jwk::Thumbprint;
 
 use super::SqlStore;
 use super::credentials::{disable, not_to_be_disabled};
+use super::environments;
 use super::policy::outdated;
 use super::rows::{chain_head, event_row, newest_event};
 use crate::events::Effect;
@@ -124,7 +125,7 @@ fn refusal_of(tx: &mut Tx<'_>, decisions: &[Decision]) -> Result<Option<ActError
     }
     let disabled = decisions.iter().filter_map(|decision| match decision.effect {
         Effect::DisableCredential(credential) => Some(credential),
-        Effect::Event(_) => None,
+        Effect::DisableEnvironment(_) | Effect::Event(_) => None,
     });
     not_to_be_disabled(tx, &disabled.collect::<Vec<_>>())
 }
@@ -173,10 +174,16 @@ fn recover_events(tx: &mut Tx<'_>, after: ChainHead, events: &[StoredEvent]) -> 
     for event in events {
         insert(tx, event)?;
         // The event does not say whether it was disabled or its tokens were revoked: the safe choice is made.
-        let effect = if let Event::Credential(credential) = event.event {
-            Effect::DisableCredential(credential)
-        } else {
-            Effect::Event(event.event)
+        let effect = match event.event {
+            Event::Credential(credential) => Effect::DisableCredential(credential),
+            Event::Environment(environment) => Effect::DisableEnvironment(environment),
+            Event::Token(_)
+            | Event::Subject(_)
+            | Event::Secret(_)
+            | Event::Version(..)
+            | Event::SigningKey(_)
+            | Event::All
+            | Event::Destroy(..) => Effect::Event(event.event),
         };
         apply(tx, &effect, event.issued_at)?;
     }
@@ -231,6 +238,7 @@ pub(super) fn defer(tx: &mut Tx<'_>, effect: &Effect, now: u64) -> Result<(), Sq
 fn apply(tx: &mut Tx<'_>, effect: &Effect, now: u64) -> Result<(), SqlError> {
     let event = match effect {
         Effect::DisableCredential(credential) => return disable(tx, *credential, now),
+        Effect::DisableEnvironment(environment) => return environments::disable(tx, *environment, now),
         Effect::Event(event) => event,
     };
     match event {
@@ -243,6 +251,7 @@ fn apply(tx: &mut Tx<'_>, effect: &Effect, now: u64) -> Result<(), SqlError> {
         Event::Token(_)
         | Event::Subject(_)
         | Event::Credential(_)
+        | Event::Environment(_)
         | Event::Secret(_)
         | Event::Version(..)
         | Event::SigningKey(_)

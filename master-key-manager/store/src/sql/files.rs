@@ -9,10 +9,11 @@ use shared_proto::id::ManagerId;
 use shared_proto::identity::Mode;
 
 use super::SqlStore;
+use super::environments::environments;
 use super::installation::{installation, owner};
 use super::rotation::key_facts;
 use super::schema::SCHEMA;
-use crate::{Installation, KeyFacts};
+use crate::{Environment, Installation, KeyFacts};
 
 impl SqlStore {
     /// Opens the database of this manager, which `init` has made. The database of another one on a server is left alone,
@@ -78,12 +79,16 @@ pub fn read_key_facts(location: &Location) -> Result<KeyFacts, StartError> {
     location.look(key_facts)?.ok_or_else(|| empty(location))
 }
 
-/// The installation that the database belongs to, read beside a running service.
+/// The installation that the database belongs to, with its environments, read beside a running service.
 ///
 /// # Errors
 /// Those of [`read_key_facts`].
-pub fn read_owner(location: &Location) -> Result<Installation, StartError> {
-    location.look(installation)?.ok_or_else(|| empty(location))
+pub fn read_owner(location: &Location) -> Result<(Installation, Vec<Environment>), StartError> {
+    let found = location.look(|tx| match installation(tx)? {
+        Some(found) => Ok(Some((found, environments(tx)?))),
+        None => Ok(None),
+    });
+    found?.ok_or_else(|| empty(location))
 }
 
 fn empty(location: &Location) -> StartError {

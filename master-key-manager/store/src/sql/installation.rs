@@ -1,14 +1,14 @@
-//! The installation and its environments.
+//! The installation.
 
 use async_trait::async_trait;
-use manager_api::name::EnvironmentName;
 use service_runtime::sql::{SqlError, Tx};
-use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, ServiceId, Subject};
+use shared_proto::id::{CredentialId, ManagerId, ServiceId, Subject};
 use shared_proto::identity::Mode;
 
 use super::SqlStore;
+use super::environments;
 use super::identity::insert_credential;
-use crate::{Environment, Installation, InstallationStore, NewInstallation, Stored};
+use crate::{Installation, InstallationStore, NewInstallation, Stored};
 
 #[async_trait]
 impl InstallationStore for SqlStore {
@@ -42,11 +42,7 @@ pub(super) fn installation(tx: &mut Tx<'_>) -> Result<Option<Installation>, SqlE
         },
     )?;
     let Some((mode, manager, anonymous)) = found else { return Ok(None) };
-    let environments = tx.all("SELECT environment_id, name FROM environments ORDER BY name", &[], |row| {
-        let name = EnvironmentName::parse(row.get::<String>(1)?).map_err(|_| SqlError::unreadable())?;
-        Ok(Environment { id: EnvironmentId::from_bytes(row.get(0)?), name })
-    })?;
-    Ok(Some(Installation { mode, manager, anonymous, environments }))
+    Ok(Some(Installation { mode, manager, anonymous }))
 }
 
 fn install(tx: &mut Tx<'_>, new: &NewInstallation) -> Result<(), SqlError> {
@@ -55,11 +51,8 @@ fn install(tx: &mut Tx<'_>, new: &NewInstallation) -> Result<(), SqlError> {
         "INSERT INTO installation (only_row, mode, manager_id, anonymous_credential) VALUES (1, ?1, ?2, ?3)",
         &[&installation.mode.as_str(), &installation.manager.as_bytes(), &installation.anonymous.as_bytes()],
     )?;
-    for environment in &installation.environments {
-        tx.execute(
-            "INSERT INTO environments (environment_id, name) VALUES (?1, ?2)",
-            &[&environment.id.as_bytes(), &environment.name.as_str()],
-        )?;
+    for environment in &new.environments {
+        environments::insert(tx, environment)?;
     }
     // The subject of anonymous submissions is that of their label; this one is never in a token.
     let nobody = Subject::Service(ServiceId::generate());

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod credentials;
+mod environments;
 mod events;
 mod files;
 mod identity;

@@ -5,6 +5,7 @@ use service_runtime::sql::{SqlError, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 
 use super::SqlStore;
+use super::environments::environments;
 use super::events::revoked_keys;
 use super::installation::installation;
 use super::rows::version_row;
@@ -128,7 +129,10 @@ fn mark_missing(tx: &mut Tx<'_>, epoch: u32, versions: &[(SecretId, Version)]) -
 
 /// The database's part of a report about keys.
 pub(super) fn key_facts(tx: &mut Tx<'_>) -> Result<Option<KeyFacts>, SqlError> {
-    let Some(installation) = installation(tx)? else { return Ok(None) };
+    if installation(tx)?.is_none() {
+        return Ok(None);
+    }
+    let environments = environments(tx)?;
     let mut count = |sql: &'static str| -> Result<Vec<(EnvironmentId, u32, u64)>, SqlError> {
         tx.all(sql, &[], |row| Ok((EnvironmentId::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?)))
     };
@@ -148,7 +152,7 @@ pub(super) fn key_facts(tx: &mut Tx<'_>) -> Result<Option<KeyFacts>, SqlError> {
         &[],
         |row| row.get(0),
     )?;
-    Ok(Some(KeyFacts { installation, under, lacking, retirements, revoked_keys: revoked_keys(tx)? }))
+    Ok(Some(KeyFacts { environments, under, lacking, retirements, revoked_keys: revoked_keys(tx)? }))
 }
 
 fn rotation(tx: &mut Tx<'_>, environment: EnvironmentId, epoch: u32) -> Result<RotationState, SqlError> {

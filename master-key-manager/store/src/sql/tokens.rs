@@ -8,6 +8,7 @@ use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId, Version};
 use shared_proto::token::Grant;
 
 use super::SqlStore;
+use super::environments::open_for_use;
 use super::events::is_revoked;
 use super::identity::subject_for;
 use super::policy::outdated;
@@ -65,6 +66,10 @@ fn decide_token(tx: &mut Tx<'_>, credential: CredentialId, order: &TokenRequest)
     if versions.iter().any(|row| row.environment != environment) {
         return Ok(TokenDecision::SeveralEnvironments);
     }
+    let life = match open_for_use(tx, environment)? {
+        Ok(life) => life,
+        Err(closed) => return Ok(TokenDecision::Closed(closed)),
+    };
     let subject = match &order.subject {
         TokenSubject::Subject(subject) => *subject,
         TokenSubject::Label(label, candidate) => subject_for(tx, label, *candidate)?,
@@ -76,7 +81,7 @@ fn decide_token(tx: &mut Tx<'_>, credential: CredentialId, order: &TokenRequest)
         environment,
         grants: grants_of(&versions),
         issued_at: order.issued_at,
-        expires_at: order.expires_at,
+        expires_at: order.expires_at.min(order.issued_at.saturating_add(life)),
     };
     let (rseq, _hash) = newest_event(tx)?;
     insert(tx, &token, rseq)?;
@@ -88,6 +93,9 @@ fn decide_token(tx: &mut Tx<'_>, credential: CredentialId, order: &TokenRequest)
 pub(super) fn insert_for_commit(tx: &mut Tx<'_>, basis: Basis, token: &NewToken) -> Result<CommitOutcome, SqlError> {
     if outdated(tx, basis)?.is_some() {
         return Ok(CommitOutcome::WithoutToken);
+    }
+    if let Err(closed) = open_for_use(tx, token.environment)? {
+        return Ok(CommitOutcome::Closed(closed));
     }
     let (rseq, _hash) = newest_event(tx)?;
     insert(tx, token, rseq)?;

@@ -1,6 +1,7 @@
 //! The rules that every engine keeps, one file for each area. The kit runs on each engine.
 
 mod catalogue;
+mod environments;
 mod events;
 mod identity;
 mod policy;
@@ -39,6 +40,8 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.events().await?;
     kit.rotation().await?;
     kit.reconcile().await?;
+    kit.environments().await?;
+    kit.many_environments().await?;
     kit.permits().await?;
     kit.disabled().await
 }
@@ -64,10 +67,10 @@ impl<'a> Kit<'a> {
             mode: Mode::Development,
             manager: ManagerId::generate(),
             anonymous: CredentialId::generate(),
-            environments: vec![Environment { id: environment, name }],
         };
         let new = NewInstallation {
             installation: installation.clone(),
+            environments: vec![Environment::new(environment, name, 1, NOW)],
             administrator: ServiceId::generate(),
             credential: NewCredential { id: credential, hmac: [1; 32] },
             now: NOW,

@@ -2,14 +2,15 @@
 
 use manager_api::name::SecretPath;
 use manager_policy::{
-    Action, ActionType, Actions, Actor, Facts, Holder, Line, List, Permit, PolicyEpoch, Ruling, Scope, Share, Visible,
-    decide,
+    Action, ActionType, Actions, Actor, Facts, Holder, Line, List, ManageEnvironments, Permit, PolicyEpoch, Ruling,
+    Scope, Share, Visible, decide,
 };
 use shared_proto::event::Event;
 use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, Version};
 
+use super::environments::new_environment;
 use super::{Kit, NOW, refused, rule, signer, text};
-use crate::{ActError, CommitOutcome, Decision, NewVersion, TokenRequest};
+use crate::{ActError, CommitOutcome, Decision, EnvironmentChange, NewVersion, TokenRequest};
 
 impl Kit<'_> {
     pub(super) async fn permits(&self) -> Result<(), String> {
@@ -79,6 +80,11 @@ impl Kit<'_> {
         refused(store.decide_token(order).await, why, "decide_token")?;
         refused(store.tokens(&may(by)?, None, 9, NOW).await, why, "tokens")?;
         refused(store.revocations(&may(by)?, 0, 9).await, why, "revocations")?;
+        let (environment, change) = (self.environment, EnvironmentChange::Unfreeze);
+        refused(store.environment_page(&may(by)?, None, 9).await, why, "environment_page")?;
+        refused(store.environment(&may(by)?, environment).await, why, "environment")?;
+        refused(store.create_environment(&may(by)?, new_environment("late")?).await, why, "create_environment")?;
+        refused(store.change_environment(&may(by)?, environment, change).await, why, "change_environment")?;
         refused(store.number(vec![decision], signer(), NOW).await, why, "number")?;
         refused(store.defer(vec![decision], NOW).await, why, "defer")?;
         refused(store.subject_of(&may(by)?, self.label.clone()).await, why, "subject_of")?;
@@ -118,6 +124,14 @@ impl Kit<'_> {
         refused(Decision::revoke_tokens(&share, Event::All), why, "revocation of all for one secret")?;
         let destroy = Event::Destroy(environment, secret, Version::FIRST);
         refused(Decision::revoke_tokens(&self.may()?, destroy), why, "destruction as a revocation")?;
+        let strange = Scope::Environment(EnvironmentId::generate());
+        let manage = self.only::<ManageEnvironments>(strange)?;
+        let change = self.store.change_environment(&manage, environment, EnvironmentChange::Unfreeze).await;
+        refused(change, why, "change of another environment")?;
+        refused(self.store.environment(&manage, environment).await, why, "another environment")?;
+        refused(Decision::disable_environment(&manage, environment), why, "disabling of another environment")?;
+        let new = self.store.create_environment(&manage, new_environment("late")?).await;
+        refused(new, why, "create_environment for one environment")?;
         let narrow = self.store.tokens(&self.only(other)?, None, 9, NOW).await;
         refused(narrow, why, "tokens of all for one secret")
     }

@@ -19,6 +19,7 @@ use master_key_manager::keys::LoadedKeys;
 use master_key_manager::revocation::run_sync;
 use master_key_manager::routes::{ROUTES, data};
 
+use manager_api::name::EnvironmentName;
 use manager_store::ManagerStore;
 use manager_store::sql::SqlStore;
 use serde_json::Value;
@@ -29,6 +30,7 @@ use service_runtime::files::{create_private, create_private_directory};
 use service_runtime::http::{Limits, Stack, mount};
 use service_runtime::sql::Faults;
 use shared_proto::encoding::base64_value;
+use shared_proto::id::EnvironmentId;
 use shared_proto::identity::{IdentityDocument, Issuer, Owner};
 use tokio::sync::watch;
 
@@ -143,8 +145,9 @@ impl Installed {
 
     pub(crate) async fn start_unready(&self) -> Manager {
         let store = open_store(&self.config).unwrap();
-        let installation = read_installation(&self.config, &store).await.unwrap();
-        let keys = LoadedKeys::load(&self.config.get().key_dir, &installation).unwrap_or_else(|e| panic!("{e}"));
+        let owner = read_installation(&self.config, &store).await.unwrap();
+        let keys =
+            LoadedKeys::at_start(&self.config.get().key_dir, &owner.0, &owner.1).unwrap_or_else(|e| panic!("{e}"));
         let audit = AuditLog::open(
             &self.config.audit_log(),
             "master-key-manager",
@@ -156,8 +159,7 @@ impl Installed {
         // Jobs must be able to run twice.
         faults.write_twice();
         let shared: Arc<dyn ManagerStore> = Arc::new(store.clone().with_faults(faults.clone()));
-        let (app, feed) =
-            App::assemble(&self.config, installation, keys, shared, audit, Arc::new(SystemClock)).unwrap();
+        let (app, feed) = App::assemble(&self.config, owner, keys, shared, audit, Arc::new(SystemClock)).unwrap();
         let app = Arc::new(app);
         let (stop, stopped) = watch::channel(false);
         let interval = Duration::from_millis(self.config.get().poll_interval_ms);
@@ -220,6 +222,12 @@ impl Manager {
         }
         self.app.store.close().await;
         self.app.gate.audit.flush_and_close().await;
+    }
+
+    /// The id of an environment.
+    pub(crate) fn environment(&self, name: &str) -> EnvironmentId {
+        let name = EnvironmentName::parse(name).unwrap();
+        self.app.environments.named(&name).unwrap().id
     }
 
     /// A request with the administrator's credential.

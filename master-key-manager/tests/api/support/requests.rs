@@ -29,9 +29,9 @@ impl Facts {
     pub(crate) async fn new(installed: &Installed, manager: &Manager) -> Self {
         let stored = manager.store_value("facts", "v").await.expect(201);
         let doomed = manager.store_value("doomed", "v").await.expect(201).member("key_id");
-        let environment = manager.app.installation.environments.iter().find(|known| known.name.as_str() == "dev");
+        let environment = manager.environment("dev");
         let lost = shared_proto::id::SecretId::generate();
-        let row = Row::Foreign { environment: environment.unwrap().id };
+        let row = Row::Foreign { environment };
         installed.vault.state().rows.insert((lost, shared_proto::id::Version::FIRST), row);
         Self { secret: stored.member("key_id"), doomed, jti: stored.member("jti"), lost: lost.to_string() }
     }
@@ -47,15 +47,24 @@ impl Facts {
             action::TOKEN_MINT => Some(json!({"grants": [{"key_id": self.secret}]})),
             action::REVOCATION_CREATE => Some(json!({"kind": "all"})),
             action::CATALOGUE_RECONCILE => Some(json!({"adopt": true})),
+            action::ENVIRONMENT_CREATE => Some(json!({"name": "lab"})),
+            action::ENVIRONMENT_UPDATE => Some(json!({"display_name": "Late"})),
             action::SECRET_SHOW
             | action::SECRET_LIST
             | action::TOKEN_LIST
             | action::TOKEN_REVOKE
-            | action::REVOCATION_LIST => None,
+            | action::REVOCATION_LIST
+            | action::ENVIRONMENT_LIST
+            | action::ENVIRONMENT_SHOW
+            | action::ENVIRONMENT_FREEZE
+            | action::ENVIRONMENT_UNFREEZE
+            | action::ENVIRONMENT_DISABLE
+            | action::ENVIRONMENT_ENABLE => None,
             _ if route.access == Access::Public => None,
             _ => return None,
         };
-        let target = route.path.replace("{key_id}", &self.doomed).replace("{jti}", &self.jti);
+        let target =
+            route.path.replace("{key_id}", &self.doomed).replace("{jti}", &self.jti).replace("{name}", "staging");
         Some(Request { method: route.method.clone(), target, body })
     }
 }

@@ -1,7 +1,7 @@
 //! The schema on PostgreSQL. Text is compared by its bytes, as SQLite does.
 
 /// All steps.
-pub(super) const STEPS: &[&str] = &[FIRST];
+pub(super) const STEPS: &[&str] = &[FIRST, LIVING_ENVIRONMENTS];
 
 const FIRST: &str = r#"
 CREATE TABLE installation (
@@ -126,4 +126,19 @@ CREATE TABLE lacking_versions (
     PRIMARY KEY (secret_id, version),
     FOREIGN KEY (secret_id, version) REFERENCES versions (secret_id, version)
 );
+"#;
+
+const LIVING_ENVIRONMENTS: &str = r#"
+-- Until now there were only those that `init` makes.
+ALTER TABLE environments ADD COLUMN display_name TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE environments ADD COLUMN ordinal BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE environments ADD COLUMN max_token_life_seconds BIGINT NOT NULL DEFAULT 2700;
+ALTER TABLE environments ADD COLUMN frozen_at BIGINT;
+ALTER TABLE environments ADD COLUMN disabled_at BIGINT;
+ALTER TABLE environments ADD COLUMN created_at BIGINT NOT NULL DEFAULT 0;
+UPDATE environments SET
+    display_name = name,
+    ordinal = CASE name WHEN 'dev' THEN 1 WHEN 'staging' THEN 2 ELSE 3 END,
+    created_at = COALESCE((SELECT MIN(created_at) FROM credentials), 0);
+CREATE UNIQUE INDEX environments_ordinal ON environments (ordinal);
 "#;

@@ -1,7 +1,8 @@
 //! The schema of `manager.db`.
 
 /// All steps.
-pub(super) const STEPS: &[&str] = &[FIRST, ROOT_KEY_ROTATIONS, LASTING_EVENTS, CREDENTIAL_GENERATION, POLICY];
+pub(super) const STEPS: &[&str] =
+    &[FIRST, ROOT_KEY_ROTATIONS, LASTING_EVENTS, CREDENTIAL_GENERATION, POLICY, LIVING_ENVIRONMENTS];
 
 const FIRST: &str = "
 CREATE TABLE installation (
@@ -135,4 +136,19 @@ CREATE TABLE policy (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     epoch INTEGER NOT NULL CHECK (epoch >= 1)
 ) STRICT;
+";
+
+const LIVING_ENVIRONMENTS: &str = "
+-- Until now there were only those that `init` makes.
+ALTER TABLE environments ADD COLUMN display_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE environments ADD COLUMN ordinal INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE environments ADD COLUMN max_token_life_seconds INTEGER NOT NULL DEFAULT 2700;
+ALTER TABLE environments ADD COLUMN frozen_at INTEGER;
+ALTER TABLE environments ADD COLUMN disabled_at INTEGER;
+ALTER TABLE environments ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
+UPDATE environments SET
+    display_name = name,
+    ordinal = CASE name WHEN 'dev' THEN 1 WHEN 'staging' THEN 2 ELSE 3 END,
+    created_at = COALESCE((SELECT MIN(created_at) FROM credentials), 0);
+CREATE UNIQUE INDEX environments_ordinal ON environments (ordinal);
 ";

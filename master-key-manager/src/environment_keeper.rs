@@ -1,0 +1,238 @@
+//! The acts that make and change environments.
+//!
+//! An environment is its row and its first root key. The key's file is made first, and is not used before the row is
+//! there: `<id>.1.unconfirmed.key`. A crash in between leaves a file without a row, with which nothing was ever sealed,
+//! or a row whose key is not in use yet; the next start or the next creation destroys the one and finishes the other. A
+//! key that is in use is never touched: its row may be missing because an older database was restored.
+
+use std::sync::Arc;
+
+use manager_api::environments::{ChangeEnvironment, CreateEnvironment};
+use manager_api::name::{DisplayName, EnvironmentName};
+use service_runtime::audit::{AuditLog, Origin};
+use service_runtime::clock::Clock;
+use service_runtime::{Refusal, StartError};
+use shared_proto::error::ErrorCode;
+use shared_proto::id::EnvironmentId;
+use shared_proto::token::MAX_LIFE_SECONDS;
+use tokio::sync::Mutex;
+
+use crate::access::Caller;
+use crate::audit_event::{Act, EnvironmentAct};
+use crate::keys::KeyRing;
+use crate::revocation::{Revocations, Sequences};
+use manager_policy::Scope;
+use manager_store::{CreateOutcome, Decision, Environment, EnvironmentChange, EnvironmentStore, NewEnvironment};
+
+/// Makes and changes environments.
+pub struct EnvironmentKeeper {
+    store: Arc<dyn EnvironmentStore>,
+    keys: Arc<KeyRing>,
+    audit: AuditLog,
+    clock: Arc<dyn Clock>,
+    /// Held from before a creation looks until the list is read again, so that an older list never replaces a newer one.
+    one_at_a_time: Mutex<()>,
+}
+
+/// An act of which nothing but the name is needed.
+#[derive(Clone, Copy, Debug)]
+pub enum Switch {
+    /// Nothing is written or minted any more.
+    Freeze,
+    /// The opposite.
+    Unfreeze,
+    /// The opposite of disabling.
+    Enable,
+}
+
+impl EnvironmentKeeper {
+    /// A keeper of the environments that the ring has keys for.
+    pub fn new(store: Arc<dyn EnvironmentStore>, keys: Arc<KeyRing>, audit: AuditLog, clock: Arc<dyn Clock>) -> Self {
+        Self { store, keys, audit, clock, one_at_a_time: Mutex::default() }
+    }
+
+    /// Makes an environment with a root key.
+    ///
+    /// # Errors
+    /// The name or the id is taken, there are too many, or the key or the row cannot be written. `OutcomeUnknown`: it
+    /// may be there after the next start.
+    pub async fn create(
+        &self,
+        asked: CreateEnvironment,
+        caller: &Caller,
+        meta: &Origin,
+    ) -> Result<Environment, Refusal> {
+        let permit = caller.permit(Scope::Installation)?;
+        let life = asked.max_token_life_seconds.unwrap_or(MAX_LIFE_SECONDS);
+        check_life(life)?;
+        let _one = self.one_at_a_time.lock().await;
+        self.finish().await?;
+        let known = self.keys.environments().now();
+        if known.iter().any(|known| known.name == asked.name || Some(known.id) == asked.environment_id) {
+            return Err(taken());
+        }
+        let id = asked.environment_id.unwrap_or_else(EnvironmentId::generate);
+        if asked.environment_id.is_some() && self.keys.now().roots.newest(id).is_none() {
+            return Err(Refusal::parameter("The key folder has no root key of this environment_id."));
+        }
+        self.audit.record(Act::Environment(EnvironmentAct::Create, &asked.name), meta).await?;
+        if asked.environment_id.is_none() {
+            let keys = Arc::clone(&self.keys);
+            on_disk(move || keys.create_root_key(id)).await?;
+        }
+        let new = NewEnvironment {
+            id,
+            display_name: asked.display_name.unwrap_or_else(|| DisplayName::of(&asked.name)),
+            name: asked.name,
+            max_token_life_seconds: life,
+            now: self.clock.now(),
+        };
+        let made = self.store.create_environment(&permit, new).await.map_err(Refusal::from);
+        if made.as_ref().is_err_and(|refusal| refusal.code() == ErrorCode::OutcomeUnknown) {
+            // Row or no row: the next creation, or the next start, sees it.
+            return made.and(Err(Refusal::outcome_unknown("the database did not confirm the environment")));
+        }
+        // Takes the key into use, or destroys it.
+        let finished = self.finish().await;
+        match made? {
+            CreateOutcome::Made(environment) => {
+                finished.map_err(|_| Refusal::outcome_unknown("the root key of the environment is not in use yet"))?;
+                Ok(environment)
+            }
+            CreateOutcome::Taken => Err(taken()),
+            CreateOutcome::Full => Err(Refusal::parameter("There are 256 environments, and no more are made.")),
+        }
+    }
+
+    /// Changes the settings of an environment.
+    ///
+    /// # Errors
+    /// There is no such environment, or a setting is out of range.
+    pub async fn change(
+        &self,
+        name: EnvironmentName,
+        asked: ChangeEnvironment,
+        caller: &Caller,
+        meta: &Origin,
+    ) -> Result<Environment, Refusal> {
+        let ChangeEnvironment { display_name, max_token_life_seconds } = asked;
+        if display_name.is_none() && max_token_life_seconds.is_none() {
+            return Err(Refusal::parameter("A change names a setting."));
+        }
+        max_token_life_seconds.map_or(Ok(()), check_life)?;
+        let change = EnvironmentChange::Settings { display_name, max_token_life_seconds };
+        self.apply(name, (EnvironmentAct::Update, change), caller, meta).await
+    }
+
+    /// Freezes an environment, or undoes that or its disabling. One that is so already stays as it is.
+    ///
+    /// # Errors
+    /// There is no such environment.
+    pub async fn switch(
+        &self,
+        name: EnvironmentName,
+        switch: Switch,
+        caller: &Caller,
+        meta: &Origin,
+    ) -> Result<Environment, Refusal> {
+        let change = match switch {
+            Switch::Freeze => (EnvironmentAct::Freeze, EnvironmentChange::Freeze(self.clock.now())),
+            Switch::Unfreeze => (EnvironmentAct::Unfreeze, EnvironmentChange::Unfreeze),
+            Switch::Enable => (EnvironmentAct::Enable, EnvironmentChange::Enable),
+        };
+        self.apply(name, change, caller, meta).await
+    }
+
+    /// Disables an environment and revokes its tokens. As other revocations, it waits for no lock and no audit line.
+    ///
+    /// # Errors
+    /// There is no such environment, or the database cannot be written: nothing is revoked.
+    pub async fn disable(
+        &self,
+        name: &EnvironmentName,
+        revocations: &Revocations,
+        caller: &Caller,
+    ) -> Result<Sequences, Refusal> {
+        let id = self.id_of(name)?;
+        let decision = Decision::disable_environment(&caller.permit(Scope::Environment(id))?, id)?;
+        let done = revocations.record(vec![decision]).await?;
+        let _one = self.one_at_a_time.lock().await;
+        if let Err(refusal) = self.refresh().await {
+            tracing::warn!(%refusal, "the list of environments was not read again");
+        }
+        Ok(done)
+    }
+
+    async fn apply(
+        &self,
+        name: EnvironmentName,
+        (act, change): (EnvironmentAct, EnvironmentChange),
+        caller: &Caller,
+        meta: &Origin,
+    ) -> Result<Environment, Refusal> {
+        let _one = self.one_at_a_time.lock().await;
+        let id = self.id_of(&name)?;
+        let permit = caller.permit(Scope::Environment(id))?;
+        self.audit.record(Act::Environment(act, &name), meta).await?;
+        let changed = self.store.change_environment(&permit, id, change).await;
+        let refreshed = self.refresh().await;
+        let changed = changed?.ok_or_else(|| Refusal::new(ErrorCode::EnvironmentNotFound))?;
+        refreshed.map(|()| changed)
+    }
+
+    /// Describes an environment.
+    ///
+    /// # Errors
+    /// There is no such environment.
+    pub async fn describe(
+        &self,
+        name: &EnvironmentName,
+        caller: &Caller,
+        meta: &Origin,
+    ) -> Result<Environment, Refusal> {
+        let id = self.id_of(name)?;
+        let found = self.store.environment(&caller.permit(Scope::Environment(id))?, id).await?;
+        let found = found.ok_or_else(|| Refusal::new(ErrorCode::EnvironmentNotFound))?;
+        self.audit.record(Act::Environment(EnvironmentAct::Show, name), meta).await?;
+        Ok(found)
+    }
+
+    fn id_of(&self, name: &EnvironmentName) -> Result<EnvironmentId, Refusal> {
+        let found = self.keys.environments().named(name);
+        found.map(|found| found.id).ok_or_else(|| Refusal::new(ErrorCode::EnvironmentNotFound))
+    }
+
+    async fn refresh(&self) -> Result<(), Refusal> {
+        self.keys.environments().set(self.store.environments().await?);
+        Ok(())
+    }
+
+    /// Finishes what an earlier creation left, and reads list and keys again.
+    async fn finish(&self) -> Result<(), Refusal> {
+        let environments = self.store.environments().await?;
+        let (keys, rows) = (Arc::clone(&self.keys), environments.clone());
+        // The keys first: whoever finds an environment in the list finds its key.
+        on_disk(move || keys.finish_root_keys(&rows)).await?;
+        self.keys.environments().set(environments);
+        Ok(())
+    }
+}
+
+fn check_life(seconds: u64) -> Result<(), Refusal> {
+    if (1..=MAX_LIFE_SECONDS).contains(&seconds) {
+        return Ok(());
+    }
+    Err(Refusal::parameter("max_token_life_seconds is 1 to 2700."))
+}
+
+fn taken() -> Refusal {
+    Refusal::new(ErrorCode::AlreadyExists)
+}
+
+async fn on_disk(work: impl FnOnce() -> Result<(), StartError> + Send + 'static) -> Result<(), Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Refusal::internal("a task broke down"))?.map_err(|error| {
+        tracing::error!(%error, "the key folder");
+        Refusal::unavailable("the key folder cannot be used")
+    })
+}
