@@ -23,6 +23,10 @@ pub(super) struct Table {
     pub(super) first: &'static str,
     /// Reads the rows after a key; `LIMIT` is the last parameter.
     pub(super) next: &'static str,
+    /// Whether the schema itself makes rows. A new target has them, too: they give way to those of the source.
+    pub(super) is_seeded: bool,
+    /// Removes all rows.
+    pub(super) clear: &'static str,
     /// Finds any row.
     pub(super) any: &'static str,
     /// Counts the rows.
@@ -96,7 +100,9 @@ impl Table {
         let is_keyed = !key.is_empty();
         let key = if is_keyed { key.into_iter().map(|(_, place)| place).collect() } else { (0..found.len()).collect() };
         let columns = found.into_iter().map(|(column, _)| column).collect();
-        Ok(Self::new(name, columns, key, is_keyed))
+        let mut table = Self::new(name, columns, key, is_keyed);
+        table.is_seeded = tx.exists(table.any, &[])?;
+        Ok(table)
     }
 
     fn new(name: String, columns: Vec<String>, key: Vec<usize>, is_keyed: bool) -> Self {
@@ -114,6 +120,8 @@ impl Table {
         Self {
             first: read("", 1),
             next: read(&format!(" WHERE ({keys}) > ({})", parameters(1, key.len())), key.len() + 1),
+            is_seeded: false,
+            clear: kept(format!("DELETE FROM {table}")),
             any: kept(format!("SELECT 1 FROM {table} LIMIT 1")),
             count: kept(format!("SELECT count(*) FROM {table}")),
             insert: insert(1),

@@ -46,7 +46,7 @@ struct Found {
     surplus: Option<String>,
     lacking: Option<String>,
     note: Option<MoveNote>,
-    /// A table with rows.
+    /// A table with rows that the schema does not make.
     filled: Option<String>,
 }
 
@@ -168,8 +168,12 @@ impl Pair {
     ) -> Result<Vec<SameTable>, StartError> {
         if is_new {
             let note = MoveNote { copy: copy.clone(), part: Part::Unfinished, other: self.from.clone() };
-            let noted = self.target.write("note_unfinished", move |tx| note.write(tx)).await;
-            noted.map_err(|fault| unnoted(&self.to, fault))?;
+            let seeded: Vec<_> = tables.iter().rev().filter(|table| table.is_seeded).map(|table| table.clear).collect();
+            let noted = self.target.write("note_unfinished", move |tx| {
+                seeded.iter().try_for_each(|clear| tx.execute(clear, &[]).map(drop))?;
+                note.write(tx)
+            });
+            noted.await.map_err(|fault| unnoted(&self.to, fault))?;
         }
         for table in tables {
             self.walk(table, Lacking::Copy, progress).await?;
@@ -218,7 +222,7 @@ fn look(at: &Location, tables: &[Table]) -> Result<Found, StartError> {
         };
         let mut filled = None;
         for table in tables {
-            if filled.is_none() && is_there(&table.name) && tx.exists(table.any, &[])? {
+            if filled.is_none() && !table.is_seeded && is_there(&table.name) && tx.exists(table.any, &[])? {
                 filled = Some(table.name.clone());
             }
         }
