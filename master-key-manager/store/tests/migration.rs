@@ -89,7 +89,7 @@ async fn environments_of_an_earlier_schema_are_living_ones_afterwards_on_postgre
         let kept = test_postgres::Database::create();
         let options = PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() };
         let (base, file) = (Path::new("/"), PathBuf::new());
-        let location = Location::new(Some(&kept.url()), Some(&options), base, file, false).unwrap();
+        let location = Location::new(Some(&kept.socket_url()), Some(&options), base, file, false).unwrap();
         made_before(&location, &Schema { postgres: &SCHEMA.postgres[..steps], ..SCHEMA }).await.unwrap();
         expect_them_living(&location).await.unwrap();
     }
