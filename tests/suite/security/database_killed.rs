@@ -71,8 +71,11 @@ async fn control_database_that_answers_before_it_is_durable_loses_acknowledged_w
     let mut workload = Workload::start(&installation, seed());
     workload.answers(100).await;
     let history = workload.stop().await;
+    // It would see that its database went back, and end.
+    installation.vault.kill();
     server.kill();
     server.start();
+    installation.vault.start().await;
     installation.ready().await;
     let found = history.judge(&inspect(&installation, &history).await);
     assert!(found.iter().any(|violation| violation.rule == Rule::Kept), "{found:?}");

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 use system_tests::faults::DiskFault;
 use system_tests::proxy::Verdict;
-use system_tests::{Installation, Stored, wait_until};
+use system_tests::{Engine, Installation, Stored, only_on, wait_until};
 
 #[tokio::test]
 async fn token_whose_signature_is_cached_is_refused_on_the_next_request_and_after_a_restart() {
@@ -89,6 +89,12 @@ async fn vault_killed_before_a_revocation_reached_it_is_not_said_to_have_revoked
 
 #[tokio::test]
 async fn vault_with_a_full_disk_revokes_nothing_is_never_said_to_have_and_recovers() {
+    if !only_on(
+        Engine::Sqlite,
+        "a vault whose database is on a server keeps revocations there; database_down.rs fills that disk",
+    ) {
+        return;
+    }
     let mut installation = Installation::builder().make();
     installation.vault.load_shims();
     installation.start().await;
