@@ -205,7 +205,7 @@ impl Config {
         self.data_dir.join(DATABASE)
     }
 
-    /// What a move of the database is about.
+    /// The facts for a move of the database.
     pub fn moved(&self) -> MovedInstallation<'_> {
         MovedInstallation {
             mode: self.mode,

@@ -227,7 +227,7 @@ impl Config {
         self.raw.data_dir.join(DATABASE)
     }
 
-    /// What a move of the database is about.
+    /// The facts for a move of the database.
     pub fn moved(&self) -> MovedInstallation<'_> {
         let raw = self.get();
         MovedInstallation { mode: raw.mode, data_dir: &raw.data_dir, key_dir: &raw.key_dir, location: self.location() }

@@ -182,7 +182,7 @@ pub trait VaultStore: Send + Sync {
     /// Whether the last use of the disk succeeded.
     fn is_healthy(&self) -> bool;
 
-    /// Whether no other process has taken the database over. If one has, what was read before may be revoked.
+    /// Tells whether this process still has the database. Otherwise a version that it read before may be revoked.
     fn is_held(&self) -> bool;
 
     /// Returns when another process has taken the database over, or it went back to an older state.

@@ -41,9 +41,25 @@ async fn sqlite_keeps_the_rules_of_every_store() {
 #[actix_web::test]
 async fn postgres_keeps_the_rules_of_every_store() {
     let kept = test_postgres::Database::create();
+    keeps_the_rules(&on_server(&kept)).await;
+}
+
+/// The place of a test's database.
+fn on_server(kept: &test_postgres::Database) -> Location {
     let options = PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() };
-    let (base, file) = (Path::new("/"), PathBuf::new());
-    keeps_the_rules(&Location::new(Some(&kept.socket_url()), Some(&options), base, file, false).unwrap()).await;
+    Location::new(Some(&kept.socket_url()), Some(&options), Path::new("/"), PathBuf::new(), false).unwrap()
+}
+
+#[actix_web::test]
+async fn vault_that_lost_its_database_opens_nothing_from_memory() {
+    let kept = test_postgres::Database::create();
+    let world = World::on(on_server(&kept)).await;
+    let secret = world.secret("v").await;
+    let token = world.token(&[secret]);
+    assert_eq!(world.value(&token, &secret).await.unwrap(), "v");
+    kept.alter("UPDATE service_copy SET generation = 'another'");
+    world.vault.store.lost().await;
+    assert_eq!(world.value(&token, &secret).await, Err((503, "revocations_behind".to_owned())));
 }
 
 #[actix_web::test]

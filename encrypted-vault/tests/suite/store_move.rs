@@ -17,7 +17,7 @@ use test_postgres::Database as Kept;
 
 use crate::support::World;
 
-/// What the command does, on a thread of its own as in its own process.
+/// The work of the command, on a thread of its own as in its own process.
 fn moves(from: &Config, to: &Config, id: VaultId) -> Result<(), StartError> {
     thread::scope(|scope| scope.spawn(|| SqlStore::migrate(from.moved(), to.moved(), id)).join().unwrap())
 }

@@ -14,7 +14,7 @@ impl Actions {
     /// All of them.
     pub const ALL: Self = Self(u16::MAX);
 
-    /// Whether an action is in the set.
+    /// Tells whether an action is in the set.
     pub const fn contains(self, action: Action) -> bool {
         self.0 & action.bit() != 0
     }

@@ -8,7 +8,7 @@ use crate::{Action, Actions, Scope};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyEpoch(pub u64);
 
-/// Whom a line of the policy is about.
+/// The callers that a line of the policy is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// A principal.
@@ -20,7 +20,7 @@ pub enum Holder {
 /// A caller whose credential was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// Who it is.
+    /// The caller.
     pub holder: Holder,
     /// The credential, which is checked again in the transaction that acts.
     pub credential: CredentialId,
@@ -29,9 +29,9 @@ pub struct Actor {
 /// A line of the policy: it allows a holder some actions in a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Who may.
+    /// The callers that may.
     pub holder: Holder,
-    /// What he may do.
+    /// The actions that they may do.
     pub actions: Actions,
     /// Where.
     pub scope: Scope,

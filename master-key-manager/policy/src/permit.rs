@@ -63,7 +63,7 @@ pub struct Permit<A> {
 #[derive(Debug)]
 pub enum AnyAction {}
 
-/// What a permit was decided from. The transaction that acts compares it with the database.
+/// The facts that a permit was decided from. The transaction that acts compares them with the database.
 ///
 /// It cannot be had without naming the target:
 ///
@@ -82,7 +82,7 @@ pub struct Basis {
     epoch: PolicyEpoch,
 }
 
-/// What a caller may see in lists.
+/// The rows of lists that a caller may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visible {
     basis: Basis,
@@ -118,7 +118,7 @@ impl<A> Permit<A> {
         self.basis.credential
     }
 
-    /// What the permit was decided from, if it is for this target.
+    /// The facts that the permit was decided from, if it is for this target.
     pub fn basis_for(&self, target: &Scope) -> Option<Basis> {
         self.scope.contains(target).then_some(self.basis)
     }
@@ -153,7 +153,7 @@ impl Visible {
         Self { basis: Basis::of(facts, actor), scopes: listing.map(|line| line.scope.clone()).collect() }
     }
 
-    /// What it was decided from.
+    /// The facts that it was decided from.
     pub fn basis(&self) -> Basis {
         self.basis
     }

@@ -1,4 +1,4 @@
-//! What holds for every policy.
+//! Laws of every policy.
 
 use manager_api::name::SecretPath;
 use manager_policy::{

@@ -69,7 +69,7 @@ impl Caller {
         Permit::decide(&self.facts, &self.actor, scope).map_err(|Denied| Refusal::new(code))
     }
 
-    /// What the caller may see in lists of secrets.
+    /// The secrets that the caller may see in lists.
     pub fn visible(&self) -> Visible {
         Visible::decide(&self.facts, &self.actor)
     }

@@ -64,7 +64,7 @@ impl From<ActError> for Refusal {
     }
 }
 
-/// What a permit for this target was decided from.
+/// The facts that a permit for this target was decided from.
 ///
 /// # Errors
 /// It is for another target.

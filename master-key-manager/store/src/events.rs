@@ -109,7 +109,7 @@ pub struct Decision {
     pub(crate) effect: Effect,
 }
 
-/// What a decision does.
+/// The effect of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// An event for the vault. A `credential` event revokes tokens; the credential stays enabled.

@@ -32,7 +32,7 @@ impl Schema {
     }
 }
 
-/// What is done with a database that a service cannot use yet, or no more.
+/// The treatment of a database that a service cannot use yet, or no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
     /// Tables are made in an empty one.

@@ -24,7 +24,7 @@ const SCHEMA: Schema = Schema {
 const INSERT: &str = "INSERT INTO note (text) VALUES (?1)";
 const UNAVAILABLE: StoreFault = StoreFault::Unavailable;
 
-/// What a database needs for as long as it is used.
+/// Keeps a database for as long as it is used.
 enum Kept {
     File(tempfile::TempDir),
     Server(test_postgres::Database),

@@ -1,4 +1,4 @@
-//! Whose database it is.
+//! The owner of a database.
 
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::VaultId;
@@ -13,7 +13,7 @@ pub(super) fn note(tx: &mut Tx<'_>, id: VaultId, mode: Mode) -> Result<(), SqlEr
     Ok(())
 }
 
-/// Whether the database is of this vault and this mode.
+/// Tells whether the database is of this vault and this mode.
 pub(super) fn is_of(tx: &mut Tx<'_>, id: VaultId, mode: Mode) -> Result<bool, SqlError> {
     let found: Option<([u8; 16], String)> =
         tx.optional("SELECT vault_id, mode FROM installation", &[], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -39,7 +39,7 @@ pub(crate) struct World {
     pub(crate) vault: Arc<Vault>,
     pub(crate) document: IdentityDocument,
     pub(crate) dir: TempDir,
-    /// What is wrong with the database. Each write runs twice, because it must be able to.
+    /// The planned faults of the database. Each write runs twice, because it must be able to.
     pub(crate) faults: Faults,
 }
 
@@ -53,7 +53,21 @@ impl World {
 
     /// A new vault that never heard of its manager.
     pub(crate) async fn unpolled() -> Self {
-        let (dir, config, document, manager) = Self::directories(Mode::Development);
+        Self::begun(Self::directories(Mode::Development)).await
+    }
+
+    /// A vault with its database at a place of its own.
+    pub(crate) async fn on(location: Location) -> Self {
+        let (dir, mut config, document, manager) = Self::directories(Mode::Development);
+        let Owner::Vault(id) = document.id else { panic!("init makes a vault") };
+        SqlStore::create(&location, id, config.mode).unwrap();
+        config.location = location;
+        let world = Self::begun((dir, config, document, manager)).await;
+        world.poll().await;
+        world
+    }
+
+    async fn begun((dir, config, document, manager): (TempDir, Config, IdentityDocument, Manager)) -> Self {
         let clock = Arc::new(ManualClock::new(NOW, 100_000));
         let faults = Faults::default();
         faults.write_twice();

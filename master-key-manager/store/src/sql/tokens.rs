@@ -41,7 +41,7 @@ impl TokenStore for SqlStore {
     }
 }
 
-/// What the permits of all grants were decided from; `None` without a grant.
+/// The facts that the permits of all grants were decided from; `None` without a grant.
 fn common_basis(order: &TokenRequest) -> Acted<Option<Basis>> {
     let mut common = None;
     for (secret, _version, permit) in &order.grants {

@@ -28,7 +28,7 @@ use self::{
 use super::{Database, Faults, Location, Schema, SqlError, StoreFault, Tx, location::Missing};
 use crate::StartError;
 
-/// What is copied, and to where.
+/// The source and the target of a copy.
 struct Plan<'p> {
     from: &'p Location,
     to: &'p Location,
@@ -39,7 +39,7 @@ struct Plan<'p> {
     faults: Option<Faults>,
 }
 
-/// What a look at a database finds.
+/// The findings of a look at a database.
 struct Found {
     version: usize,
     /// The first table and column that only one of program and database has.

@@ -8,7 +8,7 @@ use crate::StartError;
 /// The table of the note. It is not there in a database that a service may use.
 pub(super) const TABLE: &str = "store_move";
 
-/// What a database has to do with a move to another engine or server.
+/// The part of a database in a move to another engine or server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MoveNote {
     /// The random name of the move, in both databases.

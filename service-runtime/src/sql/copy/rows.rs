@@ -35,7 +35,7 @@ pub(super) struct Pair {
     pub(super) to: String,
 }
 
-/// What is done with rows that the target lacks.
+/// The treatment of rows that the target lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lacking {
     /// They are written.

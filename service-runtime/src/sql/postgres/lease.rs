@@ -64,7 +64,7 @@ pub(super) struct Renewal {
     stop: Sender<Sender<()>>,
 }
 
-/// What the table of copies says.
+/// The row of the table of copies.
 #[derive(PartialEq, Eq)]
 struct Found {
     generation: String,
@@ -231,7 +231,9 @@ impl Lease {
             Ok(Some(row)) => {
                 self.0.confirmed.store(next, Ordering::SeqCst);
                 if let Some(setting) = lossy(row, server) {
-                    tracing::error!(setting, "the server may lose what it has committed now: it is not used");
+                    if was_live {
+                        tracing::error!(setting, "the server may lose what it has committed now: it is not used");
+                    }
                     return;
                 }
                 self.0.live_until.store(milliseconds(asked + LIFE), Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! PostgreSQL: writers at SERIALIZABLE, which run again after a conflict, and readers of snapshots.
+//! PostgreSQL: transactions at SERIALIZABLE, which run again after a conflict.
 //!
 //! Guarantees those of [`super::Database`], and that one copy of a service at a time uses its database (module `lease`).
 //! Refuses servers that may lose what they have committed, and ways to a server that others can read.
@@ -296,7 +296,9 @@ impl End {
                 error.fault()
             }
             Self::Unclear(error) => {
-                tracing::error!(job, %error, "the database did not say whether it committed");
+                if let Some(unlogged) = LINES.line("commit") {
+                    tracing::error!(job, %error, unlogged, "the database did not say whether it committed");
+                }
                 StoreFault::OutcomeUnknown
             }
             Self::Panicked | Self::Replaced | Self::NotHeld => StoreFault::Unavailable,
