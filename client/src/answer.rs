@@ -1,7 +1,7 @@
 //! Answers in the client's own types.
 
 use manager_api::name::{EnvironmentName, SecretPath};
-use manager_api::wire::{GrantRequest, IssuedToken, MintAnswer, StoredKeyAnswer};
+use manager_api::wire::{IssuedToken, MintAnswer, OpenedVersion, StoredKeyAnswer};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, TokenId, Version};
 use shared_proto::secret::SecretValue;
@@ -32,14 +32,14 @@ pub struct Token {
     /// When it ends (Unix seconds).
     pub expires_at: u64,
     /// What it opens.
-    pub grants: Vec<GrantRequest>,
+    pub grants: Vec<OpenedVersion>,
 }
 
 /// An opened version. It has no `Debug` form.
 pub struct Opened {
     /// The secret.
     pub key_id: SecretId,
-    /// The version that the token names.
+    /// The number that the token names: that of the envelope. After a rollback it is not that of the version.
     pub version: Version,
     /// The value.
     pub value: SecretValue,
@@ -47,7 +47,8 @@ pub struct Opened {
 
 impl From<StoredKeyAnswer> for Stored {
     fn from(answer: StoredKeyAnswer) -> Self {
-        let grant = GrantRequest { key_id: answer.key_id, version: Some(answer.version) };
+        // A write makes an envelope of its own.
+        let grant = OpenedVersion { key_id: answer.key_id, version: answer.version, envelope: answer.version };
         Self {
             key_id: answer.key_id,
             version: answer.version,
@@ -65,7 +66,7 @@ impl From<MintAnswer> for Token {
 }
 
 impl Token {
-    fn new(token: IssuedToken, grants: Vec<GrantRequest>) -> Self {
+    fn new(token: IssuedToken, grants: Vec<OpenedVersion>) -> Self {
         Self { access: AccessToken::new(token.access_token), jti: token.jti, expires_at: token.expires_at, grants }
     }
 }

@@ -15,8 +15,8 @@ use std::time::Duration;
 use manager_api::environments::{ChangeEnvironment, CreateEnvironment, EnvironmentDetails, EnvironmentList};
 use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
 use manager_api::wire::{
-    Destroy, DestroyAnswer, MintAnswer, MintToken, RevocationAnswer, Revoke, SecretList, StoreKey, StoredKeyAnswer,
-    TokenList,
+    Destroy, DestroyAnswer, MintAnswer, MintToken, RevocationAnswer, Revoke, Rollback, RollbackAnswer, SecretList,
+    StoreKey, StoredKeyAnswer, TokenList,
 };
 use reqwest::Method;
 use shared_proto::id::{SecretId, TokenId, Version};
@@ -198,6 +198,28 @@ impl Client {
     pub async fn destroy(&self, key_id: SecretId, versions: Vec<Version>) -> Result<DestroyAnswer, ClientError> {
         let request = self.at_manager(Method::POST, &format!("/api/keys/{key_id}/destroy"));
         http::send(request, Body::json(&Destroy { versions })?).await
+    }
+
+    /// Makes the next version of a secret point to the envelope of an older one. `if_version` refuses it, with
+    /// [`ErrorCode::VersionConflict`], when another version is the newest committed one. The key is as for
+    /// [`Self::store`].
+    ///
+    /// [`ErrorCode::VersionConflict`]: shared_proto::error::ErrorCode::VersionConflict
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn rollback(
+        &self,
+        key_id: SecretId,
+        rollback: &Rollback,
+        idempotency_key: Option<&str>,
+    ) -> Result<RollbackAnswer, ClientError> {
+        let mut request = self.at_manager(Method::POST, &format!("/api/secrets/{key_id}:rollback"));
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        http::send(request, Body::json(rollback)?).await
     }
 
     /// A page of secrets, without values. `after` is `next` of the page before.

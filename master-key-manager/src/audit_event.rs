@@ -14,6 +14,8 @@ pub mod action {
     pub const SECRET_STORE: &str = "secret.store";
     /// `POST /api/keys/{key_id}/destroy`.
     pub const SECRET_DESTROY: &str = "secret.destroy";
+    /// `POST /api/secrets/{key_id}:rollback`.
+    pub const SECRET_ROLLBACK: &str = "secret.rollback";
     /// `GET /api/secrets/{key_id}`.
     pub const SECRET_SHOW: &str = "secret.show";
     /// `GET /api/secrets`.
@@ -70,11 +72,20 @@ pub enum Act<'a> {
         /// The versions.
         versions: Vec<Version>,
     },
-    /// A token is signed.
+    /// A secret is rolled back to a version, or the answer is given once more for the same idempotency key.
+    SecretRollback {
+        /// The secret.
+        secret: SecretId,
+        /// Its path.
+        path: &'a SecretPath,
+        /// The version whose value is wanted again.
+        version: Version,
+    },
+    /// A token is signed. Its line names envelopes by their numbers, as the token does.
     TokenMint {
         /// Its id.
         token: TokenId,
-        /// The versions that it opens.
+        /// The envelopes that it opens.
         versions: Vec<(SecretId, Version)>,
     },
     /// A secret is described.
@@ -171,6 +182,7 @@ impl Act<'_> {
         match self {
             Self::SecretStore { .. } => action::SECRET_STORE,
             Self::SecretDestroy { .. } => action::SECRET_DESTROY,
+            Self::SecretRollback { .. } => action::SECRET_ROLLBACK,
             Self::TokenMint { .. } => action::TOKEN_MINT,
             Self::SecretShow(_) => action::SECRET_SHOW,
             Self::SecretList => action::SECRET_LIST,
@@ -198,6 +210,9 @@ impl audit::Act for Act<'_> {
             Self::SecretDestroy { secret, path, versions } => {
                 let line = line.key_id(secret.to_string()).key_path(path.as_str());
                 line.secrets(versions.into_iter().map(|version| (secret, version)))
+            }
+            Self::SecretRollback { secret, path, version } => {
+                line.key_id(secret.to_string()).key_path(path.as_str()).secrets([(secret, version)])
             }
             Self::TokenMint { token, versions } => line.secrets(versions).jti(token.to_string()),
             Self::SecretShow(secret) => line.key_id(secret.to_string()),
@@ -228,7 +243,7 @@ pub enum Outcome {
     EnvironmentDisable(EnvironmentName),
     /// The tokens of a secret are revoked.
     SecretRevoke(SecretId),
-    /// The tokens of a version are revoked.
+    /// The tokens of a version are revoked, and of all that point to the same envelope. Its number is in the line.
     VersionRevoke(SecretId, Version),
     /// The tokens that a key signed are revoked, and it signs none any more.
     SigningKeyRevoke(Thumbprint),
@@ -287,6 +302,7 @@ mod tests {
         let once = [
             Act::SecretStore { secret, path: &path, token: Some(token) },
             Act::SecretDestroy { secret, path: &path, versions: vec![version] },
+            Act::SecretRollback { secret, path: &path, version },
             Act::TokenMint { token, versions: vec![(secret, version)] },
             Act::SecretShow(secret),
             Act::SecretList,

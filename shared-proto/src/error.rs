@@ -91,7 +91,7 @@ error_table! {
     LastAdministrator, "last_administrator", 409, No, "The last enabled credential of an administrator is not disabled.";
     EnvironmentFrozen, "environment_frozen", 409, No, "The environment is frozen: nothing is written to it and no token is made for it.";
     EnvironmentDisabled, "environment_disabled", 409, No, "The environment is disabled: nothing is written to it and no token is made for it.";
-    VersionConflict, "version_conflict", 409, No, "The version number is taken by other content or by a tombstone.";
+    VersionConflict, "version_conflict", 409, No, "The version number is taken by other content or by a tombstone, or another version is the newest.";
     EventGap, "event_gap", 409, Later, "An event is missing before this one; send from the expected number.";
     EventConflict, "event_conflict", 409, No, "A known event number came with other content; the feed is stopped.";
     SecondManager, "second_manager", 409, Later, "Two managers with the same identity poll this vault; end one of them.";

@@ -125,10 +125,10 @@ class Installation:
         (folder / "manager-data").mkdir()
         connection = sqlite3.connect(folder / "manager-data/manager.db")
         connection.execute("CREATE TABLE secrets(secret_id BLOB, path TEXT)")
-        connection.execute("CREATE TABLE versions(secret_id BLOB, version INTEGER, digest BLOB)")
+        connection.execute("CREATE TABLE envelopes(secret_id BLOB, envelope INTEGER, digest BLOB)")
         for number, ((_, secret, version), e) in enumerate(self.envelopes.items()):
             connection.execute("INSERT INTO secrets VALUES (?, ?)", (secret, f"payments/key-{number}"))
-            connection.execute("INSERT INTO versions VALUES (?, ?, ?)", (secret, version, e["digest"]))
+            connection.execute("INSERT INTO envelopes VALUES (?, ?, ?)", (secret, version, e["digest"]))
         connection.commit()
         connection.close()
 

@@ -90,7 +90,7 @@ struct IssuedTokenIfAny {
     expires_at: u64,
 }
 
-/// One line of [`MintToken`] and of the token list.
+/// One line of [`MintToken`].
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, remote = "Self")]
@@ -100,6 +100,18 @@ pub struct GrantRequest {
     /// The version; the newest committed one by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub version: Option<Version>,
+}
+
+/// A version that a token opens.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OpenedVersion {
+    /// The secret.
+    pub key_id: SecretId,
+    /// The version that the token was made for.
+    pub version: Version,
+    /// Number of the envelope that the version points to. The token and the vault name this one.
+    pub envelope: Version,
 }
 
 /// Body of `POST /api/tokens`.
@@ -127,7 +139,7 @@ pub struct MintAnswer {
     #[serde(flatten)]
     pub token: IssuedToken,
     /// The versions that it opens, including those that the request did not name.
-    pub grants: Vec<GrantRequest>,
+    pub grants: Vec<OpenedVersion>,
 }
 
 /// A token that was made and has not expired. The token itself is not kept.
@@ -146,7 +158,7 @@ pub struct TokenSummary {
     /// Environment.
     pub environment: EnvironmentName,
     /// The versions that it opens.
-    pub grants: Vec<GrantRequest>,
+    pub grants: Vec<OpenedVersion>,
     /// When it was made (Unix seconds).
     pub issued_at: u64,
     /// When it ends (Unix seconds).
@@ -196,7 +208,7 @@ pub enum Revoke {
         /// The secret.
         key_id: SecretId,
     },
-    /// Every grant of a version.
+    /// Every grant of a version, and of all versions that point to the same envelope.
     Version {
         /// The secret.
         key_id: SecretId,
@@ -251,8 +263,39 @@ pub struct Destroy {
 pub struct DestroyAnswer {
     /// `revoked` (here: destroyed) only after the vault has signed it.
     pub status: RevocationStatus,
-    /// The numbers of the events; empty while the manager may not number events.
+    /// The numbers of the events, one for each envelope that is erased; empty while the manager may not number events.
     pub sequences: Vec<u64>,
+    /// The versions whose envelope stays at the vault, because other versions point to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Version>,
+}
+
+/// Body of `POST /api/secrets/{key_id}:rollback`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {
+    /// The committed version whose value is wanted again.
+    pub version: Version,
+    /// The newest committed version, if the rollback shall be refused once there is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub if_version: Option<Version>,
+}
+
+/// Answer to [`Rollback`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RollbackAnswer {
+    /// The secret.
+    pub key_id: SecretId,
+    /// The version just made.
+    pub version: Version,
+    /// Number of the envelope that it points to.
+    pub envelope: Version,
+    /// Environment.
+    pub environment: EnvironmentName,
+    /// Name in the environment.
+    pub path: SecretPath,
 }
 
 /// One numbered event.
@@ -302,6 +345,8 @@ pub enum CatalogueState {
 pub struct VersionSummary {
     /// Its number.
     pub version: Version,
+    /// Number of the envelope that it points to. It is an older one after a rollback.
+    pub envelope: Version,
     /// Its state.
     pub state: CatalogueState,
     /// When it was made (Unix seconds).

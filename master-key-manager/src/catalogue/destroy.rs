@@ -1,4 +1,5 @@
-//! Destruction of versions: one event for each, which erases the envelope in the vault and leaves a tombstone.
+//! Destruction of versions. An envelope to which no version points any more is erased by an event, which leaves a
+//! tombstone in the vault.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +13,13 @@ use shared_proto::id::{SecretId, Version};
 use super::Settler;
 use crate::audit_event::Act;
 use crate::revocation::{Revocations, Sequences};
-use manager_store::{CatalogueStore, Decision};
+use manager_store::CatalogueStore;
 
 /// The most versions of one request.
 const MAX_VERSIONS: usize = 64;
 
-/// Destroys versions of a secret. A version that is destroyed already keeps its event.
+/// Destroys versions of a secret, and returns those whose envelope stays because of other versions. An envelope that is
+/// destroyed already keeps its event.
 ///
 /// # Errors
 /// A version is unknown or was never stored, a pending one cannot be settled now, or the audit log cannot be written.
@@ -28,7 +30,7 @@ pub async fn destroy(
     audit: &AuditLog,
     (permit, secret, versions): (Permit<Destroy>, SecretId, Vec<Version>),
     meta: &Origin,
-) -> Result<Sequences, Refusal> {
+) -> Result<(Sequences, Vec<Version>), Refusal> {
     let versions: BTreeSet<Version> = versions.into_iter().collect();
     if !(1..=MAX_VERSIONS).contains(&versions.len()) {
         return Err(Refusal::parameter("1 to 64 versions are destroyed at once."));
@@ -39,21 +41,18 @@ pub async fn destroy(
     let pending = store.secret(&look, secret).await?.map(|state| state.pending).unwrap_or_default();
     let asked: Vec<_> = pending.into_iter().filter(|row| versions.contains(&row.version)).collect();
     settler.settle(&asked).await?;
-    let mut decisions = Vec::with_capacity(versions.len());
     for version in versions.iter().copied() {
         let row =
             store.version(&look, secret, version).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
         match row.state {
-            CatalogueState::Committed | CatalogueState::Destroyed => {
-                decisions.push(Decision::destroy(&permit, state.environment, secret, version)?);
-            }
+            CatalogueState::Committed | CatalogueState::Destroyed => {}
             CatalogueState::Pending | CatalogueState::Abandoned => return Err(Refusal::new(ErrorCode::SecretNotFound)),
         }
     }
     // What cannot be undone is on the disk before it happens.
-    let versions = versions.into_iter().collect();
-    audit.record(Act::SecretDestroy { secret, path: &state.path, versions }, meta).await?;
-    let recorded = revocations.record(decisions).await;
+    let versions: Vec<Version> = versions.into_iter().collect();
+    audit.record(Act::SecretDestroy { secret, path: &state.path, versions: versions.clone() }, meta).await?;
+    let recorded = revocations.destroy(&permit, secret, versions).await;
     drop(held);
     recorded
 }

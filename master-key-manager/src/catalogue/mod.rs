@@ -1,4 +1,4 @@
-//! Secrets and their versions: storing, settling, destroying, and reconciling after a restore.
+//! Secrets and their versions: storing, rolling back, settling, destroying, and reconciling after a restore.
 //!
 //! Guarantees that an acknowledged version is in the vault, under a receipt that was compared, and that a version
 //! number never stands for two values. An unclear outcome is settled before anything builds on it.
@@ -8,6 +8,7 @@ mod destroy;
 mod locks;
 mod reconcile;
 mod repeat;
+mod rollback;
 mod secret_writer;
 mod settle;
 mod transfer;
@@ -16,6 +17,7 @@ pub use delivery::{Delivery, DeliveryQueue, start_delivery};
 pub use destroy::destroy;
 pub use locks::KeyedLocks;
 pub use reconcile::{Reconciliation, reconcile};
+pub use rollback::{RollbackRequest, RolledBack};
 pub use secret_writer::{SecretWriter, StoreRequest, StoredSecret};
-pub use settle::{Settled, Settler};
+pub use settle::{Reserved, Settled, Settler};
 pub(crate) use transfer::{Transfer, TransferKeys};

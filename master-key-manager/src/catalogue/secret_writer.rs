@@ -92,8 +92,8 @@ pub struct StoredSecret {
     pub token: Option<IssuedToken>,
 }
 
-/// Version numbers tried when the vault has them already (a restored manager). Beyond it, `reconcile` is the way.
-const MAX_TRIES: usize = 64;
+/// The most version numbers tried when the vault has them already (a restored manager). Beyond it, `reconcile` is the way.
+pub(super) const MAX_TRIES: usize = 64;
 
 impl SecretWriter {
     /// Stores a value. Run it in a task that the client's disconnect does not end.
@@ -198,6 +198,7 @@ impl SecretWriter {
                 environment: target.environment.id,
                 version,
                 state: CatalogueState::Pending,
+                envelope: version,
                 epoch: sealed.epoch,
                 digest: sealed.version.digest,
             };
@@ -285,7 +286,7 @@ pub(super) fn act<'a>(target: &'a Target<'_>, token: Option<TokenId>) -> Act<'a>
     Act::SecretStore { secret: target.secret, path: &target.path, token }
 }
 
-fn next_version(last: Option<Version>) -> Result<Version, Refusal> {
+pub(super) fn next_version(last: Option<Version>) -> Result<Version, Refusal> {
     match last {
         None => Ok(Version::FIRST),
         Some(last) => last.next().map_err(|_| Refusal::parameter("The secret has no version number left.")),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use manager_api::name::SecretPath;
 use service_runtime::Refusal;
 use shared_proto::command::Operation;
+use shared_proto::error::ErrorCode;
 use shared_proto::id::EnvironmentId;
 use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::wire::vault::{MAX_BATCH, Receipts, Settle, VersionName};
@@ -22,6 +23,15 @@ pub enum Settled {
     Committed,
     /// The vault will never have it.
     Abandoned,
+}
+
+/// The outcome of asking the vault for a number without an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// The vault has never known the number, and will never take an envelope under it.
+    Yes,
+    /// The number was used, perhaps by an earlier attempt whose answer was lost.
+    Used,
 }
 
 /// Settles versions. The caller holds the lock of the secret's path: a version that is being written must not be
@@ -76,11 +86,33 @@ impl Settler {
         Ok(())
     }
 
+    /// Makes the number of a pending rollback known to the vault, which must not have known it.
+    ///
+    /// # Errors
+    /// `unavailable`: the vault has not got the number, and the version is given up at the next settling.
+    /// `outcome_unknown`: it may have got it.
+    pub async fn reserve(&self, row: &VersionRow) -> Result<Reserved, Refusal> {
+        const UNCLEAR: &str = "the vault did not confirm the version number";
+        let request = Settle { versions: vec![name(row)], unused: true };
+        match self.client.command::<Receipts>(Operation::Settle, &request).await {
+            Ok(answer) => match self.fitting(&answer, std::slice::from_ref(row)).as_deref() {
+                Some([facts]) if facts.state == VersionState::Tombstone => Ok(Reserved::Yes),
+                Some(_) | None => Err(Refusal::outcome_unknown(UNCLEAR)),
+            },
+            Err(CallError::Refused(ErrorCode::VersionConflict)) => Ok(Reserved::Used),
+            Err(
+                CallError::Unclear
+                | CallError::BadAnswer
+                | CallError::Refused(ErrorCode::OutcomeUnknown | ErrorCode::Internal),
+            ) => Err(Refusal::outcome_unknown(UNCLEAR)),
+            Err(CallError::NotSent(_) | CallError::Refused(_)) => {
+                Err(Refusal::unavailable("the vault does not take the version number"))
+            }
+        }
+    }
+
     async fn ask(&self, rows: &[VersionRow]) -> Result<Vec<ReceiptFacts>, Refusal> {
-        let versions = rows
-            .iter()
-            .map(|row| VersionName { environment: row.environment, secret_id: row.secret, version: row.version })
-            .collect();
+        let versions = rows.iter().map(name).collect();
         let answer: Receipts =
             self.client.command(Operation::Settle, &Settle { versions, unused: false }).await.map_err(|error| {
                 match error {
@@ -89,6 +121,11 @@ impl Settler {
                     }
                 }
             })?;
+        self.fitting(&answer, rows).ok_or_else(|| Refusal::unavailable("the vault's receipts do not fit"))
+    }
+
+    /// The facts of the receipts, if all of them are signed by the pinned vault and are about these versions, in order.
+    fn fitting(&self, answer: &Receipts, rows: &[VersionRow]) -> Option<Vec<ReceiptFacts>> {
         let keys = self.keys.now();
         let facts: Vec<ReceiptFacts> =
             answer.receipts.iter().filter_map(|receipt| receipt.verify(&keys.pins).ok()).collect();
@@ -96,13 +133,14 @@ impl Settler {
             && rows.iter().zip(&facts).all(|(row, facts)| {
                 (row.environment, row.secret, row.version) == (facts.environment, facts.secret, facts.version)
             });
-        if fitting { Ok(facts) } else { Err(Refusal::unavailable("the vault's receipts do not fit")) }
+        fitting.then_some(facts)
     }
 
     async fn conclude(&self, row: &VersionRow, facts: &ReceiptFacts) -> Result<Settled, Refusal> {
         let ours = match facts.state {
-            // Not the epoch: the vault's root keys may have been rotated since.
-            VersionState::Stored => facts.digest == row.digest,
+            // Not the epoch: the vault's root keys may have been rotated since. A rollback has no content of its own; a
+            // pending one is given up, because nobody knows whose its number is.
+            VersionState::Stored => row.has_own_envelope() && facts.digest == row.digest,
             VersionState::Tombstone => false,
         };
         if ours {
@@ -112,4 +150,8 @@ impl Settler {
         self.store.abandon(row.secret, row.version).await?;
         Ok(Settled::Abandoned)
     }
+}
+
+fn name(row: &VersionRow) -> VersionName {
+    VersionName { environment: row.environment, secret_id: row.secret, version: row.version }
 }

@@ -19,7 +19,7 @@ use shared_proto::error::ErrorCode;
 use shared_proto::id::{CredentialId, PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::statement::StatedKey;
-use shared_proto::token::{Grant, MAX_GRANTS};
+use shared_proto::token::MAX_GRANTS;
 
 pub use self::batches::Batches;
 pub use self::signing::TokenSealer;
@@ -63,8 +63,8 @@ pub struct MintRequest {
 pub struct Minted {
     /// The token.
     pub token: IssuedToken,
-    /// Its grants, with the versions that were chosen.
-    pub grants: Vec<Grant>,
+    /// The versions that were chosen, in the order of its grants.
+    pub versions: Vec<VersionRow>,
 }
 
 impl Mint {
@@ -112,11 +112,10 @@ impl Mint {
             TokenDecision::Closed(closed) => return Err(closed.into()),
             TokenDecision::SigningKeyRevoked => return Err(signing_key_revoked()),
         };
-        let grants = token.grants.clone();
-        let versions_named = versions.iter().map(|row| (row.secret, row.version)).collect();
-        self.audit.record(Act::TokenMint { token: token.jti, versions: versions_named }, meta).await?;
-        let token = self.sealer.seal_and_sign(token, rseq, versions, (seal_key, signer)).await?;
-        Ok(Minted { token, grants })
+        let named = token.grants.iter().map(|grant| (grant.secret, grant.version)).collect();
+        self.audit.record(Act::TokenMint { token: token.jti, versions: named }, meta).await?;
+        let token = self.sealer.seal_and_sign(token, rseq, versions.clone(), (seal_key, signer)).await?;
+        Ok(Minted { token, versions })
     }
 
     /// The token signing key for a write that ends in a token.
@@ -138,7 +137,8 @@ impl Mint {
     ) -> NewToken {
         let (issued_at, expires_at) = self.life(Some(self.lives.default.min(longest)), seal_key);
         let (environment, grants) = (row.environment, grants_of(std::slice::from_ref(row)));
-        NewToken { jti, subject, credential, environment, grants, issued_at, expires_at }
+        let versions = vec![row.version];
+        NewToken { jti, subject, credential, environment, grants, versions, issued_at, expires_at }
     }
 
     /// Signs a token whose row and audit line are written.

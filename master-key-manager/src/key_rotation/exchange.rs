@@ -31,7 +31,7 @@ use crate::audit_event::KeyStep;
 use crate::catalogue::{Transfer, TransferKeys};
 use crate::keys::LoadedKeys;
 use crate::vault_client::CallError;
-use manager_store::VersionRow;
+use manager_store::EnvelopeRow;
 
 /// Exchanges root keys.
 pub(super) struct Exchange {
@@ -125,11 +125,11 @@ impl Exchange {
     async fn move_all(&self, target: (EnvironmentId, u32)) -> Result<(), Halt> {
         let mut after = None;
         loop {
-            let rows = self.parts.store.versions_below(target, after, MAX_BATCH).await?;
+            let rows = self.parts.store.envelopes_below(target, after, MAX_BATCH).await?;
             let Some(last) = rows.last() else { return Ok(()) };
-            after = Some((last.secret, last.version));
+            after = Some((last.secret, last.envelope));
             record(&self.parts.audit, KeyStep::RootKeyExchange, format!("{}.{}", target.0, target.1)).await?;
-            let mut epochs: BTreeMap<u32, Vec<VersionRow>> = BTreeMap::new();
+            let mut epochs: BTreeMap<u32, Vec<EnvelopeRow>> = BTreeMap::new();
             for row in rows {
                 epochs.entry(row.epoch).or_default().push(row);
             }
@@ -141,7 +141,7 @@ impl Exchange {
     }
 
     /// Moves versions that are under one epoch.
-    async fn move_rows(&self, old: u32, target: (EnvironmentId, u32), rows: Vec<VersionRow>) -> Result<(), Halt> {
+    async fn move_rows(&self, old: u32, target: (EnvironmentId, u32), rows: Vec<EnvelopeRow>) -> Result<(), Halt> {
         let keys = self.parts.keys.now();
         let transport = self
             .parts
@@ -160,7 +160,7 @@ impl Exchange {
         let read_back = self.hand_out(&transfer, (target.1, new_root), &rows).await?;
         let (mut moved, mut lacking) = (Vec::new(), Vec::new());
         for ((row, before), after) in rows.iter().zip(&known).zip(&read_back) {
-            let name = (row.secret, row.version);
+            let name = (row.secret, row.envelope);
             match (before, after) {
                 (Some(before), Some(after)) if !same(before, after) => {
                     return Err(Halt::Vault("the vault has another data key than it was given"));
@@ -188,7 +188,7 @@ impl Exchange {
         &self,
         transfer: &Transfer,
         (epoch, root): (u32, &RootKey),
-        rows: &[VersionRow],
+        rows: &[EnvelopeRow],
     ) -> Result<Vec<Option<DataKey>>, Halt> {
         let request = Handout {
             transfer_key: transfer.wrapped.clone(),
@@ -222,7 +222,7 @@ impl Exchange {
         transfer: &Transfer,
         (epoch, root): (u32, &RootKey),
         keys: &LoadedKeys,
-        rows: impl Iterator<Item = (&'a VersionRow, &'a Option<DataKey>)>,
+        rows: impl Iterator<Item = (&'a EnvelopeRow, &'a Option<DataKey>)>,
     ) -> Result<(), Halt> {
         let mut request = Rewrap {
             transfer_key: transfer.wrapped.clone(),
@@ -295,8 +295,8 @@ impl Exchange {
     }
 }
 
-fn name(row: &VersionRow) -> VersionName {
-    VersionName { environment: row.environment, secret_id: row.secret, version: row.version }
+fn name(row: &EnvelopeRow) -> VersionName {
+    VersionName { environment: row.environment, secret_id: row.secret, version: row.envelope }
 }
 
 fn same(one: &DataKey, other: &DataKey) -> bool {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use manager_policy::{Destroy, Permit};
 use service_runtime::Refusal;
 use service_runtime::clock::Clock;
 use shared_proto::event::EventClaims;
+use shared_proto::id::{SecretId, Version};
 use shared_proto::jws::{Kind, sign};
 
 use super::{FeedStatus, VaultView};
@@ -52,6 +54,27 @@ impl Revocations {
         let numbers = self.store.number(decisions, Arc::clone(&self.sign), now).await?;
         let applied = self.confirm(&numbers).await;
         Ok(Sequences { numbers, applied })
+    }
+
+    /// Destroys versions of a secret durably, pushes the events of their envelopes, and waits a moment for the vault's
+    /// signature. Returns the versions whose envelope stays.
+    ///
+    /// # Errors
+    /// The caller has lost its right, or the database cannot be written: nothing is destroyed.
+    pub async fn destroy(
+        &self,
+        permit: &Permit<Destroy>,
+        secret: SecretId,
+        versions: Vec<Version>,
+    ) -> Result<(Sequences, Vec<Version>), Refusal> {
+        let caught_up = self.vault_view.view().status == FeedStatus::CaughtUp;
+        let sign = caught_up.then(|| Arc::clone(&self.sign));
+        let done = self.store.destroy(permit, secret, versions, sign, self.clock.now()).await?;
+        if done.deferred {
+            self.vault_view.wake();
+        }
+        let applied = !done.deferred && self.confirm(&done.numbers).await;
+        Ok((Sequences { numbers: done.numbers, applied }, done.kept))
     }
 
     /// Waits a moment until the vault has signed that all these events are applied. Returns whether it has.

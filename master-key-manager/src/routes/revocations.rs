@@ -147,9 +147,9 @@ async fn decision_of(app: &App, caller: &Caller, asked: Revoke) -> Result<(Decis
         }
         Revoke::Version { key_id, version } => {
             let permit = share(Scope::Secret(key_id))?;
-            let known = app.store.version(&permit.to_look(), key_id, version).await?;
-            known.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
-            (permit, Event::Version(key_id, version), Outcome::VersionRevoke(key_id, version))
+            let row = app.store.version(&permit.to_look(), key_id, version).await?;
+            let envelope = row.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?.envelope;
+            (permit, Event::Version(key_id, envelope), Outcome::VersionRevoke(key_id, envelope))
         }
         Revoke::All {} => (share(Scope::Installation)?, Event::All, Outcome::AllRevoke),
     };

@@ -6,10 +6,11 @@ use actix_web::{HttpResponse, web};
 use manager_api::cursor::VersionCursor;
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath};
 use manager_api::wire::{
-    Destroy, DestroyAnswer, SecretDetails, SecretList, SecretSummary, StoreKey, StoredKeyAnswer, VersionSummary,
+    Destroy, DestroyAnswer, Rollback, RollbackAnswer, SecretDetails, SecretList, SecretSummary, StoreKey,
+    StoredKeyAnswer, VersionSummary,
 };
 use manager_policy::{List, Permit, Scope};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::Malformed;
@@ -21,21 +22,23 @@ use super::revocations::status_of;
 use super::{LIMIT, SMALL_LIMIT, after, environment_id, environment_name, next_after};
 use crate::app::App;
 use crate::audit_event::{Act, action};
-use crate::catalogue::{StoreRequest, destroy as destroy_versions};
+use crate::catalogue::{RollbackRequest, StoreRequest, destroy as destroy_versions};
 use crate::http::{Call, Page};
 use crate::idempotency::BodyMark;
-use manager_store::SecretRow;
+use manager_store::{ListedVersion, SecretRow};
 
 /// A value of 1 MiB in which every character is escaped as `\u0000` has 6 MiB; the rest is for the other members.
 const STORE_LIMIT: usize = (6 << 20) + (64 << 10);
 
+const IDEMPOTENCY_KEY: Parameter = Parameter::header::<IdempotencyKey>(
+    "Idempotency-Key",
+    "1 to 128 visible ASCII characters; a repeat within 24 hours is not carried out again.",
+);
+
 pub(super) const ROUTES: &[Route] = &[
     Route::post(action::SECRET_STORE, "/api/keys", "Stores a value as a new version and answers with a token for it.")
         .body::<StoreKey>(STORE_LIMIT)
-        .parameters(&[Parameter::header::<IdempotencyKey>(
-            "Idempotency-Key",
-            "1 to 128 visible ASCII characters; a repeat within 24 hours is not stored again.",
-        )])
+        .parameters(&[IDEMPOTENCY_KEY])
         .answers(&[Answer::json::<StoredKeyAnswer>(201, "It is stored.")])
         .problems(&[
             ErrorCode::ParameterInvalid,
@@ -67,6 +70,29 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::AuditUnavailable,
         ])
         .needs(Access::Administrator, || call(destroy)),
+    // Before the rows with `{key_id}` alone, which would take the verb for a part of the id.
+    Route::post(
+        action::SECRET_ROLLBACK,
+        "/api/secrets/{key_id}:rollback",
+        "Makes the next version of a secret point to the envelope of an older one.",
+    )
+    .body::<Rollback>(SMALL_LIMIT)
+    .parameters(&[Parameter::path::<SecretId>("key_id", "The secret."), IDEMPOTENCY_KEY])
+    .answers(&[Answer::json::<RollbackAnswer>(201, "The secret is rolled back.")])
+    .problems(&[
+        ErrorCode::ParameterInvalid,
+        ErrorCode::IdempotencyMismatch,
+        ErrorCode::IdempotencyUnknown,
+        ErrorCode::IdempotencyConflict,
+        ErrorCode::SecretNotFound,
+        ErrorCode::VersionConflict,
+        ErrorCode::EnvironmentFrozen,
+        ErrorCode::EnvironmentDisabled,
+        ErrorCode::Unavailable,
+        ErrorCode::OutcomeUnknown,
+        ErrorCode::AuditUnavailable,
+    ])
+    .needs(Access::Administrator, || call(rollback)),
     Route::get(action::SECRET_SHOW, "/api/secrets/{key_id}", "Describes a secret, without its values.")
         .parameters(&[Parameter::path::<SecretId>("key_id", "The secret.")])
         .answers(&[Answer::json::<SecretDetails>(200, "The secret.")])
@@ -100,6 +126,23 @@ async fn store(call: Call<Json<StoreKey>>, app: web::Data<App>) -> Result<HttpRe
     }))
 }
 
+async fn rollback(call: Call<Json<Rollback>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
+    let (call, body) = call.with_body();
+    let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
+    // With the secret and the verb: a key that is used for another request is noticed.
+    let idempotency = call.recorded(idempotency_of(&call, &app, &(action::SECRET_ROLLBACK, secret, &body)))?;
+    let request = RollbackRequest { secret, target: body.version, if_version: body.if_version, idempotency };
+    let secret_writer = Arc::clone(&app.secret_writer);
+    let done = call.run(|caller, origin| async move { secret_writer.rollback(request, caller, &origin).await }).await?;
+    Ok(HttpResponse::Created().json(RollbackAnswer {
+        key_id: done.secret,
+        version: done.version,
+        envelope: done.envelope,
+        environment: environment_name(&app, done.environment)?,
+        path: done.path,
+    }))
+}
+
 async fn destroy(call: Call<Json<Destroy>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let (call, body) = call.with_body();
     let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
@@ -111,8 +154,9 @@ async fn destroy(call: Call<Json<Destroy>>, app: web::Data<App>) -> Result<HttpR
             destroy_versions(store.as_ref(), &secret_writer.settler, revocations, &gate.audit, asked, &origin).await
         })
         .await?;
+    let (done, kept) = done;
     let (mut answer, status) = status_of(&done);
-    Ok(answer.json(DestroyAnswer { status, sequences: done.numbers }))
+    Ok(answer.json(DestroyAnswer { status, sequences: done.numbers, kept }))
 }
 
 #[derive(Deserialize)]
@@ -135,7 +179,7 @@ async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let shown: usize = rows.iter().map(|row| row.versions.len()).sum();
     let next = next_after(shown, asked.limit, || {
         let row = rows.last()?;
-        let version = row.versions.last().map(|(version, ..)| *version);
+        let version = row.versions.last().map(|listed| listed.version);
         Some(VersionCursor { key_id: row.secret, version }.to_string())
     });
     let secrets = rows.into_iter().map(|row| summary(&app, row)).collect::<Result<_, _>>()?;
@@ -171,8 +215,13 @@ fn summary(app: &App, row: SecretRow) -> Result<SecretSummary, Refusal> {
         key_id: row.secret,
         environment: environment_name(app, row.environment)?,
         path: row.path,
-        versions: versions.map(|(version, state, created_at)| VersionSummary { version, state, created_at }).collect(),
+        versions: versions.map(version_summary).collect(),
     })
+}
+
+fn version_summary(listed: ListedVersion) -> VersionSummary {
+    let ListedVersion { version, envelope, state, created_at } = listed;
+    VersionSummary { version, envelope, state, created_at }
 }
 
 fn parse(body: StoreKey, app: &App, idempotency: Option<(IdempotencyKey, BodyMark)>) -> Result<StoreRequest, Refusal> {
@@ -199,7 +248,11 @@ fn parse(body: StoreKey, app: &App, idempotency: Option<(IdempotencyKey, BodyMar
     })
 }
 
-fn idempotency_of(call: &Call, app: &App, body: &StoreKey) -> Result<Option<(IdempotencyKey, BodyMark)>, Refusal> {
+fn idempotency_of(
+    call: &Call,
+    app: &App,
+    body: &impl Serialize,
+) -> Result<Option<(IdempotencyKey, BodyMark)>, Refusal> {
     let given = call.header("idempotency-key");
     if given == Ok(None) {
         return Ok(None);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use manager_api::wire::{GrantRequest, MintAnswer, MintToken, TokenList, TokenSummary};
+use manager_api::wire::{MintAnswer, MintToken, OpenedVersion, TokenList, TokenSummary};
 use manager_policy::Scope;
 use serde::Deserialize;
 use service_runtime::Refusal;
@@ -54,7 +54,11 @@ async fn mint(call: Call<Json<MintToken>>, app: web::Data<App>) -> Result<HttpRe
     };
     let issuer = Arc::clone(&app.secret_writer.mint);
     let minted = call.run(|caller, origin| async move { issuer.mint(request, &caller, &origin).await }).await?;
-    let grants = minted.grants.iter().map(|grant| GrantRequest { key_id: grant.secret, version: Some(grant.version) });
+    let grants = minted.versions.iter().map(|row| OpenedVersion {
+        key_id: row.secret,
+        version: row.version,
+        envelope: row.envelope,
+    });
     Ok(HttpResponse::Created().json(MintAnswer { token: minted.token, grants: grants.collect() }))
 }
 
@@ -96,14 +100,18 @@ async fn revoke(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal
 
 fn summary(app: &App, row: TokenRow) -> Result<TokenSummary, Refusal> {
     let token = row.token;
-    let grants = token.grants.iter();
+    let grants = token.grants.iter().zip(&token.versions).map(|(grant, version)| OpenedVersion {
+        key_id: grant.secret,
+        version: *version,
+        envelope: grant.version,
+    });
     Ok(TokenSummary {
         jti: token.jti,
         sub: token.subject,
         user_id: row.label,
         client_id: token.credential,
         environment: environment_name(app, token.environment)?,
-        grants: grants.map(|grant| GrantRequest { key_id: grant.secret, version: Some(grant.version) }).collect(),
+        grants: grants.collect(),
         issued_at: token.issued_at,
         expires_at: token.expires_at,
         revoked: row.revoked_by.is_some() || row.revocation_deferred,

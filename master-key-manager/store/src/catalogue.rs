@@ -55,6 +55,10 @@ pub trait CatalogueStore: Send + Sync {
     /// Records a version as pending, with its secret, the subject of its label and its idempotency key. Of two that begin
     /// the same number or path, one gets [`BeginOutcome::Taken`].
     async fn begin(&self, permit: &Permit<Write>, version: NewVersion) -> Acted<BeginOutcome>;
+    /// Records a rollback as pending, with its idempotency key: a version that points to the envelope of another one.
+    /// The other one must be committed in this transaction, so it is not destroyed meanwhile. Of two that want the same
+    /// number one gets it, and a write counts as well.
+    async fn begin_rollback(&self, permit: &Permit<Write>, rollback: NewRollback) -> Acted<RollbackOutcome>;
     /// Records that the vault has a version, with the token for it. A version that is not pending stays as it is.
     /// There is no token if what its permit was decided from has changed. It gets the number of the newest event: a
     /// revocation that runs at the same time comes before and refuses it, or after and hits it.
@@ -64,7 +68,7 @@ pub trait CatalogueStore: Send + Sync {
         version: Version,
         token: Option<(Permit<Read>, NewToken)>,
     ) -> Acted<CommitOutcome>;
-    /// Records that a pending version will never be in the vault.
+    /// Records that a pending version will never be used.
     async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()>;
     /// Versions without a receipt, oldest first.
     async fn pending(&self, limit: usize) -> Stored<Vec<VersionRow>>;
@@ -98,9 +102,33 @@ pub struct VersionRow {
     pub version: Version,
     /// Its state.
     pub state: CatalogueState,
+    /// Number of the envelope that it points to, under which the vault has the value.
+    pub envelope: Version,
+    /// Epoch of the root key that the envelope's release key is derived from.
+    pub epoch: u32,
+    /// Digest of the envelope.
+    pub digest: Bytes<32>,
+}
+
+impl VersionRow {
+    /// Whether the envelope was made for this version. A rollback has none of its own.
+    pub fn has_own_envelope(&self) -> bool {
+        self.envelope == self.version
+    }
+}
+
+/// An envelope of a secret. Any number of the catalogue's versions may point to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnvelopeRow {
+    /// The secret.
+    pub secret: SecretId,
+    /// Its environment.
+    pub environment: EnvironmentId,
+    /// Its number: that of the version that it was made for.
+    pub envelope: Version,
     /// Epoch of the root key that its release key is derived from.
     pub epoch: u32,
-    /// Digest of its envelope.
+    /// Its digest.
     pub digest: Bytes<32>,
 }
 
@@ -151,6 +179,38 @@ pub enum BeginOutcome {
     Closed(Closed),
 }
 
+/// A version that is about to point to the envelope of another one.
+#[derive(Clone, Debug)]
+pub struct NewRollback {
+    /// The secret.
+    pub secret: SecretId,
+    /// Its number.
+    pub version: Version,
+    /// The committed version whose envelope it points to.
+    pub target: Version,
+    /// The newest committed version, if the caller says which one it must be.
+    pub if_version: Option<Version>,
+    /// The caller and idempotency key by which a repeat is recognized.
+    pub idempotency: Option<(Subject, String)>,
+    /// Unix seconds.
+    pub now: u64,
+}
+
+/// The outcome of recording a [`NewRollback`]. Only `Pending` wrote something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RollbackOutcome {
+    /// It is pending.
+    Pending(VersionRow),
+    /// The number was taken meanwhile.
+    Taken,
+    /// The target is missing or not committed.
+    NotFound,
+    /// Another version than `if_version` is the newest committed one.
+    OtherVersion,
+    /// Nothing may be written to the environment.
+    Closed(Closed),
+}
+
 /// The outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitOutcome {
@@ -176,6 +236,19 @@ pub struct SecretRow {
     pub environment: EnvironmentId,
     /// Its path.
     pub path: SecretPath,
-    /// Its versions on the page, with state and time, ascending.
-    pub versions: Vec<(Version, CatalogueState, u64)>,
+    /// Its versions on the page, ascending.
+    pub versions: Vec<ListedVersion>,
+}
+
+/// A version in the list.
+#[derive(Clone, Copy, Debug)]
+pub struct ListedVersion {
+    /// The version.
+    pub version: Version,
+    /// Number of the envelope that it points to.
+    pub envelope: Version,
+    /// Its state.
+    pub state: CatalogueState,
+    /// When it was begun (Unix seconds).
+    pub created_at: u64,
 }

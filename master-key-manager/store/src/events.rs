@@ -41,6 +41,17 @@ pub trait EventStore: Send + Sync {
     async fn number(&self, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>>;
     /// Keeps decisions without a number. Their effects in the manager's own tables happen at once.
     async fn defer(&self, decisions: Vec<Decision>, now: u64) -> Acted<()>;
+    /// Destroys versions of a secret, and every envelope that no committed version points to any more. Its event is
+    /// numbered with `sign`, and deferred without. Two that run at once and destroy the last versions of an envelope
+    /// follow each other, and the later one destroys it.
+    async fn destroy(
+        &self,
+        permit: &Permit<Destroy>,
+        secret: SecretId,
+        versions: Vec<Version>,
+        sign: Option<SignEvent>,
+        now: u64,
+    ) -> Acted<Destroyed>;
     /// Numbers the first deferred decisions, in order, up to [`NUMBERED_AT_ONCE`] of them.
     async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>>;
     /// The number of events that wait for a number.
@@ -84,23 +95,34 @@ pub struct RevocationPage {
     pub deferred: u64,
 }
 
-/// A caller's decision to revoke or destroy. It is made of the permit for it.
+/// The outcome of destroying versions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Destroyed {
+    /// The numbers of the envelopes' events.
+    pub numbers: Vec<u64>,
+    /// Whether events wait for a number.
+    pub deferred: bool,
+    /// The versions whose envelope stays, because other versions point to it.
+    pub kept: Vec<Version>,
+}
+
+/// A caller's decision to revoke. It is made of the permit for it.
 ///
 /// ```
-/// use manager_policy::{Destroy, Permit};
+/// use manager_policy::{ManageKeys, Permit};
 /// use manager_store::Decision;
-/// use shared_proto::id::{EnvironmentId, SecretId, Version};
-/// fn same(permit: &Permit<Destroy>, environment: EnvironmentId, secret: SecretId) {
-///     let _ = Decision::destroy(permit, environment, secret, Version::FIRST);
+/// use shared_proto::jwk::Thumbprint;
+/// fn same(permit: &Permit<ManageKeys>, kid: Thumbprint) {
+///     let _ = Decision::revoke_signing_key(permit, kid);
 /// }
 /// ```
 ///
 /// ```compile_fail,E0308
 /// use manager_policy::{Permit, Share};
 /// use manager_store::Decision;
-/// use shared_proto::id::{EnvironmentId, SecretId, Version};
-/// fn other(permit: &Permit<Share>, environment: EnvironmentId, secret: SecretId) {
-///     let _ = Decision::destroy(permit, environment, secret, Version::FIRST);
+/// use shared_proto::jwk::Thumbprint;
+/// fn other(permit: &Permit<Share>, kid: Thumbprint) {
+///     let _ = Decision::revoke_signing_key(permit, kid);
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,20 +143,6 @@ pub(crate) enum Effect {
 }
 
 impl Decision {
-    /// Destroys a version for ever.
-    ///
-    /// # Errors
-    /// The permit is for another secret.
-    pub fn destroy(
-        permit: &Permit<Destroy>,
-        environment: EnvironmentId,
-        secret: SecretId,
-        version: Version,
-    ) -> Acted<Self> {
-        let effect = Effect::Event(Event::Destroy(environment, secret, version));
-        Ok(Self { basis: basis_for(permit, &Scope::Secret(secret))?, effect })
-    }
-
     /// Revokes tokens by what they have in common. A `credential` event leaves the credential enabled.
     ///
     /// # Errors

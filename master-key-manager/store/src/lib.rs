@@ -26,13 +26,14 @@ use service_runtime::sql::StoreFault;
 pub(crate) use self::act::basis_for;
 pub use self::act::{ActError, Acted};
 pub use self::catalogue::{
-    BeginOutcome, CatalogueStore, CommitOutcome, KEPT_SECONDS, NewVersion, SecretRow, SecretState, VersionRow,
+    BeginOutcome, CatalogueStore, CommitOutcome, EnvelopeRow, KEPT_SECONDS, ListedVersion, NewRollback, NewVersion,
+    RollbackOutcome, SecretRow, SecretState, VersionRow,
 };
 pub use self::environments::{
     Closed, CreateOutcome, Environment, EnvironmentChange, EnvironmentStore, MAX_ENVIRONMENTS, NewEnvironment,
 };
 pub use self::events::{
-    DROPPED_AT_ONCE, Decision, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, StoredEvent,
+    DROPPED_AT_ONCE, Decision, Destroyed, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, StoredEvent,
 };
 pub use self::identity::{CredentialRow, FoundCredential, IdentityStore, NewCredential};
 pub use self::installation::{Installation, InstallationStore, NewInstallation};

@@ -4,30 +4,30 @@ use async_trait::async_trait;
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::jwk::Thumbprint;
 
-use crate::{Environment, Stored, VersionRow};
+use crate::{EnvelopeRow, Environment, Stored};
 
 /// The progress of root key exchanges.
 #[async_trait]
 pub trait RotationStore: Send + Sync {
-    /// Committed versions of an environment below an epoch in order, without those that the vault lacks.
-    async fn versions_below(
+    /// Committed envelopes of an environment below an epoch in order, without those that the vault lacks.
+    async fn envelopes_below(
         &self,
         target: (EnvironmentId, u32),
         after: Option<(SecretId, Version)>,
         limit: usize,
-    ) -> Stored<Vec<VersionRow>>;
-    /// Records that the vault has these versions under the epoch. Tokens are minted with it from then on.
+    ) -> Stored<Vec<EnvelopeRow>>;
+    /// Records that the vault has these envelopes under the epoch. Tokens are minted with it from then on.
     async fn move_to_epoch(
         &self,
         target: (EnvironmentId, u32),
-        versions: Vec<(SecretId, Version)>,
+        envelopes: Vec<(SecretId, Version)>,
         now: u64,
     ) -> Stored<()>;
-    /// Records that the vault lacks these versions, so that the exchange to this epoch continues without them.
-    async fn mark_missing(&self, epoch: u32, versions: Vec<(SecretId, Version)>) -> Stored<()>;
+    /// Records that the vault lacks these envelopes, so that the exchange to this epoch continues without them.
+    async fn mark_missing(&self, epoch: u32, envelopes: Vec<(SecretId, Version)>) -> Stored<()>;
     /// The progress of an environment's exchange to an epoch.
     async fn rotation(&self, environment: EnvironmentId, epoch: u32) -> Stored<RotationState>;
-    /// The number of pending and committed versions below an epoch, without those that the vault lacks. Reads them all.
+    /// The number of pending and committed envelopes below an epoch, without those that the vault lacks. Reads them all.
     async fn open_below(&self, environment: EnvironmentId, epoch: u32) -> Stored<u64>;
     /// Keeps the vault's signed retirement of an epoch.
     async fn record_retirement(&self, target: (EnvironmentId, u32), retirement: String, now: u64) -> Stored<()>;
@@ -36,7 +36,7 @@ pub trait RotationStore: Send + Sync {
 /// The progress of an environment's exchange to an epoch of its root key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RotationState {
-    /// When a version last changed to the epoch (Unix seconds).
+    /// When an envelope last changed to the epoch (Unix seconds).
     pub changed_at: Option<u64>,
     /// The vault's signed retirement of the epochs below, as JSON.
     pub retirement: Option<String>,
@@ -47,7 +47,7 @@ pub struct RotationState {
 pub struct KeyFacts {
     /// The environments, ordered by name.
     pub environments: Vec<Environment>,
-    /// The number of versions under an epoch of an environment.
+    /// The number of envelopes under an epoch of an environment.
     pub under: Vec<(EnvironmentId, u32, u64)>,
     /// The number of these that the vault lacked when they were due to be moved.
     pub lacking: Vec<(EnvironmentId, u32, u64)>,

@@ -126,8 +126,10 @@ pub struct NewToken {
     pub credential: CredentialId,
     /// Environment of its grants.
     pub environment: EnvironmentId,
-    /// The versions that it opens.
+    /// The envelopes that it opens, by their numbers.
     pub grants: Vec<Grant>,
+    /// The catalogue's versions that it was made for, in the order of the grants.
+    pub versions: Vec<Version>,
     /// Unix seconds.
     pub issued_at: u64,
     /// Unix seconds.
@@ -147,7 +149,7 @@ pub struct TokenRow {
     pub revocation_deferred: bool,
 }
 
-/// The grants for these versions.
+/// The grants for these versions. They carry the numbers of the envelopes.
 pub fn grants_of(versions: &[VersionRow]) -> Vec<Grant> {
-    versions.iter().map(|row| Grant { secret: row.secret, version: row.version }).collect()
+    versions.iter().map(|row| Grant { secret: row.secret, version: row.envelope }).collect()
 }

@@ -107,7 +107,7 @@ async fn line_of_a_write_names_the_token_that_is_given_out_and_listed() {
     let listed = manager.admin(Method::GET, "/api/tokens", None).await.expect(200).json()["tokens"][0].clone();
     assert_eq!(listed["jti"], stored.member("jti"));
     assert_eq!(listed["user_id"], "user123");
-    assert_eq!(listed["grants"], json!([{"key_id": stored.member("key_id"), "version": 1}]));
+    assert_eq!(listed["grants"], json!([{"key_id": stored.member("key_id"), "version": 1, "envelope": 1}]));
     let lines = lines(&installed, manager).await;
     let line = lines.iter().find(|line| line["action"] == "secret.store").unwrap();
     assert_eq!(line["jti"], stored.member("jti"));

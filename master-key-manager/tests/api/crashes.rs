@@ -89,6 +89,8 @@ async fn nothing_is_stored_minted_or_destroyed_when_the_audit_log_cannot_be_writ
     manager.admin(Method::GET, "/api/secrets", None).await.expect(503).refused("audit_unavailable");
     let path = format!("/api/keys/{}/destroy", stored.member("key_id"));
     manager.post(&path, json!({"versions": [1]})).await.expect(503).refused("audit_unavailable");
+    let path = format!("/api/secrets/{}:rollback", stored.member("key_id"));
+    manager.post(&path, json!({"version": 1})).await.expect(503).refused("audit_unavailable");
     manager.post("/api/reconcile", json!({"adopt": true})).await.expect(503).refused("audit_unavailable");
     manager.get("/health/ready").await.expect(503);
     assert_eq!(installed.vault.state().rows.len(), 1);

@@ -26,6 +26,8 @@ mod revocation;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
+mod rollback;
+#[cfg(test)]
 mod root_keys;
 #[cfg(test)]
 mod rotation;

@@ -180,7 +180,7 @@ async fn catalogue_keeps_the_old_epoch_until_the_vaults_copy_opened_to_the_same_
 
 #[actix_web::test]
 async fn rotation_killed_at_any_step_is_finished_by_the_next_start() {
-    let methods = ["versions_below", "move_to_epoch", "rotation", "open_below", "record_retirement"];
+    let methods = ["envelopes_below", "move_to_epoch", "rotation", "open_below", "record_retirement"];
     let points = methods.into_iter().flat_map(|name| [KillPoint::Before(name), KillPoint::After(name)]);
     for point in points {
         let installed = Installed::with_keys(Mode::Development, NO_OVERLAP).await;

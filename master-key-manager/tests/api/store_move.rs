@@ -17,17 +17,19 @@ const ROWS: &str = "
     INSERT INTO subjects (label, subject) VALUES ('Jürgen', 'sub_1');
     INSERT INTO secrets (secret_id, environment_id, path, created_at) SELECT x'00000000000000000000000000000001', environment_id,
         'a/b', 1 FROM environments WHERE name = 'dev';
-    INSERT INTO versions (secret_id, version, state, epoch, digest, created_at)
-        SELECT secret_id, 1, 'committed', 1, CAST(x'00000000000000000000000000000001' || secret_id AS BLOB), 2 FROM secrets;
+    INSERT INTO envelopes (secret_id, envelope, state, epoch, digest)
+        SELECT secret_id, 1, 'committed', 1, CAST(x'00000000000000000000000000000001' || secret_id AS BLOB) FROM secrets;
+    INSERT INTO versions (secret_id, version, envelope, state, created_at)
+        SELECT secret_id, 1, 1, 'committed', 2 FROM secrets UNION ALL SELECT secret_id, 2, 1, 'committed', 3 FROM secrets;
     INSERT INTO tokens (jti, subject, credential_id, environment_id, grants, rseq, issued_at, expires_at)
         SELECT secret_id, 'sub_1', (SELECT max(credential_id) FROM credentials), environment_id, '[]', 0, 1, 2 FROM secrets;
     INSERT INTO events (seq, name, compact, hash, issued_at, lasting)
-        SELECT 7, 'token:x', 'a.b.c', digest, 1, NULL FROM versions;
+        SELECT 7, 'token:x', 'a.b.c', digest, 1, NULL FROM envelopes;
     INSERT INTO pending_revocations (position, name, created_at) VALUES (9007199254740993, 'token:y', 1);
     INSERT INTO idempotency (subject, key, secret_id, version, created_at) SELECT 'sub_1', 'k', secret_id, 1, 1 FROM secrets;
     INSERT INTO root_key_rotations (environment_id, epoch, changed_at, retirement)
         SELECT environment_id, 1, 1, NULL FROM environments;
-    INSERT INTO lacking_versions (secret_id, version, epoch) SELECT secret_id, 1, 1 FROM secrets;
+    INSERT INTO lacking_envelopes (secret_id, envelope, epoch) SELECT secret_id, 1, 1 FROM secrets;
     INSERT INTO credential_generation (only_row, generation) VALUES (1, 5);
     INSERT INTO policy (only_row, epoch) VALUES (1, 7) ON CONFLICT DO UPDATE SET epoch = 7;";
 

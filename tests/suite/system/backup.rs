@@ -84,6 +84,31 @@ async fn number_that_a_restored_manager_would_use_twice_is_passed_over() {
     }
 }
 
+/// A backup of the manager would give the number of a rollback a second meaning, for whoever wrote it down.
+#[tokio::test]
+async fn number_of_a_rollback_that_a_restored_manager_forgot_is_passed_over() {
+    let mut installation = Installation::running().await;
+    let one = installation.store_at("a/b", "one").await;
+    let two = installation.store_at("a/b", "two").await;
+    let file = backup(&installation, &installation.manager, "manager.backup");
+    let path = format!("/api/secrets/{}:rollback", one.key_id);
+    let back = installation.admin_call("POST", &path, Some(json!({"version": 1}))).await.expect(201);
+    assert_eq!((back.number("version"), back.number("envelope")), (3, 1));
+    let token = installation.mint(&[(&one.key_id, 3)]).await.expect(201).text("access_token");
+    let opened = installation.read(&one.key_id, &token).await.expect(200);
+    assert_eq!((opened.text("decrypted_key"), opened.number("version")), ("one".to_owned(), 1));
+    assert!(installation.opens(&two).await, "a token from before the rollback opens what it did");
+    installation.manager.stop().await;
+    installation.manager.restore(&file);
+    installation.manager.start().await;
+    installation.ready().await;
+    let other = installation.admin_call("POST", &path, Some(json!({"version": 2}))).await.expect(201);
+    assert_eq!((other.number("version"), other.number("envelope")), (4, 2), "3 is taken at the vault");
+    let token = installation.mint(&[(&one.key_id, 4)]).await.expect(201).text("access_token");
+    assert_eq!(installation.read(&one.key_id, &token).await.expect(200).text("decrypted_key"), "two");
+    installation.mint(&[(&one.key_id, 3)]).await.expect_code("secret_not_found");
+}
+
 #[tokio::test]
 async fn reset_administrator_shuts_the_old_credential_out() {
     let mut installation = Installation::running().await;

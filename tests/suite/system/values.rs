@@ -1,7 +1,7 @@
 //! Values of all sizes and kinds, through the client library.
 
 use client::manager_api::name::{EnvironmentName, UserLabel};
-use client::manager_api::wire::{GrantRequest, MintToken, Revoke};
+use client::manager_api::wire::{GrantRequest, MintToken, Revoke, Rollback};
 use client::shared_proto::error::ErrorCode;
 use client::shared_proto::secret::{MAX_VALUE_BYTES, SecretValue, ValueEncoding};
 use client::{Client, ClientError, NewSecret, Stored};
@@ -75,6 +75,13 @@ async fn client_reads_many_lists_revokes_and_destroys() {
 
     assert_eq!(client.list_secrets(None, None).await.unwrap().secrets.len(), 3);
     assert_eq!(client.list_tokens(None).await.unwrap().tokens.len(), 4);
+    let rollback = Rollback { version: first.version, if_version: Some(first.version) };
+    let back = client.rollback(first.key_id, &rollback, Some("once")).await.unwrap();
+    assert_eq!((back.version, back.envelope), (first.version.next().unwrap(), first.version));
+    let repeat = client.rollback(first.key_id, &rollback, Some("once")).await.unwrap();
+    assert_eq!(repeat.version, back.version);
+    let refused = client.rollback(first.key_id, &rollback, None).await.err().unwrap();
+    assert_eq!(refused.code(), Some(ErrorCode::VersionConflict));
     client.revoke(&Revoke::Secret { key_id: first.key_id }).await.unwrap();
     let answers = client.read_many(&token.access, &[first.key_id, second.key_id]).await.unwrap();
     assert_eq!((answers[0].is_ok(), answers[1].is_ok()), (false, true));

@@ -11,11 +11,11 @@ use super::SqlStore;
 use super::environments::open_for_use;
 use super::events::is_revoked;
 use super::identity::subject_for;
-use super::rows::{newest_event, one_version, path, secret_state, state, version, version_row};
+use super::rows::{newest_committed, newest_event, one_version, path, secret_state, state, version, version_row};
 use super::tokens::insert_for_commit;
 use crate::{
-    Acted, BeginOutcome, CatalogueStore, CommitOutcome, KEPT_SECONDS, NewToken, NewVersion, SecretRow, SecretState,
-    Stored, VersionRow, basis_for,
+    Acted, BeginOutcome, CatalogueStore, CommitOutcome, KEPT_SECONDS, ListedVersion, NewRollback, NewToken, NewVersion,
+    RollbackOutcome, SecretRow, SecretState, Stored, VersionRow, basis_for,
 };
 
 #[async_trait]
@@ -58,6 +58,11 @@ impl CatalogueStore for SqlStore {
         self.write_as("begin", basis, move |tx| begin(tx, &version)).await
     }
 
+    async fn begin_rollback(&self, permit: &Permit<Write>, rollback: NewRollback) -> Acted<RollbackOutcome> {
+        let basis = basis_for(permit, &Scope::Secret(rollback.secret))?;
+        self.write_as("begin_rollback", basis, move |tx| begin_rollback(tx, &rollback)).await
+    }
+
     async fn commit(
         &self,
         secret: SecretId,
@@ -77,8 +82,9 @@ impl CatalogueStore for SqlStore {
         self.sql
             .read("pending", move |tx| {
                 tx.all(
-                    "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
+                    "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest
                      FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+                     JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
                      WHERE v.state = 'pending' ORDER BY v.created_at, v.secret_id, v.version LIMIT ?1",
                     &[&row_limit(limit)],
                     version_row,
@@ -133,23 +139,61 @@ fn begin(tx: &mut Tx<'_>, new: &NewVersion) -> Result<BeginOutcome, SqlError> {
     if secret_id_at(tx, row.environment, &new.path)? != Some(row.secret) {
         return Ok(BeginOutcome::Taken);
     }
-    let inserted = tx.execute(
-        "INSERT INTO versions (secret_id, version, state, epoch, digest, created_at)
-         VALUES (?1, ?2, 'pending', ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-        &[&row.secret.as_bytes(), &row.version.get(), &row.epoch, &row.digest.0, &new.now],
-    )?;
-    if inserted == 0 {
+    if is_taken(tx, row.secret, row.version)? {
         return Ok(BeginOutcome::Taken);
     }
-    if let Some((subject, key)) = &new.idempotency {
-        tx.execute(
-            "INSERT INTO idempotency (subject, key, secret_id, version, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (subject, key) DO UPDATE
-             SET secret_id = excluded.secret_id, version = excluded.version, created_at = excluded.created_at",
-            &[&subject.to_string(), key, &row.secret.as_bytes(), &row.version.get(), &new.now],
-        )?;
+    tx.execute(
+        "INSERT INTO envelopes (secret_id, envelope, state, epoch, digest) VALUES (?1, ?2, 'pending', ?3, ?4)",
+        &[&row.secret.as_bytes(), &row.version.get(), &row.epoch, &row.digest.0],
+    )?;
+    insert_pending(tx, row, new.now)?;
+    if let Some(key) = &new.idempotency {
+        remember(tx, key, row, new.now)?;
     }
     Ok(BeginOutcome::Pending(subject_for(tx, &new.label.0, new.label.1)?))
+}
+
+/// Makes the next number point to the envelope of a committed version.
+fn begin_rollback(tx: &mut Tx<'_>, new: &NewRollback) -> Result<RollbackOutcome, SqlError> {
+    let target = one_version(tx, new.secret, new.target)?.filter(|row| row.state == CatalogueState::Committed);
+    let Some(target) = target else { return Ok(RollbackOutcome::NotFound) };
+    if let Err(closed) = open_for_use(tx, target.environment)? {
+        return Ok(RollbackOutcome::Closed(closed));
+    }
+    if new.if_version.is_some() && newest_committed(tx, new.secret)?.map(|row| row.version) != new.if_version {
+        return Ok(RollbackOutcome::OtherVersion);
+    }
+    if is_taken(tx, new.secret, new.version)? {
+        return Ok(RollbackOutcome::Taken);
+    }
+    let row = VersionRow { version: new.version, state: CatalogueState::Pending, ..target };
+    insert_pending(tx, &row, new.now)?;
+    if let Some(key) = &new.idempotency {
+        remember(tx, key, &row, new.now)?;
+    }
+    Ok(RollbackOutcome::Pending(row))
+}
+
+fn is_taken(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<bool, SqlError> {
+    tx.exists("SELECT 1 FROM versions WHERE secret_id = ?1 AND version = ?2", &[&secret.as_bytes(), &version.get()])
+}
+
+fn insert_pending(tx: &mut Tx<'_>, row: &VersionRow, now: u64) -> Result<(), SqlError> {
+    tx.execute(
+        "INSERT INTO versions (secret_id, version, envelope, state, created_at) VALUES (?1, ?2, ?3, 'pending', ?4)",
+        &[&row.secret.as_bytes(), &row.version.get(), &row.envelope.get(), &now],
+    )
+    .map(|_rows| ())
+}
+
+fn remember(tx: &mut Tx<'_>, (subject, key): &(Subject, String), row: &VersionRow, now: u64) -> Result<(), SqlError> {
+    tx.execute(
+        "INSERT INTO idempotency (subject, key, secret_id, version, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (subject, key) DO UPDATE
+         SET secret_id = excluded.secret_id, version = excluded.version, created_at = excluded.created_at",
+        &[&subject.to_string(), key, &row.secret.as_bytes(), &row.version.get(), &now],
+    )
+    .map(|_rows| ())
 }
 
 fn commit(
@@ -190,13 +234,17 @@ fn secret_id_at(tx: &mut Tx<'_>, environment: EnvironmentId, path: &SecretPath) 
     )
 }
 
-/// Only a pending version turns; says whether it did.
+/// Only a pending version turns, with its own envelope; says whether it did.
 fn set_state(tx: &mut Tx<'_>, secret: SecretId, version: Version, state: &str) -> Result<bool, SqlError> {
-    tx.execute(
+    let turned = tx.execute(
         "UPDATE versions SET state = ?3 WHERE secret_id = ?1 AND version = ?2 AND state = 'pending'",
         &[&secret.as_bytes(), &version.get(), &state],
-    )
-    .map(|turned| turned > 0)
+    )?;
+    tx.execute(
+        "UPDATE envelopes SET state = ?3 WHERE secret_id = ?1 AND envelope = ?2 AND state = 'pending'",
+        &[&secret.as_bytes(), &version.get(), &state],
+    )?;
+    Ok(turned > 0)
 }
 
 fn has_state(tx: &mut Tx<'_>, secret: SecretId, version: Version, state: &str) -> Result<bool, SqlError> {
@@ -207,7 +255,7 @@ fn has_state(tx: &mut Tx<'_>, secret: SecretId, version: Version, state: &str) -
 }
 
 /// A version of the list, with the id of its environment and its path.
-type Line = (SecretId, (Version, CatalogueState, u64), EnvironmentId, SecretPath);
+type Line = (SecretId, ListedVersion, EnvironmentId, SecretPath);
 
 fn secrets(
     tx: &mut Tx<'_>,
@@ -221,7 +269,7 @@ fn secrets(
     // are read than are shown.
     let lines = match environment {
         None => tx.all(
-            "SELECT v.secret_id, v.version, v.state, v.created_at, s.environment_id, s.path
+            "SELECT v.secret_id, v.version, v.envelope, v.state, v.created_at, s.environment_id, s.path
              FROM versions v CROSS JOIN secrets s
              WHERE s.secret_id = v.secret_id AND (v.secret_id, v.version) > (?1, ?2)
              ORDER BY v.secret_id, v.version LIMIT ?3",
@@ -229,7 +277,7 @@ fn secrets(
             line,
         ),
         Some(environment) => tx.all(
-            "SELECT v.secret_id, v.version, v.state, v.created_at, s.environment_id, s.path
+            "SELECT v.secret_id, v.version, v.envelope, v.state, v.created_at, s.environment_id, s.path
              FROM versions v CROSS JOIN secrets s
              WHERE s.secret_id = v.secret_id AND (v.secret_id, v.version) > (?1, ?2) AND s.environment_id = ?4
              ORDER BY v.secret_id, v.version LIMIT ?3",
@@ -249,6 +297,11 @@ fn secrets(
 }
 
 fn line(row: &Row<'_>) -> Result<Line, SqlError> {
-    let found = (version(row, 1)?, state(row, 2)?, row.get(3)?);
-    Ok((SecretId::from_bytes(row.get(0)?), found, EnvironmentId::from_bytes(row.get(4)?), path(row, 5)?))
+    let found = ListedVersion {
+        version: version(row, 1)?,
+        envelope: version(row, 2)?,
+        state: state(row, 3)?,
+        created_at: row.get(4)?,
+    };
+    Ok((SecretId::from_bytes(row.get(0)?), found, EnvironmentId::from_bytes(row.get(5)?), path(row, 6)?))
 }

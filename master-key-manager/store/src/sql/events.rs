@@ -2,22 +2,24 @@
 //! revocations never get the same number and no number is without its event.
 
 use async_trait::async_trait;
-use manager_policy::{Basis, Permit, ReadAudit, Scope};
+use manager_policy::{Basis, Destroy, Permit, ReadAudit, Scope};
 use service_runtime::sql::{SqlError, Tx, row_limit};
 use shared_proto::chain::ChainHead;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::{Event, EventHash, NO_EVENT, event_hash};
+use shared_proto::id::{SecretId, Version};
 use shared_proto::jwk::Thumbprint;
 
 use super::SqlStore;
 use super::credentials::{disable, not_to_be_disabled};
+use super::destruction::{destroy, destroy_envelope};
 use super::environments;
 use super::policy::outdated;
 use super::rows::{chain_head, event_row, newest_event};
 use crate::events::Effect;
 use crate::{
-    ActError, Acted, DROPPED_AT_ONCE, Decision, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, Stored,
-    StoredEvent, basis_for, event_name,
+    ActError, Acted, DROPPED_AT_ONCE, Decision, Destroyed, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent,
+    Stored, StoredEvent, basis_for, event_name,
 };
 
 #[async_trait]
@@ -66,6 +68,18 @@ impl EventStore for SqlStore {
     async fn defer(&self, decisions: Vec<Decision>, now: u64) -> Acted<()> {
         let deferred = self.decide("defer", decisions, move |tx, effect| defer(tx, effect, now)).await;
         deferred.map(|_each| ())
+    }
+
+    async fn destroy(
+        &self,
+        permit: &Permit<Destroy>,
+        secret: SecretId,
+        versions: Vec<Version>,
+        sign: Option<SignEvent>,
+        now: u64,
+    ) -> Acted<Destroyed> {
+        let basis = basis_for(permit, &Scope::Secret(secret))?;
+        self.write_as("destroy", basis, move |tx| destroy(tx, secret, &versions, sign.as_ref(), now)).await
     }
 
     async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>> {
@@ -190,7 +204,7 @@ fn recover_events(tx: &mut Tx<'_>, after: ChainHead, events: &[StoredEvent]) -> 
     Ok(true)
 }
 
-fn number(tx: &mut Tx<'_>, event: &Event, sign: &SignEvent, now: u64) -> Result<u64, SqlError> {
+pub(super) fn number(tx: &mut Tx<'_>, event: &Event, sign: &SignEvent, now: u64) -> Result<u64, SqlError> {
     let name = event_name::name_of(event);
     if event_name::happens_once(event) {
         let known =
@@ -235,19 +249,14 @@ pub(super) fn defer(tx: &mut Tx<'_>, effect: &Effect, now: u64) -> Result<(), Sq
 }
 
 /// Applies a decision to the manager's own tables: the credential is refused, or nothing is minted for the version.
-fn apply(tx: &mut Tx<'_>, effect: &Effect, now: u64) -> Result<(), SqlError> {
+pub(super) fn apply(tx: &mut Tx<'_>, effect: &Effect, now: u64) -> Result<(), SqlError> {
     let event = match effect {
         Effect::DisableCredential(credential) => return disable(tx, *credential, now),
         Effect::DisableEnvironment(environment) => return environments::disable(tx, *environment, now),
         Effect::Event(event) => event,
     };
     match event {
-        Event::Destroy(_, secret, version) => tx
-            .execute(
-                "UPDATE versions SET state = 'destroyed' WHERE secret_id = ?1 AND version = ?2",
-                &[&secret.as_bytes(), &version.get()],
-            )
-            .map(|_rows| ()),
+        Event::Destroy(_, secret, envelope) => destroy_envelope(tx, *secret, *envelope),
         Event::Token(_)
         | Event::Subject(_)
         | Event::Credential(_)

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod credentials;
+mod destruction;
 mod environments;
 mod events;
 mod files;

@@ -33,36 +33,41 @@ impl ReconcileStore for SqlStore {
 fn missing(tx: &mut Tx<'_>, facts: &[ReceiptFacts]) -> Result<Vec<ReceiptFacts>, SqlError> {
     let mut missing = Vec::new();
     for fact in facts {
-        let row = one_version(tx, fact.secret, fact.version)?;
-        let lacking = match row.map(|row| (row.state, row.digest == fact.digest)) {
-            None | Some((CatalogueState::Abandoned, false)) => true,
-            Some((
-                CatalogueState::Pending
-                | CatalogueState::Committed
-                | CatalogueState::Destroyed
-                | CatalogueState::Abandoned,
-                _,
-            )) => false,
-        };
-        if lacking {
+        if lacks(tx, fact)? {
             missing.push(*fact);
         }
     }
     Ok(missing)
 }
 
+/// Whether the number is free, or was given up for other content. A rollback that was given up had no content.
+fn lacks(tx: &mut Tx<'_>, fact: &ReceiptFacts) -> Result<bool, SqlError> {
+    let known = one_version(tx, fact.secret, fact.version)?;
+    Ok(known.is_none_or(|row| {
+        row.state == CatalogueState::Abandoned && !(row.has_own_envelope() && row.digest == fact.digest)
+    }))
+}
+
 fn adopt(tx: &mut Tx<'_>, facts: &[ReceiptFacts], now: u64) -> Result<u64, SqlError> {
     let mut adopted = 0;
     for fact in facts {
+        if !lacks(tx, fact)? {
+            continue;
+        }
         insert_secret(tx, (fact.secret, fact.environment), &SecretPath::unnamed(fact.secret), now)?;
-        let inserted = tx.execute(
-            "INSERT INTO versions (secret_id, version, state, epoch, digest, created_at)
-             VALUES (?1, ?2, 'committed', ?3, ?4, ?5) ON CONFLICT (secret_id, version) DO UPDATE
-             SET state = excluded.state, epoch = excluded.epoch, digest = excluded.digest
-             WHERE versions.state = 'abandoned' AND versions.digest <> excluded.digest",
-            &[&fact.secret.as_bytes(), &fact.version.get(), &fact.epoch, &fact.digest.0, &now],
+        tx.execute(
+            "INSERT INTO envelopes (secret_id, envelope, state, epoch, digest) VALUES (?1, ?2, 'committed', ?3, ?4)
+             ON CONFLICT (secret_id, envelope) DO UPDATE
+             SET state = excluded.state, epoch = excluded.epoch, digest = excluded.digest",
+            &[&fact.secret.as_bytes(), &fact.version.get(), &fact.epoch, &fact.digest.0],
         )?;
-        adopted += u64::from(inserted > 0);
+        tx.execute(
+            "INSERT INTO versions (secret_id, version, envelope, state, created_at)
+             VALUES (?1, ?2, ?2, 'committed', ?3) ON CONFLICT (secret_id, version) DO UPDATE
+             SET envelope = excluded.envelope, state = excluded.state",
+            &[&fact.secret.as_bytes(), &fact.version.get(), &now],
+        )?;
+        adopted += 1;
     }
     Ok(adopted)
 }
@@ -71,8 +76,8 @@ fn move_back(tx: &mut Tx<'_>, facts: &[ReceiptFacts]) -> Result<u64, SqlError> {
     let mut moved = 0;
     for fact in facts {
         let changed = tx.execute(
-            "UPDATE versions SET epoch = ?3
-             WHERE secret_id = ?1 AND version = ?2 AND state = 'committed' AND epoch > ?3 AND digest = ?4",
+            "UPDATE envelopes SET epoch = ?3
+             WHERE secret_id = ?1 AND envelope = ?2 AND state = 'committed' AND epoch > ?3 AND digest = ?4",
             &[&fact.secret.as_bytes(), &fact.version.get(), &fact.epoch, &fact.digest.0],
         )?;
         if changed > 0 {

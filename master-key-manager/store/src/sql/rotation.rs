@@ -8,31 +8,31 @@ use super::SqlStore;
 use super::environments::environments;
 use super::events::revoked_keys;
 use super::installation::installation;
-use super::rows::version_row;
-use crate::{KeyFacts, RotationState, RotationStore, Stored, VersionRow};
+use super::rows::envelope_row;
+use crate::{EnvelopeRow, KeyFacts, RotationState, RotationStore, Stored};
 
 #[async_trait]
 impl RotationStore for SqlStore {
-    async fn versions_below(
+    async fn envelopes_below(
         &self,
         target: (EnvironmentId, u32),
         after: Option<(SecretId, Version)>,
         limit: usize,
-    ) -> Stored<Vec<VersionRow>> {
-        self.sql.read("versions_below", move |tx| versions_below(tx, target, after, limit)).await
+    ) -> Stored<Vec<EnvelopeRow>> {
+        self.sql.read("envelopes_below", move |tx| envelopes_below(tx, target, after, limit)).await
     }
 
     async fn move_to_epoch(
         &self,
         target: (EnvironmentId, u32),
-        versions: Vec<(SecretId, Version)>,
+        envelopes: Vec<(SecretId, Version)>,
         now: u64,
     ) -> Stored<()> {
-        self.sql.write("move_to_epoch", move |tx| move_to_epoch(tx, target, &versions, now)).await
+        self.sql.write("move_to_epoch", move |tx| move_to_epoch(tx, target, &envelopes, now)).await
     }
 
-    async fn mark_missing(&self, epoch: u32, versions: Vec<(SecretId, Version)>) -> Stored<()> {
-        self.sql.write("mark_missing", move |tx| mark_missing(tx, epoch, &versions)).await
+    async fn mark_missing(&self, epoch: u32, envelopes: Vec<(SecretId, Version)>) -> Stored<()> {
+        self.sql.write("mark_missing", move |tx| mark_missing(tx, epoch, &envelopes)).await
     }
 
     async fn rotation(&self, environment: EnvironmentId, epoch: u32) -> Stored<RotationState> {
@@ -43,11 +43,11 @@ impl RotationStore for SqlStore {
         self.sql
             .read("open_below", move |tx| {
                 tx.one(
-                    "SELECT count(*) FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
-                     WHERE v.state IN ('pending', 'committed') AND v.epoch < ?2 AND s.environment_id = ?1
+                    "SELECT count(*) FROM envelopes e JOIN secrets s ON s.secret_id = e.secret_id
+                     WHERE e.state IN ('pending', 'committed') AND e.epoch < ?2 AND s.environment_id = ?1
                            AND NOT EXISTS (
-                               SELECT 1 FROM lacking_versions l
-                               WHERE l.secret_id = v.secret_id AND l.version = v.version AND l.epoch >= ?2)",
+                               SELECT 1 FROM lacking_envelopes l
+                               WHERE l.secret_id = e.secret_id AND l.envelope = e.envelope AND l.epoch >= ?2)",
                     &[&environment.as_bytes(), &epoch],
                     |row| row.get(0),
                 )
@@ -75,37 +75,37 @@ impl RotationStore for SqlStore {
     }
 }
 
-fn versions_below(
+fn envelopes_below(
     tx: &mut Tx<'_>,
     (environment, epoch): (EnvironmentId, u32),
     after: Option<(SecretId, Version)>,
     limit: usize,
-) -> Result<Vec<VersionRow>, SqlError> {
-    let (secret, version) = after.map_or(([0; 16], 0), |(secret, version)| (*secret.as_bytes(), version.get()));
+) -> Result<Vec<EnvelopeRow>, SqlError> {
+    let (secret, number) = after.map_or(([0; 16], 0), |(secret, number)| (*secret.as_bytes(), number.get()));
     tx.all(
-        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
-         FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
-         WHERE (v.secret_id, v.version) > (?3, ?4) AND v.state = 'committed' AND v.epoch < ?2
+        "SELECT e.secret_id, s.environment_id, e.envelope, e.epoch, e.digest
+         FROM envelopes e JOIN secrets s ON s.secret_id = e.secret_id
+         WHERE (e.secret_id, e.envelope) > (?3, ?4) AND e.state = 'committed' AND e.epoch < ?2
                AND s.environment_id = ?1 AND NOT EXISTS (
-                   SELECT 1 FROM lacking_versions l
-                   WHERE l.secret_id = v.secret_id AND l.version = v.version AND l.epoch >= ?2)
-         ORDER BY v.secret_id, v.version LIMIT ?5",
-        &[&environment.as_bytes(), &epoch, &secret, &version, &row_limit(limit)],
-        version_row,
+                   SELECT 1 FROM lacking_envelopes l
+                   WHERE l.secret_id = e.secret_id AND l.envelope = e.envelope AND l.epoch >= ?2)
+         ORDER BY e.secret_id, e.envelope LIMIT ?5",
+        &[&environment.as_bytes(), &epoch, &secret, &number, &row_limit(limit)],
+        envelope_row,
     )
 }
 
 fn move_to_epoch(
     tx: &mut Tx<'_>,
     (environment, epoch): (EnvironmentId, u32),
-    versions: &[(SecretId, Version)],
+    envelopes: &[(SecretId, Version)],
     now: u64,
 ) -> Result<(), SqlError> {
-    for (secret, version) in versions {
+    for (secret, envelope) in envelopes {
         tx.execute(
-            "UPDATE versions SET epoch = ?3
-             WHERE secret_id = ?1 AND version = ?2 AND state = 'committed' AND epoch < ?3",
-            &[&secret.as_bytes(), &version.get(), &epoch],
+            "UPDATE envelopes SET epoch = ?3
+             WHERE secret_id = ?1 AND envelope = ?2 AND state = 'committed' AND epoch < ?3",
+            &[&secret.as_bytes(), &envelope.get(), &epoch],
         )?;
     }
     tx.execute(
@@ -116,12 +116,12 @@ fn move_to_epoch(
     .map(|_rows| ())
 }
 
-fn mark_missing(tx: &mut Tx<'_>, epoch: u32, versions: &[(SecretId, Version)]) -> Result<(), SqlError> {
-    for (secret, version) in versions {
+fn mark_missing(tx: &mut Tx<'_>, epoch: u32, envelopes: &[(SecretId, Version)]) -> Result<(), SqlError> {
+    for (secret, envelope) in envelopes {
         tx.execute(
-            "INSERT INTO lacking_versions (secret_id, version, epoch) VALUES (?1, ?2, ?3)
-             ON CONFLICT (secret_id, version) DO UPDATE SET epoch = excluded.epoch",
-            &[&secret.as_bytes(), &version.get(), &epoch],
+            "INSERT INTO lacking_envelopes (secret_id, envelope, epoch) VALUES (?1, ?2, ?3)
+             ON CONFLICT (secret_id, envelope) DO UPDATE SET epoch = excluded.epoch",
+            &[&secret.as_bytes(), &envelope.get(), &epoch],
         )?;
     }
     Ok(())
@@ -137,14 +137,14 @@ pub(super) fn key_facts(tx: &mut Tx<'_>) -> Result<Option<KeyFacts>, SqlError> {
         tx.all(sql, &[], |row| Ok((EnvironmentId::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?)))
     };
     let under = count(
-        "SELECT s.environment_id, v.epoch, count(*) FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
-         WHERE v.state IN ('pending', 'committed') GROUP BY 1, 2 ORDER BY 1, 2",
+        "SELECT s.environment_id, e.epoch, count(*) FROM envelopes e JOIN secrets s ON s.secret_id = e.secret_id
+         WHERE e.state IN ('pending', 'committed') GROUP BY 1, 2 ORDER BY 1, 2",
     )?;
     let lacking = count(
-        "SELECT s.environment_id, v.epoch, count(*) FROM lacking_versions l
-         JOIN versions v ON v.secret_id = l.secret_id AND v.version = l.version
-         JOIN secrets s ON s.secret_id = v.secret_id
-         WHERE v.state = 'committed' AND v.epoch < l.epoch GROUP BY 1, 2 ORDER BY 1, 2",
+        "SELECT s.environment_id, e.epoch, count(*) FROM lacking_envelopes l
+         JOIN envelopes e ON e.secret_id = l.secret_id AND e.envelope = l.envelope
+         JOIN secrets s ON s.secret_id = e.secret_id
+         WHERE e.state = 'committed' AND e.epoch < l.epoch GROUP BY 1, 2 ORDER BY 1, 2",
     )?;
     let retirements = tx.all(
         "SELECT retirement FROM root_key_rotations WHERE retirement IS NOT NULL

@@ -9,7 +9,7 @@ use shared_proto::encoding::Bytes;
 use shared_proto::event::{EventHash, NO_EVENT};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 
-use crate::{SecretState, StoredEvent, VersionRow, event_name};
+use crate::{EnvelopeRow, SecretState, StoredEvent, VersionRow, event_name};
 
 pub(super) fn version(row: &Row<'_>, column: usize) -> Result<Version, SqlError> {
     Version::new(row.get(column)?).map_err(|_| SqlError::unreadable())
@@ -29,15 +29,27 @@ pub(super) fn state(row: &Row<'_>, column: usize) -> Result<CatalogueState, SqlE
     }
 }
 
-/// Columns `secret_id, environment_id, version, state, epoch, digest`.
+/// Columns `secret_id, environment_id, version, state, envelope, epoch, digest`.
 pub(super) fn version_row(row: &Row<'_>) -> Result<VersionRow, SqlError> {
     Ok(VersionRow {
         secret: SecretId::from_bytes(row.get(0)?),
         environment: EnvironmentId::from_bytes(row.get(1)?),
         version: version(row, 2)?,
         state: state(row, 3)?,
-        epoch: row.get(4)?,
-        digest: Bytes(row.get(5)?),
+        envelope: version(row, 4)?,
+        epoch: row.get(5)?,
+        digest: Bytes(row.get(6)?),
+    })
+}
+
+/// Columns `secret_id, environment_id, envelope, epoch, digest`.
+pub(super) fn envelope_row(row: &Row<'_>) -> Result<EnvelopeRow, SqlError> {
+    Ok(EnvelopeRow {
+        secret: SecretId::from_bytes(row.get(0)?),
+        environment: EnvironmentId::from_bytes(row.get(1)?),
+        envelope: version(row, 2)?,
+        epoch: row.get(3)?,
+        digest: Bytes(row.get(4)?),
     })
 }
 
@@ -71,9 +83,22 @@ pub(super) fn chain_head(tx: &mut Tx<'_>) -> Result<ChainHead, SqlError> {
 
 pub(super) fn one_version(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<Option<VersionRow>, SqlError> {
     tx.optional(
-        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
-         FROM versions v JOIN secrets s ON s.secret_id = v.secret_id WHERE v.secret_id = ?1 AND v.version = ?2",
+        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest
+         FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+         JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
+         WHERE v.secret_id = ?1 AND v.version = ?2",
         &[&secret.as_bytes(), &version.get()],
+        version_row,
+    )
+}
+
+pub(super) fn newest_committed(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<VersionRow>, SqlError> {
+    tx.optional(
+        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest
+         FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+         JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
+         WHERE v.secret_id = ?1 AND v.state = 'committed' ORDER BY v.version DESC LIMIT 1",
+        &[&secret.as_bytes()],
         version_row,
     )
 }
@@ -91,8 +116,9 @@ pub(super) fn secret_state(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<S
         |row| version(row, 0),
     )?;
     let pending = tx.all(
-        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
+        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest
          FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
+         JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
          WHERE v.secret_id = ?1 AND v.state = 'pending' ORDER BY v.version",
         &[&secret.as_bytes()],
         version_row,

@@ -12,7 +12,7 @@ use super::environments::open_for_use;
 use super::events::is_revoked;
 use super::identity::subject_for;
 use super::policy::outdated;
-use super::rows::{newest_event, one_version, version_row};
+use super::rows::{newest_committed, newest_event, one_version};
 use crate::{
     ActError, Acted, CommitOutcome, KEPT_SECONDS, NewToken, Stored, TokenDecision, TokenRequest, TokenRow, TokenStore,
     TokenSubject, VersionRow, basis_for, event_name, grants_of,
@@ -80,6 +80,7 @@ fn decide_token(tx: &mut Tx<'_>, credential: CredentialId, order: &TokenRequest)
         credential,
         environment,
         grants: grants_of(&versions),
+        versions: versions.iter().map(|row| row.version).collect(),
         issued_at: order.issued_at,
         expires_at: order.expires_at.min(order.issued_at.saturating_add(life)),
     };
@@ -104,15 +105,17 @@ pub(super) fn insert_for_commit(tx: &mut Tx<'_>, basis: Basis, token: &NewToken)
 
 fn insert(tx: &mut Tx<'_>, token: &NewToken, rseq: u64) -> Result<(), SqlError> {
     let grants = serde_json::to_string(&token.grants).map_err(|_| SqlError::unreadable())?;
+    let versions = serde_json::to_string(&token.versions).map_err(|_| SqlError::unreadable())?;
     tx.execute(
-        "INSERT INTO tokens (jti, subject, credential_id, environment_id, grants, rseq, issued_at, expires_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO tokens (jti, subject, credential_id, environment_id, grants, versions, rseq, issued_at, expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         &[
             &token.jti.as_bytes(),
             &token.subject.to_string(),
             &token.credential.as_bytes(),
             &token.environment.as_bytes(),
             &grants,
+            &versions,
             &rseq,
             &token.issued_at,
             &token.expires_at,
@@ -126,15 +129,7 @@ fn committed_version(
     secret: SecretId,
     version: Option<Version>,
 ) -> Result<Option<VersionRow>, SqlError> {
-    let Some(version) = version else {
-        return tx.optional(
-            "SELECT v.secret_id, s.environment_id, v.version, v.state, v.epoch, v.digest
-             FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
-             WHERE v.secret_id = ?1 AND v.state = 'committed' ORDER BY v.version DESC LIMIT 1",
-            &[&secret.as_bytes()],
-            version_row,
-        );
-    };
+    let Some(version) = version else { return newest_committed(tx, secret) };
     let row = one_version(tx, secret, version)?;
     Ok(row.filter(|row| row.state == manager_api::wire::CatalogueState::Committed))
 }
@@ -143,24 +138,30 @@ fn tokens(tx: &mut Tx<'_>, after: Option<TokenId>, limit: usize, now: u64) -> Re
     // Every id is greater than no bytes.
     let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
     let found = tx.all(
-        "SELECT t.jti, t.subject, t.credential_id, t.environment_id, t.grants, t.issued_at, t.expires_at,
-                (SELECT label FROM subjects s WHERE s.subject = t.subject)
+        "SELECT t.jti, t.subject, t.credential_id, t.environment_id, t.grants, t.versions,
+                t.issued_at, t.expires_at, (SELECT label FROM subjects s WHERE s.subject = t.subject)
          FROM tokens t WHERE t.jti > ?1 AND t.expires_at > ?2 ORDER BY t.jti LIMIT ?3",
         &[&after, &now, &row_limit(limit)],
-        |row| Ok((token(row)?, row.get(7)?)),
+        |row| Ok((token(row)?, row.get(8)?)),
     )?;
     found.into_iter().map(|(token, label)| with_revocation(tx, token, label)).collect()
 }
 
 fn token(row: &Row<'_>) -> Result<NewToken, SqlError> {
+    let grants: Vec<Grant> = serde_json::from_str(&row.get::<String>(4)?).map_err(|_| SqlError::unreadable())?;
+    let versions = match row.get::<Option<String>>(5)? {
+        Some(versions) => serde_json::from_str(&versions).map_err(|_| SqlError::unreadable())?,
+        None => grants.iter().map(|grant| grant.version).collect(),
+    };
     Ok(NewToken {
         jti: TokenId::from_bytes(row.get(0)?),
         subject: row.parse(1)?,
         credential: CredentialId::from_bytes(row.get(2)?),
         environment: EnvironmentId::from_bytes(row.get(3)?),
-        grants: serde_json::from_str::<Vec<Grant>>(&row.get::<String>(4)?).map_err(|_| SqlError::unreadable())?,
-        issued_at: row.get(5)?,
-        expires_at: row.get(6)?,
+        grants,
+        versions,
+        issued_at: row.get(6)?,
+        expires_at: row.get(7)?,
     })
 }
 

@@ -43,8 +43,9 @@ impl Kit<'_> {
         let first = self.store.secrets(&self.sees(), None, None, 1).await.map_err(text)?;
         rule(versions(&first) == [1], "a page ends between the versions of a secret")?;
         let second = self.store.secrets(&self.sees(), None, Some((secret, Version::FIRST)), 1).await.map_err(text)?;
-        let continued =
-            second.iter().all(|row| row.secret == secret && row.versions.iter().all(|one| one.0 == lost.row.version));
+        let continued = second
+            .iter()
+            .all(|row| row.secret == secret && row.versions.iter().all(|one| one.version == lost.row.version));
         rule(continued && versions(&second) == [1], "the next page goes on behind its cursor")?;
         let rest = self.store.secrets(&self.sees(), None, Some((secret, lost.row.version)), 9).await.map_err(text)?;
         rule(rest.iter().all(|row| row.secret > secret), "a page begins behind its cursor")

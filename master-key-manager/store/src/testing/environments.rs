@@ -7,7 +7,7 @@ use shared_proto::id::{EnvironmentId, SecretId, Version};
 use super::{Kit, NOW, rule, signer, text};
 use crate::{
     BeginOutcome, Closed, CommitOutcome, CreateOutcome, Decision, Environment, EnvironmentChange, MAX_ENVIRONMENTS,
-    NewEnvironment, TokenDecision, TokenRequest,
+    NewEnvironment, RollbackOutcome, TokenDecision, TokenRequest,
 };
 
 const LATER: u64 = NOW + 1;
@@ -92,6 +92,8 @@ impl Kit<'_> {
         let next = self.new_version(secret, 2, path)?;
         let begun = self.store.begin(&self.may()?, next.clone()).await;
         rule(begun == Ok(BeginOutcome::Closed(closed)), "nothing is written to a closed environment")?;
+        let back = self.begin_rollback(secret, 2, 1, None).await?;
+        rule(back == RollbackOutcome::Closed(closed), "and nothing is rolled back in it")?;
         let unknown = self.new_version(SecretId::generate(), 1, &SecretPath::parse("unborn").map_err(text)?)?;
         self.store.begin(&self.may()?, unknown.clone()).await.map_err(text)?;
         let left = self.store.secret(&self.look()?, unknown.row.secret).await;

@@ -6,6 +6,7 @@ mod events;
 mod identity;
 mod policy;
 mod reconcile;
+mod rollback;
 mod rotation;
 mod tokens;
 
@@ -37,9 +38,11 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.versions().await?;
     kit.idempotency().await?;
     kit.tokens().await?;
+    kit.rollbacks().await?;
     kit.events().await?;
     kit.rotation().await?;
     kit.reconcile().await?;
+    kit.destruction().await?;
     kit.environments().await?;
     kit.many_environments().await?;
     kit.permits().await?;
@@ -126,6 +129,7 @@ impl<'a> Kit<'a> {
             environment: self.environment,
             version: Version::new(number).map_err(text)?,
             state: CatalogueState::Pending,
+            envelope: Version::new(number).map_err(text)?,
             epoch: 1,
             digest: Bytes(digest),
         };
@@ -139,7 +143,8 @@ impl<'a> Kit<'a> {
             subject: Subject::Service(ServiceId::generate()),
             credential: self.credential,
             environment: self.environment,
-            grants: vec![Grant { secret: row.secret, version: row.version }],
+            grants: vec![Grant { secret: row.secret, version: row.envelope }],
+            versions: vec![row.version],
             issued_at: NOW,
             expires_at: NOW + 900,
         }

@@ -10,7 +10,7 @@ use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, Version};
 
 use super::environments::new_environment;
 use super::{Kit, NOW, refused, rule, signer, text};
-use crate::{ActError, CommitOutcome, Decision, EnvironmentChange, NewVersion, TokenRequest};
+use crate::{ActError, CommitOutcome, Decision, EnvironmentChange, NewRollback, NewVersion, TokenRequest};
 
 impl Kit<'_> {
     pub(super) async fn permits(&self) -> Result<(), String> {
@@ -88,6 +88,17 @@ impl Kit<'_> {
         refused(store.number(vec![decision], signer(), NOW).await, why, "number")?;
         refused(store.defer(vec![decision], NOW).await, why, "defer")?;
         refused(store.subject_of(&may(by)?, self.label.clone()).await, why, "subject_of")?;
+        let secret = SecretId::generate();
+        let back = NewRollback {
+            secret,
+            version: Version::FIRST,
+            target: Version::FIRST,
+            if_version: None,
+            idempotency: None,
+            now: NOW,
+        };
+        refused(store.begin_rollback(&may(by)?, back).await, why, "begin_rollback")?;
+        refused(store.destroy(&may(by)?, secret, Vec::new(), None, NOW).await, why, "destroy")?;
         let after = (store.newest_event().await, store.deferred().await);
         rule(before == after, "a refused decision leaves nothing behind")
     }
@@ -117,7 +128,10 @@ impl Kit<'_> {
         let grants = vec![(secret, None, self.only(Scope::Secret(secret))?), (secret, None, stranger)];
         let order = TokenRequest { grants, ..self.new_order(Vec::new())? };
         refused(self.store.decide_token(order).await, why, "decide_token for two callers")?;
-        let destroyed = Decision::destroy(&self.only(other.clone())?, environment, secret, Version::FIRST);
+        let (version, target) = (new.row.version, Version::FIRST);
+        let back = NewRollback { secret, version, target, if_version: None, idempotency: None, now: NOW };
+        refused(self.store.begin_rollback(&self.only(other.clone())?, back).await, why, "rollback of another secret")?;
+        let destroyed = self.store.destroy(&self.only(other.clone())?, secret, vec![Version::FIRST], None, NOW).await;
         refused(destroyed, why, "destruction of another secret")?;
         let share = self.only(other.clone())?;
         refused(Decision::revoke_tokens(&share, Event::Secret(secret)), why, "revocation of another secret")?;

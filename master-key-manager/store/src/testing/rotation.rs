@@ -1,6 +1,5 @@
 //! Exchanges of root keys.
 
-use manager_api::wire::CatalogueState;
 use shared_proto::encoding::Bytes;
 use shared_proto::receipt::{ReceiptFacts, VersionState};
 
@@ -10,12 +9,14 @@ impl Kit<'_> {
     pub(super) async fn rotation(&self) -> Result<(), String> {
         let target = (self.environment, 2);
         let before = self.store.open_below(self.environment, 2).await.map_err(text)?;
-        let rows = self.store.versions_below(target, None, 9).await.map_err(text)?;
-        rule(rows.len() > 1 && rows.is_sorted_by_key(|row| (row.secret, row.version)), "older versions come in order")?;
-        rule(rows.iter().all(|row| row.state == CatalogueState::Committed), "only committed versions are moved")?;
+        let rows = self.store.envelopes_below(target, None, 9).await.map_err(text)?;
+        rule(
+            rows.len() > 1 && rows.is_sorted_by_key(|row| (row.secret, row.envelope)),
+            "older versions come in order",
+        )?;
         let [first, .., last] = rows.as_slice() else { return Err("two versions are needed".to_owned()) };
-        let (first, last) = ((first.secret, first.version), (last.secret, last.version));
-        let page = self.store.versions_below(target, Some(first), 9).await.map_err(text)?;
+        let (first, last) = ((first.secret, first.envelope), (last.secret, last.envelope));
+        let page = self.store.envelopes_below(target, Some(first), 9).await.map_err(text)?;
         rule(page.len() + 1 == rows.len(), "a page of older versions begins behind its cursor")?;
         self.store.move_to_epoch(target, vec![first], NOW).await.map_err(text)?;
         self.store.move_to_epoch((self.environment, 1), vec![first], NOW).await.map_err(text)?;
@@ -24,9 +25,9 @@ impl Kit<'_> {
         self.store.mark_missing(2, vec![last]).await.map_err(text)?;
         let after = self.store.open_below(self.environment, 2).await.map_err(text)?;
         rule(after + 2 == before, "moved and lacking versions are not open")?;
-        let left = self.store.versions_below(target, None, 9).await.map_err(text)?;
+        let left = self.store.envelopes_below(target, None, 9).await.map_err(text)?;
         rule(left.len() + 2 == rows.len(), "moved and lacking versions are not moved again")?;
-        let again = self.store.versions_below((self.environment, 3), None, 9).await.map_err(text)?;
+        let again = self.store.envelopes_below((self.environment, 3), None, 9).await.map_err(text)?;
         rule(again.len() == rows.len(), "the next rotation asks for lacking versions again")?;
         self.store.record_retirement(target, "{}".to_owned(), NOW + 1).await.map_err(text)?;
         let ended = self.store.rotation(self.environment, 2).await.map_err(text)?;

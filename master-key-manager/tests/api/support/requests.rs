@@ -44,6 +44,7 @@ impl Facts {
                 Some(json!({"user_id": "u", "key_data": "late", "path": "late", "environment": "dev"}))
             }
             action::SECRET_DESTROY => Some(json!({"versions": [1]})),
+            action::SECRET_ROLLBACK => Some(json!({"version": 1})),
             action::TOKEN_MINT => Some(json!({"grants": [{"key_id": self.secret}]})),
             action::REVOCATION_CREATE => Some(json!({"kind": "all"})),
             action::CATALOGUE_RECONCILE => Some(json!({"adopt": true})),
@@ -63,8 +64,9 @@ impl Facts {
             _ if route.access == Access::Public => None,
             _ => return None,
         };
-        let target =
-            route.path.replace("{key_id}", &self.doomed).replace("{jti}", &self.jti).replace("{name}", "staging");
+        // Nothing is rolled back to what is destroyed.
+        let secret = if route.id == action::SECRET_ROLLBACK { &self.secret } else { &self.doomed };
+        let target = route.path.replace("{key_id}", secret).replace("{jti}", &self.jti).replace("{name}", "staging");
         Some(Request { method: route.method.clone(), target, body })
     }
 }

@@ -11,7 +11,9 @@ use shared_proto::envelope::open::unwrap_transfer_key;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, Version};
 use shared_proto::receipt::{Receipt, ReceiptFacts, VersionState};
-use shared_proto::wire::vault::{EnvelopeToStore, Inventory, Receipts, Settle, Store, StoreAnswer, StoreResult};
+use shared_proto::wire::vault::{
+    EnvelopeToStore, Inventory, Receipts, Settle, Store, StoreAnswer, StoreResult, VersionName,
+};
 
 use super::vault::{FakeVault, Row, StoreMood, problem};
 
@@ -79,6 +81,10 @@ impl FakeVault {
         }
         if order.unused && order.versions.iter().any(|asked| state.rows.contains_key(&(asked.secret_id, asked.version)))
         {
+            return problem(ErrorCode::VersionConflict);
+        }
+        let is_used = |asked: &VersionName| state.rows.contains_key(&(asked.secret_id, asked.version));
+        if order.unused && order.versions.iter().any(is_used) {
             return problem(ErrorCode::VersionConflict);
         }
         let receipts = order.versions.iter().map(|asked| {

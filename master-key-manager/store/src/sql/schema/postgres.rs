@@ -1,7 +1,7 @@
 //! The schema on PostgreSQL. Text is compared by its bytes, as SQLite does.
 
 /// All steps.
-pub(super) const STEPS: &[&str] = &[FIRST, LIVING_ENVIRONMENTS];
+pub(super) const STEPS: &[&str] = &[FIRST, LIVING_ENVIRONMENTS, ENVELOPES];
 
 const FIRST: &str = r#"
 CREATE TABLE installation (
@@ -141,4 +141,34 @@ UPDATE environments SET
     ordinal = CASE name WHEN 'dev' THEN 1 WHEN 'staging' THEN 2 ELSE 3 END,
     created_at = COALESCE((SELECT MIN(created_at) FROM credentials), 0);
 CREATE UNIQUE INDEX environments_ordinal ON environments (ordinal);
+"#;
+
+const ENVELOPES: &str = r#"
+-- A version of the catalogue points to an envelope: to its own, which has its number, or to an older one after a
+-- rollback. The state of an envelope is what the vault has, that of a version is what the catalogue says.
+ALTER TABLE versions RENAME TO envelopes;
+ALTER TABLE envelopes RENAME COLUMN version TO envelope;
+DROP INDEX versions_pending;
+ALTER INDEX versions_pkey RENAME TO envelopes_pkey;
+CREATE TABLE versions (
+    secret_id BYTEA NOT NULL REFERENCES secrets (secret_id),
+    version BIGINT NOT NULL,
+    envelope BIGINT NOT NULL CHECK (envelope <= version),
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('pending', 'committed', 'abandoned', 'destroyed')),
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (secret_id, version),
+    FOREIGN KEY (secret_id, envelope) REFERENCES envelopes (secret_id, envelope)
+);
+INSERT INTO versions (secret_id, version, envelope, state, created_at)
+    SELECT secret_id, envelope, envelope, state, created_at FROM envelopes;
+CREATE INDEX versions_pending ON versions (created_at, secret_id, version) WHERE state = 'pending';
+CREATE INDEX versions_rolled_back ON versions (secret_id, envelope) WHERE envelope <> version;
+ALTER TABLE envelopes DROP COLUMN created_at;
+
+-- Envelopes that the vault did not have when they were to change to an epoch.
+ALTER TABLE lacking_versions RENAME TO lacking_envelopes;
+ALTER TABLE lacking_envelopes RENAME COLUMN version TO envelope;
+
+-- The versions that a token was made for, in the order of its grants, which name envelopes. NULL: the same numbers.
+ALTER TABLE tokens ADD COLUMN versions TEXT COLLATE "C";
 "#;

@@ -2,7 +2,7 @@
 
 /// All steps.
 pub(super) const STEPS: &[&str] =
-    &[FIRST, ROOT_KEY_ROTATIONS, LASTING_EVENTS, CREDENTIAL_GENERATION, POLICY, LIVING_ENVIRONMENTS];
+    &[FIRST, ROOT_KEY_ROTATIONS, LASTING_EVENTS, CREDENTIAL_GENERATION, POLICY, LIVING_ENVIRONMENTS, ENVELOPES];
 
 const FIRST: &str = "
 CREATE TABLE installation (
@@ -151,4 +151,33 @@ UPDATE environments SET
     ordinal = CASE name WHEN 'dev' THEN 1 WHEN 'staging' THEN 2 ELSE 3 END,
     created_at = COALESCE((SELECT MIN(created_at) FROM credentials), 0);
 CREATE UNIQUE INDEX environments_ordinal ON environments (ordinal);
+";
+
+const ENVELOPES: &str = "
+-- A version of the catalogue points to an envelope: to its own, which has its number, or to an older one after a
+-- rollback. The state of an envelope is what the vault has, that of a version is what the catalogue says.
+ALTER TABLE versions RENAME TO envelopes;
+ALTER TABLE envelopes RENAME COLUMN version TO envelope;
+DROP INDEX versions_pending;
+CREATE TABLE versions (
+    secret_id BLOB NOT NULL REFERENCES secrets (secret_id),
+    version INTEGER NOT NULL,
+    envelope INTEGER NOT NULL CHECK (envelope <= version),
+    state TEXT NOT NULL CHECK (state IN ('pending', 'committed', 'abandoned', 'destroyed')),
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (secret_id, version),
+    FOREIGN KEY (secret_id, envelope) REFERENCES envelopes (secret_id, envelope)
+) STRICT, WITHOUT ROWID;
+INSERT INTO versions (secret_id, version, envelope, state, created_at)
+    SELECT secret_id, envelope, envelope, state, created_at FROM envelopes;
+CREATE INDEX versions_pending ON versions (created_at) WHERE state = 'pending';
+CREATE INDEX versions_rolled_back ON versions (secret_id, envelope) WHERE envelope <> version;
+ALTER TABLE envelopes DROP COLUMN created_at;
+
+-- Envelopes that the vault did not have when they were to change to an epoch.
+ALTER TABLE lacking_versions RENAME TO lacking_envelopes;
+ALTER TABLE lacking_envelopes RENAME COLUMN version TO envelope;
+
+-- The versions that a token was made for, in the order of its grants, which name envelopes. NULL: the same numbers.
+ALTER TABLE tokens ADD COLUMN versions TEXT;
 ";

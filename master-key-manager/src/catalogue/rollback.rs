@@ -1,0 +1,155 @@
+//! Rollback: the next version number of a secret points to an older envelope. No value and no key is touched.
+//!
+//! Order: the audit line is durable → the version is pending → the vault knows its number, as one without an envelope →
+//! committed. The vault takes only a number that it has never known, so that a manager which was restored to a time
+//! before a rollback never gives its number a second meaning. A pending rollback that is settled later is given up.
+
+use manager_api::name::{IdempotencyKey, SecretPath};
+use manager_policy::{Permit, Scope, Write};
+use service_runtime::Refusal;
+use service_runtime::audit::Origin;
+use shared_proto::error::ErrorCode;
+use shared_proto::id::{EnvironmentId, SecretId, Version};
+
+use super::repeat::First;
+use super::secret_writer::{MAX_TRIES, SecretWriter, next_version};
+use super::settle::Reserved;
+use crate::access::Caller;
+use crate::audit_event::Act;
+use crate::idempotency::BodyMark;
+use manager_store::{CommitOutcome, NewRollback, RollbackOutcome, SecretState, VersionRow};
+
+/// A request for a rollback.
+pub struct RollbackRequest {
+    /// The secret.
+    pub secret: SecretId,
+    /// The version whose value is wanted again.
+    pub target: Version,
+    /// The version that must be the newest committed one.
+    pub if_version: Option<Version>,
+    /// The idempotency key and the mark of the body, to recognize a repeat.
+    pub idempotency: Option<(IdempotencyKey, BodyMark)>,
+}
+
+/// The version that a rollback made.
+pub struct RolledBack {
+    /// The secret.
+    pub secret: SecretId,
+    /// Its new version.
+    pub version: Version,
+    /// The envelope that it points to.
+    pub envelope: Version,
+    /// Its environment.
+    pub environment: EnvironmentId,
+    /// Its path.
+    pub path: SecretPath,
+}
+
+impl SecretWriter {
+    /// Rolls a secret back. Run it in a task that the client's disconnect does not end.
+    ///
+    /// # Errors
+    /// `SecretNotFound`: the target is not a committed version. `VersionConflict`: `if_version` is not the newest one.
+    /// `Unavailable`: nothing has changed. `OutcomeUnknown`: a repeat settles it.
+    pub async fn rollback(
+        &self,
+        request: RollbackRequest,
+        caller: Caller,
+        meta: &Origin,
+    ) -> Result<RolledBack, Refusal> {
+        let permit = caller.permit::<Write>(Scope::Secret(request.secret))?;
+        let by = (&caller, &permit);
+        let (Some(subject), Some((key, mark))) = (caller.subject(), request.idempotency.as_ref()) else {
+            return self.roll_back(&request, by, meta).await;
+        };
+        let _one_at_a_time = self.bodies.locks.lock(&(subject.to_string(), key.clone())).await;
+        match self.first_request(by, &subject, key, mark).await? {
+            First::Committed(state, version) => {
+                let row = self.store.version(&permit.to_look(), request.secret, version).await?;
+                let row = row.ok_or_else(not_found)?;
+                self.audit.record(act(&request, &state.path), meta).await?;
+                Ok(answer(state, &row))
+            }
+            First::Abandoned(state) if state.secret != request.secret => {
+                Err(Refusal::new(ErrorCode::IdempotencyConflict))
+            }
+            First::Abandoned(_) | First::None => {
+                self.bodies.remember(&subject, key, *mark);
+                self.roll_back(&request, by, meta).await
+            }
+        }
+    }
+
+    async fn roll_back(
+        &self,
+        request: &RollbackRequest,
+        (caller, permit): (&Caller, &Permit<Write>),
+        meta: &Origin,
+    ) -> Result<RolledBack, Refusal> {
+        // Without the vault nobody waits for anything.
+        self.vault_view.keys_for_storing()?;
+        let (look, secret) = (permit.to_look(), request.secret);
+        let state = self.store.secret(&look, secret).await?.ok_or_else(not_found)?;
+        let _one_writer = self.settler.locks().lock(&(state.environment, state.path.clone())).await;
+        let state = self.store.secret(&look, secret).await?.ok_or_else(not_found)?;
+        self.settler.settle(&state.pending).await?;
+        let first = next_version(state.last)?;
+        self.audit.record(act(request, &state.path), meta).await?;
+        let row = self.reserve_next(request, (caller, permit), first).await?;
+        match self.store.commit(secret, row.version, None).await {
+            Ok(CommitOutcome::Yes { .. }) => Ok(answer(state, &row)),
+            // It was destroyed with its envelope, or settled by another process, while it was under way.
+            Ok(CommitOutcome::WithoutToken | CommitOutcome::Closed(_) | CommitOutcome::No) | Err(_) => {
+                Err(Refusal::outcome_unknown("the catalogue did not record the version"))
+            }
+        }
+    }
+
+    /// Takes the first version number that is free, in the catalogue and in the vault.
+    async fn reserve_next(
+        &self,
+        request: &RollbackRequest,
+        (caller, permit): (&Caller, &Permit<Write>),
+        mut version: Version,
+    ) -> Result<VersionRow, Refusal> {
+        let key = request.idempotency.as_ref().map(|(key, _)| key.as_str().to_owned());
+        for _ in 0..MAX_TRIES {
+            let new = NewRollback {
+                secret: request.secret,
+                version,
+                target: request.target,
+                if_version: request.if_version,
+                idempotency: caller.subject().zip(key.clone()),
+                now: self.clock.now(),
+            };
+            match self.store.begin_rollback(permit, new).await? {
+                RollbackOutcome::Pending(row) => match self.settler.reserve(&row).await? {
+                    Reserved::Yes => return Ok(row),
+                    Reserved::Used => self.store.abandon(row.secret, row.version).await?,
+                },
+                RollbackOutcome::Taken => {}
+                RollbackOutcome::NotFound => return Err(not_found()),
+                RollbackOutcome::Closed(closed) => return Err(closed.into()),
+                RollbackOutcome::OtherVersion => {
+                    let other = "if_version is not the newest committed version.";
+                    return Err(Refusal::new(ErrorCode::VersionConflict).detail(other));
+                }
+            }
+            version = next_version(Some(version))?;
+        }
+        Err(Refusal::unavailable("the vault knows many numbers that the catalogue lacks; repeat the request"))
+    }
+}
+
+fn not_found() -> Refusal {
+    Refusal::new(ErrorCode::SecretNotFound)
+}
+
+fn act<'a>(request: &RollbackRequest, path: &'a SecretPath) -> Act<'a> {
+    Act::SecretRollback { secret: request.secret, path, version: request.target }
+}
+
+fn answer(state: SecretState, row: &VersionRow) -> RolledBack {
+    let SecretState { secret, environment, path, .. } = state;
+    RolledBack { secret, version: row.version, envelope: row.envelope, environment, path }
+}
