@@ -1,6 +1,8 @@
 //! The manager's HTTP interface against a vault that the tests control: one that is honest, absent, silent, or lying.
 
 #[cfg(test)]
+mod adopted;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod authentication;

@@ -67,6 +67,11 @@ fn adopt(tx: &mut Tx<'_>, facts: &[ReceiptFacts], now: u64) -> Result<u64, SqlEr
              SET envelope = excluded.envelope, state = excluded.state",
             &[&fact.secret.as_bytes(), &fact.version.get(), &now],
         )?;
+        // Whoever was given the number, and lost it to this content, repeats his request as a new one.
+        tx.execute(
+            "DELETE FROM idempotency WHERE secret_id = ?1 AND version = ?2",
+            &[&fact.secret.as_bytes(), &fact.version.get()],
+        )?;
         adopted += 1;
     }
     Ok(adopted)
