@@ -2,8 +2,8 @@
 //!
 //! An environment is its row and its first root key. The key's file is made first, and is not used before the row is
 //! there: `<id>.1.unconfirmed.key`. A crash in between leaves a file without a row, with which nothing was ever sealed,
-//! or a row whose key is not in use yet; the next start or the next creation destroys the one and finishes the other. A
-//! key that is in use is never touched: its row may be missing because an older database was restored.
+//! or a row whose key is not in use yet, which the next start or the next creation finishes. A file without a row is
+//! never destroyed by itself: its row may be missing because an older database was restored.
 
 use std::sync::Arc;
 
@@ -72,11 +72,12 @@ impl EnvironmentKeeper {
             return Err(taken());
         }
         let id = asked.environment_id.unwrap_or_else(EnvironmentId::generate);
-        if asked.environment_id.is_some() && self.keys.now().roots.newest(id).is_none() {
+        let is_new = asked.environment_id.is_none();
+        if !is_new && !self.keys.now().roots.has_first(id) {
             return Err(Refusal::parameter("The key folder has no root key of this environment_id."));
         }
         self.audit.record(Act::Environment(EnvironmentAct::Create, &asked.name), meta).await?;
-        if asked.environment_id.is_none() {
+        if is_new {
             let keys = Arc::clone(&self.keys);
             on_disk(move || keys.create_root_key(id)).await?;
         }
@@ -92,8 +93,12 @@ impl EnvironmentKeeper {
             // Row or no row: the next creation, or the next start, sees it.
             return made.and(Err(Refusal::outcome_unknown("the database did not confirm the environment")));
         }
-        // Takes the key into use, or destroys it.
+        // Takes the key into use.
         let finished = self.finish().await;
+        if is_new && finished.is_ok() && self.keys.environments().with_id(id).is_none() {
+            let keys = Arc::clone(&self.keys);
+            on_disk(move || keys.give_up_root_key(id)).await?;
+        }
         match made? {
             CreateOutcome::Made(environment) => {
                 finished.map_err(|_| Refusal::outcome_unknown("the root key of the environment is not in use yet"))?;

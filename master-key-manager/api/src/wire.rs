@@ -257,12 +257,25 @@ pub struct Destroy {
     pub versions: Vec<Version>,
 }
 
+/// Progress of a destruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum DestructionStatus {
+    /// The vault has signed that the envelopes are erased.
+    Destroyed,
+    /// It is recorded and will reach the vault. Until then tokens may still open the envelopes.
+    Pending,
+    /// No envelope is erased, because other versions point to all of them.
+    Kept,
+}
+
 /// Answer to [`Destroy`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DestroyAnswer {
-    /// `revoked` (here: destroyed) only after the vault has signed it.
-    pub status: RevocationStatus,
+    /// `destroyed` only after the vault has signed it.
+    pub status: DestructionStatus,
     /// The numbers of the events, one for each envelope that is erased; empty while the manager may not number events.
     pub sequences: Vec<u64>,
     /// The versions whose envelope stays at the vault, because other versions point to it.

@@ -242,7 +242,8 @@ impl SecretWriter {
         let committed = committed.map_err(|_| Refusal::outcome_unknown(UNCLEAR))?;
         match (committed, token) {
             (CommitOutcome::Yes { .. }, None) => Ok(None),
-            (CommitOutcome::Yes { rseq }, Some(token)) => {
+            (CommitOutcome::Yes { rseq, expires_at }, Some(mut token)) => {
+                token.expires_at = expires_at.unwrap_or(token.expires_at);
                 self.mint.issue(token, rseq, vec![row], seal_key).await.map(Some)
             }
             (CommitOutcome::Closed(closed), _) => Err(closed.into()),

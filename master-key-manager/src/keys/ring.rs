@@ -105,8 +105,16 @@ impl KeyRing {
         RootKeys::create(&self.root_folder(), environment, FIRST_EPOCH, KeyState::Unconfirmed)
     }
 
-    /// Takes the first root keys of environments into use that have a row, destroys those of others, and reads the folder
-    /// again. Not for an async thread.
+    /// Destroys the first root key of an environment that was not made. Not for an async thread.
+    ///
+    /// # Errors
+    /// The file cannot be destroyed.
+    pub fn give_up_root_key(&self, environment: EnvironmentId) -> Result<(), StartError> {
+        RootKeys::give_up(&self.root_folder(), environment)
+    }
+
+    /// Takes the first root keys of environments into use that have a row, and reads the folder again. Not for an async
+    /// thread.
     ///
     /// # Errors
     /// The folder fails a check. The keys stay as they are.

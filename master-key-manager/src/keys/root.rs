@@ -52,9 +52,7 @@ impl RootKeys {
         }
         let keys = Self(keys);
         for environment in environments {
-            // Of one that was just made, the first key is not in use yet.
-            let is_made = |(epoch, slot): (u32, &RootSlot)| (epoch, slot.state) == (FIRST_EPOCH, KeyState::Unconfirmed);
-            if keys.newest(environment.id).is_none() && !keys.all(environment.id).any(is_made) {
+            if !keys.has_first(environment.id) {
                 return Err(StartError::new(format!(
                     "The environment {} ({}) has no root key in {}; restore it from the backup, for nothing of it can \
                      be read without.",
@@ -88,11 +86,11 @@ impl RootKeys {
         self.0.get(&environment).into_iter().flatten().map(|(epoch, slot)| (*epoch, slot))
     }
 
-    /// Finishes what is left of environments that were being made. The first key of one that has a row comes into use. That
-    /// of one without a row, which never was in use, is destroyed.
+    /// Finishes environments that were being made: the first key of one that has a row comes into use. That of one without a
+    /// row stays as it is. It may have been in use since, if key folder and database were restored.
     ///
     /// # Errors
-    /// The folder fails a check, or a file cannot be renamed or destroyed.
+    /// The folder fails a check, or a file cannot be renamed.
     pub fn finish(folder: &Path, environments: &[Environment]) -> Result<(), StartError> {
         for found in load_numbered(folder)? {
             if (found.number, found.state) != (FIRST_EPOCH, KeyState::Unconfirmed) {
@@ -100,13 +98,25 @@ impl RootKeys {
             }
             if environments.iter().any(|known| known.id.to_string() == found.scope) {
                 confirm(folder, &found.scope, FIRST_EPOCH)?;
-            } else {
-                let path = path_of(folder, &found.scope, FIRST_EPOCH, KeyState::Unconfirmed);
-                destroy_private(&path)
-                    .map_err(|error| StartError::new(format!("{} is not destroyed ({error}).", path.display())))?;
             }
         }
         Ok(())
+    }
+
+    /// Destroys the first key of an environment that was not made after all.
+    ///
+    /// # Errors
+    /// The file cannot be destroyed.
+    pub fn give_up(folder: &Path, environment: EnvironmentId) -> Result<(), StartError> {
+        let path = path_of(folder, &environment.to_string(), FIRST_EPOCH, KeyState::Unconfirmed);
+        destroy_private(&path)
+            .map_err(|error| StartError::new(format!("{} is not destroyed ({error}).", path.display())))
+    }
+
+    /// Whether an environment has a key that is in use, or the first one of an environment that was being made.
+    pub fn has_first(&self, environment: EnvironmentId) -> bool {
+        let is_made = |(epoch, slot): (u32, &RootSlot)| (epoch, slot.state) == (FIRST_EPOCH, KeyState::Unconfirmed);
+        self.newest(environment).is_some() || self.all(environment).any(is_made)
     }
 
     /// Makes a new root key and its file.

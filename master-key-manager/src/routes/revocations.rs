@@ -106,7 +106,7 @@ pub(super) fn answer(done: &Sequences) -> HttpResponse {
     response.json(RevocationAnswer { status, sequence: done.numbers.first().copied() })
 }
 
-pub(super) fn status_of(done: &Sequences) -> (HttpResponseBuilder, RevocationStatus) {
+fn status_of(done: &Sequences) -> (HttpResponseBuilder, RevocationStatus) {
     if done.applied {
         (HttpResponse::Ok(), RevocationStatus::Revoked)
     } else {

@@ -6,8 +6,8 @@ use actix_web::{HttpResponse, web};
 use manager_api::cursor::VersionCursor;
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath};
 use manager_api::wire::{
-    Destroy, DestroyAnswer, Rollback, RollbackAnswer, SecretDetails, SecretList, SecretSummary, StoreKey,
-    StoredKeyAnswer, VersionSummary,
+    Destroy, DestroyAnswer, DestructionStatus, Rollback, RollbackAnswer, SecretDetails, SecretList, SecretSummary,
+    StoreKey, StoredKeyAnswer, VersionSummary,
 };
 use manager_policy::{List, Permit, Scope};
 use serde::{Deserialize, Serialize};
@@ -18,13 +18,13 @@ use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, Version};
 use shared_proto::secret::{SecretValue, ValueEncoding, ValueError};
 
-use super::revocations::status_of;
 use super::{LIMIT, SMALL_LIMIT, after, environment_id, environment_name, next_after};
 use crate::app::App;
 use crate::audit_event::{Act, action};
 use crate::catalogue::{RollbackRequest, StoreRequest, destroy as destroy_versions};
 use crate::http::{Call, Page};
 use crate::idempotency::BodyMark;
+use crate::revocation::Sequences;
 use manager_store::{ListedVersion, SecretRow};
 
 /// A value of 1 MiB in which every character is escaped as `\u0000` has 6 MiB; the rest is for the other members.
@@ -59,7 +59,7 @@ pub(super) const ROUTES: &[Route] = &[
         .body::<Destroy>(SMALL_LIMIT)
         .parameters(&[Parameter::path::<SecretId>("key_id", "The secret.")])
         .answers(&[
-            Answer::json::<DestroyAnswer>(200, "The vault has erased them."),
+            Answer::json::<DestroyAnswer>(200, "The vault has erased them, or other versions keep them."),
             Answer::json::<DestroyAnswer>(202, "It is recorded and will reach the vault."),
         ])
         .problems(&[
@@ -155,7 +155,11 @@ async fn destroy(call: Call<Json<Destroy>>, app: web::Data<App>) -> Result<HttpR
         })
         .await?;
     let (done, kept) = done;
-    let (mut answer, status) = status_of(&done);
+    let (mut answer, status) = match done {
+        Sequences { applied: false, .. } => (HttpResponse::Accepted(), DestructionStatus::Pending),
+        Sequences { ref numbers, .. } if numbers.is_empty() => (HttpResponse::Ok(), DestructionStatus::Kept),
+        Sequences { .. } => (HttpResponse::Ok(), DestructionStatus::Destroyed),
+    };
     Ok(answer.json(DestroyAnswer { status, sequences: done.numbers, kept }))
 }
 

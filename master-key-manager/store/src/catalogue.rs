@@ -218,6 +218,8 @@ pub enum CommitOutcome {
     Yes {
         /// Number of the newest event.
         rseq: u64,
+        /// When the token ends (Unix seconds), cut by the environment's longest life. `None` without a token.
+        expires_at: Option<u64>,
     },
     /// Committed, but the permit for the token counts no more: there is none.
     WithoutToken,

@@ -112,7 +112,7 @@ async fn destroyed_versions_are_tombstones_and_the_number_is_not_used_again() {
     let secret = manager.store_value("p", "v").await.expect(201).member("key_id");
     let path = format!("/api/keys/{secret}/destroy");
     let done = manager.post(&path, json!({"versions": [1, 1]})).await.expect(200).json();
-    assert_eq!(done, json!({"status": "revoked", "sequences": [1]}));
+    assert_eq!(done, json!({"status": "destroyed", "sequences": [1]}));
     assert_eq!(manager.post(&path, json!({"versions": [1]})).await.expect(200).json(), done);
     assert_eq!(manager.store_value("p", "v").await.expect(201).json()["version"], 2);
     manager.post(&path, json!({"versions": [9]})).await.expect(404).refused("secret_not_found");

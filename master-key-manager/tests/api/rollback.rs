@@ -246,8 +246,10 @@ async fn envelope_is_destroyed_with_the_last_version_that_points_to_it() {
     let secret = stored(&manager, &["one", "two"]).await;
     rollback(&manager, &secret, json!({"version": 1})).await.expect(201);
     let path = format!("/api/keys/{secret}/destroy");
+    let none = manager.post(&path, json!({"versions": [1]})).await.expect(200).json();
+    assert_eq!(none, json!({"status": "kept", "sequences": [], "kept": [1]}));
     let first = manager.post(&path, json!({"versions": [1, 2]})).await.expect(200).json();
-    assert_eq!((&first["status"], &first["kept"]), (&json!("revoked"), &json!([1])));
+    assert_eq!((&first["status"], &first["kept"]), (&json!("destroyed"), &json!([1])));
     assert_eq!(first["sequences"].as_array().unwrap().len(), 1);
     mint(&manager, &secret, Some(1)).await.expect(404).refused("secret_not_found");
     assert_eq!(value_of(&installed, &manager, &secret, None).await, b"one");
@@ -284,7 +286,10 @@ async fn repeat_of_a_rollback_gets_the_same_version_and_a_key_is_for_one_request
     assert_eq!((&first, &first["version"]), (&again, &json!(3)));
     let other = rollback_with_key(&manager, "k", &secret, &json!({"version": 2})).await;
     other.expect(422).refused("idempotency_mismatch");
-    manager.store_with_key("k", "p", "v").await.expect(422).refused("idempotency_mismatch");
     assert_eq!(versions(&manager).await.len(), 3);
+    let elsewhere = manager.store_value("q", "v").await.expect(201).member("key_id");
+    let other = rollback_with_key(&manager, "k", &elsewhere, &json!({"version": 1})).await;
+    other.expect(422).refused("idempotency_mismatch");
+    manager.store_with_key("k", "p", "v").await.expect(422).refused("idempotency_mismatch");
     manager.stop().await;
 }

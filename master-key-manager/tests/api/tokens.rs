@@ -48,7 +48,7 @@ async fn what_is_not_committed_does_not_exist_for_a_token() {
     let unknown = "sec_AAAAAAAAAAAAAAAAAAAAAA";
     mint(json!([{"key_id": secret}, {"key_id": unknown}])).await.expect(404).refused("secret_not_found");
     let destroyed = manager.post(&format!("/api/keys/{secret}/destroy"), json!({"versions": [1]})).await;
-    assert_eq!(destroyed.expect(200).member("status"), "revoked");
+    assert_eq!(destroyed.expect(200).member("status"), "destroyed");
     mint(json!([{"key_id": secret, "version": 1}])).await.expect(404).refused("secret_not_found");
     mint(json!([{"key_id": secret}])).await.expect(404).refused("secret_not_found");
     manager.stop().await;

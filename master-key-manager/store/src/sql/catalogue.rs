@@ -206,7 +206,7 @@ fn commit(
     let committed = turned || has_state(tx, secret, version, "committed")?;
     match token {
         _ if !committed => Ok(CommitOutcome::No),
-        None => Ok(CommitOutcome::Yes { rseq: newest_event(tx)?.0 }),
+        None => Ok(CommitOutcome::Yes { rseq: newest_event(tx)?.0, expires_at: None }),
         Some((basis, token)) => insert_for_commit(tx, *basis, token),
     }
 }

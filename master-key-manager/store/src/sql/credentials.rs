@@ -21,6 +21,13 @@ pub(super) fn disable(tx: &mut Tx<'_>, credential: CredentialId, now: u64) -> Re
     Ok(())
 }
 
+pub(super) fn is_disabled(tx: &mut Tx<'_>, credential: CredentialId) -> Result<bool, SqlError> {
+    tx.exists(
+        "SELECT 1 FROM credentials WHERE credential_id = ?1 AND disabled_at IS NOT NULL",
+        &[&credential.as_bytes()],
+    )
+}
+
 /// The generation; 1 before the first credential is disabled.
 pub(super) fn generation(tx: &mut Tx<'_>) -> Result<u64, SqlError> {
     tx.one("SELECT COALESCE(MAX(generation), 1) FROM credential_generation", &[], |row| row.get(0))

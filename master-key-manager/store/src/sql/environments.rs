@@ -4,9 +4,11 @@ use async_trait::async_trait;
 use manager_api::name::{DisplayName, EnvironmentName};
 use manager_policy::{ManageEnvironments, Permit, Scope};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
+use shared_proto::event::Event;
 use shared_proto::id::EnvironmentId;
 
 use super::SqlStore;
+use super::events::was_decided;
 use crate::{
     Acted, Closed, CreateOutcome, Environment, EnvironmentChange, EnvironmentStore, MAX_ENVIRONMENTS, NewEnvironment,
     Stored, basis_for,
@@ -128,8 +130,14 @@ fn create(tx: &mut Tx<'_>, new: &NewEnvironment) -> Result<CreateOutcome, SqlErr
         max_token_life_seconds: new.max_token_life_seconds,
         ..Environment::new(new.id, new.name.clone(), last.saturating_add(1), new.now)
     };
-    let made = insert(tx, &environment)?;
-    Ok(if made { CreateOutcome::Made(environment) } else { CreateOutcome::Taken })
+    if !insert(tx, &environment)? {
+        return Ok(CreateOutcome::Taken);
+    }
+    // One that is entered again after a restore: the event that disabled it may have come back before the row.
+    if was_decided(tx, &Event::Environment(new.id))? {
+        disable(tx, new.id, new.now)?;
+    }
+    with_id(tx, new.id)?.map(CreateOutcome::Made).ok_or_else(SqlError::unreadable)
 }
 
 /// Says whether it was inserted: not if its id, name or ordinal is taken.
@@ -147,6 +155,13 @@ pub(super) fn insert(tx: &mut Tx<'_>, environment: &Environment) -> Result<bool,
         ],
     )
     .map(|inserted| inserted > 0)
+}
+
+pub(super) fn is_disabled(tx: &mut Tx<'_>, environment: EnvironmentId) -> Result<bool, SqlError> {
+    tx.exists(
+        "SELECT 1 FROM environments WHERE environment_id = ?1 AND disabled_at IS NOT NULL",
+        &[&environment.as_bytes()],
+    )
 }
 
 /// One that is disabled keeps its time.

@@ -11,7 +11,7 @@ use shared_proto::id::{SecretId, Version};
 use shared_proto::jwk::Thumbprint;
 
 use super::SqlStore;
-use super::credentials::{disable, not_to_be_disabled};
+use super::credentials::{self, disable, not_to_be_disabled};
 use super::destruction::{destroy, destroy_envelope};
 use super::environments;
 use super::policy::outdated;
@@ -59,6 +59,9 @@ impl EventStore for SqlStore {
 
     async fn number(&self, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>> {
         self.decide("number", decisions, move |tx, effect| {
+            if let Some(known) = number_of_former(tx, effect)? {
+                return Ok(known);
+            }
             apply(tx, effect, now)?;
             number(tx, &effect.event(), &sign, now)
         })
@@ -66,7 +69,11 @@ impl EventStore for SqlStore {
     }
 
     async fn defer(&self, decisions: Vec<Decision>, now: u64) -> Acted<()> {
-        let deferred = self.decide("defer", decisions, move |tx, effect| defer(tx, effect, now)).await;
+        let deferred = self.decide("defer", decisions, move |tx, effect| match number_of_former(tx, effect)? {
+            Some(_) => Ok(()),
+            None => defer(tx, effect, now),
+        });
+        let deferred = deferred.await;
         deferred.map(|_each| ())
     }
 
@@ -218,6 +225,27 @@ pub(super) fn number(tx: &mut Tx<'_>, event: &Event, sign: &SignEvent, now: u64)
     let (sequence, hash, may_be_dropped) = (head.number + 1, event_hash(&compact), !event.lasts());
     insert(tx, &StoredEvent { sequence, event: *event, compact, hash, issued_at: now, may_be_dropped })?;
     Ok(sequence)
+}
+
+/// The number of the event that disabled what is disabled already. Its event lasts, so that it is not made again.
+fn number_of_former(tx: &mut Tx<'_>, effect: &Effect) -> Result<Option<u64>, SqlError> {
+    let is_disabled = match effect {
+        Effect::DisableCredential(credential) => credentials::is_disabled(tx, *credential)?,
+        Effect::DisableEnvironment(environment) => environments::is_disabled(tx, *environment)?,
+        Effect::Event(_) => false,
+    };
+    if !is_disabled {
+        return Ok(None);
+    }
+    let name = event_name::name_of(&effect.event());
+    tx.optional("SELECT seq FROM events WHERE name = ?1 ORDER BY seq DESC LIMIT 1", &[&name], |row| row.get(0))
+}
+
+/// Whether there is an event of this name, with a number or without.
+pub(super) fn was_decided(tx: &mut Tx<'_>, event: &Event) -> Result<bool, SqlError> {
+    let name = event_name::name_of(event);
+    Ok(tx.exists("SELECT 1 FROM events WHERE name = ?1", &[&name])?
+        || tx.exists("SELECT 1 FROM pending_revocations WHERE name = ?1", &[&name])?)
 }
 
 fn insert(tx: &mut Tx<'_>, event: &StoredEvent) -> Result<(), SqlError> {

@@ -95,12 +95,14 @@ pub(super) fn insert_for_commit(tx: &mut Tx<'_>, basis: Basis, token: &NewToken)
     if outdated(tx, basis)?.is_some() {
         return Ok(CommitOutcome::WithoutToken);
     }
-    if let Err(closed) = open_for_use(tx, token.environment)? {
-        return Ok(CommitOutcome::Closed(closed));
-    }
+    let life = match open_for_use(tx, token.environment)? {
+        Ok(life) => life,
+        Err(closed) => return Ok(CommitOutcome::Closed(closed)),
+    };
+    let expires_at = token.expires_at.min(token.issued_at.saturating_add(life));
     let (rseq, _hash) = newest_event(tx)?;
-    insert(tx, token, rseq)?;
-    Ok(CommitOutcome::Yes { rseq })
+    insert(tx, &NewToken { expires_at, ..token.clone() }, rseq)?;
+    Ok(CommitOutcome::Yes { rseq, expires_at: Some(expires_at) })
 }
 
 fn insert(tx: &mut Tx<'_>, token: &NewToken, rseq: u64) -> Result<(), SqlError> {

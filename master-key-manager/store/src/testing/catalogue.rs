@@ -28,7 +28,7 @@ impl Kit<'_> {
         rule(state.is_some_and(seen), "a pending version is seen by the next writer, with the time of its secret")?;
         rule(self.store.pending(9).await.is_ok_and(|rows| rows == [new.row]), "pending versions are listed")?;
         let committed = self.store.commit(secret, Version::FIRST, None).await;
-        rule(committed == Ok(CommitOutcome::Yes { rseq: 0 }), "a pending version is committed")?;
+        rule(committed == Ok(CommitOutcome::Yes { rseq: 0, expires_at: None }), "a pending version is committed")?;
         rule(self.store.abandon(secret, Version::FIRST).await.is_ok(), "abandoning a committed version is no error")?;
         let row = self.store.version(&self.look()?, secret, Version::FIRST).await.map_err(text)?;
         rule(row.is_some_and(|row| row.state == CatalogueState::Committed), "a committed version is never abandoned")?;

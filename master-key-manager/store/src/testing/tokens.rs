@@ -18,7 +18,8 @@ impl Kit<'_> {
         rule(none.is_empty(), "a token that is refused leaves no row")?;
         let token = self.new_token(&new.row);
         let committed = self.store.commit(new.row.secret, new.row.version, Some((self.may()?, token.clone()))).await;
-        rule(committed == Ok(CommitOutcome::Yes { rseq: 0 }), "version and token are committed together")?;
+        let outcome = CommitOutcome::Yes { rseq: 0, expires_at: Some(token.expires_at) };
+        rule(committed == Ok(outcome), "version and token are committed together")?;
         let (first, second) = (self.order(asked.clone()).await?, self.order(asked).await?);
         let (TokenDecision::Recorded { token: one, versions, .. }, TokenDecision::Recorded { token: other, .. }) =
             (first, second)

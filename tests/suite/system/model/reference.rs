@@ -37,17 +37,36 @@ pub(super) struct Token {
     pub(super) subject: String,
     pub(super) client: String,
     pub(super) rseq: usize,
+    /// Envelopes.
     pub(super) grants: Vec<(Name, Content)>,
     /// The generation of seal keys that it is sealed to.
     pub(super) seals: usize,
+}
+
+/// A version of the catalogue.
+#[derive(Clone, Debug)]
+pub(super) struct Version {
+    /// The number of the envelope that it points to.
+    pub(super) envelope: u64,
+    /// `None`: a number that the vault had already, given up.
+    pub(super) content: Option<Content>,
+    /// It was destroyed. Its envelope is in the vault while another version points to it.
+    pub(super) destroyed: bool,
+}
+
+/// What the vault's database holds besides events.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rows {
+    pub(super) envelopes: BTreeMap<Name, Content>,
+    /// The numbers of rollbacks.
+    pub(super) unused: BTreeSet<Name>,
 }
 
 /// What the manager's database holds besides events.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Catalogue {
     pub(super) paths: BTreeMap<String, String>,
-    /// `None`: a number that the vault had already, given up.
-    pub(super) versions: BTreeMap<Name, Option<Content>>,
+    pub(super) versions: BTreeMap<Name, Version>,
     pub(super) subjects: BTreeMap<String, String>,
     /// What was written under an `Idempotency-Key`.
     pub(super) repeats: BTreeMap<String, Name>,
@@ -76,7 +95,7 @@ pub(super) struct Reference {
     pub(super) catalogue: Catalogue,
     /// Bodies under an `Idempotency-Key` since the manager's start.
     pub(super) bodies: BTreeMap<String, String>,
-    pub(super) rows: BTreeMap<Name, Content>,
+    pub(super) rows: Rows,
     pub(super) seals: usize,
     pub(super) refusals: Refusals,
     pub(super) contents: usize,
@@ -104,7 +123,7 @@ impl Reference {
         if token.seals != self.seals {
             return Err("seal_key_unknown");
         }
-        match self.rows.get(name) {
+        match self.rows.envelopes.get(name) {
             None => Err("secret_not_found"),
             // The number was used twice, because both services forgot it: the token's release key does not fit.
             Some(row) if row != content => Err("token_invalid"),
@@ -114,12 +133,12 @@ impl Reference {
 
     /// Numbers an event, unless it is one that happens once and has happened.
     pub(super) fn number(&mut self, event: Event) -> usize {
-        let once = matches!(event, Event::Token(_) | Event::Destroy(_));
+        let once = matches!(event, Event::Token(_) | Event::Credential(_) | Event::Destroy(_));
         if let (true, Some(known)) = (once, self.chain.iter().position(|known| *known == event)) {
             return known + 1;
         }
         if let Event::Destroy(name) = &event {
-            self.rows.remove(name);
+            self.rows.envelopes.remove(name);
         }
         self.chain.push(event);
         self.chain.len()
@@ -128,36 +147,68 @@ impl Reference {
     /// The version that a store under `path` gets: the secret, if there is one, and the number.
     pub(super) fn next_version(&mut self, path: &str) -> (Option<String>, u64) {
         let Some(secret) = self.catalogue.paths.get(path).cloned() else { return (None, 1) };
-        let mut number = 1 + self.newest(&secret, |_, _| true).unwrap_or(0);
+        let number = self.next_number(&secret, None);
+        (Some(secret), number)
+    }
+
+    /// The number that the next version of a secret gets: a rollback's, with its envelope, or a write's.
+    fn next_number(&mut self, secret: &str, rollback: Option<u64>) -> u64 {
+        let mut number = 1 + self.newest(secret, |_| true).unwrap_or(0);
         // Numbers that a restored manager forgot and the vault did not are passed over.
-        while self.rows.contains_key(&(secret.clone(), number)) || self.is_destroyed(&(secret.clone(), number)) {
-            self.catalogue.versions.insert((secret.clone(), number), None);
+        loop {
+            let name = (secret.to_owned(), number);
+            let is_known = self.rows.envelopes.contains_key(&name) || self.rows.unused.contains(&name);
+            if !is_known && !self.is_destroyed(&name) {
+                return number;
+            }
+            let given_up = Version { envelope: rollback.unwrap_or(number), content: None, destroyed: false };
+            self.catalogue.versions.insert(name, given_up);
             number += 1;
         }
-        (Some(secret), number)
+    }
+
+    /// A secret is rolled back to an envelope. Returns the new version.
+    pub(super) fn roll_back(&mut self, (secret, envelope): Name, content: Content) -> Name {
+        let name = (secret.clone(), self.next_number(&secret, Some(envelope)));
+        self.rows.unused.insert(name.clone());
+        self.catalogue.versions.insert(name.clone(), Version { envelope, content: Some(content), destroyed: false });
+        name
+    }
+
+    /// A version that was once committed is destroyed: returns its envelope, if nothing points to it any more.
+    pub(super) fn destroy(&mut self, name: &Name) -> Option<Name> {
+        let version = self.catalogue.versions.get_mut(name)?;
+        version.destroyed = true;
+        let envelope = version.envelope;
+        let used =
+            |other: &Name| other.0 == name.0 && self.committed(other).is_some_and(|(found, _)| found.1 == envelope);
+        (!self.catalogue.versions.keys().any(used)).then(|| (name.0.clone(), envelope))
     }
 
     /// A version is written.
     pub(super) fn store(&mut self, name: Name, value: &str) -> Content {
         self.contents += 1;
         let content = Content { id: self.contents, value: value.to_owned() };
-        self.catalogue.versions.insert(name.clone(), Some(content.clone()));
-        self.rows.insert(name, content.clone());
+        let version = Version { envelope: name.1, content: Some(content.clone()), destroyed: false };
+        self.catalogue.versions.insert(name.clone(), version);
+        self.rows.envelopes.insert(name, content.clone());
         content
     }
 
-    /// What a token for this version is made for; `None` when there is nothing to make it for.
-    pub(super) fn committed(&self, name: &Name) -> Option<Content> {
-        self.catalogue.versions.get(name).cloned().flatten().filter(|_| !self.is_destroyed(name))
+    /// The envelope that a token for this version is made for; `None` when there is nothing to make it for.
+    pub(super) fn committed(&self, name: &Name) -> Option<(Name, Content)> {
+        let version = self.catalogue.versions.get(name).filter(|version| !version.destroyed)?;
+        let envelope = (name.0.clone(), version.envelope);
+        version.content.clone().filter(|_| !self.is_destroyed(&envelope)).map(|content| (envelope, content))
     }
 
     /// The newest version of a secret that a token can be made for.
     pub(super) fn newest_committed(&self, secret: &str) -> Option<Name> {
-        let number = self.newest(secret, |name, content| content.is_some() && !self.is_destroyed(name))?;
+        let number = self.newest(secret, |name| self.committed(name).is_some())?;
         Some((secret.to_owned(), number))
     }
 
-    /// Whether the version was destroyed.
+    /// Whether the envelope was destroyed.
     pub(super) fn is_destroyed(&self, name: &Name) -> bool {
         self.chain.iter().any(|event| matches!(event, Event::Destroy(destroyed) if destroyed == name))
     }
@@ -168,11 +219,11 @@ impl Reference {
     }
 
     /// The vault has the rows of a backup; the manager pushes the events that it lacks.
-    pub(super) fn restore_vault(&mut self, backup: &Backup<BTreeMap<Name, Content>>) {
+    pub(super) fn restore_vault(&mut self, backup: &Backup<Rows>) {
         self.rows = backup.content.clone();
-        let destroyed: Vec<Name> = self.rows.keys().filter(|name| self.is_destroyed(name)).cloned().collect();
+        let destroyed: Vec<Name> = self.rows.envelopes.keys().filter(|name| self.is_destroyed(name)).cloned().collect();
         for name in destroyed {
-            self.rows.remove(&name);
+            self.rows.envelopes.remove(&name);
         }
         if backup.chain < self.chain.len() {
             self.seals += 1;
@@ -186,7 +237,7 @@ impl Reference {
     }
 
     /// What both backups lack is forgotten.
-    pub(super) fn restore_both(&mut self, vault: &Backup<BTreeMap<Name, Content>>, manager: &Backup<Catalogue>) {
+    pub(super) fn restore_both(&mut self, vault: &Backup<Rows>, manager: &Backup<Catalogue>) {
         if vault.chain < self.chain.len() {
             self.seals += 1;
         }
@@ -198,15 +249,16 @@ impl Reference {
 
     /// The vault has these and the catalogue lacks them.
     pub(super) fn forgotten(&self) -> Vec<Name> {
-        let known = |name: &Name| self.catalogue.versions.get(name).is_some_and(Option::is_some);
-        self.rows.keys().filter(|name| !known(name)).cloned().collect()
+        let known = |name: &Name| self.catalogue.versions.get(name).is_some_and(|version| version.content.is_some());
+        self.rows.envelopes.keys().filter(|name| !known(name)).cloned().collect()
     }
 
     /// They are in the catalogue again.
     pub(super) fn adopt(&mut self) {
         for name in self.forgotten() {
-            let content = self.rows.get(&name).cloned();
-            self.catalogue.versions.insert(name, content);
+            let content = self.rows.envelopes.get(&name).cloned();
+            let version = Version { envelope: name.1, content, destroyed: false };
+            self.catalogue.versions.insert(name, version);
         }
     }
 
@@ -214,9 +266,9 @@ impl Reference {
         self.chain.iter().skip(rseq)
     }
 
-    fn newest(&self, secret: &str, wanted: impl Fn(&Name, &Option<Content>) -> bool) -> Option<u64> {
-        let mine = self.catalogue.versions.iter().filter(|((owner, _), _)| owner == secret);
-        mine.filter(|(name, content)| wanted(name, content)).map(|((_, number), _)| *number).max()
+    fn newest(&self, secret: &str, wanted: impl Fn(&Name) -> bool) -> Option<u64> {
+        let mine = self.catalogue.versions.keys().filter(|(owner, _)| owner == secret);
+        mine.filter(|name| wanted(name)).map(|(_, number)| *number).max()
     }
 }
 

@@ -26,27 +26,30 @@ impl Services {
         let answer = self.installation.admin_call("POST", "/api/revocations", Some(what)).await;
         let number = self.reference.number(event);
         let said = answer.json()["sequence"].as_u64();
-        self.recorded(&answer, said, number).await
+        self.recorded("revoked", &answer, said, number).await
     }
 
     pub(super) async fn destroy(&mut self, at: usize) -> Agreed {
         let Some(name) = pick(&self.names, at) else { return Ok(()) };
         let path = format!("/api/keys/{}/destroy", name.0);
         let answer = self.installation.admin_call("POST", &path, Some(json!({"versions": [name.1]}))).await;
-        if !self.reference.catalogue.versions.get(&name).is_some_and(Option::is_some) {
+        if self.reference.catalogue.versions.get(&name).is_none_or(|version| version.content.is_none()) {
             return agree("destruction", said(&answer).as_str(), "secret_not_found");
         }
-        let number = self.reference.number(Event::Destroy(name));
+        let Some(envelope) = self.reference.destroy(&name) else {
+            agree("status of a destruction", said(&answer).as_str(), "200")?;
+            let told = (answer.text("status"), answer.json()["kept"].clone());
+            return agree("kept", told, ("kept".to_owned(), json!([name.1])));
+        };
+        let number = self.reference.number(Event::Destroy(envelope));
         let said = answer.json()["sequences"][0].as_u64();
-        self.recorded(&answer, said, number).await
+        self.recorded("destroyed", &answer, said, number).await
     }
 
     /// "Revoked" is told with the number; "pending" becomes true.
-    async fn recorded(&self, answer: &Answer, said: Option<u64>, number: usize) -> Agreed {
+    async fn recorded(&self, done: &str, answer: &Answer, said: Option<u64>, number: usize) -> Agreed {
         match answer.status {
-            200 => {
-                agree("number of an event", (answer.text("status").as_str(), said), ("revoked", Some(number as u64)))
-            }
+            200 => agree("number of an event", (answer.text("status").as_str(), said), (done, Some(number as u64))),
             202 => self.settled().await,
             _ => Err(format!("a revocation was answered {answer}")),
         }

@@ -1,12 +1,11 @@
 //! The services beside the reference: takes a step at both, and tells where they differ.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use system_tests::{Answer, Installation, Service};
 
-use super::reference::{Backup, Catalogue, Content, Event, Name, Reference, Token};
+use super::reference::{Backup, Catalogue, Event, Name, Reference, Rows, Token};
 use super::steps::{Rotated, Step};
 
 /// Both, and what the test remembers.
@@ -17,7 +16,7 @@ pub(super) struct Services {
     /// Every version that was ever written.
     pub(super) names: Vec<Name>,
     manager_backups: Vec<Backup<Catalogue>>,
-    vault_backups: Vec<Backup<BTreeMap<Name, Content>>>,
+    vault_backups: Vec<Backup<Rows>>,
     pub(super) strangers: Option<String>,
     files: usize,
 }
@@ -45,6 +44,7 @@ impl Services {
             Step::Store { path, label } => self.store(&format!("a/{path}"), label, None).await,
             Step::StoreAgain { key, body } => self.store(&format!("b/{key}"), 0, Some((key, body))).await,
             Step::StoreAsStranger => self.store_as_stranger().await,
+            Step::Rollback { at, conflict } => self.roll_back(at, conflict).await,
             Step::Mint { first, second, label } => self.mint(first, second, label).await,
             Step::MintNewest { secret } => self.mint_newest(secret).await,
             Step::RevokeToken(at) => self.revoke_token(at).await,
@@ -62,9 +62,10 @@ impl Services {
             }
             Step::RevokeVersion(at) => {
                 let Some(name) = pick(&self.names, at) else { return Ok(()) };
-                let known = self.reference.catalogue.versions.contains_key(&name);
+                let envelope = self.reference.catalogue.versions.get(&name).map(|version| version.envelope);
                 let what = json!({"kind": "version", "key_id": name.0, "version": name.1});
-                self.revoke_if(known, "secret_not_found", what, Event::Version(name)).await
+                let event = Event::Version((name.0, envelope.unwrap_or(name.1)));
+                self.revoke_if(envelope.is_some(), "secret_not_found", what, event).await
             }
             Step::RevokeStrangers => {
                 let Some(client) = self.strangers.clone() else { return Ok(()) };

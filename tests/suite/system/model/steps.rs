@@ -14,6 +14,11 @@ pub(super) enum Step {
         body: usize,
     },
     StoreAsStranger,
+    /// With an `if_version`, which is the newest version or is not.
+    Rollback {
+        at: usize,
+        conflict: bool,
+    },
     Mint {
         first: usize,
         second: usize,
@@ -79,7 +84,8 @@ fn step(random: &mut Random) -> Step {
     let (one, other) = (random.below(997), random.below(997));
     let refused = [Refused::Token, Refused::Subject, Refused::Token, Refused::Everything][one % 4];
     match random.below(100) {
-        0..=17 => Step::Store { path: one % 4, label: other % 3 },
+        0..=12 => Step::Store { path: one % 4, label: other % 3 },
+        13..=17 => Step::Rollback { at: one, conflict: other % 8 == 0 },
         18..=24 => Step::StoreAgain { key: one % 2, body: other % 5 / 4 },
         25..=28 => Step::StoreAsStranger,
         29..=38 => Step::Mint { first: one, second: other, label: one % 3 },

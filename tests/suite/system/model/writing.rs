@@ -49,14 +49,14 @@ impl Services {
             (Some(body), _) if body != value => Err("idempotency_mismatch"),
             (_, None) => Err("secret_not_found"),
             (None, Some(_)) => Err("idempotency_unknown"),
-            (Some(_), Some(content)) => Ok(content),
+            (Some(_), Some(granted)) => Ok(granted),
         };
         match expected {
             Err(code) => agree("repeat", said(answer).as_str(), code),
-            Ok(content) => {
+            Ok(granted) => {
                 agree("status of a repeat", u64::from(answer.status), 201)?;
                 agree("repeat", (answer.text("key_id"), answer.number("version")), first.clone())?;
-                self.token(answer, &user(label), vec![(first.clone(), content)])
+                self.token(answer, &user(label), vec![granted])
             }
         }
     }
@@ -77,20 +77,40 @@ impl Services {
         Ok(())
     }
 
+    pub(super) async fn roll_back(&mut self, at: usize, conflict: bool) -> Agreed {
+        let Some((secret, version)) = pick(&self.names, at) else { return Ok(()) };
+        let newest = self.reference.newest_committed(&secret).map(|(_, number)| number + u64::from(conflict));
+        let body = json!({"version": version, "if_version": newest});
+        let path = format!("/api/secrets/{secret}:rollback");
+        let answer = self.installation.admin_call("POST", &path, Some(body)).await;
+        let Some((envelope, content)) = self.reference.committed(&(secret, version)) else {
+            return agree("rollback", said(&answer).as_str(), "secret_not_found");
+        };
+        if conflict {
+            return agree("rollback", said(&answer).as_str(), "version_conflict");
+        }
+        agree("status of a rollback", answer.status, 201).map_err(|why| format!("{why}: {answer}"))?;
+        let name = self.reference.roll_back(envelope.clone(), content);
+        let told = (answer.text("key_id"), answer.number("version"), answer.number("envelope"));
+        agree("rollback", told, (name.0.clone(), name.1, envelope.1))?;
+        self.names.push(name);
+        Ok(())
+    }
+
     pub(super) async fn mint(&mut self, first: usize, second: usize, label: usize) -> Agreed {
         let Some(one) = pick(&self.names, first) else { return Ok(()) };
         let other = pick(&self.names, second).filter(|other| other.0 != one.0);
         let wanted: Vec<Name> = [Some(one), other].into_iter().flatten().collect();
-        let contents: Option<Vec<Content>> = wanted.iter().map(|name| self.reference.committed(name)).collect();
+        let granted: Option<Vec<(Name, Content)>> = wanted.iter().map(|name| self.reference.committed(name)).collect();
         let grants: Vec<Value> =
             wanted.iter().map(|(secret, version)| json!({"key_id": secret, "version": version})).collect();
         let body = json!({"grants": grants, "user_id": user(label)});
         let answer = self.installation.admin_call("POST", "/api/tokens", Some(body)).await;
-        match contents {
+        match granted {
             None => agree("mint", said(&answer).as_str(), "secret_not_found"),
-            Some(contents) => {
+            Some(granted) => {
                 agree("status of a mint", u64::from(answer.status), 201)?;
-                self.token(&answer, &user(label), wanted.into_iter().zip(contents).collect())
+                self.token(&answer, &user(label), granted)
             }
         }
     }
@@ -104,8 +124,9 @@ impl Services {
         };
         agree("status of a mint", u64::from(answer.status), 201)?;
         agree("newest version", answer.json()["grants"][0]["version"].as_u64(), Some(name.1))?;
-        let content = self.reference.committed(&name).ok_or("the newest version is committed")?;
-        self.token(&answer, &user(0), vec![(name, content)])
+        let granted = self.reference.committed(&name).ok_or("the newest version is committed")?;
+        agree("its envelope", answer.json()["grants"][0]["envelope"].as_u64(), Some(granted.0.1))?;
+        self.token(&answer, &user(0), vec![granted])
     }
 
     /// Takes a token over from an answer; its claims fit the reference.
