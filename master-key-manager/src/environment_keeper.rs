@@ -162,9 +162,7 @@ impl EnvironmentKeeper {
         let decision = Decision::disable_environment(&caller.permit(Scope::Environment(id))?, id)?;
         let done = revocations.record(vec![decision]).await?;
         let _one = self.one_at_a_time.lock().await;
-        if let Err(refusal) = self.refresh().await {
-            tracing::warn!(%refusal, "the list of environments was not read again");
-        }
+        self.refresh_or_warn().await;
         Ok(done)
     }
 
@@ -180,9 +178,8 @@ impl EnvironmentKeeper {
         let permit = caller.permit(Scope::Environment(id))?;
         self.audit.record(Act::Environment(act, &name), meta).await?;
         let changed = self.store.change_environment(&permit, id, change).await;
-        let refreshed = self.refresh().await;
-        let changed = changed?.ok_or_else(|| Refusal::new(ErrorCode::EnvironmentNotFound))?;
-        refreshed.map(|()| changed)
+        self.refresh_or_warn().await;
+        changed?.ok_or_else(|| Refusal::new(ErrorCode::EnvironmentNotFound))
     }
 
     /// Describes an environment.
@@ -207,9 +204,12 @@ impl EnvironmentKeeper {
         found.map(|found| found.id).ok_or_else(|| Refusal::new(ErrorCode::EnvironmentNotFound))
     }
 
-    async fn refresh(&self) -> Result<(), Refusal> {
-        self.keys.environments().set(self.store.environments().await?);
-        Ok(())
+    /// What was done is done, also if the list in memory is late: the database decides.
+    async fn refresh_or_warn(&self) {
+        match self.store.environments().await {
+            Ok(environments) => self.keys.environments().set(environments),
+            Err(fault) => tracing::warn!(%fault, "the list of environments was not read again"),
+        }
     }
 
     /// Finishes what an earlier creation left, and reads list and keys again.

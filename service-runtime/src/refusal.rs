@@ -25,7 +25,8 @@ pub enum Fact {
     Expected(u64),
     /// With `epoch_incomplete`: how many stored versions lack a key of the epoch.
     Lacking(u64),
-    /// With `idempotency_unknown`: the version that the first request wrote.
+    /// The version that was written: with `idempotency_unknown` by the first request, else by this one, whose token is
+    /// refused.
     Written(SecretId, Version),
     /// With `method_not_allowed`: the methods of the path, as the `Allow` header lists them.
     Allow(String),

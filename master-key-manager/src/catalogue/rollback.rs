@@ -5,6 +5,7 @@
 //! before a rollback never gives its number a second meaning. A pending rollback that is settled later is given up.
 
 use manager_api::name::{IdempotencyKey, SecretPath};
+use manager_api::wire::CatalogueState;
 use manager_policy::{Permit, Scope, Write};
 use service_runtime::Refusal;
 use service_runtime::audit::Origin;
@@ -93,6 +94,11 @@ impl SecretWriter {
         let _one_writer = self.settler.locks().lock(&(state.environment, state.path.clone())).await;
         let state = self.store.secret(&look, secret).await?.ok_or_else(not_found)?;
         self.settler.settle(&state.pending).await?;
+        let target = self.store.version(&look, secret, request.target).await?;
+        let target = target.filter(|row| row.state == CatalogueState::Committed).ok_or_else(not_found)?;
+        if !self.settler.has_envelope(&target).await? {
+            return Err(not_found().detail("The vault does not have the envelope of this version."));
+        }
         let first = next_version(state.last)?;
         self.audit.record(act(request, &state.path), meta).await?;
         let row = self.reserve_next(request, (caller, permit), first).await?;

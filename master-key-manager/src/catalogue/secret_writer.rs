@@ -9,10 +9,10 @@ use std::sync::Arc;
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use manager_api::wire::{CatalogueState, IssuedToken};
 use manager_policy::{Permit, Read, Scope, Write};
-use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use service_runtime::tasks::by_size;
+use service_runtime::{Fact, Refusal};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
@@ -240,14 +240,15 @@ impl SecretWriter {
         let (permit, token) = token.unzip();
         let committed = self.store.commit(row.secret, row.version, permit.zip(token.clone())).await;
         let committed = committed.map_err(|_| Refusal::outcome_unknown(UNCLEAR))?;
+        let written = Fact::Written(row.secret, row.version);
         match (committed, token) {
             (CommitOutcome::Yes { .. }, None) => Ok(None),
             (CommitOutcome::Yes { rseq, expires_at }, Some(mut token)) => {
                 token.expires_at = expires_at.unwrap_or(token.expires_at);
                 self.mint.issue(token, rseq, vec![row], seal_key).await.map(Some)
             }
-            (CommitOutcome::Closed(closed), _) => Err(closed.into()),
-            (CommitOutcome::WithoutToken, _) => Err(Refusal::new(ErrorCode::CredentialInvalid)),
+            (CommitOutcome::Closed(closed), _) => Err(Refusal::from(closed).fact(written)),
+            (CommitOutcome::WithoutToken, _) => Err(Refusal::new(ErrorCode::CredentialInvalid).fact(written)),
             // It was destroyed, or settled by another process, while it was under way.
             (CommitOutcome::No, _) => Err(Refusal::outcome_unknown(UNCLEAR)),
         }

@@ -7,9 +7,9 @@ use manager_api::name::SecretPath;
 use service_runtime::Refusal;
 use shared_proto::command::Operation;
 use shared_proto::error::ErrorCode;
-use shared_proto::id::EnvironmentId;
+use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::receipt::{ReceiptFacts, VersionState};
-use shared_proto::wire::vault::{MAX_BATCH, Receipts, Settle, VersionName};
+use shared_proto::wire::vault::{Inventory, InventoryCursor, MAX_BATCH, Receipts, Settle, VersionName};
 
 use super::KeyedLocks;
 use crate::keys::KeyRing;
@@ -111,6 +111,20 @@ impl Settler {
         }
     }
 
+    /// Whether the vault has the envelope that a version points to. It may not after a restore.
+    ///
+    /// # Errors
+    /// The vault does not say.
+    pub async fn has_envelope(&self, row: &VersionRow) -> Result<bool, Refusal> {
+        let unclear = || Refusal::unavailable("the vault does not say whether it has the envelope");
+        let request = Inventory { after: just_before(row.secret, row.envelope), limit: 1 };
+        let answer: Receipts = self.client.command(Operation::Inventory, &request).await.map_err(|_| unclear())?;
+        let Some(receipt) = answer.receipts.first() else { return Ok(false) };
+        let facts = receipt.verify(&self.keys.now().pins).map_err(|_| unclear())?;
+        let found = (facts.environment, facts.secret, facts.version, facts.digest);
+        Ok(facts.state == VersionState::Stored && found == (row.environment, row.secret, row.envelope, row.digest))
+    }
+
     async fn ask(&self, rows: &[VersionRow]) -> Result<Vec<ReceiptFacts>, Refusal> {
         let versions = rows.iter().map(name).collect();
         let answer: Receipts =
@@ -150,6 +164,15 @@ impl Settler {
         self.store.abandon(row.secret, row.version).await?;
         Ok(Settled::Abandoned)
     }
+}
+
+/// The place after which an inventory begins with this envelope; `None` for the very first.
+fn just_before(secret: SecretId, envelope: Version) -> Option<InventoryCursor> {
+    if let Ok(version) = Version::new(envelope.get() - 1) {
+        return Some(InventoryCursor { secret_id: secret, version });
+    }
+    let before = u128::from_be_bytes(*secret.as_bytes()).checked_sub(1)?;
+    Some(InventoryCursor { secret_id: SecretId::from_bytes(before.to_be_bytes()), version: Version::LAST })
 }
 
 fn name(row: &VersionRow) -> VersionName {

@@ -191,7 +191,10 @@ async fn a_freeze_that_comes_while_a_value_travels_ends_the_write_without_a_toke
         let other = rusqlite::Connection::open(&database).unwrap();
         assert_eq!(other.execute("UPDATE environments SET frozen_at = 1 WHERE name = 'dev'", []).unwrap(), 1);
     });
-    store(&manager, "dev", "p").await.expect(409).refused("environment_frozen");
+    let late = store(&manager, "dev", "p").await.expect(409).refused("environment_frozen").json();
+    let listed = manager.admin(Method::GET, "/api/secrets", None).await.expect(200).json()["secrets"][0].clone();
+    let written = (&listed["key_id"], &listed["versions"][0]["version"]);
+    assert_eq!((&late["key_id"], &late["version"]), written, "it says what is stored");
     assert!(manager.store.pending(9).await.unwrap().is_empty(), "what the vault has is in the catalogue");
     let tokens = manager.admin(Method::GET, "/api/tokens", None).await.expect(200).json();
     assert_eq!(tokens["tokens"], json!([]));
@@ -360,5 +363,53 @@ async fn an_environment_that_is_disabled_already_gets_no_further_event() {
     turn(&manager, "dev", "enable").await.expect(200);
     assert_ne!(turn(&manager, "dev", "disable").await.expect(200).json(), first);
     assert_eq!(installed.vault.applied().len(), 2);
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_restored_manager_disables_again_what_was_disabled() {
+    let installed = Installed::new(Mode::Production).await;
+    let old = database_without_lab(&installed).await;
+    let manager = installed.start().await;
+    turn(&manager, "dev", "disable").await.expect(200);
+    manager.stop().await;
+    std::fs::write(database_of(&installed), old).unwrap();
+    let manager = installed.start().await;
+    until("the event is taken back", async || {
+        manager.admin(Method::GET, "/api/revocations", None).await.json()["newest"] == 1
+    })
+    .await;
+    store(&manager, "dev", "p").await.expect(409).refused("environment_disabled");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_freeze_that_took_hold_is_answered_so_when_the_list_cannot_be_read_again() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let faults = manager.faults.clone();
+    manager.faults.after_calls("change_environment", 1, move || async move {
+        faults.set(service_runtime::sql::Fault::ReadsFail);
+    });
+    let frozen = turn(&manager, "dev", "freeze").await;
+    manager.faults.set(service_runtime::sql::Fault::None);
+    assert_eq!(frozen.expect(200).json(), show(&manager, "dev").await.expect(200).json());
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn versions_of_a_closed_environment_are_destroyed_and_get_a_new_root_key() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let dev = manager.environment("dev");
+    let dead = store(&manager, "dev", "p").await.expect(201).member("key_id");
+    store(&manager, "dev", "q").await.expect(201);
+    turn(&manager, "dev", "freeze").await.expect(200);
+    turn(&manager, "dev", "disable").await.expect(200);
+    let destroyed = manager.post(&format!("/api/keys/{dead}/destroy"), json!({"versions": [1]})).await;
+    assert_eq!(destroyed.expect(200).member("status"), "destroyed");
+    installed.rotates(&["root-key", "dev"]);
+    installed.rotates(&["confirm-backup", "root-key", "dev", "--wait", "0"]);
+    until("the other one is moved", async || installed.vault.epochs(dev) == [[1, 2]]).await;
     manager.stop().await;
 }

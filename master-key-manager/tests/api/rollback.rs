@@ -293,3 +293,30 @@ async fn repeat_of_a_rollback_gets_the_same_version_and_a_key_is_for_one_request
     manager.store_with_key("k", "p", "v").await.expect(422).refused("idempotency_mismatch");
     manager.stop().await;
 }
+
+#[actix_web::test]
+async fn the_envelope_of_a_first_version_outlives_the_rollback_to_it() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = stored(&manager, &["one"]).await;
+    rollback(&manager, &secret, json!({"version": 1})).await.expect(201);
+    let done = manager.post(&format!("/api/keys/{secret}/destroy"), json!({"versions": [2]})).await.expect(200).json();
+    assert_eq!(done["kept"], json!([2]));
+    assert_eq!(value_of(&installed, &manager, &secret, Some(1)).await, b"one");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn nothing_is_rolled_back_to_an_envelope_that_the_vault_has_lost() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = stored(&manager, &["one", "two", "three"]).await;
+    for lost in [1, 2] {
+        let name = (secret.parse().unwrap(), Version::new(lost).unwrap());
+        installed.vault.state().rows.remove(&name);
+        let refused = rollback(&manager, &secret, json!({"version": lost})).await.expect(404);
+        refused.refused("secret_not_found");
+    }
+    rollback(&manager, &secret, json!({"version": 3})).await.expect(201);
+    manager.stop().await;
+}

@@ -14,8 +14,8 @@ use super::identity::subject_for;
 use super::rows::{newest_committed, newest_event, one_version, path, secret_state, state, version, version_row};
 use super::tokens::insert_for_commit;
 use crate::{
-    Acted, BeginOutcome, CatalogueStore, CommitOutcome, KEPT_SECONDS, ListedVersion, NewRollback, NewToken, NewVersion,
-    RollbackOutcome, SecretRow, SecretState, Stored, VersionRow, basis_for,
+    ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, KEPT_SECONDS, ListedVersion, NewRollback, NewToken,
+    NewVersion, RollbackOutcome, SecretRow, SecretState, Stored, VersionRow, basis_for, grants_of,
 };
 
 #[async_trait]
@@ -71,7 +71,7 @@ impl CatalogueStore for SqlStore {
     ) -> Acted<CommitOutcome> {
         let with_basis = |(permit, token)| basis_for(&permit, &Scope::Secret(secret)).map(|basis| (basis, token));
         let token: Option<(Basis, NewToken)> = token.map(with_basis).transpose()?;
-        Ok(self.sql.write("commit", move |tx| commit(tx, secret, version, token.as_ref())).await?)
+        self.sql.write("commit", move |tx| commit(tx, secret, version, token.as_ref())).await?
     }
 
     async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()> {
@@ -201,14 +201,24 @@ fn commit(
     secret: SecretId,
     version: Version,
     token: Option<&(Basis, NewToken)>,
-) -> Result<CommitOutcome, SqlError> {
+) -> Result<Acted<CommitOutcome>, SqlError> {
+    if let Some((basis, token)) = token {
+        let row = one_version(tx, secret, version)?;
+        let fits = row.is_some_and(|row| {
+            (&token.grants, &token.versions) == (&grants_of(&[row]), &vec![version])
+                && (token.environment, token.credential) == (row.environment, basis.credential())
+        });
+        if !fits {
+            return Ok(Err(ActError::OutsidePermit));
+        }
+    }
     let turned = set_state(tx, secret, version, "committed")?;
     let committed = turned || has_state(tx, secret, version, "committed")?;
-    match token {
-        _ if !committed => Ok(CommitOutcome::No),
-        None => Ok(CommitOutcome::Yes { rseq: newest_event(tx)?.0, expires_at: None }),
-        Some((basis, token)) => insert_for_commit(tx, *basis, token),
-    }
+    Ok(Ok(match token {
+        _ if !committed => CommitOutcome::No,
+        None => CommitOutcome::Yes { rseq: newest_event(tx)?.0, expires_at: None },
+        Some((basis, token)) => insert_for_commit(tx, *basis, token)?,
+    }))
 }
 
 /// A secret whose id or path exists stays as it is.

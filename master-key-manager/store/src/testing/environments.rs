@@ -7,7 +7,7 @@ use shared_proto::id::{EnvironmentId, SecretId, Version};
 use super::{Kit, NOW, rule, signer, text};
 use crate::{
     BeginOutcome, Closed, CommitOutcome, CreateOutcome, Decision, Environment, EnvironmentChange, MAX_ENVIRONMENTS,
-    NewEnvironment, RollbackOutcome, TokenDecision, TokenRequest,
+    NewEnvironment, RollbackOutcome, TokenDecision, TokenRequest, VersionRow,
 };
 
 const LATER: u64 = NOW + 1;
@@ -101,8 +101,9 @@ impl Kit<'_> {
         let order = self.ask(secret).await?;
         let refused = matches!(order, TokenDecision::Closed(why) if why == closed);
         rule(refused, "nothing is minted for a closed environment")?;
-        let token = self.new_token(&next.row);
-        let committed = self.store.commit(secret, Version::FIRST, Some((self.may()?, token))).await;
+        let (version, envelope) = (Version::FIRST, Version::FIRST);
+        let token = self.new_token(&VersionRow { version, envelope, ..next.row });
+        let committed = self.store.commit(secret, version, Some((self.may()?, token))).await;
         rule(committed == Ok(CommitOutcome::Closed(closed)), "a write that ends in one gets no token")
     }
 

@@ -4,7 +4,7 @@ use manager_api::name::SecretPath;
 use shared_proto::id::SecretId;
 
 use super::{Kit, NOW, rule, text};
-use crate::{CommitOutcome, TokenDecision};
+use crate::{ActError, CommitOutcome, NewToken, TokenDecision};
 
 impl Kit<'_> {
     pub(super) async fn tokens(&self) -> Result<(), String> {
@@ -17,8 +17,11 @@ impl Kit<'_> {
         let none = self.store.tokens(&self.may()?, None, 9, NOW).await.map_err(text)?;
         rule(none.is_empty(), "a token that is refused leaves no row")?;
         let token = self.new_token(&new.row);
-        let committed = self.store.commit(new.row.secret, new.row.version, Some((self.may()?, token.clone()))).await;
+        let other = NewToken { grants: Vec::new(), ..token.clone() };
+        let wider = self.store.commit(new.row.secret, new.row.version, Some((self.may()?, other))).await;
+        rule(wider == Err(ActError::OutsidePermit), "a write's token is for that version")?;
         let outcome = CommitOutcome::Yes { rseq: 0, expires_at: Some(token.expires_at) };
+        let committed = self.store.commit(new.row.secret, new.row.version, Some((self.may()?, token.clone()))).await;
         rule(committed == Ok(outcome), "version and token are committed together")?;
         let (first, second) = (self.order(asked.clone()).await?, self.order(asked).await?);
         let (TokenDecision::Recorded { token: one, versions, .. }, TokenDecision::Recorded { token: other, .. }) =
