@@ -56,13 +56,24 @@ impl<S: Send + 'static> Workers<S> {
     /// # Errors
     /// A thread cannot be started.
     pub fn start(name: &str, states: Vec<S>) -> Result<Self, StartError> {
+        Self::start_prepared(name, states, |_state| ())
+    }
+
+    /// Starts a thread for each state, which is prepared before the first work.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn start_prepared(name: &str, states: Vec<S>, prepare: fn(&mut S)) -> Result<Self, StartError> {
         let (queue, inbox) = bounded(QUEUE);
         let mut threads = Threads { queue: Some(queue), running: Vec::with_capacity(states.len()) };
         for mut state in states {
             let inbox: Receiver<Work<S>> = inbox.clone();
             let started = thread::Builder::new()
                 .name(name.to_owned())
-                .spawn(move || inbox.into_iter().for_each(|work| work(&mut state)))
+                .spawn(move || {
+                    let _panicked = catch_unwind(AssertUnwindSafe(|| prepare(&mut state)));
+                    inbox.into_iter().for_each(|work| work(&mut state));
+                })
                 .map_err(|error| StartError::new(format!("A thread cannot be started ({error}).")))?;
             threads.running.push(started);
         }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use system_tests::{Installation, Service};
+use system_tests::{Engine, Installation, Service};
 
 /// Every file and folder with what a command could change of it.
 fn everything(path: &Path) -> BTreeMap<PathBuf, (u64, u32, i64, i64)> {
@@ -40,7 +40,10 @@ async fn command_on_the_files_of_another_user_is_refused_before_it_touches_anyth
     let (vault, manager) = (&installation.vault, &installation.manager);
     let backups = [vault, manager].map(|service| {
         let file = installation.folder().join(format!("{}.backup", service.name()));
-        service.run_well(&["backup", file.to_str().unwrap()]);
+        // A database on a server is not backed up with the command.
+        if Engine::of_tests() == Engine::Sqlite {
+            service.run_well(&["backup", file.to_str().unwrap()]);
+        }
         file.to_str().unwrap().to_owned()
     });
     let copy = installation.folder().join("copy");

@@ -90,8 +90,8 @@ impl Postgres {
                 || Place { server: server.clone(), lease: lease.clone(), alone: Arc::clone(&alone), session: None };
             (0..count).map(|_| place()).collect()
         };
-        let writers = Workers::start("postgres-writer", places(server.write_connections()))?;
-        let readers = Workers::start("postgres-reader", places(server.read_connections()))?;
+        let writers = Workers::start_prepared("postgres-writer", places(server.write_connections()), Place::prepare)?;
+        let readers = Workers::start_prepared("postgres-reader", places(server.read_connections()), Place::prepare)?;
         Ok(Self { writers, readers, lease: lease.clone(), renewal: Arc::new(renewal), writes: TaskTracker::new() })
     }
 
@@ -178,6 +178,20 @@ fn beside<T: Send>(
 }
 
 impl Place {
+    /// Connects before there is work, so that a process which can open no further file later has its connections.
+    fn prepare(&mut self) {
+        self.session = self.connect().ok();
+    }
+
+    fn connect(&self) -> Result<Session, End> {
+        Session::connect(&self.server).map_err(|error| {
+            if let Some(unlogged) = LINES.line("connect") {
+                tracing::warn!(%error, unlogged, "a connection to the database cannot be made");
+            }
+            End::Lost(SqlError::lost())
+        })
+    }
+
     fn write<T>(
         &mut self,
         name: &'static str,
@@ -235,12 +249,7 @@ impl Place {
         }
         let mut session = match self.session.take() {
             Some(session) => session,
-            None => Session::connect(&self.server).map_err(|error| {
-                if let Some(unlogged) = LINES.line("connect") {
-                    tracing::warn!(%error, unlogged, "a connection to the database cannot be made");
-                }
-                End::Lost(SqlError::lost())
-            })?,
+            None => self.connect()?,
         };
         let ended = within(&mut session, begin, &self.lease, job);
         // A connection in doubt is closed, and with it its transaction.
