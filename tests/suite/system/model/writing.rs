@@ -80,7 +80,10 @@ impl Services {
     pub(super) async fn roll_back(&mut self, at: usize, conflict: bool) -> Agreed {
         let Some((secret, version)) = pick(&self.names, at) else { return Ok(()) };
         let newest = self.reference.newest_committed(&secret).map(|(_, number)| number + u64::from(conflict));
-        let body = json!({"version": version, "if_version": newest});
+        let mut body = json!({"version": version});
+        if let Some(newest) = newest {
+            body["if_version"] = json!(newest);
+        }
         let path = format!("/api/secrets/{secret}:rollback");
         let answer = self.installation.admin_call("POST", &path, Some(body)).await;
         let target = self.reference.committed(&(secret, version));
