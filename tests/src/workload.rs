@@ -231,7 +231,7 @@ impl Client {
         let Some(answer) = shared.at_manager("POST", &path, body).await else { return };
         let mut history = shared.history();
         let told = match answer.status {
-            200 if answer.text("status") == "revoked" => Told::Applied,
+            200 if matches!(answer.text("status").as_str(), "revoked" | "destroyed") => Told::Applied,
             202 => Told::Pending,
             404 => {
                 history.denied.push(format!("{target:?}: {}", answer.code()));

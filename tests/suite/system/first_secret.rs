@@ -60,7 +60,7 @@ async fn destroyed_version_is_gone_for_every_token_and_the_others_stay() {
     wait_until("the vault signs for the destruction", async || {
         let answer = installation.admin_call("POST", &path, Some(json!({"versions": [1]}))).await;
         assert!(matches!(answer.status, 200 | 202), "{answer}");
-        answer.text("status") == "revoked"
+        answer.text("status") == "destroyed"
     })
     .await;
     installation.read(&first.key_id, &first.token).await.expect_code("token_invalid");
