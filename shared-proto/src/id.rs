@@ -1,6 +1,7 @@
 //! Opaque ids: 16 random bytes, in JSON with a prefix for each kind.
 //!
-//! They are made and parsed only here. An id of one kind cannot be used as another.
+//! They are made and parsed only by this macro; the manager declares the kinds that only it knows. An id of one kind
+//! cannot be used as another.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,8 +9,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::Malformed;
-use crate::encoding::{b64, from_b64_exact, random};
 
+/// Ids of some kinds, with all that an id has. Each crate declares the kinds that it knows; it depends on `serde`.
+#[macro_export]
+#[doc(hidden)]
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -22,7 +25,7 @@ macro_rules! ids {
 
             /// A new random id.
             pub fn generate() -> Self {
-                Self(random())
+                Self($crate::encoding::random())
             }
 
             /// The id with these raw bytes, as read from a database.
@@ -37,52 +40,54 @@ macro_rules! ids {
 
             /// The 22 characters without the prefix, the form in token claims.
             pub fn bare(&self) -> String {
-                b64(&self.0)
+                $crate::encoding::b64(&self.0)
             }
 
             /// The inverse of [`Self::bare`].
-            pub fn from_bare(text: &str) -> Result<Self, Malformed> {
-                from_b64_exact(text).map(Self).map_err(|_| Malformed("not an id"))
+            pub fn from_bare(text: &str) -> Result<Self, $crate::Malformed> {
+                $crate::encoding::from_b64_exact(text).map(Self).map_err(|_| $crate::Malformed("not an id"))
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(formatter, "{}{}", $prefix, b64(&self.0))
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "{}{}", $prefix, $crate::encoding::b64(&self.0))
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, formatter)
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, formatter)
             }
         }
 
-        impl FromStr for $name {
-            type Err = Malformed;
+        impl std::str::FromStr for $name {
+            type Err = $crate::Malformed;
 
-            fn from_str(text: &str) -> Result<Self, Malformed> {
+            fn from_str(text: &str) -> Result<Self, $crate::Malformed> {
                 text.strip_prefix($prefix)
                     .and_then(|bare| Self::from_bare(bare).ok())
-                    .ok_or(Malformed(concat!("not an id of the form ", $prefix, "…")))
+                    .ok_or($crate::Malformed(concat!("not an id of the form ", $prefix, "…")))
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
             }
         }
 
-        crate::schema::described!($name, crate::schema::text(concat!("^", $prefix, "[A-Za-z0-9_-]{21}[AQgw]$")));
+        $crate::schema::described!($name, $crate::schema::text(concat!("^", $prefix, "[A-Za-z0-9_-]{21}[AQgw]$")));
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
             }
         }
     )*};
 }
+pub use ids;
 
 ids! {
     /// A manager installation.
@@ -104,7 +109,7 @@ ids! {
 }
 
 /// The holder of a token (`sub`).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Subject {
     /// A person.
     Person(PersonId),

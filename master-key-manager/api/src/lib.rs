@@ -6,5 +6,7 @@
 
 pub mod cursor;
 pub mod environments;
+pub mod id;
 pub mod name;
+pub mod tags;
 pub mod wire;

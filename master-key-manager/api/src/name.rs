@@ -14,6 +14,12 @@ pub const MAX_ENVIRONMENT_BYTES: usize = 63;
 pub const MAX_DISPLAY_NAME_BYTES: usize = 128;
 /// The longest `user_id` label in bytes.
 pub const MAX_LABEL_BYTES: usize = 256;
+/// The longest key of a tag in bytes.
+pub const MAX_TAG_KEY_BYTES: usize = 128;
+/// The longest value of a tag in bytes.
+pub const MAX_TAG_VALUE_BYTES: usize = 512;
+/// The longest reason of a change in bytes.
+pub const MAX_REASON_BYTES: usize = 512;
 /// The longest `Idempotency-Key` in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 128;
 
@@ -67,6 +73,18 @@ name_type! {
 name_type! {
     /// A label that a submitter chooses (`user_id`). It is never an identity.
     UserLabel, check_label
+}
+name_type! {
+    /// The key of a tag: `team`.
+    TagKey, check_tag_key
+}
+name_type! {
+    /// The value of a tag: `payments`.
+    TagValue, check_tag_value
+}
+name_type! {
+    /// A reason that somebody gives for a change, in any language.
+    Reason, check_reason
 }
 name_type! {
     /// A submitter's name for one request (`Idempotency-Key`), by which a repeat is recognized.
@@ -155,6 +173,42 @@ fn check_display_name(text: &str) -> Result<(), Malformed> {
     Ok(())
 }
 
+fn check_tag_key(text: &str) -> Result<(), Malformed> {
+    let [length, spelling] = [
+        Malformed("a key of a tag has 1 to 128 bytes and no control character"),
+        Malformed("a key of a tag is in normalization form C, without spaces at its ends or invisible characters"),
+    ];
+    check_words(text, MAX_TAG_KEY_BYTES, length, spelling)
+}
+
+fn check_tag_value(text: &str) -> Result<(), Malformed> {
+    let [length, spelling] = [
+        Malformed("a value of a tag has 1 to 512 bytes and no control character"),
+        Malformed("a value of a tag is in normalization form C, without spaces at its ends or invisible characters"),
+    ];
+    check_words(text, MAX_TAG_VALUE_BYTES, length, spelling)
+}
+
+fn check_reason(text: &str) -> Result<(), Malformed> {
+    let [length, spelling] = [
+        Malformed("a reason has 1 to 512 bytes and no control character"),
+        Malformed("a reason is in normalization form C, without spaces at its ends or invisible characters"),
+    ];
+    check_words(text, MAX_REASON_BYTES, length, spelling)
+}
+
+/// Two texts that look alike are not both accepted.
+fn check_words(text: &str, most: usize, length: Malformed, spelling: Malformed) -> Result<(), Malformed> {
+    if text.is_empty() || text.len() > most || text.chars().any(char::is_control) {
+        return Err(length);
+    }
+    let hidden = |c| is_invisible(c) && c != ' ';
+    if !is_nfc(text) || text.starts_with(' ') || text.ends_with(' ') || text.chars().any(hidden) {
+        return Err(spelling);
+    }
+    Ok(())
+}
+
 /// Whether a character is white space or invisible: a name with it looks like another name.
 fn is_invisible(c: char) -> bool {
     c.is_whitespace()
@@ -172,6 +226,9 @@ fn check_idempotency_key(text: &str) -> Result<(), Malformed> {
 shared_proto::schema::described!(SecretPath, shared_proto::schema::name(MAX_PATH_BYTES));
 shared_proto::schema::described!(UserLabel, shared_proto::schema::name(MAX_LABEL_BYTES));
 shared_proto::schema::described!(DisplayName, shared_proto::schema::name(MAX_DISPLAY_NAME_BYTES));
+shared_proto::schema::described!(TagKey, shared_proto::schema::name(MAX_TAG_KEY_BYTES));
+shared_proto::schema::described!(TagValue, shared_proto::schema::name(MAX_TAG_VALUE_BYTES));
+shared_proto::schema::described!(Reason, shared_proto::schema::name(MAX_REASON_BYTES));
 shared_proto::schema::described!(IdempotencyKey, shared_proto::schema::text("^[!-~]{1,128}$"));
 shared_proto::schema::described!(EnvironmentName, shared_proto::schema::text("^[a-z0-9][a-z0-9-]{0,62}$"));
 
@@ -218,6 +275,17 @@ mod tests {
         for bad in ["", " ", "a\tb", &"a".repeat(257)].into_iter().chain(twins) {
             assert!(UserLabel::parse(bad).is_err(), "{bad:?}");
             assert!(DisplayName::parse(bad).is_err(), "{bad:?}");
+            assert!(TagKey::parse(bad).is_err(), "{bad:?}");
+        }
+        for bad in twins {
+            assert!(TagValue::parse(bad).is_err() && Reason::parse(bad).is_err(), "{bad:?}");
+        }
+        for (most, parses) in [
+            (MAX_TAG_KEY_BYTES, (|text| TagKey::parse(text).is_ok()) as fn(String) -> bool),
+            (MAX_TAG_VALUE_BYTES, |text| TagValue::parse(text).is_ok()),
+            (MAX_REASON_BYTES, |text| Reason::parse(text).is_ok()),
+        ] {
+            assert!(parses("a".repeat(most)) && !parses("a".repeat(most + 1)) && !parses(String::new()));
         }
         assert!(DisplayName::parse("a".repeat(129)).is_err() && DisplayName::parse("a".repeat(128)).is_ok());
         for good in ["user123", "User123", "Zoë van der Berg", "a@example.org", "日本語", &"a".repeat(256)] {

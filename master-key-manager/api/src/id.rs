@@ -1,0 +1,24 @@
+//! Ids of what only the manager knows.
+
+shared_proto::id::ids! {
+    /// A group of principals.
+    GroupId = "grp_";
+    /// A permission: a line of the policy that allows or denies actions.
+    PermissionId = "per_";
+    /// A role assignment: a line of the policy that gives a role.
+    AssignmentId = "asg_";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_of_the_manager_is_refused_as_one_of_another_kind() {
+        let group = GroupId::generate();
+        assert_eq!(group.to_string().parse(), Ok(group));
+        assert_eq!(serde_json::from_str::<GroupId>(&format!("\"{group}\"")).unwrap(), group);
+        assert!(group.to_string().parse::<PermissionId>().is_err());
+        assert!(PermissionId::generate().to_string().parse::<AssignmentId>().is_err());
+    }
+}
