@@ -127,6 +127,7 @@ impl App {
             mode: raw.mode,
             anonymous: installation.anonymous_actor(),
             policy: Arc::clone(&policy),
+            clock: Arc::clone(&clock),
             authenticator: Authenticator::new(Arc::clone(&credentials), Arc::clone(&keys)),
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),

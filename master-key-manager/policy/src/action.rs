@@ -11,12 +11,36 @@ pub trait ActionType: sealed::Sealed {
 pub struct Actions(u16);
 
 impl Actions {
+    /// None of them.
+    pub const NONE: Self = Self(0);
     /// All of them.
-    pub const ALL: Self = Self(u16::MAX);
+    pub const ALL: Self = Self((1 << Action::ALL.len()) - 1);
 
     /// Tells whether an action is in the set.
     pub const fn contains(self, action: Action) -> bool {
         self.0 & action.bit() != 0
+    }
+
+    /// The actions of both sets together.
+    #[must_use]
+    pub const fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// The actions that are not in the other set.
+    #[must_use]
+    pub const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The actions, in the order of [`Action::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Action> {
+        Action::ALL.iter().copied().filter(move |action| self.contains(*action))
     }
 }
 
@@ -44,6 +68,11 @@ macro_rules! actions {
                 match self {
                     $(Self::$name => $text,)+
                 }
+            }
+
+            /// The action with this word.
+            pub fn parse(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|action| action.as_str() == word)
             }
 
             const fn bit(self) -> u16 {
@@ -111,9 +140,13 @@ mod tests {
             let found: Vec<_> = Action::ALL.iter().filter(|action| set.contains(**action)).collect();
             assert_eq!(found, [one]);
             assert!(Actions::ALL.contains(*one));
+            assert_eq!(Actions::ALL.without(set).with(set), Actions::ALL);
+            assert!(!Actions::ALL.without(set).contains(*one) && set.without(set).is_empty());
+            assert_eq!(Action::parse(one.as_str()), Some(*one));
         }
         let none: Actions = [].into_iter().collect();
-        assert!(!Action::ALL.iter().any(|action| none.contains(*action)));
+        assert_eq!((none, none.iter().next()), (Actions::NONE, None));
+        assert_eq!(Actions::from_iter(Action::ALL.iter().copied()), Actions::ALL);
     }
 
     #[test]

@@ -2,18 +2,20 @@
 
 use std::marker::PhantomData;
 
-use shared_proto::id::CredentialId;
+use manager_api::name::SecretPath;
+use shared_proto::id::{CredentialId, EnvironmentId};
 
-use crate::{Action, ActionType, Actor, Facts, PolicyEpoch, Ruling, Scope, decide};
+use crate::decide::decide_region;
+use crate::{ActionType, Actor, Facts, Period, PolicyEpoch, Ruling, Scope, Target};
 
-/// The right to one action in one scope. What mints, writes or gives out takes one.
+/// The right to one action in one scope or on one secret. What mints, writes or gives out takes one.
 ///
 /// Only a decision makes one:
 ///
 /// ```
 /// use manager_policy::{Actor, Facts, Permit, Scope, Write};
-/// fn decided(facts: &Facts, actor: &Actor) -> Option<Permit<Write>> {
-///     Permit::decide(facts, actor, Scope::Installation).ok()
+/// fn decided(facts: &Facts, actor: &Actor, now: u64) -> Option<Permit<Write>> {
+///     Permit::decide(facts, actor, &Scope::Installation, now).ok()
 /// }
 /// ```
 ///
@@ -21,7 +23,7 @@ use crate::{Action, ActionType, Actor, Facts, PolicyEpoch, Ruling, Scope, decide
 /// use std::marker::PhantomData;
 /// use manager_policy::{Basis, Permit, Scope, Write};
 /// fn forged(basis: Basis) -> Option<Permit<Write>> {
-///     Some(Permit { basis, scope: Scope::Installation, action: PhantomData })
+///     Some(Permit { basis, scope: Scope::Installation, place: None, action: PhantomData })
 /// }
 /// ```
 ///
@@ -56,6 +58,8 @@ use crate::{Action, ActionType, Actor, Facts, PolicyEpoch, Ruling, Scope, decide
 pub struct Permit<A> {
     basis: Basis,
     scope: Scope,
+    /// Where the secret of the scope is, if that was decided about, too.
+    place: Option<(EnvironmentId, SecretPath)>,
     action: PhantomData<A>,
 }
 
@@ -63,7 +67,7 @@ pub struct Permit<A> {
 #[derive(Debug)]
 pub enum AnyAction {}
 
-/// The facts that a permit was decided from. The transaction that acts compares them with the database.
+/// The facts that a permit was decided from. The transaction that acts compares them with the database and its clock.
 ///
 /// It cannot be had without naming the target:
 ///
@@ -80,13 +84,7 @@ pub enum AnyAction {}
 pub struct Basis {
     credential: CredentialId,
     epoch: PolicyEpoch,
-}
-
-/// The rows of lists that a caller may see.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Visible {
-    basis: Basis,
-    scopes: Vec<Scope>,
+    unchanged: Period,
 }
 
 /// The policy does not allow it.
@@ -95,20 +93,24 @@ pub struct Visible {
 pub struct Denied;
 
 impl<A: ActionType> Permit<A> {
-    /// The permit for the action in a scope, if the policy allows it there. The only way to one.
+    /// The permit for the action in a scope or on a secret, if the policy allows it now. The only way to one.
     ///
     /// # Errors
-    /// No line of the policy allows it.
-    pub fn decide(facts: &Facts, actor: &Actor, scope: Scope) -> Result<Self, Denied> {
-        match decide(facts, actor, A::ACTION, &scope) {
-            Ruling::Allowed(_) => Ok(Self { basis: Basis::of(facts, actor), scope, action: PhantomData }),
-            Ruling::Denied => Err(Denied),
-        }
+    /// The policy does not allow it.
+    pub fn decide<'t>(facts: &Facts, actor: &Actor, target: impl Into<Target<'t>>, now: u64) -> Result<Self, Denied> {
+        let target = target.into();
+        let (ruling, unchanged) = decide_region(facts, actor, A::ACTION, target.region(), now);
+        let Ruling::Allowed(_) = ruling else { return Err(Denied) };
+        let (scope, place) = match target {
+            Target::Scope(scope) => (scope.clone(), None),
+            Target::Secret(secret) => (Scope::Secret(secret.id), Some((secret.environment, secret.path.clone()))),
+        };
+        Ok(Self { basis: Basis::of(facts, actor, unchanged), scope, place, action: PhantomData })
     }
 }
 
 impl<A> Permit<A> {
-    /// The scope that was decided about.
+    /// The scope that was decided about: for a secret, its id.
     pub fn scope(&self) -> &Scope {
         &self.scope
     }
@@ -118,20 +120,22 @@ impl<A> Permit<A> {
         self.basis.credential
     }
 
-    /// The facts that the permit was decided from, if it is for this target.
+    /// The facts that the permit was decided from, if it is for this target. A permit for a secret is for its id and
+    /// for its path.
     pub fn basis_for(&self, target: &Scope) -> Option<Basis> {
-        self.scope.contains(target).then_some(self.basis)
+        let place = self.place.as_ref().map(|(environment, path)| Scope::Path(*environment, path.clone()));
+        (self.scope.contains(target) || place.is_some_and(|place| place == *target)).then_some(self.basis)
     }
 
     /// The same permit without its action: it writes nothing and gives nothing out.
     pub fn to_look(&self) -> Permit<AnyAction> {
-        Permit { basis: self.basis, scope: self.scope.clone(), action: PhantomData }
+        Permit { basis: self.basis, scope: self.scope.clone(), place: self.place.clone(), action: PhantomData }
     }
 }
 
 impl Basis {
-    fn of(facts: &Facts, actor: &Actor) -> Self {
-        Self { credential: actor.credential, epoch: facts.epoch }
+    pub(crate) fn of(facts: &Facts, actor: &Actor, unchanged: Period) -> Self {
+        Self { credential: actor.credential, epoch: facts.epoch(), unchanged }
     }
 
     /// The credential of the caller.
@@ -143,23 +147,22 @@ impl Basis {
     pub fn epoch(&self) -> PolicyEpoch {
         self.epoch
     }
-}
 
-impl Visible {
-    /// The scopes in which the policy lets an actor list secrets. There may be none.
-    pub fn decide(facts: &Facts, actor: &Actor) -> Self {
-        let lines = facts.lines.iter().filter(|line| line.holder == actor.holder);
-        let listing = lines.filter(|line| line.actions.contains(Action::List));
-        Self { basis: Basis::of(facts, actor), scopes: listing.map(|line| line.scope.clone()).collect() }
+    /// Whether the decision is the same at another second. A line that begins or ends may change it.
+    pub fn holds_at(&self, now: u64) -> bool {
+        self.unchanged.contains(now)
     }
 
-    /// The facts that it was decided from.
-    pub fn basis(&self) -> Basis {
-        self.basis
+    /// The earliest second at which the decision may change by itself; `None` if time does not change it.
+    pub fn valid_until(&self) -> Option<u64> {
+        self.unchanged.end()
     }
 
-    /// Whether the whole of a scope may be listed.
-    pub fn shows(&self, target: &Scope) -> bool {
-        self.scopes.iter().any(|scope| scope.contains(target))
+    /// The basis of two decisions together; `None` if they were made for two callers, or from two states of the policy.
+    #[must_use]
+    pub fn and(self, other: Self) -> Option<Self> {
+        let same = (self.credential, self.epoch) == (other.credential, other.epoch);
+        let unchanged = self.unchanged.common(other.unchanged).filter(|_| same)?;
+        Some(Self { unchanged, ..self })
     }
 }

@@ -1,9 +1,13 @@
-//! Scopes: where a right holds, and what an act is about.
+//! Scopes: the parts of the installation that an act is about.
 
 use manager_api::name::SecretPath;
 use shared_proto::id::{EnvironmentId, SecretId};
 
-/// A part of the installation. A line of the policy holds in one, and an act is about one.
+use crate::Reach;
+use crate::pattern::Shape;
+use crate::region::{Region, Target};
+
+/// A part of the installation that an act is about.
 ///
 /// Containment is a partial order with [`Scope::Installation`] at its top. It is decided from the scopes alone: a
 /// secret that is named by its id, without its place, is in the installation and in no smaller scope but its own.
@@ -17,6 +21,8 @@ pub enum Scope {
     Folder(EnvironmentId, SecretPath),
     /// The secret at a path, also before it exists.
     Path(EnvironmentId, SecretPath),
+    /// Everything that a line of the policy with this reach holds for.
+    Reach(Reach),
     /// A secret by its id.
     Secret(SecretId),
 }
@@ -24,26 +30,41 @@ pub enum Scope {
 impl Scope {
     /// Whether the other scope lies wholly in this one.
     pub fn contains(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Installation, _) => true,
-            (Self::Environment(own), Self::Environment(other) | Self::Folder(other, _) | Self::Path(other, _)) => {
-                own == other
+        match (self.part(), other.part()) {
+            (Some((environment, shape)), Some((inner, inside))) => {
+                environment.is_none_or(|own| inner == Some(own)) && shape.contains(inside)
             }
-            (Self::Folder(own, folder), Self::Folder(other, inner)) => {
-                own == other && (folder == inner || is_below(folder, inner))
-            }
-            (Self::Folder(own, folder), Self::Path(other, path)) => own == other && is_below(folder, path),
-            (Self::Path(own, path), Self::Path(other, same)) => own == other && path == same,
-            (Self::Secret(own), Self::Secret(other)) => own == other,
-            (Self::Environment(_), Self::Installation | Self::Secret(_))
-            | (Self::Folder(..), Self::Installation | Self::Environment(_) | Self::Secret(_))
-            | (Self::Path(..), Self::Installation | Self::Environment(_) | Self::Folder(..) | Self::Secret(_))
-            | (Self::Secret(_), Self::Installation | Self::Environment(_) | Self::Folder(..) | Self::Path(..)) => false,
+            (Some((None, shape)), None) => shape.contains(Shape::EVERYTHING),
+            (Some((Some(_), _)), None) | (None, Some(_)) => false,
+            (None, None) => self == other,
+        }
+    }
+
+    /// Environment and paths; `None` for a secret by its id.
+    fn part(&self) -> Option<(Option<EnvironmentId>, Shape<'_>)> {
+        match self {
+            Self::Installation => Some((None, Shape::EVERYTHING)),
+            Self::Environment(environment) => Some((Some(*environment), Shape::EVERYTHING)),
+            Self::Folder(environment, folder) => Some((Some(*environment), Shape::below(folder))),
+            Self::Path(environment, path) => Some((Some(*environment), Shape::exact(path))),
+            Self::Reach(Reach { environment, pattern }) => Some((*environment, pattern.shape())),
+            Self::Secret(_) => None,
         }
     }
 }
 
-/// By whole segments: `app-admin/x` is not below `app`.
-fn is_below(folder: &SecretPath, path: &SecretPath) -> bool {
-    path.as_str().strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
+impl<'a> Target<'a> {
+    /// The secrets that are asked about. A secret whose place is not known may be any.
+    pub(crate) fn region(self) -> Region<'a> {
+        match self {
+            Self::Scope(scope) => {
+                let (environment, shape) = scope.part().unwrap_or((None, Shape::EVERYTHING));
+                Region::part(environment, shape, None)
+            }
+            Self::Secret(secret) => {
+                let place = Region::place(secret.environment, &secret.path, &secret.tags);
+                if secret.service_only { place.for_services_only() } else { place }
+            }
+        }
+    }
 }

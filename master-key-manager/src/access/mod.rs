@@ -48,12 +48,13 @@ impl CredentialHasher {
 pub struct Caller {
     actor: Actor,
     facts: Arc<Facts>,
+    now: u64,
 }
 
 impl Caller {
-    /// This actor, before these facts.
-    pub fn new(actor: Actor, facts: Arc<Facts>) -> Self {
-        Self { actor, facts }
+    /// This actor, before these facts, at this time.
+    pub fn new(actor: Actor, facts: Arc<Facts>, now: u64) -> Self {
+        Self { actor, facts, now }
     }
 
     /// The permit for an action in a scope. The store checks what it was decided from again, in the transaction that
@@ -63,15 +64,15 @@ impl Caller {
     /// The policy does not allow it. That looks like an unknown secret, or like an unknown caller.
     pub fn permit<A: ActionType>(&self, scope: Scope) -> Result<Permit<A>, Refusal> {
         let code = match scope {
-            Scope::Secret(_) | Scope::Path(..) | Scope::Folder(..) => ErrorCode::SecretNotFound,
+            Scope::Secret(_) | Scope::Path(..) | Scope::Folder(..) | Scope::Reach(_) => ErrorCode::SecretNotFound,
             Scope::Environment(_) | Scope::Installation => ErrorCode::CredentialInvalid,
         };
-        Permit::decide(&self.facts, &self.actor, scope).map_err(|Denied| Refusal::new(code))
+        Permit::decide(&self.facts, &self.actor, &scope, self.now).map_err(|Denied| Refusal::new(code))
     }
 
     /// The secrets that the caller may see in lists.
     pub fn visible(&self) -> Visible {
-        Visible::decide(&self.facts, &self.actor)
+        Visible::decide(&self.facts, &self.actor, self.now)
     }
 
     /// The credential that tokens will name.

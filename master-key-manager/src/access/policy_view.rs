@@ -46,7 +46,7 @@ impl PolicyView {
     /// The database cannot be read.
     pub async fn refresh(&self) -> Result<(), StoreFault> {
         let epoch = self.store.policy_epoch().await?;
-        if self.facts.load().as_ref().is_some_and(|known| known.epoch != epoch) {
+        if self.facts.load().as_ref().is_some_and(|known| known.epoch() != epoch) {
             self.forget();
         }
         Ok(())
@@ -58,7 +58,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use async_trait::async_trait;
-    use manager_policy::PolicyEpoch;
+    use manager_policy::{PolicyEpoch, State};
     use manager_store::Stored;
 
     use super::*;
@@ -73,7 +73,7 @@ mod tests {
     impl PolicyStore for Table {
         async fn facts(&self) -> Stored<Facts> {
             self.reads.fetch_add(1, Ordering::SeqCst);
-            Ok(Facts { epoch: self.policy_epoch().await?, lines: Vec::new() })
+            Ok(Facts::new(self.policy_epoch().await?, State::default()))
         }
 
         async fn policy_epoch(&self) -> Stored<PolicyEpoch> {
@@ -89,7 +89,7 @@ mod tests {
             table.epoch.store(epoch, Ordering::SeqCst);
             view.refresh().await.unwrap();
             for _ in 0..2 {
-                assert_eq!(view.facts().await.unwrap().epoch, PolicyEpoch(epoch));
+                assert_eq!(view.facts().await.unwrap().epoch(), PolicyEpoch(epoch));
                 view.refresh().await.unwrap();
             }
             assert_eq!(table.reads.load(Ordering::SeqCst), epoch);

@@ -16,6 +16,7 @@ use manager_policy::{ActionType, Actor, Permit, Scope};
 use serde::de::DeserializeOwned;
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, AuditRecord, Origin};
+use service_runtime::clock::Clock;
 use service_runtime::config::Mode;
 use service_runtime::http::{Access, Authenticates, Body, Json, NoBody, Route, bearer, note_known_sender, origin_of};
 use service_runtime::tasks::Tasks;
@@ -34,6 +35,8 @@ pub struct Gate {
     pub anonymous: Actor,
     /// The facts that permits are decided from.
     pub policy: Arc<PolicyView>,
+    /// The time at which they are decided.
+    pub clock: Arc<dyn Clock>,
     /// Checks credentials.
     pub authenticator: Authenticator,
     /// The audit log.
@@ -200,7 +203,7 @@ impl Gate {
         };
         // Only without any Authorization header: a wrong credential is never an anonymous one.
         if strangers_may && !req.headers().contains_key(header::AUTHORIZATION) {
-            return Ok(Caller::new(self.anonymous, self.policy.facts().await?));
+            return Ok(Caller::new(self.anonymous.clone(), self.policy.facts().await?, self.clock.now()));
         }
         // Without a wait where there is no credential: the HTTP library drops the answer to a badly framed body otherwise.
         let found = match bearer(req) {
@@ -210,6 +213,6 @@ impl Gate {
         let actor = found
             .ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))
             .inspect_err(|refusal| self.record_refusal(route, origin, refusal))?;
-        Ok(Caller::new(actor, self.policy.facts().await?))
+        Ok(Caller::new(actor, self.policy.facts().await?, self.clock.now()))
     }
 }

@@ -15,14 +15,14 @@ impl CredentialRow {
     /// The caller who presented this credential; `None` if it is disabled.
     pub fn actor(&self) -> Option<Actor> {
         let holder = Holder::Principal(self.subject);
-        (!self.disabled).then_some(Actor { holder, credential: self.id })
+        (!self.disabled).then_some(Actor { holder, credential: self.id, limits: None })
     }
 }
 
 impl Installation {
     /// The actor of all callers without a credential, in development mode.
     pub fn anonymous_actor(&self) -> Actor {
-        Actor { holder: Holder::Stranger, credential: self.anonymous }
+        Actor { holder: Holder::Stranger, credential: self.anonymous, limits: None }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Facts that change outside of a service's life.
 
-use manager_policy::{Actions, Holder, PolicyEpoch};
+use manager_policy::{Actions, Party, PolicyEpoch, Reach};
 use manager_store::sql::SqlStore;
 use manager_store::{IdentityStore as _, NewCredential, PolicyStore as _};
 use service_runtime::sql::Location;
@@ -11,8 +11,8 @@ async fn first_administrator_changes_the_policy_and_his_successor_does_not() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqlStore::open(&Location::File(dir.path().join("manager.db")), true).unwrap();
     let facts = store.facts().await.unwrap();
-    assert!(facts.lines.is_empty(), "nobody may anything before");
-    let mut epoch = facts.epoch;
+    assert!(facts.state().lines.is_empty(), "nobody may anything before");
+    let mut epoch = facts.epoch();
     for number in 1..3 {
         let credential = NewCredential { id: CredentialId::generate(), hmac: [number; 32] };
         store.reset_administrator(credential, 1).await.unwrap();
@@ -20,9 +20,10 @@ async fn first_administrator_changes_the_policy_and_his_successor_does_not() {
             epoch = PolicyEpoch(epoch.0 + 1);
         }
         let facts = store.facts().await.unwrap();
-        assert_eq!(facts.epoch, epoch);
+        assert_eq!(facts.epoch(), epoch);
         let subject = store.credential([number; 32]).await.unwrap().row.unwrap().subject;
-        let lines: Vec<_> = facts.lines.iter().map(|line| (line.holder, line.actions)).collect();
-        assert_eq!(lines, [(Holder::Principal(subject), Actions::ALL)]);
+        let lines: Vec<_> =
+            facts.state().lines.iter().map(|line| (line.party(), line.actions(), line.reach())).collect();
+        assert_eq!(lines, [(Party::Principal(subject), Actions::ALL, &Reach::everything())]);
     }
 }

@@ -1,8 +1,16 @@
 //! The facts of the policy, and the comparison of what a permit was decided from.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use manager_policy::{Action, Actions, Basis, Facts, Holder, Line, PolicyEpoch, Scope};
+use manager_api::id::{AssignmentId, PermissionId};
+use manager_api::tags::Tags;
+use manager_policy::{
+    Action, Assignment, Basis, Effect, Facts, Line, Note, Party, Period, Permission, PolicyEpoch, Principal, Reach,
+    Role, State,
+};
 use service_runtime::sql::{SqlError, Tx};
+use shared_proto::id::Subject;
 
 use super::SqlStore;
 use crate::{ActError, PolicyStore, Stored};
@@ -50,14 +58,44 @@ fn epoch(tx: &mut Tx<'_>) -> Result<PolicyEpoch, SqlError> {
 
 fn facts(tx: &mut Tx<'_>) -> Result<Facts, SqlError> {
     // Every credential with a hash is an administrator's so far.
-    let administrators =
+    let administrators: Vec<Subject> =
         tx.all("SELECT DISTINCT subject FROM credentials WHERE hmac IS NOT NULL ORDER BY subject", &[], |row| {
-            row.parse(0).map(Holder::Principal)
+            row.parse(0)
         })?;
-    let line = |holder, actions| Line { holder, actions, scope: Scope::Installation };
-    let mut lines: Vec<Line> = administrators.into_iter().map(|holder| line(holder, Actions::ALL)).collect();
-    if tx.exists("SELECT 1 FROM installation WHERE mode = 'development'", &[])? {
-        lines.push(line(Holder::Stranger, [Action::Write, Action::Read].into_iter().collect()));
+    let mut state = State::default();
+    for subject in administrators {
+        state.principals.push(Principal { id: subject, disabled: false });
+        state.lines.push(Arc::new(administrator(subject)?));
     }
-    Ok(Facts { epoch: epoch(tx)?, lines })
+    if tx.exists("SELECT 1 FROM installation WHERE mode = 'development'", &[])? {
+        state.lines.push(Arc::new(strangers()));
+    }
+    Ok(Facts::new(epoch(tx)?, state))
 }
+
+/// The line of the administrator, which is not stored. Its id is the subject's own.
+fn administrator(subject: Subject) -> Result<Line, SqlError> {
+    let id = match subject {
+        Subject::Person(id) => *id.as_bytes(),
+        Subject::Service(id) => *id.as_bytes(),
+    };
+    let (id, to) = (AssignmentId::from_bytes(id), (Party::Principal(subject), Role::SuperAdmin));
+    let assignment = Assignment::new(id, to, Reach::everything(), Period::ALWAYS, UNSAID);
+    assignment.map(Line::Assignment).map_err(|_| SqlError::unreadable())
+}
+
+/// The line of callers without a credential in development mode, which is not stored.
+fn strangers() -> Line {
+    Line::Permission(Permission {
+        id: PermissionId::from_bytes([0; 16]),
+        party: Party::Strangers,
+        effect: Effect::Allow,
+        actions: [Action::Write, Action::Read].into_iter().collect(),
+        reach: Reach::everything(),
+        condition: Tags::default(),
+        period: Period::ALWAYS,
+        note: UNSAID,
+    })
+}
+
+const UNSAID: Note = Note { author: None, reason: None };

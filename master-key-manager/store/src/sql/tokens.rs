@@ -43,12 +43,11 @@ impl TokenStore for SqlStore {
 
 /// The facts that the permits of all grants were decided from; `None` without a grant.
 fn common_basis(order: &TokenRequest) -> Acted<Option<Basis>> {
-    let mut common = None;
+    let mut common: Option<Basis> = None;
     for (secret, _version, permit) in &order.grants {
         let basis = basis_for(permit, &Scope::Secret(*secret))?;
-        if *common.get_or_insert(basis) != basis {
-            return Err(ActError::OutsidePermit);
-        }
+        let both = common.map_or(Some(basis), |common| common.and(basis));
+        common = Some(both.ok_or(ActError::OutsidePermit)?);
     }
     Ok(common)
 }

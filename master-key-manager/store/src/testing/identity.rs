@@ -37,7 +37,7 @@ impl Kit<'_> {
         let tokens = decide(self.revocation(Event::Credential(self.credential))?).await;
         rule(tokens == Ok(vec![5]), "the tokens of a credential are revoked")?;
         rule(self.store.look_again(&self.may()?).await.is_ok(), "a credential outlives its tokens")?;
-        let strangers = Permit::decide(&self.facts, &self.anonymous, Scope::Installation).map_err(text)?;
+        let strangers = Permit::decide(&self.facts, &self.anonymous, &Scope::Installation, NOW).map_err(text)?;
         let nothing = self.store.idempotent(&strangers, Subject::Service(ServiceId::generate()), String::new(), NOW);
         rule(nothing.await == Ok(None), "strangers have a credential")?;
         let before = self.store.credential_generation().await.map_err(text)?;

@@ -91,7 +91,7 @@ impl<'a> Kit<'a> {
 
     /// The administrator's permit for everything.
     fn may<A: ActionType>(&self) -> Result<Permit<A>, String> {
-        Permit::decide(&self.facts, &self.actor, Scope::Installation).map_err(text)
+        Permit::decide(&self.facts, &self.actor, &Scope::Installation, NOW).map_err(text)
     }
 
     fn look(&self) -> Result<Permit<AnyAction>, String> {
@@ -99,7 +99,7 @@ impl<'a> Kit<'a> {
     }
 
     fn sees(&self) -> Visible {
-        Visible::decide(&self.facts, &self.actor)
+        Visible::decide(&self.facts, &self.actor, NOW)
     }
 
     fn revocation(&self, event: Event) -> Result<Decision, String> {

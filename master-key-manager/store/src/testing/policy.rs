@@ -1,9 +1,13 @@
 //! Permits: they count while all that they were decided from is as it was, and for their target only.
 
+use std::sync::Arc;
+
+use manager_api::id::PermissionId;
 use manager_api::name::SecretPath;
+use manager_api::tags::Tags;
 use manager_policy::{
-    Action, ActionType, Actions, Actor, Facts, Holder, Line, List, ManageEnvironments, Permit, PolicyEpoch, Ruling,
-    Scope, Share, Visible, decide,
+    Action, ActionType, Actor, Effect, Facts, Holder, Line, List, ManageEnvironments, Note, Party, PathPattern, Period,
+    Permission, Permit, PolicyEpoch, Reach, Ruling, Scope, Share, State, Visible, decide,
 };
 use shared_proto::event::Event;
 use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, Version};
@@ -15,12 +19,12 @@ use crate::{ActError, CommitOutcome, Decision, EnvironmentChange, NewRollback, N
 impl Kit<'_> {
     pub(super) async fn permits(&self) -> Result<(), String> {
         let epoch = self.store.policy_epoch().await;
-        rule(epoch == Ok(self.facts.epoch), "facts come with their epoch")?;
+        rule(epoch == Ok(self.facts.epoch()), "facts come with their epoch")?;
         let all = |actor: &Actor| Action::ALL.iter().filter(|one| self.allows(actor, **one)).collect::<Vec<_>>();
         rule(all(&self.actor).len() == Action::ALL.len(), "the administrator may all")?;
         let strangers = all(&self.anonymous);
         rule(strangers == [&Action::Read, &Action::Write], "in development mode strangers write, and read it")?;
-        let nobody = Actor { holder: Holder::Principal(Subject::Service(ServiceId::generate())), ..self.actor };
+        let nobody = Actor { holder: Holder::Principal(Subject::Service(ServiceId::generate())), ..self.actor.clone() };
         rule(all(&nobody).is_empty(), "nobody else may anything")?;
         self.changed_policy().await?;
         self.other_targets().await?;
@@ -28,25 +32,25 @@ impl Kit<'_> {
     }
 
     fn allows(&self, actor: &Actor, action: Action) -> bool {
-        matches!(decide(&self.facts, actor, action, &Scope::Installation), Ruling::Allowed(_))
+        matches!(decide(&self.facts, actor, action, &Scope::Installation, NOW), Ruling::Allowed(_))
     }
 
     fn only<A: ActionType>(&self, scope: Scope) -> Result<Permit<A>, String> {
-        Permit::decide(&self.facts, &self.actor, scope).map_err(text)
+        Permit::decide(&self.facts, &self.actor, &scope, NOW).map_err(text)
     }
 
     async fn changed_policy(&self) -> Result<(), String> {
         let new = self.new_version(SecretId::generate(), 1, &SecretPath::parse("changed").map_err(text)?)?;
         self.store.begin(&self.may()?, new.clone()).await.map_err(text)?;
-        let PolicyEpoch(now) = self.facts.epoch;
+        let PolicyEpoch(now) = self.facts.epoch();
         for epoch in [now - 1, now + 1] {
-            let other = Facts { epoch: PolicyEpoch(epoch), ..self.facts.clone() };
+            let other = Facts::new(PolicyEpoch(epoch), self.facts.state().clone());
             self.refuses_all(&other, &new, ActError::PolicyChanged).await?;
-            let stale = Permit::decide(&other, &self.actor, Scope::Installation).map_err(text)?;
+            let stale = Permit::decide(&other, &self.actor, &Scope::Installation, NOW).map_err(text)?;
             let stale = Decision::revoke_tokens(&stale, Event::All).map_err(text)?;
             let both = self.store.number(vec![self.revocation(Event::All)?, stale], signer(), NOW).await;
             refused(both, ActError::PolicyChanged, "number of two decisions, one with another permit,")?;
-            let permit = Permit::decide(&other, &self.actor, Scope::Secret(new.row.secret)).map_err(text)?;
+            let permit = Permit::decide(&other, &self.actor, &Scope::Secret(new.row.secret), NOW).map_err(text)?;
             let token = Some((permit, self.new_token(&new.row)));
             let committed = self.store.commit(new.row.secret, new.row.version, token).await;
             rule(committed == Ok(CommitOutcome::WithoutToken), "a permit of another epoch gives no token")?;
@@ -57,7 +61,7 @@ impl Kit<'_> {
     /// No method acts for permits that were decided from these facts.
     pub(super) async fn refuses_all(&self, facts: &Facts, known: &NewVersion, why: ActError) -> Result<(), String> {
         fn may<A: ActionType>((facts, actor): (&Facts, &Actor)) -> Result<Permit<A>, String> {
-            Permit::decide(facts, actor, Scope::Installation).map_err(text)
+            Permit::decide(facts, actor, &Scope::Installation, NOW).map_err(text)
         }
         let (store, by) = (self.store, (facts, &self.actor));
         let (secret, version, path) = (known.row.secret, known.row.version, known.path.clone());
@@ -72,7 +76,7 @@ impl Kit<'_> {
         refused(store.secret(&look, secret).await, why, "secret")?;
         refused(store.version(&look, secret, version).await, why, "version")?;
         refused(store.begin(&may(by)?, next).await, why, "begin")?;
-        refused(store.secrets(&Visible::decide(facts, by.1), None, None, 9).await, why, "secrets")?;
+        refused(store.secrets(&Visible::decide(facts, by.1, NOW), None, None, 9).await, why, "secrets")?;
         refused(store.missing(&may(by)?, Vec::new()).await, why, "missing")?;
         refused(store.adopt(&may(by)?, Vec::new(), NOW).await, why, "adopt")?;
         refused(store.move_back(&may(by)?, Vec::new()).await, why, "move_back")?;
@@ -124,7 +128,7 @@ impl Kit<'_> {
         refused(self.store.decide_token(order).await, why, "decide_token for another secret")?;
         let token = Some((self.only(other.clone())?, self.new_token(&new.row)));
         refused(self.store.commit(secret, Version::FIRST, token).await, why, "commit with a token for another secret")?;
-        let stranger = Permit::decide(&self.facts, &self.anonymous, Scope::Secret(secret)).map_err(text)?;
+        let stranger = Permit::decide(&self.facts, &self.anonymous, &Scope::Secret(secret), NOW).map_err(text)?;
         let grants = vec![(secret, None, self.only(Scope::Secret(secret))?), (secret, None, stranger)];
         let order = TokenRequest { grants, ..self.new_order(Vec::new())? };
         refused(self.store.decide_token(order).await, why, "decide_token for two callers")?;
@@ -151,21 +155,30 @@ impl Kit<'_> {
     }
 
     async fn lists(&self) -> Result<(), String> {
-        let listing = |scopes: &[Scope], action| {
-            let line = |scope: &Scope| Line {
-                holder: self.actor.holder,
-                actions: Actions::from_iter([action]),
-                scope: scope.clone(),
+        let Holder::Principal(subject) = self.actor.holder else { return Err("the administrator is known".to_owned()) };
+        let listing = |reaches: &[Reach], action: Action| {
+            let line = |reach: &Reach| {
+                Arc::new(Line::Permission(Permission {
+                    id: PermissionId::generate(),
+                    party: Party::Principal(subject),
+                    effect: Effect::Allow,
+                    actions: [action].into_iter().collect(),
+                    reach: reach.clone(),
+                    condition: Tags::default(),
+                    period: Period::ALWAYS,
+                    note: Note { author: None, reason: None },
+                }))
             };
-            let facts = Facts { epoch: self.facts.epoch, lines: scopes.iter().map(line).collect() };
-            Visible::decide(&facts, &self.actor)
+            let state = State { lines: reaches.iter().map(line).collect(), ..self.facts.state().clone() };
+            Visible::decide(&Facts::new(self.facts.epoch(), state), &self.actor, NOW)
         };
         let all = self.store.secrets(&self.sees(), None, None, 99).await.map_err(text)?;
-        for hidden in [listing(&[], Action::List), listing(&[Scope::Installation], Action::Read)] {
+        for hidden in [listing(&[], Action::List), listing(&[Reach::everything()], Action::Read)] {
             let seen = self.store.secrets(&hidden, None, None, 99).await.map_err(text)?;
             rule(seen.is_empty(), "who may list nothing sees nothing")?;
         }
-        let folder = Scope::Folder(self.environment, SecretPath::parse("target").map_err(text)?);
+        let pattern = PathPattern::below(&SecretPath::parse("target").map_err(text)?);
+        let folder = Reach { environment: Some(self.environment), pattern };
         let part = self.store.secrets(&listing(&[folder], Action::List), None, None, 99).await.map_err(text)?;
         rule(part.len() == 1 && part.len() < all.len(), "a list has what may be listed")?;
         rule(part.iter().all(|row| row.path.as_str() == "target/one"), "and nothing else")
