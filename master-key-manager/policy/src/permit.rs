@@ -123,8 +123,11 @@ impl<A> Permit<A> {
     /// The facts that the permit was decided from, if it is for this target. A permit for a secret is for its id and
     /// for its path.
     pub fn basis_for(&self, target: &Scope) -> Option<Basis> {
-        let place = self.place.as_ref().map(|(environment, path)| Scope::Path(*environment, path.clone()));
-        (self.scope.contains(target) || place.is_some_and(|place| place == *target)).then_some(self.basis)
+        let at_its_path = match (&self.place, target) {
+            (Some((environment, path)), Scope::Path(other, same)) => (environment, path) == (other, same),
+            (Some(_) | None, _) => false,
+        };
+        (at_its_path || self.scope.contains(target)).then_some(self.basis)
     }
 
     /// The same permit without its action: it writes nothing and gives nothing out.

@@ -7,6 +7,8 @@ mod decisions;
 #[cfg(test)]
 mod explanations;
 #[cfg(test)]
+mod guide;
+#[cfg(test)]
 mod hand_outs;
 #[cfg(test)]
 mod lists;
