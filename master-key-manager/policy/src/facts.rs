@@ -1,6 +1,7 @@
 //! The facts of the policy, with indexes, so that a decision looks at few lines.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use manager_api::id::GroupId;
@@ -58,9 +59,13 @@ pub struct Facts {
     all: Lines,
 }
 
-/// Lines by environment and first name of their patterns.
+/// Lines in the order of their keys, and then of their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Lines(Vec<Arc<Line>>);
+pub(crate) struct Lines(Vec<(Key, Arc<Line>)>);
+
+/// A hash of the environment and the first name of a pattern, of which either may be missing. That two have the same
+/// one costs a look at a line that does not hold.
+pub(crate) type Key = u64;
 
 impl Facts {
     /// The facts of a state of the policy.
@@ -82,12 +87,12 @@ impl Facts {
             sorted.sort_unstable();
             sorted.dedup();
         }
-        let mut by_party: HashMap<Party, Vec<Arc<Line>>> = HashMap::new();
-        for line in &state.lines {
-            by_party.entry(line.party()).or_default().push(Arc::clone(line));
+        let all = Lines::sorted(state.lines.iter().map(|line| (key_of(line), Arc::clone(line))).collect());
+        let mut by_party: HashMap<Party, Lines> = HashMap::new();
+        for (key, line) in &all.0 {
+            // In the order of all lines, which is that of each party's.
+            by_party.entry(line.party()).or_default().0.push((*key, Arc::clone(line)));
         }
-        let by_party = by_party.into_iter().map(|(party, lines)| (party, Lines::of(lines))).collect();
-        let all = Lines::of(state.lines.clone());
         Self { epoch, state, principals, groups, members, by_party, all }
     }
 
@@ -153,19 +158,24 @@ impl Facts {
     }
 
     /// All lines about a party.
-    pub(crate) fn lines_of(&self, party: Party) -> impl Iterator<Item = &Arc<Line>> {
+    pub(crate) fn lines_of(&self, party: Party) -> impl Iterator<Item = &Line> {
+        self.keyed_lines_of(party).map(|(_, line)| line.as_ref())
+    }
+
+    /// The same with their keys.
+    pub(crate) fn keyed_lines_of(&self, party: Party) -> impl Iterator<Item = &(Key, Arc<Line>)> {
         self.by_party.get(&party).into_iter().flat_map(|lines| lines.0.iter())
     }
 
     /// The lines about a holder that may hold for a region.
-    pub(crate) fn near(&self, holder: Holder, region: Region<'_>) -> impl Iterator<Item = &Arc<Line>> {
-        let parties = self.parties(holder).filter_map(|party| self.by_party.get(&party));
-        parties.flat_map(move |lines| lines.near(region))
+    pub(crate) fn near(&self, holder: Holder, region: Region<'_>) -> impl Iterator<Item = &Line> {
+        let (keys, parties) = (keys_of(region), self.parties(holder));
+        parties.filter_map(|party| self.by_party.get(&party)).flat_map(move |lines| lines.with_keys(keys))
     }
 
     /// The lines about anybody that may hold for a region.
-    pub(crate) fn near_all(&self, region: Region<'_>) -> impl Iterator<Item = &Arc<Line>> {
-        self.all.near(region)
+    pub(crate) fn near_all(&self, region: Region<'_>) -> impl Iterator<Item = &Line> {
+        self.all.with_keys(keys_of(region))
     }
 }
 
@@ -178,42 +188,45 @@ pub(crate) enum Standing {
 }
 
 impl Lines {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Line>> {
-        self.0.iter()
-    }
-
-    pub(crate) fn of(mut lines: Vec<Arc<Line>>) -> Self {
-        lines.sort_unstable_by(|one, two| key(one).cmp(&key(two)).then_with(|| one.id().cmp(&two.id())));
+    pub(crate) fn sorted(mut lines: Vec<(Key, Arc<Line>)>) -> Self {
+        lines.sort_unstable_by_key(|(key, line)| (*key, line.id()));
         Self(lines)
     }
 
-    /// The lines that may hold for a region. For a place, those with other environments and first names are skipped.
-    pub(crate) fn near(&self, region: Region<'_>) -> impl Iterator<Item = &Arc<Line>> {
-        let parts = match (region.environment, region.shape.first()) {
-            (Some(environment), Some(name)) if self.0.len() > FEW => [
-                self.with_key((None, None)),
-                self.with_key((None, Some(name))),
-                self.with_key((Some(environment), None)),
-                self.with_key((Some(environment), Some(name))),
-            ],
-            _ => [self.0.as_slice(), &[], &[], &[]],
-        };
-        parts.into_iter().flatten()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Line> {
+        self.0.iter().map(|(_, line)| line.as_ref())
     }
 
-    fn with_key(&self, wanted: Key<'_>) -> &[Arc<Line>] {
-        let from = self.0.partition_point(|line| key(line) < wanted);
+    /// The lines that may hold for a region.
+    pub(crate) fn near(&self, region: Region<'_>) -> impl Iterator<Item = &Line> {
+        self.with_keys(keys_of(region))
+    }
+
+    fn with_keys(&self, keys: Option<[Key; 4]>) -> impl Iterator<Item = &Line> {
+        let parts = keys.map_or([self.0.as_slice(), &[], &[], &[]], |keys| keys.map(|key| self.with_key(key)));
+        parts.into_iter().flatten().map(|(_, line)| line.as_ref())
+    }
+
+    fn with_key(&self, wanted: Key) -> &[(Key, Arc<Line>)] {
+        let from = self.0.partition_point(|(key, _)| *key < wanted);
         let rest = self.0.get(from..).unwrap_or_default();
-        rest.get(..rest.partition_point(|line| key(line) == wanted)).unwrap_or_default()
+        rest.get(..rest.partition_point(|(key, _)| *key == wanted)).unwrap_or_default()
     }
 }
 
-type Key<'a> = (Option<EnvironmentId>, Option<&'a str>);
-
-fn key(line: &Line) -> Key<'_> {
+fn key_of(line: &Line) -> Key {
     let reach = line.reach();
-    (reach.environment, reach.pattern.shape().first())
+    key(reach.environment, reach.pattern.shape().first())
 }
 
-/// So many lines are looked at faster than an index is.
-const FEW: usize = 8;
+/// The keys of all lines that may hold for a region; `None` if lines with any key may.
+fn keys_of(region: Region<'_>) -> Option<[Key; 4]> {
+    let (environment, name) = (Some(region.environment?), Some(region.shape.first()?));
+    Some([key(None, None), key(None, name), key(environment, None), key(environment, name)])
+}
+
+fn key(environment: Option<EnvironmentId>, first: Option<&str>) -> Key {
+    let mut hasher = DefaultHasher::new();
+    (environment, first).hash(&mut hasher);
+    hasher.finish()
+}

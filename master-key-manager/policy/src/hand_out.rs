@@ -47,10 +47,10 @@ pub fn may_hand_out(before: &Facts, after: &Facts, actor: &Actor, now: u64) -> R
         let known: Vec<Party> = if is_standing(before, holder) { before.parties(holder).collect() } else { Vec::new() };
         let kept: Vec<Party> = after.parties(holder).collect();
         for gained in kept.iter().filter(|party| !known.contains(party)) {
-            holds_all(before, actor, after.lines_of(*gained).filter(|line| line.allows()).map(AsRef::as_ref), now)?;
+            holds_all(before, actor, after.lines_of(*gained).filter(|line| line.allows()), now)?;
         }
         for left in known.iter().filter(|party| !kept.contains(party)) {
-            holds_all(before, actor, before.lines_of(*left).filter(|line| !line.allows()).map(AsRef::as_ref), now)?;
+            holds_all(before, actor, before.lines_of(*left).filter(|line| !line.allows()), now)?;
         }
     }
     Ok(())
@@ -65,7 +65,7 @@ pub fn may_hand_out(before: &Facts, after: &Facts, actor: &Actor, now: u64) -> R
 pub fn may_act_for(facts: &Facts, actor: &Actor, principal: Subject, now: u64) -> Result<(), Excess> {
     let parties = facts.parties(Holder::Principal(principal));
     let lines = parties.flat_map(|party| facts.lines_of(party)).filter(|line| line.allows());
-    holds_all(facts, actor, lines.map(AsRef::as_ref), now)
+    holds_all(facts, actor, lines, now)
 }
 
 fn holds_all<'a>(facts: &Facts, actor: &Actor, lines: impl Iterator<Item = &'a Line>, now: u64) -> Result<(), Excess> {

@@ -40,17 +40,17 @@ impl Visible {
         let mut unchanged = Period::ALWAYS;
         let mut lines = Vec::new();
         if facts.standing(actor.holder) == Standing::Enabled {
-            let own = facts.parties(actor.holder).flat_map(|party| facts.lines_of(party));
-            for line in own.filter(|line| line.actions().contains(Action::List)) {
+            let own = facts.parties(actor.holder).flat_map(|party| facts.keyed_lines_of(party));
+            for (key, line) in own.filter(|(_, line)| line.actions().contains(Action::List)) {
                 let around = line.period().unchanged_around(now);
                 unchanged = unchanged.common(around).unwrap_or(around);
                 if line.period().contains(now) {
-                    lines.push(Arc::clone(line));
+                    lines.push((*key, Arc::clone(line)));
                 }
             }
         }
         let (basis, limits) = (Basis::of(facts, actor, unchanged), actor.limits.clone());
-        Self { basis, lines: Lines::of(lines), limits }
+        Self { basis, lines: Lines::sorted(lines), limits }
     }
 
     /// The facts that it was decided from.
@@ -72,7 +72,7 @@ impl Visible {
     ///
     /// More parts are taken together as whole environments, and these as everything.
     pub fn parts(&self, most: usize) -> Vec<Part> {
-        let own = self.lines.iter().filter(|line| line.allows()).map(|line| Part::of(line));
+        let own = self.lines.iter().filter(|line| line.allows()).map(Part::of);
         let parts: BTreeSet<Part> = match &self.limits {
             None => own.collect(),
             Some(limits) => {
