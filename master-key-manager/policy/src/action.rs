@@ -146,7 +146,7 @@ mod tests {
         }
         let none: Actions = [].into_iter().collect();
         assert_eq!((none, none.iter().next()), (Actions::NONE, None));
-        assert_eq!(Actions::from_iter(Action::ALL.iter().copied()), Actions::ALL);
+        assert_eq!(Action::ALL.iter().copied().collect::<Actions>(), Actions::ALL);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use shared_proto::id::Subject;
 use crate::decide::rights;
 use crate::{Actions, Facts, Holder, Line, LineId, Party, Target};
 
-/// The most decisions of a dry run: holders that the change may concern, times targets.
-pub const MAX_DRY_RUN: usize = 1_000_000;
+/// The most pairs of a dry run: holders that the change may concern, times targets. So many take about a second.
+pub const MAX_DRY_RUN: usize = 250_000;
 
 /// A holder whose rights to a target a change alters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Difference {
     pub loses: Actions,
 }
 
-/// A dry run would take more than [`MAX_DRY_RUN`] decisions.
+/// A dry run would look at more than [`MAX_DRY_RUN`] pairs of a holder and a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the change concerns too many principals for so many secrets; ask about fewer of these")]
 pub struct TooMuch;

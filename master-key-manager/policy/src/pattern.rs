@@ -114,20 +114,28 @@ impl<'a> Shape<'a> {
     }
 
     /// Whether every path of the other shape is in this one.
-    pub(crate) fn contains(self, other: Self) -> bool {
-        let mut inner = other.segments();
+    pub(crate) fn contains(self, other: Shape<'_>) -> bool {
+        let Some(rest) = self.rest_of(other) else { return false };
+        // Where the other one has more segments, all its paths are below this one. Where it has as many, below means
+        // one more for both.
+        if rest.is_empty() { self.below == other.below } else { self.below }
+    }
+
+    /// The segments of the other shape after those of this one; `None` if these do not match.
+    fn rest_of(self, other: Shape<'_>) -> Option<&str> {
+        if !self.segments.contains(ANY) {
+            let rest = other.segments.strip_prefix(self.segments)?;
+            return Some(rest).filter(|rest| self.segments.is_empty() || rest.is_empty() || rest.starts_with('/'));
+        }
+        let mut rest = other.segments;
         for own in self.segments() {
-            match inner.next() {
-                Some(segment) if own == ANY || own == segment => {}
-                Some(_) | None => return false,
+            let (segment, after) = rest.split_once('/').unwrap_or((rest, ""));
+            if segment.is_empty() || (own != ANY && own != segment) {
+                return None;
             }
+            rest = after;
         }
-        match inner.next() {
-            // The other one is longer: all its paths are below this one.
-            Some(_) => self.below,
-            // As many segments. Below means one more, so an exact shape has nothing that is below.
-            None => self.below == other.below,
-        }
+        Some(rest)
     }
 
     /// Whether some path is in both shapes.

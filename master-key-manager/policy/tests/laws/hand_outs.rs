@@ -251,7 +251,7 @@ fn acting_for_a_principal_needs_all_that_it_may() {
     let facts = changed(&facts, |state| state.groups[0].members = vec![service(1)]);
     assert!(may_act_for(&facts, &admin, service(1), 5).is_err(), "also through a group");
     let disabled = changed(&facts, |state| {
-        state.principals.iter_mut().for_each(|principal| principal.disabled = principal.id == service(1))
+        state.principals.iter_mut().for_each(|principal| principal.disabled = principal.id == service(1));
     });
     let enabled =
         changed(&disabled, |state| state.principals.iter_mut().for_each(|principal| principal.disabled = false));

@@ -169,14 +169,14 @@ fn principal(who: Who) -> String {
     }
 }
 
-fn entity(kind: &str, id: impl ToString, attributes: Value, parents: Vec<(&str, String)>) -> Value {
+fn entity(kind: &str, id: &str, attributes: &Value, parents: Vec<(&str, String)>) -> Value {
     let parents: Vec<_> = parents.into_iter().map(|(kind, id)| json!({"type": kind, "id": id})).collect();
-    json!({"uid": {"type": kind, "id": id.to_string()}, "attrs": attributes, "parents": parents})
+    json!({"uid": {"type": kind, "id": id}, "attrs": attributes, "parents": parents})
 }
 
 fn principals(world: &World, mistake: Mistake) -> Vec<Value> {
     let mut all: Vec<Value> =
-        (0..world.groups.len()).map(|group| entity("Group", group, json!({}), Vec::new())).collect();
+        (0..world.groups.len()).map(|group| entity("Group", &group.to_string(), &json!({}), Vec::new())).collect();
     for who in crate::world::EVERYBODY {
         let (kind, id) = match who {
             Who::Person(number) => ("Person", number),
@@ -189,7 +189,7 @@ fn principals(world: &World, mistake: Mistake) -> Vec<Value> {
             Some((_, disabled)) => json!({"enabled": !disabled}),
             None => json!({}),
         };
-        all.push(entity(kind, id, attributes, own.collect()));
+        all.push(entity(kind, &id.to_string(), &attributes, own.collect()));
     }
     all
 }
@@ -204,14 +204,14 @@ fn secret_entities<'a>(secrets: impl Iterator<Item = &'a Secret>) -> Vec<Value> 
             for depth in 0..secret.names.len() {
                 let parents = depth.checked_sub(1).map(|above| ("Folder", folder(root, above)));
                 let id = folder(root, depth);
-                all.insert(id.clone(), entity("Folder", id, json!({}), parents.into_iter().collect()));
+                all.insert(id.clone(), entity("Folder", &id, &json!({}), parents.into_iter().collect()));
             }
         }
         let names: BTreeMap<String, &str> =
             secret.names.iter().enumerate().map(|(place, name)| (format!("n{place}"), *name)).collect();
         let attributes = json!({"depth": secret.names.len(), "names": names, "service_only": secret.service_only});
         let parents = roots.iter().map(|root| ("Folder", folder(root, secret.names.len() - 1))).collect();
-        let mut it = entity("Secret", number, attributes, parents);
+        let mut it = entity("Secret", &number.to_string(), &attributes, parents);
         it["tags"] = secret.tags.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
         all.insert(format!("secret {number}"), it);
     }

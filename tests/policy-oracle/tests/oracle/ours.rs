@@ -97,8 +97,8 @@ fn line(line: &world::Line) -> Line {
 
 fn reach(reach: &world::Reach) -> Reach {
     // As a user writes it: the star of a name is escaped.
-    let segment = |segment: &Option<&str>| segment.map_or("*".to_owned(), |name| name.replace('*', "%2A"));
-    let mut segments: Vec<_> = reach.segments.iter().map(segment).collect();
+    let segment = |segment: Option<&str>| segment.map_or("*".to_owned(), |name| name.replace('*', "%2A"));
+    let mut segments: Vec<_> = reach.segments.iter().copied().map(segment).collect();
     segments.extend(reach.below.then(|| "**".to_owned()));
     let environment = reach.environment.map(|number| EnvironmentId::from_bytes([number; 16]));
     Reach { environment, pattern: segments.join("/").parse().unwrap() }
