@@ -39,12 +39,12 @@ impl Tags {
         self.0.iter()
     }
 
-    /// Whether there are none.
+    /// Tells whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether all pairs of the others are among these.
+    /// Tells whether all pairs of the others are among these.
     pub fn contain(&self, others: &Self) -> bool {
         others.iter().all(|(key, value)| self.get(key) == Some(value))
     }

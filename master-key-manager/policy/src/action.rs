@@ -33,7 +33,7 @@ impl Actions {
         Self(self.0 & !others.0)
     }
 
-    /// Whether there are none.
+    /// Tells whether there are none.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }

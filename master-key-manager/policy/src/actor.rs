@@ -23,7 +23,7 @@ pub struct Actor {
     pub holder: Holder,
     /// The credential, which is checked again in the transaction that acts.
     pub credential: CredentialId,
-    /// What the credential is limited to; `None` if it is not narrower than the rights of its holder.
+    /// The parts that the credential is limited to; `None` if it is not narrower than the rights of its holder.
     pub limits: Option<Arc<[Limit]>>,
 }
 
@@ -33,12 +33,12 @@ pub struct Actor {
 pub struct Limit {
     /// The actions.
     pub actions: Actions,
-    /// Where.
+    /// The secrets.
     pub reach: Reach,
 }
 
 impl Actor {
-    /// Whether the credential may be used for an action in the whole of a region. A region that only several limits
+    /// Tells whether the credential may be used for an action in the whole of a region. A region that only several limits
     /// hold together is refused.
     pub(crate) fn is_within_limits(&self, action: Action, region: &Region<'_>) -> bool {
         self.limits.as_ref().is_none_or(|limits| limits.iter().any(|limit| limit.covers(action, region)))
@@ -53,7 +53,7 @@ impl Limit {
 }
 
 impl Holder {
-    /// Whether the caller is a person.
+    /// Tells whether the caller is a person.
     pub(crate) fn is_person(self) -> bool {
         match self {
             Self::Principal(Subject::Person(_)) => true,

@@ -100,12 +100,12 @@ pub(crate) fn rights(facts: &Facts, holder: Holder, region: Region<'_>, now: u64
     allowed.without(denied).without(kept.collect())
 }
 
-/// Whether a holder is known and enabled.
+/// Tells whether a holder is known and enabled.
 pub(crate) fn is_standing(facts: &Facts, holder: Holder) -> bool {
     facts.standing(holder) == Standing::Enabled
 }
 
-/// Whether a secret of the region may be for services only, and the caller is a person who wants to read it.
+/// Tells whether a secret of the region may be for services only, and the caller is a person who wants to read it.
 fn is_kept_from(holder: Holder, action: Action, region: &Region<'_>) -> bool {
     action == Action::Read && holder.is_person() && !region.may_people()
 }

@@ -20,7 +20,7 @@ pub struct Explanation<'a> {
     pub holding: Vec<Considered<'a>>,
     /// The lines that would hold but for one reason, by id; [`MAX_NEAR_MISSES`] at most.
     pub near_misses: Vec<(Considered<'a>, Miss)>,
-    /// Whether there are more of them.
+    /// Says that there are more of them.
     pub more_near_misses: bool,
 }
 

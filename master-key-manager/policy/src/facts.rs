@@ -20,7 +20,7 @@ pub struct PolicyEpoch(pub u64);
 pub struct Principal {
     /// Its id, which says whether it is a person or a service.
     pub id: Subject,
-    /// Whether it is disabled: it may do nothing.
+    /// Set for one that may do nothing.
     pub disabled: bool,
 }
 
@@ -51,7 +51,7 @@ pub struct State {
 pub struct Facts {
     epoch: PolicyEpoch,
     state: State,
-    /// Whether each is disabled.
+    /// Those that are known; true for one that is disabled.
     principals: HashMap<Subject, bool>,
     groups: HashMap<Subject, Vec<GroupId>>,
     members: HashMap<GroupId, Vec<Subject>>,
@@ -116,13 +116,13 @@ impl Facts {
         self.groups.get(&principal).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a condition of some line names this key. A change of another tag changes no decision.
+    /// Tells whether a condition of some line names this key. A change of another tag changes no decision.
     pub fn name_tag(&self, key: &TagKey) -> bool {
         let conditions = self.state.lines.iter().filter_map(|line| line.condition());
         conditions.into_iter().any(|tags| tags.get(key).is_some())
     }
 
-    /// Whether a decision about a secret may change when these facts of it do.
+    /// Tells whether a decision about a secret may change when these facts of it do.
     pub fn tell_apart(&self, before: &SecretFacts, after: &SecretFacts) -> bool {
         let place = |secret: &SecretFacts| (secret.id, secret.environment, secret.service_only);
         let tags = || before.tags.iter().chain(after.tags.iter());
@@ -136,7 +136,7 @@ impl Facts {
         self.principals.keys().chain(self.groups.keys()).copied()
     }
 
-    /// Whether a holder is known and not disabled.
+    /// Tells whether a holder is known and not disabled.
     pub(crate) fn standing(&self, holder: Holder) -> Standing {
         match holder {
             Holder::Stranger => Standing::Enabled,
@@ -179,7 +179,7 @@ impl Facts {
     }
 }
 
-/// Whether a holder may hold rights at all.
+/// The state of a holder, without which no line counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     Enabled,

@@ -22,7 +22,7 @@ pub struct Excess {
     pub action: Action,
 }
 
-/// Whether an actor holds all that a change of the policy, of groups or of principals hands out.
+/// Tells whether an actor holds all that a change of the policy, of groups or of principals hands out.
 ///
 /// A right is handed out by a line that allows, when it is made or widened; by one that denies, when it is removed or
 /// narrowed; by joining a group with the first, or leaving one with the second; and by enabling or entering a
@@ -56,7 +56,7 @@ pub fn may_hand_out(before: &Facts, after: &Facts, actor: &Actor, now: u64) -> R
     Ok(())
 }
 
-/// Whether an actor holds all that a principal is allowed, so that he may make, reset or map a credential for him.
+/// Tells whether an actor holds all that a principal is allowed, so that he may make, reset or map a credential for him.
 ///
 /// Lines that deny something to the principal make it no less.
 ///
@@ -75,7 +75,7 @@ fn holds_all<'a>(facts: &Facts, actor: &Actor, lines: impl Iterator<Item = &'a L
     Ok(())
 }
 
-/// Whether the actor holds what a line is about and the other version of the line is not.
+/// Tells whether the actor holds what a line is about and the other version of the line is not.
 fn holds(facts: &Facts, actor: &Actor, line: &Line, other: Option<&Line>, now: u64) -> Result<(), Excess> {
     let Some(rest) = Period::new(Some(now), line.period().end()).ok() else { return Ok(()) };
     let same = other.filter(|other| is_about_all_of(other, line)).map_or(Actions::NONE, Line::actions);
@@ -86,7 +86,7 @@ fn holds(facts: &Facts, actor: &Actor, line: &Line, other: Option<&Line>, now: u
     }
 }
 
-/// Whether a line says the same as another one wherever and whenever that holds.
+/// Tells whether a line says the same as another one wherever and whenever that holds.
 fn is_about_all_of(line: &Line, other: &Line) -> bool {
     (line.party(), line.effect()) == (other.party(), other.effect())
         && line.region().contains(&other.region())

@@ -31,7 +31,7 @@ pub enum Party {
     Strangers,
 }
 
-/// What a line does to the actions that it names.
+/// The effect of a line on the actions that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// It allows them, where no line denies.
@@ -56,15 +56,15 @@ pub struct Permission {
     pub id: PermissionId,
     /// The callers.
     pub party: Party,
-    /// What it does.
+    /// The effect.
     pub effect: Effect,
     /// The actions.
     pub actions: Actions,
-    /// Where it holds.
+    /// The secrets that it holds for.
     pub reach: Reach,
     /// The tags that a secret must have; none for all secrets.
     pub condition: Tags,
-    /// When it holds.
+    /// The time in which it holds.
     pub period: Period,
     /// Its origin.
     pub note: Note,
@@ -131,7 +131,7 @@ impl Line {
         }
     }
 
-    /// What it does to its actions.
+    /// The effect on its actions.
     pub fn effect(&self) -> Effect {
         match self {
             Self::Permission(line) => line.effect,
@@ -147,7 +147,7 @@ impl Line {
         }
     }
 
-    /// Where it holds.
+    /// The secrets that it holds for.
     pub fn reach(&self) -> &Reach {
         match self {
             Self::Permission(line) => &line.reach,
@@ -163,7 +163,7 @@ impl Line {
         }
     }
 
-    /// When it holds.
+    /// The time in which it holds.
     pub fn period(&self) -> Period {
         match self {
             Self::Permission(line) => line.period,

@@ -59,19 +59,19 @@ impl PathPattern {
         Self { segments: folder.as_str().into(), below: true }
     }
 
-    /// Whether a path is in the set.
+    /// Tells whether a path is in the set.
     pub fn matches(&self, path: &SecretPath) -> bool {
         self.shape().contains(Shape::exact(path))
     }
 
-    /// Whether every path of the other pattern is in this one.
+    /// Tells whether every path of the other pattern is in this one.
     ///
     /// Exact but for the longest paths: a pattern that only a longer path than allowed could match counts as matched.
     pub fn contains(&self, other: &Self) -> bool {
         self.shape().contains(other.shape())
     }
 
-    /// Whether some path is in both.
+    /// Tells whether some path is in both.
     pub fn meets(&self, other: &Self) -> bool {
         self.shape().meets(other.shape())
     }
@@ -113,7 +113,7 @@ impl<'a> Shape<'a> {
         self.segments().next().filter(|segment| *segment != ANY)
     }
 
-    /// Whether every path of the other shape is in this one.
+    /// Tells whether every path of the other shape is in this one.
     pub(crate) fn contains(self, other: Shape<'_>) -> bool {
         let Some(rest) = self.rest_of(other) else { return false };
         // Where the other one has more segments, all its paths are below this one. Where it has as many, below means
@@ -138,7 +138,7 @@ impl<'a> Shape<'a> {
         Some(rest)
     }
 
-    /// Whether some path is in both shapes.
+    /// Tells whether some path is in both shapes.
     pub(crate) fn meets(self, other: Self) -> bool {
         let (mut own, mut others) = (self.segments(), other.segments());
         loop {

@@ -58,7 +58,7 @@ use crate::{ActionType, Actor, Facts, Period, PolicyEpoch, Ruling, Scope, Target
 pub struct Permit<A> {
     basis: Basis,
     scope: Scope,
-    /// Where the secret of the scope is, if that was decided about, too.
+    /// The place of the secret, if that was decided about, too.
     place: Option<(EnvironmentId, SecretPath)>,
     action: PhantomData<A>,
 }
@@ -151,7 +151,7 @@ impl Basis {
         self.epoch
     }
 
-    /// Whether the decision is the same at another second. A line that begins or ends may change it.
+    /// Tells whether the decision is the same at another second. A line that begins or ends may change it.
     pub fn holds_at(&self, now: u64) -> bool {
         self.unchanged.contains(now)
     }

@@ -1,4 +1,4 @@
-//! Where a line of the policy holds, and when.
+//! The secrets that a line of the policy holds for, and its time.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ impl Reach {
         Self { environment: None, pattern: PathPattern::everything() }
     }
 
-    /// Whether it is the whole installation.
+    /// Tells whether it is the whole installation.
     pub fn is_everything(&self) -> bool {
         *self == Self::everything()
     }
@@ -75,17 +75,17 @@ impl Period {
         self.end
     }
 
-    /// Whether a second is in it.
+    /// Tells whether a second is in it.
     pub fn contains(self, second: u64) -> bool {
         self.start <= second && !self.is_over(second)
     }
 
-    /// Whether it has ended at a second.
+    /// Tells whether it has ended at a second.
     pub fn is_over(self, second: u64) -> bool {
         self.end.is_some_and(|end| end <= second)
     }
 
-    /// Whether it lasts at least as long as another one.
+    /// Tells whether it lasts at least as long as another one.
     pub(crate) fn outlasts(self, other: Self) -> bool {
         match (self.end, other.end) {
             (None, _) => true,

@@ -22,7 +22,7 @@ pub struct SecretFacts {
     pub path: SecretPath,
     /// Its tags, all of them.
     pub tags: Tags,
-    /// Whether people never read it.
+    /// Set for a secret that people never read.
     pub service_only: bool,
 }
 
@@ -55,9 +55,9 @@ pub(crate) struct Region<'a> {
     pub(crate) shape: Shape<'a>,
     /// Tags that all its secrets have.
     tags: Option<&'a Tags>,
-    /// Whether they have no others.
+    /// Says that they have no others.
     tags_are_known: bool,
-    /// Whether none of them is for services only.
+    /// Says that none of them is for services only.
     may_people: bool,
 }
 
@@ -102,24 +102,24 @@ impl<'a> Region<'a> {
         Self { may_people: false, ..self }
     }
 
-    /// Whether people may read every one of them, if a line allows.
+    /// Tells whether people may read every one of them, if a line allows.
     pub(crate) fn may_people(&self) -> bool {
         self.may_people
     }
 
-    /// Whether all secrets of another region are in this one.
+    /// Tells whether all secrets of another region are in this one.
     pub(crate) fn contains(&self, other: &Self) -> bool {
         self.environment.is_none_or(|own| other.environment == Some(own))
             && self.shape.contains(other.shape)
             && self.tags.is_none_or(|own| other.have(own))
     }
 
-    /// Whether all its secrets have these tags, as far as is known.
+    /// Tells whether all its secrets have these tags, as far as is known.
     fn have(&self, condition: &Tags) -> bool {
         self.tags.is_some_and(|tags| tags.contain(condition))
     }
 
-    /// Whether none of its secrets has these tags.
+    /// Tells whether none of its secrets has these tags.
     fn lack(&self, condition: &Tags) -> bool {
         condition.iter().any(|(key, value)| match self.tags.and_then(|tags| tags.get(key)) {
             Some(own) => own != value,

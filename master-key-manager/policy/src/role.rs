@@ -59,7 +59,7 @@ impl Role {
         }
     }
 
-    /// Whether it is only given for the whole installation.
+    /// Tells whether it is only given for the whole installation.
     pub const fn is_for_everything(self) -> bool {
         match self {
             Self::SuperAdmin | Self::Operator => true,

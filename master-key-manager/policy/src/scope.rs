@@ -28,7 +28,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Whether the other scope lies wholly in this one.
+    /// Tells whether the other scope lies wholly in this one.
     pub fn contains(&self, other: &Self) -> bool {
         match (self.part(), other.part()) {
             (Some((environment, shape)), Some((inner, inside))) => {

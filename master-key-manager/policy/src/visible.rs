@@ -30,7 +30,7 @@ pub struct Part {
     pub environment: Option<EnvironmentId>,
     /// The beginning of the paths: empty, or ending with `/`; or the one path.
     pub beginning: String,
-    /// Whether it is the one path.
+    /// Set if it is the one path.
     pub whole: bool,
 }
 
@@ -58,12 +58,12 @@ impl Visible {
         self.basis
     }
 
-    /// Whether a secret, or the whole of a scope, may be listed.
+    /// Tells whether a secret, or the whole of a scope, may be listed.
     pub fn shows<'t>(&self, target: impl Into<Target<'t>>) -> bool {
         self.shows_region(target.into().region())
     }
 
-    /// Whether the secret at a place may be listed.
+    /// Tells whether the secret at a place may be listed.
     pub fn shows_secret(&self, environment: EnvironmentId, path: &SecretPath, tags: &Tags) -> bool {
         self.shows_region(Region::place(environment, path, tags))
     }
@@ -107,7 +107,7 @@ impl Visible {
 }
 
 impl Part {
-    /// Whether a secret lies in it.
+    /// Tells whether a secret lies in it.
     pub fn contains(&self, environment: EnvironmentId, path: &SecretPath) -> bool {
         let path = path.as_str();
         self.environment.is_none_or(|own| own == environment)

@@ -1,6 +1,6 @@
 //! Lists show what may be listed.
 
-use manager_policy::{Action, Actor, Effect, Holder, Line, Party, Permission, Visible};
+use manager_policy::{Action, Actions, Actor, Effect, Holder, Limit, Line, Party, Permission, Visible};
 use proptest::prelude::*;
 
 use crate::universe::{
@@ -71,6 +71,11 @@ fn database_is_asked_for_the_folders_that_are_allowed() {
     let expected = [part(false, "ab/", false), part(true, "a/", false), part(true, "b", true), part(true, "c/", false)];
     assert_eq!(shown(visible.parts(4)), expected);
     assert_eq!(shown(visible.parts(3)), [part(false, "", false)]);
+    let limit = |reach| Limit { actions: Actions::from_iter([Action::List]), reach };
+    let limits = [limit(reach_of(None, "a/c/**")), limit(reach_of(Some(1), "c/d")), limit(reach_of(Some(0), "z/**"))];
+    let limited = Actor { limits: Some(limits.into()), ..actor(Holder::Principal(service(0))) };
+    let expected = [part(true, "a/c/", false), part(true, "c/d", true)];
+    assert_eq!(shown(Visible::decide(&facts, &limited, 1).parts(4)), expected, "a narrow credential asks for less");
     assert!(visible.shows(&secret_of(0, "a/c", &[])) && !visible.shows(&secret_of(0, "a/b/c", &[])));
     assert!(visible.shows(&secret_of(1, "c/a", &[("team", "x")])) && !visible.shows(&secret_of(1, "c/a", &[])));
 }

@@ -4,7 +4,7 @@ use manager_api::name::SecretPath;
 use manager_policy::{MAX_PATTERN_BYTES, MAX_PATTERN_SEGMENTS, PathPattern};
 use proptest::prelude::*;
 
-/// Whether a pattern, as it is written, fits a path.
+/// Tells whether a pattern, as it is written, fits a path.
 fn fits(pattern: &[&str], path: &[&str]) -> bool {
     match (pattern, path) {
         (["**"], below) => !below.is_empty(),

@@ -60,7 +60,7 @@ fn every_mistake_is_noticed() {
     }
 }
 
-/// What is allowed in a whole scope, Cedar allows for each secret of it.
+/// Rights in a whole scope: allows each of them for each secret of it.
 #[test]
 fn right_in_a_whole_scope_is_one_to_each_of_its_secrets() {
     let (mut rng, mut granted) = (Rng::with_seed(7), 0);

@@ -130,7 +130,7 @@ fn actions(actions: &[&str]) -> String {
     actions.iter().map(|action| format!("Action::\"{action}\"")).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether the resource is in a reach. A folder whose name is spelled out is an entity that holds the secret. Where
+/// Tells whether the resource is in a reach. A folder whose name is spelled out is an entity that holds the secret. Where
 /// there is a star, the names are compared one by one.
 fn place(reach: &Reach, mistake: Mistake) -> String {
     let environment = reach.environment.filter(|_| mistake != Mistake::EnvironmentIgnored);
