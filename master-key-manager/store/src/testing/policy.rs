@@ -35,8 +35,8 @@ impl Kit<'_> {
         matches!(decide(&self.facts, actor, action, &Scope::Installation, NOW), Ruling::Allowed(_))
     }
 
-    fn only<A: ActionType>(&self, scope: Scope) -> Result<Permit<A>, String> {
-        Permit::decide(&self.facts, &self.actor, &scope, NOW).map_err(text)
+    fn only<A: ActionType>(&self, scope: &Scope) -> Result<Permit<A>, String> {
+        Permit::decide(&self.facts, &self.actor, scope, NOW).map_err(text)
     }
 
     async fn changed_policy(&self) -> Result<(), String> {
@@ -115,42 +115,42 @@ impl Kit<'_> {
         let (twin, next) = (SecretPath::parse("target/on").map_err(text)?, self.new_version(secret, 2, &new.path)?);
         let foreign = Scope::Path(EnvironmentId::generate(), new.path.clone());
         for scope in [Scope::Path(environment, twin), foreign, Scope::Secret(secret)] {
-            let write = self.only(scope)?;
+            let write = self.only(&scope)?;
             refused(self.store.begin(&write, next.clone()).await, why, "begin of another path")?;
             refused(self.store.secret_at(&write, environment, new.path.clone()).await, why, "secret_at another path")?;
         }
         let other = Scope::Secret(SecretId::generate());
-        let look = self.only::<List>(other.clone())?.to_look();
+        let look = self.only::<List>(&other)?.to_look();
         refused(self.store.secret(&look, secret).await, why, "secret of another id")?;
         refused(self.store.version(&look, secret, Version::FIRST).await, why, "version of another secret")?;
-        let grants = vec![(secret, None, self.only(other.clone())?)];
+        let grants = vec![(secret, None, self.only(&other)?)];
         let order = TokenRequest { grants, ..self.new_order(Vec::new())? };
         refused(self.store.decide_token(order).await, why, "decide_token for another secret")?;
-        let token = Some((self.only(other.clone())?, self.new_token(&new.row)));
+        let token = Some((self.only(&other)?, self.new_token(&new.row)));
         refused(self.store.commit(secret, Version::FIRST, token).await, why, "commit with a token for another secret")?;
         let stranger = Permit::decide(&self.facts, &self.anonymous, &Scope::Secret(secret), NOW).map_err(text)?;
-        let grants = vec![(secret, None, self.only(Scope::Secret(secret))?), (secret, None, stranger)];
+        let grants = vec![(secret, None, self.only(&Scope::Secret(secret))?), (secret, None, stranger)];
         let order = TokenRequest { grants, ..self.new_order(Vec::new())? };
         refused(self.store.decide_token(order).await, why, "decide_token for two callers")?;
         let (version, target) = (new.row.version, Version::FIRST);
         let back = NewRollback { secret, version, target, if_version: None, idempotency: None, now: NOW };
-        refused(self.store.begin_rollback(&self.only(other.clone())?, back).await, why, "rollback of another secret")?;
-        let destroyed = self.store.destroy(&self.only(other.clone())?, secret, vec![Version::FIRST], None, NOW).await;
+        refused(self.store.begin_rollback(&self.only(&other)?, back).await, why, "rollback of another secret")?;
+        let destroyed = self.store.destroy(&self.only(&other)?, secret, vec![Version::FIRST], None, NOW).await;
         refused(destroyed, why, "destruction of another secret")?;
-        let share = self.only(other.clone())?;
+        let share = self.only(&other)?;
         refused(Decision::revoke_tokens(&share, Event::Secret(secret)), why, "revocation of another secret")?;
         refused(Decision::revoke_tokens(&share, Event::All), why, "revocation of all for one secret")?;
         let destroy = Event::Destroy(environment, secret, Version::FIRST);
         refused(Decision::revoke_tokens(&self.may()?, destroy), why, "destruction as a revocation")?;
         let strange = Scope::Environment(EnvironmentId::generate());
-        let manage = self.only::<ManageEnvironments>(strange)?;
+        let manage = self.only::<ManageEnvironments>(&strange)?;
         let change = self.store.change_environment(&manage, environment, EnvironmentChange::Unfreeze).await;
         refused(change, why, "change of another environment")?;
         refused(self.store.environment(&manage, environment).await, why, "another environment")?;
         refused(Decision::disable_environment(&manage, environment), why, "disabling of another environment")?;
         let new = self.store.create_environment(&manage, new_environment("late")?).await;
         refused(new, why, "create_environment for one environment")?;
-        let narrow = self.store.tokens(&self.only(other)?, None, 9, NOW).await;
+        let narrow = self.store.tokens(&self.only(&other)?, None, 9, NOW).await;
         refused(narrow, why, "tokens of all for one secret")
     }
 
