@@ -62,6 +62,7 @@ impl Caller {
     ///
     /// # Errors
     /// The policy does not allow it. That looks like an unknown secret, or like an unknown caller.
+    #[expect(clippy::needless_pass_by_value, reason = "callers name the scope where they ask")]
     pub fn permit<A: ActionType>(&self, scope: Scope) -> Result<Permit<A>, Refusal> {
         let code = match scope {
             Scope::Secret(_) | Scope::Path(..) | Scope::Folder(..) | Scope::Reach(_) => ErrorCode::SecretNotFound,
