@@ -18,14 +18,16 @@ proptest! {
         let visible = Visible::decide(&facts, &actor, now);
         prop_assert_eq!(visible.shows(&scope), may(&facts, &actor, Action::List, &scope, now));
         prop_assert_eq!(visible.basis().epoch(), facts.epoch());
-        let parts = visible.parts(most);
-        prop_assert!(parts.len() <= most.max(1));
+        let (few, all) = (visible.parts(most), visible.parts(99));
+        prop_assert!(few.len() <= most.max(1));
         for secret in &secrets {
             let shown = visible.shows(secret);
             prop_assert_eq!(shown, may(&facts, &actor, Action::List, secret, now));
             prop_assert_eq!(shown, visible.shows_secret(secret.environment, &secret.path, &secret.tags));
             let (environment, path) = (secret.environment, &secret.path);
-            prop_assert!(!shown || parts.iter().any(|part| part.contains(environment, path)));
+            for parts in [&few, &all] {
+                prop_assert!(!shown || parts.iter().any(|part| part.contains(environment, path)));
+            }
         }
     }
 
@@ -74,6 +76,8 @@ fn database_is_asked_for_the_folders_that_are_allowed() {
     let limit = |reach| Limit { actions: Actions::from_iter([Action::List]), reach };
     let limits = [limit(reach_of(None, "a/c/**")), limit(reach_of(Some(1), "c/d")), limit(reach_of(Some(0), "z/**"))];
     let limited = Actor { limits: Some(limits.into()), ..actor(Holder::Principal(service(0))) };
+    let unlimited = Actor { limits: Some([limit(reach_of(None, "**"))].into()), ..limited.clone() };
+    assert_eq!(shown(Visible::decide(&facts, &unlimited, 1).parts(4)), expected, "a wide one does not ask for more");
     let expected = [part(true, "a/c/", false), part(true, "c/d", true)];
     assert_eq!(shown(Visible::decide(&facts, &limited, 1).parts(4)), expected, "a narrow credential asks for less");
     assert!(visible.shows(&secret_of(0, "a/c", &[])) && !visible.shows(&secret_of(0, "a/b/c", &[])));
