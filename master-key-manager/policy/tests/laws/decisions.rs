@@ -259,6 +259,18 @@ fn bases_of_two_callers_or_epochs_are_not_one() {
     assert_eq!(one.and(basis(&facts, &other, "a", 5)), None);
 }
 
+#[test]
+fn permit_does_not_outlive_the_beginning_of_a_line_that_denies() {
+    let line = |number, effect| permission(number, Party::Strangers, effect, &[Action::Read], Reach::everything());
+    let period = manager_policy::Period::new(Some(8), None).unwrap();
+    let denies = Permission { period, ..line(2, Effect::Deny) };
+    let facts = facts_of([Line::Permission(line(1, Effect::Allow)), Line::Permission(denies)]);
+    let permit = |now| Permit::<Read>::decide(&facts, &actor(Holder::Stranger), &Scope::Installation, now);
+    let basis = permit(7).unwrap().basis_for(&Scope::Installation).unwrap();
+    assert_eq!((basis.valid_until(), basis.holds_at(7), basis.holds_at(8)), (Some(8), true, false));
+    assert!(permit(8).is_err());
+}
+
 /// A tag that is not known may be the one that denies, and is not the one that allows.
 #[test]
 fn condition_of_a_line_holds_for_secrets_with_all_its_tags() {

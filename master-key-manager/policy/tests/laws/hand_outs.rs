@@ -216,6 +216,27 @@ fn right_under_a_condition_is_handed_out_under_it() {
     assert!(granted(&[("team", "x"), ("zone", "x")], "a/**"), "no secret has both values");
 }
 
+/// By somebody who holds nothing.
+#[test]
+fn line_that_changes_hands_out_what_is_new_of_it() {
+    let during = |end| Period::new(Some(0), end).unwrap();
+    let old = to_the_other(9, Effect::Allow, &[Action::List, Action::Read], reach_of(None, "a/**"));
+    let old = Permission { period: during(Some(10)), condition: tags_of(&[("team", "x")]), ..old };
+    let nobody = actor(Holder::Principal(service(2)));
+    let with = |line: &Permission| facts_of([Line::Permission(line.clone())]);
+    let changed = |new: &Permission| may_hand_out(&with(&old), &with(new), &nobody, 5).is_ok();
+    let actions = |actions: &[Action]| actions.iter().copied().collect();
+    assert!(changed(&Permission { period: during(Some(8)), ..old.clone() }));
+    assert!(changed(&Permission { reach: reach_of(Some(0), "a/b"), ..old.clone() }));
+    assert!(changed(&Permission { condition: tags_of(&[("team", "x"), ("zone", "y")]), ..old.clone() }));
+    assert!(changed(&Permission { actions: actions(&[Action::List]), ..old.clone() }));
+    assert!(!changed(&Permission { party: Party::Principal(service(0)), ..old.clone() }));
+    assert!(!changed(&Permission { period: during(Some(11)), ..old.clone() }));
+    assert!(!changed(&Permission { reach: reach_of(None, "**"), ..old.clone() }));
+    assert!(!changed(&Permission { condition: tags_of(&[]), ..old.clone() }));
+    assert!(!changed(&Permission { actions: actions(&[Action::List, Action::Write]), ..old.clone() }));
+}
+
 #[test]
 fn narrower_credential_hands_out_less() {
     let (facts, admin) = team();
