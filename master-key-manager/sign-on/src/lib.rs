@@ -12,7 +12,10 @@
 //! Sources: RFC 9106 (Argon2), NIST SP 800-63B (passwords), RFC 4226 and RFC 6238 (one-time codes), RFC 7515, 7517,
 //! 7518, 7519, 7638, 8037 and 8725 (JOSE), RFC 7521 and 7523 (assertions), RFC 6749, 8414, 8693 and 9396 (`OAuth`).
 
+pub mod code;
 pub mod key;
 pub mod password;
 pub mod proof;
+pub mod recovery;
+pub mod totp;
 
