@@ -13,9 +13,14 @@
 //! 7518, 7519, 7638, 8037 and 8725 (JOSE), RFC 7521 and 7523 (assertions), RFC 6749, 8414, 8693 and 9396 (`OAuth`).
 
 pub mod code;
+mod json;
+pub mod jwk;
+pub mod jwt;
 pub mod key;
 pub mod password;
 pub mod proof;
 pub mod recovery;
 pub mod totp;
 
+#[cfg(test)]
+mod testing;
