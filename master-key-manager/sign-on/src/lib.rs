@@ -12,6 +12,7 @@
 //! Sources: RFC 9106 (Argon2), NIST SP 800-63B (passwords), RFC 4226 and RFC 6238 (one-time codes), RFC 7515, 7517,
 //! 7518, 7519, 7638, 8037 and 8725 (JOSE), RFC 7521 and 7523 (assertions), RFC 6749, 8414, 8693 and 9396 (`OAuth`).
 
+pub mod assertion;
 pub mod code;
 mod json;
 pub mod jwk;
