@@ -2,7 +2,7 @@
 //!
 //! Passwords, one-time codes, opaque codes, public keys, signed assertions, tokens of external issuers and `OAuth`
 //! requests are parsed and checked here. The crate knows no runtime, no web framework and no database. It does no I/O:
-//! a key set is fetched through the trait `FetchKeySet`. It reads no clock and draws no randomness: time and
+//! a key set is fetched through the trait [`trust::FetchKeySet`]. It reads no clock and draws no randomness: time and
 //! random bytes are arguments, so that every test is deterministic.
 //!
 //! It guarantees that no input panics, that everything that a caller can send has a bound that is looked at first, and
@@ -22,6 +22,7 @@ pub mod password;
 pub mod proof;
 pub mod recovery;
 pub mod totp;
+pub mod trust;
 
 #[cfg(test)]
 mod testing;
