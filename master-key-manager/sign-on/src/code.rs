@@ -1,4 +1,4 @@
-//! Opaque codes: sessions and enrolment codes.
+//! Opaque codes: sessions, enrolment codes and device codes.
 //!
 //! They are made and stored as service credentials are (`shared_proto::credential`): random bytes with a prefix and a
 //! checksum in their text form, and a keyed hash in the database. The checksum tells a typing error from a wrong code
@@ -6,13 +6,16 @@
 
 use aws_lc_rs::hmac;
 use data_encoding::BASE32_NOPAD;
-use shared_proto::encoding::{b64, from_b64_secret, sha256};
+use shared_proto::encoding::{b64, from_b64_secret, lp, sha256};
+use shared_proto::id::PersonId;
 use zeroize::Zeroizing;
 
-use crate::key::{Purpose, SignOnKey, keyed_hash};
+use crate::key::{Purpose, SignOnKey, keyed_hash, same};
 
 /// The prefix of session codes.
 pub const SESSION_PREFIX: &str = "sps_";
+/// The prefix of device codes.
+pub const DEVICE_PREFIX: &str = "spd_";
 /// The prefix of enrolment codes.
 pub const ENROLMENT_PREFIX: &str = "spe_";
 
@@ -99,17 +102,18 @@ impl EnrolmentCode {
     }
 }
 
-/// Makes the stored forms of session and enrolment codes. It has no `Debug` form.
+/// Makes the stored forms of session and enrolment codes, and makes and checks device codes. It has no `Debug` form.
 pub struct CodeHasher {
     sessions: hmac::Key,
     enrolments: hmac::Key,
+    devices: hmac::Key,
 }
 
 impl CodeHasher {
     /// A hasher under this key.
     pub fn new(key: &SignOnKey) -> Self {
         let of = |purpose| hmac::Key::new(hmac::HMAC_SHA256, &*key.for_purpose(purpose));
-        Self { sessions: of(Purpose::Session), enrolments: of(Purpose::Enrolment) }
+        Self { sessions: of(Purpose::Session), enrolments: of(Purpose::Enrolment), devices: of(Purpose::Device) }
     }
 
     /// The stored form of a session code.
@@ -120,6 +124,27 @@ impl CodeHasher {
     /// The stored form of an enrolment code.
     pub fn enrolment(&self, code: &EnrolmentCode) -> [u8; 32] {
         *keyed_hash(&self.enrolments, &*code.0)
+    }
+
+    /// The code that a device keeps after its person has signed on there. It lets nobody in: with it, failures of
+    /// others do not slow the person down ([`crate::guesses`]). Nothing is stored, and a new sign-on key ends it.
+    pub fn device(&self, person: PersonId, random: [u8; 16]) -> Zeroizing<String> {
+        let mut bytes = Zeroizing::new([0; 48]);
+        let (device, tag) = bytes.split_at_mut(16);
+        device.copy_from_slice(&random);
+        tag.copy_from_slice(&*self.device_tag(person, &random));
+        Zeroizing::new(format!("{DEVICE_PREFIX}{}", *Zeroizing::new(b64(&*bytes))))
+    }
+
+    /// The device that a code was made for, if it was made for this person.
+    pub fn known_device(&self, person: PersonId, text: &str) -> Option<[u8; 16]> {
+        let bytes = from_b64_secret::<48>(text.strip_prefix(DEVICE_PREFIX)?).ok()?;
+        let (device, tag) = bytes.split_first_chunk::<16>()?;
+        same(tag.first_chunk()?, &self.device_tag(person, device)).then_some(*device)
+    }
+
+    fn device_tag(&self, person: PersonId, device: &[u8; 16]) -> Zeroizing<[u8; 32]> {
+        keyed_hash(&self.devices, &lp(&[person.as_bytes(), device]))
     }
 }
 
@@ -262,6 +287,20 @@ mod tests {
             Some(CodeError::Checksum)
         );
         assert!(shared_proto::credential::PlainCredential::parse(&text).is_err());
+    }
+
+    #[test]
+    fn device_code_counts_for_its_person_only_and_cannot_be_made_up() {
+        let hasher = CodeHasher::new(&SignOnKey::new(&[9; 32]));
+        let [ann, bob] = [1, 2].map(|byte| PersonId::from_bytes([byte; 16]));
+        let text = hasher.device(ann, [5; 16]);
+        assert_eq!(hasher.known_device(ann, &text), Some([5; 16]));
+        assert_eq!(hasher.known_device(bob, &text), None);
+        assert_eq!(CodeHasher::new(&SignOnKey::new(&[8; 32])).known_device(ann, &text), None);
+        assert_eq!(hasher.known_device(ann, &format!("spd_{}", b64(&[5; 48]))), None);
+        for wrong in ["", "spd_", "spd_AAAA", &text[4..], &text.replace("spd_", "sps_")] {
+            assert_eq!(hasher.known_device(ann, wrong), None, "{wrong}");
+        }
     }
 
     proptest! {

@@ -21,6 +21,7 @@ pub(crate) enum Purpose {
     Seed,
     Session,
     Enrolment,
+    Device,
 }
 
 impl SignOnKey {
@@ -46,6 +47,7 @@ impl SignOnKey {
             Purpose::Seed => b"splitvault/1/sign-on/seed",
             Purpose::Session => b"splitvault/1/sign-on/session",
             Purpose::Enrolment => b"splitvault/1/sign-on/enrolment",
+            Purpose::Device => b"splitvault/1/sign-on/device",
         };
         keyed_hash(&self.0, &lp(&[label, of]))
     }
@@ -71,7 +73,14 @@ mod tests {
     fn each_purpose_and_person_has_a_key_of_its_own() {
         let key = SignOnKey::new(&[1; 32]);
         let person = |byte| PersonId::from_bytes([byte; 16]);
-        let purposes = [Purpose::Password, Purpose::Recovery, Purpose::Seed, Purpose::Session, Purpose::Enrolment];
+        let purposes = [
+            Purpose::Password,
+            Purpose::Recovery,
+            Purpose::Seed,
+            Purpose::Session,
+            Purpose::Enrolment,
+            Purpose::Device,
+        ];
         let mut seen = std::collections::HashSet::new();
         for purpose in purposes {
             assert!(seen.insert(*key.for_purpose(purpose)));

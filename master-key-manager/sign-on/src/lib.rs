@@ -14,6 +14,7 @@
 
 pub mod assertion;
 pub mod code;
+pub mod guesses;
 mod json;
 pub mod jwk;
 pub mod jwt;
