@@ -19,6 +19,7 @@ mod json;
 pub mod jwk;
 pub mod jwt;
 pub mod key;
+pub mod oauth;
 pub mod password;
 pub mod proof;
 pub mod recovery;
