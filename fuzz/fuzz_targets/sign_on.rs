@@ -1,4 +1,4 @@
-//! What strangers send to prove who they are: keys, tokens of others, codes, addresses of key sets, token requests.
+//! Texts of strangers who prove who they are: keys, tokens of others, codes, addresses of key sets, token requests.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 pub struct Attempt {
     /// The account: an id, or a keyed hash of the name that was entered.
     pub account: [u8; 16],
-    /// Where it comes from.
+    /// The address that it comes from.
     pub address: IpAddr,
     /// The device that the person has signed on from before, if it proved that.
     pub device: Option<[u8; 16]>,
@@ -117,7 +117,7 @@ fn known(account: [u8; 16], device: [u8; 16]) -> [u8; 32] {
     key
 }
 
-/// How delays grow.
+/// The growth of delays.
 #[derive(Clone, Copy)]
 struct Rule {
     /// Failures without delay.
@@ -216,7 +216,7 @@ mod tests {
         std::net::Ipv4Addr::from(0x0a00_0000 + number).to_string()
     }
 
-    /// How many attempts of a guesser who never gives up are looked at within these seconds.
+    /// The number of attempts of a persistent guesser that are looked at within these seconds.
     fn guesses_within(guesses: &mut Guesses, attempt: &Attempt, seconds: u64) -> usize {
         (0..seconds).filter(|second| guesses.begin(attempt, NOW + second).is_ok()).count()
     }

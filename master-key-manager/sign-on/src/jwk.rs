@@ -161,7 +161,7 @@ impl Jwk {
         object.to_string()
     }
 
-    /// Whether tokens of this algorithm may be signed with the key.
+    /// True if tokens of this algorithm may be signed with the key.
     pub fn allows(&self, algorithm: Algorithm) -> bool {
         let of_type = match self.kind {
             Kind::Rsa { .. } => matches!(algorithm, Algorithm::Rs256 | Algorithm::Ps256),
@@ -171,7 +171,7 @@ impl Jwk {
         of_type && self.only.is_none_or(|only| only == algorithm)
     }
 
-    /// Whether a signature (base64url) of this algorithm is by this key.
+    /// True if a signature (base64url) of this algorithm is by this key.
     pub(crate) fn verifies(&self, algorithm: Algorithm, input: &str, signature: &str) -> bool {
         self.allows(algorithm)
             && matches!(

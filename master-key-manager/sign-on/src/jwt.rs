@@ -12,7 +12,7 @@ use crate::jwk::{Algorithm, Jwk, MAX_KEY_ID_BYTES};
 
 /// The longest token in bytes. Those of CI systems have 1,500 to 4,000.
 pub const MAX_TOKEN_BYTES: usize = 16 << 10;
-/// How far the issuer's clock may differ, in seconds.
+/// The tolerated difference of the issuer's clock, in seconds.
 pub const SKEW_SECONDS: u64 = 60;
 
 /// The reason why a token is refused, for audit lines and dry runs. It never repeats the token.
@@ -212,7 +212,7 @@ impl Claims {
 }
 
 impl Times {
-    /// Whether the token is valid now: `exp` is in the future, without skew; `nbf` and `iat` are not, with skew.
+    /// Checks that the token is valid now: `exp` is in the future, without skew; `nbf` and `iat` are not, with skew.
     pub(crate) fn check(&self, now: u64) -> Result<(), JwtFault> {
         if self.expires <= now {
             return Err(JwtFault::Expired);
@@ -221,7 +221,7 @@ impl Times {
         if begun(self.issued) && begun(self.not_before) { Ok(()) } else { Err(JwtFault::NotYet) }
     }
 
-    /// Whether it lives for `longest` seconds at most, by its own times and from now.
+    /// Checks that it lives for `longest` seconds at most, by its own times and from now.
     pub(crate) fn check_life(&self, now: u64, longest: u64) -> Result<(), JwtFault> {
         let by_itself = self.issued.is_none_or(|issued| self.expires.saturating_sub(issued) <= longest);
         let from_now = self.expires <= now.saturating_add(longest + SKEW_SECONDS);

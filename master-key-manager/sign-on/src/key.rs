@@ -60,7 +60,7 @@ pub(crate) fn keyed_hash(key: &hmac::Key, bytes: &[u8]) -> Zeroizing<[u8; 32]> {
     out
 }
 
-/// Whether two keyed hashes are the same, in constant time.
+/// Compares two keyed hashes in constant time.
 pub fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
     verify_slices_are_equal(a, b).is_ok()
 }

@@ -6,11 +6,11 @@ use shared_proto::id::Subject;
 /// Somebody proved who he is, in one way, at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// Who.
+    /// The person or service.
     pub subject: Subject,
-    /// In which way.
+    /// The way.
     pub method: Method,
-    /// When (Unix seconds).
+    /// The time (Unix seconds).
     pub at: u64,
 }
 
@@ -33,7 +33,7 @@ pub enum Method {
     Trust,
 }
 
-/// What a way to prove rests on (NIST SP 800-63). Two different ones are multi-factor authentication.
+/// The base of a way to prove (NIST SP 800-63). Two different ones are multi-factor authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Factor {
     /// Something one knows.
@@ -43,7 +43,23 @@ pub enum Factor {
 }
 
 impl Method {
-    /// The word in audit lines; for passwords and one-time codes that of RFC 8176.
+    /// Every method.
+    pub const ALL: &'static [Self] = &[
+        Self::Password,
+        Self::OneTimeCode,
+        Self::RecoveryCode,
+        Self::Enrolment,
+        Self::Credential,
+        Self::Assertion,
+        Self::Trust,
+    ];
+
+    /// The method with this word, as a stored session has it.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|method| method.as_str() == word)
+    }
+
+    /// The word in audit lines and stored sessions; for passwords and one-time codes that of RFC 8176.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Password => "pwd",
@@ -56,7 +72,7 @@ impl Method {
         }
     }
 
-    /// What it rests on.
+    /// The factor that it rests on.
     pub fn factor(self) -> Factor {
         match self {
             Self::Password => Factor::Knowledge,
@@ -98,7 +114,7 @@ impl Proofs {
         self
     }
 
-    /// Who.
+    /// The person or service.
     pub fn subject(&self) -> Subject {
         self.first.subject
     }
@@ -108,12 +124,12 @@ impl Proofs {
         std::iter::once(&self.first).chain(&self.more)
     }
 
-    /// Whether they rest on two different factors.
+    /// True if they rest on two different factors.
     pub fn is_multi_factor(&self) -> bool {
         self.more.iter().any(|proof| proof.method.factor() != self.first.method.factor())
     }
 
-    /// Whether every factor that the login rests on was proven within the last `seconds`: what a sensitive act asks for.
+    /// True if every factor that the login rests on was proven within the last `seconds`. Sensitive acts ask for it.
     /// A proof of the future counts as none.
     pub fn is_recent(&self, now: u64, seconds: u64) -> bool {
         let recent = |factor| {
@@ -132,6 +148,14 @@ mod tests {
 
     fn proof(byte: u8, method: Method, at: u64) -> Proof {
         Proof { subject: Subject::Person(PersonId::from_bytes([byte; 16])), method, at }
+    }
+
+    #[test]
+    fn each_method_has_a_word_of_its_own() {
+        for method in Method::ALL {
+            assert_eq!(Method::named(method.as_str()), Some(*method));
+        }
+        assert_eq!(Method::named("PWD"), None);
     }
 
     #[test]

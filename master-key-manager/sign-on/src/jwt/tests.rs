@@ -9,7 +9,7 @@ fn key(signer: &Signer) -> Jwk {
     Jwk::parse(signer.jwk().to_string().as_bytes()).unwrap()
 }
 
-/// What becomes of a token of this header, signed with the right key.
+/// The outcome of a token of this header, signed with the right key.
 fn with_header(signer: &Signer, header: &str) -> Result<(), JwtFault> {
     let text = signer.token_with(header, "{}");
     UnverifiedJwt::parse(&text)?.verify(&key(signer)).map(|_| ())

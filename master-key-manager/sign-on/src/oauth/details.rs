@@ -26,9 +26,9 @@ pub const MAX_SECRETS: usize = 64;
 /// A secret that a token is to open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedSecret {
-    /// Which.
+    /// The secret.
     pub target: SecretTarget,
-    /// Which version of it.
+    /// Its version.
     pub version: WantedVersion,
 }
 
@@ -62,7 +62,7 @@ pub enum Stage {
     Pending,
 }
 
-/// What was granted, for the answer (RFC 9396 section 7).
+/// The secrets that were granted, for the answer (RFC 9396 section 7).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GrantedDetail {
     /// [`DETAIL_TYPE`].
@@ -90,7 +90,7 @@ impl GrantedDetail {
     }
 }
 
-/// What a request wants: secrets, and the shortest of the lives that it names.
+/// The wanted secrets of a request, and the shortest of the lives that it names.
 pub(super) fn parse(text: &str) -> Result<(Vec<WantedSecret>, Option<u64>), OauthError> {
     // Duplicate members are found first; the typed reader does not look into what it skips.
     let value = json::value(text.as_bytes()).map_err(|_| refused("They are not JSON, or a member comes twice."))?;

@@ -9,7 +9,7 @@ use crate::jwk::Algorithm;
 /// The path of the document, for an issuer that has none itself (RFC 8414 section 3).
 pub const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
 
-/// What clients find at [`METADATA_PATH`].
+/// The document that clients find at [`METADATA_PATH`].
 #[derive(Clone, Debug, Serialize)]
 pub struct Metadata {
     issuer: String,

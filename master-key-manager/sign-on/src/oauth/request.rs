@@ -16,9 +16,9 @@ pub(super) const CLIENT_CREDENTIALS: &str = "client_credentials";
 
 /// A token request. It has no `Debug` form.
 pub struct TokenRequest {
-    /// Who asks, as he says.
+    /// The client that the request names.
     pub client: Client,
-    /// What entitles him.
+    /// The grant, which entitles the client.
     pub grant: Grant,
     /// The secrets that the token is to open, 1 to 64.
     pub wanted: Vec<WantedSecret>,
@@ -36,7 +36,7 @@ pub enum Client {
     Secret {
         /// The client.
         id: String,
-        /// What authenticates it.
+        /// Its credential.
         secret: Zeroizing<String>,
     },
     /// An assertion (RFC 7523 section 2.2). The client that is named, if any, must be its subject.
@@ -48,7 +48,7 @@ pub enum Client {
     },
 }
 
-/// What entitles a client to a token. It has no `Debug` form.
+/// The thing that entitles a client to a token. It has no `Debug` form.
 pub enum Grant {
     /// The client itself: [`Client::Secret`] or [`Client::Assertion`].
     ClientCredentials,
@@ -170,7 +170,7 @@ pub struct TokenAnswer {
     /// With an exchange only (RFC 8693 section 2.2.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_token_type: Option<&'static str>,
-    /// What it opens.
+    /// The secrets that it opens.
     pub authorization_details: [GrantedDetail; 1],
 }
 

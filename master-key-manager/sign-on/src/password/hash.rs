@@ -111,7 +111,7 @@ impl StoredPassword {
 pub enum Verdict {
     /// The password is right. With `rehash` it was stored at another cost, and is to be hashed and stored once more.
     Right {
-        /// Whether the present cost differs from the stored one.
+        /// True if the present cost differs from the stored one.
         rehash: bool,
     },
     /// The password is wrong, or there is no such account.

@@ -5,7 +5,7 @@
 
 use zxcvbn::zxcvbn;
 
-use super::{MIN_CHARACTERS, NoPassword, Password};
+use super::{MAX_BYTES, MIN_CHARACTERS, NoPassword, Password};
 
 /// A password that somebody may have. Only [`Password::choose`] makes one. It has no `Debug` form.
 pub struct ChosenPassword(Password);
@@ -13,9 +13,9 @@ pub struct ChosenPassword(Password);
 /// The reason why a password may not be chosen. It never repeats the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Weakness {
-    /// Shorter than [`MIN_CHARACTERS`].
-    #[error("a password has {MIN_CHARACTERS} characters or more")]
-    Short,
+    /// Shorter than [`MIN_CHARACTERS`], or longer than [`MAX_BYTES`].
+    #[error("a password has {MIN_CHARACTERS} characters or more, and at most {MAX_BYTES} bytes")]
+    Length,
     /// A control character: it was pasted with a line break or a tabulator.
     #[error("a password has no line breaks, tabulators and other control characters")]
     Control,
@@ -32,7 +32,7 @@ impl Password {
     /// It is short or easy to guess.
     pub fn choose(self, context: &[&str]) -> Result<ChosenPassword, Weakness> {
         if self.characters < MIN_CHARACTERS {
-            return Err(Weakness::Short);
+            return Err(Weakness::Length);
         }
         if self.expose().chars().any(char::is_control) {
             return Err(Weakness::Control);
@@ -61,7 +61,7 @@ impl ChosenPassword {
 
 impl From<NoPassword> for Weakness {
     fn from(NoPassword: NoPassword) -> Self {
-        Self::Short
+        Self::Length
     }
 }
 
@@ -98,10 +98,11 @@ mod tests {
 
     #[test]
     fn twelve_characters_are_enough_and_eleven_are_not() {
-        assert_eq!(chosen("gk4-Vq9m.Wz"), Err(Weakness::Short));
+        assert_eq!(chosen("gk4-Vq9m.Wz"), Err(Weakness::Length));
         assert_eq!(chosen("gk4-Vq9m.Wzt"), Ok(()));
         assert_eq!(chosen("яблоко-груша"), Ok(()));
-        assert_eq!(chosen(""), Err(Weakness::Short));
+        assert_eq!(chosen(""), Err(Weakness::Length));
+        assert_eq!(chosen(&"gk4-Vq9m.Wzt".repeat(43)), Err(Weakness::Length));
     }
 
     #[test]

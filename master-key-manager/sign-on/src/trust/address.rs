@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// Which addresses may be fetched from.
+/// The rules for addresses that may be fetched from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressRules {
     loopback: bool,
@@ -21,7 +21,7 @@ impl AddressRules {
     /// Rules that admit this machine: for tests, whose issuer runs beside the manager. `https` stays.
     pub const DANGEROUS_LOOPBACK: Self = Self { loopback: true };
 
-    /// Whether a resolved address may be connected to.
+    /// True if a resolved address may be connected to.
     pub fn permits(self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         if address.is_loopback() {

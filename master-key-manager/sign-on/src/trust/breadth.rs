@@ -1,4 +1,4 @@
-//! Which trusts are too broad: those whose conditions a stranger at the same issuer could meet.
+//! The rules by which a trust is too broad: a stranger at the same issuer could meet its conditions.
 //!
 //! The big issuers sign tokens for everybody. There, a trust names a repository or a project. A cluster or a trust
 //! domain belongs to one operator; there, it names at least a namespace or a path.

@@ -1,4 +1,4 @@
-//! What a trust requires of a claim.
+//! The requirements of a trust on one claim.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub(super) struct Condition {
     expected: Expected,
 }
 
-/// What is compared.
+/// The text that a claim is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
     Exact(String),

@@ -13,11 +13,11 @@ use crate::jwk::{Jwk, JwkError, KeySet};
 /// The times of a cache in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// How long a set counts without being fetched again: the longest that a withdrawn key counts.
+    /// The time that a set counts without being fetched again. A withdrawn key counts as long.
     pub fresh: u64,
     /// The shortest time between two fetches.
     pub gap: u64,
-    /// How long the last good set counts while the issuer cannot be reached.
+    /// The time that the last good set counts while the issuer cannot be reached.
     pub last_good: u64,
 }
 
@@ -40,7 +40,7 @@ pub trait FetchKeySet {
 #[error("the key set cannot be fetched")]
 pub struct FetchFault;
 
-/// What a cache knows about a key.
+/// The answer of a cache about a key.
 #[derive(Clone, Debug)]
 pub enum Look {
     /// The key.
@@ -58,7 +58,7 @@ pub enum Look {
 pub struct KeySetCache {
     limits: CacheLimits,
     good: Option<(KeySet, u64)>,
-    /// When the last fetch began.
+    /// The beginning of the last fetch.
     begun: Option<u64>,
 }
 
@@ -68,7 +68,7 @@ impl KeySetCache {
         Self { limits, good: None, begun: None }
     }
 
-    /// What is known about a key at this time (Unix seconds).
+    /// Looks a key up at this time (Unix seconds).
     pub fn look(&self, kid: &str, now: u64) -> Look {
         let age = self.good.as_ref().map(|(_, fetched)| now.abs_diff(*fetched));
         let found = self.good.as_ref().and_then(|(set, _)| set.find(kid));

@@ -38,7 +38,7 @@ pub struct TrustDefinition {
     pub issuer: String,
     /// The audience: the only `aud` of its tokens.
     pub audience: String,
-    /// Where its keys come from.
+    /// The source of its keys.
     pub keys: KeySource,
     /// The claims that a token must have, all of them.
     pub claims: Vec<RequiredClaim>,
@@ -152,7 +152,7 @@ impl Trust {
         Ok(Self { kind: *kind, issuer, audience, conditions, service: *service, keys })
     }
 
-    /// Whether a token claims to be of this issuer: which trusts to try, and whose keys to ask. It decides nothing.
+    /// True if a token claims to be of this issuer. It selects the trusts to try and decides nothing.
     pub fn may_have_issued(&self, token: &UnverifiedJwt<'_>) -> bool {
         let claimed = |name: &str| token.unverified_text(name);
         match self.kind {

@@ -27,7 +27,7 @@ pub enum TrustFault {
 /// One line of a dry run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What was checked: `signature`, `issuer`, `audience`, `time`, `pull request`, or the claim's name.
+    /// The check: `signature`, `issuer`, `audience`, `time`, `pull request`, or the claim's name.
     pub check: String,
     /// The reason why it failed; `None` if it holds.
     pub fault: Option<TrustFault>,
@@ -40,7 +40,7 @@ pub struct ProvenByTrust {
     pub proof: Proof,
     /// `sub` of the token, for audit lines: at most 512 bytes, no control characters.
     pub external_subject: String,
-    /// When the token ends. What is made with it need not live longer.
+    /// The end of the token (Unix seconds). Nothing made with it needs to live longer.
     pub expires: u64,
 }
 
