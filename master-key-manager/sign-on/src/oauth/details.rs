@@ -250,7 +250,13 @@ mod tests {
         ] {
             assert!(is_refused(&entries), "{entries}");
         }
-        assert!(parse(r#"[{"type":"splitvault_secrets","type":"splitvault_secrets","secrets":[]}]"#).is_err());
+        let once = json!([entry(&json!([good]))]).to_string();
+        for (member, twice) in
+            [("\"type\":", r#""type":"other","type":"#), ("\"key_id\":", r#""key_id":"x","key_id":"#)]
+        {
+            assert!(once.contains(member) && parse(&once).is_ok());
+            assert!(parse(&once.replace(member, twice)).is_err(), "{twice}");
+        }
         assert!(parse("").is_err());
         assert!(!is_refused(&json!([entry(&json!(vec![good; 64]))])));
     }
