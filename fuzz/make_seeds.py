@@ -9,6 +9,7 @@ import base64
 import json
 import pathlib
 import shutil
+import urllib.parse
 
 HERE = pathlib.Path(__file__).resolve().parent
 VECTORS = HERE.parent / "shared-proto" / "vectors"
@@ -92,6 +93,21 @@ CONFIGURATIONS = [
 NAMES = ["db/primary/password", "ünïcode/é", "e\u0301", "a/../b", "unnamed/x", "staging-1", "user 123", '"vlt_', "17",
          "urn:splitvault:production:mgr_KWIpoFdly5QHXUEC3mp_Fg"]
 
+JWT = "eyJhbGciOiJFZERTQSIsImtpZCI6ImEifQ.eyJzdWIiOiJzdmNfQUFBQUFBQUFBQUFBQUFBQUFBQUFBQSJ9.AAAA"
+DETAILS = '[{"type":"splitvault_secrets","secrets":[{"key_id":"' + SECRET + '","version":2},' \
+    '{"environment":"dev","path":"a/b","stage":"current"}]}]'
+SIGN_ON = [
+    JWT, "spe_AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AAA3-OSXP", "sps_AAA", "ABCDE-FGHIJ-KLMNO-PQRST",
+    '{"kty":"OKP","crv":"Ed25519","kid":"a","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}',
+    '{"keys":[{"kty":"EC","crv":"P-256","kid":"b","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",'
+    '"y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"},{"kty":"RSA","n":"AQAB","e":"AQAB"}]}',
+    "https://issuer.example:8443/keys?a=b", "https://169.254.169.254/", "lamps under seventeen rivers",
+    "$argon2id$v=19$m=19456,t=2,p=1$BwcHBwcHBwcHBwcHBwcHBw$BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc",
+    "Basic c3ZjOnNwdl9zZWNyZXQ=\ngrant_type=client_credentials&authorization_details=" + urllib.parse.quote(DETAILS),
+    "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=" + JWT
+    + "&authorization_details=" + urllib.parse.quote(DETAILS),
+]
+
 CORPORA = {
     "access_token": compact("access_token", "token"),
     "base64": ["", "AA", "AP8=", "-_-_", '"AAAAAAAAAAAAAAAA"', "A" * 43, "spv_AAA"],
@@ -110,6 +126,7 @@ CORPORA = {
     "names": NAMES + [entry["text"] for entry in spread(vectors("id"), 4)],
     "pem": ["-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"
             "-----END PRIVATE KEY-----\n", "A" * 43 + "\n", b"\x00\x20A", b"\x01\x00=\x02\x00+"],
+    "sign_on": SIGN_ON,
 }
 
 for target, seeds in CORPORA.items():

@@ -86,6 +86,17 @@ mapfile -t deciders < <(find master-key-manager/{src,store/src} -name '*.rs' ! -
 forbid "a permit comes from its caller" "$decision" "${deciders[@]}"
 grep -qP "$decision" master-key-manager/src/access/mod.rs || die "the pattern finds nothing"
 
+step "sign-on is pure"
+# What strangers send is parsed there. Time and randomness are handed over, and a key set is fetched through a trait.
+mapfile -t pure < <(cargo tree --locked -p manager-sign-on --edges normal,build --prefix none --format '{p}' | cut -d' ' -f1 | sort -u)
+grep -qx shared-proto <<<"$(printf '%s\n' "${pure[@]}")" || die "cargo tree lists nothing for manager-sign-on"
+! printf '%s\n' "${pure[@]}" | grep -xE 'tokio|futures.*|actix.*|service-runtime|manager-store|rusqlite|.*postgres|reqwest' ||
+    die "manager-sign-on neither waits nor reads: no runtime, no web, no database"
+mapfile -t sign_on < <(find master-key-manager/sign-on/src -name '*.rs' ! -name testing.rs ! -name tests.rs)
+drawn='\bstd::(fs|net::(?!\{?(IpAddr|Ipv[46]Addr)\b)|time|thread|process|env|io)\b|::generate\(|\brand(om)?(::|\()|\bSystemRandom\b'
+forbid "hand time and random bytes over" "$drawn" "${sign_on[@]}"
+grep -qP "$drawn" master-key-manager/sign-on/src/testing.rs || die "the pattern finds nothing"
+
 step "the rsa crate performs no private operation (RUSTSEC-2023-0071)"
 # It may parse, check and convert. What it offers for signing and decrypting lies in other modules, or in methods that
 # need a source of randomness or a padding scheme from them. Tests may make weak keys with it, to be refused.
