@@ -175,6 +175,17 @@ pub(super) fn disable(tx: &mut Tx<'_>, environment: EnvironmentId, now: u64) -> 
 
 /// The longest life of a token of an environment; the reason if nothing is minted for it or written to it.
 pub(super) fn open_for_use(tx: &mut Tx<'_>, environment: EnvironmentId) -> Result<Result<u64, Closed>, SqlError> {
-    let found = with_id(tx, environment)?.ok_or_else(SqlError::unreadable)?;
-    Ok(found.closed().map_or(Ok(found.max_token_life_seconds), Err))
+    // Every write and mint looks here, so no more than this is read.
+    tx.one(
+        "SELECT max_token_life_seconds, frozen_at IS NOT NULL, disabled_at IS NOT NULL FROM environments
+         WHERE environment_id = ?1",
+        &[&environment.as_bytes()],
+        |row| {
+            Ok(match (row.get(2)?, row.get(1)?) {
+                (true, _) => Err(Closed::Disabled),
+                (false, true) => Err(Closed::Frozen),
+                (false, false) => Ok(row.get(0)?),
+            })
+        },
+    )
 }
