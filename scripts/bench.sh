@@ -88,6 +88,8 @@ use_postgres() { # SERVICE NAME PORT: its configuration, with a role and a datab
         echo "database = \"$(sed -E "s|//postgres@(.*)/postgres|//$role@\1/$role|" <<<"$SPLITVAULT_TEST_POSTGRES")\""
         echo '[postgres]'
         echo "password_file = \"$1.password\""
+        # No password over plain TCP; so TLS is in the figures.
+        echo "ca_file = \"$SPLITVAULT_TEST_POSTGRES_CA_FILE\""
     } >"$config"
 }
 
