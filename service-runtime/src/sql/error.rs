@@ -62,6 +62,16 @@ impl SqlError {
         matches!(self.0, Cause::Server(code) if code.starts_with(b"23") || code.starts_with(b"40") && code != *UNKNOWN)
     }
 
+    /// Whether a table or a column is not there, as in a database of an earlier version.
+    pub(super) fn is_of_schema(self) -> bool {
+        match self.0 {
+            Cause::Server(code) => [NO_TABLE, NO_COLUMN].contains(&&code),
+            // SQLite has no code of its own for it.
+            Cause::Sqlite(failure) => failure.extended_code == rusqlite::ffi::SQLITE_ERROR,
+            Cause::Lost | Cause::Unreadable => false,
+        }
+    }
+
     /// Whether a lock was not free in time.
     pub(super) fn is_lock_timeout(self) -> bool {
         self.0 == Cause::Server(*LOCKED)
@@ -89,10 +99,19 @@ const DEADLOCK: &[u8; 5] = b"40P01";
 const UNKNOWN: &[u8; 5] = b"40003";
 const UNIQUE: &[u8; 5] = b"23505";
 const LOCKED: &[u8; 5] = b"55P03";
+/// The role lacks a right.
+pub(super) const NO_RIGHT: &str = "42501";
+const NO_TABLE: &[u8; 5] = b"42P01";
+const NO_COLUMN: &[u8; 5] = b"42703";
 
 impl fmt::Display for SqlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
+            Cause::Server(code) if code == *NO_RIGHT.as_bytes() => write!(
+                f,
+                "PostgreSQL error {NO_RIGHT}: the role does not own the database and its tables; ALTER DATABASE … OWNER TO …, \
+                 and ALTER TABLE … OWNER TO … for each table that is another role's"
+            ),
             Cause::Server(code) => write!(f, "PostgreSQL error {}", String::from_utf8_lossy(&code)),
             Cause::Lost => f.write_str("the connection to the database was lost"),
             Cause::Sqlite(_) | Cause::Unreadable => f.write_str(&code_of(&rusqlite::Error::from(*self))),

@@ -123,18 +123,38 @@ impl Location {
         }
     }
 
-    /// Runs `job` on one snapshot, beside the process that uses the database.
+    /// Reads the password and the CA of a server, as a connection does. The server is not asked.
     ///
     /// # Errors
-    /// The database cannot be opened, or the job failed: it may be of an earlier version.
+    /// A file cannot be used.
+    pub fn check_files(&self) -> Result<(), StartError> {
+        match self {
+            Self::File(_) => Ok(()),
+            Self::Server(server) => server.dial().map(drop),
+        }
+    }
+
+    /// The sentence for what [`Location::check_files`] leaves out; empty without a server.
+    pub fn unchecked(&self) -> String {
+        match self {
+            Self::File(_) => String::new(),
+            Self::Server(server) => format!(" The server of {server} was not asked."),
+        }
+    }
+
+    /// Runs `job` on one snapshot of a database of this schema, beside the process that uses it.
+    ///
+    /// # Errors
+    /// The database cannot be opened, is another service's, or the job failed: it may be of an earlier version.
     pub fn look<T: Send>(
         &self,
+        schema: &Schema,
         job: impl Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + Sync,
     ) -> Result<T, StartError> {
-        let cannot = |_: SqlError| {
-            StartError::new(format!(
-                "{self} cannot be read, or is of an earlier version; start the service once with this version."
-            ))
+        let cannot = |error: SqlError| {
+            let fix = "; if it is of an earlier version, start the service once with this version";
+            let fix = if error.is_of_schema() { fix } else { "" };
+            StartError::new(format!("The database {self} cannot be read ({error}){fix}."))
         };
         match self {
             Self::File(path) => {
@@ -142,7 +162,7 @@ impl Location {
                 let snapshot = conn.unchecked_transaction().map_err(|error| cannot(error.into()))?;
                 Tx::on(&snapshot).carry_out(&job).map_err(cannot)
             }
-            Self::Server(server) => postgres::look(server, &job)?.map_err(cannot),
+            Self::Server(server) => postgres::look(server, schema, &job)?.map_err(cannot),
         }
     }
 }

@@ -100,6 +100,15 @@ impl Database {
         Self { faults: Some(faults), ..self }
     }
 
+    /// A fault in words, with the reason if there is no connection to a server.
+    fn told(&self, fault: StoreFault) -> String {
+        match &self.engine {
+            Engine::Server(server) => server.unconnected(),
+            Engine::File { .. } => None,
+        }
+        .map_or_else(|| fault.to_string(), |why| format!("{fault}: {}", why.trim_end_matches('.')))
+    }
+
     /// Runs `job` in one transaction and returns when it is durable.
     ///
     /// The job may run more than once, and only the last run counts. It depends on nothing but the transaction and

@@ -14,12 +14,36 @@ use super::schema::SCHEMA;
 use super::{SqlStore, installation, wrapped_keys};
 
 impl SqlStore {
-    /// Makes the database of a new vault. Blocks the thread.
+    /// Makes the database of a new vault: its tables, then its keys with `keys`, then the note of its owner. Blocks the
+    /// thread.
+    ///
+    /// # Errors
+    /// It exists for a vault, or cannot be used: no key is made. Or those of `keys`, or it cannot be written.
+    pub fn create_with<T>(
+        location: &Location,
+        mode: Mode,
+        keys: impl FnOnce() -> Result<(VaultId, T), StartError>,
+    ) -> Result<T, StartError> {
+        let database = Database::open(location, &SCHEMA, true)?;
+        if location.look(&SCHEMA, installation::is_noted)? {
+            return Err(StartError::new(format!(
+                "The database {location} is of a vault already and is not overwritten; name an empty one."
+            )));
+        }
+        let (id, made) = keys()?;
+        Self::note(database, location, id, mode)?;
+        Ok(made)
+    }
+
+    /// Makes the database of a vault that has its keys. Blocks the thread.
     ///
     /// # Errors
     /// It exists for another vault, or cannot be written.
     pub fn create(location: &Location, id: VaultId, mode: Mode) -> Result<(), StartError> {
-        let database = Database::open(location, &SCHEMA, true)?;
+        Self::note(Database::open(location, &SCHEMA, true)?, location, id, mode)
+    }
+
+    fn note(database: Database, location: &Location, id: VaultId, mode: Mode) -> Result<(), StartError> {
         // On a thread of its own, because the caller may be on one of a runtime.
         let making = move || {
             runtime()?.block_on(async {
@@ -71,12 +95,12 @@ impl SqlStore {
     /// # Errors
     /// The database cannot be read.
     pub fn count_by_storage_key(location: &Location) -> Result<Vec<(u32, u64)>, StartError> {
-        location.look(wrapped_keys::count_by_storage_key)
+        location.look(&SCHEMA, wrapped_keys::count_by_storage_key)
     }
 }
 
 fn check_installation(location: &Location, id: VaultId, mode: Mode) -> Result<(), StartError> {
-    check(location, Ok(location.look(move |tx| installation::is_of(tx, id, mode))?))
+    check(location, Ok(location.look(&SCHEMA, move |tx| installation::is_of(tx, id, mode))?))
 }
 
 fn check(shown: &dyn std::fmt::Display, is_of: Result<bool, SqlError>) -> Result<(), StartError> {

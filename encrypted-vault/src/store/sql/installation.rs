@@ -13,6 +13,11 @@ pub(super) fn note(tx: &mut Tx<'_>, id: VaultId, mode: Mode) -> Result<(), SqlEr
     Ok(())
 }
 
+/// Tells whether the database has an owner.
+pub(super) fn is_noted(tx: &mut Tx<'_>) -> Result<bool, SqlError> {
+    tx.exists("SELECT 1 FROM installation", &[])
+}
+
 /// Tells whether the database is of this vault and this mode.
 pub(super) fn is_of(tx: &mut Tx<'_>, id: VaultId, mode: Mode) -> Result<bool, SqlError> {
     let found: Option<([u8; 16], String)> =

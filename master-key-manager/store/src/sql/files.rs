@@ -23,7 +23,7 @@ impl SqlStore {
     /// Those of [`Database::open`], or it is of another manager or mode.
     pub fn open_of(location: &Location, id: ManagerId, mode: Mode) -> Result<Self, StartError> {
         if location.is_made()? {
-            let owner = location.look(owner)?;
+            let owner = location.look(&SCHEMA, owner)?;
             if owner.is_some_and(|owner| owner != (id, mode.as_str().to_owned())) {
                 return Err(StartError::new(format!(
                     "The database {location} is of another manager or of the other mode than the key folder; name this \
@@ -32,6 +32,14 @@ impl SqlStore {
             }
         }
         Self::open(location, false)
+    }
+
+    /// Whether a database that has tables holds an installation.
+    ///
+    /// # Errors
+    /// It cannot be read, or is another service's.
+    pub fn is_installed(location: &Location) -> Result<bool, StartError> {
+        Ok(location.look(&SCHEMA, owner)?.is_some())
     }
 
     /// Opens the database, makes it if there is none and `make` says so, and brings it to the newest schema.
@@ -76,7 +84,7 @@ impl SqlStore {
 /// # Errors
 /// The database cannot be read, or the service has not brought it to this schema yet.
 pub fn read_key_facts(location: &Location) -> Result<KeyFacts, StartError> {
-    location.look(key_facts)?.ok_or_else(|| empty(location))
+    location.look(&SCHEMA, key_facts)?.ok_or_else(|| empty(location))
 }
 
 /// The installation that the database belongs to, with its environments, read beside a running service.
@@ -84,7 +92,7 @@ pub fn read_key_facts(location: &Location) -> Result<KeyFacts, StartError> {
 /// # Errors
 /// Those of [`read_key_facts`].
 pub fn read_owner(location: &Location) -> Result<(Installation, Vec<Environment>), StartError> {
-    let found = location.look(|tx| match installation(tx)? {
+    let found = location.look(&SCHEMA, |tx| match installation(tx)? {
         Some(found) => Ok(Some((found, environments(tx)?))),
         None => Ok(None),
     });

@@ -25,7 +25,7 @@ use self::{
     note::Part,
     rows::{Lacking, Pair, SameTable},
 };
-use super::{Database, Faults, Location, Schema, SqlError, StoreFault, Tx, location::Missing};
+use super::{Database, Faults, Location, Schema, SqlError, Tx, location::Missing};
 use crate::StartError;
 
 /// The source and the target of a copy.
@@ -90,7 +90,7 @@ impl Plan<'_> {
         if !at.is_made()? {
             return Err(self.schema.missing(at));
         }
-        let found = look(at, tables)?;
+        let found = look(at, self.schema, tables)?;
         if let Some(strange) = found.surplus.or(found.lacking.filter(|_| found.version == newest)) {
             return Err(StartError::new(format!(
                 "{at} is no database of the {service}: look at {strange}. Nothing was changed."
@@ -103,7 +103,7 @@ impl Plan<'_> {
                 found.version
             )));
         }
-        if !at.look(|tx| (self.belongs)(tx))? {
+        if !at.look(self.schema, |tx| (self.belongs)(tx))? {
             return Err(StartError::new(format!(
                 "The database {at} is of another installation than the key folder. Nothing was changed."
             )));
@@ -123,7 +123,7 @@ impl Plan<'_> {
     ) -> Result<Option<MoveNote>, StartError> {
         let (at, service) = (self.to, self.schema.service);
         let is_file = at.file().is_some();
-        let found = if is_file && !at.is_made()? { None } else { Some(look(at, tables)?) };
+        let found = if is_file && !at.is_made()? { None } else { Some(look(at, self.schema, tables)?) };
         let (note, strange, filled) =
             found.map_or((None, None, None), |found| (found.note, found.surplus, found.filled));
         if let Some(strange) = strange {
@@ -134,8 +134,9 @@ impl Plan<'_> {
         }
         match (note, moved) {
             (Some(note), _) if note.part == Part::Moved => Err(StartError::new(format!(
-                "The database {at} was moved to {} itself, and nothing is copied over it; move it away, or name another.",
-                note.other
+                "The database {at} was moved to {} itself, and nothing is copied over it; {}.",
+                note.other,
+                if is_file { "move it away, or name another" } else { "rename it, or make a new one" }
             ))),
             (Some(note), _) if note.other != from => Err(StartError::new(format!(
                 "The database {at} is an unfinished copy of {}, not of {from}; name that one, or remove the copy.",
@@ -173,7 +174,7 @@ impl Pair {
                 seeded.iter().try_for_each(|clear| tx.execute(clear, &[]).map(drop))?;
                 note.write(tx)
             });
-            noted.await.map_err(|fault| unnoted(&self.to, fault))?;
+            noted.await.map_err(|fault| unnoted(&self.to, &self.target.told(fault)))?;
         }
         for table in tables {
             self.walk(table, Lacking::Copy, progress).await?;
@@ -185,26 +186,27 @@ impl Pair {
         if is_unmoved {
             let note = MoveNote { copy, part: Part::Moved, other: self.to.clone() };
             let noted = self.source.write("note_moved", move |tx| note.write(tx)).await;
-            noted.map_err(|fault| unnoted(&self.from, fault))?;
+            noted.map_err(|fault| unnoted(&self.from, &self.source.told(fault)))?;
         }
-        self.target.write("note_finished", MoveNote::remove).await.map_err(|fault| unnoted(&self.to, fault))?;
+        let finished = self.target.write("note_finished", MoveNote::remove).await;
+        finished.map_err(|fault| unnoted(&self.to, &self.target.told(fault)))?;
         Ok(same)
     }
 }
 
-fn unnoted(at: &str, fault: StoreFault) -> StartError {
-    StartError::new(format!("The state of {at} was not written ({fault}); run the command again, which goes on there."))
+fn unnoted(at: &str, why: &str) -> StartError {
+    StartError::new(format!("The state of {at} was not written ({why}); run the command again, which goes on there."))
 }
 
 /// Looks at a database without opening it for good.
-fn look(at: &Location, tables: &[Table]) -> Result<Found, StartError> {
+fn look(at: &Location, schema: &Schema, tables: &[Table]) -> Result<Found, StartError> {
     let mut known: Vec<(&str, &str)> = tables
         .iter()
         .flat_map(|table| table.columns.iter().map(|column| (table.name.as_str(), column.as_str())))
         .collect();
     known.sort_unstable();
     let shown = |(table, column): (&str, &str)| format!("{table}.{column}");
-    at.look(|tx| {
+    at.look(schema, |tx| {
         let catalog = catalog(tx)?;
         let is_there = |name: &str| catalog.iter().any(|(table, _)| table == name);
         let strange = |(table, _): &&(String, String)| table != note::TABLE && table != COPIES;

@@ -117,8 +117,10 @@ impl Pair {
         let (count, rows) = (rows.len(), Arc::new(rows));
         let stopped = |fault: StoreFault| {
             StartError::new(format!(
-                "Rows of the table {} were not written to {} ({fault}); run the command again, which goes on there.",
-                table.name, self.to
+                "Rows of the table {} were not written to {} ({}); run the command again, which goes on there.",
+                table.name,
+                self.to,
+                self.target.told(fault)
             ))
         };
         match self.write(table, &rows, 0..count).await {
@@ -178,7 +180,7 @@ async fn page(database: &Database, shown_as: &str, table: &Table, after: Option<
     };
     let (job, reason) = noting(job);
     database.read("copied_rows", job).await.map_err(|fault| {
-        let why = reason().map_or_else(|| fault.to_string(), |error| error.to_string());
+        let why = reason().map_or_else(|| database.told(fault), |error| error.to_string());
         StartError::new(format!("The rows of the table {}{behind} cannot be read from {shown_as} ({why}).", table.name))
     })
 }

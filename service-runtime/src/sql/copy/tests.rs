@@ -96,7 +96,7 @@ impl Place {
                 let cells = (0..columns.split(", ").count()).map(|column| row.get::<Shown>(column).map(|cell| cell.0));
                 Ok(format!("{:?}", cells.collect::<Result<Vec<_>, _>>()?))
             };
-            self.at.look(|tx| tx.all(query, &[], shown)).unwrap()
+            self.at.look(&SCHEMA, |tx| tx.all(query, &[], shown)).unwrap()
         };
         ORDER.into_iter().zip(columns).map(read).collect()
     }
@@ -167,6 +167,20 @@ async fn every_row_is_copied_to_the_other_engine_and_back_and_only_the_newest_da
         assert!(refusal.contains("was moved to") && refusal.contains("use the configuration"), "{refusal}");
     }
     assert_eq!(back.refusal().await, None);
+}
+
+#[tokio::test]
+async fn copy_that_is_given_too_few_connections_says_so() {
+    for limit in [1, 2] {
+        let (from, to) = (Place::sqlite().filled().await, Place::postgres());
+        let role = to.kept.as_ref().map(|kept| kept.role().to_owned()).unwrap();
+        to.alter(&format!("ALTER ROLE {role} CONNECTION LIMIT {limit}"));
+        let sentence = copy(&from, &to).await.unwrap_err();
+        let words = ["too many connections", "postgres.write_connections"];
+        assert!(words.iter().all(|word| sentence.contains(word)), "{limit}: {sentence}");
+        to.alter(&format!("ALTER ROLE {role} CONNECTION LIMIT -1"));
+        copy(&from, &to).await.unwrap();
+    }
 }
 
 #[tokio::test]

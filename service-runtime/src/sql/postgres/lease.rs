@@ -145,6 +145,9 @@ impl Lease {
             |error: SqlError| StartError::new(format!("The database {server} cannot be taken over ({error})."));
         let begun = boot_clock();
         let first = Found::read(&mut session).map_err(failed)?;
+        if first.is_held {
+            tracing::info!("waiting for the lease of the copy before, which did not give it back: some seconds");
+        }
         loop {
             let watched = boot_clock().saturating_sub(begun);
             let seen = Found::read(&mut session).map_err(failed)?;

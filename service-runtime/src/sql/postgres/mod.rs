@@ -3,6 +3,7 @@
 //! Guarantees those of [`super::Database`], and that one copy of a service at a time uses its database (module `lease`).
 //! Refuses servers that may lose what they have committed, and ways to a server that others can read.
 
+mod advice;
 mod lease;
 mod schema;
 mod session;
@@ -13,7 +14,7 @@ mod value;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     thread,
     time::{Duration, Instant},
 };
@@ -34,13 +35,18 @@ pub(super) struct Postgres {
     lease: Lease,
     renewal: Arc<Renewal>,
     writes: TaskTracker,
+    unconnected: Unconnected,
 }
+
+/// Why the last attempt to connect failed, if it did.
+type Unconnected = Arc<Mutex<Option<String>>>;
 
 /// The place of one connection, on a thread of its own.
 struct Place {
     server: Server,
     lease: Lease,
     alone: Arc<RwLock<()>>,
+    unconnected: Unconnected,
     // None before its first use and after it was lost.
     session: Option<Session>,
 }
@@ -85,14 +91,21 @@ impl Postgres {
     pub(super) fn open(server: &Server, schema: &Schema, missing: Missing) -> Result<Self, StartError> {
         let (lease, renewal) = Lease::take(server, schema, missing)?;
         let alone = Arc::new(RwLock::new(()));
+        let unconnected = Unconnected::default();
         let places = |count: usize| {
-            let place =
-                || Place { server: server.clone(), lease: lease.clone(), alone: Arc::clone(&alone), session: None };
+            let place = || Place {
+                server: server.clone(),
+                lease: lease.clone(),
+                alone: Arc::clone(&alone),
+                unconnected: Arc::clone(&unconnected),
+                session: None,
+            };
             (0..count).map(|_| place()).collect()
         };
         let writers = Workers::start_prepared("postgres-writer", places(server.write_connections()), Place::prepare)?;
         let readers = Workers::start_prepared("postgres-reader", places(server.read_connections()), Place::prepare)?;
-        Ok(Self { writers, readers, lease: lease.clone(), renewal: Arc::new(renewal), writes: TaskTracker::new() })
+        let (renewal, writes) = (Arc::new(renewal), TaskTracker::new());
+        Ok(Self { writers, readers, lease: lease.clone(), renewal, writes, unconnected: Arc::clone(&unconnected) })
     }
 
     /// See [`super::Database::write_then`]; `then` comes back with the result.
@@ -123,6 +136,11 @@ impl Postgres {
         F: Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + 'static,
     {
         self.readers.run(move |place| place.read(name, &job)).await.unwrap_or(Err(StoreFault::Unavailable))
+    }
+
+    /// Why the last attempt to connect failed, if it did.
+    pub(super) fn unconnected(&self) -> Option<String> {
+        self.unconnected.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether this copy has the database, and has seen the server within two seconds.
@@ -157,12 +175,17 @@ pub(super) fn is_made(server: &Server) -> Result<bool, StartError> {
 /// Runs a job on one snapshot, beside the copy that uses the database.
 ///
 /// # Errors
-/// The server cannot be used. The inner error is the job's.
+/// The server cannot be used, or the database is another service's. The inner error is the job's.
 pub(super) fn look<T: Send>(
     server: &Server,
+    schema: &Schema,
     job: &(impl Fn(&mut Tx<'_>) -> Result<T, SqlError> + Send + Sync),
 ) -> Result<Result<T, SqlError>, StartError> {
+    let cannot = |error: SqlError| StartError::new(format!("The database {server} cannot be read ({error})."));
     beside(server, |session| {
+        if schema::is_made(session).map_err(cannot)? {
+            schema::refuse_foreign(session, server, schema)?;
+        }
         let begun = session.simple("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         Ok(begun.and_then(|_| Tx::server(session).carry_out(job)))
     })
@@ -184,7 +207,10 @@ impl Place {
     }
 
     fn connect(&self) -> Result<Session, End> {
-        Session::connect(&self.server).map_err(|error| {
+        let connected = Session::connect(&self.server);
+        *self.unconnected.lock().unwrap_or_else(PoisonError::into_inner) =
+            connected.as_ref().err().map(|error| error.sentence.clone());
+        connected.map_err(|error| {
             if let Some(unlogged) = LINES.line("connect") {
                 tracing::warn!(%error, unlogged, "a connection to the database cannot be made");
             }

@@ -55,6 +55,22 @@ pub(super) fn prepare(
         })
         .map_err(failed)?;
     }
+    let version = refuse_foreign(session, server, schema)?;
+    if version.parse::<usize>().map_or(true, |version| version > schema.postgres.len()) {
+        return Err(StartError::new(format!(
+            "The database {server} has schema {version}, this program knows {}; start the newer program.",
+            schema.postgres.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses the database of another service, and returns the schema of this one's, as text.
+///
+/// # Errors
+/// It is another service's, or cannot be read.
+pub(super) fn refuse_foreign(session: &mut Session, server: &Server, schema: &Schema) -> Result<String, StartError> {
+    let failed = |error: SqlError| StartError::new(format!("The database {server} cannot be read ({error})."));
     let found = session.simple("SELECT service, schema_version FROM service_copy").map_err(failed)?;
     let Some([service, version]) = found.first().map(Vec::as_slice) else {
         return Err(failed(SqlError::unreadable()));
@@ -65,13 +81,7 @@ pub(super) fn prepare(
             schema.service
         )));
     }
-    if version.parse::<usize>().map_or(true, |version| version > schema.postgres.len()) {
-        return Err(StartError::new(format!(
-            "The database {server} has schema {version}, this program knows {}; start the newer program.",
-            schema.postgres.len()
-        )));
-    }
-    Ok(())
+    Ok(version.clone())
 }
 
 /// Carries out the steps that are missing, each in one transaction, for the copy of this generation.

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    error::Error as _,
     future::poll_fn,
     sync::{
         Arc,
@@ -18,7 +17,7 @@ use tokio_postgres::{
 
 use super::{
     super::{Param, SqlError, Value},
-    Server,
+    Server, advice,
 };
 use crate::StartError;
 
@@ -64,17 +63,17 @@ impl Session {
             };
             tokio::time::timeout(server.connect_limit(), connected).await
         });
-        let why = match dialled {
+        let (why, advice) = match dialled {
             Ok(Ok(client)) => {
                 let (statements, limit) = (HashMap::new(), server.call_limit());
                 let mut session = Self { client, statements, runtime, limit, warned };
                 session.check_server(server)?;
                 return Ok(session);
             }
-            Ok(Err(error)) => reason(&error),
-            Err(_elapsed) => "it did not answer in time".to_owned(),
+            Ok(Err(error)) => advice::reason(&error),
+            Err(_elapsed) => advice::silence(),
         };
-        Err(StartError::new(format!("The database {server} cannot be reached ({why}).")))
+        Err(StartError::new(format!("The database {server} cannot be reached ({why}); {advice}.")))
     }
 
     /// Refuses a server that may lose what it has committed, one that is too old, and a copy that cannot write.
@@ -223,13 +222,4 @@ fn values<'p>(params: &'p [&dyn Param]) -> Result<Vec<Value<'p>>, SqlError> {
 /// The statement with the parameters of this engine: `$1` for `?1`. No statement has a question mark in its text.
 fn numbered(sql: &str) -> String {
     sql.replace('?', "$")
-}
-
-/// Why there is no connection. What a server says before it has let a client in is about roles and databases.
-fn reason(error: &tokio_postgres::Error) -> String {
-    match (error.as_db_error(), error.source()) {
-        (Some(refusal), _) => refusal.message().to_owned(),
-        (None, Some(cause)) => format!("{error}: {cause}"),
-        (None, None) => error.to_string(),
-    }
 }

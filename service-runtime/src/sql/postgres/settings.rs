@@ -140,7 +140,7 @@ impl Server {
     ///
     /// # Errors
     /// A file cannot be used.
-    pub(super) fn dial(&self) -> Result<(Config, Option<MakeRustlsConnect>), StartError> {
+    pub(in crate::sql) fn dial(&self) -> Result<(Config, Option<MakeRustlsConnect>), StartError> {
         let mut config = self.0.config.clone();
         let PostgresOptions { statement_timeout_ms: statement, lock_timeout_ms: lock, .. } = self.0.options;
         config
@@ -157,6 +157,12 @@ impl Server {
         if let Some(file) = &self.0.options.password_file {
             let bytes = read_private(file)?;
             let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+            if text.is_empty() {
+                return Err(StartError::new(format!(
+                    "The file {} is empty; put the role's password into it.",
+                    file.display()
+                )));
+            }
             config.password(text);
         }
         let Some(ca) = &self.0.options.ca_file else { return Ok((config, None)) };

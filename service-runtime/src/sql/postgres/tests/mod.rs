@@ -1,3 +1,4 @@
+mod advice;
 mod proxy;
 
 use std::{
@@ -349,7 +350,7 @@ async fn with_a_ca_the_connection_is_encrypted_and_the_server_must_show_its_cert
     let other = folder.path().join("other.pem");
     crate::files::create_private(&other, other_authority().as_bytes()).unwrap();
     let sentence = refusal(&location(&kept, |options| options.ca_file = Some(other.clone())), &SCHEMA, true);
-    assert!(sentence.contains("UnknownIssuer"), "{sentence}");
+    assert!(sentence.contains("UnknownIssuer") && sentence.contains("postgres.ca_file"), "{sentence}");
 }
 
 fn other_authority() -> String {
@@ -368,6 +369,7 @@ fn wrong_password_is_told_without_it() {
     let place = location(&kept, |options| options.password_file = Some(file.clone()));
     let sentence = refusal(&place, &SCHEMA, true);
     assert!(sentence.contains("password authentication failed"), "{sentence}");
+    assert!(sentence.contains("postgres.password_file"), "{sentence}");
     assert!(!sentence.contains(WRONG) && !format!("{place:?}").contains(WRONG));
 }
 
