@@ -143,10 +143,11 @@ fn run(arguments: Arguments) -> Result<(), StartError> {
             let kid = KeyFolder::at(&config.key_dir).pin(&file, fingerprint.as_ref(), config.mode, is_manager)?;
             print(&cli::pinned(&kid, fingerprint.is_some(), "manager"))
         }
-        Command::CheckConfig => config
-            .serve
-            .check_machine()
-            .and_then(|()| print(&format!("{} is good: {} mode.", path.display(), config.mode))),
+        Command::CheckConfig => {
+            config.serve.check_machine()?;
+            config.location.check_files()?;
+            print(&format!("{} is good: {} mode.{}", path.display(), config.mode, config.location.unchecked()))
+        }
         Command::Backup { file } => {
             sqlite::backup(config.location.file_for("pg_dump")?, &file)?;
             print(&format!("{} holds the database. Keys are backed up apart from it.", file.display()))
@@ -178,10 +179,14 @@ fn migrate_store(from: &Path, to: &Path) -> Result<(), StartError> {
 }
 
 fn init(config: &Config) -> Result<(), StartError> {
-    let (document, transport) = keys::create(&config.key_dir, config.mode)?;
-    let Owner::Vault(id) = document.id else { return Err(StartError::new("The identity is not a vault's.")) };
+    keys::refuse_existing(&config.key_dir)?;
     run::create_data_directory(config)?;
-    SqlStore::create(&config.location, id, config.mode)?;
+    // The database first: without it no key is made, and `init` can be run again.
+    let (id, document, transport) = SqlStore::create_with(&config.location, config.mode, || {
+        let (document, transport) = keys::create(&config.key_dir, config.mode)?;
+        let Owner::Vault(id) = document.id else { return Err(StartError::new("The identity is not a vault's.")) };
+        Ok((id, (id, document, transport)))
+    })?;
     print(&format!(
         "Made {id} ({mode} mode).\nidentity key:  {identity}\ntransport key: {transport}\n\n\
          BACK UP {keys} NOW, apart from the manager's keys and from every database backup:\n\

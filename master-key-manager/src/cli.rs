@@ -145,7 +145,8 @@ fn execute(cli: Cli) -> Result<(), StartError> {
             let config = load()?;
             config.serve().check_machine()?;
             check_client(&config.get().vault_url, config.get().vault_tls.as_ref())?;
-            print(&format!("The configuration is in order ({} mode).", config.mode()))
+            config.location().check_files()?;
+            print(&format!("The configuration is in order ({} mode).{}", config.mode(), config.location().unchecked()))
         }
         Command::Backup { file } => {
             sqlite::backup(config()?.location().file_for("pg_dump")?, &file)?;

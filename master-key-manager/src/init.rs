@@ -65,10 +65,11 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| StartError::new(error.0))?;
     let manager = ManagerId::generate();
+    // The database first: without it no key is made, and `init` can be run again.
+    let store = SqlStore::open(config.location(), true)?;
     let (identity, token_signing) = make_keys(config, &folder, manager, &environments)?;
     let credential = PlainCredential::generate();
     let hasher = credential_hasher(&folder)?;
-    let store = SqlStore::open(config.location(), true)?;
     let installation = NewInstallation {
         installation: Installation { mode: config.mode(), manager, anonymous: CredentialId::generate() },
         environments: environments.clone(),
@@ -78,7 +79,7 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
     };
     let installed = store.install(installation).await;
     store.close().await;
-    installed.map_err(|fault| StartError::new(format!("The new database cannot be written ({fault}).")))?;
+    installed.map_err(|fault| StartError::new(format!("The new database cannot be written ({fault}); move key and data folder away, name an empty database, and begin again.")))?;
     Ok(InitReport { manager, identity, token_signing, environments, credential })
 }
 
@@ -143,7 +144,9 @@ fn refuse_existing(config: &Config, folder: &KeyFolder) -> Result<(), StartError
             )));
         }
     }
-    if config.location().is_made()? {
+    // On a server tables without an installation are what an `init` left that came no further.
+    let is_file = config.location().file().is_some();
+    if config.location().is_made()? && (is_file || SqlStore::is_installed(config.location())?) {
         return Err(StartError::new(format!(
             "The database {} exists and is not overwritten; an installation is made once.",
             config.location()

@@ -120,6 +120,22 @@ pub fn own_id(path: &Path, mode: Mode) -> Result<VaultId, StartError> {
     }
 }
 
+/// Looks for keys of a vault, before anything is made.
+///
+/// # Errors
+/// There are some.
+pub fn refuse_existing(path: &Path) -> Result<(), StartError> {
+    let folder = KeyFolder::at(path);
+    let mut found = [IDENTITY, IDENTITY_DOCUMENT, "storage-keys/1.key"].into_iter().map(|name| folder.file(name));
+    match found.find(|path| std::fs::symlink_metadata(path).is_ok()) {
+        None => Ok(()),
+        Some(path) => Err(StartError::new(format!(
+            "{} exists and is not overwritten; a vault is made once. Move key and data folder away to make another.",
+            path.display()
+        ))),
+    }
+}
+
 /// `encrypted-vault init`: makes every key of a new vault. A transport key that the operator has placed stays. Returns
 /// the identity document and the transport key's thumbprint.
 ///

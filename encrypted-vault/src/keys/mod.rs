@@ -7,7 +7,7 @@ mod runtime_dir;
 pub mod seal;
 mod storage;
 
-pub use folder::{LoadedKeys, STORAGE_KEYS, TRANSPORT, TransportKey, create, own_id};
+pub use folder::{LoadedKeys, STORAGE_KEYS, TRANSPORT, TransportKey, create, own_id, refuse_existing};
 pub use manager::ManagerKeys;
 pub use ring::KeyRing;
 pub use runtime_dir::RuntimeDirectory;

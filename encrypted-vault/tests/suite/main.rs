@@ -15,6 +15,7 @@ mod commands;
 mod feed_snapshot;
 mod history;
 mod ingest;
+mod init;
 mod late_bodies;
 mod leaks;
 mod local_refusals;

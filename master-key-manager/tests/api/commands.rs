@@ -119,6 +119,46 @@ fn init_beside_the_remains_of_another_leaves_nothing_behind() {
 }
 
 #[test]
+fn init_that_does_not_reach_its_database_makes_no_key_and_can_be_run_again() {
+    let (place, kept) = (Place::new("production"), test_postgres::Database::create());
+    let text = std::fs::read_to_string(place.path("manager.toml")).unwrap();
+    let wrong = place.path("wrong-password");
+    service_runtime::files::create_private(&wrong, b"wrong").unwrap();
+    let with_password = |password: &Path| {
+        let (url, password, ca) = (kept.url(), password.display(), kept.ca_file().display());
+        let server =
+            format!("database = \"{url}\"\n{text}[postgres]\npassword_file = \"{password}\"\nca_file = \"{ca}\"\n");
+        std::fs::write(place.path("manager.toml"), server).unwrap();
+    };
+    let fails = |word: &str| {
+        let said = place.fails(&["init"]);
+        assert!(said.contains(word), "{said}");
+        assert_eq!(all_files(&place.path("keys")).len(), 0, "{word}");
+    };
+    with_password(&wrong);
+    fails("postgres.password_file");
+    with_password(&kept.password_file());
+    let name = kept.name();
+    kept.alter(&format!(
+        "ALTER DATABASE {name} OWNER TO CURRENT_USER; REVOKE CREATE ON SCHEMA public FROM PUBLIC; \
+         GRANT CONNECT ON DATABASE {name} TO {}",
+        kept.role()
+    ));
+    fails("OWNER TO");
+    kept.alter(&format!("ALTER DATABASE {name} OWNER TO {}; GRANT CREATE ON SCHEMA public TO PUBLIC", kept.role()));
+    assert!(place.succeeds(&["check-config"]).contains("was not asked"));
+    // A key that cannot be used: the tables are there, and nothing else.
+    let placed = place.path("keys/token-signing.pem");
+    service_runtime::files::create_private(&placed, b"no key").unwrap();
+    assert!(place.fails(&["init"]).contains("token-signing.pem"));
+    std::fs::remove_file(&placed).unwrap();
+    place.succeeds(&["init"]);
+    std::fs::rename(place.path("keys"), place.path("keys-before")).unwrap();
+    std::fs::rename(place.path("data"), place.path("data-before")).unwrap();
+    fails("is not overwritten");
+}
+
+#[test]
 fn a_service_that_cannot_start_says_why_in_one_sentence() {
     let place = Place::new("production");
     let one_line = |text: String| {
