@@ -106,12 +106,12 @@ async fn commands_of_the_operations_manual_run() {
             assert!(installation.folder().join("certificates/encrypted-vault/listener.pem").exists());
             continue;
         }
-        if line.starts_with("sudo -u postgres ") {
+        if line.starts_with("sudo -u postgres ") || line.starts_with("sudo install ") {
             // Run by postgres_manual.rs.
             continue;
         }
-        if line.contains(" migrate-store ") {
-            // Run below.
+        if line.contains(" migrate-store ") || line.starts_with("sudo mv /etc/splitvault/") {
+            // Done below.
             continue;
         }
         // What follows runs at an installation as docs/install.md makes it: the line names its user, and its files.
@@ -174,6 +174,13 @@ async fn moving_between_engines_goes_as_the_operations_manual_says_there_and_bac
         installation.ready().await;
         assert!(installation.opens(&kept).await && !installation.opens(&revoked).await);
         assert!(installation.opens(&installation.store("later").await).await);
+    }
+}
+
+#[test]
+fn units_go_on_trying_while_a_database_is_away() {
+    for service in ["master-key-manager", "encrypted-vault"] {
+        assert_eq!(deployed(service, "systemd", "StartLimitIntervalSec="), "0");
     }
 }
 

@@ -60,7 +60,8 @@ async fn postgres_chapter_of_the_operations_manual_sets_a_vault_up_backs_it_up_a
     }
     let lines = commands("docs/operations.md").into_iter().filter(|line| line.starts_with("sudo -u postgres "));
     let lines: Vec<String> = lines.collect();
-    let (set_up, rest) = lines.split_at(3);
+    let (set_up, rest) = lines.split_at(4);
+    let (reload, set_up) = set_up.split_last().unwrap();
     let (back_up, restore) = rest.split_at(2);
     assert_eq!(restore.len(), 4, "{lines:?}");
     let (server, place) = (Server::own(), tempfile::tempdir().unwrap());
@@ -72,7 +73,7 @@ async fn postgres_chapter_of_the_operations_manual_sets_a_vault_up_backs_it_up_a
     let rules = server.data().join("pg_hba.conf");
     let before = fs::read_to_string(&rules).unwrap();
     fs::write(&rules, here(&block("text", "hostssl"), &server, folder) + &before).unwrap();
-    server.tell("postgres", "SELECT pg_reload_conf()");
+    run_well(&server, folder, reload, "");
     let own = "dbname=splitvault_vault";
     assert!(gets_in(&server, &format!("{own} sslmode=require")));
     assert!(!gets_in(&server, &format!("{own} sslmode=disable")), "in the clear");
@@ -81,11 +82,14 @@ async fn postgres_chapter_of_the_operations_manual_sets_a_vault_up_backs_it_up_a
     let config = here(&block("toml", "postgres://splitvault_vault@"), &server, folder);
     let (database, table) = config.split_once("[postgres]").unwrap();
     let database = database.lines().find(|line| line.starts_with("database = ")).unwrap();
-    for (file, content) in
-        [("database-password", PASSWORD.to_owned()), ("database-ca.pem", fs::read_to_string(server.ca_file()).unwrap())]
-    {
-        fs::write(folder.join(file), content).unwrap();
-        system_tests::loot::set_mode(&folder.join(file), 0o600);
+    let carried = tempfile::tempdir().unwrap();
+    fs::write(carried.path().join("database-password"), PASSWORD).unwrap();
+    fs::copy(server.ca_file(), carried.path().join("database-ca.pem")).unwrap();
+    for line in commands("docs/operations.md").iter().filter(|line| line.starts_with("sudo install ")) {
+        let line = line.replace("sudo ", "").replace(" -o splitvault-vault -g splitvault-vault", "");
+        let mut shell = Command::new("bash");
+        let installed = shell.args(["-c", &here(&line, &server, folder)]).current_dir(carried.path()).status().unwrap();
+        assert!(installed.success(), "{line}");
     }
     let builder = Installation::builder().vault_setting(database).vault_table(&format!("[postgres]{table}"));
     let mut installation = builder.running().await;
