@@ -30,7 +30,8 @@ fn refused_connection_names_the_setting_to_look_at() {
     let refused = |place: &Location, words: &[&str]| says(&refusal(place, &SCHEMA, true), words);
     let without = location(&kept, |options| options.password_file = None);
     refused(&without, &["password missing", "postgres.password_file"]);
-    let missing = kept.url().replace(&format!("/{}", kept.name()), "/splitvault_no_such_database");
+    let missing =
+        kept.url().rsplit_once('/').map(|(server, _)| format!("{server}/splitvault_no_such_database")).unwrap();
     refused(&at(&kept, &missing), &["cannot be reached", "in database"]);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let nobody = format!("postgres://role@127.0.0.1:{closed}/name");
