@@ -31,6 +31,7 @@ for script in "${scripts[@]}"; do bash -n "$script"; done
 step "format"
 cargo fmt --all --check
 cargo fmt --manifest-path fuzz/Cargo.toml --check
+cargo fmt --manifest-path tests/policy-oracle/Cargo.toml --check
 
 step "what the scripts make in this folder stays out of git"
 for made in certificates/ca/ca.key keys/encrypted-vault/transport.pem run/admin-credential; do

@@ -84,6 +84,9 @@ step "protocol and thief in Python"
 step "all tests in Rust"
 cargo test --locked --quiet --workspace
 
+step "the policy against Cedar"
+cargo test --locked --quiet --manifest-path tests/policy-oracle/Cargo.toml --target-dir "$target"
+
 if [[ ! $engine ]]; then
     step "a part of the system tests on PostgreSQL: the thief, revocation, crashes, rotation"
     # The same packages as above, so that nothing is built again.
