@@ -204,7 +204,7 @@ impl EnvironmentKeeper {
         found.map(|found| found.id).ok_or_else(|| Refusal::new(ErrorCode::EnvironmentNotFound))
     }
 
-    /// What was done is done, also if the list in memory is late: the database decides.
+    /// A list in memory that is late undoes nothing of what was done: the database decides.
     async fn refresh_or_warn(&self) {
         match self.store.environments().await {
             Ok(environments) => self.keys.environments().set(environments),

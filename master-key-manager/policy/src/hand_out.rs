@@ -1,8 +1,8 @@
 //! Nobody hands out more than he holds.
 //!
-//! Whoever changes the policy, a group or a principal must hold every right that somebody gains by it: in all of its
-//! reach, for its tags, and from now to its end. Guarantees that a change that is let through gives nobody a right that
-//! the one who makes it lacks. Where that is not certain, as for a right that only several lines give together, the
+//! The author of a change of the policy, a group or a principal must hold every right that somebody gains by it: in all
+//! of its reach, for its tags, and from now to its end. Guarantees that a change that is let through gives nobody a right
+//! that the one who makes it lacks. Where that is not certain, as for a right that only several lines give together, the
 //! change is refused.
 
 use shared_proto::id::Subject;

@@ -111,7 +111,7 @@ impl Settler {
         }
     }
 
-    /// Whether the vault has the envelope that a version points to. It may not after a restore.
+    /// Tells whether the vault has the envelope that a version points to. It may not after a restore.
     ///
     /// # Errors
     /// The vault does not say.

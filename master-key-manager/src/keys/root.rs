@@ -113,7 +113,7 @@ impl RootKeys {
             .map_err(|error| StartError::new(format!("{} is not destroyed ({error}).", path.display())))
     }
 
-    /// Whether an environment has a key that is in use, or the first one of an environment that was being made.
+    /// Tells whether an environment has a key that is in use, or the first one of an environment that was being made.
     pub fn has_first(&self, environment: EnvironmentId) -> bool {
         let is_made = |(epoch, slot): (u32, &RootSlot)| (epoch, slot.state) == (FIRST_EPOCH, KeyState::Unconfirmed);
         self.newest(environment).is_some() || self.all(environment).any(is_made)

@@ -111,7 +111,7 @@ pub struct VersionRow {
 }
 
 impl VersionRow {
-    /// Whether the envelope was made for this version. A rollback has none of its own.
+    /// Tells whether the envelope was made for this version. A rollback has none of its own.
     pub fn has_own_envelope(&self) -> bool {
         self.envelope == self.version
     }

@@ -100,7 +100,7 @@ pub struct RevocationPage {
 pub struct Destroyed {
     /// The numbers of the envelopes' events.
     pub numbers: Vec<u64>,
-    /// Whether events wait for a number.
+    /// Tells whether events wait for a number.
     pub deferred: bool,
     /// The versions whose envelope stays, because other versions point to it.
     pub kept: Vec<Version>,

@@ -49,7 +49,7 @@ async fn mint(manager: &Manager, secret: &str, version: Option<u64>) -> Answer {
     manager.post("/api/tokens", json!({"grants": [grant]})).await
 }
 
-/// What a new token opens.
+/// The value that a new token opens.
 async fn value_of(installed: &Installed, manager: &Manager, secret: &str, version: Option<u64>) -> Vec<u8> {
     let token = mint(manager, secret, version).await.expect(201).member("access_token");
     installed.vault.open(&token)[0].expose().to_vec()

@@ -62,7 +62,7 @@ impl SqlError {
         matches!(self.0, Cause::Server(code) if code.starts_with(b"23") || code.starts_with(b"40") && code != *UNKNOWN)
     }
 
-    /// Whether a table or a column is not there, as in a database of an earlier version.
+    /// Tells whether a table or a column is not there, as in a database of an earlier version.
     pub(super) fn is_of_schema(self) -> bool {
         match self.0 {
             Cause::Server(code) => [NO_TABLE, NO_COLUMN].contains(&&code),

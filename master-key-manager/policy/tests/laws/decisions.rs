@@ -102,7 +102,7 @@ proptest! {
         }
     }
 
-    /// Whatever the secret's id, tags and flags are.
+    /// For any id, tags and flags of the secret.
     #[test]
     fn right_in_a_scope_is_one_to_each_secret_in_it(
         facts in facts(), limits in limits(), wide in scope(), narrow in scope(), secret in secret(), now in 0..TIMES,

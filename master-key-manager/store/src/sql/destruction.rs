@@ -47,7 +47,7 @@ pub(super) fn destroy(
     Ok(done)
 }
 
-/// Whether a committed version points to an envelope.
+/// Tells whether a committed version points to an envelope.
 fn is_used(tx: &mut Tx<'_>, secret: SecretId, envelope: Version) -> Result<bool, SqlError> {
     let by_its_own = tx.exists(
         "SELECT 1 FROM versions WHERE secret_id = ?1 AND version = ?2 AND state = 'committed'",

@@ -241,7 +241,7 @@ fn number_of_former(tx: &mut Tx<'_>, effect: &Effect) -> Result<Option<u64>, Sql
     tx.optional("SELECT seq FROM events WHERE name = ?1 ORDER BY seq DESC LIMIT 1", &[&name], |row| row.get(0))
 }
 
-/// Whether there is an event of this name, with a number or without.
+/// Tells whether there is an event of this name, with a number or without.
 pub(super) fn was_decided(tx: &mut Tx<'_>, event: &Event) -> Result<bool, SqlError> {
     let name = event_name::name_of(event);
     Ok(tx.exists("SELECT 1 FROM events WHERE name = ?1", &[&name])?

@@ -34,7 +34,7 @@ impl SqlStore {
         Self::open(location, false)
     }
 
-    /// Whether a database that has tables holds an installation.
+    /// Tells whether a database that has tables holds an installation.
     ///
     /// # Errors
     /// It cannot be read, or is another service's.

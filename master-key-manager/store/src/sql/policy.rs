@@ -9,6 +9,7 @@ use manager_policy::{
     Action, Assignment, Basis, Effect, Facts, Line, Note, Party, Period, Permission, PolicyEpoch, Principal, Reach,
     Role, State,
 };
+use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::Subject;
 
@@ -26,7 +27,8 @@ impl PolicyStore for SqlStore {
     }
 }
 
-/// The reason why a permit counts no more; `None` while all that it was decided from is as it was.
+/// The reason why a permit counts no more; `None` while all that it was decided from is as it was, and no line of the
+/// policy that matters has begun or ended meanwhile.
 pub(super) fn outdated(tx: &mut Tx<'_>, basis: Basis) -> Result<Option<ActError>, SqlError> {
     let (enabled, epoch) = tx.one(
         "SELECT EXISTS (SELECT 1 FROM credentials WHERE credential_id = ?1 AND disabled_at IS NULL),
@@ -34,7 +36,8 @@ pub(super) fn outdated(tx: &mut Tx<'_>, basis: Basis) -> Result<Option<ActError>
         &[&basis.credential().as_bytes()],
         |row| Ok((row.get::<bool>(0)?, PolicyEpoch(row.get(1)?))),
     )?;
-    Ok(match (enabled, epoch == basis.epoch()) {
+    let is_same = epoch == basis.epoch() && basis.holds_at(SystemClock.now());
+    Ok(match (enabled, is_same) {
         (true, true) => None,
         (true, false) => Some(ActError::PolicyChanged),
         (false, _) => Some(ActError::CredentialDisabled),

@@ -40,7 +40,7 @@ fn missing(tx: &mut Tx<'_>, facts: &[ReceiptFacts]) -> Result<Vec<ReceiptFacts>,
     Ok(missing)
 }
 
-/// Whether the number is free, or was given up for other content. A rollback that was given up had no content.
+/// Tells whether the number is free, or was given up for other content. A rollback that was given up had no content.
 fn lacks(tx: &mut Tx<'_>, fact: &ReceiptFacts) -> Result<bool, SqlError> {
     let known = one_version(tx, fact.secret, fact.version)?;
     Ok(known.is_none_or(|row| {

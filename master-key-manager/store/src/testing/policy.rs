@@ -28,6 +28,7 @@ impl Kit<'_> {
         rule(all(&nobody).is_empty(), "nobody else may anything")?;
         self.changed_policy().await?;
         self.other_targets().await?;
+        self.ended_lines().await?;
         self.lists().await
     }
 
@@ -152,6 +153,29 @@ impl Kit<'_> {
         refused(new, why, "create_environment for one environment")?;
         let narrow = self.store.tokens(&self.only(&other)?, None, 9, NOW).await;
         refused(narrow, why, "tokens of all for one secret")
+    }
+
+    /// A permit that rests on a line which has ended by the clock of this machine.
+    async fn ended_lines(&self) -> Result<(), String> {
+        let Holder::Principal(subject) = self.actor.holder else { return Err("the administrator is known".to_owned()) };
+        for (end, counts) in [(NOW + 1, false), (u64::MAX, true)] {
+            let line = Line::Permission(Permission {
+                id: PermissionId::generate(),
+                party: Party::Principal(subject),
+                effect: Effect::Allow,
+                actions: [Action::Operate].into_iter().collect(),
+                reach: Reach::everything(),
+                condition: Tags::default(),
+                period: Period::new(None, Some(end)).map_err(text)?,
+                note: Note { author: None, reason: None },
+            });
+            let state = State { lines: vec![Arc::new(line)], ..self.facts.state().clone() };
+            let facts = Facts::new(self.facts.epoch(), state);
+            let permit = Permit::decide(&facts, &self.actor, &Scope::Installation, NOW).map_err(text)?;
+            let look = self.store.look_again(&permit).await;
+            rule(look.is_ok() == counts, "a permit counts as long as the line that it rests on")?;
+        }
+        Ok(())
     }
 
     async fn lists(&self) -> Result<(), String> {

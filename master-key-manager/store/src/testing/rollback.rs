@@ -57,7 +57,7 @@ impl Kit<'_> {
         self.given_up_number_is_adopted(&fourth).await
     }
 
-    /// What a restored manager meets: the vault has other content under the number.
+    /// The case that a restored manager meets: the vault has other content under the number.
     async fn given_up_number_is_adopted(&self, row: &VersionRow) -> Result<(), String> {
         let facts = ReceiptFacts {
             environment: self.environment,

@@ -54,7 +54,7 @@ pub(super) struct Version {
     pub(super) destroyed: bool,
 }
 
-/// What the vault's database holds besides events.
+/// The content of the vault's database besides events.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     pub(super) envelopes: BTreeMap<Name, Content>,
@@ -208,7 +208,7 @@ impl Reference {
         Some((secret.to_owned(), number))
     }
 
-    /// Whether the envelope was destroyed.
+    /// Tells whether the envelope was destroyed.
     pub(super) fn is_destroyed(&self, name: &Name) -> bool {
         self.chain.iter().any(|event| matches!(event, Event::Destroy(destroyed) if destroyed == name))
     }

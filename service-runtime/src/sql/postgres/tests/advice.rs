@@ -1,4 +1,4 @@
-//! What an operator reads when there is no connection, or no right.
+//! Advice for an operator when there is no connection, or no right.
 
 use std::{
     fs,
