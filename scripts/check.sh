@@ -138,6 +138,7 @@ step "lints"
 lint() { cargo clippy --locked --quiet --all-targets --no-deps "$@" -- -D warnings; }
 lint --workspace
 lint --workspace --features encrypted-vault/sabotage,master-key-manager/sabotage
+lint --manifest-path tests/policy-oracle/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}"
 # The joint build above has all features of shared-proto; each half must stand alone, and so must neither.
 for features in '' seal open; do lint -p shared-proto --features "$features"; done
 
