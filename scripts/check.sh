@@ -77,11 +77,14 @@ grep -qP "$engine" <<<'WHERE ?1 IS NULL OR' || die "the pattern finds nothing"
 
 step "the decision over rights is pure"
 # What it is decided from is handed over; so it can be tested with any policy, and explained without a service.
-mapfile -t pure < <(cargo tree --locked -p manager-policy --edges normal,build --prefix none --format '{p}' | cut -d' ' -f1 | sort -u)
-grep -qx shared-proto <<<"$(printf '%s\n' "${pure[@]}")" || die "cargo tree lists nothing for manager-policy"
-! printf '%s\n' "${pure[@]}" | grep -xE 'tokio|futures.*|async-trait|actix.*|service-runtime|rusqlite|.*postgres|reqwest' ||
-    die "manager-policy neither waits nor reads: no runtime, no web, no database"
-forbid "hand the facts and the time over" '\basync\b|\bstd::(fs|net|time|thread|process|env|io)\b' master-key-manager/policy/src/*.rs
+for crate in manager-policy manager-registry; do
+    mapfile -t pure < <(cargo tree --locked -p "$crate" --edges normal,build --prefix none --format '{p}' | cut -d' ' -f1 | sort -u)
+    grep -qx shared-proto <<<"$(printf '%s\n' "${pure[@]}")" || die "cargo tree lists nothing for $crate"
+    ! printf '%s\n' "${pure[@]}" | grep -xE 'tokio|futures.*|async-trait|actix.*|service-runtime|rusqlite|.*postgres|reqwest' ||
+        die "$crate neither waits nor reads: no runtime, no web, no database"
+done
+forbid "hand the facts and the time over" '\basync\b|\bstd::(fs|net|time|thread|process|env|io)\b' \
+    master-key-manager/{policy,registry}/src/*.rs
 decision='\b(Permit(::<\w+>)?|Visible)::decide\('
 mapfile -t deciders < <(find master-key-manager/{src,store/src} -name '*.rs' ! -path '*/src/access/*' ! -path '*/store/src/testing/*')
 forbid "a permit comes from its caller" "$decision" "${deciders[@]}"

@@ -13,7 +13,7 @@ use service_runtime::workers::Workers;
 use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
-use crate::access::{Authenticator, CredentialCache, PolicyView};
+use crate::access::{Authenticator, Registry};
 use crate::catalogue::{KeyedLocks, SecretWriter, Settler, start_delivery};
 use crate::config::Config;
 use crate::environment_keeper::EnvironmentKeeper;
@@ -41,10 +41,8 @@ pub struct App {
     pub environment_keeper: Arc<EnvironmentKeeper>,
     /// The database.
     pub store: Arc<dyn ManagerStore>,
-    /// The credentials in memory.
-    pub credentials: Arc<CredentialCache>,
-    /// The facts of the policy in memory.
-    pub policy: Arc<PolicyView>,
+    /// Principals, credentials and policy.
+    pub registry: Arc<Registry>,
     /// Knowledge of the vault.
     pub vault_view: Arc<VaultView>,
     /// Sends commands to the vault.
@@ -73,7 +71,7 @@ impl App {
         config: &Config,
         (installation, environments): (Installation, Vec<Environment>),
         keys: LoadedKeys,
-        store: Arc<dyn ManagerStore>,
+        (store, registry): (Arc<dyn ManagerStore>, Arc<Registry>),
         audit: AuditLog,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Arc<RevocationSync>), StartError> {
@@ -92,7 +90,7 @@ impl App {
         )?);
         let sign = event_signer(signing, Arc::clone(&clock));
         let sync = Arc::new(RevocationSync::new(
-            store.clone(),
+            (store.clone(), Arc::clone(&registry)),
             Arc::clone(&client),
             Arc::clone(&vault_view),
             Arc::clone(&keys),
@@ -121,14 +119,12 @@ impl App {
             environments: Arc::clone(&environments),
         };
         let keeper = EnvironmentKeeper::new(store.clone(), Arc::clone(&keys), audit.clone(), Arc::clone(&clock));
-        let credentials = Arc::new(CredentialCache::new(store.clone()));
-        let policy = Arc::new(PolicyView::new(store.clone()));
         let gate = Gate {
             mode: raw.mode,
             anonymous: installation.anonymous_actor(),
-            policy: Arc::clone(&policy),
+            registry: Arc::clone(&registry),
             clock: Arc::clone(&clock),
-            authenticator: Authenticator::new(Arc::clone(&credentials), Arc::clone(&keys)),
+            authenticator: Authenticator::new(Arc::clone(&keys)),
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
         };
@@ -139,10 +135,15 @@ impl App {
             installation,
             environments,
             environment_keeper: Arc::new(keeper),
-            revocations: Revocations::new(store.clone(), Arc::clone(&vault_view), sign, Arc::clone(&clock)),
+            revocations: Revocations::new(
+                store.clone(),
+                Arc::clone(&registry),
+                Arc::clone(&vault_view),
+                sign,
+                Arc::clone(&clock),
+            ),
             store,
-            credentials,
-            policy,
+            registry,
             vault_view,
             client,
             keys,
@@ -172,8 +173,7 @@ impl App {
             settler: Arc::clone(&self.secret_writer.settler),
             events: self.store.clone(),
             tokens: self.store.clone(),
-            credentials: Arc::clone(&self.credentials),
-            policy: Arc::clone(&self.policy),
+            registry: Arc::clone(&self.registry),
             clock: Arc::clone(&self.clock),
             no_descriptors: Arc::clone(&self.no_descriptors),
         }
@@ -194,6 +194,7 @@ impl Health for App {
     fn readiness(&self) -> Readiness {
         let own = [
             (Trouble::Storage, !self.store.is_healthy()),
+            (Trouble::Registry, !self.registry.is_verified()),
             (Trouble::Audit, !self.gate.audit.is_healthy()),
             (Trouble::Descriptors, self.no_descriptors.load(Ordering::SeqCst)),
         ];

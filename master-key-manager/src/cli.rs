@@ -57,6 +57,11 @@ enum Command {
         /// The new file.
         file: PathBuf,
     },
+    /// Look at principals and policy of the database, and confirm them after a restore; the service must not run.
+    Policy {
+        #[command(subcommand)]
+        command: Policy,
+    },
     /// Put a backup in the place of the database; the service must not run.
     Restore {
         /// The backup.
@@ -92,6 +97,17 @@ enum Admin {
     Reset {
         #[command(flatten)]
         credential: CredentialOutput,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Policy {
+    /// Print who is known, and whether this manager wrote it last.
+    Show,
+    /// Let what the database holds hold from now on, though this manager had something newer.
+    Confirm {
+        /// The word that `show` printed with it.
+        word: String,
     },
 }
 
@@ -133,6 +149,13 @@ fn execute(cli: Cli) -> Result<(), StartError> {
             refuse_existing_file(&credential)?;
             let made = runtime()?.block_on(init::reset_administrator(&config))?;
             hand_over(&made, &credential)
+        }
+        Command::Policy { command } => {
+            let confirm = match &command {
+                Policy::Show => None,
+                Policy::Confirm { word } => Some(word.as_str()),
+            };
+            print(&runtime()?.block_on(init::policy(&config()?, confirm))?)
         }
         Command::Pin { file, fingerprint } => {
             let config = config()?;

@@ -62,7 +62,7 @@ impl EnvironmentKeeper {
         caller: &Caller,
         meta: &Origin,
     ) -> Result<Environment, Refusal> {
-        let permit = caller.permit(Scope::Installation)?;
+        let permit = caller.permit(&Scope::Installation)?;
         let life = asked.max_token_life_seconds.unwrap_or(MAX_LIFE_SECONDS);
         check_life(life)?;
         let _one = self.one_at_a_time.lock().await;
@@ -159,7 +159,7 @@ impl EnvironmentKeeper {
         caller: &Caller,
     ) -> Result<Sequences, Refusal> {
         let id = self.id_of(name)?;
-        let decision = Decision::disable_environment(&caller.permit(Scope::Environment(id))?, id)?;
+        let decision = Decision::disable_environment(&caller.permit(&Scope::Environment(id))?, id)?;
         let done = revocations.record(vec![decision]).await?;
         let _one = self.one_at_a_time.lock().await;
         self.refresh_or_warn().await;
@@ -175,7 +175,7 @@ impl EnvironmentKeeper {
     ) -> Result<Environment, Refusal> {
         let _one = self.one_at_a_time.lock().await;
         let id = self.id_of(&name)?;
-        let permit = caller.permit(Scope::Environment(id))?;
+        let permit = caller.permit(&Scope::Environment(id))?;
         self.audit.record(Act::Environment(act, &name), meta).await?;
         let changed = self.store.change_environment(&permit, id, change).await;
         self.refresh_or_warn().await;
@@ -193,7 +193,7 @@ impl EnvironmentKeeper {
         meta: &Origin,
     ) -> Result<Environment, Refusal> {
         let id = self.id_of(name)?;
-        let found = self.store.environment(&caller.permit(Scope::Environment(id))?, id).await?;
+        let found = self.store.environment(&caller.permit(&Scope::Environment(id))?, id).await?;
         let found = found.ok_or_else(|| Refusal::new(ErrorCode::EnvironmentNotFound))?;
         self.audit.record(Act::Environment(EnvironmentAct::Show, name), meta).await?;
         Ok(found)

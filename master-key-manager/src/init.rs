@@ -1,8 +1,10 @@
 //! Creation of a new installation: keys, database, administrator. Nothing is ever overwritten.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use manager_api::name::EnvironmentName;
+use manager_registry::{Author, Change, Credential, Record, Service, Snapshot, Standing};
 use service_runtime::StartError;
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::files::{create_private, create_private_directory};
@@ -11,20 +13,18 @@ use service_runtime::key_slots::KeyState;
 use service_runtime::process::DirectoryLock;
 use shared_proto::credential::PlainCredential;
 use shared_proto::encoding::random;
-use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, ServiceId};
+use shared_proto::event::Event;
+use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, ServiceId, Subject};
 use shared_proto::identity::Owner;
 use shared_proto::jwk::Thumbprint;
 use zeroize::Zeroizing;
 
-use crate::access::CredentialHasher;
+use crate::access::{AnchorFile, Registry, word_for};
 use crate::config::Config;
-use crate::installation::{open_store, read_installation};
+use crate::installation::{open_registry, open_store, read_installation};
 use crate::keys::{FIRST_EPOCH, RootKeys, credential_hasher, names};
 use manager_store::sql::SqlStore;
-use manager_store::{
-    Environment, IdentityStore as _, Installation, InstallationStore as _, ManagerStore as _, NewCredential,
-    NewInstallation,
-};
+use manager_store::{Environment, Installation, InstallationStore as _, ManagerStore as _, NewInstallation};
 
 /// The report about a new installation, for the operator.
 pub struct InitReport {
@@ -70,16 +70,16 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
     let (identity, token_signing) = make_keys(config, &folder, manager, &environments)?;
     let credential = PlainCredential::generate();
     let hasher = credential_hasher(&folder)?;
-    let installation = NewInstallation {
-        installation: Installation { mode: config.mode(), manager, anonymous: CredentialId::generate() },
-        environments: environments.clone(),
-        administrator: ServiceId::generate(),
-        credential: new_credential(&hasher, &credential),
-        now,
-    };
-    let installed = store.install(installation).await;
+    let installation = Installation { mode: config.mode(), manager, anonymous: CredentialId::generate() };
+    let records = first_records(&installation, hasher.hash(&credential), now);
+    let first = Snapshot::empty().propose(records, (Author::Operator, "init", now), 0, &hasher.registry());
+    let first = first.map_err(|_| StartError::new("The first principals cannot be written."))?;
+    let new = NewInstallation { installation, environments: environments.clone(), registry: first.rows };
+    let installed = store.install(new).await;
     store.close().await;
     installed.map_err(|fault| StartError::new(format!("The new database cannot be written ({fault}); move key and data folder away, name an empty database, and begin again.")))?;
+    let anchored = AnchorFile::in_folder(&raw.key_dir).write(first.after.anchor());
+    anchored.map_err(|error| StartError::new(format!("The key folder cannot be written ({error}).")))?;
     Ok(InitReport { manager, identity, token_signing, environments, credential })
 }
 
@@ -89,14 +89,104 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
 /// The service runs, or there is no installation.
 pub async fn reset_administrator(config: &Config) -> Result<PlainCredential, StartError> {
     let _lock = DirectoryLock::acquire(&config.get().data_dir)?;
+    let store = Arc::new(open_store(config)?);
+    read_installation(config, &store).await?;
+    let registry = open_registry(config, store.clone()).await;
+    let credential = PlainCredential::generate();
+    let reset = match registry {
+        Ok(registry) => replace_administrators(config, &Arc::new(registry), &credential).await,
+        Err(error) => Err(error),
+    };
+    store.close().await;
+    reset.map(|()| credential)
+}
+
+/// Disables the administrators' credentials, and makes one with this secret. The old ones' tokens are revoked when the
+/// service next runs.
+///
+/// # Errors
+/// Principals and policy cannot be read or written.
+pub async fn replace_administrators(
+    config: &Config,
+    registry: &Arc<Registry>,
+    credential: &PlainCredential,
+) -> Result<(), StartError> {
+    let failed = |why: &dyn std::fmt::Display| StartError::new(format!("The credential cannot be replaced ({why})."));
+    let hmac = credential_hasher(&KeyFolder::at(&config.get().key_dir))?.hash(credential);
+    let now = SystemClock.now();
+    let state = registry.now().await.map_err(|error| failed(&error))?.state.clone();
+    let administrators = state.administrators();
+    let events = administrators.iter().copied().map(Event::Credential).collect();
+    let mut changes: Vec<Change> = Vec::new();
+    for known in administrators.iter().filter_map(|id| state.credential(*id)) {
+        changes.push(Record::Credential(Credential { disabled_at: Some(now), ..known.clone() }).into());
+    }
+    let service = state.services().find(|service| service.is_administrator).cloned();
+    let service = service.unwrap_or_else(|| Service::administrator(ServiceId::generate(), now));
+    let subject = Subject::Service(service.service_id);
+    changes.push(Record::Service(service).into());
+    changes.push(Record::Credential(Credential::new(CredentialId::generate(), subject, Some(hmac), now)).into());
+    let by = (Author::Operator, "admin reset", now);
+    let changed = registry.change(by, (events, None), |_| Ok(changes.clone())).await;
+    changed.map(|_numbers| ()).map_err(|refusal| failed(&refusal))
+}
+
+/// Shows principals and policy of the database; the service must not run. With the word that was shown with them they hold
+/// from then on, though they are older than what the manager had.
+///
+/// # Errors
+/// The service runs, they cannot be read or were altered, or the word is that of others.
+pub async fn policy(config: &Config, confirm: Option<&str>) -> Result<String, StartError> {
+    let raw = config.get();
+    let _lock = DirectoryLock::acquire(&raw.data_dir)?;
     let store = open_store(config)?;
     read_installation(config, &store).await?;
-    let hasher = credential_hasher(&KeyFolder::at(&config.get().key_dir))?;
-    let credential = PlainCredential::generate();
-    let reset = store.reset_administrator(new_credential(&hasher, &credential), SystemClock.now()).await;
+    let key = credential_hasher(&KeyFolder::at(&raw.key_dir))?.registry();
+    let anchor = AnchorFile::in_folder(&raw.key_dir);
+    let report = if let Some(shown) = confirm {
+        let state = Registry::confirm(&store, &key, &anchor, (shown, SystemClock.now())).await;
+        state.map(|state| describe(&state))
+    } else {
+        Registry::look(&store, &key, &anchor).await.map(|(state, standing)| {
+            let standing = match standing {
+                Standing::Current => "They are what this manager wrote last.",
+                Standing::PutBack => {
+                    "They are OLDER than what this manager wrote last, or of an earlier release, in which each credential is an \
+                     administrator's. If all of it shall hold:"
+                }
+            };
+            format!("{}\n{standing}\nmaster-key-manager policy confirm {}", describe(&state), word_for(&state))
+        })
+    };
     store.close().await;
-    reset.map_err(|fault| StartError::new(format!("The credential cannot be replaced ({fault}).")))?;
-    Ok(credential)
+    report
+}
+
+fn describe(state: &Snapshot) -> String {
+    let mut lines = vec![format!("entry: {}", state.number())];
+    for service in state.services() {
+        let role = if service.is_administrator { ", administrator" } else { "" };
+        lines.push(format!("service {} ({}{role})", service.service_id, service.name));
+    }
+    for credential in state.credentials() {
+        let standing = credential.disabled_at.map_or_else(|| "enabled".to_owned(), |at| format!("disabled at {at}"));
+        lines.push(format!("credential {} of {}: {standing}", credential.credential_id, credential.subject));
+    }
+    lines.join("\n")
+}
+
+/// The administrator with its credential, and the credential that stands for strangers.
+fn first_records(installation: &Installation, hmac: [u8; 32], now: u64) -> Vec<Change> {
+    let administrator = Service::administrator(ServiceId::generate(), now);
+    let subject = Subject::Service(administrator.service_id);
+    // The subject of anonymous submissions is that of their label; this one is never in a token.
+    let nobody = Subject::Service(ServiceId::generate());
+    let records = [
+        Record::Service(administrator),
+        Record::Credential(Credential::new(CredentialId::generate(), subject, Some(hmac), now)),
+        Record::Credential(Credential::new(installation.anonymous, nobody, None, now)),
+    ];
+    records.into_iter().map(Change::from).collect()
 }
 
 /// Writes a credential to a new file that only its owner can read.
@@ -124,10 +214,6 @@ fn make_keys(
         RootKeys::create(&roots, environment.id, FIRST_EPOCH, KeyState::Active)?;
     }
     Ok((document.key.thumbprint(), token_signing))
-}
-
-fn new_credential(hasher: &CredentialHasher, credential: &PlainCredential) -> NewCredential {
-    NewCredential { id: CredentialId::generate(), hmac: hasher.hash(credential) }
 }
 
 /// Looks before anything is made, so that a refused `init` leaves nothing behind.

@@ -1,6 +1,7 @@
 //! Opening of the installation that `init` made.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use service_runtime::StartError;
 use service_runtime::key_folder::{IDENTITY_DOCUMENT, KeyFolder, refused};
@@ -8,9 +9,11 @@ use service_runtime::sql::StoreFault;
 use shared_proto::id::ManagerId;
 use shared_proto::identity::Owner;
 
+use crate::access::{AnchorFile, Registry};
 use crate::config::Config;
+use crate::keys::credential_hasher;
 use manager_store::sql::SqlStore;
-use manager_store::{Environment, EnvironmentStore as _, Installation, InstallationStore as _};
+use manager_store::{Environment, EnvironmentStore as _, Installation, InstallationStore as _, RegistryStore};
 
 /// Opens the database of a configuration; `init` must have made it.
 ///
@@ -83,4 +86,15 @@ fn own_id(config: &Config) -> Result<ManagerId, StartError> {
         return Err(refused(&folder.file(IDENTITY_DOCUMENT), "it names a vault", fix));
     };
     Ok(id)
+}
+
+/// Reads and verifies principals and policy.
+///
+/// # Errors
+/// Those of [`Registry::open`].
+pub async fn open_registry(config: &Config, store: Arc<dyn RegistryStore>) -> Result<Registry, StartError> {
+    let raw = config.get();
+    let key = credential_hasher(&KeyFolder::at(&raw.key_dir))?.registry();
+    let anchor = AnchorFile::in_folder(&raw.key_dir);
+    Registry::open(store, key, anchor, raw.mode.is_development()).await
 }

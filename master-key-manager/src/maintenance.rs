@@ -1,5 +1,4 @@
-//! The work beside requests: settling pending versions, forgetting credentials and facts of the policy that another
-//! process changed, and deleting what has expired or ended.
+//! The work beside requests: settling pending versions, reading principals and policy that another process changed, and deleting what has expired or ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +8,7 @@ use service_runtime::clock::Clock;
 use service_runtime::process::can_open_files;
 use tokio::sync::watch;
 
-use crate::access::{CredentialCache, PolicyView};
+use crate::access::Registry;
 use crate::catalogue::Settler;
 use crate::revocation::{FeedStatus, VaultView, stopped};
 use manager_store::{EventStore, PRUNED_AT_ONCE, TokenStore};
@@ -24,10 +23,8 @@ pub struct Maintenance {
     pub events: Arc<dyn EventStore>,
     /// The tokens, of which expired ones are deleted.
     pub tokens: Arc<dyn TokenStore>,
-    /// The credentials in memory.
-    pub credentials: Arc<CredentialCache>,
-    /// The facts of the policy in memory.
-    pub policy: Arc<PolicyView>,
+    /// Principals and policy.
+    pub registry: Arc<Registry>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file; kept up to date here.
@@ -57,11 +54,8 @@ impl Maintenance {
                 tracing::warn!(%refusal, "pending versions are not settled yet");
             }
             self.drop_ended().await;
-            if let Err(fault) = self.credentials.refresh().await {
-                tracing::warn!(%fault, "credentials that another process disabled are not known");
-            }
-            if let Err(fault) = self.policy.refresh().await {
-                tracing::warn!(%fault, "changes of the policy by another process are not known");
+            if let Err(error) = self.registry.refresh().await {
+                tracing::warn!(%error, "principals and policy were not read again");
             }
             self.no_descriptors.store(!can_open_files(), Ordering::SeqCst);
             let boot = self.clock.boot();

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::installation::{open_store, read_installation};
+use crate::installation::{open_registry, open_store, read_installation};
 use crate::keys::LoadedKeys;
 use crate::revocation::run_sync;
 use crate::routes;
@@ -27,13 +27,14 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let raw = config.get();
     let shutdown = shutdown_signal()?;
     let _lock = DirectoryLock::acquire(&raw.data_dir)?;
-    let store = open_store(config)?;
+    let store = Arc::new(open_store(config)?);
     let (installation, environments) = read_installation(config, &store).await?;
     let keys = LoadedKeys::at_start(&raw.key_dir, &installation, &environments)?;
+    let registry = Arc::new(open_registry(config, store.clone()).await?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let audit = AuditLog::open(&config.audit_log(), "master-key-manager", raw.audit, Arc::clone(&clock))?;
     log_start(config, &installation);
-    let (app, sync) = App::assemble(config, (installation, environments), keys, Arc::new(store), audit, clock)?;
+    let (app, sync) = App::assemble(config, (installation, environments), keys, (store, registry), audit, clock)?;
     let app = Arc::new(app);
     let (stop, stopped) = watch::channel(false);
     let interval = Duration::from_millis(raw.poll_interval_ms);

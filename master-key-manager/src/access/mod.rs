@@ -4,24 +4,25 @@
 //! work. The stored form of a credential opens nothing, and an attacker with write access to the database cannot make
 //! one.
 
-mod credential_cache;
-mod policy_view;
+mod anchor_file;
+mod registry;
 
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use manager_policy::{ActionType, Actor, Denied, Facts, Holder, Permit, Scope, Visible};
+use manager_registry::{Author, RegistryKey, Snapshot};
 use service_runtime::Refusal;
-use service_runtime::sql::StoreFault;
 use shared_proto::credential::PlainCredential;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{CredentialId, Subject};
+use zeroize::Zeroizing;
 
 use crate::keys::KeyRing;
 
-pub use self::credential_cache::CredentialCache;
-pub use self::policy_view::PolicyView;
+pub use self::anchor_file::AnchorFile;
+pub use self::registry::{Registry, RegistryError, View, word_for};
 
 /// Hashes service credentials under a key of the key folder.
 pub struct CredentialHasher(hmac::Key);
@@ -30,6 +31,14 @@ impl CredentialHasher {
     /// A hasher with this key.
     pub fn new(key: &[u8; 32]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// The key of the entries of registry, which is derived from the same one.
+    pub fn registry(&self) -> RegistryKey {
+        let tag = hmac::sign(&self.0, b"splitvault registry key 1");
+        let mut key = Zeroizing::new([0; 32]);
+        key.copy_from_slice(tag.as_ref());
+        RegistryKey::new(&key)
     }
 
     /// HMAC-SHA-256 of a credential.
@@ -62,18 +71,34 @@ impl Caller {
     ///
     /// # Errors
     /// The policy does not allow it. That looks like an unknown secret, or like an unknown caller.
-    #[expect(clippy::needless_pass_by_value, reason = "callers name the scope where they ask")]
-    pub fn permit<A: ActionType>(&self, scope: Scope) -> Result<Permit<A>, Refusal> {
+    pub fn permit<A: ActionType>(&self, scope: &Scope) -> Result<Permit<A>, Refusal> {
         let code = match scope {
             Scope::Secret(_) | Scope::Path(..) | Scope::Folder(..) | Scope::Reach(_) => ErrorCode::SecretNotFound,
             Scope::Environment(_) | Scope::Installation => ErrorCode::CredentialInvalid,
         };
-        Permit::decide(&self.facts, &self.actor, &scope, self.now).map_err(|Denied| Refusal::new(code))
+        Permit::decide(&self.facts, &self.actor, scope, self.now).map_err(|Denied| Refusal::new(code))
     }
 
     /// The secrets that the caller may see in lists.
     pub fn visible(&self) -> Visible {
         Visible::decide(&self.facts, &self.actor, self.now)
+    }
+
+    /// The same caller before another state of the registry.
+    ///
+    /// # Errors
+    /// His credential is disabled there.
+    pub fn again(&self, view: &View) -> Result<Self, Refusal> {
+        let actor = view.state.actor(self.credential()).ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))?;
+        Ok(Self { actor, facts: Arc::clone(&view.facts), now: self.now })
+    }
+
+    /// The author of the changes that the caller makes.
+    pub fn author(&self) -> Author {
+        match self.subject() {
+            Some(principal) => Author::Caller { principal, credential: self.credential() },
+            None => Author::Service,
+        }
     }
 
     /// The credential that tokens will name.
@@ -92,30 +117,26 @@ impl Caller {
 
 /// Checks credentials.
 pub struct Authenticator {
-    credentials: Arc<CredentialCache>,
     keys: Arc<KeyRing>,
     /// Hashed in place of a missing credential, so that the work is the same.
     decoy: PlainCredential,
 }
 
 impl Authenticator {
-    /// An authenticator with these credentials.
-    pub fn new(credentials: Arc<CredentialCache>, keys: Arc<KeyRing>) -> Self {
-        Self { credentials, keys, decoy: PlainCredential::generate() }
+    /// An authenticator with the keys of this ring.
+    pub fn new(keys: Arc<KeyRing>) -> Self {
+        Self { keys, decoy: PlainCredential::generate() }
     }
 
     /// The actor that `presented` belongs to; `None` for everything except an enabled credential.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub async fn actor(&self, presented: Option<&str>) -> Result<Option<Actor>, StoreFault> {
-        let parsed = presented.and_then(|text| PlainCredential::parse(text).ok());
+    pub fn actor(&self, state: &Snapshot, presented: &str) -> Option<Actor> {
+        let parsed = PlainCredential::parse(presented).ok();
         let hash = self.keys.now().credentials.hash(parsed.as_ref().unwrap_or(&self.decoy));
-        let row = self.credentials.credential(hash).await?;
-        // The index found the row by a search that is not constant in time, but over keyed hashes, which tell nothing.
-        let stored = row.as_ref().map_or([0; 32], |row| row.hmac);
+        let found = state.credential_by_hmac(&hash);
+        // It was found by a search that is not constant in time, but over keyed hashes, which tell nothing.
+        let stored = found.and_then(|credential| credential.hmac).map_or([0; 32], |hmac| hmac.0);
         let same = verify_slices_are_equal(&stored, &hash).is_ok();
-        let row = row.filter(|_| same && parsed.is_some());
-        Ok(row.and_then(|row| row.actor()))
+        let found = found.filter(|_| same && parsed.is_some())?;
+        state.actor(found.credential_id)
     }
 }

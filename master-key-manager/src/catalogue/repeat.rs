@@ -40,7 +40,7 @@ impl SecretWriter {
         if comparison == Comparison::Different {
             return Err(Refusal::new(ErrorCode::IdempotencyMismatch));
         }
-        let look = caller.permit::<Write>(Scope::Secret(secret))?.to_look();
+        let look = caller.permit::<Write>(&Scope::Secret(secret))?.to_look();
         let state = self.store.secret(&look, secret).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
         let held = self.settler.locks().lock(&(state.environment, state.path.clone())).await;
         let pending: Vec<VersionRow> =

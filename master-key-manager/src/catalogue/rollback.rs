@@ -58,7 +58,7 @@ impl SecretWriter {
         caller: Caller,
         meta: &Origin,
     ) -> Result<RolledBack, Refusal> {
-        let permit = caller.permit::<Write>(Scope::Secret(request.secret))?;
+        let permit = caller.permit::<Write>(&Scope::Secret(request.secret))?;
         let by = (&caller, &permit);
         let (Some(subject), Some((key, mark))) = (caller.subject(), request.idempotency.as_ref()) else {
             return self.roll_back(&request, by, meta).await;

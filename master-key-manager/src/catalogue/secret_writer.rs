@@ -108,7 +108,7 @@ impl SecretWriter {
             Some(path) => Scope::Path(environment.id, path.clone()),
             None => Scope::Folder(environment.id, SecretPath::unnamed_folder()),
         };
-        let permit = caller.permit::<Write>(place)?;
+        let permit = caller.permit::<Write>(&place)?;
         let (Some(subject), Some((key, mark))) = (caller.subject(), request.idempotency.as_ref()) else {
             return self.store_new(environment, &request, None, (&caller, &permit), meta).await;
         };
@@ -157,7 +157,7 @@ impl SecretWriter {
         }
         let secret = known.as_ref().map_or(new_id, |state| state.secret);
         // Who may write and not read gets no token.
-        let read: Option<Permit<Read>> = if request.token { caller.permit(Scope::Secret(secret)).ok() } else { None };
+        let read: Option<Permit<Read>> = if request.token { caller.permit(&Scope::Secret(secret)).ok() } else { None };
         // Behind the lock of the path: those who wait for that would keep writers of other paths out of their places.
         let _place = if read.is_some() { Some(self.batches.enter().await) } else { None };
         let (seal_key, transport) = self.vault_view.keys_for_storing()?;

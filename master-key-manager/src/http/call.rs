@@ -12,7 +12,7 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
-use manager_policy::{ActionType, Actor, Permit, Scope};
+use manager_policy::{ActionType, Actor, Holder, Permit, Scope};
 use serde::de::DeserializeOwned;
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, AuditRecord, Origin};
@@ -23,9 +23,9 @@ use service_runtime::tasks::Tasks;
 use shared_proto::error::ErrorCode;
 
 use super::query::parse_query;
-use crate::access::{Authenticator, Caller, PolicyView};
+use crate::access::{Authenticator, Caller, Registry};
 use crate::audit_event::Act;
-use manager_store::Acted;
+use manager_store::{Acted, CHANGED};
 
 /// The parts that authenticate, run and record calls.
 pub struct Gate {
@@ -33,8 +33,8 @@ pub struct Gate {
     pub mode: Mode,
     /// The actor of anonymous callers in development mode.
     pub anonymous: Actor,
-    /// The facts that permits are decided from.
-    pub policy: Arc<PolicyView>,
+    /// Principals and policy, from which permits are decided.
+    pub registry: Arc<Registry>,
     /// The time at which they are decided.
     pub clock: Arc<dyn Clock>,
     /// Checks credentials.
@@ -100,7 +100,7 @@ impl Call {
     ///
     /// # Errors
     /// The policy does not allow it.
-    pub fn permit<A: ActionType>(&self, scope: Scope) -> Result<Permit<A>, Refusal> {
+    pub fn permit<A: ActionType>(&self, scope: &Scope) -> Result<Permit<A>, Refusal> {
         self.recorded(self.caller.permit(scope))
     }
 
@@ -152,13 +152,13 @@ impl Call {
     {
         let Self { caller, origin, gate, route, .. } = self;
         let operation = operation(caller, origin.clone());
-        let (audit, policy) = (gate.audit.clone(), Arc::clone(&gate.policy));
+        let (audit, registry) = (gate.audit.clone(), Arc::clone(&gate.registry));
         let task = gate.tasks.run_to_end(async move {
             let refused = |refusal: &Refusal| {
                 audit.record_refusal(AuditRecord::refused(route.id, refusal, &origin));
                 // The policy may have changed under the permit: the next request is decided by the facts of its time.
-                if refusal.code() == ErrorCode::CredentialInvalid {
-                    policy.forget();
+                if refusal.cause_text() == Some(CHANGED) {
+                    registry.forget();
                 }
             };
             operation.await.inspect_err(refused)
@@ -201,18 +201,17 @@ impl Gate {
             // The rows with other kinds of access are not of this service or not of this extractor: nobody may.
             Access::Administrator | Access::Public | Access::AccessToken | Access::Command => false,
         };
+        let view = self.registry.now().await?;
         // Only without any Authorization header: a wrong credential is never an anonymous one.
-        if strangers_may && !req.headers().contains_key(header::AUTHORIZATION) {
-            return Ok(Caller::new(self.anonymous.clone(), self.policy.facts().await?, self.clock.now()));
-        }
-        // Without a wait where there is no credential: the HTTP library drops the answer to a badly framed body otherwise.
-        let found = match bearer(req) {
-            Some(presented) => self.authenticator.actor(Some(presented)).await?,
-            None => None,
+        let found = if strangers_may && !req.headers().contains_key(header::AUTHORIZATION) {
+            // The row that names it is not verified: it must be that of strangers.
+            view.state.actor(self.anonymous.credential).filter(|actor| actor.holder == Holder::Stranger)
+        } else {
+            bearer(req).and_then(|presented| self.authenticator.actor(&view.state, presented))
         };
         let actor = found
             .ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))
             .inspect_err(|refusal| self.record_refusal(route, origin, refusal))?;
-        Ok(Caller::new(actor, self.policy.facts().await?, self.clock.now()))
+        Ok(Caller::new(actor, Arc::clone(&view.facts), self.clock.now()))
     }
 }

@@ -94,7 +94,7 @@ impl Mint {
             (None, None) => return Err(Refusal::parameter("a stranger has no subject of his own")),
         };
         let (issued_at, expires_at) = self.life(request.life, &seal_key);
-        let permitted = |(secret, version)| Ok((secret, version, caller.permit(Scope::Secret(secret))?));
+        let permitted = |(secret, version)| Ok((secret, version, caller.permit(&Scope::Secret(secret))?));
         let order = TokenRequest {
             jti: TokenId::generate(),
             subject,

@@ -120,7 +120,7 @@ pub fn credential_hasher(folder: &KeyFolder) -> Result<CredentialHasher, StartEr
     read_key(&folder.file(names::CREDENTIAL_HMAC)).map(|key| CredentialHasher::new(&key))
 }
 
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "token-signing.pem",
     "token-signing-next.pem",
     "token-signing-previous.pem",
@@ -131,6 +131,7 @@ const KNOWN: [&str; 12] = [
     IDENTITY_NEXT_DOCUMENT,
     IDENTITY_RETIRED,
     names::CREDENTIAL_HMAC,
+    names::REGISTRY_ANCHOR,
     names::ROOT_KEYS,
     PINS,
 ];

@@ -16,6 +16,8 @@ pub mod names {
     pub const TOKEN_SIGNING: &str = "token-signing";
     /// Key of the hashes of service credentials.
     pub const CREDENTIAL_HMAC: &str = "credential-hmac.key";
+    /// The anchor of principals and policy: their newest entry.
+    pub const REGISTRY_ANCHOR: &str = "registry-anchor.json";
     /// Folder of root keys.
     pub const ROOT_KEYS: &str = "root-keys";
 }

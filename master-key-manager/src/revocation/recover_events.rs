@@ -28,7 +28,8 @@ impl RevocationSync {
             let answer: ReplayAnswer = self.client.command(Operation::Replay, &request).await?;
             let (last, events) = self.check_page(head, &answer.events)?;
             let count = events.len();
-            if events.is_empty() || !self.store.recover_events(head, events).await? {
+            let now = self.clock.now();
+            if events.is_empty() || !self.registry.recover_events(self.store.as_ref(), head, events, now).await? {
                 return Err(SyncError::Withheld);
             }
             let newest = last.number;

@@ -3,20 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use manager_policy::{Destroy, Permit};
+use manager_policy::{Destroy, ManageIdentities, Permit, Scope};
+use manager_registry::{Change, Credential, Record, Snapshot};
 use service_runtime::Refusal;
 use service_runtime::clock::Clock;
-use shared_proto::event::EventClaims;
-use shared_proto::id::{SecretId, Version};
+use shared_proto::error::ErrorCode;
+use shared_proto::event::{Event, EventClaims};
+use shared_proto::id::{CredentialId, SecretId, Version};
 use shared_proto::jws::{Kind, sign};
 
 use super::{FeedStatus, VaultView};
+use crate::access::{Caller, Registry, View};
 use crate::vault_client::Signing;
-use manager_store::{Decision, EventStore, SignEvent};
+use manager_store::{Decision, ManagerStore, SignEvent};
 
 /// Numbers revocations and waits for the vault's signature.
 pub struct Revocations {
-    store: Arc<dyn EventStore>,
+    store: Arc<dyn ManagerStore>,
+    registry: Arc<Registry>,
     vault_view: Arc<VaultView>,
     sign: SignEvent,
     clock: Arc<dyn Clock>,
@@ -36,8 +40,43 @@ const WAIT: Duration = Duration::from_secs(2);
 
 impl Revocations {
     /// Revocations in this store, for this vault.
-    pub fn new(store: Arc<dyn EventStore>, vault_view: Arc<VaultView>, sign: SignEvent, clock: Arc<dyn Clock>) -> Self {
-        Self { store, vault_view, sign, clock }
+    pub fn new(
+        store: Arc<dyn ManagerStore>,
+        registry: Arc<Registry>,
+        vault_view: Arc<VaultView>,
+        sign: SignEvent,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { store, registry, vault_view, sign, clock }
+    }
+
+    /// Disables a credential, and revokes the tokens made with it. One that is disabled keeps its event.
+    ///
+    /// # Errors
+    /// The caller has lost its right, there is no such credential, it is the last one of an administrator, or the database
+    /// cannot be written: nothing is disabled.
+    pub async fn disable_credential(&self, caller: &Caller, id: CredentialId) -> Result<Sequences, Refusal> {
+        let view = self.registry.now().await?;
+        caller.again(&view)?.permit::<ManageIdentities>(&Scope::Installation)?;
+        let known = view.state.credential(id).ok_or_else(|| Refusal::new(ErrorCode::CredentialNotFound))?;
+        let numbers = if known.disabled_at.is_some() {
+            Ok(self.store.number_of(Event::Credential(id)).await?.into_iter().collect())
+        } else {
+            let now = self.clock.now();
+            let caught_up = self.vault_view.view().status == FeedStatus::CaughtUp;
+            let events = (vec![Event::Credential(id)], caught_up.then(|| Arc::clone(&self.sign)));
+            // Decided once more on the state that the change is made of.
+            let disable = |view: &View| {
+                caller.again(view)?.permit::<ManageIdentities>(&Scope::Installation)?;
+                disabling(&view.state, id, now)
+            };
+            self.registry.change((caller.author(), "", now), events, disable).await
+        };
+        // Also after an unclear outcome: the event may be there.
+        self.vault_view.wake();
+        let numbers: Vec<u64> = numbers?;
+        let applied = !numbers.is_empty() && self.confirm(&numbers).await;
+        Ok(Sequences { numbers, applied })
     }
 
     /// Records a caller's decisions durably, pushes the events, and waits a moment for the vault's signature.
@@ -83,6 +122,14 @@ impl Revocations {
         self.vault_view.wake();
         self.vault_view.wait_applied(*last, WAIT).await
     }
+}
+
+fn disabling(state: &Snapshot, id: CredentialId, now: u64) -> Result<Vec<Change>, Refusal> {
+    let known = state.credential(id).ok_or_else(|| Refusal::new(ErrorCode::CredentialNotFound))?;
+    if state.administrators() == [id] {
+        return Err(Refusal::new(ErrorCode::LastAdministrator));
+    }
+    Ok(vec![Record::Credential(Credential { disabled_at: known.disabled_at.or(Some(now)), ..known.clone() }).into()])
 }
 
 /// Signs events with the manager's identity key.

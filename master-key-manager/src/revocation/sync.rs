@@ -15,6 +15,7 @@ use shared_proto::token::LEEWAY_SECONDS;
 use shared_proto::wire::vault::{InstanceId, MAX_PAGE, Poll, PollAnswer, Push, PushAnswer};
 
 use super::{FeedStatus, LastSync, VaultView};
+use crate::access::{Registry, RegistryError};
 use crate::keys::{KeyRing, LoadedKeys};
 use crate::vault_client::{CallError, Signing, VaultClient};
 use manager_store::{EventStore, SignEvent, StoredEvent};
@@ -22,12 +23,13 @@ use manager_store::{EventStore, SignEvent, StoredEvent};
 /// Keeps the vault's chain of events in step with the manager's. One task calls its methods, one after the other.
 pub struct RevocationSync {
     pub(super) store: Arc<dyn EventStore>,
+    pub(super) registry: Arc<Registry>,
     pub(super) client: Arc<VaultClient>,
     pub(super) vault_view: Arc<VaultView>,
     pub(super) signing: Arc<Signing>,
     pub(super) keys: Arc<KeyRing>,
     sign: SignEvent,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     statements: StandingStatements,
     // This process, so that the vault notices when two managers run.
     instance: InstanceId,
@@ -48,6 +50,8 @@ pub(super) enum SyncError {
     Call(#[from] CallError),
     #[error(transparent)]
     Store(#[from] StoreFault),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     #[error("the vault's answer is not signed by the pinned vault for this request")]
     Impostor,
     #[error("the vault's chain of events and ours disagree; compare the backups of both and restore one of them")]
@@ -75,7 +79,7 @@ impl SyncError {
 impl RevocationSync {
     /// A sync with the pinned vault.
     pub fn new(
-        store: Arc<dyn EventStore>,
+        (store, registry): (Arc<dyn EventStore>, Arc<Registry>),
         client: Arc<VaultClient>,
         vault_view: Arc<VaultView>,
         keys: Arc<KeyRing>,
@@ -85,7 +89,7 @@ impl RevocationSync {
         let signing = keys.signing();
         let (statements, last_trouble) = (StandingStatements::new(Purpose::TokenSigning), Mutex::default());
         let instance = Bytes(random());
-        Self { store, client, vault_view, signing, keys, sign, clock, statements, instance, last_trouble }
+        Self { store, registry, client, vault_view, signing, keys, sign, clock, statements, instance, last_trouble }
     }
 
     /// The knowledge that it keeps up to date.
@@ -244,8 +248,17 @@ impl RevocationSync {
             match trouble {
                 Some(SyncError::Call(CallError::Refused(ErrorCode::ClockDiffers))) => view.clock_differs = true,
                 Some(SyncError::Conflict | SyncError::SecondManager) => view.status = FeedStatus::Conflict,
-                Some(SyncError::Store(_)) => view.store_healthy = false,
-                Some(SyncError::Call(_) | SyncError::Impostor | SyncError::SharedKey | SyncError::Withheld) | None => {}
+                Some(SyncError::Store(_) | SyncError::Registry(RegistryError::Fault(_))) => {
+                    view.store_healthy = false;
+                }
+                Some(
+                    SyncError::Call(_)
+                    | SyncError::Registry(RegistryError::Broken)
+                    | SyncError::Impostor
+                    | SyncError::SharedKey
+                    | SyncError::Withheld,
+                )
+                | None => {}
             }
         });
         let text = trouble.map(|trouble| trouble.to_string());

@@ -31,7 +31,7 @@ async fn reconcile_catalogue(call: Call<Json<Reconcile>>, app: web::Data<App>) -
     let app = app.into_inner();
     let found = call
         .run(|caller, origin| async move {
-            let permit = caller.permit(Scope::Installation)?;
+            let permit = caller.permit(&Scope::Installation)?;
             app.gate.audit.record(Act::CatalogueReconcile, &origin).await?;
             let from = body.after.map(|cursor| InventoryCursor {
                 secret_id: cursor.key_id,

@@ -112,7 +112,7 @@ struct Asked {
 
 async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let asked: Asked = call.query()?;
-    let (store, permit) = (Arc::clone(&app.store), call.permit(Scope::Installation)?);
+    let (store, permit) = (Arc::clone(&app.store), call.permit(&Scope::Installation)?);
     let read = async move { store.environment_page(&permit, asked.after, asked.limit.rows()).await };
     let rows = call.give_out(Act::EnvironmentList, read).await?;
     let next = next_after(rows.len(), asked.limit, || rows.last().map(|row| row.name.to_string()));

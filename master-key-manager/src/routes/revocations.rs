@@ -60,8 +60,22 @@ async fn revoke(call: Call<Json<Revoke>>, app: web::Data<App>) -> Result<HttpRes
     let app = app.into_inner();
     let done = call
         .run(|caller, origin| async move {
-            let (decision, outcome) = decision_of(&app, &caller, body).await?;
-            let done = app.revocations.record(vec![decision]).await?;
+            let (done, outcome) = match body {
+                Revoke::DisableCredential { client_id } => {
+                    let done = app.revocations.disable_credential(&caller, client_id).await?;
+                    (done, Outcome::CredentialDisable(client_id))
+                }
+                Revoke::Token { .. }
+                | Revoke::Subject { .. }
+                | Revoke::Credential { .. }
+                | Revoke::Secret { .. }
+                | Revoke::Version { .. }
+                | Revoke::SigningKey { .. }
+                | Revoke::All {} => {
+                    let (decision, outcome) = decision_of(&app, &caller, body).await?;
+                    (app.revocations.record(vec![decision]).await?, outcome)
+                }
+            };
             // A revocation never waits for the audit log, and a line never tells of one that did not happen.
             app.gate.audit.note(outcome, &origin);
             Ok(done)
@@ -81,7 +95,7 @@ struct Asked {
 
 async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let asked: Asked = call.query()?;
-    let (store, permit) = (Arc::clone(&app.store), call.permit(Scope::Installation)?);
+    let (store, permit) = (Arc::clone(&app.store), call.permit(&Scope::Installation)?);
     let read = async move { store.revocations(&permit, asked.after, asked.limit.rows()).await };
     let page = call.give_out(Act::RevocationList, read).await?;
     Ok(HttpResponse::Ok().json(RevocationList {
@@ -116,42 +130,38 @@ fn status_of(done: &Sequences) -> (HttpResponseBuilder, RevocationStatus) {
 
 /// The decision that a request asks for, and the event of its line.
 async fn decision_of(app: &App, caller: &Caller, asked: Revoke) -> Result<(Decision, Outcome), Refusal> {
-    let share = |scope: Scope| caller.permit::<Share>(scope);
+    let share = |scope: &Scope| caller.permit::<Share>(scope);
     let (permit, event, outcome) = match asked {
-        Revoke::DisableCredential { client_id } => {
-            let permit = caller.permit(Scope::Installation)?;
-            let decision = Decision::disable_credential(&permit, client_id)?;
-            return Ok((decision, Outcome::CredentialDisable(client_id)));
-        }
+        Revoke::DisableCredential { .. } => return Err(Refusal::internal("it is not about tokens alone")),
         Revoke::SigningKey { kid } => {
-            let decision = Decision::revoke_signing_key(&caller.permit(Scope::Installation)?, kid)?;
+            let decision = Decision::revoke_signing_key(&caller.permit(&Scope::Installation)?, kid)?;
             return Ok((decision, Outcome::SigningKeyRevoke(kid)));
         }
-        Revoke::Token { jti } => (share(Scope::Installation)?, Event::Token(jti), Outcome::TokenRevoke(jti)),
+        Revoke::Token { jti } => (share(&Scope::Installation)?, Event::Token(jti), Outcome::TokenRevoke(jti)),
         // Tokens name an id and not the label: without one there is nothing to revoke, and that must be told.
         Revoke::Subject { user_id } => {
-            let permit = share(Scope::Installation)?;
+            let permit = share(&Scope::Installation)?;
             let subject = app.store.subject_of(&permit, user_id).await?;
             let subject = subject.ok_or_else(|| Refusal::new(ErrorCode::SubjectNotFound))?;
             (permit, Event::Subject(subject), Outcome::SubjectRevoke(subject))
         }
         // A restored manager may not know it, and its tokens may live all the same.
         Revoke::Credential { client_id } => {
-            (share(Scope::Installation)?, Event::Credential(client_id), Outcome::CredentialRevoke(client_id))
+            (share(&Scope::Installation)?, Event::Credential(client_id), Outcome::CredentialRevoke(client_id))
         }
         Revoke::Secret { key_id } => {
-            let permit = share(Scope::Secret(key_id))?;
+            let permit = share(&Scope::Secret(key_id))?;
             let known = app.store.secret(&permit.to_look(), key_id).await?;
             known.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
             (permit, Event::Secret(key_id), Outcome::SecretRevoke(key_id))
         }
         Revoke::Version { key_id, version } => {
-            let permit = share(Scope::Secret(key_id))?;
+            let permit = share(&Scope::Secret(key_id))?;
             let row = app.store.version(&permit.to_look(), key_id, version).await?;
             let envelope = row.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?.envelope;
             (permit, Event::Version(key_id, envelope), Outcome::VersionRevoke(key_id, envelope))
         }
-        Revoke::All {} => (share(Scope::Installation)?, Event::All, Outcome::AllRevoke),
+        Revoke::All {} => (share(&Scope::Installation)?, Event::All, Outcome::AllRevoke),
     };
     Ok((Decision::revoke_tokens(&permit, event)?, outcome))
 }

@@ -150,7 +150,7 @@ async fn destroy(call: Call<Json<Destroy>>, app: web::Data<App>) -> Result<HttpR
     let done = call
         .run(|caller, origin| async move {
             let App { store, secret_writer, revocations, gate, .. } = &*app;
-            let asked = (caller.permit(Scope::Secret(secret))?, secret, body.versions);
+            let asked = (caller.permit(&Scope::Secret(secret))?, secret, body.versions);
             destroy_versions(store.as_ref(), &secret_writer.settler, revocations, &gate.audit, asked, &origin).await
         })
         .await?;
@@ -195,7 +195,7 @@ async fn show(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let (store, audit) = (Arc::clone(&app.store), app.gate.audit.clone());
     let found = call
         .run(|caller, origin| async move {
-            let permit: Permit<List> = caller.permit(Scope::Secret(secret))?;
+            let permit: Permit<List> = caller.permit(&Scope::Secret(secret))?;
             let found = store.secret(&permit.to_look(), secret).await?;
             let found = found.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
             audit.record(Act::SecretShow(secret), &origin).await?;

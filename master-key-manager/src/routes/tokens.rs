@@ -72,7 +72,7 @@ struct Asked {
 
 async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let asked: Asked = call.query()?;
-    let permit = call.permit(Scope::Installation)?;
+    let permit = call.permit(&Scope::Installation)?;
     let (store, now) = (Arc::clone(&app.store), app.clock.now());
     let read = async move { store.tokens(&permit, asked.after, asked.limit.rows(), now).await };
     let rows = call.give_out(Act::TokenList, read).await?;
@@ -87,7 +87,7 @@ async fn revoke(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal
     let done = call
         .run(|caller, origin| async move {
             // Also one that is not in our list: a manager that was restored does not know what it minted meanwhile.
-            let permit = caller.permit(Scope::Installation)?;
+            let permit = caller.permit(&Scope::Installation)?;
             let decision = Decision::revoke_tokens(&permit, Event::Token(jti))?;
             let done = app.revocations.record(vec![decision]).await?;
             // A revocation never waits for the audit log, and a line never tells of one that did not happen.

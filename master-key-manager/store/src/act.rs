@@ -9,15 +9,7 @@ use service_runtime::Refusal;
 use service_runtime::sql::StoreFault;
 use shared_proto::error::ErrorCode;
 
-use crate::{CredentialRow, Installation};
-
-impl CredentialRow {
-    /// The caller who presented this credential; `None` if it is disabled.
-    pub fn actor(&self) -> Option<Actor> {
-        let holder = Holder::Principal(self.subject);
-        (!self.disabled).then_some(Actor { holder, credential: self.id, limits: None })
-    }
-}
+use crate::Installation;
 
 impl Installation {
     /// The actor of all callers without a credential, in development mode.
@@ -29,25 +21,19 @@ impl Installation {
 /// Why a method did not act. Nothing was written or given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ActError {
-    /// The caller's credential was disabled meanwhile.
-    #[error("the credential was disabled")]
-    CredentialDisabled,
     /// The policy has changed since the permit was decided.
     #[error("the policy has changed since it was asked")]
     PolicyChanged,
     /// The permit is not for what was to be done with it.
     #[error("the permit is for something else")]
     OutsidePermit,
-    /// The credential to be disabled is the last enabled one of an administrator.
-    #[error("the credential is the last one of an administrator")]
-    LastAdministrator,
-    /// The credential to be disabled does not exist.
-    #[error("no such credential")]
-    CredentialUnknown,
     /// The database failed. The write may have been made if the fault says so.
     #[error(transparent)]
     Fault(#[from] StoreFault),
 }
+
+/// The cause of the refusal of a permit that counts no more. Whoever decided it has facts that are too old.
+pub const CHANGED: &str = "the registry has changed";
 
 /// The outcome of a method that acts for a caller.
 pub type Acted<T> = Result<T, ActError>;
@@ -55,10 +41,8 @@ pub type Acted<T> = Result<T, ActError>;
 impl From<ActError> for Refusal {
     fn from(why: ActError) -> Self {
         match why {
-            ActError::CredentialDisabled | ActError::PolicyChanged => Self::new(ErrorCode::CredentialInvalid),
+            ActError::PolicyChanged => Self::new(ErrorCode::CredentialInvalid).cause(CHANGED),
             ActError::OutsidePermit => Self::internal("a permit was used for something else"),
-            ActError::LastAdministrator => Self::new(ErrorCode::LastAdministrator),
-            ActError::CredentialUnknown => Self::new(ErrorCode::CredentialNotFound),
             ActError::Fault(fault) => fault.into(),
         }
     }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use manager_policy::{
-    Basis, Destroy, ManageEnvironments, ManageIdentities, ManageKeys, Permit, ReadAudit, Scope, Share,
-};
+use manager_policy::{Basis, Destroy, ManageEnvironments, ManageKeys, Permit, ReadAudit, Scope, Share};
+use manager_registry::Rows;
 use shared_proto::Rejected;
 use shared_proto::chain::ChainHead;
 use shared_proto::event::{Event, EventHash};
-use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Version};
+use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::jwk::Thumbprint;
 
 use crate::{ActError, Acted, Stored, basis_for};
@@ -57,9 +56,8 @@ pub trait EventStore: Send + Sync {
     /// The number of events that wait for a number.
     async fn deferred(&self) -> Stored<u64>;
     /// Enters the manager's own events that the vault returned, after this head. Returns false, with nothing written,
-    /// when the chain has another head. An event does not say whether its credential was disabled or only its tokens
-    /// were revoked. The credential is disabled, so that no restore revives a disabled one.
-    async fn recover_events(&self, after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool>;
+    /// when the chain has another head, or registry another newest entry than its change was made on.
+    async fn recover_events(&self, after: ChainHead, events: Vec<StoredEvent>, change: Option<Rows>) -> Stored<bool>;
     /// Drops ended events: of the [`DROPPED_AT_ONCE`] oldest ones those that do not last, have numbers below `below`
     /// and were issued before `issued_before`. Returns how many.
     async fn drop_events(&self, below: u64, issued_before: u64) -> Stored<usize>;
@@ -136,8 +134,6 @@ pub struct Decision {
 pub(crate) enum Effect {
     /// An event for the vault. A `credential` event revokes tokens; the credential stays enabled.
     Event(Event),
-    /// A credential is disabled at the manager at once, and the tokens made with it are revoked.
-    DisableCredential(CredentialId),
     /// An environment is disabled at the manager at once, and its tokens are revoked.
     DisableEnvironment(EnvironmentId),
 }
@@ -166,15 +162,6 @@ impl Decision {
         Ok(Self { basis: basis_for(permit, &Scope::Installation)?, effect })
     }
 
-    /// Disables a credential, and revokes the tokens made with it.
-    ///
-    /// # Errors
-    /// The permit is not for the whole installation.
-    pub fn disable_credential(permit: &Permit<ManageIdentities>, credential: CredentialId) -> Acted<Self> {
-        let effect = Effect::DisableCredential(credential);
-        Ok(Self { basis: basis_for(permit, &Scope::Installation)?, effect })
-    }
-
     /// Disables an environment, and revokes its tokens.
     ///
     /// # Errors
@@ -190,7 +177,6 @@ impl Effect {
     pub(crate) fn event(&self) -> Event {
         match self {
             Self::Event(event) => *event,
-            Self::DisableCredential(credential) => Event::Credential(*credential),
             Self::DisableEnvironment(environment) => Event::Environment(*environment),
         }
     }

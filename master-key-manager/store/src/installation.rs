@@ -1,10 +1,11 @@
 //! The choices of `init`.
 
 use async_trait::async_trait;
-use shared_proto::id::{CredentialId, ManagerId, ServiceId};
+use manager_registry::Rows;
+use shared_proto::id::{CredentialId, ManagerId};
 use shared_proto::identity::Mode;
 
-use crate::{Environment, NewCredential, Stored};
+use crate::{Environment, Stored};
 
 /// The installation.
 #[async_trait]
@@ -33,10 +34,6 @@ pub struct NewInstallation {
     pub installation: Installation,
     /// Its first environments.
     pub environments: Vec<Environment>,
-    /// The administrator's subject.
-    pub administrator: ServiceId,
-    /// The administrator's credential.
-    pub credential: NewCredential,
-    /// Unix seconds.
-    pub now: u64,
+    /// The first entry of its registry, with the administrator.
+    pub registry: Rows,
 }

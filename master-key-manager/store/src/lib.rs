@@ -13,8 +13,8 @@ mod event_name;
 mod events;
 mod identity;
 mod installation;
-mod policy;
 mod reconcile;
+mod registry;
 mod rotation;
 pub mod sql;
 pub mod testing;
@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use service_runtime::sql::StoreFault;
 
 pub(crate) use self::act::basis_for;
-pub use self::act::{ActError, Acted};
+pub use self::act::{ActError, Acted, CHANGED};
 pub use self::catalogue::{
     BeginOutcome, CatalogueStore, CommitOutcome, EnvelopeRow, KEPT_SECONDS, ListedVersion, NewRollback, NewVersion,
     RollbackOutcome, SecretRow, SecretState, VersionRow,
@@ -35,10 +35,10 @@ pub use self::environments::{
 pub use self::events::{
     DROPPED_AT_ONCE, Decision, Destroyed, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, StoredEvent,
 };
-pub use self::identity::{CredentialRow, FoundCredential, IdentityStore, NewCredential};
+pub use self::identity::IdentityStore;
 pub use self::installation::{Installation, InstallationStore, NewInstallation};
-pub use self::policy::PolicyStore;
 pub use self::reconcile::ReconcileStore;
+pub use self::registry::{ChangeOutcome, RegistryRows, RegistryStore};
 pub use self::rotation::{KeyFacts, RotationState, RotationStore};
 pub use self::tokens::{
     NewToken, PRUNED_AT_ONCE, TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject, grants_of,
@@ -50,12 +50,12 @@ pub type Stored<T> = Result<T, StoreFault>;
 /// The whole store.
 #[async_trait]
 pub trait ManagerStore:
-    CatalogueStore
+    RegistryStore
+    + CatalogueStore
     + EnvironmentStore
     + EventStore
     + IdentityStore
     + InstallationStore
-    + PolicyStore
     + ReconcileStore
     + RotationStore
     + TokenStore

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use manager_policy::PolicyEpoch;
+use manager_registry::{Record, Service};
 use manager_store::sql::SqlStore;
 use manager_store::sql::schema::SCHEMA;
-use manager_store::{EnvironmentStore as _, IdentityStore as _, PolicyStore as _};
+use manager_store::{EnvironmentStore as _, RegistryStore as _};
 use service_runtime::sql::{Database, Location, PostgresOptions, Schema};
 use service_runtime::sqlite::{migrate, open_writer};
 
@@ -29,16 +29,23 @@ fn no_step_writes_rows_of_its_own() {
 }
 
 #[tokio::test]
-async fn database_of_any_earlier_schema_gets_a_generation_of_credentials_and_a_policy_epoch() {
-    for steps in 0..SCHEMA.sqlite.len() {
+async fn database_of_any_earlier_schema_has_no_registry_until_the_service_takes_its_credentials_over() {
+    for steps in 1..SCHEMA.sqlite.len() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("manager.db");
         let mut conn = open_writer(&path).unwrap();
         migrate(&mut conn, &SCHEMA.sqlite[..steps]).unwrap();
+        let insert = "INSERT INTO credentials (credential_id, subject, hmac, created_at) VALUES (?1, ?2, ?3, 7)";
+        let administrator = "svc_BAQEBAQEBAQEBAQEBAQEBA";
+        conn.execute(insert, rusqlite::params![[4_u8; 16], administrator, Some([5_u8; 32])]).unwrap();
+        conn.execute(insert, rusqlite::params![[6_u8; 16], "svc_BgYGBgYGBgYGBgYGBgYGBg", None::<[u8; 32]>]).unwrap();
         drop(conn);
         let store = SqlStore::open(&Location::File(path), false).unwrap();
-        assert_eq!(store.credential_generation().await, Ok(1), "{steps}");
-        assert_eq!(store.policy_epoch().await, Ok(PolicyEpoch(1)), "{steps}");
+        let rows = store.registry(0).await.unwrap();
+        assert!(rows.records.is_empty() && rows.log.is_empty(), "{steps}");
+        let service = Record::Service(Service::administrator(administrator.parse().unwrap(), 7));
+        assert!(rows.former.contains(&service) && rows.former.len() == 3, "{steps}: {:?}", rows.former);
+        assert_eq!(store.registry_number().await, Ok(0), "{steps}");
     }
 }
 

@@ -24,6 +24,10 @@ mod names;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod planted;
+#[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod revocation;
 #[cfg(test)]
 mod rights;

@@ -1,14 +1,14 @@
 //! Revocations and destructions: told only on the vault's signature, never lost.
 
 use actix_web::http::Method;
-use manager_store::NewCredential;
+use master_key_manager::init::{policy, replace_administrators};
 use master_key_manager::installation::restore;
 use master_key_manager::revocation::FeedStatus;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use service_runtime::sqlite;
+use shared_proto::credential::PlainCredential;
 use shared_proto::event::Event;
-use shared_proto::id::CredentialId;
 
 use crate::support::{Answer, Feed, Holder, Installed, Manager, rsa_pem, until};
 
@@ -219,14 +219,16 @@ async fn a_restored_manager_takes_its_events_back_before_it_numbers_or_mints() {
     manager.post(&format!("/api/keys/{secret}/destroy"), json!({"versions": [1]})).await.expect(200);
     let lost = installed.credential.clone();
     let second = manager.store_value("q", "v").await.expect(201).member("key_id");
-    let successor = NewCredential { id: CredentialId::generate(), hmac: [7; 32] };
-    manager.app.store.reset_administrator(successor, 1).await.unwrap();
+    let successor = PlainCredential::generate();
+    replace_administrators(&installed.config, &manager.app.registry, &successor).await.unwrap();
     until("the reset is applied", async || manager.app.store.deferred().await == Ok(0)).await;
     until("the vault has it", async || installed.vault.applied().len() == 3).await;
     manager.stop().await;
     let before = installed.vault.state().events.clone();
 
     restore(&installed.config, &backup).unwrap();
+    let shown = policy(&installed.config, None).await.unwrap();
+    policy(&installed.config, shown.split_whitespace().next_back()).await.unwrap();
     installed.vault.state().feed = Feed::Garble;
     let manager = installed.start_unready().await;
     manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await.expect(503).refused("unavailable");

@@ -2,20 +2,22 @@
 //! that needs a credential, by the table of routes.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::{App, HttpServer};
+use manager_registry::{Author, Record};
 use manager_store::sql::SqlStore;
-use manager_store::{EventStore as _, IdentityStore as _, NewCredential};
+use master_key_manager::access::View;
+use master_key_manager::config::Config;
+use master_key_manager::init::replace_administrators;
+use master_key_manager::installation::open_registry;
 use master_key_manager::routes::{ROUTES, data};
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use service_runtime::http::{Route, Stack, mount};
 use shared_proto::command::Operation;
 use shared_proto::credential::PlainCredential;
-use shared_proto::id::CredentialId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -36,23 +38,20 @@ impl Replaced {
         Self { installed, manager, facts }
     }
 
-    /// A new administrator's credential, as text and as the store takes it.
-    fn successor(&self) -> (String, NewCredential) {
-        let plain = PlainCredential::generate();
-        let hmac = self.manager.app.keys.now().credentials.hash(&plain);
-        (plain.expose_text().to_string(), NewCredential { id: CredentialId::generate(), hmac })
+    /// Another process on the same database and key folder.
+    fn other(&self) -> Other {
+        Other { config: self.installed.config.clone(), store: self.manager.store.clone() }
     }
 
     /// Replaces the administrator when the job has returned, before its caller hears of it.
-    fn replace_after(&self, job: &'static str, successor: NewCredential) {
-        let store = self.manager.store.clone();
-        self.manager.faults.after_calls(job, 1, move || replace(store, successor));
+    fn replace_after(&self, job: &'static str, successor: PlainCredential) {
+        let other = self.other();
+        self.manager.faults.after_calls(job, 1, move || other.replace(successor));
     }
 
-    /// A transaction that may disable credentials, and disables none. The cached ones are forgotten, so that the next
-    /// look at one is a job of the database.
-    async fn forget(&self) {
-        forget(&self.manager.store).await;
+    /// The next look at a credential is a job of the database.
+    fn forget(&self) {
+        self.manager.app.registry.forget();
     }
 
     /// How many rows the vault has, and what it was asked beside the feed.
@@ -80,12 +79,31 @@ impl Replaced {
     }
 }
 
-async fn forget(store: &SqlStore) {
-    store.defer(Vec::new(), 1).await.unwrap();
+/// Another process.
+struct Other {
+    config: Config,
+    store: SqlStore,
 }
 
-async fn replace(store: SqlStore, successor: NewCredential) {
-    store.reset_administrator(successor, 1).await.unwrap();
+impl Other {
+    /// Replaces the administrator's credential.
+    async fn replace(self, successor: PlainCredential) {
+        let registry = Arc::new(open_registry(&self.config, Arc::new(self.store)).await.unwrap());
+        replace_administrators(&self.config, &registry, &successor).await.unwrap();
+    }
+
+    /// Makes an entry about services, which may concern everybody.
+    async fn touch(self) {
+        let registry = Arc::new(open_registry(&self.config, Arc::new(self.store)).await.unwrap());
+        let by = (Author::Operator, "", 1);
+        let services =
+            |view: &View| Ok(view.state.services().cloned().map(|service| Record::Service(service).into()).collect());
+        registry.change(by, (Vec::new(), None), services).await.unwrap();
+    }
+}
+
+fn text(credential: &PlainCredential) -> String {
+    credential.expose_text().to_string()
 }
 
 #[actix_web::test]
@@ -104,17 +122,18 @@ async fn credential_disabled_while_the_body_is_held_back_does_nothing_on_any_rou
         let before = all.state().await;
         let request = all.facts.request(route).unwrap();
         let mut stream = TcpStream::connect(address).await.unwrap();
-        all.forget().await;
-        let looks = all.manager.faults.calls("credential");
+        all.forget();
+        let looks = all.manager.faults.calls("registry");
         let head = format!(
             "{} {} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
              connection: close\r\ntransfer-encoding: chunked\r\n\r\n",
             request.method, request.target, all.manager.credential
         );
         stream.write_all(head.as_bytes()).await.unwrap();
-        until("the head was read", async || all.manager.faults.calls("credential") > looks).await;
-        let (text, successor) = all.successor();
-        replace(all.manager.store.clone(), successor).await;
+        until("the head was read", async || all.manager.faults.calls("registry") > looks).await;
+        let successor = PlainCredential::generate();
+        let text = text(&successor);
+        all.other().replace(successor).await;
         let body = request.body.map(|body| body.to_string()).unwrap_or_default();
         let chunk = if body.is_empty() { String::new() } else { format!("{:x}\r\n{body}\r\n", body.len()) };
         stream.write_all(format!("{chunk}0\r\n\r\n").as_bytes()).await.unwrap();
@@ -134,13 +153,14 @@ async fn credential_disabled_after_the_last_look_at_it_does_nothing_on_any_route
     let mut all = Replaced::new().await;
     for route in guarded_routes() {
         let before = all.state().await;
-        let (text, successor) = all.successor();
+        let successor = PlainCredential::generate();
+        let text = text(&successor);
         // One look for the head, one for the body: what acts now has to look itself.
-        all.forget().await;
-        let (store, faults) = (all.manager.store.clone(), all.manager.faults.clone());
-        all.manager.faults.after_calls("credential", 1, move || async move {
-            forget(&store).await;
-            faults.after_calls("credential", 1, move || replace(store, successor));
+        all.forget();
+        let (app, other, faults) = (all.manager.app.clone(), all.other(), all.manager.faults.clone());
+        all.manager.faults.after_calls("registry", 1, move || async move {
+            app.registry.forget();
+            faults.after_calls("registry", 1, move || other.replace(successor));
         });
         let answer = ask(&all, route).await;
         assert_eq!(answer, (401, "credential_invalid".to_owned()), "{}", route.id);
@@ -157,16 +177,11 @@ async fn policy_that_changes_after_the_decision_lets_no_route_act() {
     for route in guarded_routes() {
         let before = all.state().await;
         // The facts are read for the body, and change when they are read.
-        all.forget().await;
-        let (app, store, faults) = (all.manager.app.clone(), all.manager.store.clone(), all.manager.faults.clone());
-        let database = all.installed.config.database();
-        all.manager.faults.after_calls("credential", 1, move || async move {
-            forget(&store).await;
-            let again = faults.clone();
-            faults.after_calls("credential", 1, move || async move {
-                app.policy.forget();
-                again.after_calls("facts", 1, move || async move { change_policy(&database) });
-            });
+        all.forget();
+        let (app, other, faults) = (all.manager.app.clone(), all.other(), all.manager.faults.clone());
+        all.manager.faults.after_calls("registry", 1, move || async move {
+            app.registry.forget();
+            faults.after_calls("registry", 1, move || other.touch());
         });
         let answer = ask(&all, route).await;
         assert_eq!(answer, (401, "credential_invalid".to_owned()), "{}", route.id);
@@ -174,13 +189,6 @@ async fn policy_that_changes_after_the_decision_lets_no_route_act() {
         assert_eq!(all.state().await, before, "{}", route.id);
     }
     all.each_route_acts().await;
-}
-
-/// As another process would.
-fn change_policy(database: &Path) {
-    let other = rusqlite::Connection::open(database).unwrap();
-    let raise = "INSERT INTO policy (only_row, epoch) VALUES (1, 2) ON CONFLICT DO UPDATE SET epoch = epoch + 1";
-    assert_eq!(other.execute(raise, []).unwrap(), 1);
 }
 
 impl Replaced {
@@ -207,8 +215,7 @@ async fn ask(all: &Replaced, route: &Route) -> (u16, String) {
 #[actix_web::test]
 async fn reconcile_of_a_disabled_credential_asks_the_vault_nothing_more() {
     let all = Replaced::new().await;
-    let (_text, successor) = all.successor();
-    all.replace_after("look_again", successor);
+    all.replace_after("look_again", PlainCredential::generate());
     let answer = all.manager.post("/api/reconcile", json!({"adopt": true})).await;
     answer.expect(401).refused("credential_invalid");
     let asked = all.installed.vault.state().orders.iter().filter(|order| **order == Operation::Inventory).count();
@@ -221,7 +228,8 @@ async fn reconcile_of_a_disabled_credential_asks_the_vault_nothing_more() {
 async fn write_whose_credential_is_disabled_on_its_way_to_the_vault_gets_no_token() {
     let mut all = Replaced::new().await;
     let before = all.state().await;
-    let (text, successor) = all.successor();
+    let successor = PlainCredential::generate();
+    let text = text(&successor);
     all.replace_after("begin", successor);
     all.manager.store_value("p", "v").await.expect(401).refused("credential_invalid");
     all.manager.credential = text;
@@ -235,8 +243,8 @@ async fn write_whose_credential_is_disabled_on_its_way_to_the_vault_gets_no_toke
 async fn write_whose_policy_changes_on_its_way_to_the_vault_gets_no_token() {
     let all = Replaced::new().await;
     let before = all.state().await;
-    let database = all.installed.config.database();
-    all.manager.faults.after_calls("begin", 1, move || async move { change_policy(&database) });
+    let other = all.other();
+    all.manager.faults.after_calls("begin", 1, move || other.touch());
     all.manager.store_value("p", "v").await.expect(401).refused("credential_invalid");
     let after = all.state().await;
     assert_eq!(after["tokens"], before["tokens"]);
@@ -266,20 +274,7 @@ async fn strangers_whose_credential_was_disabled_store_nothing() {
 async fn credential_that_another_process_disabled_is_forgotten() {
     let all = Replaced::new().await;
     all.manager.admin(Method::GET, "/api/secrets", None).await.expect(200);
-    // As its transaction would, and without an event that this process would number.
-    let other = rusqlite::Connection::open(all.installed.config.database()).unwrap();
-    other
-        .execute_batch(
-            "BEGIN IMMEDIATE; UPDATE credentials SET disabled_at = 1 WHERE hmac IS NOT NULL;
-             INSERT INTO credential_generation (only_row, generation) VALUES (1, 2)
-                 ON CONFLICT DO UPDATE SET generation = generation + 1; COMMIT",
-        )
-        .unwrap();
-    until("it is looked up again", async || {
-        let looks = all.manager.faults.calls("credential");
-        all.manager.admin(Method::GET, "/api/secrets", None).await.expect(401);
-        all.manager.faults.calls("credential") > looks
-    })
-    .await;
+    all.other().replace(PlainCredential::generate()).await;
+    until("it is refused", async || all.manager.admin(Method::GET, "/api/secrets", None).await.status == 401).await;
     all.manager.stop().await;
 }

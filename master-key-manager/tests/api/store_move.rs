@@ -22,7 +22,7 @@ const ROWS: &str = "
     INSERT INTO versions (secret_id, version, envelope, state, created_at)
         SELECT secret_id, 1, 1, 'committed', 2 FROM secrets UNION ALL SELECT secret_id, 2, 1, 'committed', 3 FROM secrets;
     INSERT INTO tokens (jti, subject, credential_id, environment_id, grants, rseq, issued_at, expires_at)
-        SELECT secret_id, 'sub_1', (SELECT max(credential_id) FROM credentials), environment_id, '[]', 0, 1, 2 FROM secrets;
+        SELECT secret_id, 'sub_1', x'00000000000000000000000000000002', environment_id, '[]', 0, 1, 2 FROM secrets;
     INSERT INTO events (seq, name, compact, hash, issued_at, lasting)
         SELECT 7, 'token:x', 'a.b.c', digest, 1, NULL FROM envelopes;
     INSERT INTO pending_revocations (position, name, created_at) VALUES (9007199254740993, 'token:y', 1);
@@ -30,8 +30,7 @@ const ROWS: &str = "
     INSERT INTO root_key_rotations (environment_id, epoch, changed_at, retirement)
         SELECT environment_id, 1, 1, NULL FROM environments;
     INSERT INTO lacking_envelopes (secret_id, envelope, epoch) SELECT secret_id, 1, 1 FROM secrets;
-    INSERT INTO credential_generation (only_row, generation) VALUES (1, 5);
-    INSERT INTO policy (only_row, epoch) VALUES (1, 7) ON CONFLICT DO UPDATE SET epoch = 7;";
+    INSERT INTO credentials (credential_id, subject, hmac, created_at) SELECT secret_id, 'sub_1', NULL, 1 FROM secrets;";
 
 /// Lines of tables in what the command printed.
 fn tables(said: &str) -> Vec<&str> {

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
 use manager_policy::{AnyAction, Basis, Permit, Read, Scope, Visible, Write};
+use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 
@@ -71,7 +72,7 @@ impl CatalogueStore for SqlStore {
     ) -> Acted<CommitOutcome> {
         let with_basis = |(permit, token)| basis_for(&permit, &Scope::Secret(secret)).map(|basis| (basis, token));
         let token: Option<(Basis, NewToken)> = token.map(with_basis).transpose()?;
-        self.sql.write("commit", move |tx| commit(tx, secret, version, token.as_ref())).await?
+        self.sql.write("commit", move |tx| commit(tx, (secret, version), token.as_ref(), SystemClock.now())).await?
     }
 
     async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()> {
@@ -198,9 +199,9 @@ fn remember(tx: &mut Tx<'_>, (subject, key): &(Subject, String), row: &VersionRo
 
 fn commit(
     tx: &mut Tx<'_>,
-    secret: SecretId,
-    version: Version,
+    (secret, version): (SecretId, Version),
     token: Option<&(Basis, NewToken)>,
+    now: u64,
 ) -> Result<Acted<CommitOutcome>, SqlError> {
     if let Some((basis, token)) = token {
         let row = one_version(tx, secret, version)?;
@@ -217,7 +218,7 @@ fn commit(
     Ok(Ok(match token {
         _ if !committed => CommitOutcome::No,
         None => CommitOutcome::Yes { rseq: newest_event(tx)?.0, expires_at: None },
-        Some((basis, token)) => insert_for_commit(tx, *basis, token)?,
+        Some((basis, token)) => insert_for_commit(tx, *basis, token, now)?,
     }))
 }
 

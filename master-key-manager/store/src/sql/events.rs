@@ -3,6 +3,8 @@
 
 use async_trait::async_trait;
 use manager_policy::{Basis, Destroy, Permit, ReadAudit, Scope};
+use manager_registry::Rows;
+use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{SqlError, Tx, row_limit};
 use shared_proto::chain::ChainHead;
 use shared_proto::encoding::Bytes;
@@ -11,10 +13,9 @@ use shared_proto::id::{SecretId, Version};
 use shared_proto::jwk::Thumbprint;
 
 use super::SqlStore;
-use super::credentials::{self, disable, not_to_be_disabled};
 use super::destruction::{destroy, destroy_envelope};
 use super::environments;
-use super::policy::outdated;
+use super::registry::{self, outdated};
 use super::rows::{chain_head, event_row, newest_event};
 use crate::events::Effect;
 use crate::{
@@ -90,15 +91,15 @@ impl EventStore for SqlStore {
     }
 
     async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>> {
-        self.write_credentials("number_deferred", move |tx| number_deferred(tx, &sign, now)).await
+        self.sql.write("number_deferred", move |tx| number_deferred(tx, &sign, now)).await
     }
 
     async fn deferred(&self) -> Stored<u64> {
         self.sql.read("deferred", deferred).await
     }
 
-    async fn recover_events(&self, after: ChainHead, events: Vec<StoredEvent>) -> Stored<bool> {
-        self.write_credentials("recover_events", move |tx| recover_events(tx, after, &events)).await
+    async fn recover_events(&self, after: ChainHead, events: Vec<StoredEvent>, change: Option<Rows>) -> Stored<bool> {
+        self.sql.write("recover_events", move |tx| recover_events(tx, after, &events, change.as_ref())).await
     }
 
     async fn drop_events(&self, below: u64, issued_before: u64) -> Stored<usize> {
@@ -128,7 +129,7 @@ impl SqlStore {
         T: Send + 'static,
         F: Fn(&mut Tx<'_>, &Effect) -> Result<T, SqlError> + Send + 'static,
     {
-        let decided = self.write_credentials(name, move |tx| match refusal_of(tx, &decisions)? {
+        let decided = self.sql.write(name, move |tx| match refusal_of(tx, &decisions, SystemClock.now())? {
             Some(why) => Ok(Err(why)),
             None => decisions.iter().map(|decision| record(tx, &decision.effect)).collect::<Result<_, _>>().map(Ok),
         });
@@ -136,19 +137,15 @@ impl SqlStore {
     }
 }
 
-fn refusal_of(tx: &mut Tx<'_>, decisions: &[Decision]) -> Result<Option<ActError>, SqlError> {
+fn refusal_of(tx: &mut Tx<'_>, decisions: &[Decision], now: u64) -> Result<Option<ActError>, SqlError> {
     let mut bases: Vec<Basis> = decisions.iter().map(|decision| decision.basis).collect();
     bases.dedup();
     for basis in bases {
-        if let Some(why) = outdated(tx, basis)? {
+        if let Some(why) = outdated(tx, basis, now)? {
             return Ok(Some(why));
         }
     }
-    let disabled = decisions.iter().filter_map(|decision| match decision.effect {
-        Effect::DisableCredential(credential) => Some(credential),
-        Effect::DisableEnvironment(_) | Effect::Event(_) => None,
-    });
-    not_to_be_disabled(tx, &disabled.collect::<Vec<_>>())
+    Ok(None)
 }
 
 fn events_after(tx: &mut Tx<'_>, after: u64, limit: usize) -> Result<Vec<StoredEvent>, SqlError> {
@@ -188,18 +185,28 @@ fn number_deferred(tx: &mut Tx<'_>, sign: &SignEvent, now: u64) -> Result<Vec<u6
     Ok(numbers)
 }
 
-fn recover_events(tx: &mut Tx<'_>, after: ChainHead, events: &[StoredEvent]) -> Result<bool, SqlError> {
+fn recover_events(
+    tx: &mut Tx<'_>,
+    after: ChainHead,
+    events: &[StoredEvent],
+    change: Option<&Rows>,
+) -> Result<bool, SqlError> {
     if chain_head(tx)? != after {
+        return Ok(false);
+    }
+    if let Some(change) = change
+        && !registry::write(tx, change)?
+    {
         return Ok(false);
     }
     for event in events {
         insert(tx, event)?;
         // The event does not say whether it was disabled or its tokens were revoked: the safe choice is made.
         let effect = match event.event {
-            Event::Credential(credential) => Effect::DisableCredential(credential),
             Event::Environment(environment) => Effect::DisableEnvironment(environment),
             Event::Token(_)
             | Event::Subject(_)
+            | Event::Credential(_)
             | Event::Secret(_)
             | Event::Version(..)
             | Event::SigningKey(_)
@@ -230,7 +237,6 @@ pub(super) fn number(tx: &mut Tx<'_>, event: &Event, sign: &SignEvent, now: u64)
 /// The number of the event that disabled what is disabled already. Its event lasts, so that it is not made again.
 fn number_of_former(tx: &mut Tx<'_>, effect: &Effect) -> Result<Option<u64>, SqlError> {
     let is_disabled = match effect {
-        Effect::DisableCredential(credential) => credentials::is_disabled(tx, *credential)?,
         Effect::DisableEnvironment(environment) => environments::is_disabled(tx, *environment)?,
         Effect::Event(_) => false,
     };
@@ -279,7 +285,6 @@ pub(super) fn defer(tx: &mut Tx<'_>, effect: &Effect, now: u64) -> Result<(), Sq
 /// Applies a decision to the manager's own tables: the credential is refused, or nothing is minted for the version.
 pub(super) fn apply(tx: &mut Tx<'_>, effect: &Effect, now: u64) -> Result<(), SqlError> {
     let event = match effect {
-        Effect::DisableCredential(credential) => return disable(tx, *credential, now),
         Effect::DisableEnvironment(environment) => return environments::disable(tx, *environment, now),
         Effect::Event(event) => event,
     };

@@ -2,12 +2,11 @@
 
 use async_trait::async_trait;
 use service_runtime::sql::{SqlError, Tx};
-use shared_proto::id::{CredentialId, ManagerId, ServiceId, Subject};
+use shared_proto::id::{CredentialId, ManagerId};
 use shared_proto::identity::Mode;
 
 use super::SqlStore;
-use super::environments;
-use super::identity::insert_credential;
+use super::{environments, registry};
 use crate::{Installation, InstallationStore, NewInstallation, Stored};
 
 #[async_trait]
@@ -54,9 +53,5 @@ fn install(tx: &mut Tx<'_>, new: &NewInstallation) -> Result<(), SqlError> {
     for environment in &new.environments {
         environments::insert(tx, environment)?;
     }
-    // The subject of anonymous submissions is that of their label; this one is never in a token.
-    let nobody = Subject::Service(ServiceId::generate());
-    insert_credential(tx, installation.anonymous, nobody, None, new.now)?;
-    let administrator = Subject::Service(new.administrator);
-    insert_credential(tx, new.credential.id, administrator, Some(new.credential.hmac), new.now)
+    if registry::write(tx, &new.registry)? { Ok(()) } else { Err(SqlError::unreadable()) }
 }

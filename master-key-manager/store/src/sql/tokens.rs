@@ -11,7 +11,7 @@ use super::SqlStore;
 use super::environments::open_for_use;
 use super::events::is_revoked;
 use super::identity::subject_for;
-use super::policy::outdated;
+use super::registry::outdated;
 use super::rows::{newest_committed, newest_event, one_version};
 use crate::{
     ActError, Acted, CommitOutcome, KEPT_SECONDS, NewToken, Stored, TokenDecision, TokenRequest, TokenRow, TokenStore,
@@ -90,8 +90,13 @@ fn decide_token(tx: &mut Tx<'_>, credential: CredentialId, order: &TokenRequest)
 
 /// The token of a version that is being committed. There is none if its permit counts no more: the credential may have
 /// been disabled meanwhile, and the token's `rseq` would already cover that revocation.
-pub(super) fn insert_for_commit(tx: &mut Tx<'_>, basis: Basis, token: &NewToken) -> Result<CommitOutcome, SqlError> {
-    if outdated(tx, basis)?.is_some() {
+pub(super) fn insert_for_commit(
+    tx: &mut Tx<'_>,
+    basis: Basis,
+    token: &NewToken,
+    now: u64,
+) -> Result<CommitOutcome, SqlError> {
+    if outdated(tx, basis, now)?.is_some() {
         return Ok(CommitOutcome::WithoutToken);
     }
     let life = match open_for_use(tx, token.environment)? {

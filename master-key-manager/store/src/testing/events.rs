@@ -59,11 +59,11 @@ impl Kit<'_> {
             vec![returned(end.number + 1, true), returned(end.number + 5, false), returned(end.number + 6, true)];
         let wrong = ChainHead { number: end.number - 1, ..end };
         rule(
-            self.store.recover_events(wrong, events.clone()).await == Ok(false),
+            self.store.recover_events(wrong, events.clone(), None).await == Ok(false),
             "events are taken back at the end only",
         )?;
         rule(
-            self.store.recover_events(end, events.clone()).await == Ok(true),
+            self.store.recover_events(end, events.clone(), None).await == Ok(true),
             "events are taken back, also over a gap",
         )?;
         let now = self.store.chain_head().await;

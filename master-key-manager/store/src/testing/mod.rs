@@ -3,18 +3,19 @@
 mod catalogue;
 mod environments;
 mod events;
-mod identity;
 mod policy;
 mod reconcile;
+mod registry;
 mod rollback;
 mod rotation;
 mod tokens;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
 use manager_api::wire::CatalogueState;
 use manager_policy::{ActionType, Actor, AnyAction, Facts, List, Permit, Scope, Visible};
+use manager_registry::{Author, Change, Credential, Record, RegistryKey, Service, Snapshot};
 use shared_proto::encoding::Bytes;
 use shared_proto::event::Event;
 use shared_proto::id::{
@@ -24,8 +25,8 @@ use shared_proto::identity::Mode;
 use shared_proto::token::Grant;
 
 use crate::{
-    ActError, Acted, Decision, Environment, Installation, ManagerStore, NewCredential, NewInstallation, NewToken,
-    NewVersion, SignEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow,
+    ActError, Acted, Decision, Environment, Installation, ManagerStore, NewInstallation, NewToken, NewVersion,
+    SignEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow,
 };
 
 /// Runs the kit on an empty store.
@@ -34,7 +35,7 @@ use crate::{
 /// The sentence of the first rule that it breaks.
 pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     let kit = Kit::install(store).await?;
-    kit.identity().await?;
+    kit.registry().await?;
     kit.versions().await?;
     kit.idempotency().await?;
     kit.tokens().await?;
@@ -46,6 +47,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.environments().await?;
     kit.many_environments().await?;
     kit.permits().await?;
+    kit.ended_lines().await?;
     kit.disabled().await
 }
 
@@ -55,7 +57,8 @@ struct Kit<'a> {
     credential: CredentialId,
     actor: Actor,
     anonymous: Actor,
-    facts: Facts,
+    state: Mutex<Snapshot>,
+    key: RegistryKey,
     label: UserLabel,
 }
 
@@ -71,27 +74,43 @@ impl<'a> Kit<'a> {
             manager: ManagerId::generate(),
             anonymous: CredentialId::generate(),
         };
+        let administrator = ServiceId::generate();
+        let subject = Subject::Service(administrator);
+        let records = [
+            Record::Service(Service::administrator(administrator, NOW)),
+            Record::Credential(Credential::new(credential, subject, Some([1; 32]), NOW)),
+            Record::Credential(Credential::new(installation.anonymous, subject, None, NOW)),
+        ];
+        let key = RegistryKey::new(&[3; 32]);
+        let by = (Author::Operator, "", NOW);
+        let first = Snapshot::empty().propose(records.map(Change::from).to_vec(), by, 0, &key);
+        let first = first.map_err(|_| "records are written")?;
+        let actor = first.after.actor(credential).ok_or("a new credential is enabled")?;
+        let state = Mutex::new(first.after);
         let new = NewInstallation {
             installation: installation.clone(),
             environments: vec![Environment::new(environment, name, 1, NOW)],
-            administrator: ServiceId::generate(),
-            credential: NewCredential { id: credential, hmac: [1; 32] },
-            now: NOW,
+            registry: first.rows,
         };
         store.install(new.clone()).await.map_err(text)?;
         rule(store.install(new).await.is_err(), "an installation is made once")?;
         rule(store.installation().await == Ok(Some(installation.clone())), "an installation reads back")?;
-        let found = store.credential([1; 32]).await.map_err(text)?;
-        let actor = found.row.and_then(|row| row.actor()).ok_or("a new credential is enabled")?;
         let anonymous = installation.anonymous_actor();
         let label = UserLabel::parse("user123").map_err(text)?;
-        let facts = store.facts().await.map_err(text)?;
-        Ok(Self { store, environment, credential, actor, anonymous, facts, label })
+        Ok(Self { store, environment, credential, actor, anonymous, state, key, label })
+    }
+
+    fn known(&self) -> Snapshot {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn facts(&self) -> Facts {
+        self.known().facts(true)
     }
 
     /// The administrator's permit for everything.
     fn may<A: ActionType>(&self) -> Result<Permit<A>, String> {
-        Permit::decide(&self.facts, &self.actor, &Scope::Installation, NOW).map_err(text)
+        Permit::decide(&self.facts(), &self.actor, &Scope::Installation, NOW).map_err(text)
     }
 
     fn look(&self) -> Result<Permit<AnyAction>, String> {
@@ -99,7 +118,7 @@ impl<'a> Kit<'a> {
     }
 
     fn sees(&self) -> Visible {
-        Visible::decide(&self.facts, &self.actor, NOW)
+        Visible::decide(&self.facts(), &self.actor, NOW)
     }
 
     fn revocation(&self, event: Event) -> Result<Decision, String> {

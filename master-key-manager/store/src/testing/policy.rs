@@ -18,8 +18,6 @@ use crate::{ActError, CommitOutcome, Decision, EnvironmentChange, NewRollback, N
 
 impl Kit<'_> {
     pub(super) async fn permits(&self) -> Result<(), String> {
-        let epoch = self.store.policy_epoch().await;
-        rule(epoch == Ok(self.facts.epoch()), "facts come with their epoch")?;
         let all = |actor: &Actor| Action::ALL.iter().filter(|one| self.allows(actor, **one)).collect::<Vec<_>>();
         rule(all(&self.actor).len() == Action::ALL.len(), "the administrator may all")?;
         let strangers = all(&self.anonymous);
@@ -28,24 +26,23 @@ impl Kit<'_> {
         rule(all(&nobody).is_empty(), "nobody else may anything")?;
         self.changed_policy().await?;
         self.other_targets().await?;
-        self.ended_lines().await?;
         self.lists().await
     }
 
     fn allows(&self, actor: &Actor, action: Action) -> bool {
-        matches!(decide(&self.facts, actor, action, &Scope::Installation, NOW), Ruling::Allowed(_))
+        matches!(decide(&self.facts(), actor, action, &Scope::Installation, NOW), Ruling::Allowed(_))
     }
 
     fn only<A: ActionType>(&self, scope: &Scope) -> Result<Permit<A>, String> {
-        Permit::decide(&self.facts, &self.actor, scope, NOW).map_err(text)
+        Permit::decide(&self.facts(), &self.actor, scope, NOW).map_err(text)
     }
 
     async fn changed_policy(&self) -> Result<(), String> {
         let new = self.new_version(SecretId::generate(), 1, &SecretPath::parse("changed").map_err(text)?)?;
         self.store.begin(&self.may()?, new.clone()).await.map_err(text)?;
-        let PolicyEpoch(now) = self.facts.epoch();
-        for epoch in [now - 1, now + 1] {
-            let other = Facts::new(PolicyEpoch(epoch), self.facts.state().clone());
+        let PolicyEpoch(now) = self.facts().epoch();
+        for epoch in [0, now + 1] {
+            let other = Facts::new(PolicyEpoch(epoch), self.facts().state().clone());
             self.refuses_all(&other, &new, ActError::PolicyChanged).await?;
             let stale = Permit::decide(&other, &self.actor, &Scope::Installation, NOW).map_err(text)?;
             let stale = Decision::revoke_tokens(&stale, Event::All).map_err(text)?;
@@ -129,7 +126,7 @@ impl Kit<'_> {
         refused(self.store.decide_token(order).await, why, "decide_token for another secret")?;
         let token = Some((self.only(&other)?, self.new_token(&new.row)));
         refused(self.store.commit(secret, Version::FIRST, token).await, why, "commit with a token for another secret")?;
-        let stranger = Permit::decide(&self.facts, &self.anonymous, &Scope::Secret(secret), NOW).map_err(text)?;
+        let stranger = Permit::decide(&self.facts(), &self.anonymous, &Scope::Secret(secret), NOW).map_err(text)?;
         let grants = vec![(secret, None, self.only(&Scope::Secret(secret))?), (secret, None, stranger)];
         let order = TokenRequest { grants, ..self.new_order(Vec::new())? };
         refused(self.store.decide_token(order).await, why, "decide_token for two callers")?;
@@ -155,29 +152,6 @@ impl Kit<'_> {
         refused(narrow, why, "tokens of all for one secret")
     }
 
-    /// A permit that rests on a line which has ended by the clock of this machine.
-    async fn ended_lines(&self) -> Result<(), String> {
-        let Holder::Principal(subject) = self.actor.holder else { return Err("the administrator is known".to_owned()) };
-        for (end, counts) in [(NOW + 1, false), (u64::MAX, true)] {
-            let line = Line::Permission(Permission {
-                id: PermissionId::generate(),
-                party: Party::Principal(subject),
-                effect: Effect::Allow,
-                actions: [Action::Operate].into_iter().collect(),
-                reach: Reach::everything(),
-                condition: Tags::default(),
-                period: Period::new(None, Some(end)).map_err(text)?,
-                note: Note { author: None, reason: None },
-            });
-            let state = State { lines: vec![Arc::new(line)], ..self.facts.state().clone() };
-            let facts = Facts::new(self.facts.epoch(), state);
-            let permit = Permit::decide(&facts, &self.actor, &Scope::Installation, NOW).map_err(text)?;
-            let look = self.store.look_again(&permit).await;
-            rule(look.is_ok() == counts, "a permit counts as long as the line that it rests on")?;
-        }
-        Ok(())
-    }
-
     async fn lists(&self) -> Result<(), String> {
         let Holder::Principal(subject) = self.actor.holder else { return Err("the administrator is known".to_owned()) };
         let listing = |reaches: &[Reach], action: Action| {
@@ -193,8 +167,8 @@ impl Kit<'_> {
                     note: Note { author: None, reason: None },
                 }))
             };
-            let state = State { lines: reaches.iter().map(line).collect(), ..self.facts.state().clone() };
-            Visible::decide(&Facts::new(self.facts.epoch(), state), &self.actor, NOW)
+            let state = State { lines: reaches.iter().map(line).collect(), ..self.facts().state().clone() };
+            Visible::decide(&Facts::new(self.facts().epoch(), state), &self.actor, NOW)
         };
         let all = self.store.secrets(&self.sees(), None, None, 99).await.map_err(text)?;
         for hidden in [listing(&[], Action::List), listing(&[Reach::everything()], Action::Read)] {

@@ -14,7 +14,7 @@ use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
 use master_key_manager::app::App;
 use master_key_manager::config::{Config, Danger, KeysConfig, RawConfig};
 use master_key_manager::init::init;
-use master_key_manager::installation::{open_store, read_installation};
+use master_key_manager::installation::{open_registry, open_store, read_installation};
 use master_key_manager::keys::LoadedKeys;
 use master_key_manager::revocation::run_sync;
 use master_key_manager::routes::{ROUTES, data};
@@ -159,7 +159,9 @@ impl Installed {
         // Jobs must be able to run twice.
         faults.write_twice();
         let shared: Arc<dyn ManagerStore> = Arc::new(store.clone().with_faults(faults.clone()));
-        let (app, feed) = App::assemble(&self.config, owner, keys, shared, audit, Arc::new(SystemClock)).unwrap();
+        let registry = Arc::new(open_registry(&self.config, shared.clone()).await.unwrap());
+        let parts = (shared, registry);
+        let (app, feed) = App::assemble(&self.config, owner, keys, parts, audit, Arc::new(SystemClock)).unwrap();
         let app = Arc::new(app);
         let (stop, stopped) = watch::channel(false);
         let interval = Duration::from_millis(self.config.get().poll_interval_ms);

@@ -1,7 +1,7 @@
 //! The schema on PostgreSQL. Text is compared by its bytes, as SQLite does.
 
 /// All steps.
-pub(super) const STEPS: &[&str] = &[FIRST, LIVING_ENVIRONMENTS, ENVELOPES];
+pub(super) const STEPS: &[&str] = &[FIRST, LIVING_ENVIRONMENTS, ENVELOPES, REGISTRY];
 
 const FIRST: &str = r#"
 CREATE TABLE installation (
@@ -171,4 +171,25 @@ ALTER TABLE lacking_envelopes RENAME COLUMN version TO envelope;
 
 -- The versions that a token was made for, in the order of its grants, which name envelopes. NULL: the same numbers.
 ALTER TABLE tokens ADD COLUMN versions TEXT COLLATE "C";
+"#;
+
+const REGISTRY: &str = r#"
+-- Principals, credentials and policy: JSON under a kind and an id, and a log with an entry for each change. The newest
+-- entry authenticates all records.
+CREATE TABLE registry_records (
+    kind TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    body TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (kind, id)
+);
+CREATE TABLE registry_log (
+    number BIGINT PRIMARY KEY CHECK (number >= 1),
+    entry TEXT COLLATE "C" NOT NULL,
+    tag BYTEA NOT NULL CHECK (octet_length(tag) = 32)
+);
+
+-- Credentials are records now. The table keeps those of before until the service has taken them over.
+ALTER TABLE tokens DROP CONSTRAINT tokens_credential_id_fkey;
+DROP TABLE credential_generation;
+DROP TABLE policy;
 "#;

@@ -1,8 +1,16 @@
 //! The schema of `manager.db`.
 
 /// All steps.
-pub(super) const STEPS: &[&str] =
-    &[FIRST, ROOT_KEY_ROTATIONS, LASTING_EVENTS, CREDENTIAL_GENERATION, POLICY, LIVING_ENVIRONMENTS, ENVELOPES];
+pub(super) const STEPS: &[&str] = &[
+    FIRST,
+    ROOT_KEY_ROTATIONS,
+    LASTING_EVENTS,
+    CREDENTIAL_GENERATION,
+    POLICY,
+    LIVING_ENVIRONMENTS,
+    ENVELOPES,
+    REGISTRY,
+];
 
 const FIRST: &str = "
 CREATE TABLE installation (
@@ -180,4 +188,41 @@ ALTER TABLE lacking_envelopes RENAME COLUMN version TO envelope;
 
 -- The versions that a token was made for, in the order of its grants, which name envelopes. NULL: the same numbers.
 ALTER TABLE tokens ADD COLUMN versions TEXT;
+";
+
+const REGISTRY: &str = "
+-- Principals, credentials and policy: JSON under a kind and an id, and a log with an entry for each change. The newest
+-- entry authenticates all records.
+CREATE TABLE registry_records (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE registry_log (
+    number INTEGER PRIMARY KEY CHECK (number >= 1),
+    entry TEXT NOT NULL,
+    tag BLOB NOT NULL CHECK (length(tag) = 32)
+) STRICT;
+
+-- Credentials are records now. The table keeps those of before until the service has taken them over.
+ALTER TABLE tokens RENAME TO former_tokens;
+DROP INDEX tokens_expiry;
+CREATE TABLE tokens (
+    jti BLOB PRIMARY KEY CHECK (length(jti) = 16),
+    subject TEXT NOT NULL,
+    credential_id BLOB NOT NULL,
+    environment_id BLOB NOT NULL REFERENCES environments (environment_id),
+    grants TEXT NOT NULL,
+    versions TEXT,
+    rseq INTEGER NOT NULL,
+    issued_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO tokens (jti, subject, credential_id, environment_id, grants, versions, rseq, issued_at, expires_at)
+    SELECT jti, subject, credential_id, environment_id, grants, versions, rseq, issued_at, expires_at FROM former_tokens;
+DROP TABLE former_tokens;
+CREATE INDEX tokens_expiry ON tokens (expires_at);
+DROP TABLE credential_generation;
+DROP TABLE policy;
 ";

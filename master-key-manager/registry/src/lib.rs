@@ -1,0 +1,23 @@
+//! The manager's *registry*: who is known, by what he proves it, and what he may do. It is decided from memory, and
+//! what is in memory was verified as a whole.
+//!
+//! The database holds records, and a log with an [`Entry`] for each change. An entry carries a digest over all records
+//! and is authenticated with a key of the key folder. So an attacker with write access to the database cannot add,
+//! alter, remove or put back records, one or all: they do not fit the newest entry. He can put back a whole earlier
+//! state with its entry. The [`Anchor`] tells that: it is the newest entry's number and tag, kept outside of the
+//! database.
+//!
+//! Guarantees that a [`Snapshot`] is made from verified records only, and changes only by an entry. The crate has no I/O and
+//! no clock.
+
+mod anchor;
+mod digest;
+mod entry;
+mod facts;
+mod record;
+mod snapshot;
+
+pub use self::anchor::{Anchor, Standing};
+pub use self::entry::{Author, Change, Entry, RegistryKey, Tag, WrittenEntry};
+pub use self::record::{Credential, Kind, Record, RecordName, Service, WrittenRecord};
+pub use self::snapshot::{Broken, Proposal, Rows, Snapshot};

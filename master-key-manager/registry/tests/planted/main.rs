@@ -1,0 +1,4 @@
+//! Rows that somebody planted in the database.
+
+#[cfg(test)]
+mod rows;

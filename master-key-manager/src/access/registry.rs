@@ -1,0 +1,421 @@
+//! The registry in memory, from which every decision is made, and its changes.
+//!
+//! What is here was verified as a whole, when it was read or when this process changed it. What acts compares its number
+//! with the database in the transaction that acts, so that what is older lets nobody through. It is read and verified
+//! again before the next request then, and when maintenance sees another number. If it does not fit its entry, or an
+//! earlier state was put back, nobody is let in until it does.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use manager_policy::Facts;
+use manager_registry::{
+    Anchor, Author, Broken, Change, Credential, Proposal, Record, RegistryKey, Snapshot, Standing, WrittenEntry,
+};
+use manager_store::{ChangeOutcome, EventStore, RegistryRows, RegistryStore, SignEvent, StoredEvent};
+use service_runtime::sql::StoreFault;
+use service_runtime::{Refusal, StartError};
+use shared_proto::Rejected;
+use shared_proto::chain::ChainHead;
+use shared_proto::encoding::b64;
+use shared_proto::event::Event;
+use tokio::sync::Mutex;
+
+use super::AnchorFile;
+
+/// The registry at one moment.
+pub struct View {
+    /// The records.
+    pub state: Snapshot,
+    /// The facts of the policy that they say.
+    pub facts: Arc<Facts>,
+}
+
+/// The registry in memory.
+pub struct Registry {
+    store: Arc<dyn RegistryStore>,
+    key: RegistryKey,
+    anchor: AnchorFile,
+    /// Whether callers without a credential have rights, as in development mode.
+    strangers: bool,
+    view: ArcSwap<View>,
+    /// How often it was forgotten. What was read before the last time is read again before it is used.
+    forgotten: AtomicU64,
+    /// The count of before the last read.
+    read: AtomicU64,
+    /// The last read failed its verification.
+    is_broken: AtomicBool,
+    /// When that was: whoever asks at once after it does not cause another read.
+    failed_at: std::sync::Mutex<Option<Instant>>,
+    /// Held while it is read or changed, so that an older state never replaces a newer one.
+    one_at_a_time: Mutex<()>,
+}
+
+/// Why the registry cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// The database cannot be read or written.
+    #[error(transparent)]
+    Fault(#[from] StoreFault),
+    /// What it holds is not what this manager wrote last.
+    #[error("the database holds other principals and policy than the manager wrote last")]
+    Broken,
+}
+
+impl From<RegistryError> for Refusal {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Fault(fault) => fault.into(),
+            RegistryError::Broken => Self::unavailable("principals and policy in the database are not verified"),
+        }
+    }
+}
+
+/// The time between two reads of what failed its verification.
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl Registry {
+    /// Reads and verifies the registry of a database.
+    ///
+    /// # Errors
+    /// It cannot be read or was altered; or it is of an earlier day than the anchor, or of an earlier release, or there is
+    /// no anchor, and nobody has confirmed it.
+    pub async fn open(
+        store: Arc<dyn RegistryStore>,
+        key: RegistryKey,
+        anchor: AnchorFile,
+        strangers: bool,
+    ) -> Result<Self, StartError> {
+        let state = match Self::look(store.as_ref(), &key, &anchor).await? {
+            (state, Standing::Current) => state,
+            (state, Standing::PutBack) => {
+                let what = match (state.number(), anchor.read()?) {
+                    (0, _) => "The database holds no principals and policy, as one of an earlier release",
+                    (_, None) => "The key folder has no anchor of principals and policy",
+                    (_, Some(_)) => "Principals and policy of the database, or their anchor, are of an earlier day",
+                };
+                return Err(unconfirmed(what));
+            }
+        };
+        raise(&anchor, &state)?;
+        Ok(Self {
+            store,
+            key,
+            anchor,
+            strangers,
+            view: ArcSwap::from_pointee(View::of(state, strangers)),
+            forgotten: AtomicU64::default(),
+            read: AtomicU64::default(),
+            is_broken: AtomicBool::new(false),
+            failed_at: std::sync::Mutex::default(),
+            one_at_a_time: Mutex::default(),
+        })
+    }
+
+    /// Confirms what the database holds, though it is older than the anchor: an operator has looked at it. Returns it.
+    ///
+    /// # Errors
+    /// It cannot be read or written, or was altered.
+    pub async fn confirm(
+        store: &dyn RegistryStore,
+        key: &RegistryKey,
+        anchor: &AnchorFile,
+        (shown, now): (&str, u64),
+    ) -> Result<Snapshot, StartError> {
+        let (state, _) = Self::look(store, key, anchor).await?;
+        if word_for(&state) != shown {
+            return Err(StartError::new(
+                "The database holds something else than what that word stands for; look again with `policy show`.",
+            ));
+        }
+        let used = anchor.read()?.map_or(0, |anchor| anchor.number);
+        let rows = store.registry(u64::MAX).await.map_err(unreadable)?;
+        let Some(newest) = rows.log.last() else {
+            let state = take_over(store, rows, key, used, now).await?;
+            return raise(anchor, &state).map(|()| state);
+        };
+        let state = load(&rows, newest, key).map_err(altered)?;
+        if word_for(&state) != shown {
+            return Err(StartError::new("The database changed meanwhile; look again with `policy show`."));
+        }
+        let by = (Author::Operator, "confirmed", now);
+        let proposal = state.propose(Vec::new(), by, used, key).map_err(|Rejected| altered(Broken))?;
+        match store.change_registry(proposal.rows, Vec::new(), None, now).await.map_err(unreadable)? {
+            ChangeOutcome::Made { .. } => {}
+            ChangeOutcome::Moved => return Err(StartError::new("The database changed meanwhile; repeat the command.")),
+        }
+        raise(anchor, &proposal.after)?;
+        Ok(proposal.after)
+    }
+
+    /// The registry that a database holds, and how it stands to the anchor.
+    ///
+    /// # Errors
+    /// It cannot be read, or was altered.
+    pub async fn look(
+        store: &dyn RegistryStore,
+        key: &RegistryKey,
+        anchor: &AnchorFile,
+    ) -> Result<(Snapshot, Standing), StartError> {
+        let known = anchor.read()?;
+        let rows = store.registry(known.map_or(0, |anchor| anchor.number)).await.map_err(unreadable)?;
+        let Some(newest) = rows.log.last() else {
+            // Not an entry yet: the number stays 0, and the word is that of its records.
+            return Ok((first_entry(rows, key, 0, 0)?.after.unnumbered(), Standing::PutBack));
+        };
+        let state = load(&rows, newest, key).map_err(altered)?;
+        let standing = known.map_or(Ok(Standing::PutBack), |known| known.compare(&rows.log, key));
+        Ok((state, standing.map_err(|Rejected| altered(Broken))?))
+    }
+
+    /// The registry now.
+    ///
+    /// # Errors
+    /// It must be read again, and cannot be, or fails its verification.
+    pub async fn now(self: &Arc<Self>) -> Result<Arc<View>, RegistryError> {
+        if !self.is_stale() {
+            return Ok(self.view.load_full());
+        }
+        if self.has_just_failed() {
+            return Err(RegistryError::Broken);
+        }
+        // In a task of its own: a client that goes away must not leave a write of the anchor to itself.
+        let this = Arc::clone(self);
+        let read = tokio::spawn(async move {
+            let _one = this.one_at_a_time.lock().await;
+            this.read_again().await
+        });
+        read.await.unwrap_or(Err(RegistryError::Fault(StoreFault::Unavailable)))
+    }
+
+    /// Has it read again before it is used.
+    pub fn forget(&self) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn is_stale(&self) -> bool {
+        self.forgotten.load(Ordering::SeqCst) != self.read.load(Ordering::SeqCst)
+    }
+
+    fn has_just_failed(&self) -> bool {
+        let failed_at = self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_broken.load(Ordering::SeqCst) && failed_at.is_some_and(|at| at.elapsed() < PAUSE)
+    }
+
+    /// Whether the last read passed its verification.
+    pub fn is_verified(&self) -> bool {
+        !self.is_broken.load(Ordering::SeqCst)
+    }
+
+    /// Reads it again if the database has another state.
+    ///
+    /// # Errors
+    /// It cannot be read, or fails its verification.
+    pub async fn refresh(self: &Arc<Self>) -> Result<(), RegistryError> {
+        if self.store.registry_number().await? != self.view.load().state.number() {
+            self.forget();
+        }
+        self.now().await.map(|_view| ())
+    }
+
+    /// Makes a change that `decide` decides on the state of the moment, with the events that it causes. Events are numbered
+    /// with `sign`, and deferred without.
+    ///
+    /// # Errors
+    /// Those of `decide`, or it cannot be read or written.
+    pub async fn change(
+        &self,
+        (author, reason, now): (Author, &str, u64),
+        (events, sign): (Vec<Event>, Option<SignEvent>),
+        decide: impl Fn(&View) -> Result<Vec<Change>, Refusal> + Send,
+    ) -> Result<Vec<u64>, Refusal> {
+        let _one = self.one_at_a_time.lock().await;
+        let view = self.read_again().await?;
+        let proposal = self.propose(&view.state, decide(&view)?, (author, reason, now))?;
+        let read = self.forgotten.load(Ordering::SeqCst);
+        let made = self.store.change_registry(proposal.rows.clone(), events, sign, now).await;
+        match made {
+            Ok(ChangeOutcome::Made { numbers }) => self.take(proposal.after, read).await.map(|()| numbers),
+            Ok(ChangeOutcome::Moved) => {
+                self.forget();
+                Err(Refusal::unavailable("principals or policy changed meanwhile; repeat the request"))
+            }
+            Err(fault) => {
+                self.forget();
+                Err(fault.into())
+            }
+        }
+    }
+
+    /// Enters events that the vault returned, after this head, and disables the credentials that they are about: an event
+    /// does not say whether its credential was disabled or only its tokens were revoked. Returns false, with nothing
+    /// written, when the chain has another head.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub async fn recover_events(
+        &self,
+        chain: &dyn EventStore,
+        head: ChainHead,
+        events: Vec<StoredEvent>,
+        now: u64,
+    ) -> Result<bool, RegistryError> {
+        let _one = self.one_at_a_time.lock().await;
+        let view = self.read_again().await?;
+        let mut disabled: Vec<Credential> = Vec::new();
+        for event in &events {
+            let Event::Credential(id) = event.event else { continue };
+            let known = view.state.credential(id).filter(|known| known.disabled_at.is_none());
+            if let Some(known) =
+                known.filter(|known| disabled.iter().all(|one| one.credential_id != known.credential_id))
+            {
+                disabled.push(Credential { disabled_at: Some(event.issued_at), ..known.clone() });
+            }
+        }
+        if disabled.is_empty() {
+            return Ok(chain.recover_events(head, events, None).await?);
+        }
+        let changes = disabled.into_iter().map(|credential| Record::Credential(credential).into()).collect();
+        let by = (Author::Service, "events taken back from the vault", now);
+        let proposal = self.propose(&view.state, changes, by).map_err(|_| RegistryError::Broken)?;
+        let read = self.forgotten.load(Ordering::SeqCst);
+        let recovered = chain.recover_events(head, events, Some(proposal.rows.clone())).await;
+        match recovered {
+            Ok(true) if self.take(proposal.after, read).await.is_ok() => Ok(true),
+            Ok(is_recovered) => {
+                self.forget();
+                Ok(is_recovered)
+            }
+            Err(fault) => {
+                self.forget();
+                Err(fault.into())
+            }
+        }
+    }
+
+    fn propose(&self, state: &Snapshot, changes: Vec<Change>, by: (Author, &str, u64)) -> Result<Proposal, Refusal> {
+        let proposal = state.propose(changes, by, 0, &self.key);
+        proposal.map_err(|Rejected| Refusal::internal("a change of the registry cannot be written"))
+    }
+
+    /// Takes a state into use that is in the database. The anchor is raised first: what was acknowledged is never taken for
+    /// something that a crash cut off.
+    async fn take(&self, state: Snapshot, read: u64) -> Result<(), Refusal> {
+        let (file, anchor) = (self.anchor.clone(), state.anchor());
+        let is_there = self.view.load().state.anchor() == anchor;
+        let write =
+            move || if is_there && file.read().ok() == Some(Some(anchor)) { Ok(()) } else { file.write(anchor) };
+        let written = tokio::task::spawn_blocking(write).await;
+        if !matches!(written, Ok(Ok(()))) {
+            self.forget();
+            return Err(Refusal::outcome_unknown("the anchor of the change was not written"));
+        }
+        self.view.store(Arc::new(View::of(state, self.strangers)));
+        self.read.store(read, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Call it with the lock.
+    async fn read_again(&self) -> Result<Arc<View>, RegistryError> {
+        if !self.is_stale() {
+            return Ok(self.view.load_full());
+        }
+        let read = self.forgotten.load(Ordering::SeqCst);
+        let anchor = self.anchor.clone();
+        let known = tokio::task::spawn_blocking(move || anchor.read()).await.ok().and_then(Result::ok).flatten();
+        let Some(known) = known else { return self.broken("the anchor cannot be read") };
+        // The file may be older than what this process knows, if somebody put it back.
+        let own = self.view.load().state.anchor();
+        let known = if own.number > known.number { own } else { known };
+        let rows = self.store.registry(known.number).await?;
+        let Some(newest) = rows.log.last() else { return self.broken("the log is empty") };
+        let (Ok(state), Ok(standing)) = (load(&rows, newest, &self.key), known.compare(&rows.log, &self.key)) else {
+            return self.broken("records or log were altered");
+        };
+        if standing == Standing::PutBack {
+            return self.broken("an earlier state was put back");
+        }
+        if self.take(state, read).await.is_err() {
+            return self.broken("the anchor cannot be written");
+        }
+        self.is_broken.store(false, Ordering::SeqCst);
+        Ok(self.view.load_full())
+    }
+
+    fn broken(&self, why: &str) -> Result<Arc<View>, RegistryError> {
+        *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        if !self.is_broken.swap(true, Ordering::SeqCst) {
+            tracing::error!(why, "principals and policy cannot be verified; nobody is let in");
+        }
+        Err(RegistryError::Broken)
+    }
+}
+
+/// The verified records of the rows. A record of a kind that this program does not know was planted, or is of a newer one.
+fn load(rows: &RegistryRows, newest: &WrittenEntry, key: &RegistryKey) -> Result<Snapshot, Broken> {
+    if rows.has_foreign { Err(Broken) } else { Snapshot::load(&rows.records, newest, key) }
+}
+
+/// The word by which an operator confirms what he was shown: the entry's number and the beginning of its tag.
+pub fn word_for(state: &Snapshot) -> String {
+    let Anchor { number, tag } = state.anchor();
+    let tag = b64(&tag.0);
+    format!("{number}-{}", tag.get(..16).unwrap_or(&tag))
+}
+
+impl View {
+    fn of(state: Snapshot, strangers: bool) -> Self {
+        let facts = Arc::new(state.facts(strangers));
+        Self { state, facts }
+    }
+}
+
+/// Makes the first entry, with the credentials of a database from before there were records.
+async fn take_over(
+    store: &dyn RegistryStore,
+    rows: RegistryRows,
+    key: &RegistryKey,
+    used: u64,
+    now: u64,
+) -> Result<Snapshot, StartError> {
+    let first = first_entry(rows, key, used, now)?;
+    match store.change_registry(first.rows, Vec::new(), None, now).await.map_err(unreadable)? {
+        ChangeOutcome::Made { .. } => Ok(first.after),
+        ChangeOutcome::Moved => Err(StartError::new("The database changed meanwhile; start again.")),
+    }
+}
+
+/// The entry that takes the credentials of an earlier release over.
+fn first_entry(rows: RegistryRows, key: &RegistryKey, used: u64, now: u64) -> Result<Proposal, StartError> {
+    if rows.former.is_empty() {
+        return Err(StartError::new("The database holds no principals and policy; restore a backup of it."));
+    }
+    let changes = rows.former.into_iter().map(Change::from).collect();
+    let by = (Author::Service, "taken over from an earlier release", now);
+    Snapshot::empty().propose(changes, by, used, key).map_err(|Rejected| altered(Broken))
+}
+
+fn raise(anchor: &AnchorFile, state: &Snapshot) -> Result<(), StartError> {
+    let written = anchor.write(state.anchor());
+    written.map_err(|error| StartError::new(format!("The anchor in the key folder cannot be written ({error}).")))
+}
+
+fn unreadable(fault: StoreFault) -> StartError {
+    StartError::new(format!("Principals and policy cannot be read from the database, or written there ({fault})."))
+}
+
+fn altered(_: Broken) -> StartError {
+    StartError::new(
+        "Principals and policy of the database are not what this manager wrote: rows were added, altered or removed; \
+         restore a backup of the database.",
+    )
+}
+
+fn unconfirmed(what: &str) -> StartError {
+    StartError::new(format!(
+        "{what}; look at them with `master-key-manager policy show`, and if they are what shall hold, run \
+         `master-key-manager policy confirm`."
+    ))
+}

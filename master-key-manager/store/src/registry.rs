@@ -1,0 +1,52 @@
+//! The rows of registry: records, and the log that authenticates them.
+
+use async_trait::async_trait;
+use manager_registry::{Record, Rows, WrittenEntry, WrittenRecord};
+use shared_proto::event::Event;
+
+use crate::{SignEvent, Stored};
+
+/// Principals, credentials and policy, as rows that only a verified state gives a meaning.
+#[async_trait]
+pub trait RegistryStore: Send + Sync {
+    /// All records, with the log from this entry on, and in any case its newest one; as they are at one moment.
+    async fn registry(&self, from: u64) -> Stored<RegistryRows>;
+    /// The number of the newest entry; 0 before the first.
+    async fn registry_number(&self) -> Stored<u64>;
+    /// Writes a change with the events that it causes, in one transaction. Of two changes of the same state, the second
+    /// one is not made. Events are numbered with `sign`, and deferred without.
+    async fn change_registry(
+        &self,
+        rows: Rows,
+        events: Vec<Event>,
+        sign: Option<SignEvent>,
+        now: u64,
+    ) -> Stored<ChangeOutcome>;
+    /// The number of the newest event of this name; `None` if there is none, or one waits for its number.
+    async fn number_of(&self, event: Event) -> Stored<Option<u64>>;
+}
+
+/// The rows at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct RegistryRows {
+    /// The records.
+    pub records: Vec<WrittenRecord>,
+    /// Entries of the log, in order. The last one is the newest.
+    pub log: Vec<WrittenEntry>,
+    /// Whether there are records of kinds that this program does not know.
+    pub has_foreign: bool,
+    /// Credentials of a database from before there were records, which nobody has taken over.
+    pub former: Vec<Record>,
+}
+
+/// The outcome of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeOutcome {
+    /// It is made.
+    Made {
+        /// The numbers of its events; empty if they are deferred.
+        numbers: Vec<u64>,
+    },
+    /// The database has another newest entry. Nothing was written.
+    Moved,
+}

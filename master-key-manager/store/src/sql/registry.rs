@@ -1,0 +1,173 @@
+//! The rows of registry.
+
+use async_trait::async_trait;
+use manager_policy::{Basis, PolicyEpoch};
+use manager_registry::{Credential, Kind, Record, RecordName, Rows, Service, WrittenEntry, WrittenRecord};
+use service_runtime::sql::{Row, SqlError, Tx, row_limit};
+use shared_proto::encoding::Bytes;
+use shared_proto::event::Event;
+use shared_proto::id::{CredentialId, Subject};
+
+use super::SqlStore;
+use super::events::{defer, number};
+use crate::events::Effect;
+use crate::{ActError, ChangeOutcome, RegistryRows, RegistryStore, SignEvent, Stored, event_name};
+
+#[async_trait]
+impl RegistryStore for SqlStore {
+    async fn registry(&self, from: u64) -> Stored<RegistryRows> {
+        self.sql.read("registry", move |tx| registry(tx, from)).await
+    }
+
+    async fn registry_number(&self) -> Stored<u64> {
+        self.sql.read("registry_number", newest_number).await
+    }
+
+    async fn change_registry(
+        &self,
+        rows: Rows,
+        events: Vec<Event>,
+        sign: Option<SignEvent>,
+        now: u64,
+    ) -> Stored<ChangeOutcome> {
+        self.sql.write("change_registry", move |tx| change(tx, &rows, &events, sign.as_ref(), now)).await
+    }
+
+    async fn number_of(&self, event: Event) -> Stored<Option<u64>> {
+        let name = event_name::name_of(&event);
+        self.sql
+            .read("number_of", move |tx| {
+                if tx.exists("SELECT 1 FROM pending_revocations WHERE name = ?1", &[&name])? {
+                    return Ok(None);
+                }
+                let sql = "SELECT seq FROM events WHERE name = ?1 ORDER BY seq DESC LIMIT 1";
+                tx.optional(sql, &[&name], |row| row.get(0))
+            })
+            .await
+    }
+}
+
+fn registry(tx: &mut Tx<'_>, from: u64) -> Result<RegistryRows, SqlError> {
+    let found = tx.all("SELECT kind, id, body FROM registry_records ORDER BY kind, id", &[], |row| {
+        let Ok(kind) = Kind::parse(&row.get::<String>(0)?) else { return Ok(None) };
+        Ok(Some(WrittenRecord { name: RecordName { kind, id: row.get(1)? }, body: row.get(2)? }))
+    })?;
+    let all = found.len();
+    let records: Vec<WrittenRecord> = found.into_iter().flatten().collect();
+    let has_foreign = records.len() != all;
+    let from = from.min(newest_number(tx)?);
+    let log =
+        tx.all("SELECT number, entry, tag FROM registry_log WHERE number >= ?1 ORDER BY number", &[&from], |row| {
+            Ok(WrittenEntry { number: row.get(0)?, text: row.get(1)?, tag: Bytes(row.get(2)?) })
+        })?;
+    let former = if log.is_empty() { former(tx)? } else { Vec::new() };
+    Ok(RegistryRows { records, log, has_foreign, former })
+}
+
+/// Every credential with a hash was an administrator's then. The one without stood for strangers.
+fn former(tx: &mut Tx<'_>) -> Result<Vec<Record>, SqlError> {
+    let credentials = tx.all(
+        "SELECT credential_id, subject, hmac, created_at, disabled_at FROM credentials ORDER BY created_at, credential_id",
+        &[],
+        credential,
+    )?;
+    let mut records: Vec<Record> = Vec::new();
+    for credential in credentials {
+        if let (Subject::Service(service_id), Some(_)) = (credential.subject, credential.hmac) {
+            let known = |record: &Record| matches!(record, Record::Service(known) if known.service_id == service_id);
+            if !records.iter().any(known) {
+                records.push(Record::Service(Service::administrator(service_id, credential.created_at)));
+            }
+        }
+        records.push(Record::Credential(credential));
+    }
+    Ok(records)
+}
+
+fn credential(row: &Row<'_>) -> Result<Credential, SqlError> {
+    Ok(Credential {
+        credential_id: CredentialId::from_bytes(row.get(0)?),
+        subject: row.parse(1)?,
+        hmac: row.get::<Option<[u8; 32]>>(2)?.map(Bytes),
+        created_at: row.get(3)?,
+        disabled_at: row.get(4)?,
+    })
+}
+
+/// The number of the newest entry; 0 before the first.
+fn newest_number(tx: &mut Tx<'_>) -> Result<u64, SqlError> {
+    tx.one("SELECT COALESCE(MAX(number), 0) FROM registry_log", &[], |row| row.get(0))
+}
+
+fn change(
+    tx: &mut Tx<'_>,
+    rows: &Rows,
+    events: &[Event],
+    sign: Option<&SignEvent>,
+    now: u64,
+) -> Result<ChangeOutcome, SqlError> {
+    if !write(tx, rows)? {
+        return Ok(ChangeOutcome::Moved);
+    }
+    let mut numbers = Vec::new();
+    for event in events {
+        match sign {
+            Some(sign) => numbers.push(number(tx, event, sign, now)?),
+            None => defer(tx, &Effect::Event(*event), now)?,
+        }
+    }
+    Ok(ChangeOutcome::Made { numbers })
+}
+
+/// Writes a change, if the newest entry is the one that it was made on; says whether it was.
+pub(super) fn write(tx: &mut Tx<'_>, rows: &Rows) -> Result<bool, SqlError> {
+    if newest_number(tx)? != rows.expected {
+        return Ok(false);
+    }
+    if rows.expected == 0 {
+        // The first entry knows all records.
+        tx.execute("DELETE FROM registry_records", &[])?;
+    }
+    for record in &rows.written {
+        tx.execute(
+            "INSERT INTO registry_records (kind, id, body) VALUES (?1, ?2, ?3)
+             ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body",
+            &[&record.name.kind.as_str(), &record.name.id, &record.body],
+        )?;
+    }
+    for name in &rows.removed {
+        tx.execute("DELETE FROM registry_records WHERE kind = ?1 AND id = ?2", &[&name.kind.as_str(), &name.id])?;
+    }
+    let entry = &rows.entry;
+    tx.execute(
+        "INSERT INTO registry_log (number, entry, tag) VALUES (?1, ?2, ?3)",
+        &[&entry.number, &entry.text, &entry.tag.0],
+    )?;
+    if rows.expected == 0 {
+        // They are records now.
+        tx.execute("DELETE FROM credentials", &[])?;
+    }
+    Ok(true)
+}
+
+/// The reason why a permit counts no more; `None` while all that it was decided from is as it was. Entries about others do
+/// not end it.
+pub(super) fn outdated(tx: &mut Tx<'_>, basis: Basis, now: u64) -> Result<Option<ActError>, SqlError> {
+    let (newest, PolicyEpoch(decided)) = (newest_number(tx)?, basis.epoch());
+    if !basis.holds_at(now) || newest < decided {
+        return Ok(Some(ActError::PolicyChanged));
+    }
+    if newest == decided {
+        return Ok(None);
+    }
+    let later: Vec<String> = tx.all(
+        "SELECT entry FROM registry_log WHERE number > ?1 ORDER BY number LIMIT ?2",
+        &[&decided, &row_limit(MOST_LATER + 1)],
+        |row| row.get(0),
+    )?;
+    let concerned = later.iter().any(|entry| WrittenEntry::may_concern(entry, basis.credential()));
+    Ok((concerned || later.len() > MOST_LATER).then_some(ActError::PolicyChanged))
+}
+
+/// The most entries that are made while a request is under way, and that its acts look at.
+const MOST_LATER: usize = 64;

@@ -1,0 +1,109 @@
+//! Registry: records are written with the entry that authenticates them, on the state that they were decided from.
+
+use std::sync::{Arc, PoisonError};
+
+use manager_api::id::PermissionId;
+use manager_api::name::SecretPath;
+use manager_api::tags::Tags;
+use manager_policy::{
+    Action, Effect, Facts, Holder, Line, Note, Party, Period, Permission, Permit, Reach, Scope, State,
+};
+use manager_registry::{Anchor, Author, Credential, Proposal, Record, Snapshot, Standing};
+use shared_proto::event::Event;
+use shared_proto::id::{CredentialId, SecretId, ServiceId, Subject};
+
+use super::{Kit, NOW, rule, text};
+use crate::{ActError, ChangeOutcome, CommitOutcome, SignEvent};
+
+impl Kit<'_> {
+    pub(super) async fn registry(&self) -> Result<(), String> {
+        let rows = self.store.registry(0).await.map_err(text)?;
+        let newest = rows.log.last().ok_or("an installation has a first entry")?;
+        let read = Snapshot::load(&rows.records, newest, &self.key).map_err(text)?;
+        rule(read.facts(true) == self.facts(), "records read back with their entry")?;
+        rule(self.store.registry_number().await == Ok(newest.number), "the newest entry has the highest number")?;
+        let far = self.store.registry(99).await.map_err(text)?;
+        rule(far.log == rows.log && far.former.is_empty(), "the newest entry is in every answer")?;
+        let nobody = self.store.subject_of(&self.may()?, self.label.clone()).await;
+        rule(nobody == Ok(None), "a label that nobody used stands for nobody")
+    }
+
+    /// Takes number 5, and leaves one event without a number.
+    pub(super) async fn credentials(&self, sign: SignEvent) -> Result<(), String> {
+        let tokens = self.store.number(vec![self.revocation(Event::Credential(self.credential))?], sign, NOW).await;
+        rule(tokens == Ok(vec![5]), "the tokens of a credential are revoked")?;
+        rule(self.store.look_again(&self.may()?).await.is_ok(), "a credential outlives its tokens")?;
+        let newest = self.store.number_of(Event::Credential(self.credential)).await;
+        rule(newest == Ok(Some(5)), "an event is found by its name")?;
+        let none = self.store.number_of(Event::Credential(self.anonymous.credential)).await;
+        rule(none == Ok(None), "an event that was not made is not found")?;
+        let (old, before) = (self.may()?, self.store.registry(0).await.map_err(text)?);
+        let disabled = self.disabling(self.anonymous.credential)?;
+        let event = vec![Event::Credential(self.anonymous.credential)];
+        let made = self.store.change_registry(disabled.rows.clone(), event.clone(), None, NOW).await;
+        rule(made == Ok(ChangeOutcome::Made { numbers: Vec::new() }), "a change is made")?;
+        let again = self.store.change_registry(disabled.rows.clone(), event, None, NOW).await;
+        rule(again == Ok(ChangeOutcome::Moved), "a change of a state of before is not")?;
+        rule(self.store.look_again(&old).await.is_ok(), "an entry about another credential ends no permit")?;
+        let strangers = Permit::decide(&self.facts(), &self.anonymous, &Scope::Installation, NOW).map_err(text)?;
+        let nobody = Subject::Service(ServiceId::generate());
+        let ended = self.store.idempotent(&strangers, nobody, String::new(), NOW).await;
+        rule(ended == Err(ActError::PolicyChanged), "one about its own credential does")?;
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = disabled.after;
+        rule(self.store.look_again(&self.may()?).await.is_ok(), "and one from after it does")?;
+        let after = self.store.registry(before.log.len() as u64).await.map_err(text)?;
+        let anchor = before.log.last().map(Anchor::from).ok_or("there is an entry")?;
+        rule(anchor.compare(&after.log, &self.key) == Ok(Standing::Current), "entries continue each other")?;
+        let newest = after.log.last().ok_or("there is an entry")?;
+        let read = Snapshot::load(&after.records, newest, &self.key).map_err(text)?;
+        rule(read.actor(self.anonymous.credential).is_none(), "a record is replaced")?;
+        rule(after.records.len() == before.records.len(), "and not doubled")
+    }
+
+    /// A permit that rests on a line which has ended by the clock of this machine.
+    pub(super) async fn ended_lines(&self) -> Result<(), String> {
+        let Holder::Principal(subject) = self.actor.holder else { return Err("the administrator is known".to_owned()) };
+        let line = |period| {
+            Arc::new(Line::Permission(Permission {
+                id: PermissionId::generate(),
+                party: Party::Principal(subject),
+                effect: Effect::Allow,
+                actions: [Action::Operate].into_iter().collect(),
+                reach: Reach::everything(),
+                condition: Tags::default(),
+                period,
+                note: Note { author: None, reason: None },
+            }))
+        };
+        for (end, counts) in [(NOW + 1, false), (u64::MAX, true)] {
+            let period = Period::new(None, Some(end)).map_err(text)?;
+            let state = State { lines: vec![line(period)], ..self.facts().state().clone() };
+            let facts = Facts::new(self.facts().epoch(), state);
+            let permit = Permit::decide(&facts, &self.actor, &Scope::Installation, NOW).map_err(text)?;
+            let look = self.store.look_again(&permit).await;
+            rule(look.is_ok() == counts, "a permit counts as long as the line that it rests on")?;
+        }
+        Ok(())
+    }
+
+    /// The last rule: afterwards the actor has no rights.
+    pub(super) async fn disabled(&self) -> Result<(), String> {
+        let late = self.new_version(SecretId::generate(), 1, &SecretPath::parse("late").map_err(text)?)?;
+        let token = self.new_token(&late.row);
+        self.store.begin(&self.may()?, late.clone()).await.map_err(text)?;
+        let disabled = self.disabling(self.credential)?;
+        let made = self.store.change_registry(disabled.rows, Vec::new(), None, NOW).await;
+        rule(made == Ok(ChangeOutcome::Made { numbers: Vec::new() }), "a credential is disabled")?;
+        self.refuses_all(&self.facts(), &late, ActError::PolicyChanged).await?;
+        let committed = self.store.commit(late.row.secret, late.row.version, Some((self.may()?, token))).await;
+        rule(committed == Ok(CommitOutcome::WithoutToken), "a permit from before gives no token")
+    }
+
+    fn disabling(&self, id: CredentialId) -> Result<Proposal, String> {
+        let state = self.known();
+        let known = state.credential(id).ok_or("the credential is known")?.clone();
+        let record = Record::Credential(Credential { disabled_at: Some(NOW), ..known });
+        let proposal = state.propose(vec![record.into()], (Author::Service, "", NOW), 0, &self.key);
+        proposal.map_err(|_| "a change is written".to_owned())
+    }
+}
