@@ -3,17 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use manager_api::name::EnvironmentName;
-use manager_registry::{Author, Change, Credential, Record, Service, Snapshot, Standing};
+use manager_api::name::{AccountName, EnvironmentName};
+use manager_api::policy::{Action, PatternText};
+use manager_policy::{Actor, Holder, ManageIdentities, ManagePolicy, Permit, Scope};
+use manager_registry::{Author, Change, Credential, Kind, Proof, RoleAssignment, Service, Snapshot, Standing, Terms};
 use service_runtime::StartError;
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::files::{create_private, create_private_directory};
 use service_runtime::key_folder::{IDENTITY, IDENTITY_DOCUMENT, KeyFolder, write_key};
 use service_runtime::key_slots::KeyState;
 use service_runtime::process::DirectoryLock;
+use shared_proto::Malformed;
 use shared_proto::credential::PlainCredential;
 use shared_proto::encoding::random;
-use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, ServiceId, Subject};
 use shared_proto::identity::Owner;
 use shared_proto::jwk::Thumbprint;
@@ -71,7 +73,7 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
     let credential = PlainCredential::generate();
     let hasher = credential_hasher(&folder)?;
     let installation = Installation { mode: config.mode(), manager, anonymous: CredentialId::generate() };
-    let records = first_records(&installation, hasher.hash(&credential), now);
+    let records = first_records(&installation, hasher.hash(&credential), now)?;
     let first = Snapshot::empty().propose(records, (Author::Operator, "init", now), 0, &hasher.registry());
     let first = first.map_err(|_| StartError::new("The first principals cannot be written."))?;
     let new = NewInstallation { installation, environments: environments.clone(), registry: first.rows };
@@ -115,20 +117,46 @@ pub async fn replace_administrators(
     let hmac = credential_hasher(&KeyFolder::at(&config.get().key_dir))?.hash(credential);
     let now = SystemClock.now();
     let state = registry.now().await.map_err(|error| failed(&error))?.state.clone();
-    let administrators = state.administrators();
-    let events = administrators.iter().copied().map(Event::Credential).collect();
+    let facts = state.facts(false);
+    let administrators: Vec<CredentialId> = state.administrators(&facts, now).collect();
     let mut changes: Vec<Change> = Vec::new();
     for known in administrators.iter().filter_map(|id| state.credential(*id)) {
-        changes.push(Record::Credential(Credential { disabled_at: Some(now), ..known.clone() }).into());
+        changes.push(Credential { disabled_at: Some(now), ..known.clone() }.into());
     }
-    let service = state.services().find(|service| service.is_administrator).cloned();
-    let service = service.unwrap_or_else(|| Service::administrator(ServiceId::generate(), now));
-    let subject = Subject::Service(service.service_id);
-    changes.push(Record::Service(service).into());
-    changes.push(Record::Credential(Credential::new(CredentialId::generate(), subject, Some(hmac), now)).into());
+    let (id, made) = administrator_of(&state, now).map_err(|Malformed(why)| failed(&why))?;
+    changes.extend(made);
+    let subject = Subject::Service(id);
+    changes.push(Credential::new(CredentialId::generate(), subject, Proof::opaque(hmac), now).into());
     let by = (Author::Operator, "admin reset", now);
-    let changed = registry.change(by, (events, None), |_| Ok(changes.clone())).await;
+    let changed = registry.change(by, None, |_| Ok(changes.clone())).await;
     changed.map(|_numbers| ()).map_err(|refusal| failed(&refusal))
+}
+
+/// The service that administers the installation, as it is if it may, or else a new one that no line of the policy names.
+fn administrator_of(state: &Snapshot, now: u64) -> Result<(ServiceId, Vec<Change>), Malformed> {
+    let facts = state.facts(false);
+    let may = |service: &&Service| {
+        let holder = Holder::Principal(service.subject());
+        let actor = Actor { holder, credential: CredentialId::from_bytes([0; 16]), limits: None, ends_at: None };
+        Permit::<ManagePolicy>::decide(&facts, &actor, &Scope::Installation, now).is_ok()
+            && Permit::<ManageIdentities>::decide(&facts, &actor, &Scope::Installation, now).is_ok()
+    };
+    if let Some(known) = state.services().find(may) {
+        return Ok((known.service_id, Vec::new()));
+    }
+    let id = ServiceId::generate();
+    for number in 1_u64.. {
+        let name = if number == 1 {
+            Service::ADMINISTRATOR.to_owned()
+        } else {
+            format!("{}-{number}", Service::ADMINISTRATOR)
+        };
+        let name = AccountName::parse(name)?;
+        if state.named(Kind::Service, &name).is_none() {
+            return Ok((id, vec![Service::new(id, name, now).into(), RoleAssignment::administrator(id, now)?.into()]));
+        }
+    }
+    Err(Malformed("no name is left for an administrator"))
 }
 
 /// Shows principals and policy of the database; the service must not run. With the word that was shown with them they hold
@@ -163,30 +191,60 @@ pub async fn policy(config: &Config, confirm: Option<&str>) -> Result<String, St
 }
 
 fn describe(state: &Snapshot) -> String {
+    let standing = |disabled_at: Option<u64>| disabled_at.map_or_else(String::new, |at| format!(", disabled at {at}"));
     let mut lines = vec![format!("entry: {}", state.number())];
     for service in state.services() {
-        let role = if service.is_administrator { ", administrator" } else { "" };
-        lines.push(format!("service {} ({}{role})", service.service_id, service.name));
+        lines.push(format!("service {} ({}){}", service.service_id, service.name, standing(service.disabled_at)));
+    }
+    for person in state.people() {
+        lines.push(format!("person {} ({}){}", person.person_id, person.name, standing(person.disabled_at)));
     }
     for credential in state.credentials() {
-        let standing = credential.disabled_at.map_or_else(|| "enabled".to_owned(), |at| format!("disabled at {at}"));
-        lines.push(format!("credential {} of {}: {standing}", credential.credential_id, credential.subject));
+        let standing = standing(credential.disabled_at);
+        lines.push(format!("credential {} of {}{standing}", credential.credential_id, credential.subject));
+    }
+    for group in state.groups() {
+        let members: Vec<String> = group.members.iter().map(ToString::to_string).collect();
+        lines.push(format!("group {} ({}): {}", group.group_id, group.name, members.join(" ")));
+    }
+    for line in state.assignments() {
+        let reach = reach_text(line.environment, &line.pattern);
+        lines.push(format!("role {} of {} in {reach}{}", line.role.as_str(), line.party, terms_text(&line.terms)));
+    }
+    for line in state.permissions() {
+        let actions: Vec<&str> = line.actions.iter().map(Action::as_str).collect();
+        let reach = reach_text(line.environment, &line.pattern);
+        let (effect, terms) = (line.effect.as_str(), terms_text(&line.terms));
+        let tags: String = line.tags.iter().map(|(key, value)| format!(" if {key}={value}")).collect();
+        lines.push(format!("{effect} {} to {} in {reach}{tags}{terms}", actions.join(","), line.party));
     }
     lines.join("\n")
 }
 
+fn reach_text(environment: Option<EnvironmentId>, pattern: &PatternText) -> String {
+    environment.map_or_else(|| format!("*:{}", pattern.as_str()), |id| format!("{id}:{}", pattern.as_str()))
+}
+
+fn terms_text(terms: &Terms) -> String {
+    let start = terms.starts_at.map_or_else(String::new, |at| format!(" from {at}"));
+    let end = terms.ends_at.map_or_else(String::new, |at| format!(" until {at}"));
+    format!("{start}{end}")
+}
+
 /// The administrator with its credential, and the credential that stands for strangers.
-fn first_records(installation: &Installation, hmac: [u8; 32], now: u64) -> Vec<Change> {
-    let administrator = Service::administrator(ServiceId::generate(), now);
-    let subject = Subject::Service(administrator.service_id);
+fn first_records(installation: &Installation, hmac: [u8; 32], now: u64) -> Result<Vec<Change>, StartError> {
+    let wrong = |Malformed(why): Malformed| StartError::new(why);
+    let id = ServiceId::generate();
+    let administrator = Service::new(id, AccountName::parse(Service::ADMINISTRATOR).map_err(wrong)?, now);
+    let subject = administrator.subject();
     // The subject of anonymous submissions is that of their label; this one is never in a token.
     let nobody = Subject::Service(ServiceId::generate());
-    let records = [
-        Record::Service(administrator),
-        Record::Credential(Credential::new(CredentialId::generate(), subject, Some(hmac), now)),
-        Record::Credential(Credential::new(installation.anonymous, nobody, None, now)),
-    ];
-    records.into_iter().map(Change::from).collect()
+    Ok(vec![
+        administrator.into(),
+        RoleAssignment::administrator(id, now).map_err(wrong)?.into(),
+        Credential::new(CredentialId::generate(), subject, Proof::opaque(hmac), now).into(),
+        Credential::new(installation.anonymous, nobody, Proof::Stranger, now).into(),
+    ])
 }
 
 /// Writes a credential to a new file that only its owner can read.

@@ -46,7 +46,7 @@ static ROUTES: Table = Table::new(&[&[
     row(Route::get("slow", "/slow", A_ROUTE), || call(|_: Anybody, gate| slow(gate))),
     Route::get("other_kind", "/other-kind", A_ROUTE)
         .answers(&[Answer::other(200, "Done.")])
-        .needs(Access::Administrator, || call(read_note)),
+        .needs(Access::Credential, || call(read_note)),
     row(Route::get("typed", "/typed", A_ROUTE), || call(typed)),
 ]]);
 

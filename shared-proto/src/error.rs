@@ -79,6 +79,7 @@ error_table! {
     SealKeyUnknown, "seal_key_unknown", 401, NewToken, "The token was sealed to a key that no longer exists; fetch a new token.";
     CommandInvalid, "command_invalid", 401, No, "The command is missing, malformed, expired or not signed by the manager.";
     ClockDiffers, "clock_differs", 401, No, "The command is the manager's but of another time: the clocks of the services differ, or it is an old one.";
+    NotPermitted, "not_permitted", 403, No, "The policy does not allow this to the caller.";
     SecretNotFound, "secret_not_found", 404, No, "No such secret or version, or it is not yours to see.";
     EnvironmentNotFound, "environment_not_found", 404, No, "There is no such environment.";
     TokenNotFound, "token_not_found", 404, No, "This is not the id of a token.";

@@ -125,7 +125,7 @@ async fn every_route_answers_every_credential_as_the_committed_table_says() {
             Access::AccessToken => &["token"],
             Access::Command => &["command"],
             Access::Public => continue,
-            Access::Administrator | Access::AdministratorOrDevelopment => panic!("the vault has no administrator"),
+            Access::Credential | Access::CredentialOrDevelopment => panic!("the vault has no administrator"),
         };
         assert_eq!(opened, expected, "{}", route.id);
     }
@@ -134,7 +134,7 @@ async fn every_route_answers_every_credential_as_the_committed_table_says() {
             let (op, _) = all.body(route);
             let bearer = match route.access {
                 Access::Command => all.world.manager.command(op, &body, NOW),
-                Access::AccessToken | Access::Public | Access::Administrator | Access::AdministratorOrDevelopment => {
+                Access::AccessToken | Access::Public | Access::Credential | Access::CredentialOrDevelopment => {
                     all.world.token(&[all.secret])
                 }
             };

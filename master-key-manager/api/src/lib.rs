@@ -8,5 +8,6 @@ pub mod cursor;
 pub mod environments;
 pub mod id;
 pub mod name;
+pub mod policy;
 pub mod tags;
 pub mod wire;

@@ -10,6 +10,10 @@ use unicode_normalization::is_nfc;
 pub const MAX_PATH_BYTES: usize = 512;
 /// The longest environment name in bytes (a DNS label).
 pub const MAX_ENVIRONMENT_BYTES: usize = 63;
+/// The longest name of a service, an account or a group in bytes.
+pub const MAX_ACCOUNT_BYTES: usize = 63;
+/// The longest description in bytes.
+pub const MAX_DESCRIPTION_BYTES: usize = 512;
 /// The longest display name in bytes.
 pub const MAX_DISPLAY_NAME_BYTES: usize = 128;
 /// The longest `user_id` label in bytes.
@@ -69,6 +73,14 @@ name_type! {
 name_type! {
     /// A name for people, in any language. It is never an identity.
     DisplayName, check_display_name
+}
+name_type! {
+    /// The name of a service, a person's account or a group: `billing-api`. It is unique in its kind.
+    AccountName, check_account
+}
+name_type! {
+    /// A description for people, in any language.
+    Description, check_description
 }
 name_type! {
     /// A label that a submitter chooses (`user_id`). It is never an identity.
@@ -147,6 +159,15 @@ fn check_environment(text: &str) -> Result<(), Malformed> {
     Ok(())
 }
 
+fn check_account(text: &str) -> Result<(), Malformed> {
+    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'_' | b'.');
+    let begins = text.bytes().next().is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if text.len() > MAX_ACCOUNT_BYTES || !begins || !text.bytes().all(allowed) {
+        return Err(Malformed("a name has 1 to 63 of a-z, 0-9, -, _ and ., and begins with a letter or digit"));
+    }
+    Ok(())
+}
+
 fn check_label(text: &str) -> Result<(), Malformed> {
     if text.is_empty() || text.len() > MAX_LABEL_BYTES || text.chars().any(char::is_control) {
         return Err(Malformed("a user_id has 1 to 256 bytes and no control character"));
@@ -171,6 +192,14 @@ fn check_display_name(text: &str) -> Result<(), Malformed> {
         return Err(Malformed("a display_name has no space at its ends, and no other white or invisible character"));
     }
     Ok(())
+}
+
+fn check_description(text: &str) -> Result<(), Malformed> {
+    let [length, spelling] = [
+        Malformed("a description has 1 to 512 bytes and no control character"),
+        Malformed("a description is in normalization form C, without spaces at its ends or invisible characters"),
+    ];
+    check_words(text, MAX_DESCRIPTION_BYTES, length, spelling)
 }
 
 fn check_tag_key(text: &str) -> Result<(), Malformed> {
@@ -226,6 +255,8 @@ fn check_idempotency_key(text: &str) -> Result<(), Malformed> {
 shared_proto::schema::described!(SecretPath, shared_proto::schema::name(MAX_PATH_BYTES));
 shared_proto::schema::described!(UserLabel, shared_proto::schema::name(MAX_LABEL_BYTES));
 shared_proto::schema::described!(DisplayName, shared_proto::schema::name(MAX_DISPLAY_NAME_BYTES));
+shared_proto::schema::described!(AccountName, shared_proto::schema::text("^[a-z0-9][a-z0-9_.-]{0,62}$"));
+shared_proto::schema::described!(Description, shared_proto::schema::name(MAX_DESCRIPTION_BYTES));
 shared_proto::schema::described!(TagKey, shared_proto::schema::name(MAX_TAG_KEY_BYTES));
 shared_proto::schema::described!(TagValue, shared_proto::schema::name(MAX_TAG_VALUE_BYTES));
 shared_proto::schema::described!(Reason, shared_proto::schema::name(MAX_REASON_BYTES));
@@ -291,6 +322,17 @@ mod tests {
         for good in ["user123", "User123", "Zoë van der Berg", "a@example.org", "日本語", &"a".repeat(256)] {
             assert!(UserLabel::parse(good).is_ok(), "{good:?}");
         }
+    }
+
+    #[test]
+    fn names_of_services_accounts_and_groups_are_plain() {
+        for good in ["billing-api", "a", "0", "a.b_c-d", &"a".repeat(63)] {
+            assert!(AccountName::parse(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", "-a", ".a", "_a", "A", "a b", "ä", "a/b", "a@b", &"a".repeat(64)] {
+            assert!(AccountName::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(Description::parse("Pays invoices").is_ok() && Description::parse(" x").is_err());
     }
 
     #[test]

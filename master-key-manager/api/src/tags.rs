@@ -1,5 +1,9 @@
 //! Tags of a secret: pairs of a key and a value, by which it is found and which conditions of the policy name.
 
+use std::fmt;
+
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use shared_proto::Malformed;
 
 use crate::name::{TagKey, TagValue};
@@ -50,6 +54,52 @@ impl Tags {
     }
 }
 
+impl Serialize for Tags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Tags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Tags;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object of tags")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tags, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry::<TagKey, TagValue>()? {
+                    pairs.push(pair);
+                    if pairs.len() > MAX_TAGS {
+                        break;
+                    }
+                }
+                Tags::new(pairs).map_err(A::Error::custom)
+            }
+        }
+
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Tags {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type, schema::AdditionalProperties};
+        let value = <TagValue as utoipa::PartialSchema>::schema();
+        let object = ObjectBuilder::new().schema_type(Type::Object).max_properties(Some(MAX_TAGS));
+        RefOr::T(Schema::Object(object.additional_properties(Some(AdditionalProperties::RefOr(value))).build()))
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Tags {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +127,16 @@ mod tests {
             Tags::new((0..many).map(|n| (TagKey::parse(n.to_string()).unwrap(), TagValue::parse("v").unwrap())))
         };
         assert!(pairs(MAX_TAGS).is_ok() && pairs(MAX_TAGS + 1).is_err());
+    }
+
+    #[test]
+    fn tags_are_an_object_without_repeats() {
+        let both = tags(&[("team", "a"), ("stage", "x")]).unwrap();
+        let text = serde_json::to_string(&both).unwrap();
+        assert_eq!(text, r#"{"stage":"x","team":"a"}"#);
+        assert_eq!(serde_json::from_str::<Tags>(&text).unwrap(), both);
+        for wrong in [r#"{"team":"a","team":"a"}"#, r#"{"":"a"}"#, "[]", r#"{"team":1}"#] {
+            assert!(serde_json::from_str::<Tags>(wrong).is_err(), "{wrong}");
+        }
     }
 }

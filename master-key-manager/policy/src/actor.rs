@@ -25,6 +25,8 @@ pub struct Actor {
     pub credential: CredentialId,
     /// The parts that the credential is limited to; `None` if it is not narrower than the rights of its holder.
     pub limits: Option<Arc<[Limit]>>,
+    /// When the credential ends by itself (Unix seconds). A decision holds until then at the longest.
+    pub ends_at: Option<u64>,
 }
 
 /// A part of its holder's rights that a credential keeps. It gives no right. A credential with an empty list of them

@@ -87,7 +87,7 @@ fn holds(facts: &Facts, actor: &Actor, line: &Line, other: Option<&Line>, now: u
 }
 
 /// Tells whether a line says the same as another one wherever and whenever that holds.
-fn is_about_all_of(line: &Line, other: &Line) -> bool {
+pub(crate) fn is_about_all_of(line: &Line, other: &Line) -> bool {
     (line.party(), line.effect()) == (other.party(), other.effect())
         && line.region().contains(&other.region())
         && line.period().start() <= other.period().start()

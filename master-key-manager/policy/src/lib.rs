@@ -18,13 +18,15 @@ mod pattern;
 mod permit;
 mod reach;
 mod region;
-mod role;
 mod scope;
+mod take_away;
 mod visible;
 
+pub use manager_api::policy::{Action, Actions, Effect, MAX_PATTERN_BYTES, Role};
+
 pub use self::action::{
-    Action, ActionType, Actions, Approve, Delete, Destroy, List, ManageEnvironments, ManageIdentities, ManageKeys,
-    ManagePolicy, Operate, Read, ReadAudit, Rotate, Share, Write,
+    ActionType, Approve, Delete, Destroy, List, ManageEnvironments, ManageIdentities, ManageKeys, ManagePolicy,
+    Operate, Read, ReadAudit, Rotate, Share, Write,
 };
 pub use self::actor::{Actor, Holder, Limit};
 pub use self::decide::{Ruling, Why, decide};
@@ -32,11 +34,11 @@ pub use self::dry_run::{Difference, MAX_DRY_RUN, TooMuch, dry_run};
 pub use self::explain::{Access, Considered, Explanation, MAX_NEAR_MISSES, explain, who_can};
 pub use self::facts::{Facts, Group, PolicyEpoch, Principal, State};
 pub use self::hand_out::{Excess, may_act_for, may_hand_out};
-pub use self::line::{Assignment, Effect, Line, LineId, Note, Party, Permission};
-pub use self::pattern::{MAX_PATTERN_BYTES, MAX_PATTERN_SEGMENTS, PathPattern};
+pub use self::line::{Assignment, Line, LineId, Note, Party, Permission};
+pub use self::pattern::{MAX_PATTERN_SEGMENTS, PathPattern};
 pub use self::permit::{AnyAction, Basis, Denied, Permit};
 pub use self::reach::{Period, Reach};
 pub use self::region::{Miss, SecretFacts, Target};
-pub use self::role::Role;
 pub use self::scope::Scope;
+pub use self::take_away::may_lose;
 pub use self::visible::{Part, Visible};

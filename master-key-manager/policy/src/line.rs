@@ -9,7 +9,7 @@ use shared_proto::Malformed;
 use shared_proto::id::Subject;
 
 use crate::region::Region;
-use crate::{Actions, Period, Reach, Role};
+use crate::{Actions, Effect, Period, Reach, Role};
 
 /// The id of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,15 +29,6 @@ pub enum Party {
     Group(GroupId),
     /// Everybody without a credential.
     Strangers,
-}
-
-/// The effect of a line on the actions that it names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Effect {
-    /// It allows them, where no line denies.
-    Allow,
-    /// It denies them, whatever other lines allow.
-    Deny,
 }
 
 /// The origin of a line. It has no part in decisions.

@@ -8,10 +8,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use manager_api::name::{MAX_PATH_BYTES, SecretPath};
+use manager_api::policy::{MAX_PATTERN_BYTES, PATTERN_LENGTH};
 use shared_proto::Malformed;
 
-/// The longest pattern in bytes: the longest path, with each byte written as three, and `/**`.
-pub const MAX_PATTERN_BYTES: usize = 3 * MAX_PATH_BYTES + 3;
 /// The most segments of a pattern, those of the longest path.
 pub const MAX_PATTERN_SEGMENTS: usize = MAX_PATH_BYTES.div_ceil(2);
 
@@ -158,7 +157,7 @@ impl FromStr for PathPattern {
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
         if text.is_empty() || text.len() > MAX_PATTERN_BYTES {
-            return Err(Malformed("a pattern has 1 to 1539 bytes"));
+            return Err(PATTERN_LENGTH);
         }
         let (text, below) = match text.strip_suffix("**") {
             Some("") => return Ok(Self::everything()),

@@ -138,7 +138,7 @@ impl<A> Permit<A> {
 
 impl Basis {
     pub(crate) fn of(facts: &Facts, actor: &Actor, unchanged: Period) -> Self {
-        Self { credential: actor.credential, epoch: facts.epoch(), unchanged }
+        Self { credential: actor.credential, epoch: facts.epoch(), unchanged: unchanged.until(actor.ends_at) }
     }
 
     /// The credential of the caller.

@@ -96,11 +96,16 @@ impl Period {
 
     /// The time of both, if there is one.
     pub(crate) fn common(self, other: Self) -> Option<Self> {
-        let end = match (self.end, other.end) {
+        Self::new(Some(self.start.max(other.start)), self.until(other.end).end).ok()
+    }
+
+    /// The same period, cut at an end. One that is over before it has begun has no second.
+    pub(crate) fn until(self, end: Option<u64>) -> Self {
+        let end = match (self.end, end) {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
         };
-        Self::new(Some(self.start.max(other.start)), end).ok()
+        Self { start: self.start, end }
     }
 
     /// The part of all time around a second in which this period does not begin and does not end.

@@ -9,7 +9,7 @@ use shared_proto::Rejected;
 use shared_proto::encoding::{Bytes, from_json, lp};
 use shared_proto::id::{CredentialId, Subject};
 
-use crate::{Kind, Record, RecordName};
+use crate::{Record, RecordName};
 
 /// HMAC-SHA-256 of an entry.
 pub type Tag = Bytes<32>;
@@ -129,9 +129,7 @@ impl WrittenEntry {
     /// be read does.
     pub fn may_concern(text: &str, credential: CredentialId) -> bool {
         let Ok(entry) = from_json::<Entry>(text.as_bytes()) else { return true };
-        entry.changes.iter().any(|change| match change.name.kind {
-            Kind::Credential => change.name == RecordName::credential(credential),
-            Kind::Service => true,
-        })
+        let own = RecordName::from(credential);
+        entry.changes.iter().any(|change| change.name.kind.is_policy() || change.name == own)
     }
 }

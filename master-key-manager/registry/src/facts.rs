@@ -2,60 +2,71 @@
 
 use std::sync::Arc;
 
-use manager_api::id::{AssignmentId, PermissionId};
+use manager_api::id::PermissionId;
+use manager_api::policy::{Action, Effect};
 use manager_api::tags::Tags;
 use manager_policy::{
-    Action, Actor, Assignment, Effect, Facts, Holder, Line, Note, Party, Period, Permission, PolicyEpoch, Principal,
-    Reach, Role,
+    Actor, Facts, Group, Holder, Line, ManageIdentities, ManagePolicy, Note, Party, Period, Permission, Permit,
+    PolicyEpoch, Principal, Reach, Scope, State,
 };
-use shared_proto::id::{CredentialId, ServiceId, Subject};
+use shared_proto::id::{CredentialId, Subject};
 
-use crate::Snapshot;
+use crate::{Credential, Proof, Snapshot};
 
 impl Snapshot {
     /// The facts. With `strangers`, as in development mode, callers without a credential may write, and read what they
     /// wrote.
     pub fn facts(&self, strangers: bool) -> Facts {
-        let principal = |id| Principal { id: Subject::Service(id), disabled: false };
-        let principals = self.services().map(|service| principal(service.service_id)).collect();
-        let administrators = self.services().filter(|service| service.is_administrator);
-        let mut lines: Vec<Arc<Line>> =
-            administrators.filter_map(|service| administrator(service.service_id)).map(Arc::new).collect();
+        let services = self.services().map(|service| (service.subject(), service.disabled_at));
+        let people = self.people().map(|person| (person.subject(), person.disabled_at));
+        let principal = |(id, disabled_at): (Subject, Option<u64>)| Principal { id, disabled: disabled_at.is_some() };
+        let group = |group: &crate::Group| Group { id: group.group_id, members: group.members.clone() };
+        let mut lines: Vec<Arc<Line>> = self.lines().cloned().collect();
         if strangers {
             lines.push(Arc::new(strangers_line()));
         }
-        let state = manager_policy::State { principals, groups: Vec::new(), lines };
+        let principals = services.chain(people).map(principal).collect();
+        let state = State { principals, groups: self.groups().map(group).collect(), lines };
         Facts::new(PolicyEpoch(self.number()), state)
     }
 
-    /// The caller who presented an enabled credential; `None` if it is disabled or unknown.
-    pub fn actor(&self, id: CredentialId) -> Option<Actor> {
-        let credential = self.credential(id).filter(|credential| credential.disabled_at.is_none())?;
-        let holder = match credential.hmac {
-            Some(_) => Holder::Principal(credential.subject),
-            None => Holder::Stranger,
-        };
-        Some(Actor { holder, credential: id, limits: None })
+    /// Tells whether a principal is known and not disabled.
+    pub fn is_enabled(&self, subject: Subject) -> bool {
+        match subject {
+            Subject::Service(id) => self.service(id).is_some_and(|service| service.disabled_at.is_none()),
+            Subject::Person(id) => self.person(id).is_some_and(|person| person.disabled_at.is_none()),
+        }
     }
 
-    /// The enabled credentials of administrators, ordered by id.
-    pub fn administrators(&self) -> Vec<CredentialId> {
-        let is_administrator = |subject| {
-            self.services().any(|service| service.is_administrator && Subject::Service(service.service_id) == subject)
+    /// The caller who proved a credential; `None` if the credential or its principal is disabled, has ended or is unknown.
+    pub fn actor(&self, id: CredentialId, now: u64) -> Option<Actor> {
+        let credential = self.credential(id).filter(|credential| credential.is_enabled_at(now))?;
+        let holder = match credential.proof {
+            Proof::Stranger => Holder::Stranger,
+            Proof::Opaque { .. } => {
+                let subject = Some(credential.subject).filter(|subject| self.is_enabled(*subject));
+                Holder::Principal(subject?)
+            }
         };
-        self.credentials()
-            .filter(|credential| credential.hmac.is_some() && credential.disabled_at.is_none())
-            .filter(|credential| is_administrator(credential.subject))
-            .map(|credential| credential.credential_id)
-            .collect()
+        Some(Actor { holder, credential: id, limits: self.limits_of(id).cloned(), ends_at: credential.expires_at })
     }
-}
 
-/// The line of an administrator. Its id is the service's own.
-fn administrator(service: ServiceId) -> Option<Line> {
-    let to = (Party::Principal(Subject::Service(service)), Role::SuperAdmin);
-    let id = AssignmentId::from_bytes(*service.as_bytes());
-    Assignment::new(id, to, Reach::everything(), Period::ALWAYS, UNSAID).ok().map(Line::Assignment)
+    /// The credentials with which somebody may make policy and principals now, ordered by id. Without one, only the
+    /// command on the manager's host is left.
+    pub fn administrators<'a>(&'a self, facts: &'a Facts, now: u64) -> impl Iterator<Item = CredentialId> + 'a {
+        let may_all = move |actor: &Actor| {
+            Permit::<ManagePolicy>::decide(facts, actor, &Scope::Installation, now).is_ok()
+                && Permit::<ManageIdentities>::decide(facts, actor, &Scope::Installation, now).is_ok()
+        };
+        let actors = self.credentials().filter_map(move |credential| self.actor(credential.credential_id, now));
+        actors.filter(may_all).map(|actor| actor.credential)
+    }
+
+    /// The credentials of a principal that are not disabled, ordered by id.
+    pub fn credentials_of(&self, subject: Subject) -> impl Iterator<Item = &Credential> {
+        let own = self.credentials().filter(move |credential| credential.subject == subject);
+        own.filter(|credential| credential.disabled_at.is_none())
+    }
 }
 
 /// The line of callers without a credential in development mode.
@@ -68,8 +79,6 @@ fn strangers_line() -> Line {
         reach: Reach::everything(),
         condition: Tags::default(),
         period: Period::ALWAYS,
-        note: UNSAID,
+        note: Note { author: None, reason: None },
     })
 }
-
-const UNSAID: Note = Note { author: None, reason: None };

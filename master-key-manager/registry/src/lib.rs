@@ -11,13 +11,19 @@
 //! no clock.
 
 mod anchor;
+mod credential;
 mod digest;
 mod entry;
 mod facts;
+mod lines;
+mod principals;
 mod record;
 mod snapshot;
 
 pub use self::anchor::{Anchor, Standing};
+pub use self::credential::{Credential, CredentialLimit, Proof};
 pub use self::entry::{Author, Change, Entry, RegistryKey, Tag, WrittenEntry};
-pub use self::record::{Credential, Kind, Record, RecordName, Service, WrittenRecord};
+pub use self::lines::{Permission, RoleAssignment, Terms, party};
+pub use self::principals::{Group, Person, RequiredKeys, Service};
+pub use self::record::{Kind, Record, RecordName, WrittenRecord};
 pub use self::snapshot::{Broken, Proposal, Rows, Snapshot};

@@ -1,26 +1,29 @@
-//! The records of registry, as the database holds them: JSON under a kind and an id.
+//! The records of the registry, as the database holds them: JSON under a kind and an id.
 
 use serde::{Deserialize, Serialize};
 use shared_proto::Rejected;
-use shared_proto::encoding::{Bytes, from_json};
-use shared_proto::id::{CredentialId, ServiceId, Subject};
+use shared_proto::encoding::from_json;
+use shared_proto::id::{CredentialId, PersonId, ServiceId};
 
-use crate::Change;
+use crate::credential::Credential;
+use crate::lines::{Permission, RoleAssignment};
+use crate::principals::{Group, Person, Service};
+use crate::{Change, Snapshot};
+use manager_api::id::{AssignmentId, GroupId, PermissionId};
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
+macro_rules! records {
+    ($($(#[$doc:meta])* $kind:ident $text:literal, $id:ident: $Id:ident, $one:ident, $all:ident;)+) => {
         /// The kind of a record.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
         pub enum Kind {
-            $($(#[$doc])* $name,)+
+            $($(#[$doc])* #[serde(rename = $text)] $kind,)+
         }
 
         impl Kind {
             /// Its name in the database.
             pub const fn as_str(self) -> &'static str {
                 match self {
-                    $(Self::$name => $text,)+
+                    $(Self::$kind => $text,)+
                 }
             }
 
@@ -30,19 +33,83 @@ macro_rules! kinds {
             /// There is none.
             pub fn parse(text: &str) -> Result<Self, Rejected> {
                 match text {
-                    $($text => Ok(Self::$name),)+
+                    $($text => Ok(Self::$kind),)+
                     _ => Err(Rejected),
                 }
             }
         }
+
+        /// A record of the registry.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        pub enum Record {
+            $($(#[$doc])* #[serde(rename = $text)] $kind($kind),)+
+        }
+
+        impl Record {
+            /// Its name.
+            pub fn name(&self) -> RecordName {
+                match self {
+                    $(Self::$kind(record) => RecordName::from(record.$id),)+
+                }
+            }
+        }
+
+        $(
+            impl From<$Id> for RecordName {
+                fn from(id: $Id) -> Self {
+                    Self { kind: Kind::$kind, id: id.to_string() }
+                }
+            }
+
+            impl From<$kind> for Record {
+                fn from(record: $kind) -> Self {
+                    Self::$kind(record)
+                }
+            }
+
+            impl From<$kind> for Change {
+                fn from(record: $kind) -> Self {
+                    Record::from(record).into()
+                }
+            }
+        )+
+
+        impl Snapshot {
+            $(
+                #[doc = concat!("The ", $text, " with an id.")]
+                pub fn $one(&self, id: $Id) -> Option<&$kind> {
+                    match self.record(&RecordName::from(id))? {
+                        Record::$kind(record) => Some(record),
+                        _ => None,
+                    }
+                }
+
+                #[doc = concat!("Every ", $text, ", ordered by the text of its id.")]
+                pub fn $all(&self) -> impl Iterator<Item = &$kind> {
+                    self.of_kind(Kind::$kind).filter_map(|record| match record {
+                        Record::$kind(record) => Some(record),
+                        _ => None,
+                    })
+                }
+            )+
+        }
     };
 }
 
-kinds! {
+records! {
     /// A service.
-    Service = "service";
-    /// A credential of a service.
-    Credential = "credential";
+    Service "service", service_id: ServiceId, service, services;
+    /// A person.
+    Person "person", person_id: PersonId, person, people;
+    /// A credential of a principal.
+    Credential "credential", credential_id: CredentialId, credential, credentials;
+    /// A group of principals.
+    Group "group", group_id: GroupId, group, groups;
+    /// A role assignment.
+    RoleAssignment "role-assignment", assignment_id: AssignmentId, assignment, assignments;
+    /// A permission.
+    Permission "permission", permission_id: PermissionId, permission, permissions;
 }
 
 /// The name of a record: its kind and its id in that kind.
@@ -64,74 +131,37 @@ pub struct WrittenRecord {
     pub body: String,
 }
 
-/// A record of registry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Record {
-    /// A service.
-    Service(Service),
-    /// A credential of a service.
-    Credential(Credential),
-}
-
-/// A service: a program that reads or writes secrets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Service {
-    /// Its id.
-    pub service_id: ServiceId,
-    /// Its name, which no other service has.
-    pub name: String,
-    /// Whether it may do everything. The first service of an installation is the administrator.
-    pub is_administrator: bool,
-    /// When it was made (Unix seconds).
-    pub created_at: u64,
-}
-
-/// A credential.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Credential {
-    /// Its id.
-    pub credential_id: CredentialId,
-    /// The principal that it stands for.
-    pub subject: Subject,
-    /// The keyed hash of the opaque credential. Absent for the one that stands for callers without a credential.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hmac: Option<Bytes<32>>,
-    /// When it was made (Unix seconds).
-    pub created_at: u64,
-    /// When it was disabled (Unix seconds). Absent if it is not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disabled_at: Option<u64>,
-}
-
-impl Service {
-    /// The service of an installation's administrator.
-    pub fn administrator(service_id: ServiceId, created_at: u64) -> Self {
-        Self { service_id, name: "administrator".to_owned(), is_administrator: true, created_at }
-    }
-}
-
-impl Credential {
-    /// A new credential of a service; without a hash the one that stands for strangers.
-    pub fn new(credential_id: CredentialId, subject: Subject, hmac: Option<[u8; 32]>, created_at: u64) -> Self {
-        Self { credential_id, subject, hmac: hmac.map(Bytes), created_at, disabled_at: None }
-    }
-}
-
 impl From<Record> for Change {
     fn from(record: Record) -> Self {
         Self { name: record.name(), after: Some(record) }
     }
 }
 
-impl Record {
-    /// Its name.
-    pub fn name(&self) -> RecordName {
+impl From<RecordName> for Change {
+    /// The removal of a record.
+    fn from(name: RecordName) -> Self {
+        Self { name, after: None }
+    }
+}
+
+impl Kind {
+    /// Tells whether policy is decided from records of this kind, for others than the one whom a record is about.
+    pub const fn is_policy(self) -> bool {
         match self {
-            Self::Service(service) => RecordName { kind: Kind::Service, id: service.service_id.to_string() },
-            Self::Credential(credential) => RecordName::credential(credential.credential_id),
+            Self::Service | Self::Person | Self::Group | Self::RoleAssignment | Self::Permission => true,
+            Self::Credential => false,
+        }
+    }
+}
+
+impl Record {
+    /// The name that only one record of its kind has.
+    pub(crate) fn unique_name(&self) -> Option<&str> {
+        match self {
+            Self::Service(service) => Some(service.name.as_str()),
+            Self::Person(person) => Some(person.name.as_str()),
+            Self::Group(group) => Some(group.name.as_str()),
+            Self::Credential(_) | Self::RoleAssignment(_) | Self::Permission(_) => None,
         }
     }
 
@@ -141,13 +171,6 @@ impl Record {
     /// It cannot be written as JSON.
     pub(crate) fn write(&self) -> Result<WrittenRecord, Rejected> {
         Ok(WrittenRecord { name: self.name(), body: serde_json::to_string(self).map_err(|_| Rejected)? })
-    }
-}
-
-impl RecordName {
-    /// The name of a credential's record.
-    pub fn credential(id: CredentialId) -> Self {
-        Self { kind: Kind::Credential, id: id.to_string() }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use manager_api::name::AccountName;
+use manager_policy::{Limit, Line};
 use rpds::RedBlackTreeMapSync;
 use shared_proto::Rejected;
 use shared_proto::encoding::Bytes;
@@ -11,7 +13,7 @@ use crate::digest::Tree;
 use crate::entry::NO_ENTRY;
 use crate::record::Record;
 use crate::{
-    Anchor, Author, Change, Credential, Entry, RecordName, RegistryKey, Service, Tag, WrittenEntry, WrittenRecord,
+    Anchor, Author, Change, Credential, Entry, Kind, RecordName, RegistryKey, Tag, WrittenEntry, WrittenRecord,
 };
 
 /// All records, as they were after one entry. Clones share what they have in common.
@@ -22,6 +24,10 @@ pub struct Snapshot {
     tree: Tree,
     records: RedBlackTreeMapSync<RecordName, Arc<Record>>,
     by_hmac: RedBlackTreeMapSync<[u8; 32], CredentialId>,
+    by_name: RedBlackTreeMapSync<(Kind, String), RecordName>,
+    /// Lines of the policy and limits of credentials, as their records say them.
+    lines: RedBlackTreeMapSync<RecordName, Arc<Line>>,
+    limits: RedBlackTreeMapSync<CredentialId, Arc<[Limit]>>,
 }
 
 /// The rows of a change, which the database writes in one transaction.
@@ -60,6 +66,9 @@ impl Snapshot {
             tree: Tree::of(std::iter::empty()),
             records: RedBlackTreeMapSync::new_sync(),
             by_hmac: RedBlackTreeMapSync::new_sync(),
+            by_name: RedBlackTreeMapSync::new_sync(),
+            lines: RedBlackTreeMapSync::new_sync(),
+            limits: RedBlackTreeMapSync::new_sync(),
         }
     }
 
@@ -75,7 +84,8 @@ impl Snapshot {
         }
         let mut state = Self { number: entry.number, tag: newest.tag, tree, ..Self::empty() };
         for record in records {
-            state.put(record.name.clone(), Some(record.read().map_err(|Rejected| Broken)?));
+            let read = record.read().and_then(|read| state.put(record.name.clone(), Some(read)));
+            read.map_err(|Rejected| Broken)?;
         }
         Ok(state)
     }
@@ -100,7 +110,7 @@ impl Snapshot {
     /// the database has forgotten.
     ///
     /// # Errors
-    /// It cannot be written as JSON.
+    /// It cannot be written as JSON, a line or a limit breaks a rule, or a name is given twice.
     pub fn propose(
         &self,
         changes: Vec<Change>,
@@ -116,7 +126,7 @@ impl Snapshot {
                 return Err(Rejected);
             }
             after.tree.set(name, body.as_ref().map(|written| written.body.as_str()));
-            after.put(name.clone(), record.clone());
+            after.put(name.clone(), record.clone())?;
             match body {
                 Some(body) => written.push(body),
                 None => removed.push(name.clone()),
@@ -135,43 +145,89 @@ impl Snapshot {
         self.credential(*self.by_hmac.get(hmac)?)
     }
 
-    /// The credential with an id.
-    pub fn credential(&self, id: CredentialId) -> Option<&Credential> {
-        match self.records.get(&RecordName::credential(id))?.as_ref() {
-            Record::Credential(credential) => Some(credential),
-            Record::Service(_) => None,
+    /// The record of a kind with a name that only one has.
+    pub fn named(&self, kind: Kind, name: &AccountName) -> Option<&Record> {
+        self.record(self.by_name.get(&(kind, name.as_str().to_owned()))?)
+    }
+
+    pub(crate) fn record(&self, name: &RecordName) -> Option<&Record> {
+        self.records.get(name).map(Arc::as_ref)
+    }
+
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Record> {
+        let first = RecordName { kind, id: String::new() };
+        let of_kind = self.records.range(first..).map(|(_, record)| record.as_ref());
+        of_kind.take_while(move |record| record.name().kind == kind)
+    }
+
+    /// All lines of the policy.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &Arc<Line>> {
+        self.lines.values()
+    }
+
+    /// The limits of a credential; `None` if it has all rights of its principal.
+    pub(crate) fn limits_of(&self, id: CredentialId) -> Option<&Arc<[Limit]>> {
+        self.limits.get(&id)
+    }
+
+    /// Sets or removes a record, with what is found by it.
+    ///
+    /// # Errors
+    /// A line or a limit breaks a rule, or another record has its name or its keyed hash.
+    fn put(&mut self, name: RecordName, record: Option<Record>) -> Result<(), Rejected> {
+        if let Some(before) = self.records.get(&name).cloned() {
+            self.take_out(&name, &before);
         }
-    }
-
-    /// All services, ordered by id.
-    pub fn services(&self) -> impl Iterator<Item = &Service> {
-        self.records.values().filter_map(|record| match record.as_ref() {
-            Record::Service(service) => Some(service),
-            Record::Credential(_) => None,
-        })
-    }
-
-    /// All credentials, ordered by id.
-    pub fn credentials(&self) -> impl Iterator<Item = &Credential> {
-        self.records.values().filter_map(|record| match record.as_ref() {
-            Record::Credential(credential) => Some(credential),
-            Record::Service(_) => None,
-        })
-    }
-
-    fn put(&mut self, name: RecordName, record: Option<Record>) {
-        if let Some(Record::Credential(Credential { hmac: Some(hmac), .. })) = self.records.get(&name).map(Arc::as_ref)
-        {
-            let hmac = hmac.0;
-            self.by_hmac.remove_mut(&hmac);
+        let Some(record) = record else { return Ok(()) };
+        if let Some(unique) = record.unique_name() {
+            let key = (name.kind, unique.to_owned());
+            if self.by_name.contains_key(&key) {
+                return Err(Rejected);
+            }
+            self.by_name.insert_mut(key, name.clone());
         }
-        let Some(record) = record else {
-            self.records.remove_mut(&name);
-            return;
+        let line = match &record {
+            Record::Credential(credential) => {
+                self.put_credential(credential)?;
+                None
+            }
+            Record::RoleAssignment(assignment) => Some(assignment.line()),
+            Record::Permission(permission) => Some(permission.line()),
+            Record::Service(_) | Record::Person(_) | Record::Group(_) => None,
         };
-        if let Record::Credential(Credential { hmac: Some(hmac), credential_id, .. }) = &record {
-            self.by_hmac.insert_mut(hmac.0, *credential_id);
+        if let Some(line) = line {
+            self.lines.insert_mut(name.clone(), Arc::new(line.map_err(|_| Rejected)?));
         }
         self.records.insert_mut(name, Arc::new(record));
+        Ok(())
+    }
+
+    fn put_credential(&mut self, credential: &Credential) -> Result<(), Rejected> {
+        let id = credential.credential_id;
+        if let Some(hmac) = credential.proof.hmac() {
+            if self.by_hmac.contains_key(hmac) {
+                return Err(Rejected);
+            }
+            self.by_hmac.insert_mut(*hmac, id);
+        }
+        if let Some(limits) = &credential.limits {
+            let limits: Result<Vec<Limit>, _> = limits.iter().map(crate::CredentialLimit::limit).collect();
+            self.limits.insert_mut(id, limits.map_err(|_| Rejected)?.into());
+        }
+        Ok(())
+    }
+
+    fn take_out(&mut self, name: &RecordName, record: &Record) {
+        self.records.remove_mut(name);
+        self.lines.remove_mut(name);
+        if let Some(unique) = record.unique_name() {
+            self.by_name.remove_mut(&(name.kind, unique.to_owned()));
+        }
+        if let Record::Credential(credential) = record {
+            self.limits.remove_mut(&credential.credential_id);
+            if let Some(hmac) = credential.proof.hmac() {
+                self.by_hmac.remove_mut(hmac);
+            }
+        }
     }
 }

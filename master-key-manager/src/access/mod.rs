@@ -5,23 +5,27 @@
 //! one.
 
 mod anchor_file;
+mod consequences;
 mod registry;
 
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
-use manager_policy::{ActionType, Actor, Denied, Facts, Holder, Permit, Scope, Visible};
-use manager_registry::{Author, RegistryKey, Snapshot};
+use manager_api::name::Reason;
+use manager_policy::{ActionType, Actor, Denied, Facts, Holder, Permit, Scope, SecretFacts, Visible};
+use manager_registry::{Author, Change, RegistryKey, Snapshot};
+use manager_store::{FactStore, SignEvent};
 use service_runtime::Refusal;
 use shared_proto::credential::PlainCredential;
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{CredentialId, Subject};
+use shared_proto::id::{CredentialId, SecretId, Subject};
 use zeroize::Zeroizing;
 
 use crate::keys::KeyRing;
 
 pub use self::anchor_file::AnchorFile;
+use self::consequences::hands_out_no_more;
 pub use self::registry::{Registry, RegistryError, View, word_for};
 
 /// Hashes service credentials under a key of the key folder.
@@ -70,13 +74,35 @@ impl Caller {
     /// acts.
     ///
     /// # Errors
-    /// The policy does not allow it. That looks like an unknown secret, or like an unknown caller.
+    /// The policy does not allow it. About a secret that looks like an unknown one.
     pub fn permit<A: ActionType>(&self, scope: &Scope) -> Result<Permit<A>, Refusal> {
         let code = match scope {
             Scope::Secret(_) | Scope::Path(..) | Scope::Folder(..) | Scope::Reach(_) => ErrorCode::SecretNotFound,
-            Scope::Environment(_) | Scope::Installation => ErrorCode::CredentialInvalid,
+            Scope::Environment(_) | Scope::Installation => ErrorCode::NotPermitted,
         };
         Permit::decide(&self.facts, &self.actor, scope, self.now).map_err(|Denied| Refusal::new(code))
+    }
+
+    /// The permit for an action on a secret.
+    ///
+    /// # Errors
+    /// The policy does not allow it, or the secret is unknown, which looks the same.
+    pub fn permit_on<A: ActionType>(&self, secret: Option<&SecretFacts>) -> Result<Permit<A>, Refusal> {
+        let permit = secret.and_then(|secret| Permit::decide(&self.facts, &self.actor, secret, self.now).ok());
+        permit.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))
+    }
+
+    /// The permit for an action on a secret of the catalogue.
+    ///
+    /// # Errors
+    /// Those of [`Self::permit_on`], or the database cannot be read.
+    pub async fn permit_on_id<A: ActionType>(
+        &self,
+        store: &(impl FactStore + ?Sized),
+        secret: SecretId,
+    ) -> Result<Permit<A>, Refusal> {
+        let facts = store.secret_facts(vec![secret]).await?;
+        self.permit_on(facts.first().and_then(Option::as_ref))
     }
 
     /// The secrets that the caller may see in lists.
@@ -89,8 +115,30 @@ impl Caller {
     /// # Errors
     /// His credential is disabled there.
     pub fn again(&self, view: &View) -> Result<Self, Refusal> {
-        let actor = view.state.actor(self.credential()).ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))?;
+        let actor =
+            view.state.actor(self.credential(), self.now).ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))?;
         Ok(Self { actor, facts: Arc::clone(&view.facts), now: self.now })
+    }
+
+    /// Makes a change of the registry on the caller's behalf. `decide` sees the caller with the rights of the moment, and
+    /// asks for the permit. The caller hands out no more than he holds, and what is taken away is revoked.
+    ///
+    /// # Errors
+    /// Those of `decide`, it hands out more than he holds, nobody could make policy and principals any more, or it cannot
+    /// be read or written.
+    pub async fn change(
+        &self,
+        registry: &Registry,
+        reason: Option<&Reason>,
+        sign: Option<SignEvent>,
+        decide: impl FnOnce(&Self, &View) -> Result<Vec<Change>, Refusal> + Send,
+    ) -> Result<Vec<u64>, Refusal> {
+        let by = (self.author(), reason.map_or("", Reason::as_str), self.now);
+        let decide = |view: &View| decide(&self.again(view)?, view);
+        let may_be_made = |before: &View, after: &View, changes: &[Change]| {
+            hands_out_no_more(&self.again(before)?.actor, (before, after), changes, self.now)
+        };
+        registry.change_if(by, sign, decide, may_be_made).await
     }
 
     /// The author of the changes that the caller makes.
@@ -129,14 +177,14 @@ impl Authenticator {
     }
 
     /// The actor that `presented` belongs to; `None` for everything except an enabled credential.
-    pub fn actor(&self, state: &Snapshot, presented: &str) -> Option<Actor> {
+    pub fn actor(&self, state: &Snapshot, presented: &str, now: u64) -> Option<Actor> {
         let parsed = PlainCredential::parse(presented).ok();
         let hash = self.keys.now().credentials.hash(parsed.as_ref().unwrap_or(&self.decoy));
         let found = state.credential_by_hmac(&hash);
         // It was found by a search that is not constant in time, but over keyed hashes, which tell nothing.
-        let stored = found.and_then(|credential| credential.hmac).map_or([0; 32], |hmac| hmac.0);
-        let same = verify_slices_are_equal(&stored, &hash).is_ok();
+        let stored = found.and_then(|credential| credential.proof.hmac()).unwrap_or(&[0; 32]);
+        let same = verify_slices_are_equal(stored, &hash).is_ok();
         let found = found.filter(|_| same && parsed.is_some())?;
-        state.actor(found.credential_id)
+        state.actor(found.credential_id, now)
     }
 }

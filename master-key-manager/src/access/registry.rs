@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use manager_policy::Facts;
 use manager_registry::{
-    Anchor, Author, Broken, Change, Credential, Proposal, Record, RegistryKey, Snapshot, Standing, WrittenEntry,
+    Anchor, Author, Broken, Change, Credential, Proposal, RegistryKey, Snapshot, Standing, WrittenEntry,
 };
 use manager_store::{ChangeOutcome, EventStore, RegistryRows, RegistryStore, SignEvent, StoredEvent};
 use service_runtime::sql::StoreFault;
@@ -24,6 +24,7 @@ use shared_proto::event::Event;
 use tokio::sync::Mutex;
 
 use super::AnchorFile;
+use super::consequences::{keeps_an_administrator, revocations};
 
 /// The registry at one moment.
 pub struct View {
@@ -220,24 +221,43 @@ impl Registry {
         self.now().await.map(|_view| ())
     }
 
-    /// Makes a change that `decide` decides on the state of the moment, with the events that it causes. Events are numbered
-    /// with `sign`, and deferred without.
+    /// Makes a change that `decide` decides on the state of the moment, with the revocations that follow from it, in one
+    /// transaction. Events are numbered with `sign`, and deferred without. A change of nothing is none.
     ///
     /// # Errors
-    /// Those of `decide`, or it cannot be read or written.
+    /// Those of `decide`, nobody could make policy and principals any more, or it cannot be read or written.
     pub async fn change(
         &self,
         (author, reason, now): (Author, &str, u64),
-        (events, sign): (Vec<Event>, Option<SignEvent>),
-        decide: impl Fn(&View) -> Result<Vec<Change>, Refusal> + Send,
+        sign: Option<SignEvent>,
+        decide: impl FnOnce(&View) -> Result<Vec<Change>, Refusal> + Send,
+    ) -> Result<Vec<u64>, Refusal> {
+        self.change_if((author, reason, now), sign, decide, |_before, _after, _changes| Ok(())).await
+    }
+
+    /// Makes a change, if `may_be_made` lets it, which sees the state before and after it.
+    pub(super) async fn change_if(
+        &self,
+        (author, reason, now): (Author, &str, u64),
+        sign: Option<SignEvent>,
+        decide: impl FnOnce(&View) -> Result<Vec<Change>, Refusal> + Send,
+        may_be_made: impl FnOnce(&View, &View, &[Change]) -> Result<(), Refusal> + Send,
     ) -> Result<Vec<u64>, Refusal> {
         let _one = self.one_at_a_time.lock().await;
-        let view = self.read_again().await?;
-        let proposal = self.propose(&view.state, decide(&view)?, (author, reason, now))?;
+        let before = self.read_again().await?;
+        let changes = decide(&before)?;
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let proposal = self.propose(&before.state, changes.clone(), (author, reason, now))?;
+        let after = View::of(proposal.after.clone(), self.strangers);
+        may_be_made(&before, &after, &changes)?;
+        keeps_an_administrator(&before, &after, &changes, now)?;
+        let events = revocations(&before, &after, &changes, now);
         let read = self.forgotten.load(Ordering::SeqCst);
         let made = self.store.change_registry(proposal.rows.clone(), events, sign, now).await;
         match made {
-            Ok(ChangeOutcome::Made { numbers }) => self.take(proposal.after, read).await.map(|()| numbers),
+            Ok(ChangeOutcome::Made { numbers }) => self.take(after, read).await.map(|()| numbers),
             Ok(ChangeOutcome::Moved) => {
                 self.forget();
                 Err(Refusal::unavailable("principals or policy changed meanwhile; repeat the request"))
@@ -277,13 +297,13 @@ impl Registry {
         if disabled.is_empty() {
             return Ok(chain.recover_events(head, events, None).await?);
         }
-        let changes = disabled.into_iter().map(|credential| Record::Credential(credential).into()).collect();
+        let changes = disabled.into_iter().map(Change::from).collect();
         let by = (Author::Service, "events taken back from the vault", now);
         let proposal = self.propose(&view.state, changes, by).map_err(|_| RegistryError::Broken)?;
         let read = self.forgotten.load(Ordering::SeqCst);
         let recovered = chain.recover_events(head, events, Some(proposal.rows.clone())).await;
         match recovered {
-            Ok(true) if self.take(proposal.after, read).await.is_ok() => Ok(true),
+            Ok(true) if self.take(View::of(proposal.after, self.strangers), read).await.is_ok() => Ok(true),
             Ok(is_recovered) => {
                 self.forget();
                 Ok(is_recovered)
@@ -302,8 +322,8 @@ impl Registry {
 
     /// Takes a state into use that is in the database. The anchor is raised first: what was acknowledged is never taken for
     /// something that a crash cut off.
-    async fn take(&self, state: Snapshot, read: u64) -> Result<(), Refusal> {
-        let (file, anchor) = (self.anchor.clone(), state.anchor());
+    async fn take(&self, view: View, read: u64) -> Result<(), Refusal> {
+        let (file, anchor) = (self.anchor.clone(), view.state.anchor());
         let is_there = self.view.load().state.anchor() == anchor;
         let write =
             move || if is_there && file.read().ok() == Some(Some(anchor)) { Ok(()) } else { file.write(anchor) };
@@ -312,7 +332,7 @@ impl Registry {
             self.forget();
             return Err(Refusal::outcome_unknown("the anchor of the change was not written"));
         }
-        self.view.store(Arc::new(View::of(state, self.strangers)));
+        self.view.store(Arc::new(view));
         self.read.store(read, Ordering::SeqCst);
         Ok(())
     }
@@ -337,7 +357,7 @@ impl Registry {
         if standing == Standing::PutBack {
             return self.broken("an earlier state was put back");
         }
-        if self.take(state, read).await.is_err() {
+        if self.take(View::of(state, self.strangers), read).await.is_err() {
             return self.broken("the anchor cannot be written");
         }
         self.is_broken.store(false, Ordering::SeqCst);

@@ -3,7 +3,7 @@
 
 use manager_api::name::IdempotencyKey;
 use manager_api::wire::CatalogueState;
-use manager_policy::{Permit, Scope, Write};
+use manager_policy::{Permit, Read, Write};
 use service_runtime::audit::Origin;
 use service_runtime::{Fact, Refusal};
 use shared_proto::error::ErrorCode;
@@ -40,7 +40,7 @@ impl SecretWriter {
         if comparison == Comparison::Different {
             return Err(Refusal::new(ErrorCode::IdempotencyMismatch));
         }
-        let look = caller.permit::<Write>(&Scope::Secret(secret))?.to_look();
+        let look = caller.permit_on_id::<Write>(self.store.as_ref(), secret).await?.to_look();
         let state = self.store.secret(&look, secret).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
         let held = self.settler.locks().lock(&(state.environment, state.path.clone())).await;
         let pending: Vec<VersionRow> =
@@ -72,7 +72,8 @@ impl SecretWriter {
         meta: &Origin,
     ) -> Result<StoredSecret, Refusal> {
         let target = Target { environment, secret: state.secret, path: state.path.clone() };
-        let token = if request.token {
+        let read = caller.permit_on::<Read>(Some(&target.facts()));
+        let token = if request.token && read.is_ok() {
             let wanted = MintRequest {
                 grants: vec![(state.secret, Some(version))],
                 label: Some(request.label.clone()),

@@ -6,7 +6,7 @@
 
 use manager_api::name::{IdempotencyKey, SecretPath};
 use manager_api::wire::CatalogueState;
-use manager_policy::{Permit, Scope, Write};
+use manager_policy::{Permit, Write};
 use service_runtime::Refusal;
 use service_runtime::audit::Origin;
 use shared_proto::error::ErrorCode;
@@ -58,7 +58,7 @@ impl SecretWriter {
         caller: Caller,
         meta: &Origin,
     ) -> Result<RolledBack, Refusal> {
-        let permit = caller.permit::<Write>(&Scope::Secret(request.secret))?;
+        let permit = caller.permit_on_id::<Write>(self.store.as_ref(), request.secret).await?;
         let by = (&caller, &permit);
         let (Some(subject), Some((key, mark))) = (caller.subject(), request.idempotency.as_ref()) else {
             return self.roll_back(&request, by, meta).await;

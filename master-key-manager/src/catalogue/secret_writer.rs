@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
+use manager_api::tags::Tags;
 use manager_api::wire::{CatalogueState, IssuedToken};
-use manager_policy::{Permit, Read, Scope, Write};
+use manager_policy::{Permit, Read, Scope, SecretFacts, Write};
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use service_runtime::tasks::by_size;
@@ -157,13 +158,14 @@ impl SecretWriter {
         }
         let secret = known.as_ref().map_or(new_id, |state| state.secret);
         // Who may write and not read gets no token.
-        let read: Option<Permit<Read>> = if request.token { caller.permit(&Scope::Secret(secret)).ok() } else { None };
+        let target = Target { environment, secret, path };
+        let read: Option<Permit<Read>> =
+            if request.token { caller.permit_on(Some(&target.facts())).ok() } else { None };
         // Behind the lock of the path: those who wait for that would keep writers of other paths out of their places.
         let _place = if read.is_some() { Some(self.batches.enter().await) } else { None };
         let (seal_key, transport) = self.vault_view.keys_for_storing()?;
         let signing_key = read.is_some().then(|| self.mint.signing_key()).transpose()?;
         let first = next_version(known.and_then(|state| state.last))?;
-        let target = Target { environment, secret, path };
         // The audit line names it, and comes before the rest of the token is known.
         let jti = read.is_some().then(TokenId::generate);
         self.audit.record(act(&target, jti), meta).await?;
@@ -266,6 +268,14 @@ pub(super) struct Target<'a> {
     pub(super) environment: &'a Environment,
     pub(super) secret: SecretId,
     pub(super) path: SecretPath,
+}
+
+impl Target<'_> {
+    /// The facts that policy decides from. No secret has tags yet.
+    pub(super) fn facts(&self) -> SecretFacts {
+        let (id, environment, path) = (self.secret, self.environment.id, self.path.clone());
+        SecretFacts { id, environment, path, tags: Tags::default(), service_only: false }
+    }
 }
 
 pub(super) fn answer(

@@ -56,7 +56,7 @@ pub struct Call<B = NoBody> {
 }
 
 impl<B: Body> Authenticates for Call<B> {
-    const ADMITS: &'static [Access] = &[Access::Administrator, Access::AdministratorOrDevelopment];
+    const ADMITS: &'static [Access] = &[Access::Credential, Access::CredentialOrDevelopment];
 }
 
 impl<B: Body> FromRequest for Call<B> {
@@ -197,21 +197,21 @@ impl Gate {
 
     async fn authenticate(&self, req: &HttpRequest, route: &Route, origin: &Origin) -> Result<Caller, Refusal> {
         let strangers_may = match route.access {
-            Access::AdministratorOrDevelopment => self.mode.is_development(),
+            Access::CredentialOrDevelopment => self.mode.is_development(),
             // The rows with other kinds of access are not of this service or not of this extractor: nobody may.
-            Access::Administrator | Access::Public | Access::AccessToken | Access::Command => false,
+            Access::Credential | Access::Public | Access::AccessToken | Access::Command => false,
         };
-        let view = self.registry.now().await?;
+        let (view, now) = (self.registry.now().await?, self.clock.now());
         // Only without any Authorization header: a wrong credential is never an anonymous one.
         let found = if strangers_may && !req.headers().contains_key(header::AUTHORIZATION) {
             // The row that names it is not verified: it must be that of strangers.
-            view.state.actor(self.anonymous.credential).filter(|actor| actor.holder == Holder::Stranger)
+            view.state.actor(self.anonymous.credential, now).filter(|actor| actor.holder == Holder::Stranger)
         } else {
-            bearer(req).and_then(|presented| self.authenticator.actor(&view.state, presented))
+            bearer(req).and_then(|presented| self.authenticator.actor(&view.state, presented, now))
         };
         let actor = found
             .ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))
             .inspect_err(|refusal| self.record_refusal(route, origin, refusal))?;
-        Ok(Caller::new(actor, Arc::clone(&view.facts), self.clock.now()))
+        Ok(Caller::new(actor, Arc::clone(&view.facts), now))
     }
 }

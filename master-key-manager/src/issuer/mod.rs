@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use manager_api::name::UserLabel;
 use manager_api::wire::IssuedToken;
-use manager_policy::Scope;
+use manager_policy::SecretFacts;
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
@@ -94,12 +94,15 @@ impl Mint {
             (None, None) => return Err(Refusal::parameter("a stranger has no subject of his own")),
         };
         let (issued_at, expires_at) = self.life(request.life, &seal_key);
-        let permitted = |(secret, version)| Ok((secret, version, caller.permit(&Scope::Secret(secret))?));
+        let facts = self.store.secret_facts(request.grants.iter().map(|(secret, _)| *secret).collect()).await?;
+        let permitted = |((secret, version), facts): (_, Option<SecretFacts>)| {
+            Ok((secret, version, caller.permit_on(facts.as_ref())?))
+        };
         let order = TokenRequest {
             jti: TokenId::generate(),
             subject,
             signing_key: signer.kid(),
-            grants: request.grants.into_iter().map(permitted).collect::<Result<_, Refusal>>()?,
+            grants: request.grants.into_iter().zip(facts).map(permitted).collect::<Result<_, Refusal>>()?,
             issued_at,
             expires_at,
         };

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use manager_api::name::Reason;
 use manager_policy::{Destroy, ManageIdentities, Permit, Scope};
-use manager_registry::{Change, Credential, Record, Snapshot};
+use manager_registry::{Change, Credential};
 use service_runtime::Refusal;
 use service_runtime::clock::Clock;
 use shared_proto::error::ErrorCode;
@@ -59,22 +60,38 @@ impl Revocations {
         let view = self.registry.now().await?;
         caller.again(&view)?.permit::<ManageIdentities>(&Scope::Installation)?;
         let known = view.state.credential(id).ok_or_else(|| Refusal::new(ErrorCode::CredentialNotFound))?;
-        let numbers = if known.disabled_at.is_some() {
-            Ok(self.store.number_of(Event::Credential(id)).await?.into_iter().collect())
-        } else {
-            let now = self.clock.now();
-            let caught_up = self.vault_view.view().status == FeedStatus::CaughtUp;
-            let events = (vec![Event::Credential(id)], caught_up.then(|| Arc::clone(&self.sign)));
-            // Decided once more on the state that the change is made of.
-            let disable = |view: &View| {
-                caller.again(view)?.permit::<ManageIdentities>(&Scope::Installation)?;
-                disabling(&view.state, id, now)
-            };
-            self.registry.change((caller.author(), "", now), events, disable).await
-        };
-        // Also after an unclear outcome: the event may be there.
+        if known.disabled_at.is_some() {
+            let numbers: Vec<u64> = self.store.number_of(Event::Credential(id)).await?.into_iter().collect();
+            let applied = !numbers.is_empty() && self.confirm(&numbers).await;
+            return Ok(Sequences { numbers, applied });
+        }
+        let now = self.clock.now();
+        // Decided once more on the state that the change is made of.
+        self.change(caller, None, move |caller, view| {
+            caller.permit::<ManageIdentities>(&Scope::Installation)?;
+            let known = view.state.credential(id).ok_or_else(|| Refusal::new(ErrorCode::CredentialNotFound))?;
+            Ok(vec![Credential { disabled_at: known.disabled_at.or(Some(now)), ..known.clone() }.into()])
+        })
+        .await
+    }
+
+    /// Makes a change of the registry on a caller's behalf, pushes the revocations that follow from it, and waits a moment
+    /// for the vault's signature.
+    ///
+    /// # Errors
+    /// Those of [`Caller::change`]: nothing is changed.
+    pub async fn change(
+        &self,
+        caller: &Caller,
+        reason: Option<&Reason>,
+        decide: impl FnOnce(&Caller, &View) -> Result<Vec<Change>, Refusal> + Send,
+    ) -> Result<Sequences, Refusal> {
+        let caught_up = self.vault_view.view().status == FeedStatus::CaughtUp;
+        let sign = caught_up.then(|| Arc::clone(&self.sign));
+        let numbers = caller.change(&self.registry, reason, sign, decide).await;
+        // Also after an unclear outcome: an event may be there.
         self.vault_view.wake();
-        let numbers: Vec<u64> = numbers?;
+        let numbers = numbers?;
         let applied = !numbers.is_empty() && self.confirm(&numbers).await;
         Ok(Sequences { numbers, applied })
     }
@@ -122,14 +139,6 @@ impl Revocations {
         self.vault_view.wake();
         self.vault_view.wait_applied(*last, WAIT).await
     }
-}
-
-fn disabling(state: &Snapshot, id: CredentialId, now: u64) -> Result<Vec<Change>, Refusal> {
-    let known = state.credential(id).ok_or_else(|| Refusal::new(ErrorCode::CredentialNotFound))?;
-    if state.administrators() == [id] {
-        return Err(Refusal::new(ErrorCode::LastAdministrator));
-    }
-    Ok(vec![Record::Credential(Credential { disabled_at: known.disabled_at.or(Some(now)), ..known.clone() }).into()])
 }
 
 /// Signs events with the manager's identity key.

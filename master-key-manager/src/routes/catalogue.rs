@@ -24,7 +24,7 @@ pub(super) const ROUTES: &[Route] = &[Route::post(
 .body::<Reconcile>(SMALL_LIMIT)
 .answers(&[Answer::json::<ReconcileAnswer>(200, "What was found.")])
 .problems(&[ErrorCode::Unavailable, ErrorCode::AuditUnavailable])
-.needs(Access::Administrator, || call(reconcile_catalogue))];
+.needs(Access::Credential, || call(reconcile_catalogue))];
 
 async fn reconcile_catalogue(call: Call<Json<Reconcile>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let (call, body) = call.with_body();

@@ -38,12 +38,12 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::OutcomeUnknown,
             ErrorCode::AuditUnavailable,
         ])
-        .needs(Access::Administrator, || call(create)),
+        .needs(Access::Credential, || call(create)),
     Route::get(action::ENVIRONMENT_LIST, "/api/environments", "Lists environments, ordered by name.")
         .parameters(&[after::<EnvironmentName>(), LIMIT])
         .answers(&[Answer::json::<EnvironmentList>(200, "A page.")])
         .problems(&[ErrorCode::NameInvalid, ErrorCode::AuditUnavailable])
-        .needs(Access::Administrator, || call(list)),
+        .needs(Access::Credential, || call(list)),
     Route::post(
         action::ENVIRONMENT_FREEZE,
         "/api/environments/{name}:freeze",
@@ -52,12 +52,12 @@ pub(super) const ROUTES: &[Route] = &[
     .parameters(NAME)
     .answers(CHANGED)
     .problems(PROBLEMS)
-    .needs(Access::Administrator, || call(freeze)),
+    .needs(Access::Credential, || call(freeze)),
     Route::post(action::ENVIRONMENT_UNFREEZE, "/api/environments/{name}:unfreeze", "Undoes a freeze.")
         .parameters(NAME)
         .answers(CHANGED)
         .problems(PROBLEMS)
-        .needs(Access::Administrator, || call(unfreeze)),
+        .needs(Access::Credential, || call(unfreeze)),
     Route::post(
         action::ENVIRONMENT_DISABLE,
         "/api/environments/{name}:disable",
@@ -66,7 +66,7 @@ pub(super) const ROUTES: &[Route] = &[
     .parameters(NAME)
     .answers(REVOKED)
     .problems(&[ErrorCode::EnvironmentNotFound, ErrorCode::OutcomeUnknown])
-    .needs(Access::Administrator, || call(disable)),
+    .needs(Access::Credential, || call(disable)),
     Route::post(
         action::ENVIRONMENT_ENABLE,
         "/api/environments/{name}:enable",
@@ -75,12 +75,12 @@ pub(super) const ROUTES: &[Route] = &[
     .parameters(NAME)
     .answers(CHANGED)
     .problems(PROBLEMS)
-    .needs(Access::Administrator, || call(enable)),
+    .needs(Access::Credential, || call(enable)),
     Route::get(action::ENVIRONMENT_SHOW, "/api/environments/{name}", "Describes an environment.")
         .parameters(NAME)
         .answers(&[Answer::json::<EnvironmentDetails>(200, "The environment.")])
         .problems(&[ErrorCode::EnvironmentNotFound, ErrorCode::AuditUnavailable])
-        .needs(Access::Administrator, || call(show)),
+        .needs(Access::Credential, || call(show)),
     Route::patch(action::ENVIRONMENT_UPDATE, "/api/environments/{name}", "Changes the settings of an environment.")
         .parameters(NAME)
         .body::<ChangeEnvironment>(SMALL_LIMIT)
@@ -92,7 +92,7 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::OutcomeUnknown,
             ErrorCode::AuditUnavailable,
         ])
-        .needs(Access::Administrator, || call(update)),
+        .needs(Access::Credential, || call(update)),
 ];
 
 async fn create(call: Call<Json<CreateEnvironment>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use manager_api::wire::{EventSummary, RevocationAnswer, RevocationList, RevocationStatus, Revoke};
-use manager_policy::{Scope, Share};
+use manager_policy::{Permit, Scope, Share};
 use serde::Deserialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
@@ -37,7 +37,7 @@ pub(super) const ROUTES: &[Route] = &[
         ErrorCode::LastAdministrator,
         ErrorCode::OutcomeUnknown,
     ])
-    .needs(Access::Administrator, || call(revoke)),
+    .needs(Access::Credential, || call(revoke)),
     Route::get(
         action::REVOCATION_LIST,
         "/api/revocations",
@@ -46,7 +46,7 @@ pub(super) const ROUTES: &[Route] = &[
     .parameters(&[Parameter::integer("after", "Only events above this number; 0 by default.", 0, MAX_VERSION), LIMIT])
     .answers(&[Answer::json::<RevocationList>(200, "A page.")])
     .problems(&[ErrorCode::AuditUnavailable])
-    .needs(Access::Administrator, || call(list)),
+    .needs(Access::Credential, || call(list)),
 ];
 
 /// What a route answers that revokes.
@@ -150,13 +150,13 @@ async fn decision_of(app: &App, caller: &Caller, asked: Revoke) -> Result<(Decis
             (share(&Scope::Installation)?, Event::Credential(client_id), Outcome::CredentialRevoke(client_id))
         }
         Revoke::Secret { key_id } => {
-            let permit = share(&Scope::Secret(key_id))?;
+            let permit: Permit<Share> = caller.permit_on_id(app.store.as_ref(), key_id).await?;
             let known = app.store.secret(&permit.to_look(), key_id).await?;
             known.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
             (permit, Event::Secret(key_id), Outcome::SecretRevoke(key_id))
         }
         Revoke::Version { key_id, version } => {
-            let permit = share(&Scope::Secret(key_id))?;
+            let permit: Permit<Share> = caller.permit_on_id(app.store.as_ref(), key_id).await?;
             let row = app.store.version(&permit.to_look(), key_id, version).await?;
             let envelope = row.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?.envelope;
             (permit, Event::Version(key_id, envelope), Outcome::VersionRevoke(key_id, envelope))

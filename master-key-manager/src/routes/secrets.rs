@@ -9,7 +9,7 @@ use manager_api::wire::{
     Destroy, DestroyAnswer, DestructionStatus, Rollback, RollbackAnswer, SecretDetails, SecretList, SecretSummary,
     StoreKey, StoredKeyAnswer, VersionSummary,
 };
-use manager_policy::{List, Permit, Scope};
+use manager_policy::{List, Permit};
 use serde::{Deserialize, Serialize};
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
@@ -54,7 +54,7 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::OutcomeUnknown,
             ErrorCode::AuditUnavailable,
         ])
-        .needs(Access::AdministratorOrDevelopment, || call(store)),
+        .needs(Access::CredentialOrDevelopment, || call(store)),
     Route::post(action::SECRET_DESTROY, "/api/keys/{key_id}/destroy", "Erases versions for ever.")
         .body::<Destroy>(SMALL_LIMIT)
         .parameters(&[Parameter::path::<SecretId>("key_id", "The secret.")])
@@ -69,7 +69,7 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::OutcomeUnknown,
             ErrorCode::AuditUnavailable,
         ])
-        .needs(Access::Administrator, || call(destroy)),
+        .needs(Access::Credential, || call(destroy)),
     // Before the rows with `{key_id}` alone, which would take the verb for a part of the id.
     Route::post(
         action::SECRET_ROLLBACK,
@@ -92,12 +92,12 @@ pub(super) const ROUTES: &[Route] = &[
         ErrorCode::OutcomeUnknown,
         ErrorCode::AuditUnavailable,
     ])
-    .needs(Access::Administrator, || call(rollback)),
+    .needs(Access::Credential, || call(rollback)),
     Route::get(action::SECRET_SHOW, "/api/secrets/{key_id}", "Describes a secret, without its values.")
         .parameters(&[Parameter::path::<SecretId>("key_id", "The secret.")])
         .answers(&[Answer::json::<SecretDetails>(200, "The secret.")])
         .problems(&[ErrorCode::SecretNotFound, ErrorCode::AuditUnavailable])
-        .needs(Access::Administrator, || call(show)),
+        .needs(Access::Credential, || call(show)),
     Route::get(action::SECRET_LIST, "/api/secrets", "Lists secrets and their versions, without values.")
         .parameters(&[
             Parameter::query::<EnvironmentName>("environment", "Only secrets of this environment."),
@@ -106,7 +106,7 @@ pub(super) const ROUTES: &[Route] = &[
         ])
         .answers(&[Answer::json::<SecretList>(200, "A page.")])
         .problems(&[ErrorCode::NameInvalid, ErrorCode::AuditUnavailable])
-        .needs(Access::Administrator, || call(list)),
+        .needs(Access::Credential, || call(list)),
 ];
 
 async fn store(call: Call<Json<StoreKey>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
@@ -150,7 +150,7 @@ async fn destroy(call: Call<Json<Destroy>>, app: web::Data<App>) -> Result<HttpR
     let done = call
         .run(|caller, origin| async move {
             let App { store, secret_writer, revocations, gate, .. } = &*app;
-            let asked = (caller.permit(&Scope::Secret(secret))?, secret, body.versions);
+            let asked = (caller.permit_on_id(store.as_ref(), secret).await?, secret, body.versions);
             destroy_versions(store.as_ref(), &secret_writer.settler, revocations, &gate.audit, asked, &origin).await
         })
         .await?;
@@ -195,7 +195,7 @@ async fn show(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let (store, audit) = (Arc::clone(&app.store), app.gate.audit.clone());
     let found = call
         .run(|caller, origin| async move {
-            let permit: Permit<List> = caller.permit(&Scope::Secret(secret))?;
+            let permit: Permit<List> = caller.permit_on_id(store.as_ref(), secret).await?;
             let found = store.secret(&permit.to_look(), secret).await?;
             let found = found.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
             audit.record(Act::SecretShow(secret), &origin).await?;

@@ -32,17 +32,17 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::OutcomeUnknown,
             ErrorCode::AuditUnavailable,
         ])
-        .needs(Access::Administrator, || call(mint)),
+        .needs(Access::Credential, || call(mint)),
     Route::get(action::TOKEN_LIST, "/api/tokens", "Lists the tokens that have not expired.")
         .parameters(&[after::<TokenId>(), LIMIT])
         .answers(&[Answer::json::<TokenList>(200, "A page.")])
         .problems(&[ErrorCode::AuditUnavailable])
-        .needs(Access::Administrator, || call(list)),
+        .needs(Access::Credential, || call(list)),
     Route::delete(action::TOKEN_REVOKE, "/api/tokens/{jti}", "Revokes a token.")
         .parameters(&[Parameter::path::<TokenId>("jti", "The token.")])
         .answers(REVOKED)
         .problems(&[ErrorCode::TokenNotFound, ErrorCode::OutcomeUnknown])
-        .needs(Access::Administrator, || call(revoke)),
+        .needs(Access::Credential, || call(revoke)),
 ];
 
 async fn mint(call: Call<Json<MintToken>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {

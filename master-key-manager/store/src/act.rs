@@ -14,7 +14,7 @@ use crate::Installation;
 impl Installation {
     /// The actor of all callers without a credential, in development mode.
     pub fn anonymous_actor(&self) -> Actor {
-        Actor { holder: Holder::Stranger, credential: self.anonymous, limits: None }
+        Actor { holder: Holder::Stranger, credential: self.anonymous, limits: None, ends_at: None }
     }
 }
 

@@ -8,7 +8,7 @@ use shared_proto::encoding::Bytes;
 use shared_proto::id::{EnvironmentId, PersonId, SecretId, Subject, Version};
 use shared_proto::jwk::Thumbprint;
 
-use crate::{Acted, Closed, NewToken, Stored};
+use crate::{Acted, Closed, FactStore, NewToken, Stored};
 
 /// How long an idempotency key is remembered, in seconds.
 pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
@@ -33,7 +33,7 @@ pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
 /// }
 /// ```
 #[async_trait]
-pub trait CatalogueStore: Send + Sync {
+pub trait CatalogueStore: FactStore {
     /// The secret under a path, in the form that a write needs.
     async fn secret_at(
         &self,

@@ -11,6 +11,7 @@ mod catalogue;
 mod environments;
 mod event_name;
 mod events;
+mod facts;
 mod identity;
 mod installation;
 mod reconcile;
@@ -35,6 +36,7 @@ pub use self::environments::{
 pub use self::events::{
     DROPPED_AT_ONCE, Decision, Destroyed, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, StoredEvent,
 };
+pub use self::facts::FactStore;
 pub use self::identity::IdentityStore;
 pub use self::installation::{Installation, InstallationStore, NewInstallation};
 pub use self::reconcile::ReconcileStore;
@@ -54,6 +56,7 @@ pub trait ManagerStore:
     + CatalogueStore
     + EnvironmentStore
     + EventStore
+    + FactStore
     + IdentityStore
     + InstallationStore
     + ReconcileStore

@@ -7,7 +7,7 @@ use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject,
 use shared_proto::jwk::Thumbprint;
 use shared_proto::token::Grant;
 
-use crate::{Acted, Closed, Stored, VersionRow};
+use crate::{Acted, Closed, FactStore, Stored, VersionRow};
 
 /// Rows that one transaction prunes. A revocation that comes meanwhile waits for it, a millisecond or two.
 pub const PRUNED_AT_ONCE: usize = 256;
@@ -50,7 +50,7 @@ pub const PRUNED_AT_ONCE: usize = 256;
 /// }
 /// ```
 #[async_trait]
-pub trait TokenStore: Send + Sync {
+pub trait TokenStore: FactStore {
     /// Decides on a token, which is made with the credential of its permits, and records it with the number of the newest
     /// event. A revocation that runs at the same time comes before and refuses it, or after and hits it.
     async fn decide_token(&self, order: TokenRequest) -> Acted<TokenDecision>;

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use manager_registry::{Record, Service};
+use manager_api::name::AccountName;
+use manager_registry::{Record, RoleAssignment, Service};
 use manager_store::sql::SqlStore;
 use manager_store::sql::schema::SCHEMA;
 use manager_store::{EnvironmentStore as _, RegistryStore as _};
 use service_runtime::sql::{Database, Location, PostgresOptions, Schema};
 use service_runtime::sqlite::{migrate, open_writer};
+use shared_proto::id::ServiceId;
 
 /// A copy to another engine begins with the schema, and takes every row there for one that must not be.
 #[test]
@@ -43,8 +45,11 @@ async fn database_of_any_earlier_schema_has_no_registry_until_the_service_takes_
         let store = SqlStore::open(&Location::File(path), false).unwrap();
         let rows = store.registry(0).await.unwrap();
         assert!(rows.records.is_empty() && rows.log.is_empty(), "{steps}");
-        let service = Record::Service(Service::administrator(administrator.parse().unwrap(), 7));
-        assert!(rows.former.contains(&service) && rows.former.len() == 3, "{steps}: {:?}", rows.former);
+        let id: ServiceId = administrator.parse().unwrap();
+        let service = Service::new(id, AccountName::parse("administrator").unwrap(), 7);
+        let expected = [Record::from(service), RoleAssignment::administrator(id, 7).unwrap().into()];
+        assert!(expected.iter().all(|record| rows.former.contains(record)), "{steps}: {:?}", rows.former);
+        assert_eq!(rows.former.len(), 4, "{steps}");
         assert_eq!(store.registry_number().await, Ok(0), "{steps}");
     }
 }

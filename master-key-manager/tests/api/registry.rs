@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::http::Method;
 use futures_util::future::join_all;
-use manager_registry::{Author, Credential, Record};
+use manager_registry::{Author, Change, Credential, Proof};
 use master_key_manager::init::{policy, replace_administrators, reset_administrator};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -129,11 +129,11 @@ async fn an_administrator_disables_several_credentials_at_once() {
     let manager = installed.start().await;
     let view = manager.app.registry.now().await.unwrap();
     let subject = Subject::Service(view.state.services().next().unwrap().service_id);
-    let credential = |number| Credential::new(CredentialId::generate(), subject, Some([number; 32]), 1);
+    let credential = |number| Credential::new(CredentialId::generate(), subject, Proof::opaque([number; 32]), 1);
     let more: Vec<Credential> = (1..6).map(credential).collect();
-    let changes: Vec<_> = more.iter().map(|one| Record::Credential(one.clone()).into()).collect();
+    let changes: Vec<_> = more.iter().cloned().map(Change::from).collect();
     let by = (Author::Operator, "", 1);
-    manager.app.registry.change(by, (Vec::new(), None), |_| Ok(changes.clone())).await.unwrap();
+    manager.app.registry.change(by, None, |_| Ok(changes.clone())).await.unwrap();
     let disable = async |one: &Credential| {
         let body = json!({"kind": "disable-credential", "client_id": one.credential_id});
         manager.post("/api/revocations", body).await.status.as_u16()
@@ -141,7 +141,7 @@ async fn an_administrator_disables_several_credentials_at_once() {
     let all = join_all(more.iter().map(disable)).await;
     assert!(all.iter().all(|status| *status == 200), "{all:?}");
     let view = manager.app.registry.now().await.unwrap();
-    assert!(more.iter().all(|one| view.state.actor(one.credential_id).is_none()));
+    assert!(more.iter().all(|one| view.state.actor(one.credential_id, 1).is_none()));
     assert_eq!(installed.vault.applied().len(), 5);
     manager.stop().await;
 }
@@ -153,9 +153,9 @@ async fn an_entry_about_another_credential_takes_no_token_from_a_write_under_way
     let registry = Arc::clone(&manager.app.registry);
     manager.faults.after_calls("begin", 1, move || async move {
         let subject = Subject::Service(registry.now().await.unwrap().state.services().next().unwrap().service_id);
-        let other = Record::Credential(Credential::new(CredentialId::generate(), subject, Some([9; 32]), 1));
+        let other = Credential::new(CredentialId::generate(), subject, Proof::opaque([9; 32]), 1);
         let by = (Author::Service, "", 1);
-        registry.change(by, (Vec::new(), None), |_| Ok(vec![other.clone().into()])).await.unwrap();
+        registry.change(by, None, |_| Ok(vec![other.into()])).await.unwrap();
     });
     manager.store_value("p", "v").await.expect(201).member("access_token");
     manager.stop().await;

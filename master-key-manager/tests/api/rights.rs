@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::{App, HttpServer};
-use manager_registry::{Author, Record};
+use manager_registry::{Author, Change};
 use manager_store::sql::SqlStore;
 use master_key_manager::access::View;
 use master_key_manager::config::Config;
@@ -96,9 +96,8 @@ impl Other {
     async fn touch(self) {
         let registry = Arc::new(open_registry(&self.config, Arc::new(self.store)).await.unwrap());
         let by = (Author::Operator, "", 1);
-        let services =
-            |view: &View| Ok(view.state.services().cloned().map(|service| Record::Service(service).into()).collect());
-        registry.change(by, (Vec::new(), None), services).await.unwrap();
+        let services = |view: &View| Ok(view.state.services().cloned().map(Change::from).collect());
+        registry.change(by, None, services).await.unwrap();
     }
 }
 

@@ -100,7 +100,7 @@ pub(super) fn make_room(answer: &mut ServiceResponse<BoxBody>) -> Result<(), Ref
     let Some(bytes) = size(answer.response().body()).filter(|bytes| *bytes > SMALL) else { return Ok(()) };
     let counted = Route::of(answer.request()).is_none_or(|row| match row.access {
         Access::Public | Access::Command => false,
-        Access::Administrator | Access::AdministratorOrDevelopment | Access::AccessToken => true,
+        Access::Credential | Access::CredentialOrDevelopment | Access::AccessToken => true,
     });
     if !counted || answer.response().extensions().contains::<Room>() {
         return Ok(());

@@ -135,7 +135,7 @@ fn operation(row: &Route) -> Operation {
     for scheme in schemes(row.access) {
         operation = operation.security(SecurityRequirement::new(*scheme, Vec::<String>::new()));
     }
-    if row.access == Access::AdministratorOrDevelopment {
+    if row.access == Access::CredentialOrDevelopment {
         // Also without a credential.
         operation = operation.security(SecurityRequirement::default());
     }
@@ -193,7 +193,7 @@ fn problems(row: &Route) -> std::collections::BTreeMap<u16, String> {
 fn of_access(access: Access) -> &'static [ErrorCode] {
     match access {
         Access::Public => &[],
-        Access::Administrator | Access::AdministratorOrDevelopment => &[
+        Access::Credential | Access::CredentialOrDevelopment => &[
             ErrorCode::CredentialInvalid,
             ErrorCode::BodyInvalid,
             ErrorCode::BodyTooLarge,
@@ -211,7 +211,7 @@ fn of_access(access: Access) -> &'static [ErrorCode] {
 fn schemes(access: Access) -> &'static [&'static str] {
     match access {
         Access::Public => &[],
-        Access::Administrator | Access::AdministratorOrDevelopment => &["credential"],
+        Access::Credential | Access::CredentialOrDevelopment => &["credential"],
         Access::AccessToken => &["access_token"],
         Access::Command => &["command"],
     }

@@ -17,12 +17,12 @@
 //! #     fn from_request(_: &HttpRequest, _: &mut Payload) -> Self::Future { ready(Err(Refusal::new(ErrorCode::CredentialInvalid))) }
 //! # }
 //! impl Authenticates for Call {
-//!     const ADMITS: &'static [Access] = &[Access::Administrator];
+//!     const ADMITS: &'static [Access] = &[Access::Credential];
 //! }
 //! async fn list(_call: Call) -> HttpResponse { HttpResponse::Ok().finish() }
 //! const ROUTES: &[Route] = &[Route::get("note.list", "/api/notes", "Lists notes.")
 //!     .answers(&[Answer::json::<Problem>(200, "A page.")])
-//!     .needs(Access::Administrator, || call(list))];
+//!     .needs(Access::Credential, || call(list))];
 //! ```
 //!
 //! A handler that forgets to authenticate does not compile behind [`Draft::needs`]:
@@ -34,7 +34,7 @@
 //! async fn list() -> HttpResponse { HttpResponse::Ok().finish() }
 //! const ROUTES: &[Route] = &[Route::get("note.list", "/api/notes", "Lists notes.")
 //!     .answers(&[Answer::json::<Problem>(200, "A page.")])
-//!     .needs(Access::Administrator, || call(list))];
+//!     .needs(Access::Credential, || call(list))];
 //! ```
 
 use std::borrow::Cow;
@@ -62,10 +62,10 @@ use crate::{Fact, Refusal};
 pub enum Access {
     /// Anybody.
     Public,
-    /// An administrator's credential.
-    Administrator,
-    /// Anybody in development mode, else an administrator's credential.
-    AdministratorOrDevelopment,
+    /// A credential. What its caller may do is for the policy to say.
+    Credential,
+    /// Anybody in development mode, else a credential.
+    CredentialOrDevelopment,
     /// An access token of the manager.
     AccessToken,
     /// A command or event signed by the manager. With `tls.client_ca` its certificate is checked before all else.
@@ -408,10 +408,9 @@ pub fn mount(table: Table) -> impl FnOnce(&mut web::ServiceConfig) {
                 let route = route.guard(Choose(row));
                 resource = match row.access {
                     Access::Command => resource.route(route.wrap(from_fn(check_client))),
-                    Access::Public
-                    | Access::Administrator
-                    | Access::AdministratorOrDevelopment
-                    | Access::AccessToken => resource.route(route),
+                    Access::Public | Access::Credential | Access::CredentialOrDevelopment | Access::AccessToken => {
+                        resource.route(route)
+                    }
                 };
             }
             config.service(resource.default_service(web::to(move || {

@@ -17,4 +17,6 @@ mod patterns;
 #[cfg(test)]
 mod scopes;
 #[cfg(test)]
+mod take_aways;
+#[cfg(test)]
 mod universe;

@@ -39,7 +39,7 @@ pub(crate) fn holders() -> Vec<Holder> {
 }
 
 pub(crate) fn actor(holder: Holder) -> Actor {
-    Actor { holder, credential: CredentialId::from_bytes([7; 16]), limits: None }
+    Actor { holder, credential: CredentialId::from_bytes([7; 16]), limits: None, ends_at: None }
 }
 
 pub(crate) fn path_of(text: &str) -> SecretPath {

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use manager_api::name::SecretPath;
+use manager_api::tags::Tags;
 use manager_api::wire::CatalogueState;
-use manager_policy::{AnyAction, Basis, Permit, Read, Scope, Visible, Write};
+use manager_policy::{AnyAction, Basis, Permit, Read, Scope, SecretFacts, Visible, Write};
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
@@ -15,9 +16,16 @@ use super::identity::subject_for;
 use super::rows::{newest_committed, newest_event, one_version, path, secret_state, state, version, version_row};
 use super::tokens::insert_for_commit;
 use crate::{
-    ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, KEPT_SECONDS, ListedVersion, NewRollback, NewToken,
-    NewVersion, RollbackOutcome, SecretRow, SecretState, Stored, VersionRow, basis_for, grants_of,
+    ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, FactStore, KEPT_SECONDS, ListedVersion, NewRollback,
+    NewToken, NewVersion, RollbackOutcome, SecretRow, SecretState, Stored, VersionRow, basis_for, grants_of,
 };
+
+#[async_trait]
+impl FactStore for SqlStore {
+    async fn secret_facts(&self, secrets: Vec<SecretId>) -> Stored<Vec<Option<SecretFacts>>> {
+        self.sql.read("secret_facts", move |tx| secrets.iter().map(|secret| secret_facts(tx, *secret)).collect()).await
+    }
+}
 
 #[async_trait]
 impl CatalogueStore for SqlStore {
@@ -265,6 +273,14 @@ fn has_state(tx: &mut Tx<'_>, secret: SecretId, version: Version, state: &str) -
     )
 }
 
+fn secret_facts(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<SecretFacts>, SqlError> {
+    let sql = "SELECT environment_id, path FROM secrets WHERE secret_id = ?1";
+    tx.optional(sql, &[&secret.as_bytes()], |row| {
+        let (environment, path) = (EnvironmentId::from_bytes(row.get(0)?), path(row, 1)?);
+        Ok(SecretFacts { id: secret, environment, path, tags: Tags::default(), service_only: false })
+    })
+}
+
 /// A version of the list, with the id of its environment and its path.
 type Line = (SecretId, ListedVersion, EnvironmentId, SecretPath);
 
@@ -297,7 +313,8 @@ fn secrets(
         ),
     }?;
     let mut rows: Vec<SecretRow> = Vec::new();
-    let shown = |line: &Line| visible.shows(&Scope::Path(line.2, line.3.clone()));
+    // No secret has tags yet.
+    let shown = |line: &Line| visible.shows_secret(line.2, &line.3, &Tags::default());
     for (secret, found, environment, path) in lines.into_iter().filter(shown) {
         match rows.last_mut().filter(|row| row.secret == secret) {
             Some(row) => row.versions.push(found),

@@ -1,12 +1,16 @@
 //! The rows of registry.
 
 use async_trait::async_trait;
+use manager_api::name::AccountName;
 use manager_policy::{Basis, PolicyEpoch};
-use manager_registry::{Credential, Kind, Record, RecordName, Rows, Service, WrittenEntry, WrittenRecord};
+use manager_registry::{
+    Credential, Kind, Proof, Record, RecordName, RoleAssignment, Rows, Service, WrittenEntry, WrittenRecord,
+};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
+use shared_proto::Malformed;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::Event;
-use shared_proto::id::{CredentialId, Subject};
+use shared_proto::id::{CredentialId, ServiceId, Subject};
 
 use super::SqlStore;
 use super::events::{defer, number};
@@ -71,27 +75,33 @@ fn former(tx: &mut Tx<'_>) -> Result<Vec<Record>, SqlError> {
         &[],
         credential,
     )?;
-    let mut records: Vec<Record> = Vec::new();
+    let (mut records, mut administrators): (Vec<Record>, Vec<ServiceId>) = (Vec::new(), Vec::new());
     for credential in credentials {
-        if let (Subject::Service(service_id), Some(_)) = (credential.subject, credential.hmac) {
-            let known = |record: &Record| matches!(record, Record::Service(known) if known.service_id == service_id);
-            if !records.iter().any(known) {
-                records.push(Record::Service(Service::administrator(service_id, credential.created_at)));
-            }
+        if let (Subject::Service(id), Proof::Opaque { .. }) = (credential.subject, &credential.proof)
+            && !administrators.contains(&id)
+        {
+            administrators.push(id);
+            records.extend(
+                administrator(id, administrators.len(), credential.created_at).map_err(|_| SqlError::unreadable())?,
+            );
         }
         records.push(Record::Credential(credential));
     }
     Ok(records)
 }
 
+/// An administrator with its role. Their names tell them apart.
+fn administrator(id: ServiceId, number: usize, created_at: u64) -> Result<[Record; 2], Malformed> {
+    let name =
+        if number == 1 { Service::ADMINISTRATOR.to_owned() } else { format!("{}-{number}", Service::ADMINISTRATOR) };
+    let service = Service::new(id, AccountName::parse(name)?, created_at);
+    Ok([service.into(), RoleAssignment::administrator(id, created_at)?.into()])
+}
+
 fn credential(row: &Row<'_>) -> Result<Credential, SqlError> {
-    Ok(Credential {
-        credential_id: CredentialId::from_bytes(row.get(0)?),
-        subject: row.parse(1)?,
-        hmac: row.get::<Option<[u8; 32]>>(2)?.map(Bytes),
-        created_at: row.get(3)?,
-        disabled_at: row.get(4)?,
-    })
+    let proof = row.get::<Option<[u8; 32]>>(2)?.map_or(Proof::Stranger, Proof::opaque);
+    let id = CredentialId::from_bytes(row.get(0)?);
+    Ok(Credential { disabled_at: row.get(4)?, ..Credential::new(id, row.parse(1)?, proof, row.get(3)?) })
 }
 
 /// The number of the newest entry; 0 before the first.

@@ -22,7 +22,7 @@ use crate::{
 impl TokenStore for SqlStore {
     async fn decide_token(&self, order: TokenRequest) -> Acted<TokenDecision> {
         let Some(basis) = common_basis(&order)? else { return Ok(TokenDecision::NotFound) };
-        self.write_as("decide_token", basis, move |tx| decide_token(tx, basis.credential(), &order)).await
+        self.write_as("decide_token", basis, move |tx| decide_token(tx, basis, &order)).await
     }
 
     async fn tokens(
@@ -52,7 +52,7 @@ fn common_basis(order: &TokenRequest) -> Acted<Option<Basis>> {
     Ok(common)
 }
 
-fn decide_token(tx: &mut Tx<'_>, credential: CredentialId, order: &TokenRequest) -> Result<TokenDecision, SqlError> {
+fn decide_token(tx: &mut Tx<'_>, basis: Basis, order: &TokenRequest) -> Result<TokenDecision, SqlError> {
     if is_revoked(tx, &order.signing_key)? {
         return Ok(TokenDecision::SigningKeyRevoked);
     }
@@ -76,16 +76,23 @@ fn decide_token(tx: &mut Tx<'_>, credential: CredentialId, order: &TokenRequest)
     let token = NewToken {
         jti: order.jti,
         subject,
-        credential,
+        credential: basis.credential(),
         environment,
         grants: grants_of(&versions),
         versions: versions.iter().map(|row| row.version).collect(),
         issued_at: order.issued_at,
-        expires_at: order.expires_at.min(order.issued_at.saturating_add(life)),
+        expires_at: end_of((order.issued_at, order.expires_at), life, basis),
     };
     let (rseq, _hash) = newest_event(tx)?;
     insert(tx, &token, rseq)?;
     Ok(TokenDecision::Recorded { token, versions, rseq })
+}
+
+/// The end of a token: at most the environment's longest life after its beginning, and not after the right to it or its
+/// credential ends.
+fn end_of((issued_at, expires_at): (u64, u64), life: u64, basis: Basis) -> u64 {
+    let end = expires_at.min(issued_at.saturating_add(life));
+    basis.valid_until().map_or(end, |until| end.min(until))
 }
 
 /// The token of a version that is being committed. There is none if its permit counts no more: the credential may have
@@ -103,7 +110,7 @@ pub(super) fn insert_for_commit(
         Ok(life) => life,
         Err(closed) => return Ok(CommitOutcome::Closed(closed)),
     };
-    let expires_at = token.expires_at.min(token.issued_at.saturating_add(life));
+    let expires_at = end_of((token.issued_at, token.expires_at), life, basis);
     let (rseq, _hash) = newest_event(tx)?;
     insert(tx, &NewToken { expires_at, ..token.clone() }, rseq)?;
     Ok(CommitOutcome::Yes { rseq, expires_at: Some(expires_at) })

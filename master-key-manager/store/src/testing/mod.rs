@@ -12,10 +12,10 @@ mod tokens;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
+use manager_api::name::{AccountName, EnvironmentName, SecretPath, UserLabel};
 use manager_api::wire::CatalogueState;
 use manager_policy::{ActionType, Actor, AnyAction, Facts, List, Permit, Scope, Visible};
-use manager_registry::{Author, Change, Credential, Record, RegistryKey, Service, Snapshot};
+use manager_registry::{Author, Change, Credential, Proof, Record, RegistryKey, RoleAssignment, Service, Snapshot};
 use shared_proto::encoding::Bytes;
 use shared_proto::event::Event;
 use shared_proto::id::{
@@ -77,15 +77,16 @@ impl<'a> Kit<'a> {
         let administrator = ServiceId::generate();
         let subject = Subject::Service(administrator);
         let records = [
-            Record::Service(Service::administrator(administrator, NOW)),
-            Record::Credential(Credential::new(credential, subject, Some([1; 32]), NOW)),
-            Record::Credential(Credential::new(installation.anonymous, subject, None, NOW)),
+            Record::from(Service::new(administrator, AccountName::parse("administrator").map_err(text)?, NOW)),
+            RoleAssignment::administrator(administrator, NOW).map_err(text)?.into(),
+            Credential::new(credential, subject, Proof::opaque([1; 32]), NOW).into(),
+            Credential::new(installation.anonymous, subject, Proof::Stranger, NOW).into(),
         ];
         let key = RegistryKey::new(&[3; 32]);
         let by = (Author::Operator, "", NOW);
         let first = Snapshot::empty().propose(records.map(Change::from).to_vec(), by, 0, &key);
         let first = first.map_err(|_| "records are written")?;
-        let actor = first.after.actor(credential).ok_or("a new credential is enabled")?;
+        let actor = first.after.actor(credential, NOW).ok_or("a new credential is enabled")?;
         let state = Mutex::new(first.after);
         let new = NewInstallation {
             installation: installation.clone(),

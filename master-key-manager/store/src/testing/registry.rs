@@ -56,7 +56,7 @@ impl Kit<'_> {
         rule(anchor.compare(&after.log, &self.key) == Ok(Standing::Current), "entries continue each other")?;
         let newest = after.log.last().ok_or("there is an entry")?;
         let read = Snapshot::load(&after.records, newest, &self.key).map_err(text)?;
-        rule(read.actor(self.anonymous.credential).is_none(), "a record is replaced")?;
+        rule(read.actor(self.anonymous.credential, NOW).is_none(), "a record is replaced")?;
         rule(after.records.len() == before.records.len(), "and not doubled")
     }
 

@@ -56,7 +56,7 @@ pub(crate) fn decided(facts: &Facts, world: &World, request: &Request) -> Decide
 pub(crate) fn actor(world: &World, request: &Request) -> Actor {
     let limit = |limit: &world::Limit| Limit { actions: actions(&limit.actions), reach: reach(&limit.reach) };
     let limits = request.credential.map(|number| world.credentials[number].iter().map(limit).collect());
-    Actor { holder: holder(request.who), credential: CredentialId::from_bytes([0; 16]), limits }
+    Actor { holder: holder(request.who), credential: CredentialId::from_bytes([0; 16]), limits, ends_at: None }
 }
 
 pub(crate) fn secret(secret: &Secret) -> SecretFacts {

@@ -1,0 +1,95 @@
+//! Credentials: what principals prove themselves with.
+
+use manager_api::name::DisplayName;
+use manager_api::policy::{Actions, PatternText};
+use serde::{Deserialize, Serialize};
+use shared_proto::encoding::Bytes;
+use shared_proto::id::{CredentialId, EnvironmentId, Subject};
+
+/// A credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// Its id, which tokens name.
+    pub credential_id: CredentialId,
+    /// The principal that it stands for.
+    pub subject: Subject,
+    /// How it is proven.
+    pub proof: Proof,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<DisplayName>,
+    /// When it was made (Unix seconds).
+    pub created_at: u64,
+    /// When it ends by itself (Unix seconds). Absent if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// When it was disabled (Unix seconds). Absent if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<u64>,
+    /// The parts of its principal's rights that it is limited to. Absent if it has all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Vec<CredentialLimit>>,
+}
+
+/// The way in which a credential is proven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Proof {
+    /// Not at all: it stands for callers without a credential, in development mode.
+    Stranger,
+    /// An opaque credential is presented.
+    Opaque {
+        /// Its keyed hash.
+        hmac: Bytes<32>,
+    },
+}
+
+/// A part of a principal's rights that a credential keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialLimit {
+    /// The actions.
+    pub actions: Actions,
+    /// The environment; absent for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentId>,
+    /// The paths.
+    pub pattern: PatternText,
+}
+
+impl Credential {
+    /// A new credential of a principal, without an end and without limits.
+    pub fn new(credential_id: CredentialId, subject: Subject, proof: Proof, created_at: u64) -> Self {
+        Self {
+            credential_id,
+            subject,
+            proof,
+            name: None,
+            created_at,
+            expires_at: None,
+            disabled_at: None,
+            limits: None,
+        }
+    }
+
+    /// Tells whether it may be used at a time, as far as it alone says.
+    pub fn is_enabled_at(&self, now: u64) -> bool {
+        self.disabled_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+impl Proof {
+    /// An opaque credential with this keyed hash.
+    pub fn opaque(hmac: [u8; 32]) -> Self {
+        Self::Opaque { hmac: Bytes(hmac) }
+    }
+
+    /// The keyed hash by which it is found; `None` if it is not presented as a word.
+    pub fn hmac(&self) -> Option<&[u8; 32]> {
+        match self {
+            Self::Opaque { hmac } => Some(&hmac.0),
+            Self::Stranger => None,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The consequences of a change of the registry: what it revokes, and what it may not do.
+
+use manager_policy::{Action, Actor, Holder, may_act_for, may_hand_out, may_lose};
+use manager_registry::{Change, Credential, Kind, Record};
+use service_runtime::Refusal;
+use shared_proto::error::ErrorCode;
+use shared_proto::event::Event;
+use shared_proto::id::CredentialId;
+
+use super::View;
+
+/// The most credentials whose tokens one change revokes one by one. Beyond it, all tokens are revoked.
+const MOST_EVENTS: usize = 256;
+
+/// The revocations that follow from a change: of the tokens of each credential that is disabled or narrowed, and of those
+/// of each principal who may lose `read` by it.
+pub(super) fn revocations(before: &View, after: &View, changes: &[Change], now: u64) -> Vec<Event> {
+    let mut hit: Vec<CredentialId> = Vec::new();
+    if changes.iter().any(|change| change.name.kind.is_policy()) {
+        for subject in may_lose(&before.facts, &after.facts, Action::Read) {
+            hit.extend(before.state.credentials_of(subject).map(|credential| credential.credential_id));
+        }
+    }
+    for id in changes.iter().filter_map(|change| credential_of(before, change)).map(|known| known.credential_id) {
+        if is_less(before.state.credential(id), after.state.credential(id), now) {
+            hit.push(id);
+        }
+    }
+    hit.sort_unstable();
+    hit.dedup();
+    if hit.len() > MOST_EVENTS {
+        return vec![Event::All];
+    }
+    hit.into_iter().map(Event::Credential).collect()
+}
+
+/// The credential that a change is about, as it was.
+fn credential_of<'a>(before: &'a View, change: &Change) -> Option<&'a Credential> {
+    if change.name.kind != Kind::Credential {
+        return None;
+    }
+    before.state.credential(change.name.id.parse().ok()?)
+}
+
+/// Tells whether a credential that was enabled is less than it was.
+fn is_less(before: Option<&Credential>, after: Option<&Credential>, now: u64) -> bool {
+    let Some(before) = before.filter(|credential| credential.is_enabled_at(now)) else { return false };
+    let Some(after) = after else { return true };
+    let ends_earlier = after.expires_at.is_some_and(|end| before.expires_at.is_none_or(|known| end < known));
+    after.disabled_at.is_some()
+        || ends_earlier
+        || (before.subject, &before.proof, &before.limits) != (after.subject, &after.proof, &after.limits)
+}
+
+/// Refuses a change after which nobody could make policy and principals, if somebody could before it.
+pub(super) fn keeps_an_administrator(before: &View, after: &View, changes: &[Change], now: u64) -> Result<(), Refusal> {
+    let may_matter = changes.iter().any(|change| {
+        let is_new = change.name.kind == Kind::Credential && credential_of(before, change).is_none();
+        !is_new
+    });
+    if !may_matter || after.state.administrators(&after.facts, now).next().is_some() {
+        return Ok(());
+    }
+    match before.state.administrators(&before.facts, now).next() {
+        Some(_) => Err(Refusal::new(ErrorCode::LastAdministrator)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a change by which an actor hands out more than he holds: by the policy, groups or principals, or with a
+/// credential of somebody.
+pub(super) fn hands_out_no_more(
+    actor: &Actor,
+    (before, after): (&View, &View),
+    changes: &[Change],
+    now: u64,
+) -> Result<(), Refusal> {
+    let refused = |excess: manager_policy::Excess| {
+        Refusal::new(ErrorCode::NotPermitted).detail(format!("It hands out more than you hold: {excess}."))
+    };
+    if changes.iter().any(|change| change.name.kind.is_policy()) {
+        may_hand_out(&before.facts, &after.facts, actor, now).map_err(refused)?;
+    }
+    for change in changes {
+        let Some(Record::Credential(credential)) = &change.after else { continue };
+        if !is_more(before.state.credential(credential.credential_id), credential) {
+            continue;
+        }
+        // One of his own that is as narrow as the one that he has shown gives him nothing.
+        let shown = before.state.credential(actor.credential);
+        let is_own = actor.holder == Holder::Principal(credential.subject);
+        if is_own && shown.is_some_and(|shown| shown.limits == credential.limits) {
+            continue;
+        }
+        may_act_for(&after.facts, actor, credential.subject, now).map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// Tells whether a credential is new, or more than it was.
+fn is_more(before: Option<&Credential>, after: &Credential) -> bool {
+    let Some(before) = before else { return after.disabled_at.is_none() };
+    let ends_later = before.expires_at.is_some_and(|known| after.expires_at.is_none_or(|end| end > known));
+    let is_enabled = before.disabled_at.is_some() && after.disabled_at.is_none();
+    ends_later
+        || is_enabled
+        || (before.subject, &before.proof, &before.limits) != (after.subject, &after.proof, &after.limits)
+}
