@@ -46,6 +46,10 @@ pub mod action {
     pub const ENVIRONMENT_DISABLE: &str = "environment.disable";
     /// `POST /api/environments/{name}:enable`.
     pub const ENVIRONMENT_ENABLE: &str = "environment.enable";
+    /// `POST /api/services`.
+    pub const SERVICE_CREATE: &str = "service.create";
+    /// `POST /api/services/{service_id}:disable`.
+    pub const SERVICE_DISABLE: &str = "service.disable";
     /// `POST /api/reconcile`.
     pub const CATALOGUE_RECONCILE: &str = "catalogue.reconcile";
 }
@@ -104,6 +108,8 @@ pub enum Act<'a> {
     Environment(EnvironmentAct, &'a EnvironmentName),
     /// A step of a key rotation, with the key that it is about.
     KeyRotation(KeyStep, String),
+    /// An act on the registry, with the id that it is about.
+    Registry(RegistryAct, Option<String>),
 }
 
 /// An act on an environment.
@@ -136,6 +142,40 @@ impl EnvironmentAct {
             Self::Enable => action::ENVIRONMENT_ENABLE,
         }
     }
+}
+
+macro_rules! registry_words {
+    ($(#[$doc:meta])* $type:ident: $($(#[$own:meta])+ $name:ident = $action:expr;)+) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(test, derive(strum::VariantArray, strum::EnumMessage))]
+        pub enum $type {
+            $($(#[$own])+ $name,)+
+        }
+
+        impl $type {
+            /// Its action.
+            pub const fn action(self) -> &'static str {
+                match self {
+                    $(Self::$name => $action,)+
+                }
+            }
+        }
+    };
+}
+
+registry_words! {
+    /// An act on the registry that waits for its line: it makes something, or gives something out.
+    RegistryAct:
+    /// A service is registered.
+    ServiceCreate = action::SERVICE_CREATE;
+}
+
+registry_words! {
+    /// An act on the registry that never waits for its line: it takes something away.
+    RegistryOutcome:
+    /// A service is disabled, and the tokens of its credentials are revoked.
+    ServiceDisable = action::SERVICE_DISABLE;
 }
 
 /// A step of a key rotation.
@@ -192,6 +232,7 @@ impl Act<'_> {
             Self::EnvironmentList => action::ENVIRONMENT_LIST,
             Self::Environment(act, _) => act.action(),
             Self::KeyRotation(step, _) => step.action(),
+            Self::Registry(act, _) => act.action(),
         }
     }
 }
@@ -220,9 +261,11 @@ impl audit::Act for Act<'_> {
             | Self::TokenList
             | Self::RevocationList
             | Self::EnvironmentList
-            | Self::CatalogueReconcile => line,
+            | Self::CatalogueReconcile
+            | Self::Registry(_, None) => line,
             Self::Environment(_, name) => line.target(name.to_string()),
             Self::KeyRotation(_, key) => line.target(key),
+            Self::Registry(_, Some(id)) => line.target(id),
         }
     }
 }
@@ -249,6 +292,8 @@ pub enum Outcome {
     SigningKeyRevoke(Thumbprint),
     /// All tokens are revoked.
     AllRevoke,
+    /// An act on the registry, with the id that it is about.
+    Registry(RegistryOutcome, String),
 }
 
 impl Outcome {
@@ -264,6 +309,7 @@ impl Outcome {
             Self::VersionRevoke(..) => "version.revoke",
             Self::SigningKeyRevoke(_) => "signing_key.revoke",
             Self::AllRevoke => "token.revoke_all",
+            Self::Registry(act, _) => act.action(),
         }
     }
 }
@@ -282,6 +328,7 @@ impl audit::Outcome for Outcome {
             Self::VersionRevoke(secret, version) => line.key_id(secret.to_string()).secrets([(secret, version)]),
             Self::SigningKeyRevoke(kid) => line.target(b64(&kid.0)),
             Self::AllRevoke => line,
+            Self::Registry(_, id) => line.target(id),
         }
     }
 }
@@ -311,7 +358,7 @@ mod tests {
             Act::CatalogueReconcile,
             Act::EnvironmentList,
         ];
-        assert_eq!(once.len() + 2, Act::COUNT, "environments and key rotations follow");
+        assert_eq!(once.len() + 3, Act::COUNT, "environments, key rotations and the registry follow");
         let once = once.into_iter().map(|act| (act.get_documentation().unwrap(), act.line(&origin)));
         let step = |step: &KeyStep| Act::KeyRotation(*step, "key".to_owned()).line(&origin);
         let steps = KeyStep::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), step(known)));
@@ -319,7 +366,10 @@ mod tests {
         let act = |act: &EnvironmentAct| Act::Environment(*act, &name).line(&origin);
         let on_environments =
             EnvironmentAct::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), act(known)));
-        let acts: Vec<_> = once.chain(on_environments).chain(steps).collect();
+        let registry = |act: &RegistryAct| Act::Registry(*act, Some("id".to_owned())).line(&origin);
+        let on_registry =
+            RegistryAct::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), registry(known)));
+        let acts: Vec<_> = once.chain(on_environments).chain(on_registry).chain(steps).collect();
         let credential = CredentialId::generate();
         let outcomes = [
             Outcome::TokenRevoke(token),
@@ -332,8 +382,13 @@ mod tests {
             Outcome::SigningKeyRevoke(shared_proto::encoding::Bytes([0; 32])),
             Outcome::AllRevoke,
         ];
-        assert_eq!(outcomes.len(), Outcome::COUNT);
-        let outcomes = outcomes.map(|outcome| (outcome.get_documentation().unwrap(), outcome.line(&origin)));
+        assert_eq!(outcomes.len() + 1, Outcome::COUNT, "the registry follows");
+        let outcomes =
+            outcomes.into_iter().map(|outcome| (outcome.get_documentation().unwrap(), outcome.line(&origin)));
+        let registry = RegistryOutcome::VARIANTS.iter().map(|known| {
+            (known.get_documentation().unwrap(), Outcome::Registry(*known, "id".to_owned()).line(&origin))
+        });
+        let outcomes: Vec<_> = outcomes.chain(registry).collect();
         let text = reference("master-key-manager", &acts, &outcomes);
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/audit-events/master-key-manager.md");
         if std::env::var_os("UPDATE_EVIDENCE").is_some() {

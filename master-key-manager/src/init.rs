@@ -215,8 +215,8 @@ fn describe(state: &Snapshot) -> String {
         let actions: Vec<&str> = line.actions.iter().map(Action::as_str).collect();
         let reach = reach_text(line.environment, &line.pattern);
         let (effect, terms) = (line.effect.as_str(), terms_text(&line.terms));
-        let tags: String = line.tags.iter().map(|(key, value)| format!(" if {key}={value}")).collect();
-        lines.push(format!("{effect} {} to {} in {reach}{tags}{terms}", actions.join(","), line.party));
+        let tags: Vec<String> = line.tags.iter().map(|(key, value)| format!(" if {key}={value}")).collect();
+        lines.push(format!("{effect} {} to {} in {reach}{}{terms}", actions.join(","), line.party, tags.concat()));
     }
     lines.join("\n")
 }

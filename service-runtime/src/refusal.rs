@@ -28,6 +28,8 @@ pub enum Fact {
     /// The version that was written: with `idempotency_unknown` by the first request, else by this one, whose token is
     /// refused.
     Written(SecretId, Version),
+    /// With `already_exists`: the id of the thing that is there.
+    Id(String),
     /// With `method_not_allowed`: the methods of the path, as the `Allow` header lists them.
     Allow(String),
 }

@@ -144,6 +144,9 @@ pub struct Problem {
     /// With `idempotency_unknown`: the version that the first request wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+    /// With `already_exists`: the id of the thing that is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 impl Problem {
@@ -160,6 +163,7 @@ impl Problem {
             lacking: None,
             key_id: None,
             version: None,
+            id: None,
         }
     }
 }

@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
-use manager_api::name::Reason;
+use manager_api::name::{IdempotencyKey, Reason};
 use manager_policy::{ActionType, Actor, Denied, Facts, Holder, Permit, Scope, SecretFacts, Visible};
 use manager_registry::{Author, Change, RegistryKey, Snapshot};
 use manager_store::{FactStore, SignEvent};
 use service_runtime::Refusal;
 use shared_proto::credential::PlainCredential;
+use shared_proto::encoding::{lp, random};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{CredentialId, SecretId, Subject};
 use zeroize::Zeroizing;
@@ -43,6 +44,18 @@ impl CredentialHasher {
         let mut key = Zeroizing::new([0; 32]);
         key.copy_from_slice(tag.as_ref());
         RegistryKey::new(&key)
+    }
+
+    /// The id of what a request makes. It is the same for each repeat under an `Idempotency-Key` of the caller, so that a
+    /// repeat finds what the first request made; without a key it is random.
+    pub fn new_id(&self, caller: &Caller, route: &str, key: Option<&IdempotencyKey>) -> [u8; 16] {
+        let (Some(subject), Some(key)) = (caller.subject(), key) else { return random() };
+        let subject = subject.to_string();
+        let parts = [b"splitvault id 1".as_slice(), subject.as_bytes(), route.as_bytes(), key.as_str().as_bytes()];
+        let tag = hmac::sign(&self.0, &lp(&parts));
+        let mut id = [0; 16];
+        id.copy_from_slice(tag.as_ref().get(..16).unwrap_or(&[0; 16]));
+        id
     }
 
     /// HMAC-SHA-256 of a credential.
@@ -139,6 +152,21 @@ impl Caller {
             hands_out_no_more(&self.again(before)?.actor, (before, after), changes, self.now)
         };
         registry.change_if(by, sign, decide, may_be_made).await
+    }
+
+    /// The caller as policy sees him.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The facts that decide what he may do.
+    pub fn facts(&self) -> &Arc<Facts> {
+        &self.facts
+    }
+
+    /// The time at which that is decided (Unix seconds).
+    pub fn now(&self) -> u64 {
+        self.now
     }
 
     /// The author of the changes that the caller makes.

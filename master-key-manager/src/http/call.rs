@@ -12,6 +12,7 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
+use manager_api::name::IdempotencyKey;
 use manager_policy::{ActionType, Actor, Holder, Permit, Scope};
 use serde::de::DeserializeOwned;
 use service_runtime::Refusal;
@@ -112,6 +113,23 @@ impl Call {
         let mut all = self.req.headers().get_all(name);
         let Some(first) = all.next() else { return Ok(None) };
         first.to_str().ok().filter(|_| all.next().is_none()).map(Some).ok_or(HeaderInvalid)
+    }
+
+    /// The `Idempotency-Key` of the request, if it has one.
+    ///
+    /// # Errors
+    /// It is sent twice or breaks its rules, or the caller is anonymous.
+    pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>, Refusal> {
+        let given = self.header("idempotency-key");
+        if given == Ok(None) {
+            return Ok(None);
+        }
+        if self.caller.subject().is_none() {
+            return self.recorded(Err(Refusal::new(ErrorCode::IdempotencyForbidden)));
+        }
+        let key = given.ok().flatten().and_then(|text| IdempotencyKey::parse(text).ok());
+        let wrong = || Refusal::parameter("One Idempotency-Key of 1 to 128 visible ASCII characters.");
+        self.recorded(key.map(Some).ok_or_else(wrong))
     }
 
     /// The query. The type refuses unknown and repeated parameters.

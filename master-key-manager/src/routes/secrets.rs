@@ -30,7 +30,7 @@ use manager_store::{ListedVersion, SecretRow};
 /// A value of 1 MiB in which every character is escaped as `\u0000` has 6 MiB; the rest is for the other members.
 const STORE_LIMIT: usize = (6 << 20) + (64 << 10);
 
-const IDEMPOTENCY_KEY: Parameter = Parameter::header::<IdempotencyKey>(
+pub(super) const IDEMPOTENCY_KEY: Parameter = Parameter::header::<IdempotencyKey>(
     "Idempotency-Key",
     "1 to 128 visible ASCII characters; a repeat within 24 hours is not carried out again.",
 );
@@ -111,8 +111,8 @@ pub(super) const ROUTES: &[Route] = &[
 
 async fn store(call: Call<Json<StoreKey>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let (call, body) = call.with_body();
-    let request = idempotency_of(&call, &app, &body).and_then(|repeat| parse(body, &app, repeat));
-    let request = call.recorded(request)?;
+    let repeat = idempotency_of(&call, &app, &body)?;
+    let request = call.recorded(parse(body, &app, repeat))?;
     let secret_writer = Arc::clone(&app.secret_writer);
     let stored = call.run(|caller, origin| async move { secret_writer.store(request, caller, &origin).await }).await?;
     Ok(HttpResponse::Created().json(StoredKeyAnswer {
@@ -130,7 +130,7 @@ async fn rollback(call: Call<Json<Rollback>>, app: web::Data<App>) -> Result<Htt
     let (call, body) = call.with_body();
     let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
     // With the secret and the verb: a key that is used for another request is noticed.
-    let idempotency = call.recorded(idempotency_of(&call, &app, &(action::SECRET_ROLLBACK, secret, &body)))?;
+    let idempotency = idempotency_of(&call, &app, &(action::SECRET_ROLLBACK, secret, &body))?;
     let request = RollbackRequest { secret, target: body.version, if_version: body.if_version, idempotency };
     let secret_writer = Arc::clone(&app.secret_writer);
     let done = call.run(|caller, origin| async move { secret_writer.rollback(request, caller, &origin).await }).await?;
@@ -257,15 +257,7 @@ fn idempotency_of(
     app: &App,
     body: &impl Serialize,
 ) -> Result<Option<(IdempotencyKey, BodyMark)>, Refusal> {
-    let given = call.header("idempotency-key");
-    if given == Ok(None) {
-        return Ok(None);
-    }
-    if call.caller().subject().is_none() {
-        return Err(Refusal::new(ErrorCode::IdempotencyForbidden));
-    }
-    let key = given.ok().flatten().and_then(|text| IdempotencyKey::parse(text).ok());
-    let key = key.ok_or_else(|| Refusal::parameter("One Idempotency-Key of 1 to 128 visible ASCII characters."))?;
+    let Some(key) = call.idempotency_key()? else { return Ok(None) };
     // EXPOSE: the value goes into the HMAC, under a key that is in RAM only.
     let mark = app.secret_writer.bodies.mark(body);
     let mark = mark.map_err(|_| Refusal::internal("a body has no canonical form"))?;

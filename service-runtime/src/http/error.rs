@@ -19,6 +19,7 @@ impl Refusal {
         let mut allow = None;
         match self.known_fact() {
             Some(Fact::Expected(number)) => problem.expected = Some(*number),
+            Some(Fact::Id(id)) => problem.id = Some(id.clone()),
             Some(Fact::Lacking(versions)) => problem.lacking = Some(*versions),
             Some(Fact::Written(secret, version)) => {
                 problem.key_id = Some(secret.to_string());
