@@ -31,7 +31,7 @@ use crate::issuer::{Batches, Mint};
 use crate::revocation::VaultView;
 use crate::sealing::Sealer;
 use manager_store::{
-    BeginOutcome, CatalogueStore, CommitOutcome, Environment, NewToken, NewVersion, SecretState, VersionRow,
+    BeginOutcome, CHANGED, CatalogueStore, CommitOutcome, Environment, NewToken, NewVersion, SecretState, VersionRow,
 };
 
 /// Stores values.
@@ -250,7 +250,9 @@ impl SecretWriter {
                 self.mint.issue(token, rseq, vec![row], seal_key).await.map(Some)
             }
             (CommitOutcome::Closed(closed), _) => Err(Refusal::from(closed).fact(written)),
-            (CommitOutcome::WithoutToken, _) => Err(Refusal::new(ErrorCode::CredentialInvalid).fact(written)),
+            (CommitOutcome::WithoutToken, _) => {
+                Err(Refusal::new(ErrorCode::CredentialInvalid).cause(CHANGED).fact(written))
+            }
             // It was destroyed, or settled by another process, while it was under way.
             (CommitOutcome::No, _) => Err(Refusal::outcome_unknown(UNCLEAR)),
         }

@@ -29,7 +29,7 @@ fn as_an_earlier_release(replaced: &Replaced, also_records: bool) {
     let disabled = "SELECT body FROM registry_records WHERE body LIKE '%disabled_at%' AND body LIKE '%hmac%'";
     let body: String = database.query_row(disabled, [], |row| row.get(0)).unwrap();
     let body: Value = serde_json::from_str(&body).unwrap();
-    let hmac: Bytes<32> = serde_json::from_value(body["hmac"].clone()).unwrap();
+    let hmac: Bytes<32> = serde_json::from_value(body["proof"]["hmac"].clone()).unwrap();
     if also_records {
         database.execute("DELETE FROM registry_records", []).unwrap();
     }

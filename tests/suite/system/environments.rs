@@ -102,7 +102,7 @@ async fn manager_that_is_killed_while_environments_are_made_has_each_of_them_who
         assert_eq!(owned.len(), found.len(), "{keys:?}");
         assert!(owned.iter().all(|name| !name.contains("unconfirmed")), "{keys:?}");
         // A start never destroys the key of an environment that has no row; it stays unconfirmed.
-        assert!(orphans.len() <= round as usize + 1, "{keys:?}");
+        assert!(orphans.len() <= usize::try_from(round).unwrap() + 1, "{keys:?}");
         assert!(orphans.iter().all(|name| name.contains("unconfirmed")), "{keys:?}");
         number = made;
     }

@@ -1,4 +1,6 @@
 //! Rows that somebody planted in the database.
 
 #[cfg(test)]
+mod records;
+#[cfg(test)]
 mod rows;
