@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use manager_api::name::{AccountName, EnvironmentName};
 use manager_api::policy::{Action, PatternText};
-use manager_policy::{Actor, Holder, ManageIdentities, ManagePolicy, Permit, Scope};
-use manager_registry::{Author, Change, Credential, Kind, Proof, RoleAssignment, Service, Snapshot, Standing, Terms};
+use manager_registry::{
+    Author, Change, Credential, Kind, Proof, RoleAssignment, Service, Snapshot, Standing, Terms, is_administrator,
+};
 use service_runtime::StartError;
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::files::{create_private, create_private_directory};
@@ -135,12 +136,7 @@ pub async fn replace_administrators(
 /// The service that administers the installation, as it is if it may, or else a new one that no line of the policy names.
 fn administrator_of(state: &Snapshot, now: u64) -> Result<(ServiceId, Vec<Change>), Malformed> {
     let facts = state.facts(false);
-    let may = |service: &&Service| {
-        let holder = Holder::Principal(service.subject());
-        let actor = Actor { holder, credential: CredentialId::from_bytes([0; 16]), limits: None, ends_at: None };
-        Permit::<ManagePolicy>::decide(&facts, &actor, &Scope::Installation, now).is_ok()
-            && Permit::<ManageIdentities>::decide(&facts, &actor, &Scope::Installation, now).is_ok()
-    };
+    let may = |service: &&Service| is_administrator(&facts, service.subject(), now);
     if let Some(known) = state.services().find(may) {
         return Ok((known.service_id, Vec::new()));
     }

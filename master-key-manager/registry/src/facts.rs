@@ -54,12 +54,8 @@ impl Snapshot {
     /// The credentials with which somebody may make policy and principals now, ordered by id. Without one, only the
     /// command on the manager's host is left.
     pub fn administrators<'a>(&'a self, facts: &'a Facts, now: u64) -> impl Iterator<Item = CredentialId> + 'a {
-        let may_all = move |actor: &Actor| {
-            Permit::<ManagePolicy>::decide(facts, actor, &Scope::Installation, now).is_ok()
-                && Permit::<ManageIdentities>::decide(facts, actor, &Scope::Installation, now).is_ok()
-        };
         let actors = self.credentials().filter_map(move |credential| self.actor(credential.credential_id, now));
-        actors.filter(may_all).map(|actor| actor.credential)
+        actors.filter(move |actor| administers(facts, actor, now)).map(|actor| actor.credential)
     }
 
     /// The credentials of a principal that are not disabled, ordered by id.
@@ -67,6 +63,18 @@ impl Snapshot {
         let own = self.credentials().filter(move |credential| credential.subject == subject);
         own.filter(|credential| credential.disabled_at.is_none())
     }
+}
+
+/// Tells whether a principal may make policy and principals, with a credential that has all of its rights.
+pub fn is_administrator(facts: &Facts, subject: Subject, now: u64) -> bool {
+    let holder = Holder::Principal(subject);
+    let credential = CredentialId::from_bytes([0; 16]);
+    administers(facts, &Actor { holder, credential, limits: None, ends_at: None }, now)
+}
+
+fn administers(facts: &Facts, actor: &Actor, now: u64) -> bool {
+    Permit::<ManagePolicy>::decide(facts, actor, &Scope::Installation, now).is_ok()
+        && Permit::<ManageIdentities>::decide(facts, actor, &Scope::Installation, now).is_ok()
 }
 
 /// The line of callers without a credential in development mode.

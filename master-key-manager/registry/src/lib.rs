@@ -23,6 +23,7 @@ mod snapshot;
 pub use self::anchor::{Anchor, Standing};
 pub use self::credential::{Credential, CredentialLimit, Proof};
 pub use self::entry::{Author, Change, Entry, RegistryKey, Tag, WrittenEntry};
+pub use self::facts::is_administrator;
 pub use self::lines::{Permission, RoleAssignment, Terms, party};
 pub use self::principals::{Group, Person, RequiredKeys, Service};
 pub use self::record::{Kind, Record, RecordName, WrittenRecord};
