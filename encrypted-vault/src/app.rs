@@ -149,7 +149,7 @@ impl Vault {
             Arc::clone(&authority),
             Arc::clone(&tokens),
             Arc::clone(&ring),
-            Arc::clone(&rows),
+            (Arc::clone(&rows), config.budgets),
             audit.clone(),
         );
         let command_gate = CommandGate {

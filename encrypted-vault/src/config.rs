@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::read_budgets::BudgetSettings;
 use serde::Deserialize;
 use service_runtime::StartError;
 use service_runtime::audit::AuditSettings;
@@ -54,6 +55,9 @@ struct RawConfig {
     limits: Limits,
     /// Certificate and key of the listener. Default none: plain HTTP, on loopback.
     tls: Option<ServerFiles>,
+    /// Budgets of what the tokens of one subject may open.
+    #[serde(default)]
+    budgets: BudgetSettings,
     /// Options that weaken the service.
     #[serde(default)]
     danger: Danger,
@@ -152,6 +156,8 @@ pub struct Config {
     pub audit: AuditSettings,
     /// How long keys that were replaced stay.
     pub key_times: KeyTimes,
+    /// Budgets of what the tokens of one subject may open.
+    pub budgets: BudgetSettings,
     /// Weakening options.
     pub danger: Danger,
 }
@@ -165,6 +171,7 @@ impl Config {
         let raw: RawConfig = config::load(path)?;
         config::check_listen(raw.mode, &raw.listen, raw.tls.is_some() || raw.danger.plain_http)?;
         raw.audit.check()?;
+        raw.budgets.check()?;
         raw.tls.as_ref().map_or(Ok(()), ServerFiles::check)?;
         let base = path.parent().unwrap_or(Path::new("."));
         let defaults = ServeConfig::new(raw.listen);
@@ -194,6 +201,7 @@ impl Config {
             log: raw.log,
             audit: raw.audit,
             key_times: KeyTimes::new(&raw.keys, raw.mode)?,
+            budgets: raw.budgets,
             danger: raw.danger,
         };
         config.serve.check()?;

@@ -17,6 +17,7 @@ pub mod key_rotation;
 pub mod keys;
 pub mod manager_clock;
 pub mod manager_instances;
+pub mod read_budgets;
 pub mod reading;
 pub mod revocation;
 pub mod rewrap;

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, AuditRecord, AuditStatus, Origin};
 use service_runtime::http::{AnswerRoom, Room};
 use service_runtime::tasks::by_size;
+use service_runtime::{Fact, Refusal};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
 use shared_proto::secret::SecretValue;
@@ -24,6 +24,7 @@ use crate::grant::{
     Authority, DecryptGrant, NotVerified, ReadRefusal, TokenCache, Unrevoked, Unsealed, UnverifiedToken, VerifiedClaims,
 };
 use crate::keys::KeyRing;
+use crate::read_budgets::{BudgetSettings, Exhausted, ReadBudgets};
 use crate::row_cache::RowCache;
 use crate::store::Row;
 
@@ -35,6 +36,7 @@ pub struct Reader {
     rows: Arc<RowCache>,
     audit: AuditLog,
     budgets: RefusalBudgets,
+    read_budgets: ReadBudgets,
 }
 
 /// A request whose token was verified.
@@ -63,20 +65,28 @@ pub struct Opened {
 struct NotGiven {
     code: ErrorCode,
     status: AuditStatus,
+    /// Seconds after which it may be asked for again.
+    wait: Option<u64>,
 }
 
 impl NotGiven {
     /// The row was altered, or the token does not fit it.
-    const UNOPENED: Self = Self { code: ErrorCode::TokenInvalid, status: AuditStatus::Failed };
+    const UNOPENED: Self = Self { code: ErrorCode::TokenInvalid, status: AuditStatus::Failed, wait: None };
 
     fn of(code: ErrorCode) -> Self {
-        Self { code, status: AuditStatus::of(code) }
+        Self { code, status: AuditStatus::of(code), wait: None }
     }
 }
 
 impl From<ReadRefusal> for NotGiven {
     fn from(refusal: ReadRefusal) -> Self {
         Self::of(refusal.code())
+    }
+}
+
+impl From<Exhausted> for NotGiven {
+    fn from(Exhausted { wait }: Exhausted) -> Self {
+        Self { wait: Some(wait), ..Self::of(ErrorCode::RateLimited) }
     }
 }
 
@@ -91,10 +101,11 @@ impl Reader {
         authority: Arc<Authority>,
         tokens: Arc<TokenCache>,
         keys: Arc<KeyRing>,
-        rows: Arc<RowCache>,
+        (rows, settings): (Arc<RowCache>, BudgetSettings),
         audit: AuditLog,
     ) -> Self {
-        Self { authority, tokens, keys, rows, audit, budgets: RefusalBudgets::default() }
+        let (budgets, read_budgets) = (RefusalBudgets::default(), ReadBudgets::new(settings));
+        Self { authority, tokens, keys, rows, audit, budgets, read_budgets }
     }
 
     /// Verifies the token of a request, before its body is read.
@@ -143,7 +154,7 @@ impl Reader {
         let Some(secret) = secret else {
             return Err(self.refuse(&asker, ReadRefusal::NotFound.into(), None));
         };
-        let (room, mut opened) = self.open_all(&token, vec![secret], &asker.origin, room).await?;
+        let (room, mut opened) = self.open_all(&token, vec![secret], &asker, room).await?;
         let (_, outcome) = opened.pop().ok_or_else(|| Refusal::new(ErrorCode::Internal))?;
         let opened = outcome.map_err(|not_given| self.refuse(&asker, not_given, Some((secret, 1))))?;
         let size_of_json = opened.decrypted_key.len();
@@ -162,7 +173,7 @@ impl Reader {
         let Caller { claims, asker } = caller;
         let token = self.still_good(claims, &asker)?;
         check_ids(&ids).map_err(|refusal| self.count(&asker, NotGiven::of(refusal.code()), None, refusal))?;
-        let (room, opened) = self.open_all(&token, ids, &asker.origin, room).await?;
+        let (room, opened) = self.open_all(&token, ids, &asker, room).await?;
         let size = opened.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).map(|key| key.decrypted_key.len());
         let (size, asked) = (size.sum(), opened.len());
         let ((json, not_given), room) = by_size(size, move || (batch_answer(opened), room)).await?;
@@ -183,13 +194,14 @@ impl Reader {
         &self,
         token: &Unrevoked,
         ids: Vec<SecretId>,
-        origin: &Origin,
+        asker: &Asker,
         answer_room: &AnswerRoom,
     ) -> Result<(Room, Vec<Asked<OpenedKey>>), Refusal> {
         let (mut unsealed, mut found, mut left) = (Vec::new(), Vec::with_capacity(ids.len()), MAX_BATCH_BYTES);
         let mut room = Room::default();
         for id in ids {
             let row = self.find(token, id).await?.and_then(|(right, row)| {
+                self.read_budgets.take(asker.holder.subject, id, self.authority.clock.boot())?;
                 // A frame is at least as long as its value.
                 left = left.checked_sub(size(&row)).ok_or(NotGiven::of(ErrorCode::BodyTooLarge))?;
                 unsealed.push(right);
@@ -199,7 +211,7 @@ impl Reader {
             answer_room.grow(&mut room, (MAX_BATCH_BYTES - left).saturating_add(LINE * unsealed.len()))?;
             found.push((id, row));
         }
-        let mut grants = DecryptGrant::record_all(unsealed, &self.audit, origin).await?.into_iter();
+        let mut grants = DecryptGrant::record_all(unsealed, &self.audit, &asker.origin).await?.into_iter();
         let rights = found.into_iter().map(|(id, row)| match row {
             Ok(row) => grants.next().map(|grant| (id, Ok((grant, row)))).ok_or(ErrorCode::Internal),
             Err(not_given) => Ok((id, Err(not_given))),
@@ -291,6 +303,9 @@ impl Reader {
         if not_given == NotGiven::UNOPENED {
             refusal = refusal.cause("a row did not open for a token that names it");
         }
+        if let Some(wait) = not_given.wait {
+            refusal = refusal.detail("The budget of this subject is spent.").fact(Fact::Wait(wait));
+        }
         self.count(asker, not_given, ids, refusal)
     }
 
@@ -310,7 +325,7 @@ impl Reader {
         &self,
         asker: &Asker,
         names_token: bool,
-        NotGiven { code, status }: NotGiven,
+        NotGiven { code, status, .. }: NotGiven,
         ids: Option<(SecretId, usize)>,
     ) {
         let mut record = AuditRecord::new(asker.action, status, &asker.origin).code(code);

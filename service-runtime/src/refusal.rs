@@ -30,6 +30,8 @@ pub enum Fact {
     Written(SecretId, Version),
     /// With `already_exists`: the id of the thing that is there.
     Id(String),
+    /// With `rate_limited`: the seconds after which the request may be repeated.
+    Wait(u64),
     /// With `method_not_allowed`: the methods of the path, as the `Allow` header lists them.
     Allow(String),
 }

@@ -102,7 +102,7 @@ error_table! {
     ValueTooLarge, "value_too_large", 413, No, "A secret value is at most 1048576 bytes after decoding.";
     MediaTypeUnsupported, "media_type_unsupported", 415, No, "Send application/json without content encoding.";
     IdempotencyMismatch, "idempotency_mismatch", 422, No, "This Idempotency-Key was used with another body.";
-    RateLimited, "rate_limited", 429, Later, "Too many requests of this token were refused within this second; wait, and ask for what is yours.";
+    RateLimited, "rate_limited", 429, Later, "Too many requests: of a token that were refused within this second, or beyond a budget; wait as Retry-After says.";
     HeaderTooLarge, "header_too_large", 431, No, "The request head is larger than 16 KiB.";
     Internal, "internal", 500, No, "A fault in the service; the request id finds it in the log.";
     Unavailable, "unavailable", 503, Later, "A part that is needed is not reachable; nothing was written.";

@@ -20,6 +20,7 @@ mod late_bodies;
 mod leaks;
 mod local_refusals;
 mod polls;
+mod read_budgets;
 mod reading;
 mod refusals;
 mod revocation;

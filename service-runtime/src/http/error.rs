@@ -16,10 +16,11 @@ impl Refusal {
     pub(super) fn respond(&self, request_id: &str) -> HttpResponse {
         let mut problem =
             Problem { detail: self.detail_text().map(str::to_owned), ..Problem::new(self.code(), request_id) };
-        let mut allow = None;
+        let (mut allow, mut wait) = (None, 1);
         match self.known_fact() {
             Some(Fact::Expected(number)) => problem.expected = Some(*number),
             Some(Fact::Id(id)) => problem.id = Some(id.clone()),
+            Some(Fact::Wait(seconds)) => wait = *seconds,
             Some(Fact::Lacking(versions)) => problem.lacking = Some(*versions),
             Some(Fact::Written(secret, version)) => {
                 problem.key_id = Some(secret.to_string());
@@ -37,7 +38,7 @@ impl Refusal {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
         if matches!(self.code().retry(), Retry::Later | Retry::SameKey) {
-            answer.insert_header((header::RETRY_AFTER, "1"));
+            answer.insert_header((header::RETRY_AFTER, wait.to_string()));
         }
         if let Some(methods) = allow {
             answer.insert_header((header::ALLOW, methods));

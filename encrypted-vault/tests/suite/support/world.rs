@@ -8,6 +8,7 @@ use std::sync::Arc;
 use encrypted_vault::app::Vault;
 use encrypted_vault::config::{Config, Danger, KeyTimes};
 use encrypted_vault::keys::{self, KeyRing};
+use encrypted_vault::read_budgets::BudgetSettings;
 use encrypted_vault::store::SqlStore;
 use serde::Serialize;
 use service_runtime::StartError;
@@ -56,6 +57,15 @@ impl World {
         Self::begun(Self::directories(Mode::Development)).await
     }
 
+    /// A vault that was polled once, with budgets of its operator.
+    pub(crate) async fn with_budgets(budgets: BudgetSettings) -> Self {
+        let (dir, mut config, document, manager) = Self::directories(Mode::Development);
+        config.budgets = budgets;
+        let world = Self::begun((dir, config, document, manager)).await;
+        world.poll().await;
+        world
+    }
+
     /// A vault with its database at a place of its own.
     pub(crate) async fn on(location: Location) -> Self {
         let (dir, mut config, document, manager) = Self::directories(Mode::Development);
@@ -99,6 +109,7 @@ impl World {
             log: None,
             audit: AuditSettings { sync: AuditSync::Os, ..AuditSettings::default() },
             key_times: KeyTimes::default(),
+            budgets: BudgetSettings::default(),
             danger: Danger { runtime_on_disk: true, swap: true, ..Danger::default() },
         };
         SqlStore::create(&config.location, id, mode).unwrap();
