@@ -13,7 +13,7 @@ use service_runtime::workers::Workers;
 use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
-use crate::access::{Authenticator, Registry};
+use crate::access::{Authenticator, Limits, Registry};
 use crate::catalogue::{KeyedLocks, SecretWriter, Settler, start_delivery};
 use crate::config::Config;
 use crate::environment_keeper::EnvironmentKeeper;
@@ -125,6 +125,7 @@ impl App {
             registry: Arc::clone(&registry),
             clock: Arc::clone(&clock),
             authenticator: Authenticator::new(Arc::clone(&keys)),
+            limits: Limits::default(),
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
         };

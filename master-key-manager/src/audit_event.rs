@@ -46,6 +46,10 @@ pub mod action {
     pub const ENVIRONMENT_DISABLE: &str = "environment.disable";
     /// `POST /api/environments/{name}:enable`.
     pub const ENVIRONMENT_ENABLE: &str = "environment.enable";
+    /// `GET /api/settings/rate-limits`.
+    pub const RATE_LIMIT_SHOW: &str = "rate_limit.show";
+    /// `PATCH /api/settings/rate-limits`.
+    pub const RATE_LIMIT_UPDATE: &str = "rate_limit.update";
     /// `POST /api/services`.
     pub const SERVICE_CREATE: &str = "service.create";
     /// `POST /api/services/{service_id}:disable`.
@@ -167,6 +171,10 @@ macro_rules! registry_words {
 registry_words! {
     /// An act on the registry that waits for its line: it makes something, or gives something out.
     RegistryAct:
+    /// The rate limits are shown.
+    RateLimitShow = action::RATE_LIMIT_SHOW;
+    /// The rate limits are changed.
+    RateLimitUpdate = action::RATE_LIMIT_UPDATE;
     /// A service is registered.
     ServiceCreate = action::SERVICE_CREATE;
 }

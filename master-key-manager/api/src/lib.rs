@@ -9,5 +9,6 @@ pub mod environments;
 pub mod id;
 pub mod name;
 pub mod policy;
+pub mod settings;
 pub mod tags;
 pub mod wire;

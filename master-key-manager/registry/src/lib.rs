@@ -18,6 +18,7 @@ mod facts;
 mod lines;
 mod principals;
 mod record;
+mod settings;
 mod snapshot;
 
 pub use self::anchor::{Anchor, Standing};
@@ -27,4 +28,5 @@ pub use self::facts::is_administrator;
 pub use self::lines::{Permission, RoleAssignment, Terms, party};
 pub use self::principals::{Group, Person, RequiredKeys, Service};
 pub use self::record::{Kind, Record, RecordName, WrittenRecord};
+pub use self::settings::{Settings, SettingsId};
 pub use self::snapshot::{Broken, Proposal, Rows, Snapshot};

@@ -8,6 +8,7 @@ use shared_proto::id::{CredentialId, PersonId, ServiceId};
 use crate::credential::Credential;
 use crate::lines::{Permission, RoleAssignment};
 use crate::principals::{Group, Person, Service};
+use crate::settings::{Settings, SettingsId};
 use crate::{Change, Snapshot};
 use manager_api::id::{AssignmentId, GroupId, PermissionId};
 
@@ -110,6 +111,8 @@ records! {
     RoleAssignment "role-assignment", assignment_id: AssignmentId, assignment, assignments;
     /// A permission.
     Permission "permission", permission_id: PermissionId, permission, permissions;
+    /// Settings of the installation.
+    Settings "settings", settings_id: SettingsId, settings, all_settings;
 }
 
 /// The name of a record: its kind and its id in that kind.
@@ -149,7 +152,7 @@ impl Kind {
     pub const fn is_policy(self) -> bool {
         match self {
             Self::Service | Self::Person | Self::Group | Self::RoleAssignment | Self::Permission => true,
-            Self::Credential => false,
+            Self::Credential | Self::Settings => false,
         }
     }
 }
@@ -161,7 +164,7 @@ impl Record {
             Self::Service(service) => Some(service.name.as_str()),
             Self::Person(person) => Some(person.name.as_str()),
             Self::Group(group) => Some(group.name.as_str()),
-            Self::Credential(_) | Self::RoleAssignment(_) | Self::Permission(_) => None,
+            Self::Credential(_) | Self::RoleAssignment(_) | Self::Permission(_) | Self::Settings(_) => None,
         }
     }
 

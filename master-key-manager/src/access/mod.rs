@@ -6,6 +6,7 @@
 
 mod anchor_file;
 mod consequences;
+mod limits;
 mod registry;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::keys::KeyRing;
 
 pub use self::anchor_file::AnchorFile;
 use self::consequences::hands_out_no_more;
+pub use self::limits::{Limits, is_loopback};
 pub use self::registry::{Registry, RegistryError, View, word_for};
 
 /// Hashes service credentials under a key of the key folder.

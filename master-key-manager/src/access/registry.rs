@@ -10,9 +10,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use manager_api::settings::RateLimits;
 use manager_policy::Facts;
 use manager_registry::{
-    Anchor, Author, Broken, Change, Credential, Proposal, RegistryKey, Snapshot, Standing, WrittenEntry,
+    Anchor, Author, Broken, Change, Credential, Proposal, RegistryKey, SettingsId, Snapshot, Standing, WrittenEntry,
 };
 use manager_store::{ChangeOutcome, EventStore, RegistryRows, RegistryStore, SignEvent, StoredEvent};
 use service_runtime::sql::StoreFault;
@@ -32,6 +33,8 @@ pub struct View {
     pub state: Snapshot,
     /// The facts of the policy that they say.
     pub facts: Arc<Facts>,
+    /// The rate limits that they say.
+    pub rate_limits: RateLimits,
 }
 
 /// The registry in memory.
@@ -388,7 +391,8 @@ pub fn word_for(state: &Snapshot) -> String {
 impl View {
     fn of(state: Snapshot, strangers: bool) -> Self {
         let facts = Arc::new(state.facts(strangers));
-        Self { state, facts }
+        let rate_limits = state.settings(SettingsId::RateLimits).map(|known| known.rate_limits).unwrap_or_default();
+        Self { state, facts, rate_limits }
     }
 }
 

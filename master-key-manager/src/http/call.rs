@@ -14,6 +14,7 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
 use manager_api::name::IdempotencyKey;
 use manager_policy::{ActionType, Actor, Holder, Permit, Scope};
+use manager_registry::is_administrator;
 use serde::de::DeserializeOwned;
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, AuditRecord, Origin};
@@ -24,7 +25,7 @@ use service_runtime::tasks::Tasks;
 use shared_proto::error::ErrorCode;
 
 use super::query::parse_query;
-use crate::access::{Authenticator, Caller, Registry};
+use crate::access::{Authenticator, Caller, Limits, Registry, is_loopback};
 use crate::audit_event::Act;
 use manager_store::{Acted, CHANGED};
 
@@ -40,6 +41,8 @@ pub struct Gate {
     pub clock: Arc<dyn Clock>,
     /// Checks credentials.
     pub authenticator: Authenticator,
+    /// Counts requests against the rate limits.
+    pub limits: Limits,
     /// The audit log.
     pub audit: AuditLog,
     /// Work that outlives its request.
@@ -71,7 +74,8 @@ impl<B: Body> FromRequest for Call<B> {
             let gate = req.app_data::<web::Data<Gate>>().ok_or_else(|| Refusal::internal("there is no gate"))?;
             let gate = Arc::clone(gate);
             let route = Route::of(&req).ok_or_else(|| Refusal::internal("the route is not in the table"))?;
-            let _let_in = gate.authenticate(&req, route, &origin).await?;
+            let let_in = gate.admit(&req, route, &origin).await?;
+            drop(let_in);
             note_known_sender(&req);
             let payload = payload.await.map_err(|_| Refusal::new(ErrorCode::BodyInvalid))?;
             let read = B::read(req.clone(), payload, route.body_limit).await;
@@ -213,6 +217,32 @@ impl Gate {
         self.audit.record_refusal(AuditRecord::refused(route.id, refusal, origin));
     }
 
+    /// Lets a request in whose address and principal are within their rate limits.
+    async fn admit(&self, req: &HttpRequest, route: &Route, origin: &Origin) -> Result<Caller, Refusal> {
+        self.take_address(req, route, origin)?;
+        let caller = self.authenticate(req, route, origin).await?;
+        let Some(subject) = caller.subject() else { return Ok(caller) };
+        match self.limits.take_principal(subject) {
+            Ok(()) => Ok(caller),
+            Err(_) if is_local(req) && is_administrator(caller.facts(), subject, caller.now()) => Ok(caller),
+            Err(refusal) => {
+                let origin = origin.clone().by(Some(subject), Some(caller.credential()));
+                self.record_refusal(route, &origin, &refusal);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Takes a request from its address, before anything is done for it. Routes without a caller call it, too.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub fn take_address(&self, req: &HttpRequest, route: &Route, origin: &Origin) -> Result<(), Refusal> {
+        let Some(peer) = req.peer_addr() else { return Ok(()) };
+        let taken = self.limits.take_address(peer.ip());
+        taken.inspect_err(|refusal| self.record_refusal(route, origin, refusal))
+    }
+
     async fn authenticate(&self, req: &HttpRequest, route: &Route, origin: &Origin) -> Result<Caller, Refusal> {
         let strangers_may = match route.access {
             Access::CredentialOrDevelopment => self.mode.is_development(),
@@ -220,6 +250,7 @@ impl Gate {
             Access::Credential | Access::Public | Access::AccessToken | Access::Command => false,
         };
         let (view, now) = (self.registry.now().await?, self.clock.now());
+        self.limits.set(view.rate_limits);
         // Only without any Authorization header: a wrong credential is never an anonymous one.
         let found = if strangers_may && !req.headers().contains_key(header::AUTHORIZATION) {
             // The row that names it is not verified: it must be that of strangers.
@@ -232,4 +263,8 @@ impl Gate {
             .inspect_err(|refusal| self.record_refusal(route, origin, refusal))?;
         Ok(Caller::new(actor, Arc::clone(&view.facts), now))
     }
+}
+
+fn is_local(req: &HttpRequest) -> bool {
+    req.peer_addr().is_some_and(|peer| is_loopback(peer.ip()))
 }

@@ -5,6 +5,7 @@ mod environments;
 mod public;
 mod revocations;
 mod secrets;
+mod settings;
 mod tokens;
 
 use std::sync::{Arc, LazyLock};
@@ -35,6 +36,7 @@ pub const ROUTES: Table = Table::new(&[
     revocations::ROUTES,
     catalogue::ROUTES,
     environments::ROUTES,
+    settings::ROUTES,
 ]);
 
 /// Adds what handlers work with to a worker.

@@ -26,6 +26,8 @@ mod openapi;
 #[cfg(test)]
 mod planted;
 #[cfg(test)]
+mod rate_limits;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod revocation;

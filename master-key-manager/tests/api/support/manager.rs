@@ -1,5 +1,6 @@
 //! The manager under test: real files, real database, real HTTP stack, without a port.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Arc, OnceLock};
@@ -269,6 +270,18 @@ impl Manager {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Answer {
+        self.send_from(None, method, path, headers, body).await
+    }
+
+    /// Sends a request from an address.
+    pub(crate) async fn send_from(
+        &self,
+        peer: Option<SocketAddr>,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Answer {
         let app = ActixApp::new()
             .wrap(Stack::new(self.app.gate.mode))
             .configure(data(Arc::clone(&self.app)))
@@ -277,6 +290,9 @@ impl Manager {
         let mut request = test::TestRequest::with_uri(path).method(method).insert_header(("host", "localhost"));
         for header in headers {
             request = request.append_header(*header);
+        }
+        if let Some(peer) = peer {
+            request = request.peer_addr(peer);
         }
         if let Some(body) = body {
             request = request.insert_header(("content-type", "application/json")).set_payload(body);

@@ -50,6 +50,7 @@ impl Facts {
             action::CATALOGUE_RECONCILE => Some(json!({"adopt": true})),
             action::ENVIRONMENT_CREATE => Some(json!({"name": "lab"})),
             action::ENVIRONMENT_UPDATE => Some(json!({"display_name": "Late"})),
+            action::RATE_LIMIT_UPDATE => Some(json!({"address": {"per_second": 9000, "burst": 9000}})),
             action::SECRET_SHOW
             | action::SECRET_LIST
             | action::TOKEN_LIST
@@ -60,7 +61,8 @@ impl Facts {
             | action::ENVIRONMENT_FREEZE
             | action::ENVIRONMENT_UNFREEZE
             | action::ENVIRONMENT_DISABLE
-            | action::ENVIRONMENT_ENABLE => None,
+            | action::ENVIRONMENT_ENABLE
+            | action::RATE_LIMIT_SHOW => None,
             _ if route.access == Access::Public => None,
             _ => return None,
         };
