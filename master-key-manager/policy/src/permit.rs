@@ -6,7 +6,7 @@ use manager_api::name::SecretPath;
 use shared_proto::id::{CredentialId, EnvironmentId};
 
 use crate::decide::decide_region;
-use crate::{ActionType, Actor, Facts, Period, PolicyEpoch, Ruling, Scope, Target};
+use crate::{ActionType, Actor, Facts, LineId, Period, PolicyEpoch, Ruling, Scope, Target, Why};
 
 /// The right to one action in one scope or on one secret. What mints, writes or gives out takes one.
 ///
@@ -21,9 +21,9 @@ use crate::{ActionType, Actor, Facts, Period, PolicyEpoch, Ruling, Scope, Target
 ///
 /// ```compile_fail,E0451
 /// use std::marker::PhantomData;
-/// use manager_policy::{Basis, Permit, Scope, Write};
-/// fn forged(basis: Basis) -> Option<Permit<Write>> {
-///     Some(Permit { basis, scope: Scope::Installation, place: None, action: PhantomData })
+/// use manager_policy::{Basis, LineId, Permit, Scope, Write};
+/// fn forged(basis: Basis, line: LineId) -> Option<Permit<Write>> {
+///     Some(Permit { basis, scope: Scope::Installation, place: None, line, action: PhantomData })
 /// }
 /// ```
 ///
@@ -60,6 +60,7 @@ pub struct Permit<A> {
     scope: Scope,
     /// The place of the secret, if that was decided about, too.
     place: Option<(EnvironmentId, SecretPath)>,
+    line: LineId,
     action: PhantomData<A>,
 }
 
@@ -90,7 +91,10 @@ pub struct Basis {
 /// The policy does not allow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the policy does not allow it")]
-pub struct Denied;
+pub struct Denied {
+    /// The line that denies it; `None` if no line allows it, or the caller is disabled or too narrow.
+    pub line: Option<LineId>,
+}
 
 impl<A: ActionType> Permit<A> {
     /// The permit for the action in a scope or on a secret, if the policy allows it now. The only way to one.
@@ -100,12 +104,16 @@ impl<A: ActionType> Permit<A> {
     pub fn decide<'t>(facts: &Facts, actor: &Actor, target: impl Into<Target<'t>>, now: u64) -> Result<Self, Denied> {
         let target = target.into();
         let (ruling, unchanged) = decide_region(facts, actor, A::ACTION, target.region(), now);
-        let Ruling::Allowed(_) = ruling else { return Err(Denied) };
+        let line = match ruling {
+            Ruling::Allowed(line) => line.id(),
+            Ruling::Denied(Why::Line(line)) => return Err(Denied { line: Some(line.id()) }),
+            Ruling::Denied(_) => return Err(Denied { line: None }),
+        };
         let (scope, place) = match target {
             Target::Scope(scope) => (scope.clone(), None),
             Target::Secret(secret) => (Scope::Secret(secret.id), Some((secret.environment, secret.path.clone()))),
         };
-        Ok(Self { basis: Basis::of(facts, actor, unchanged), scope, place, action: PhantomData })
+        Ok(Self { basis: Basis::of(facts, actor, unchanged), scope, place, line, action: PhantomData })
     }
 }
 
@@ -113,6 +121,11 @@ impl<A> Permit<A> {
     /// The scope that was decided about: for a secret, its id.
     pub fn scope(&self) -> &Scope {
         &self.scope
+    }
+
+    /// The line that allows it.
+    pub fn line(&self) -> LineId {
+        self.line
     }
 
     /// The credential that tokens will name.
@@ -132,7 +145,8 @@ impl<A> Permit<A> {
 
     /// The same permit without its action: it writes nothing and gives nothing out.
     pub fn to_look(&self) -> Permit<AnyAction> {
-        Permit { basis: self.basis, scope: self.scope.clone(), place: self.place.clone(), action: PhantomData }
+        let (scope, place) = (self.scope.clone(), self.place.clone());
+        Permit { basis: self.basis, scope, place, line: self.line, action: PhantomData }
     }
 }
 

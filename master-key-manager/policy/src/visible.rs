@@ -9,7 +9,7 @@ use shared_proto::id::EnvironmentId;
 
 use crate::facts::{Lines, Standing};
 use crate::region::Region;
-use crate::{Action, Actor, Basis, Facts, Limit, Line, Period, Target};
+use crate::{Action, Actor, Basis, Facts, Limit, Line, LineId, Period, Target};
 
 /// The secrets that a caller may list.
 ///
@@ -51,6 +51,11 @@ impl Visible {
         }
         let (basis, limits) = (Basis::of(facts, actor, unchanged), actor.limits.clone());
         Self { basis, lines: Lines::sorted(lines), limits }
+    }
+
+    /// The ids of the lines that it was decided from.
+    pub fn lines(&self) -> impl Iterator<Item = LineId> {
+        self.lines.iter().map(Line::id)
     }
 
     /// The facts that it was decided from.

@@ -85,6 +85,14 @@ impl Proof {
         Self::Opaque { hmac: Bytes(hmac) }
     }
 
+    /// The word of audit lines for this way to prove a credential.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::Stranger => "none",
+            Self::Opaque { .. } => "credential",
+        }
+    }
+
     /// The keyed hash by which it is found; `None` if it is not presented as a word.
     pub fn hmac(&self) -> Option<&[u8; 32]> {
         match self {

@@ -18,6 +18,7 @@ use manager_policy::{ActionType, Actor, Denied, Facts, Holder, Permit, Scope, Se
 use manager_registry::{Author, Change, RegistryKey, Snapshot};
 use manager_store::{FactStore, SignEvent};
 use service_runtime::Refusal;
+use service_runtime::audit::DecidingRules;
 use shared_proto::credential::PlainCredential;
 use shared_proto::encoding::{lp, random};
 use shared_proto::error::ErrorCode;
@@ -77,12 +78,16 @@ pub struct Caller {
     actor: Actor,
     facts: Arc<Facts>,
     now: u64,
+    method: &'static str,
+    rules: DecidingRules,
 }
 
 impl Caller {
-    /// This actor, before these facts, at this time.
-    pub fn new(actor: Actor, facts: Arc<Facts>, now: u64) -> Self {
-        Self { actor, facts, now }
+    /// This actor, whose credential is of a view, at this time.
+    pub fn new(actor: Actor, view: &View, now: u64) -> Self {
+        let credential = view.state.credential(actor.credential);
+        let method = credential.map_or("none", |credential| credential.proof.method());
+        Self { actor, facts: Arc::clone(&view.facts), now, method, rules: DecidingRules::default() }
     }
 
     /// The permit for an action in a scope. The store checks what it was decided from again, in the transaction that
@@ -95,7 +100,7 @@ impl Caller {
             Scope::Secret(_) | Scope::Path(..) | Scope::Folder(..) | Scope::Reach(_) => ErrorCode::SecretNotFound,
             Scope::Environment(_) | Scope::Installation => ErrorCode::NotPermitted,
         };
-        Permit::decide(&self.facts, &self.actor, scope, self.now).map_err(|Denied| Refusal::new(code))
+        self.decided(Permit::decide(&self.facts, &self.actor, scope, self.now)).ok_or_else(|| Refusal::new(code))
     }
 
     /// The permit for an action on a secret.
@@ -103,8 +108,8 @@ impl Caller {
     /// # Errors
     /// The policy does not allow it, or the secret is unknown, which looks the same.
     pub fn permit_on<A: ActionType>(&self, secret: Option<&SecretFacts>) -> Result<Permit<A>, Refusal> {
-        let permit = secret.and_then(|secret| Permit::decide(&self.facts, &self.actor, secret, self.now).ok());
-        permit.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))
+        let decide = |secret| self.decided(Permit::decide(&self.facts, &self.actor, secret, self.now));
+        secret.and_then(decide).ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))
     }
 
     /// The permit for an action on a secret of the catalogue.
@@ -122,7 +127,29 @@ impl Caller {
 
     /// The secrets that the caller may see in lists.
     pub fn visible(&self) -> Visible {
-        Visible::decide(&self.facts, &self.actor, self.now)
+        let visible = Visible::decide(&self.facts, &self.actor, self.now);
+        visible.lines().for_each(|line| self.rules.add(line));
+        visible
+    }
+
+    /// Notes the line that decided, for the audit.
+    fn decided<A>(&self, decision: Result<Permit<A>, Denied>) -> Option<Permit<A>> {
+        let line = match &decision {
+            Ok(permit) => Some(permit.line()),
+            Err(Denied { line }) => *line,
+        };
+        line.into_iter().for_each(|line| self.rules.add(line));
+        decision.ok()
+    }
+
+    /// The word of audit lines for the way in which he proved his credential.
+    pub fn method(&self) -> &'static str {
+        self.method
+    }
+
+    /// The lines of the policy by which it was decided so far. Clones share them.
+    pub fn rules(&self) -> DecidingRules {
+        self.rules.clone()
     }
 
     /// The same caller before another state of the registry.
@@ -132,7 +159,7 @@ impl Caller {
     pub fn again(&self, view: &View) -> Result<Self, Refusal> {
         let actor =
             view.state.actor(self.credential(), self.now).ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))?;
-        Ok(Self { actor, facts: Arc::clone(&view.facts), now: self.now })
+        Ok(Self { actor, facts: Arc::clone(&view.facts), now: self.now, method: self.method, rules: self.rules() })
     }
 
     /// Makes a change of the registry on the caller's behalf. `decide` sees the caller with the rights of the moment, and

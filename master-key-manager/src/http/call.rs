@@ -81,6 +81,7 @@ impl<B: Body> FromRequest for Call<B> {
             let read = B::read(req.clone(), payload, route.body_limit).await;
             let caller = gate.authenticate(&req, route, &origin).await?;
             let origin = origin.by(caller.subject(), Some(caller.credential()));
+            let origin = origin.authenticated(caller.method(), caller.rules());
             let body = read.inspect_err(|refusal| gate.record_refusal(route, &origin, refusal))?;
             Ok(Self { caller, origin, body, req, gate, route })
         })
@@ -261,7 +262,7 @@ impl Gate {
         let actor = found
             .ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))
             .inspect_err(|refusal| self.record_refusal(route, origin, refusal))?;
-        Ok(Caller::new(actor, Arc::clone(&view.facts), now))
+        Ok(Caller::new(actor, &view, now))
     }
 }
 

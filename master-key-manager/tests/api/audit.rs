@@ -1,9 +1,15 @@
 //! What the audit log says of who did what.
 
 use actix_web::http::Method;
+use manager_api::id::PermissionId;
+use manager_api::name::AccountName;
+use manager_api::policy::{Action, Effect, PartyId, PatternText};
+use manager_api::tags::Tags;
+use manager_registry::{Author, Credential, Permission, Proof, Service, Terms};
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
-use shared_proto::id::CredentialId;
+use shared_proto::credential::PlainCredential;
+use shared_proto::id::{CredentialId, ServiceId};
 
 use crate::authentication::administrators_credential;
 use crate::support::{Facts, Installed, Manager, guarded_routes};
@@ -40,7 +46,44 @@ async fn every_decision_names_the_administrator_and_the_credential() {
         let named = is_id(&line["principal"], "svc_") && is_id(&line["credential"], "crd_");
         let silent = line["principal"].is_null() && line["credential"].is_null();
         assert!(if stranger { silent } else { named }, "{line}");
+        assert_eq!(line["method"] == "credential", named, "{line}");
+        // Whatever was done was allowed by a line of the policy.
+        let rules = line["policy"].as_array().is_some_and(|rules| rules.iter().all(|rule| is_id(rule, "asg_")));
+        assert!(rules || line["status"] != "success", "{line}");
     }
+}
+
+#[actix_web::test]
+async fn refusal_by_policy_names_the_line_that_denies() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let credential = PlainCredential::generate();
+    let hash = manager.app.keys.now().credentials.hash(&credential);
+    let service = Service::new(ServiceId::generate(), AccountName::parse("billing").unwrap(), 1);
+    let own = Credential::new(CredentialId::generate(), service.subject(), Proof::opaque(hash), 1);
+    let deny = Permission {
+        permission_id: PermissionId::generate(),
+        party: PartyId::Principal(service.subject()),
+        effect: Effect::Deny,
+        actions: [Action::Operate].into_iter().collect(),
+        environment: None,
+        pattern: PatternText::parse("**").unwrap(),
+        tags: Tags::default(),
+        terms: Terms::unlimited(1),
+    };
+    let denying = deny.permission_id.to_string();
+    let by = (Author::Operator, "", 1);
+    let changes = vec![service.into(), own.into(), deny.into()];
+    manager.app.registry.change(by, None, |_| Ok(changes)).await.unwrap();
+    let bearer = format!("Bearer {}", *credential.expose_text());
+    for path in ["/api/settings/rate-limits", "/api/tokens"] {
+        let answer = manager.send(Method::GET, path, &[("authorization", bearer.as_str())], None).await;
+        answer.expect(403).refused("not_permitted");
+    }
+    let lines = lines(&installed, manager).await;
+    let of = |action: &str| lines.iter().find(|line| line["action"] == action).unwrap().clone();
+    assert_eq!(of("rate_limit.show")["policy"], json!([denying]));
+    assert_eq!(of("token.list").get("policy"), None, "no line allows it");
 }
 
 #[actix_web::test]

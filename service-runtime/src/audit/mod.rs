@@ -33,7 +33,7 @@ use std::{
 pub use self::{
     chain::verify,
     event::{Act, Outcome, reference},
-    origin::Origin,
+    origin::{DecidingRules, Origin},
     record::{AuditRecord, AuditStatus},
     settings::{AuditSettings, AuditSync},
 };

@@ -1,6 +1,7 @@
 //! Where a decision comes from: the request, and who made it.
 
-use std::{fmt::Display, sync::Arc};
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The source of a decision: a request and its actor, or the service itself. Clones share it.
 ///
@@ -12,6 +13,8 @@ pub struct Origin(Arc<Parts>);
 struct Parts {
     principal: Option<String>,
     credential: Option<String>,
+    method: Option<&'static str>,
+    rules: DecidingRules,
     request_id: String,
     ip_address: String,
     user_agent: String,
@@ -19,6 +22,41 @@ struct Parts {
 
 /// The longest id, address or user agent that is recorded, in characters.
 const MAX_CHARS: usize = 256;
+
+/// The rules of policy by which a request was let through or refused, in the order of their use. Clones share them: who
+/// decides adds to them, and each later line of the request names them.
+#[derive(Clone, Debug, Default)]
+pub struct DecidingRules(Arc<Mutex<Vec<String>>>);
+
+/// The most rules that a line names.
+const MAX_RULES: usize = 8;
+
+impl DecidingRules {
+    /// Adds one, unless it is there, or there are as many as a line names.
+    pub fn add(&self, rule: impl Display) {
+        let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if rules.len() >= MAX_RULES {
+            return;
+        }
+        let rule = clean(rule.to_string(), MAX_CHARS);
+        if !rules.contains(&rule) {
+            rules.push(rule);
+        }
+    }
+
+    /// Those of now.
+    pub fn now(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl PartialEq for DecidingRules {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.now() == other.now()
+    }
+}
+
+impl Eq for DecidingRules {}
 
 impl Origin {
     /// A request whose actor is unknown.
@@ -44,6 +82,25 @@ impl Origin {
         parts.principal = principal.map(|id| clean(id.to_string(), MAX_CHARS));
         parts.credential = credential.map(|id| clean(id.to_string(), MAX_CHARS));
         self
+    }
+
+    /// The same source with the way in which its actor was authenticated, and the rules by which it is decided.
+    #[must_use]
+    pub fn authenticated(mut self, method: &'static str, rules: DecidingRules) -> Self {
+        let parts = Arc::make_mut(&mut self.0);
+        parts.method = Some(method);
+        parts.rules = rules;
+        self
+    }
+
+    /// The way in which the actor was authenticated.
+    pub fn method(&self) -> Option<&'static str> {
+        self.0.method
+    }
+
+    /// The rules by which it was decided so far.
+    pub fn rules(&self) -> Vec<String> {
+        self.0.rules.now()
     }
 
     /// The id of the authenticated subject.

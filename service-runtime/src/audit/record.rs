@@ -10,6 +10,9 @@ use shared_proto::{
     id::{SecretId, Version},
 };
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use super::origin::{Origin, clean};
 use crate::Refusal;
 
@@ -202,7 +205,7 @@ impl Entry {
     pub(super) fn render(&self, service_name: &str) -> Vec<u8> {
         let record = &self.record;
         let mut line = Members(Vec::with_capacity(LINE_BYTES));
-        line.number("{\"timestamp\":", Some(self.timestamp));
+        line.text("{\"timestamp\":", &rfc3339(self.timestamp));
         line.text(",\"service_name\":", service_name);
         line.text(",\"action\":", record.action);
         line.text(",\"status\":", record.status.as_str());
@@ -222,12 +225,22 @@ impl Entry {
         let origin = &record.origin;
         line.text_or_null(",\"principal\":", origin.principal());
         line.text_or_null(",\"credential\":", origin.credential());
+        if let Some(method) = origin.method() {
+            line.text(",\"method\":", method);
+        }
+        line.texts(",\"policy\":[", &origin.rules());
         line.text(",\"request_id\":", origin.request_id());
         line.text(",\"ip_address\":", origin.ip_address());
         line.text(",\"user_agent\":", origin.user_agent());
         line.number(",\"others\":", Some(self.others).filter(|others| *others > 0));
         line.0
     }
+}
+
+/// A second as RFC 3339 section 5.6 writes it; as a number where the year has not four digits.
+pub(super) fn rfc3339(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| seconds.to_string())
 }
 
 /// Appends a rendered line with its place in the chain, without a newline.
@@ -244,6 +257,16 @@ pub(super) fn chain(rendered: &[u8], sequence: u64, previous_hash: &str, buffer:
 struct Members(Vec<u8>);
 
 impl Members {
+    /// A list of texts, which is left out when it is empty.
+    fn texts(&mut self, name: &'static str, texts: &[String]) {
+        for (place, text) in texts.iter().enumerate() {
+            self.text(if place == 0 { name } else { "," }, text);
+        }
+        if !texts.is_empty() {
+            self.0.push(b']');
+        }
+    }
+
     fn text(&mut self, name: &'static str, text: &str) {
         self.0.extend_from_slice(name.as_bytes());
         // Nearly all texts: looked at together, and copied at once.

@@ -107,3 +107,34 @@ async fn log_that_others_can_read_is_refused() {
     std::fs::set_permissions(&fixture.path, PermissionsExt::from_mode(0o644)).unwrap();
     assert!(fixture.open().is_err());
 }
+
+#[tokio::test]
+async fn line_names_how_its_actor_was_known_and_the_rules_by_which_it_was_decided() {
+    let fixture = Fixture::new();
+    let log = fixture.open().unwrap();
+    let rules = DecidingRules::default();
+    let origin = Origin::of_request("id", "192.0.2.1", "")
+        .by(Some("svc_a"), Some("crd_a"))
+        .authenticated("session", rules.clone());
+    log.append(AuditRecord::new("secret.read", AuditStatus::Success, &origin)).await.unwrap();
+    for rule in ["per_1", "per_2", "per_1"].into_iter().chain(["x"; 20]) {
+        rules.add(rule);
+    }
+    for number in 0..20 {
+        rules.add(number);
+    }
+    log.append(AuditRecord::new("secret.read", AuditStatus::Success, &origin)).await.unwrap();
+    log.flush_and_close().await;
+    let lines = fixture.lines();
+    assert_eq!((&lines[0]["method"], lines[0].get("policy")), (&"session".into(), None));
+    let expected = serde_json::json!(["per_1", "per_2", "x", "0", "1", "2", "3", "4"]);
+    assert_eq!(lines[1]["policy"], expected, "each once, and so many at most");
+}
+
+#[test]
+fn time_of_a_line_is_that_of_rfc_3339() {
+    for (seconds, shown) in [(0, "1970-01-01T00:00:00Z"), (1_796_000_000, "2026-11-30T00:53:20Z")] {
+        assert_eq!(record::rfc3339(seconds), shown);
+    }
+    assert_eq!(record::rfc3339(u64::MAX), u64::MAX.to_string());
+}
