@@ -138,7 +138,9 @@ impl Caller {
             Ok(permit) => Some(permit.line()),
             Err(Denied { line }) => *line,
         };
-        line.into_iter().for_each(|line| self.rules.add(line));
+        if let Some(line) = line {
+            self.rules.add(line);
+        }
         decision.ok()
     }
 
