@@ -6,6 +6,8 @@ use manager_api::name::EnvironmentName;
 use manager_store::Environment;
 use shared_proto::id::EnvironmentId;
 
+use crate::access::Caller;
+
 /// The environments at this moment, in memory. Ids and names are never stale, because they never change; whether
 /// something may be written or minted is decided again in the transaction that does it.
 #[derive(Debug)]
@@ -25,6 +27,12 @@ impl Environments {
     /// The environment with a name.
     pub fn named(&self, name: &EnvironmentName) -> Option<Environment> {
         self.now().iter().find(|known| known.name == *name).cloned()
+    }
+
+    /// The environment with a name, if a caller may know of it.
+    pub fn known(&self, caller: &Caller, name: &EnvironmentName) -> Option<Environment> {
+        let found = self.named(name)?;
+        caller.known_environments().contain(found.id).then_some(found)
     }
 
     /// The environment with an id.

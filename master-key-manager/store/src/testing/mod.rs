@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use manager_api::name::{AccountName, EnvironmentName, SecretPath, UserLabel};
 use manager_api::wire::CatalogueState;
-use manager_policy::{ActionType, Actor, AnyAction, Facts, List, Permit, Scope, Visible};
+use manager_policy::{ActionType, Actor, AnyAction, Facts, KnownEnvironments, List, Permit, Scope, Visible};
 use manager_registry::{Author, Change, Credential, Proof, Record, RegistryKey, RoleAssignment, Service, Snapshot};
 use shared_proto::encoding::Bytes;
 use shared_proto::event::Event;
@@ -120,6 +120,10 @@ impl<'a> Kit<'a> {
 
     fn sees(&self) -> Visible {
         Visible::decide(&self.facts(), &self.actor, NOW)
+    }
+
+    fn knows(&self) -> KnownEnvironments {
+        KnownEnvironments::decide(&self.facts(), &self.actor, NOW)
     }
 
     fn revocation(&self, event: Event) -> Result<Decision, String> {
