@@ -1,7 +1,8 @@
 //! The JSON bodies of requests and answers about former versions of the policy.
 
 use serde::{Deserialize, Serialize};
-use shared_proto::id::{CredentialId, Subject};
+use shared_proto::Malformed;
+use shared_proto::id::{CredentialId, MAX_VERSION, Subject};
 
 use crate::groups::GroupDetails;
 use crate::name::Reason;
@@ -12,6 +13,34 @@ use crate::wire::RevocationStatus;
 pub const MAX_SHOWN_CHANGES: usize = 50;
 /// The most principals in one answer for each thing that it names.
 pub const MAX_SHOWN_PRINCIPALS: usize = 100;
+
+/// The number of a version of the policy, in a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionNumber(u64);
+
+impl VersionNumber {
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl std::str::FromStr for VersionNumber {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let number: u64 = text.parse().map_err(|_| NOT_A_NUMBER)?;
+        if (1..=MAX_VERSION).contains(&number) && number.to_string() == text {
+            Ok(Self(number))
+        } else {
+            Err(NOT_A_NUMBER)
+        }
+    }
+}
+
+const NOT_A_NUMBER: Malformed = Malformed("a version of the policy is a number");
+
+shared_proto::schema::described!(VersionNumber, shared_proto::schema::text("^[1-9][0-9]{0,15}$"));
 
 /// The one who made a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use manager_api::policy_questions::{AccessList, DryRun, DryRunAnswer, Explain, Explanation, WhoCan};
-use manager_api::policy_versions::{FormerPolicy, PolicyVersionList, RestoreAnswer, RestoreVersion};
+use manager_api::policy_versions::{FormerPolicy, PolicyVersionList, RestoreAnswer, RestoreVersion, VersionNumber};
 use manager_api::wire::RevocationStatus;
 use serde::Deserialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{MAX_VERSION, Version};
+use shared_proto::id::MAX_VERSION;
 
 use super::{CHANGE_PROBLEMS, LIMIT, SMALL_LIMIT};
 use crate::app::App;
@@ -19,7 +19,7 @@ use crate::http::{Call, Page};
 
 /// 500 secrets by their paths, or changes with tags, in bytes.
 const DRY_RUN_LIMIT: usize = 1 << 20;
-const NUMBER: Parameter = Parameter::path::<Version>("number", "The version.");
+const NUMBER: Parameter = Parameter::path::<VersionNumber>("number", "The version.");
 const QUESTION: &[ErrorCode] = &[
     ErrorCode::ParameterInvalid,
     ErrorCode::NameInvalid,
@@ -166,5 +166,5 @@ async fn restore(call: Call<Json<RestoreVersion>>, app: web::Data<App>) -> Resul
 }
 
 fn number_of(call: &Call) -> Result<u64, Refusal> {
-    call.id("number", ErrorCode::PolicyVersionNotFound)
+    call.id("number", ErrorCode::PolicyVersionNotFound).map(VersionNumber::get)
 }

@@ -172,13 +172,13 @@ async fn credential_disabled_after_the_last_look_at_it_does_nothing_on_any_route
     all.each_route_acts().await;
 }
 
-/// Decided by facts that change before the act. What changes groups or policy is decided anew on the state that it
-/// changes, and is made if that still allows it.
+/// Decided by facts that change before the act. What is about groups or policy is decided anew on the state that it shows
+/// or changes, and is done if that still allows it.
 #[actix_web::test]
 async fn policy_that_changes_after_the_decision_lets_no_route_act() {
     let all = Replaced::new().await;
-    let is_decided_anew = |route: &&Route| DECIDED_ANEW.contains(&route.id);
-    assert_eq!(guarded_routes().filter(is_decided_anew).count(), DECIDED_ANEW.len());
+    let is_decided_anew = |route: &&Route| DECIDED_ANEW.iter().any(|noun| route.id.starts_with(noun));
+    assert!(guarded_routes().filter(is_decided_anew).count() > DECIDED_ANEW.len());
     for route in guarded_routes().filter(|route| !is_decided_anew(route)) {
         let before = all.state().await;
         // The facts are read for the body, and change when they are read.
@@ -196,18 +196,7 @@ async fn policy_that_changes_after_the_decision_lets_no_route_act() {
     all.each_route_acts().await;
 }
 
-const DECIDED_ANEW: [&str; 10] = [
-    "group.create",
-    "group.update",
-    "group.delete",
-    "member.add",
-    "member.remove",
-    "role.assign",
-    "role.unassign",
-    "permission.create",
-    "permission.delete",
-    "policy_version.restore",
-];
+const DECIDED_ANEW: [&str; 5] = ["group.", "member.", "role.", "permission.", "policy_version."];
 
 impl Replaced {
     /// The control: with a right that stays, each route acts.
