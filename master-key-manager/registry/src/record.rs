@@ -162,7 +162,7 @@ impl Kind {
     pub const fn is_versioned(self) -> bool {
         match self {
             Self::Group | Self::RoleAssignment | Self::Permission => true,
-            Self::Service | Self::Person | Self::Credential => false,
+            Self::Service | Self::Person | Self::Credential | Self::Settings => false,
         }
     }
 }

@@ -161,7 +161,9 @@ impl Caller {
 
     /// The secrets and scopes in which the caller may do an action.
     pub fn may(&self, action: Action) -> Visible {
-        Visible::decide_about(&self.facts, &self.actor, action, self.now)
+        let visible = Visible::decide_about(&self.facts, &self.actor, action, self.now);
+        visible.lines().for_each(|line| self.rules.add(line));
+        visible
     }
 
     /// The permit for either of two actions in a scope or on a secret, which is enough to look.

@@ -207,7 +207,16 @@ const OPEN: [(&str, &[&str]); 7] = [
     ),
     (
         "operator",
-        &["secret.list", "catalogue.reconcile", "environment.list", "environment.show", "role.list", "permission.list"],
+        &[
+            "secret.list",
+            "catalogue.reconcile",
+            "environment.list",
+            "environment.show",
+            "role.list",
+            "permission.list",
+            "rate_limit.show",
+            "rate_limit.update",
+        ],
     ),
     (
         "auditor",
