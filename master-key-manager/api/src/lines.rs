@@ -12,6 +12,8 @@ use crate::wire::RevocationStatus;
 
 /// The most role assignments and permissions of an installation.
 pub const MAX_LINES: usize = 100_000;
+/// The most bytes of the tags of a condition, keys and values together. All lines are kept in memory.
+pub const MAX_CONDITION_BYTES: usize = 2_048;
 /// The latest start or end of a line: the end of the year 9999.
 pub const MAX_SECOND: u64 = 253_402_300_799;
 
@@ -57,7 +59,7 @@ pub struct CreatePermission {
     pub environment: Option<EnvironmentName>,
     /// The paths.
     pub pattern: PatternText,
-    /// The tags that a secret must have; none by default, for all secrets.
+    /// The tags that a secret must have, in 2,048 bytes; none by default, for all secrets.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
     /// When it begins to hold (Unix seconds); at once by default.

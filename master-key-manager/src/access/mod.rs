@@ -24,7 +24,7 @@ use service_runtime::audit::DecidingRules;
 use shared_proto::credential::PlainCredential;
 use shared_proto::encoding::{lp, random};
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{CredentialId, SecretId, Subject};
+use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject};
 use zeroize::Zeroizing;
 
 use crate::keys::KeyRing;
@@ -156,7 +156,14 @@ impl Caller {
 
     /// The environments that the caller may know of.
     pub fn known_environments(&self) -> KnownEnvironments {
-        KnownEnvironments::decide(&self.facts, &self.actor, self.now)
+        let known = KnownEnvironments::decide(&self.facts, &self.actor, self.now);
+        known.lines().for_each(|line| self.rules.add(line));
+        known
+    }
+
+    /// Tells whether the caller may know of an environment, on the way to what is decided by other lines.
+    pub fn knows(&self, environment: EnvironmentId) -> bool {
+        KnownEnvironments::decide(&self.facts, &self.actor, self.now).contain(environment)
     }
 
     /// The secrets and scopes in which the caller may do an action.

@@ -1,7 +1,9 @@
 //! Role assignments and permissions: making and deleting them. A line is never changed: a new one takes its place.
 
 use manager_api::id::{AssignmentId, PermissionId};
-use manager_api::lines::{AssignRole, AssignmentDetails, CreatePermission, MAX_LINES, MAX_SECOND, PermissionDetails};
+use manager_api::lines::{
+    AssignRole, AssignmentDetails, CreatePermission, MAX_CONDITION_BYTES, MAX_LINES, MAX_SECOND, PermissionDetails,
+};
 use manager_api::name::{EnvironmentName, IdempotencyKey, Reason};
 use manager_api::policy::{Effect, PartyId, PatternText};
 use manager_policy::{AnyAction, Line, ManagePolicy, PathPattern, Permit, Reach, Scope};
@@ -153,6 +155,11 @@ impl PolicyKeeper {
         let CreatePermission { party, effect, actions, environment, pattern, tags, starts_at, ends_at, reason } = asked;
         let environment = self.environment_of(caller, environment)?;
         check_pattern(&pattern)?;
+        if tags.iter().map(|(key, value)| key.as_str().len() + value.as_str().len()).sum::<usize>()
+            > MAX_CONDITION_BYTES
+        {
+            return Err(Refusal::parameter("The tags of a condition have 2048 bytes at most."));
+        }
         let terms = terms(caller, (starts_at, ends_at), reason)?;
         Ok(Permission { permission_id, party, effect, actions, environment, pattern, tags, terms })
     }

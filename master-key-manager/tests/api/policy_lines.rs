@@ -62,6 +62,15 @@ async fn a_line_that_breaks_a_rule_is_refused_with_the_rule() {
         (with("ends_at", json!(now() - 1)), 400, "parameter_invalid"),
         (with("ends_at", json!(253_402_300_800_u64)), 400, "parameter_invalid"),
         (with("starts_at", json!(u64::MAX)), 400, "parameter_invalid"),
+        (
+            with(
+                "tags",
+                json!({"a": "x".repeat(512), "b": "x".repeat(512), "c": "x".repeat(512), "d": "x".repeat(512)}),
+            ),
+            400,
+            "parameter_invalid",
+        ),
+        (with("tags", json!({"a": 1})), 400, "body_invalid"),
         (with("unknown", json!(1)), 400, "body_invalid"),
         (with("reason", json!("")), 400, "name_invalid"),
         (without("reason"), 400, "body_invalid"),

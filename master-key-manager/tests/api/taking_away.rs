@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use shared_proto::event::Event;
 
-use crate::support::{Installed, Manager, Principal, now, permission, until};
+use crate::support::{Feed, Installed, Manager, Principal, now, permission, until};
 
 /// A service and a group that both may read `app/**` in `dev`, and a secret there.
 struct Team {
@@ -223,5 +223,55 @@ async fn a_folder_is_shared_with_engineers_who_read_and_a_publisher_who_writes()
     assert_eq!(paths(&ada).await, ["app/db", "app/new"]);
     assert_eq!(paths(&robot).await, ["app/db", "app/new"]);
     assert_eq!(paths(&other).await, [""; 0]);
+    team.manager.stop().await;
+}
+
+#[actix_web::test]
+async fn without_an_audit_log_rights_are_taken_away_and_none_are_given() {
+    let team = Team::new().await;
+    let (manager, billing) = (&team.manager, &team.billing);
+    let line = manager.permit(&billing.id(), "allow", &["read"], "app/**").await;
+    let role = manager.assign(&billing.id(), "service_user", "app/**").await;
+    let denial = manager.permit(&billing.id(), "deny", &["read"], "other/**").await;
+    manager.join(&team.group, billing).await;
+    manager.app.gate.audit.flush_and_close().await;
+    let gives = [
+        (Method::POST, "/api/permissions".to_owned(), Some(permission(&billing.id(), "allow", &["read"], "x"))),
+        (Method::POST, "/api/groups".to_owned(), Some(json!({"name": "late"}))),
+        (Method::DELETE, format!("/api/permissions/{denial}"), None),
+        (Method::GET, "/api/permissions".to_owned(), None),
+        (Method::GET, "/api/policy/versions".to_owned(), None),
+        (Method::POST, "/api/permissions:who-can".to_owned(), Some(json!({"target": {"key_id": team.secret}}))),
+    ];
+    let before = manager.app.registry.now().await.unwrap().state.number();
+    for (method, path, body) in gives {
+        manager.admin(method, &path, body).await.expect(503).refused("audit_unavailable");
+    }
+    assert_eq!(manager.app.registry.now().await.unwrap().state.number(), before);
+    team.delete(format!("/api/permissions/{line}")).await;
+    team.delete(format!("/api/roles/{role}")).await;
+    team.delete(format!("/api/groups/{}/members/{}", team.group, billing.id())).await;
+    let body = permission(&billing.id(), "deny", &["read"], "app/**");
+    manager.post("/api/permissions", body).await.expect(201);
+    assert_eq!(team.revoked(), [Event::Credential(billing.credential); 3]);
+    team.manager.stop().await;
+}
+
+/// The manager refuses at once; the vault gets the revocation when it is there again.
+#[actix_web::test]
+async fn what_is_taken_away_while_the_vault_is_away_is_pending_and_comes_later() {
+    let team = Team::new().await;
+    let (manager, billing) = (&team.manager, &team.billing);
+    let line = manager.permit(&billing.id(), "allow", &["read"], "app/**").await;
+    assert!(manager.mints(billing, &team.secret).await);
+    team.installed.vault.state().feed = Feed::Garble;
+    let removed = manager.admin(Method::DELETE, &format!("/api/permissions/{line}"), None).await.expect(202).json();
+    assert_eq!(removed["status"], "pending");
+    let body = json!({"grants": [{"key_id": team.secret}]});
+    let refused = manager.by(billing, Method::POST, "/api/tokens", Some(body)).await.status.as_u16();
+    assert!(matches!(refused, 404 | 503), "{refused}");
+    team.installed.vault.state().feed = Feed::Honest;
+    until("it comes", async || team.revoked() == [Event::Credential(billing.credential)]).await;
+    assert!(!manager.mints(billing, &team.secret).await);
     team.manager.stop().await;
 }

@@ -38,6 +38,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.registry().await?;
     kit.versions().await?;
     kit.idempotency().await?;
+    kit.policy_versions().await?;
     kit.tokens().await?;
     kit.rollbacks().await?;
     kit.events().await?;
@@ -47,6 +48,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.environments().await?;
     kit.many_environments().await?;
     kit.permits().await?;
+    kit.facts_of_places().await?;
     kit.ended_lines().await?;
     kit.disabled().await
 }
