@@ -7,6 +7,7 @@
 mod answer;
 mod error;
 mod http;
+mod policy;
 mod secret;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ use shared_proto::wire::vault::{OpenedKey, ReadAnswer, ReadKeys};
 
 pub use answer::{Opened, Stored, Token};
 pub use error::{ClientError, TransportFault};
+pub use policy::LineFilter;
 pub use secret::{AccessToken, Credential};
 pub use {manager_api, shared_proto};
 
@@ -319,7 +321,7 @@ impl Client {
         http::send(self.at_manager(Method::POST, &path), Body::none()).await
     }
 
-    fn at_manager(&self, method: Method, path: &str) -> http::Request {
+    pub(crate) fn at_manager(&self, method: Method, path: &str) -> http::Request {
         let request = self.manager.request(method, path);
         match &self.credential {
             Some(credential) => request.bearer(credential.expose()),

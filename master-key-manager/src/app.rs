@@ -24,6 +24,7 @@ use crate::issuer::{Batches, Mint, TokenLifetimes, TokenSealer};
 use crate::key_rotation::KeyRotation;
 use crate::keys::{KeyRing, LoadedKeys};
 use crate::maintenance::Maintenance;
+use crate::policy::PolicyKeeper;
 use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
 use crate::sealing::Sealer;
 use crate::vault_client::VaultClient;
@@ -52,7 +53,9 @@ pub struct App {
     /// Stores values, mints tokens and settles versions.
     pub secret_writer: Arc<SecretWriter>,
     /// Records revocations.
-    pub revocations: Revocations,
+    pub revocations: Arc<Revocations>,
+    /// Makes and shows groups, role assignments and permissions.
+    pub policy: Arc<PolicyKeeper>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file, by the last check.
@@ -119,6 +122,20 @@ impl App {
             environments: Arc::clone(&environments),
         };
         let keeper = EnvironmentKeeper::new(store.clone(), Arc::clone(&keys), audit.clone(), Arc::clone(&clock));
+        let revocations = Arc::new(Revocations::new(
+            store.clone(),
+            Arc::clone(&registry),
+            Arc::clone(&vault_view),
+            sign,
+            Arc::clone(&clock),
+        ));
+        let policy = PolicyKeeper::new(
+            (store.clone(), Arc::clone(&registry)),
+            Arc::clone(&environments),
+            Arc::clone(&revocations),
+            Arc::clone(&keys),
+            audit.clone(),
+        );
         let gate = Gate {
             mode: raw.mode,
             anonymous: installation.anonymous_actor(),
@@ -136,13 +153,8 @@ impl App {
             installation,
             environments,
             environment_keeper: Arc::new(keeper),
-            revocations: Revocations::new(
-                store.clone(),
-                Arc::clone(&registry),
-                Arc::clone(&vault_view),
-                sign,
-                Arc::clone(&clock),
-            ),
+            revocations,
+            policy: Arc::new(policy),
             store,
             registry,
             vault_view,

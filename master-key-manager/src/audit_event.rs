@@ -54,6 +54,48 @@ pub mod action {
     pub const SERVICE_CREATE: &str = "service.create";
     /// `POST /api/services/{service_id}:disable`.
     pub const SERVICE_DISABLE: &str = "service.disable";
+    /// `POST /api/groups`.
+    pub const GROUP_CREATE: &str = "group.create";
+    /// `GET /api/groups`.
+    pub const GROUP_LIST: &str = "group.list";
+    /// `GET /api/groups/{group_id}`.
+    pub const GROUP_SHOW: &str = "group.show";
+    /// `PATCH /api/groups/{group_id}`.
+    pub const GROUP_UPDATE: &str = "group.update";
+    /// `DELETE /api/groups/{group_id}`.
+    pub const GROUP_DELETE: &str = "group.delete";
+    /// `GET /api/groups/{group_id}/members`.
+    pub const MEMBER_LIST: &str = "member.list";
+    /// `POST /api/groups/{group_id}/members`.
+    pub const MEMBER_ADD: &str = "member.add";
+    /// `DELETE /api/groups/{group_id}/members/{principal}`.
+    pub const MEMBER_REMOVE: &str = "member.remove";
+    /// `POST /api/roles`.
+    pub const ROLE_ASSIGN: &str = "role.assign";
+    /// `GET /api/roles`.
+    pub const ROLE_LIST: &str = "role.list";
+    /// `DELETE /api/roles/{assignment_id}`.
+    pub const ROLE_UNASSIGN: &str = "role.unassign";
+    /// `POST /api/permissions`.
+    pub const PERMISSION_CREATE: &str = "permission.create";
+    /// `GET /api/permissions`.
+    pub const PERMISSION_LIST: &str = "permission.list";
+    /// `GET /api/permissions/{permission_id}`.
+    pub const PERMISSION_SHOW: &str = "permission.show";
+    /// `DELETE /api/permissions/{permission_id}`.
+    pub const PERMISSION_DELETE: &str = "permission.delete";
+    /// `POST /api/permissions:explain`.
+    pub const PERMISSION_EXPLAIN: &str = "permission.explain";
+    /// `POST /api/permissions:who-can`.
+    pub const PERMISSION_WHO_CAN: &str = "permission.who_can";
+    /// `POST /api/permissions:dry-run`.
+    pub const PERMISSION_DRY_RUN: &str = "permission.dry_run";
+    /// `GET /api/policy/versions`.
+    pub const POLICY_VERSION_LIST: &str = "policy_version.list";
+    /// `GET /api/policy/versions/{number}`.
+    pub const POLICY_VERSION_SHOW: &str = "policy_version.show";
+    /// `POST /api/policy/versions/{number}:restore`.
+    pub const POLICY_VERSION_RESTORE: &str = "policy_version.restore";
     /// `POST /api/reconcile`.
     pub const CATALOGUE_RECONCILE: &str = "catalogue.reconcile";
 }
@@ -177,6 +219,44 @@ registry_words! {
     RateLimitUpdate = action::RATE_LIMIT_UPDATE;
     /// A service is registered.
     ServiceCreate = action::SERVICE_CREATE;
+    /// A group is made.
+    GroupCreate = action::GROUP_CREATE;
+    /// A list of groups is given out.
+    GroupList = action::GROUP_LIST;
+    /// A group is described.
+    GroupShow = action::GROUP_SHOW;
+    /// A group gets another name or description.
+    GroupUpdate = action::GROUP_UPDATE;
+    /// A group is deleted, which no line names.
+    GroupDelete = action::GROUP_DELETE;
+    /// A list of members is given out.
+    MemberList = action::MEMBER_LIST;
+    /// Principals join a group.
+    MemberAdd = action::MEMBER_ADD;
+    /// A role is assigned.
+    RoleAssign = action::ROLE_ASSIGN;
+    /// A list of role assignments is given out.
+    RoleList = action::ROLE_LIST;
+    /// A permission is made that allows.
+    PermissionCreate = action::PERMISSION_CREATE;
+    /// A list of permissions is given out.
+    PermissionList = action::PERMISSION_LIST;
+    /// A permission is described.
+    PermissionShow = action::PERMISSION_SHOW;
+    /// A permission is deleted that denies.
+    DenialDelete = action::PERMISSION_DELETE;
+    /// A decision is explained.
+    PermissionExplain = action::PERMISSION_EXPLAIN;
+    /// Somebody learns who may do something.
+    PermissionWhoCan = action::PERMISSION_WHO_CAN;
+    /// Somebody learns what a change would do.
+    PermissionDryRun = action::PERMISSION_DRY_RUN;
+    /// A list of versions of the policy is given out.
+    PolicyVersionList = action::POLICY_VERSION_LIST;
+    /// A version of the policy is given out.
+    PolicyVersionShow = action::POLICY_VERSION_SHOW;
+    /// A former version of the policy is put in force again.
+    PolicyVersionRestore = action::POLICY_VERSION_RESTORE;
 }
 
 registry_words! {
@@ -184,6 +264,14 @@ registry_words! {
     RegistryOutcome:
     /// A service is disabled, and the tokens of its credentials are revoked.
     ServiceDisable = action::SERVICE_DISABLE;
+    /// A principal leaves a group.
+    MemberRemove = action::MEMBER_REMOVE;
+    /// A role assignment is deleted.
+    RoleUnassign = action::ROLE_UNASSIGN;
+    /// A permission is made that denies.
+    DenialCreate = action::PERMISSION_CREATE;
+    /// A permission is deleted that allows.
+    PermissionDelete = action::PERMISSION_DELETE;
 }
 
 /// A step of a key rotation.

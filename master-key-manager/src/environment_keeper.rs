@@ -158,7 +158,7 @@ impl EnvironmentKeeper {
         revocations: &Revocations,
         caller: &Caller,
     ) -> Result<Sequences, Refusal> {
-        let id = self.id_of(name)?;
+        let id = self.id_of(name, caller)?;
         let decision = Decision::disable_environment(&caller.permit(&Scope::Environment(id))?, id)?;
         let done = revocations.record(vec![decision]).await?;
         let _one = self.one_at_a_time.lock().await;
@@ -174,7 +174,7 @@ impl EnvironmentKeeper {
         meta: &Origin,
     ) -> Result<Environment, Refusal> {
         let _one = self.one_at_a_time.lock().await;
-        let id = self.id_of(&name)?;
+        let id = self.id_of(&name, caller)?;
         let permit = caller.permit(&Scope::Environment(id))?;
         self.audit.record(Act::Environment(act, &name), meta).await?;
         let changed = self.store.change_environment(&permit, id, change).await;
@@ -185,22 +185,23 @@ impl EnvironmentKeeper {
     /// Describes an environment.
     ///
     /// # Errors
-    /// There is no such environment.
+    /// There is no such environment, or the caller may not know of it.
     pub async fn describe(
         &self,
         name: &EnvironmentName,
         caller: &Caller,
         meta: &Origin,
     ) -> Result<Environment, Refusal> {
-        let id = self.id_of(name)?;
-        let found = self.store.environment(&caller.permit(&Scope::Environment(id))?, id).await?;
+        let id = self.id_of(name, caller)?;
+        let found = self.store.environment(&caller.known_environments(), id).await?;
         let found = found.ok_or_else(|| Refusal::new(ErrorCode::EnvironmentNotFound))?;
         self.audit.record(Act::Environment(EnvironmentAct::Show, name), meta).await?;
         Ok(found)
     }
 
-    fn id_of(&self, name: &EnvironmentName) -> Result<EnvironmentId, Refusal> {
-        let found = self.keys.environments().named(name);
+    /// One that the caller may not know of looks like an unknown one.
+    fn id_of(&self, name: &EnvironmentName, caller: &Caller) -> Result<EnvironmentId, Refusal> {
+        let found = self.keys.environments().known(caller, name);
         found.map(|found| found.id).ok_or_else(|| Refusal::new(ErrorCode::EnvironmentNotFound))
     }
 

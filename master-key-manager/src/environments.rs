@@ -6,6 +6,8 @@ use manager_api::name::EnvironmentName;
 use manager_store::Environment;
 use shared_proto::id::EnvironmentId;
 
+use crate::access::Caller;
+
 /// The environments at this moment, in memory. Ids and names are never stale, because they never change; whether
 /// something may be written or minted is decided again in the transaction that does it.
 #[derive(Debug)]
@@ -25,6 +27,14 @@ impl Environments {
     /// The environment with a name.
     pub fn named(&self, name: &EnvironmentName) -> Option<Environment> {
         self.now().iter().find(|known| known.name == *name).cloned()
+    }
+
+    /// The environment with a name, if a caller may know of it.
+    pub fn known(&self, caller: &Caller, name: &EnvironmentName) -> Option<Environment> {
+        // Decided in any case, so that an unknown one takes as long.
+        let found = self.named(name);
+        let is_known = caller.knows(found.as_ref().map_or(EnvironmentId::from_bytes([0; 16]), |found| found.id));
+        found.filter(|_| is_known)
     }
 
     /// The environment with an id.

@@ -85,6 +85,10 @@ error_table! {
     TokenNotFound, "token_not_found", 404, No, "This is not the id of a token.";
     SubjectNotFound, "subject_not_found", 404, No, "Nobody has this label, as it is written: nothing was revoked.";
     CredentialNotFound, "credential_not_found", 404, No, "There is no such credential.";
+    PartyNotFound, "party_not_found", 404, No, "There is no such person, service or group, or it is not a member.";
+    GroupNotFound, "group_not_found", 404, No, "There is no such group.";
+    LineNotFound, "line_not_found", 404, No, "There is no such role assignment or permission, or it is not yours to see.";
+    PolicyVersionNotFound, "policy_version_not_found", 404, No, "No version of the policy has this number.";
     RouteNotFound, "route_not_found", 404, No, "There is no such route.";
     MethodNotAllowed, "method_not_allowed", 405, No, "The route exists, but not for this method.";
     IdempotencyUnknown, "idempotency_unknown", 409, No, "The first request succeeded, but its body can no longer be compared; id and version are given.";
@@ -98,10 +102,13 @@ error_table! {
     SecondManager, "second_manager", 409, Later, "Two managers with the same identity poll this vault; end one of them.";
     EpochIncomplete, "epoch_incomplete", 409, Later, "A stored version has no key of this epoch yet; rewrap it first.";
     AlreadyExists, "already_exists", 409, No, "The thing to be made is there already.";
+    GroupInUse, "group_in_use", 409, No, "A role assignment, a permission or an owner names the group; delete or change that first.";
+    LimitReached, "limit_reached", 409, No, "There are as many of these as there may be.";
     BodyTooLarge, "body_too_large", 413, No, "The body is larger than this route takes.";
     ValueTooLarge, "value_too_large", 413, No, "A secret value is at most 1048576 bytes after decoding.";
     MediaTypeUnsupported, "media_type_unsupported", 415, No, "Send application/json without content encoding.";
     IdempotencyMismatch, "idempotency_mismatch", 422, No, "This Idempotency-Key was used with another body.";
+    DryRunTooLarge, "dry_run_too_large", 422, No, "The question concerns too many principals for so many secrets; ask about fewer of these.";
     RateLimited, "rate_limited", 429, Later, "Too many requests: of a token that were refused within this second, or beyond a budget; wait as Retry-After says.";
     HeaderTooLarge, "header_too_large", 431, No, "The request head is larger than 16 KiB.";
     Internal, "internal", 500, No, "A fault in the service; the request id finds it in the log.";

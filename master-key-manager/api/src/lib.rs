@@ -6,9 +6,13 @@
 
 pub mod cursor;
 pub mod environments;
+pub mod groups;
 pub mod id;
+pub mod lines;
 pub mod name;
 pub mod policy;
+pub mod policy_questions;
+pub mod policy_versions;
 pub mod settings;
 pub mod tags;
 pub mod wire;

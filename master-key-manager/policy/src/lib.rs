@@ -10,6 +10,7 @@ mod action;
 mod actor;
 mod decide;
 mod dry_run;
+mod environments;
 mod explain;
 mod facts;
 mod hand_out;
@@ -31,6 +32,7 @@ pub use self::action::{
 pub use self::actor::{Actor, Holder, Limit};
 pub use self::decide::{Ruling, Why, decide};
 pub use self::dry_run::{Difference, MAX_DRY_RUN, TooMuch, dry_run};
+pub use self::environments::KnownEnvironments;
 pub use self::explain::{Access, Considered, Explanation, MAX_NEAR_MISSES, explain, who_can};
 pub use self::facts::{Facts, Group, PolicyEpoch, Principal, State};
 pub use self::hand_out::{Excess, may_act_for, may_hand_out};

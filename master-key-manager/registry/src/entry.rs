@@ -9,7 +9,7 @@ use shared_proto::Rejected;
 use shared_proto::encoding::{Bytes, from_json, lp};
 use shared_proto::id::{CredentialId, Subject};
 
-use crate::{Record, RecordName};
+use crate::{Anchor, Record, RecordName};
 
 /// HMAC-SHA-256 of an entry.
 pub type Tag = Bytes<32>;
@@ -88,6 +88,12 @@ pub struct Entry {
     pub reason: String,
     /// What it changed.
     pub changes: Vec<Change>,
+    /// The newest entry before it that changed lines or groups. Absent if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Anchor>,
+    /// The lines and groups that it changed, as they were before it. One that is not among them was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Record>,
 }
 
 /// An entry as the database holds it.
@@ -102,6 +108,16 @@ pub struct WrittenEntry {
 }
 
 impl Entry {
+    /// Tells whether it changed lines or groups.
+    pub fn is_policy_version(&self) -> bool {
+        self.changes.iter().any(|change| change.name.kind.is_versioned())
+    }
+
+    /// The newest entry up to this one, which has this tag, that changed lines or groups.
+    pub(crate) fn policy_version(&self, tag: Tag) -> Option<Anchor> {
+        if self.is_policy_version() { Some(Anchor { number: self.number, tag }) } else { self.policy }
+    }
+
     /// The entry as text with its tag.
     ///
     /// # Errors
@@ -125,6 +141,11 @@ impl WrittenEntry {
 }
 
 impl WrittenEntry {
+    /// The number of the entry before this one that changed lines or groups, as an unverified text says it.
+    pub fn policy_before(text: &str) -> Option<u64> {
+        from_json::<Entry>(text.as_bytes()).ok()?.policy.map(|anchor| anchor.number)
+    }
+
     /// Whether an entry changes something that a permit of this credential may have been decided from. An entry that cannot
     /// be read does.
     pub fn may_concern(text: &str, credential: CredentialId) -> bool {

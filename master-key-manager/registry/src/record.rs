@@ -157,6 +157,16 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Tells whether records of this kind are lines or groups, of which former versions are shown and restored.
+    pub const fn is_versioned(self) -> bool {
+        match self {
+            Self::Group | Self::RoleAssignment | Self::Permission => true,
+            Self::Service | Self::Person | Self::Credential | Self::Settings => false,
+        }
+    }
+}
+
 impl Record {
     /// The name that only one record of its kind has.
     pub(crate) fn unique_name(&self) -> Option<&str> {

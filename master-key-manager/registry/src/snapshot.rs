@@ -21,6 +21,8 @@ use crate::{
 pub struct Snapshot {
     number: u64,
     tag: Tag,
+    /// The newest entry that changed lines or groups.
+    policy: Option<Anchor>,
     tree: Tree,
     records: RedBlackTreeMapSync<RecordName, Arc<Record>>,
     by_hmac: RedBlackTreeMapSync<[u8; 32], CredentialId>,
@@ -63,6 +65,7 @@ impl Snapshot {
         Self {
             number: 0,
             tag: NO_ENTRY,
+            policy: None,
             tree: Tree::of(std::iter::empty()),
             records: RedBlackTreeMapSync::new_sync(),
             by_hmac: RedBlackTreeMapSync::new_sync(),
@@ -82,7 +85,8 @@ impl Snapshot {
         if tree.root() != entry.root.0 {
             return Err(Broken);
         }
-        let mut state = Self { number: entry.number, tag: newest.tag, tree, ..Self::empty() };
+        let policy = entry.policy_version(newest.tag);
+        let mut state = Self { number: entry.number, tag: newest.tag, policy, tree, ..Self::empty() };
         for record in records {
             let read = record.read().and_then(|read| state.put(record.name.clone(), Some(read)));
             read.map_err(|Rejected| Broken)?;
@@ -106,6 +110,11 @@ impl Snapshot {
         Anchor { number: self.number, tag: self.tag }
     }
 
+    /// The newest entry that changed lines or groups; `None` if none did.
+    pub fn policy_version(&self) -> Option<Anchor> {
+        self.policy
+    }
+
     /// A change of this state, with its entry. Its number is above `used`, too: numbers that an anchor knows and that
     /// the database has forgotten.
     ///
@@ -120,6 +129,12 @@ impl Snapshot {
     ) -> Result<Proposal, Rejected> {
         let mut after = self.clone();
         let (mut written, mut removed) = (Vec::new(), Vec::new());
+        let versioned = changes.iter().filter(|change| change.name.kind.is_versioned());
+        let replaced: Vec<Record> = versioned.filter_map(|change| self.record(&change.name)).cloned().collect();
+        // Names that one of them gives up are free for the others.
+        for change in &changes {
+            after.put(change.name.clone(), None)?;
+        }
         for Change { name, after: record } in &changes {
             let body = record.as_ref().map(Record::write).transpose()?;
             if body.as_ref().is_some_and(|body| body.name != *name) {
@@ -134,10 +149,12 @@ impl Snapshot {
         }
         let number = self.number.max(used).checked_add(1).ok_or(Rejected)?;
         let root = Bytes(after.tree.root());
-        let entry = Entry { number, before: self.tag, root, made_at, author, reason: reason.to_owned(), changes };
-        let entry = entry.write(key)?;
-        (after.number, after.tag) = (number, entry.tag);
-        Ok(Proposal { rows: Rows { expected: self.number, entry, written, removed }, after })
+        let (before, reason, policy) = (self.tag, reason.to_owned(), self.policy);
+        let entry = Entry { number, before, root, made_at, author, reason, changes, policy, replaced };
+        let written_entry = entry.write(key)?;
+        (after.number, after.tag) = (number, written_entry.tag);
+        after.policy = entry.policy_version(written_entry.tag);
+        Ok(Proposal { rows: Rows { expected: self.number, entry: written_entry, written, removed }, after })
     }
 
     /// The credential with this keyed hash.
@@ -158,6 +175,11 @@ impl Snapshot {
         let first = RecordName { kind, id: String::new() };
         let of_kind = self.records.range(first..).map(|(_, record)| record.as_ref());
         of_kind.take_while(move |record| record.name().kind == kind)
+    }
+
+    /// The line of the policy that a record says.
+    pub fn line(&self, name: &RecordName) -> Option<&Arc<Line>> {
+        self.lines.get(name)
     }
 
     /// All lines of the policy.

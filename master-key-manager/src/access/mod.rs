@@ -14,7 +14,9 @@ use std::sync::Arc;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use manager_api::name::{IdempotencyKey, Reason};
-use manager_policy::{ActionType, Actor, Denied, Facts, Holder, Permit, Scope, SecretFacts, Visible};
+use manager_policy::{
+    Action, ActionType, Actor, AnyAction, Denied, Facts, Holder, KnownEnvironments, Permit, Scope, SecretFacts, Visible,
+};
 use manager_registry::{Author, Change, RegistryKey, Snapshot};
 use manager_store::{FactStore, SignEvent};
 use service_runtime::Refusal;
@@ -22,7 +24,7 @@ use service_runtime::audit::DecidingRules;
 use shared_proto::credential::PlainCredential;
 use shared_proto::encoding::{lp, random};
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{CredentialId, SecretId, Subject};
+use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject};
 use zeroize::Zeroizing;
 
 use crate::keys::KeyRing;
@@ -97,8 +99,8 @@ impl Caller {
     /// The policy does not allow it. About a secret that looks like an unknown one.
     pub fn permit<A: ActionType>(&self, scope: &Scope) -> Result<Permit<A>, Refusal> {
         let code = match scope {
-            Scope::Secret(_) | Scope::Path(..) | Scope::Folder(..) | Scope::Reach(_) => ErrorCode::SecretNotFound,
-            Scope::Environment(_) | Scope::Installation => ErrorCode::NotPermitted,
+            Scope::Secret(_) | Scope::Path(..) | Scope::Folder(..) => ErrorCode::SecretNotFound,
+            Scope::Environment(_) | Scope::Reach(_) | Scope::Installation => ErrorCode::NotPermitted,
         };
         self.decided(Permit::decide(&self.facts, &self.actor, scope, self.now)).ok_or_else(|| Refusal::new(code))
     }
@@ -152,6 +154,34 @@ impl Caller {
     /// The lines of the policy by which it was decided so far. Clones share them.
     pub fn rules(&self) -> DecidingRules {
         self.rules.clone()
+    }
+
+    /// The environments that the caller may know of.
+    pub fn known_environments(&self) -> KnownEnvironments {
+        let known = KnownEnvironments::decide(&self.facts, &self.actor, self.now);
+        known.lines().for_each(|line| self.rules.add(line));
+        known
+    }
+
+    /// Tells whether the caller may know of an environment, on the way to what is decided by other lines.
+    pub fn knows(&self, environment: EnvironmentId) -> bool {
+        KnownEnvironments::decide(&self.facts, &self.actor, self.now).contain(environment)
+    }
+
+    /// The secrets and scopes in which the caller may do an action.
+    pub fn may(&self, action: Action) -> Visible {
+        let visible = Visible::decide_about(&self.facts, &self.actor, action, self.now);
+        visible.lines().for_each(|line| self.rules.add(line));
+        visible
+    }
+
+    /// The permit for either of two actions in a scope or on a secret, which is enough to look.
+    ///
+    /// # Errors
+    /// The policy allows neither. About a secret that looks like an unknown one.
+    pub fn permit_one_of<A: ActionType, B: ActionType>(&self, scope: &Scope) -> Result<Permit<AnyAction>, Refusal> {
+        let first = self.permit::<A>(scope).map(|permit| permit.to_look());
+        first.or_else(|_| self.permit::<B>(scope).map(|permit| permit.to_look()))
     }
 
     /// The same caller before another state of the registry.

@@ -15,7 +15,7 @@ use manager_policy::Facts;
 use manager_registry::{
     Anchor, Author, Broken, Change, Credential, Proposal, RegistryKey, SettingsId, Snapshot, Standing, WrittenEntry,
 };
-use manager_store::{ChangeOutcome, EventStore, RegistryRows, RegistryStore, SignEvent, StoredEvent};
+use manager_store::{ActError, ChangeOutcome, EventStore, RegistryRows, RegistryStore, SignEvent, StoredEvent};
 use service_runtime::sql::StoreFault;
 use service_runtime::{Refusal, StartError};
 use shared_proto::Rejected;
@@ -238,6 +238,17 @@ impl Registry {
         self.change_if((author, reason, now), sign, decide, |_before, _after, _changes| Ok(())).await
     }
 
+    /// The state after a change that is not made. Takes as long as there are lines.
+    ///
+    /// # Errors
+    /// The change breaks a rule of the records.
+    pub fn preview(&self, before: &View, changes: Vec<Change>) -> Result<View, Refusal> {
+        let by = (Author::Service, "", 0);
+        let proposal = before.state.propose(changes, by, 0, &self.key);
+        let proposal = proposal.map_err(|Rejected| Refusal::parameter("The change breaks a rule of its records."))?;
+        Ok(View::of(proposal.after, self.strangers))
+    }
+
     /// Makes a change, if `may_be_made` lets it, which sees the state before and after it.
     pub(super) async fn change_if(
         &self,
@@ -263,7 +274,8 @@ impl Registry {
             Ok(ChangeOutcome::Made { numbers }) => self.take(after, read).await.map(|()| numbers),
             Ok(ChangeOutcome::Moved) => {
                 self.forget();
-                Err(Refusal::unavailable("principals or policy changed meanwhile; repeat the request"))
+                // As every other act on what another process has changed meanwhile.
+                Err(ActError::PolicyChanged.into())
             }
             Err(fault) => {
                 self.forget();

@@ -102,7 +102,7 @@ impl SecretWriter {
     /// # Errors
     /// `Unavailable`: nothing was acknowledged and nothing will be read. `OutcomeUnknown`: a repeat settles it.
     pub async fn store(&self, request: StoreRequest, caller: Caller, meta: &Origin) -> Result<StoredSecret, Refusal> {
-        let environment = self.environments.named(&request.environment);
+        let environment = self.environments.known(&caller, &request.environment);
         let environment =
             &environment.ok_or_else(|| Refusal::new(ErrorCode::NameInvalid).detail("There is no such environment."))?;
         let place = match &request.path {

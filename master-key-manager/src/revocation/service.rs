@@ -92,7 +92,8 @@ impl Revocations {
         // Also after an unclear outcome: an event may be there.
         self.vault_view.wake();
         let numbers = numbers?;
-        let applied = !numbers.is_empty() && self.confirm(&numbers).await;
+        // Nothing to revoke is revoked. What is not numbered waits.
+        let applied = caught_up && self.confirm(&numbers).await;
         Ok(Sequences { numbers, applied })
     }
 

@@ -2,25 +2,35 @@
 
 mod catalogue;
 mod environments;
+mod groups;
+mod permissions;
+mod policy;
 mod public;
 mod revocations;
+mod roles;
 mod secrets;
 mod settings;
 mod tokens;
 
 use std::sync::{Arc, LazyLock};
 
+use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes};
-use manager_api::name::EnvironmentName;
+use manager_api::lines::ChangeAnswer;
+use manager_api::name::{EnvironmentName, Reason};
+use manager_api::wire::RevocationStatus;
+use serde::{Deserialize, Serialize};
 use service_runtime::Refusal;
-use service_runtime::http::{LIVE, Parameter, Table, Tables, openapi, operator_ready};
+use service_runtime::http::{Answer, LIVE, Parameter, Table, Tables, openapi, operator_ready};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::EnvironmentId;
 use utoipa::ToSchema;
 use utoipa::openapi::OpenApi;
 
+use crate::access::Caller;
 use crate::app::App;
 use crate::http::{MAX_ROWS, Page};
+use crate::revocation::Sequences;
 
 /// All tables of the manager.
 pub const TABLES: Tables = Tables { public: ROUTES, operator: OPERATOR_ROUTES };
@@ -37,6 +47,10 @@ pub const ROUTES: Table = Table::new(&[
     catalogue::ROUTES,
     environments::ROUTES,
     settings::ROUTES,
+    groups::ROUTES,
+    roles::ROUTES,
+    permissions::ROUTES,
+    policy::ROUTES,
 ]);
 
 /// Adds what handlers work with to a worker.
@@ -64,13 +78,62 @@ const fn after<T: ToSchema>() -> Parameter {
 
 const LIMIT: Parameter = Parameter::integer("limit", "Rows of the page; 100 by default.", 1, MAX_ROWS as u64);
 
-fn environment_id(app: &App, name: &EnvironmentName) -> Result<EnvironmentId, Refusal> {
+fn environment_id(app: &App, caller: &Caller, name: &EnvironmentName) -> Result<EnvironmentId, Refusal> {
     let unknown = || Refusal::new(ErrorCode::NameInvalid).detail("There is no such environment.");
-    app.environments.named(name).map(|known| known.id).ok_or_else(unknown)
+    app.environments.known(caller, name).map(|known| known.id).ok_or_else(unknown)
 }
 
 fn environment_name(app: &App, id: EnvironmentId) -> Result<EnvironmentName, Refusal> {
     app.environments.with_id(id).map(|known| known.name).ok_or_else(|| Refusal::internal("an unknown environment"))
+}
+
+/// What a change of principals or policy answers.
+const CHANGED: &[Answer] = &[
+    Answer::json::<ChangeAnswer>(200, "It is made, and the vault has signed that what it takes away is revoked."),
+    Answer::json::<ChangeAnswer>(202, "It is made, and what it takes away will reach the vault."),
+];
+
+/// What may go wrong with a change, beside its own faults.
+const CHANGE_PROBLEMS: &[ErrorCode] = &[
+    ErrorCode::ParameterInvalid,
+    ErrorCode::NameInvalid,
+    ErrorCode::NotPermitted,
+    ErrorCode::PartyNotFound,
+    ErrorCode::GroupNotFound,
+    ErrorCode::LineNotFound,
+    ErrorCode::LastAdministrator,
+    ErrorCode::AlreadyExists,
+    ErrorCode::LimitReached,
+    ErrorCode::IdempotencyMismatch,
+    ErrorCode::Unavailable,
+    ErrorCode::OutcomeUnknown,
+    ErrorCode::AuditUnavailable,
+];
+
+/// A reason of a change without a body.
+const REASON: Parameter = Parameter::query::<Reason>("reason", "The reason for the change.");
+
+/// The query of a change without a body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Because {
+    reason: Option<Reason>,
+}
+
+/// The answer to a change of principals or policy.
+fn changed(done: Sequences) -> HttpResponse {
+    let (mut response, status) = if done.applied {
+        (HttpResponse::Ok(), RevocationStatus::Revoked)
+    } else {
+        (HttpResponse::Accepted(), RevocationStatus::Pending)
+    };
+    response.json(ChangeAnswer { status, sequences: done.numbers })
+}
+
+/// What was made, with the status that says whether the vault has what it takes away.
+fn made(thing: &impl Serialize, done: &Sequences) -> HttpResponse {
+    let mut response = if done.applied { HttpResponse::Created() } else { HttpResponse::Accepted() };
+    response.json(thing)
 }
 
 /// A full page may be followed by another.

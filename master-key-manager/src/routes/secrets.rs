@@ -174,7 +174,7 @@ struct Asked {
 
 async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let asked: Asked = call.query()?;
-    let environment = asked.environment.map(|name| environment_id(&app, &name)).transpose();
+    let environment = asked.environment.map(|name| environment_id(&app, call.caller(), &name)).transpose();
     let environment = call.recorded(environment)?;
     let (store, visible) = (Arc::clone(&app.store), call.caller().visible());
     let after = asked.after.map(|cursor| (cursor.key_id, cursor.version.unwrap_or(Version::LAST)));

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use manager_api::name::{DisplayName, EnvironmentName};
-use manager_policy::{ManageEnvironments, Permit};
+use manager_policy::{KnownEnvironments, ManageEnvironments, Permit};
 use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::EnvironmentId;
@@ -19,19 +19,15 @@ pub const MAX_ENVIRONMENTS: u64 = 256;
 pub trait EnvironmentStore: Send + Sync {
     /// All environments, ordered by name, for the service itself.
     async fn environments(&self) -> Stored<Vec<Environment>>;
-    /// A page of up to `limit` environments after a name, ordered by name.
+    /// A page of up to `limit` known environments after a name, ordered by name.
     async fn environment_page(
         &self,
-        permit: &Permit<ManageEnvironments>,
+        known: &KnownEnvironments,
         after: Option<EnvironmentName>,
         limit: usize,
     ) -> Acted<Vec<Environment>>;
-    /// The environment with an id.
-    async fn environment(
-        &self,
-        permit: &Permit<ManageEnvironments>,
-        environment: EnvironmentId,
-    ) -> Acted<Option<Environment>>;
+    /// The environment with an id, if it is known.
+    async fn environment(&self, known: &KnownEnvironments, environment: EnvironmentId) -> Acted<Option<Environment>>;
     /// Enters a new environment under the next ordinal. Of two with the same name, the second is refused.
     async fn create_environment(
         &self,

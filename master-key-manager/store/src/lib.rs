@@ -40,7 +40,7 @@ pub use self::facts::FactStore;
 pub use self::identity::IdentityStore;
 pub use self::installation::{Installation, InstallationStore, NewInstallation};
 pub use self::reconcile::ReconcileStore;
-pub use self::registry::{ChangeOutcome, RegistryRows, RegistryStore};
+pub use self::registry::{ChangeOutcome, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore};
 pub use self::rotation::{KeyFacts, RotationState, RotationStore};
 pub use self::tokens::{
     NewToken, PRUNED_AT_ONCE, TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject, grants_of,

@@ -6,6 +6,9 @@ use shared_proto::event::Event;
 
 use crate::{SignEvent, Stored};
 
+/// The bytes of entries after which a page of them ends.
+pub const POLICY_BYTES_AT_ONCE: usize = 4 << 20;
+
 /// Principals, credentials and policy, as rows that only a verified state gives a meaning.
 #[async_trait]
 pub trait RegistryStore: Send + Sync {
@@ -13,6 +16,9 @@ pub trait RegistryStore: Send + Sync {
     async fn registry(&self, from: u64) -> Stored<RegistryRows>;
     /// The number of the newest entry; 0 before the first.
     async fn registry_number(&self) -> Stored<u64>;
+    /// The entries that changed lines or groups, from the one with this number on, newest first. At most `limit` of them,
+    /// and no more after [`POLICY_BYTES_AT_ONCE`]. They are not verified.
+    async fn policy_entries(&self, from: u64, limit: usize) -> Stored<Vec<WrittenEntry>>;
     /// Writes a change with the events that it causes, in one transaction. Of two changes of the same state, the second
     /// one is not made. Events are numbered with `sign`, and deferred without.
     async fn change_registry(

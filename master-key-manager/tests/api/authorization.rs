@@ -5,20 +5,38 @@ use std::fmt::Write as _;
 
 use master_key_manager::init::reset_administrator;
 use master_key_manager::routes::ROUTES;
+use serde_json::json;
 use service_runtime::config::Mode;
 use service_runtime::http::{Access, Route};
 use shared_proto::credential::PlainCredential;
 
-use crate::support::{Answer, Facts, Installed, Manager, compare, guarded_routes};
+use crate::support::{Answer, Facts, Installed, Manager, Principal, compare, guarded_routes, now};
 
-/// A manager with everything that routes are about, and callers of every sort.
+/// A manager with callers of every sort, and for each one who may act something of his own that routes are about.
 struct Callers {
     manager: Manager,
-    facts: Facts,
-    /// The administrator is the last: what he does changes what is there.
-    bearers: Vec<(&'static str, Option<String>)>,
+    /// The administrators are the last: what they do changes what is there.
+    callers: Vec<Caller>,
     _installed: Installed,
 }
+
+struct Caller {
+    name: &'static str,
+    bearer: Option<String>,
+    facts: Facts,
+}
+
+/// The roles of callers, with the environment and the paths in which they have them.
+const ROLES: [(&str, &str, Option<&str>, &str); 8] = [
+    ("service_user", "service_user", Some("dev"), "**"),
+    ("service_admin", "service_admin", Some("dev"), "**"),
+    ("service_admin out of its scope", "service_admin", Some("dev"), "elsewhere/**"),
+    ("publisher", "publisher", Some("dev"), "**"),
+    ("operator", "operator", None, "**"),
+    ("auditor", "auditor", None, "**"),
+    ("other environment", "service_admin", Some("production"), "**"),
+    ("super_admin", "super_admin", None, "**"),
+];
 
 impl Callers {
     async fn new(mode: Mode) -> Self {
@@ -26,40 +44,63 @@ impl Callers {
         let disabled = std::mem::take(&mut installed.credential);
         installed.credential = reset_administrator(&installed.config).await.unwrap().expose_text().to_string();
         let manager = installed.start().await;
-        let facts = Facts::new(&installed, &manager).await;
         let token = manager.store_value("token", "v").await.expect(201).member("access_token");
-        let bearers = vec![
+        let mut bearers = vec![
             ("none", None),
             ("malformed", Some("x".to_owned())),
             ("unknown", Some(PlainCredential::generate().expose_text().to_string())),
             ("disabled", Some(disabled)),
-            ("access token", Some(token)),
-            ("administrator", Some(manager.credential.clone())),
         ];
-        Self { manager, facts, bearers, _installed: installed }
+        let expired = manager.principal("expired", false, |credential| credential.expires_at = Some(now())).await;
+        let ended = manager.service("ended").await;
+        for (index, who) in [&expired, &ended].into_iter().enumerate() {
+            assign(&manager, who, "super_admin", None, "**").await;
+            bearers.push((["expired", "disabled principal"][index], Some(who.bearer().to_owned())));
+        }
+        manager.disable(&ended).await;
+        bearers.push(("access token", Some(token)));
+        for (index, (name, role, environment, pattern)) in ROLES.into_iter().enumerate() {
+            let who = manager.service(&format!("caller-{index}")).await;
+            assign(&manager, &who, role, environment, pattern).await;
+            bearers.push((name, Some(who.bearer().to_owned())));
+        }
+        bearers.push(("administrator", Some(manager.credential.clone())));
+        let mut callers = Vec::new();
+        for (number, (name, bearer)) in bearers.into_iter().enumerate() {
+            callers.push(Caller { name, bearer, facts: Facts::numbered(&installed, &manager, number).await });
+        }
+        Self { manager, callers, _installed: installed }
     }
 
     /// A line for each route, with the answer to each caller.
     async fn table(&self, mode: &str) -> String {
-        let names: Vec<&str> = self.bearers.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = self.callers.iter().map(|caller| caller.name).collect();
         let mut table = format!("# {mode}: route | {}\n", names.join(" | "));
-        for route in ROUTES.rows().filter(|route| self.facts.request(route).is_some()) {
+        for route in ROUTES.rows().filter(|route| self.callers[0].facts.request(route).is_some()) {
             let mut answers = Vec::new();
-            for (_, bearer) in &self.bearers {
-                answers.push(short(&self.ask(route, bearer.as_deref(), None).await));
+            for caller in &self.callers {
+                answers.push(short(&self.ask(route, caller, None).await));
             }
             writeln!(table, "{} | {}", route.id, answers.join(" | ")).unwrap();
         }
         table
     }
 
-    async fn ask(&self, route: &Route, bearer: Option<&str>, body: Option<&str>) -> Answer {
-        let request = self.facts.request(route).unwrap();
-        let header = bearer.map(|bearer| format!("Bearer {bearer}"));
+    async fn ask(&self, route: &Route, caller: &Caller, body: Option<&str>) -> Answer {
+        let request = caller.facts.request(route).unwrap();
+        let header = caller.bearer.as_ref().map(|bearer| format!("Bearer {bearer}"));
         let headers: Vec<_> = header.iter().map(|value| ("authorization", value.as_str())).collect();
         let body = body.map(str::to_owned).or_else(|| request.body.map(|body| body.to_string()));
         self.manager.send(request.method, &request.target, &headers, body).await
     }
+}
+
+async fn assign(manager: &Manager, who: &Principal, role: &str, environment: Option<&str>, pattern: &str) {
+    let mut body = json!({"party": who.id(), "role": role, "pattern": pattern, "reason": "test"});
+    if let Some(environment) = environment {
+        body["environment"] = json!(environment);
+    }
+    manager.post("/api/roles", body).await.expect(201);
 }
 
 fn short(answer: &Answer) -> String {
@@ -75,32 +116,132 @@ async fn every_route_answers_every_caller_as_the_committed_table_says() {
     let mut table = production.table("production").await;
     table.push_str(&development.table("development").await);
     table.push_str("# a good credential: route | input | answer\n");
+    let administrator = production.callers.last().unwrap();
     for route in guarded_routes().filter(|route| route.takes_body()) {
         for (name, body) in MALFORMED {
-            let answer = production.ask(route, Some(&production.manager.credential), Some(body)).await;
+            let answer = production.ask(route, administrator, Some(body)).await;
             assert!(answer.status.is_client_error() && answer.status != 401, "{} {name}", route.id);
             writeln!(table, "{} | {name} | {}", route.id, short(&answer)).unwrap();
         }
     }
     let uncovered: Vec<&str> =
-        ROUTES.rows().filter(|route| production.facts.request(route).is_none()).map(|route| route.id).collect();
+        ROUTES.rows().filter(|route| administrator.facts.request(route).is_none()).map(|route| route.id).collect();
     let listed = if uncovered.is_empty() { "none".to_owned() } else { uncovered.join(" ") };
     writeln!(table, "# uncovered: {listed}").unwrap();
     assert_eq!(uncovered, [""; 0], "give them a request in support/requests.rs");
     compare("../tests/output/manager-authorization.txt", &table);
-    // What the table must say, whoever commits it.
-    for line in table.lines().take_while(|line| !line.starts_with("# a good")).filter(|line| !line.starts_with('#')) {
-        let cells: Vec<&str> = line.split(" | ").collect();
-        let route = ROUTES.rows().find(|route| route.id == cells[0]).unwrap();
-        let open = |cell: &str| cell.starts_with('2');
-        assert!(cells[1..].last().is_some_and(|cell| open(cell)), "{line}");
-        if route.access != Access::Public {
-            assert!(cells[2..cells.len() - 1].iter().all(|cell| *cell == "401 credential_invalid"), "{line}");
-        }
+    for (mode, callers) in [("production", &production), ("development", &development)] {
+        let from = table.split(&format!("# {mode}: route")).nth(1).unwrap();
+        let lines: Vec<&str> = from.lines().skip(1).take_while(|line| !line.starts_with('#')).collect();
+        must_say(&callers.callers, &lines);
     }
     production.manager.stop().await;
     development.manager.stop().await;
 }
+
+/// What the table must say, whoever commits it.
+fn must_say(callers: &[Caller], lines: &[&str]) {
+    for line in lines {
+        let cells: Vec<&str> = line.split(" | ").collect();
+        let route = ROUTES.rows().find(|route| route.id == cells[0]).unwrap();
+        for (caller, cell) in callers.iter().zip(&cells[1..]) {
+            let is_open = cell.starts_with('2');
+            let expected = match caller.name {
+                "super_admin" | "administrator" => true,
+                _ if route.access == Access::Public => true,
+                "none" => is_open && route.access == Access::CredentialOrDevelopment,
+                name => OPEN.iter().any(|(role, open)| *role == name && open.contains(&route.id)),
+            };
+            assert_eq!(is_open, expected, "{} of {}: {cell}", route.id, caller.name);
+            let may_know = ROLES.iter().any(|(name, ..)| *name == caller.name) || caller.name == "administrator";
+            let is_unknown = *cell == "401 credential_invalid";
+            assert!(may_know && !is_unknown || is_open || is_unknown, "{} of {}: {cell}", route.id, caller.name);
+        }
+    }
+}
+
+/// Lists are open to everybody who is known, and show what he may see.
+const OPEN: [(&str, &[&str]); 7] = [
+    (
+        "service_user",
+        &[
+            "secret.show",
+            "secret.list",
+            "token.mint",
+            "environment.list",
+            "role.list",
+            "permission.list",
+            "permission.explain",
+        ],
+    ),
+    (
+        "service_admin",
+        &[
+            "secret.store",
+            "secret.rollback",
+            "secret.show",
+            "secret.list",
+            "token.mint",
+            "environment.list",
+            "role.list",
+            "permission.list",
+            "permission.show",
+            "permission.explain",
+            "permission.who_can",
+            "permission.dry_run",
+        ],
+    ),
+    ("service_admin out of its scope", &["secret.list", "environment.list", "role.list", "permission.list"]),
+    (
+        "publisher",
+        &[
+            "secret.store",
+            "secret.rollback",
+            "secret.show",
+            "secret.list",
+            "environment.list",
+            "role.list",
+            "permission.list",
+            "permission.explain",
+        ],
+    ),
+    (
+        "operator",
+        &[
+            "secret.list",
+            "catalogue.reconcile",
+            "environment.list",
+            "environment.show",
+            "role.list",
+            "permission.list",
+            "rate_limit.show",
+            "rate_limit.update",
+        ],
+    ),
+    (
+        "auditor",
+        &[
+            "secret.show",
+            "secret.list",
+            "token.list",
+            "revocation.list",
+            "environment.list",
+            "environment.show",
+            "group.list",
+            "group.show",
+            "member.list",
+            "role.list",
+            "permission.list",
+            "permission.show",
+            "permission.explain",
+            "permission.who_can",
+            "permission.dry_run",
+            "policy_version.list",
+            "policy_version.show",
+        ],
+    ),
+    ("other environment", &["secret.list", "environment.list", "role.list", "permission.list"]),
+];
 
 const MALFORMED: [(&str, &str); 5] = [
     ("truncated body", r#"{"grants":[{"key_id":"#),

@@ -17,14 +17,24 @@ mod environments;
 #[cfg(test)]
 mod feed_snapshot;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod idempotency;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod known_environments;
 mod names;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod planted;
+#[cfg(test)]
+mod policy_lines;
+#[cfg(test)]
+mod policy_questions;
+#[cfg(test)]
+mod policy_versions;
 #[cfg(test)]
 mod rate_limits;
 #[cfg(test)]
@@ -45,5 +55,7 @@ mod store_move;
 mod storing;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod taking_away;
 #[cfg(test)]
 mod tokens;

@@ -21,6 +21,7 @@ mod odd_requests;
 mod operator;
 mod other_user;
 mod peer_down;
+mod policy;
 mod request_log;
 mod rotation;
 mod shutdown;

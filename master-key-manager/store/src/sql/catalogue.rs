@@ -25,6 +25,28 @@ impl FactStore for SqlStore {
     async fn secret_facts(&self, secrets: Vec<SecretId>) -> Stored<Vec<Option<SecretFacts>>> {
         self.sql.read("secret_facts", move |tx| secrets.iter().map(|secret| secret_facts(tx, *secret)).collect()).await
     }
+
+    async fn facts_at(&self, places: Vec<(EnvironmentId, SecretPath)>) -> Stored<Vec<Option<SecretFacts>>> {
+        self.sql
+            .read("facts_at", move |tx| {
+                let at = |(environment, path): &(EnvironmentId, SecretPath)| match secret_id_at(tx, *environment, path)?
+                {
+                    Some(secret) => secret_facts(tx, secret),
+                    None => Ok(None),
+                };
+                places.iter().map(at).collect()
+            })
+            .await
+    }
+
+    async fn facts_below(
+        &self,
+        environment: EnvironmentId,
+        folder: Option<SecretPath>,
+        limit: usize,
+    ) -> Stored<Vec<SecretFacts>> {
+        self.sql.read("facts_below", move |tx| facts_below(tx, environment, folder.as_ref(), limit)).await
+    }
 }
 
 #[async_trait]
@@ -279,6 +301,26 @@ fn secret_facts(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<SecretFacts>
         let (environment, path) = (EnvironmentId::from_bytes(row.get(0)?), path(row, 1)?);
         Ok(SecretFacts { id: secret, environment, path, tags: Tags::default(), service_only: false })
     })
+}
+
+fn facts_below(
+    tx: &mut Tx<'_>,
+    environment: EnvironmentId,
+    folder: Option<&SecretPath>,
+    limit: usize,
+) -> Result<Vec<SecretFacts>, SqlError> {
+    let facts = |row: &Row<'_>| {
+        let (id, path) = (SecretId::from_bytes(row.get(0)?), path(row, 1)?);
+        Ok(SecretFacts { id, environment, path, tags: Tags::default(), service_only: false })
+    };
+    let Some(folder) = folder else {
+        let sql = "SELECT secret_id, path FROM secrets WHERE environment_id = ?1 ORDER BY path LIMIT ?2";
+        return tx.all(sql, &[&environment.as_bytes(), &row_limit(limit)], facts);
+    };
+    // What is below `a` is from `a/` to before `a0`, because the byte after `/` is `0`.
+    let (from, to) = (format!("{folder}/"), format!("{folder}0"));
+    let sql = "SELECT secret_id, path FROM secrets WHERE environment_id = ?1 AND path >= ?2 AND path < ?3 ORDER BY path LIMIT ?4";
+    tx.all(sql, &[&environment.as_bytes(), &from, &to, &row_limit(limit)], facts)
 }
 
 /// A version of the list, with the id of its environment and its path.

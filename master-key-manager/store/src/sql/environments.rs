@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use manager_api::name::{DisplayName, EnvironmentName};
-use manager_policy::{ManageEnvironments, Permit, Scope};
-use service_runtime::sql::{Row, SqlError, Tx, row_limit};
+use manager_policy::{KnownEnvironments, ManageEnvironments, Permit, Scope};
+use service_runtime::sql::{Row, SqlError, Tx};
 use shared_proto::event::Event;
 use shared_proto::id::EnvironmentId;
 
@@ -22,32 +22,23 @@ impl EnvironmentStore for SqlStore {
 
     async fn environment_page(
         &self,
-        permit: &Permit<ManageEnvironments>,
+        known: &KnownEnvironments,
         after: Option<EnvironmentName>,
         limit: usize,
     ) -> Acted<Vec<Environment>> {
-        let basis = basis_for(permit, &Scope::Installation)?;
-        self.read_as("environment_page", basis, move |tx| {
-            // Every name is above the empty text.
-            let after = after.as_ref().map_or("", EnvironmentName::as_str);
-            tx.all(
-                "SELECT environment_id, name, display_name, ordinal, max_token_life_seconds, frozen_at, disabled_at,
-                     created_at
-                 FROM environments WHERE name > ?1 ORDER BY name LIMIT ?2",
-                &[&after, &row_limit(limit)],
-                environment_row,
-            )
+        let known = known.clone();
+        self.read_as("environment_page", known.basis(), move |tx| {
+            // There are few, so that all of them are read.
+            let all = environments(tx)?.into_iter().filter(|one| known.contain(one.id));
+            Ok(all.filter(|one| after.as_ref().is_none_or(|after| one.name > *after)).take(limit).collect())
         })
         .await
     }
 
-    async fn environment(
-        &self,
-        permit: &Permit<ManageEnvironments>,
-        environment: EnvironmentId,
-    ) -> Acted<Option<Environment>> {
-        let basis = basis_for(permit, &Scope::Environment(environment))?;
-        self.read_as("environment", basis, move |tx| with_id(tx, environment)).await
+    async fn environment(&self, known: &KnownEnvironments, environment: EnvironmentId) -> Acted<Option<Environment>> {
+        let is_known = known.contain(environment);
+        self.read_as("environment", known.basis(), move |tx| if is_known { with_id(tx, environment) } else { Ok(None) })
+            .await
     }
 
     async fn create_environment(

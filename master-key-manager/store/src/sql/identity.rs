@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use manager_api::name::UserLabel;
-use manager_policy::{Operate, Permit, Scope, Share};
+use manager_policy::{Basis, Operate, Permit, Scope, Share};
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::{PersonId, Subject};
 
@@ -14,6 +14,10 @@ impl IdentityStore for SqlStore {
     async fn look_again(&self, permit: &Permit<Operate>) -> Acted<()> {
         let basis = basis_for(permit, &Scope::Installation)?;
         self.read_as("look_again", basis, |_| Ok(())).await
+    }
+
+    async fn look_again_at(&self, basis: Basis) -> Acted<()> {
+        self.read_as("look_again_at", basis, |_| Ok(())).await
     }
 
     async fn subject_of(&self, permit: &Permit<Share>, label: UserLabel) -> Acted<Option<Subject>> {

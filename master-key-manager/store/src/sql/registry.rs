@@ -15,7 +15,9 @@ use shared_proto::id::{CredentialId, ServiceId, Subject};
 use super::SqlStore;
 use super::events::{defer, number};
 use crate::events::Effect;
-use crate::{ActError, ChangeOutcome, RegistryRows, RegistryStore, SignEvent, Stored, event_name};
+use crate::{
+    ActError, ChangeOutcome, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore, SignEvent, Stored, event_name,
+};
 
 #[async_trait]
 impl RegistryStore for SqlStore {
@@ -25,6 +27,10 @@ impl RegistryStore for SqlStore {
 
     async fn registry_number(&self) -> Stored<u64> {
         self.sql.read("registry_number", newest_number).await
+    }
+
+    async fn policy_entries(&self, from: u64, limit: usize) -> Stored<Vec<WrittenEntry>> {
+        self.sql.read("policy_entries", move |tx| policy_entries(tx, from, limit)).await
     }
 
     async fn change_registry(
@@ -66,6 +72,22 @@ fn registry(tx: &mut Tx<'_>, from: u64) -> Result<RegistryRows, SqlError> {
         })?;
     let former = if log.is_empty() { former(tx)? } else { Vec::new() };
     Ok(RegistryRows { records, log, has_foreign, former })
+}
+
+fn policy_entries(tx: &mut Tx<'_>, from: u64, limit: usize) -> Result<Vec<WrittenEntry>, SqlError> {
+    let (mut next, mut entries, mut bytes) = (Some(from), Vec::new(), 0);
+    while let Some(number) = next.filter(|_| entries.len() < limit && bytes < POLICY_BYTES_AT_ONCE) {
+        let sql = "SELECT number, entry, tag FROM registry_log WHERE number = ?1";
+        let found = tx.optional(sql, &[&number], |row| {
+            Ok(WrittenEntry { number: row.get(0)?, text: row.get(1)?, tag: Bytes(row.get(2)?) })
+        })?;
+        let Some(found) = found else { break };
+        // A text that somebody planted may name any number: the way leads down only.
+        next = WrittenEntry::policy_before(&found.text).filter(|before| *before < number);
+        bytes += found.text.len();
+        entries.push(found);
+    }
+    Ok(entries)
 }
 
 /// Every credential with a hash was an administrator's then. The one without stood for strangers.

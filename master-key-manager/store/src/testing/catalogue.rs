@@ -2,7 +2,8 @@
 
 use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
-use shared_proto::id::{SecretId, ServiceId, Subject, Version};
+use manager_policy::SecretFacts;
+use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, Version};
 
 use super::{Kit, NOW, rule, text};
 use crate::{BeginOutcome, CommitOutcome, SecretRow, SecretState};
@@ -49,6 +50,34 @@ impl Kit<'_> {
         rule(continued && versions(&second) == [1], "the next page goes on behind its cursor")?;
         let rest = self.store.secrets(&self.sees(), None, Some((secret, lost.row.version)), 9).await.map_err(text)?;
         rule(rest.iter().all(|row| row.secret > secret), "a page begins behind its cursor")
+    }
+
+    /// The facts about secrets by their places, and below a folder.
+    pub(super) async fn facts_of_places(&self) -> Result<(), String> {
+        let mut known = Vec::new();
+        // In the order of their bytes. `below0` and `below-` are beside the folder, and so is itself.
+        for path in ["below", "below-/x", "below/a", "below/a/b", "below/\u{10ffff}", "below0"] {
+            let path = SecretPath::parse(path).map_err(text)?;
+            let new = self.new_version(SecretId::generate(), 1, &path)?;
+            self.store.begin(&self.may()?, new.clone()).await.map_err(text)?;
+            known.push((new.row.secret, path));
+        }
+        let folder = SecretPath::parse("below").map_err(text)?;
+        let ids = |facts: Vec<SecretFacts>| facts.into_iter().map(|one| (one.id, one.path)).collect::<Vec<_>>();
+        let below = self.store.facts_below(self.environment, Some(folder), 9).await.map(ids);
+        rule(below.as_deref() == Ok(known.get(2..5).unwrap_or_default()), "what is below a folder is found in order")?;
+        let all = self.store.facts_below(self.environment, None, 999).await.map(ids).map_err(text)?;
+        rule(known.iter().all(|one| all.contains(one)), "so is all of an environment")?;
+        let first = self.store.facts_below(self.environment, None, 2).await.map(ids).map_err(text)?;
+        rule(all.get(..2) == Some(&first), "and not more than was asked for")?;
+        let elsewhere = self.store.facts_below(EnvironmentId::generate(), None, 9).await;
+        rule(elsewhere == Ok(Vec::new()), "nothing is below another environment")?;
+        let unknown = (self.environment, SecretPath::parse("below/nothing").map_err(text)?);
+        let places = known.iter().map(|(_, path)| (self.environment, path.clone())).chain([unknown]).collect();
+        let found = self.store.facts_at(places).await.map_err(text)?;
+        let found: Vec<_> = found.into_iter().map(|one| one.map(|one| (one.id, one.path))).collect();
+        let expected: Vec<_> = known.into_iter().map(Some).chain([None]).collect();
+        rule(found == expected, "secrets are found by their places, in the order of these")
     }
 
     pub(super) async fn idempotency(&self) -> Result<(), String> {

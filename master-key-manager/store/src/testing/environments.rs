@@ -74,14 +74,14 @@ impl Kit<'_> {
         )?;
         let twice = NewEnvironment { id: new_one.id, ..new_environment("other")? };
         rule(self.store.create_environment(&self.may()?, twice).await == Ok(CreateOutcome::Taken), "so is an id")?;
-        let found = self.store.environment(&self.may()?, new_one.id).await;
+        let found = self.store.environment(&self.knows(), new_one.id).await;
         rule(found == Ok(Some(lab.clone())), "an environment reads back")?;
         let all = self.store.environments().await.map_err(text)?;
         rule(all.len() == 2 && all.get(1) == Some(&lab), "environments are listed by name")?;
-        let page = self.store.environment_page(&self.may()?, None, 1).await;
+        let page = self.store.environment_page(&self.knows(), None, 1).await;
         rule(page == Ok(all.iter().take(1).cloned().collect()), "a page has the first ones")?;
         let after = all.first().map(|known| known.name.clone());
-        let page = self.store.environment_page(&self.may()?, after, 9).await;
+        let page = self.store.environment_page(&self.knows(), after, 9).await;
         rule(page == Ok(vec![lab]), "the next page has those that follow")?;
         let nobody = EnvironmentId::generate();
         let changed = self.store.change_environment(&self.may()?, nobody, EnvironmentChange::Unfreeze).await;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use manager_api::name::{AccountName, EnvironmentName, SecretPath, UserLabel};
 use manager_api::wire::CatalogueState;
-use manager_policy::{ActionType, Actor, AnyAction, Facts, List, Permit, Scope, Visible};
+use manager_policy::{ActionType, Actor, AnyAction, Facts, KnownEnvironments, List, Permit, Scope, Visible};
 use manager_registry::{Author, Change, Credential, Proof, Record, RegistryKey, RoleAssignment, Service, Snapshot};
 use shared_proto::encoding::Bytes;
 use shared_proto::event::Event;
@@ -38,6 +38,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.registry().await?;
     kit.versions().await?;
     kit.idempotency().await?;
+    kit.policy_versions().await?;
     kit.tokens().await?;
     kit.rollbacks().await?;
     kit.events().await?;
@@ -47,6 +48,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.environments().await?;
     kit.many_environments().await?;
     kit.permits().await?;
+    kit.facts_of_places().await?;
     kit.ended_lines().await?;
     kit.disabled().await
 }
@@ -120,6 +122,10 @@ impl<'a> Kit<'a> {
 
     fn sees(&self) -> Visible {
         Visible::decide(&self.facts(), &self.actor, NOW)
+    }
+
+    fn knows(&self) -> KnownEnvironments {
+        KnownEnvironments::decide(&self.facts(), &self.actor, NOW)
     }
 
     fn revocation(&self, event: Event) -> Result<Decision, String> {

@@ -6,8 +6,8 @@ use manager_api::id::PermissionId;
 use manager_api::name::SecretPath;
 use manager_api::tags::Tags;
 use manager_policy::{
-    Action, ActionType, Actor, Effect, Facts, Holder, Line, List, ManageEnvironments, Note, Party, PathPattern, Period,
-    Permission, Permit, PolicyEpoch, Reach, Ruling, Scope, Share, State, Visible, decide,
+    Action, ActionType, Actor, Effect, Facts, Holder, KnownEnvironments, Line, List, ManageEnvironments, Note, Party,
+    PathPattern, Period, Permission, Permit, PolicyEpoch, Reach, Ruling, Scope, Share, State, Visible, decide,
 };
 use shared_proto::event::Event;
 use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, Version};
@@ -83,8 +83,10 @@ impl Kit<'_> {
         refused(store.tokens(&may(by)?, None, 9, NOW).await, why, "tokens")?;
         refused(store.revocations(&may(by)?, 0, 9).await, why, "revocations")?;
         let (environment, change) = (self.environment, EnvironmentChange::Unfreeze);
-        refused(store.environment_page(&may(by)?, None, 9).await, why, "environment_page")?;
-        refused(store.environment(&may(by)?, environment).await, why, "environment")?;
+        let known = KnownEnvironments::decide(facts, by.1, NOW);
+        refused(store.look_again_at(known.basis()).await, why, "look_again_at")?;
+        refused(store.environment_page(&known, None, 9).await, why, "environment_page")?;
+        refused(store.environment(&known, environment).await, why, "environment")?;
         refused(store.create_environment(&may(by)?, new_environment("late")?).await, why, "create_environment")?;
         refused(store.change_environment(&may(by)?, environment, change).await, why, "change_environment")?;
         refused(store.number(vec![decision], signer(), NOW).await, why, "number")?;
@@ -144,7 +146,6 @@ impl Kit<'_> {
         let manage = self.only::<ManageEnvironments>(&strange)?;
         let change = self.store.change_environment(&manage, environment, EnvironmentChange::Unfreeze).await;
         refused(change, why, "change of another environment")?;
-        refused(self.store.environment(&manage, environment).await, why, "another environment")?;
         refused(Decision::disable_environment(&manage, environment), why, "disabling of another environment")?;
         let new = self.store.create_environment(&manage, new_environment("late")?).await;
         refused(new, why, "create_environment for one environment")?;
@@ -152,24 +153,31 @@ impl Kit<'_> {
         refused(narrow, why, "tokens of all for one secret")
     }
 
+    /// One who may list in another environment knows that one alone.
+    async fn environments_of_others(&self, state: State, line: Line) -> Result<(), String> {
+        let known = |lines: Vec<Arc<Line>>| {
+            let facts = Facts::new(self.facts().epoch(), State { lines, ..state.clone() });
+            KnownEnvironments::decide(&facts, &self.actor, NOW)
+        };
+        for hidden in [known(Vec::new()), known(vec![Arc::new(line)])] {
+            let page = self.store.environment_page(&hidden, None, 99).await;
+            rule(page == Ok(Vec::new()), "an environment in which nothing is allowed is in no list")?;
+            let found = self.store.environment(&hidden, self.environment).await;
+            rule(found == Ok(None), "and looks like an unknown one")?;
+        }
+        Ok(())
+    }
+
     async fn lists(&self) -> Result<(), String> {
         let Holder::Principal(subject) = self.actor.holder else { return Err("the administrator is known".to_owned()) };
         let listing = |reaches: &[Reach], action: Action| {
-            let line = |reach: &Reach| {
-                Arc::new(Line::Permission(Permission {
-                    id: PermissionId::generate(),
-                    party: Party::Principal(subject),
-                    effect: Effect::Allow,
-                    actions: [action].into_iter().collect(),
-                    reach: reach.clone(),
-                    condition: Tags::default(),
-                    period: Period::ALWAYS,
-                    note: Note { author: None, reason: None },
-                }))
-            };
+            let line = |reach: &Reach| Arc::new(allows(subject, reach, action));
             let state = State { lines: reaches.iter().map(line).collect(), ..self.facts().state().clone() };
             Visible::decide(&Facts::new(self.facts().epoch(), state), &self.actor, NOW)
         };
+        let elsewhere = Reach { environment: Some(EnvironmentId::generate()), pattern: PathPattern::everything() };
+        let line = allows(subject, &elsewhere, Action::List);
+        self.environments_of_others(self.facts().state().clone(), line).await?;
         let all = self.store.secrets(&self.sees(), None, None, 99).await.map_err(text)?;
         for hidden in [listing(&[], Action::List), listing(&[Reach::everything()], Action::Read)] {
             let seen = self.store.secrets(&hidden, None, None, 99).await.map_err(text)?;
@@ -181,4 +189,17 @@ impl Kit<'_> {
         rule(part.len() == 1 && part.len() < all.len(), "a list has what may be listed")?;
         rule(part.iter().all(|row| row.path.as_str() == "target/one"), "and nothing else")
     }
+}
+
+fn allows(subject: Subject, reach: &Reach, action: Action) -> Line {
+    Line::Permission(Permission {
+        id: PermissionId::generate(),
+        party: Party::Principal(subject),
+        effect: Effect::Allow,
+        actions: [action].into_iter().collect(),
+        reach: reach.clone(),
+        condition: Tags::default(),
+        period: Period::ALWAYS,
+        note: Note { author: None, reason: None },
+    })
 }

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, PoisonError};
 
-use manager_api::id::PermissionId;
-use manager_api::name::SecretPath;
+use manager_api::id::{GroupId, PermissionId};
+use manager_api::name::{AccountName, SecretPath};
 use manager_api::tags::Tags;
 use manager_policy::{
     Action, Effect, Facts, Holder, Line, Note, Party, Period, Permission, Permit, Reach, Scope, State,
 };
-use manager_registry::{Anchor, Author, Credential, Proposal, Record, Snapshot, Standing};
+use manager_registry::{Anchor, Author, Credential, Group, Proof, Proposal, Record, Snapshot, Standing};
 use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, SecretId, ServiceId, Subject};
 
@@ -58,6 +58,33 @@ impl Kit<'_> {
         let read = Snapshot::load(&after.records, newest, &self.key).map_err(text)?;
         rule(read.actor(self.anonymous.credential, NOW).is_none(), "a record is replaced")?;
         rule(after.records.len() == before.records.len(), "and not doubled")
+    }
+
+    /// Versions of the policy are found over entries of other kinds.
+    pub(super) async fn policy_versions(&self) -> Result<(), String> {
+        let first = self.known().policy_version().ok_or("the first entry has a line")?;
+        let group = |name: &str| {
+            let name = AccountName::parse(name).map_err(text)?;
+            let group_id = GroupId::generate();
+            Ok::<_, String>(Group { group_id, name, description: None, members: Vec::new(), created_at: NOW })
+        };
+        let nobody = Subject::Service(ServiceId::generate());
+        let other = Credential::new(CredentialId::generate(), nobody, Proof::opaque([8; 32]), NOW);
+        for change in [group("one")?.into(), other.into(), group("two")?.into()] {
+            let by = (Author::Service, "", NOW);
+            let made = self.known().propose(vec![change], by, 0, &self.key).map_err(|_| "a change is written")?;
+            let outcome = self.store.change_registry(made.rows, Vec::new(), None, NOW).await;
+            rule(outcome == Ok(ChangeOutcome::Made { numbers: Vec::new() }), "a change is made")?;
+            *self.state.lock().unwrap_or_else(PoisonError::into_inner) = made.after;
+        }
+        let newest = self.known().policy_version().ok_or("the newest entry made a group")?;
+        let found = self.store.policy_entries(newest.number, 9).await.map_err(text)?;
+        let numbers: Vec<u64> = found.iter().map(|entry| entry.number).collect();
+        rule(numbers == [newest.number, newest.number - 2, first.number], "versions are found newest first")?;
+        let two = self.store.policy_entries(newest.number, 2).await.map_err(text)?;
+        rule(Some(two.as_slice()) == found.get(..2), "no more are found than were asked for")?;
+        let none = self.store.policy_entries(newest.number + 1, 9).await;
+        rule(none == Ok(Vec::new()), "nothing is found from a number that is not there")
     }
 
     /// A permit that rests on a line which has ended by the clock of this machine.

@@ -1,6 +1,7 @@
 //! A manager in this process, and a vault that does what the test wants.
 
 mod manager;
+mod principals;
 mod requests;
 mod vault;
 mod vault_rotation;
@@ -10,6 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) use manager::{Answer, Holder, Installed, Manager, rsa_pem};
+pub(crate) use principals::{Principal, now, permission};
 pub(crate) use requests::{Facts, guarded_routes};
 pub(crate) use vault::{FakeVault, Feed, Row, StoreMood, head_of, number_of, raw_key};
 pub(crate) use vault_rotation::RewrapMood;

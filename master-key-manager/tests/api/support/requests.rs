@@ -6,16 +6,31 @@ use master_key_manager::routes::ROUTES;
 use serde_json::{Value, json};
 use service_runtime::http::{Access, Route};
 
-use super::{Installed, Manager, Row};
+use super::{Installed, Manager, Row, permission};
 
 /// What requests are about.
 pub(crate) struct Facts {
+    /// Distinguishes what several of them make.
+    number: usize,
     pub(crate) secret: String,
     /// To be destroyed.
     pub(crate) doomed: String,
     pub(crate) jti: String,
     /// Something for `adopt` to find.
     pub(crate) lost: String,
+    policy: Policy,
+}
+
+/// Groups and lines, of each kind one to be deleted.
+struct Policy {
+    service: String,
+    joining: String,
+    group: String,
+    doomed_group: String,
+    permission: String,
+    doomed_permission: String,
+    assignment: String,
+    version: u64,
 }
 
 /// A request, without its credential.
@@ -25,15 +40,42 @@ pub(crate) struct Request {
     pub(crate) body: Option<Value>,
 }
 
+impl Policy {
+    async fn new(manager: &Manager, number: usize) -> Self {
+        let member = manager.service(&format!("member-{number}")).await;
+        let joining = manager.service(&format!("joining-{number}")).await.id();
+        let (service, group) = (member.id(), manager.group(&format!("group-{number}")).await);
+        manager.join(&group, &member).await;
+        let folder = format!("folder-{number}/**");
+        Self {
+            doomed_group: manager.group(&format!("doomed-{number}")).await,
+            permission: manager.permit(&group, "allow", &["list"], &folder).await,
+            doomed_permission: manager.permit(&group, "allow", &["list"], &folder).await,
+            assignment: manager.assign(&service, "publisher", &folder).await,
+            service,
+            joining,
+            group,
+            version: manager.app.registry.now().await.unwrap().state.policy_version().unwrap().number,
+        }
+    }
+}
+
 impl Facts {
     pub(crate) async fn new(installed: &Installed, manager: &Manager) -> Self {
-        let stored = manager.store_value("facts", "v").await.expect(201);
-        let doomed = manager.store_value("doomed", "v").await.expect(201).member("key_id");
+        Self::numbered(installed, manager, 0).await
+    }
+
+    /// Those with a number, apart from all others.
+    pub(crate) async fn numbered(installed: &Installed, manager: &Manager, number: usize) -> Self {
+        let stored = manager.store_value(&format!("facts-{number}"), "v").await.expect(201);
+        let doomed = manager.store_value(&format!("doomed-{number}"), "v").await.expect(201).member("key_id");
         let environment = manager.environment("dev");
         let lost = shared_proto::id::SecretId::generate();
         let row = Row::Foreign { environment };
         installed.vault.state().rows.insert((lost, shared_proto::id::Version::FIRST), row);
-        Self { secret: stored.member("key_id"), doomed, jti: stored.member("jti"), lost: lost.to_string() }
+        let policy = Policy::new(manager, number).await;
+        let (secret, jti) = (stored.member("key_id"), stored.member("jti"));
+        Self { number, secret, doomed, jti, lost: lost.to_string(), policy }
     }
 
     /// A request that this route would obey. A new route needs an arm here, and is tested by it: without one it is
@@ -48,7 +90,7 @@ impl Facts {
             action::TOKEN_MINT => Some(json!({"grants": [{"key_id": self.secret}]})),
             action::REVOCATION_CREATE => Some(json!({"kind": "all"})),
             action::CATALOGUE_RECONCILE => Some(json!({"adopt": true})),
-            action::ENVIRONMENT_CREATE => Some(json!({"name": "lab"})),
+            action::ENVIRONMENT_CREATE => Some(json!({"name": format!("lab-{}", self.number)})),
             action::ENVIRONMENT_UPDATE => Some(json!({"display_name": "Late"})),
             action::RATE_LIMIT_UPDATE => Some(json!({"address": {"per_second": 9000, "burst": 9000}})),
             action::SECRET_SHOW
@@ -64,12 +106,56 @@ impl Facts {
             | action::ENVIRONMENT_ENABLE
             | action::RATE_LIMIT_SHOW => None,
             _ if route.access == Access::Public => None,
-            _ => return None,
+            _ => self.policy_body(route)?,
         };
         // Nothing is rolled back to what is destroyed.
         let secret = if route.id == action::SECRET_ROLLBACK { &self.secret } else { &self.doomed };
         let target = route.path.replace("{key_id}", secret).replace("{jti}", &self.jti).replace("{name}", "staging");
+        let policy = &self.policy;
+        let (group, line) = match route.id {
+            action::GROUP_DELETE => (&policy.doomed_group, &policy.permission),
+            action::PERMISSION_DELETE => (&policy.group, &policy.doomed_permission),
+            _ => (&policy.group, &policy.permission),
+        };
+        let target = target.replace("{group_id}", group).replace("{permission_id}", line);
+        let target = target.replace("{principal}", &policy.service).replace("{assignment_id}", &policy.assignment);
+        let target = target.replace("{number}", &policy.version.to_string());
         Some(Request { method: route.method.clone(), target, body })
+    }
+
+    /// The body of a request about groups or policy, which may have none.
+    fn policy_body(&self, route: &Route) -> Option<Option<Value>> {
+        let policy = &self.policy;
+        let target = json!({"key_id": self.secret});
+        Some(match route.id {
+            action::GROUP_CREATE => Some(json!({"name": format!("late-{}", self.number)})),
+            action::GROUP_UPDATE => Some(json!({"description": "Late"})),
+            action::MEMBER_ADD => Some(json!({"principals": [policy.joining]})),
+            action::ROLE_ASSIGN => Some(json!({
+                "party": policy.service, "role": "service_user", "environment": "dev", "pattern": "late/**",
+                "reason": "late",
+            })),
+            action::PERMISSION_CREATE => Some(permission(&policy.service, "allow", &["list"], "late/**")),
+            action::PERMISSION_EXPLAIN => Some(json!({"action": "read", "target": target})),
+            action::PERMISSION_WHO_CAN => Some(json!({"target": target})),
+            action::PERMISSION_DRY_RUN => Some(json!({
+                "changes": [{"kind": "disable-principal", "principal": policy.service}], "secrets": [target],
+            })),
+            action::POLICY_VERSION_RESTORE => Some(json!({"reason": "late"})),
+            action::GROUP_LIST
+            | action::GROUP_SHOW
+            | action::GROUP_DELETE
+            | action::MEMBER_LIST
+            | action::MEMBER_REMOVE
+            | action::ROLE_LIST
+            | action::ROLE_UNASSIGN
+            | action::PERMISSION_LIST
+            | action::PERMISSION_SHOW
+            | action::PERMISSION_DELETE
+            | action::POLICY_VERSION_LIST
+            | action::POLICY_VERSION_SHOW => None,
+            _ => return None,
+        })
     }
 }
 
