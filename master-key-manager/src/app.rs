@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use service_runtime::StartError;
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::Clock;
-use service_runtime::http::Health;
+use service_runtime::http::{Health, TrustedProxies};
 use service_runtime::readiness::{self, Readiness, Trouble};
 use service_runtime::tasks::Tasks;
 use service_runtime::workers::Workers;
 use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
-use crate::access::{Authenticator, Limits, Registry};
+use crate::access::{Authenticator, LastUses, Limits, Registry};
 use crate::catalogue::{KeyedLocks, SecretWriter, Settler, start_delivery};
 use crate::config::Config;
 use crate::environment_keeper::EnvironmentKeeper;
@@ -26,6 +26,7 @@ use crate::keys::{KeyRing, LoadedKeys};
 use crate::maintenance::Maintenance;
 use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
 use crate::sealing::Sealer;
+use crate::services::Services;
 use crate::vault_client::VaultClient;
 use manager_store::{Environment, Installation, ManagerStore};
 
@@ -52,13 +53,17 @@ pub struct App {
     /// Stores values, mints tokens and settles versions.
     pub secret_writer: Arc<SecretWriter>,
     /// Records revocations.
-    pub revocations: Revocations,
+    pub revocations: Arc<Revocations>,
+    /// Registers services and makes their credentials.
+    pub services: Arc<Services>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file, by the last check.
     pub no_descriptors: Arc<AtomicBool>,
     /// Settings that weaken the service, for `/health/ready`.
     pub settings: String,
+    /// The proxies that say where a request comes from.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl App {
@@ -119,6 +124,23 @@ impl App {
             environments: Arc::clone(&environments),
         };
         let keeper = EnvironmentKeeper::new(store.clone(), Arc::clone(&keys), audit.clone(), Arc::clone(&clock));
+        let revocations = Arc::new(Revocations::new(
+            store.clone(),
+            Arc::clone(&registry),
+            Arc::clone(&vault_view),
+            sign,
+            Arc::clone(&clock),
+        ));
+        let last_uses = Arc::new(LastUses::default());
+        let services = Services {
+            registry: Arc::clone(&registry),
+            revocations: Arc::clone(&revocations),
+            store: store.clone(),
+            keys: Arc::clone(&keys),
+            last_uses: Arc::clone(&last_uses),
+            audit: audit.clone(),
+            clock: Arc::clone(&clock),
+        };
         let gate = Gate {
             mode: raw.mode,
             anonymous: installation.anonymous_actor(),
@@ -126,23 +148,20 @@ impl App {
             clock: Arc::clone(&clock),
             authenticator: Authenticator::new(Arc::clone(&keys)),
             limits: Limits::default(),
+            last_uses,
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
         };
         let app = Self {
             gate: Arc::new(gate),
             no_descriptors: Arc::default(),
+            trusted_proxies: raw.trusted_proxies.clone(),
             settings: readiness::settings(raw.mode, raw.audit.sync, &raw.danger.names()),
             installation,
             environments,
             environment_keeper: Arc::new(keeper),
-            revocations: Revocations::new(
-                store.clone(),
-                Arc::clone(&registry),
-                Arc::clone(&vault_view),
-                sign,
-                Arc::clone(&clock),
-            ),
+            revocations,
+            services: Arc::new(services),
             store,
             registry,
             vault_view,
@@ -175,6 +194,8 @@ impl App {
             events: self.store.clone(),
             tokens: self.store.clone(),
             registry: Arc::clone(&self.registry),
+            credentials: self.store.clone(),
+            last_uses: Arc::clone(&self.gate.last_uses),
             clock: Arc::clone(&self.clock),
             no_descriptors: Arc::clone(&self.no_descriptors),
         }

@@ -25,4 +25,5 @@ pub mod run;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 pub mod sealing;
+pub mod services;
 pub mod vault_client;

@@ -1,10 +1,12 @@
 //! The routes of the manager: a file for each resource, with its rows and handlers.
 
 mod catalogue;
+mod credentials;
 mod environments;
 mod public;
 mod revocations;
 mod secrets;
+mod services;
 mod settings;
 mod tokens;
 
@@ -37,14 +39,18 @@ pub const ROUTES: Table = Table::new(&[
     catalogue::ROUTES,
     environments::ROUTES,
     settings::ROUTES,
+    // Before the rows with a service alone, which would take the rest for a part of the id.
+    credentials::ROUTES,
+    services::ROUTES,
 ]);
 
 /// Adds what handlers work with to a worker.
 pub fn data(app: Arc<App>) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
     let gate = web::Data::from(Arc::clone(&app.gate));
+    let proxies = app.trusted_proxies.clone();
     let app = web::Data::from(app);
     move |worker| {
-        worker.app_data(app.clone()).app_data(gate.clone());
+        worker.app_data(app.clone()).app_data(gate.clone()).app_data(proxies.clone());
     }
 }
 

@@ -21,7 +21,7 @@ use shared_proto::credential::PlainCredential;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::{Facts, Installed, Manager, guarded_routes, until};
+use crate::support::{Facts, Installed, Manager, changes_the_registry, guarded_routes, until};
 
 /// A manager whose administrator is replaced, which disables the credential that requests were sent with.
 struct Replaced {
@@ -169,11 +169,12 @@ async fn credential_disabled_after_the_last_look_at_it_does_nothing_on_any_route
     all.each_route_acts().await;
 }
 
-/// Decided by facts that change before the act.
+/// Decided by facts that change before the act. What changes the registry decides again on the state that it is made of, so
+/// such a change is not in its way; the test above shows that it looks.
 #[actix_web::test]
 async fn policy_that_changes_after_the_decision_lets_no_route_act() {
     let all = Replaced::new().await;
-    for route in guarded_routes() {
+    for route in guarded_routes().filter(|route| !changes_the_registry(route)) {
         let before = all.state().await;
         // The facts are read for the body, and change when they are read.
         all.forget();

@@ -16,6 +16,9 @@ pub(crate) struct Facts {
     pub(crate) jti: String,
     /// Something for `adopt` to find.
     pub(crate) lost: String,
+    /// A service, and one whose credential is renewed and disabled.
+    pub(crate) service: String,
+    pub(crate) exchanged: [String; 2],
 }
 
 /// A request, without its credential.
@@ -33,7 +36,22 @@ impl Facts {
         let lost = shared_proto::id::SecretId::generate();
         let row = Row::Foreign { environment };
         installed.vault.state().rows.insert((lost, shared_proto::id::Version::FIRST), row);
-        Self { secret: stored.member("key_id"), doomed, jti: stored.member("jti"), lost: lost.to_string() }
+        let register = async |name: &str| {
+            let body = json!({"name": name, "required_keys": [{"environment": "dev", "pattern": "facts"}]});
+            manager.post("/api/services", body).await.expect(201).member("service_id")
+        };
+        let (service, exchanged) = (register("facts").await, register("exchanged").await);
+        let credential = json!({"name": "facts", "expires_in": "90d"});
+        let made = manager.post(&format!("/api/services/{exchanged}/credentials"), credential).await.expect(201).json();
+        let exchanged = [exchanged, made["details"]["credential_id"].as_str().unwrap().to_owned()];
+        Self {
+            service,
+            exchanged,
+            secret: stored.member("key_id"),
+            doomed,
+            jti: stored.member("jti"),
+            lost: lost.to_string(),
+        }
     }
 
     /// A request that this route would obey. A new route needs an arm here, and is tested by it: without one it is
@@ -51,11 +69,24 @@ impl Facts {
             action::ENVIRONMENT_CREATE => Some(json!({"name": "lab"})),
             action::ENVIRONMENT_UPDATE => Some(json!({"display_name": "Late"})),
             action::RATE_LIMIT_UPDATE => Some(json!({"address": {"per_second": 9000, "burst": 9000}})),
+            action::SERVICE_CREATE => Some(json!({"name": "late"})),
+            action::SERVICE_UPDATE => Some(json!({"description": "Late"})),
+            action::SERVICE_APPROVE => Some(json!({"required_keys": [{"environment": "dev", "pattern": "facts"}]})),
+            action::CREDENTIAL_CREATE => Some(json!({"name": "late", "expires_in": 60})),
+            action::SERVICE_TOKEN_CREATE => Some(json!({"service_name": "facts", "expires_in": "1y"})),
             action::SECRET_SHOW
             | action::SECRET_LIST
             | action::TOKEN_LIST
             | action::TOKEN_REVOKE
             | action::REVOCATION_LIST
+            | action::SERVICE_SHOW
+            | action::SERVICE_LIST
+            | action::SERVICE_ENABLE
+            | action::SERVICE_DISABLE
+            | action::SERVICE_SECRETS
+            | action::CREDENTIAL_LIST
+            | action::CREDENTIAL_RENEW
+            | action::CREDENTIAL_DISABLE
             | action::ENVIRONMENT_LIST
             | action::ENVIRONMENT_SHOW
             | action::ENVIRONMENT_FREEZE
@@ -69,6 +100,9 @@ impl Facts {
         // Nothing is rolled back to what is destroyed.
         let secret = if route.id == action::SECRET_ROLLBACK { &self.secret } else { &self.doomed };
         let target = route.path.replace("{key_id}", secret).replace("{jti}", &self.jti).replace("{name}", "staging");
+        let [exchanged, credential] = &self.exchanged;
+        let service = if target.contains("{credential_id}") { exchanged } else { &self.service };
+        let target = target.replace("{service_id}", service).replace("{credential_id}", credential);
         Some(Request { method: route.method.clone(), target, body })
     }
 }
@@ -76,4 +110,11 @@ impl Facts {
 /// The routes that need a credential.
 pub(crate) fn guarded_routes() -> impl Iterator<Item = &'static Route> {
     ROUTES.rows().filter(|route| route.access != Access::Public)
+}
+
+/// The routes whose act is a change of principals or policy.
+pub(crate) fn changes_the_registry(route: &Route) -> bool {
+    let reads = [action::SERVICE_LIST, action::SERVICE_SHOW, action::SERVICE_SECRETS, action::CREDENTIAL_LIST];
+    let of_registry = ["service.", "service_token.", "credential."].iter().any(|noun| route.id.starts_with(noun));
+    of_registry && !reads.contains(&route.id)
 }
