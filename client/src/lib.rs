@@ -8,6 +8,7 @@ mod answer;
 mod error;
 mod http;
 mod secret;
+mod services;
 
 use std::path::Path;
 use std::time::Duration;

@@ -254,8 +254,12 @@ impl Gate {
         taken.inspect_err(|refusal| self.record_refusal(route, origin, refusal))
     }
 
-    /// Uses up one of the uses of a counted credential, whatever becomes of the request, and notes the hour.
-    async fn use_credential(&self, caller: &Caller, route: &Route, origin: &Origin) -> Result<(), Refusal> {
+    /// Uses up one of the uses of a counted credential, whatever becomes of the request, and notes the hour. Whoever lets a
+    /// caller in calls it.
+    ///
+    /// # Errors
+    /// `credential_invalid` when it is used up, or the count cannot be written.
+    pub async fn use_credential(&self, caller: &Caller, route: &Route, origin: &Origin) -> Result<(), Refusal> {
         let (registry, id, now) = (Arc::clone(&self.registry), caller.credential(), caller.now());
         let is_counted = self.registry.now().await?.state.credential(id).is_some_and(|known| known.max_uses.is_some());
         if is_counted {

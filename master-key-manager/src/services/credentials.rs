@@ -28,6 +28,10 @@ const MOST_ENABLED: usize = 2;
 /// Credentials of a service that may not be used any more, and whose records are kept.
 const KEPT: usize = 8;
 
+/// Credentials of a service that it makes itself within an hour: each is an entry of the registry's log, which keeps all.
+const MOST_IN_AN_HOUR: usize = 6;
+const HOUR: u64 = 3_600;
+
 /// What a credential is for.
 #[derive(Clone, Debug)]
 pub struct Terms {
@@ -119,7 +123,8 @@ impl Services {
     /// before stays. One whose uses are counted is not renewed by the one who shows it: the count would mean nothing.
     ///
     /// # Errors
-    /// The caller may not, there is no such credential, it is disabled, or its service has two.
+    /// The caller may not, or has just renewed several times; there is no such credential, it is disabled, or its service has
+    /// two.
     pub async fn renew_credential(
         &self,
         (service, known): (ServiceId, CredentialId),
@@ -133,8 +138,12 @@ impl Services {
             let (service, _) = seen(caller, view, service)?;
             let before = credential_of(view, service, known)?;
             let shows_it = caller.credential() == known && before.max_uses.is_none();
-            if !shows_it && manages(caller, &service.required).is_none() {
+            let manages_it = manages(caller, &service.required).is_some();
+            if !shows_it && !manages_it {
                 return Err(not_permitted());
+            }
+            if !manages_it && made_since(view, service, now.saturating_sub(HOUR)) >= MOST_IN_AN_HOUR {
+                return Err(Refusal::new(ErrorCode::RateLimited).fact(Fact::Wait(HOUR)));
             }
             if before.disabled_at.is_some() || before.proof.hmac().is_none() {
                 return Err(Refusal::new(ErrorCode::CredentialNotFound).detail("It is disabled."));
@@ -217,6 +226,12 @@ impl Services {
         let hash = keys.credentials.hash(&plain);
         (id, plain, hash, self.clock.now())
     }
+}
+
+/// The number of credentials of a service that were made since a time.
+fn made_since(view: &View, service: &Service, since: u64) -> usize {
+    let own = view.state.credentials().filter(|known| known.subject == service.subject());
+    own.filter(|known| known.created_at > since).count()
 }
 
 /// The credential of a service with an id.

@@ -75,9 +75,14 @@ impl Services {
 /// The facts from which a caller may manage the identities of required keys: of each, or of the whole installation. Without
 /// any, only the latter counts.
 fn manages(caller: &Caller, required: &[RequiredKeys]) -> Option<Basis> {
-    if let Ok(permit) = caller.permit::<ManageIdentities>(&Scope::Installation) {
-        return permit.basis_for(&Scope::Installation);
-    }
+    manages_all(caller).or_else(|| manages_each(caller, required))
+}
+
+fn manages_all(caller: &Caller) -> Option<Basis> {
+    caller.permit::<ManageIdentities>(&Scope::Installation).ok()?.basis_for(&Scope::Installation)
+}
+
+fn manages_each(caller: &Caller, required: &[RequiredKeys]) -> Option<Basis> {
     let mut common: Option<Basis> = None;
     for keys in required {
         let scope = Scope::Reach(keys.reach().ok()?);

@@ -11,7 +11,7 @@ use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::{ServiceId, Subject};
 
-use super::{Services, managed, manages, not_permitted, seen, sees};
+use super::{Services, managed, manages, manages_all, manages_each, not_permitted, seen, sees};
 use crate::access::{Caller, View};
 use crate::audit_event::{RegistryAct, action};
 use crate::revocation::Sequences;
@@ -108,8 +108,12 @@ impl Services {
         let later = |service: &&Service| after.as_ref().is_none_or(|after| service.service_id.to_string() > *after);
         let mut basis = caller.visible().basis();
         let mut services = Vec::new();
+        // Decided once: it looks at all lines of the caller.
+        let all = manages_all(&caller);
         for service in view.state.services().filter(later) {
-            let Some(other) = sees(&caller, service) else { continue };
+            let is_own = caller.subject() == Some(service.subject());
+            let own = is_own.then_some(basis);
+            let Some(other) = all.or(own).or_else(|| manages_each(&caller, &service.required)) else { continue };
             basis = basis.and(other).ok_or(ActError::PolicyChanged)?;
             services.push(service.clone());
             if services.len() == limit {

@@ -297,6 +297,26 @@ async fn renewal_gives_no_more_than_the_credential_that_is_shown() {
     manager.stop().await;
 }
 
+/// Each is an entry of a log that is kept.
+#[actix_web::test]
+async fn service_does_not_renew_without_end() {
+    let (_installed, manager, service, _) = ready().await;
+    let (mut bearer, mut id) = credential(&manager, &service, json!({})).await;
+    let path = |id: &str| format!("/api/services/{service}/credentials/{id}");
+    for _ in 0..5 {
+        let made = manager.with(&bearer, Method::POST, &format!("{}:renew", path(&id)), None).await.expect(201);
+        let next = made.json()["details"]["credential_id"].as_str().unwrap().to_owned();
+        bearer = made.member("credential");
+        manager.with(&bearer, Method::DELETE, &path(&id), None).await.expect(200);
+        id = next;
+    }
+    let renew = format!("{}:renew", path(&id));
+    let refused = manager.with(&bearer, Method::POST, &renew, None).await.expect(429).refused("rate_limited");
+    assert_eq!(refused.headers.get("retry-after").unwrap(), "3600");
+    manager.admin(Method::POST, &renew, None).await.expect(201);
+    manager.stop().await;
+}
+
 #[actix_web::test]
 async fn limited_credential_reads_its_part_alone() {
     let (_installed, manager, service, secret) = ready().await;
