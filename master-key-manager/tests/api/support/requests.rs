@@ -116,5 +116,5 @@ pub(crate) fn guarded_routes() -> impl Iterator<Item = &'static Route> {
 pub(crate) fn changes_the_registry(route: &Route) -> bool {
     let reads = [action::SERVICE_LIST, action::SERVICE_SHOW, action::SERVICE_SECRETS, action::CREDENTIAL_LIST];
     let of_registry = ["service.", "service_token.", "credential."].iter().any(|noun| route.id.starts_with(noun));
-    of_registry && !reads.contains(&route.id)
+    route.id == action::RATE_LIMIT_UPDATE || of_registry && !reads.contains(&route.id)
 }
