@@ -9,6 +9,7 @@ mod error;
 mod http;
 mod policy;
 mod secret;
+mod services;
 
 use std::path::Path;
 use std::time::Duration;

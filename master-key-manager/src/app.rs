@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use service_runtime::StartError;
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::Clock;
-use service_runtime::http::Health;
+use service_runtime::http::{Health, TrustedProxies};
 use service_runtime::readiness::{self, Readiness, Trouble};
 use service_runtime::tasks::Tasks;
 use service_runtime::workers::Workers;
 use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
-use crate::access::{Authenticator, Limits, Registry};
+use crate::access::{Authenticator, LastUses, Limits, Registry};
 use crate::catalogue::{KeyedLocks, SecretWriter, Settler, start_delivery};
 use crate::config::Config;
 use crate::environment_keeper::EnvironmentKeeper;
@@ -27,6 +27,7 @@ use crate::maintenance::Maintenance;
 use crate::policy::PolicyKeeper;
 use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
 use crate::sealing::Sealer;
+use crate::services::Services;
 use crate::vault_client::VaultClient;
 use manager_store::{Environment, Installation, ManagerStore};
 
@@ -56,12 +57,16 @@ pub struct App {
     pub revocations: Arc<Revocations>,
     /// Makes and shows groups, role assignments and permissions.
     pub policy: Arc<PolicyKeeper>,
+    /// Registers services and makes their credentials.
+    pub services: Arc<Services>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file, by the last check.
     pub no_descriptors: Arc<AtomicBool>,
     /// Settings that weaken the service, for `/health/ready`.
     pub settings: String,
+    /// The proxies that say where a request comes from.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl App {
@@ -136,6 +141,16 @@ impl App {
             Arc::clone(&keys),
             audit.clone(),
         );
+        let last_uses = Arc::new(LastUses::default());
+        let services = Services {
+            registry: Arc::clone(&registry),
+            revocations: Arc::clone(&revocations),
+            store: store.clone(),
+            keys: Arc::clone(&keys),
+            last_uses: Arc::clone(&last_uses),
+            audit: audit.clone(),
+            clock: Arc::clone(&clock),
+        };
         let gate = Gate {
             mode: raw.mode,
             anonymous: installation.anonymous_actor(),
@@ -143,18 +158,21 @@ impl App {
             clock: Arc::clone(&clock),
             authenticator: Authenticator::new(Arc::clone(&keys)),
             limits: Limits::default(),
+            last_uses,
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
         };
         let app = Self {
             gate: Arc::new(gate),
             no_descriptors: Arc::default(),
+            trusted_proxies: raw.trusted_proxies.clone(),
             settings: readiness::settings(raw.mode, raw.audit.sync, &raw.danger.names()),
             installation,
             environments,
             environment_keeper: Arc::new(keeper),
             revocations,
             policy: Arc::new(policy),
+            services: Arc::new(services),
             store,
             registry,
             vault_view,
@@ -187,6 +205,8 @@ impl App {
             events: self.store.clone(),
             tokens: self.store.clone(),
             registry: Arc::clone(&self.registry),
+            credentials: self.store.clone(),
+            last_uses: Arc::clone(&self.gate.last_uses),
             clock: Arc::clone(&self.clock),
             no_descriptors: Arc::clone(&self.no_descriptors),
         }

@@ -52,6 +52,28 @@ pub mod action {
     pub const RATE_LIMIT_UPDATE: &str = "rate_limit.update";
     /// `POST /api/services`.
     pub const SERVICE_CREATE: &str = "service.create";
+    /// `GET /api/services`.
+    pub const SERVICE_LIST: &str = "service.list";
+    /// `GET /api/services/{service_id}`.
+    pub const SERVICE_SHOW: &str = "service.show";
+    /// `PATCH /api/services/{service_id}`.
+    pub const SERVICE_UPDATE: &str = "service.update";
+    /// `POST /api/services/{service_id}:approve`.
+    pub const SERVICE_APPROVE: &str = "service.approve";
+    /// `POST /api/services/{service_id}:enable`.
+    pub const SERVICE_ENABLE: &str = "service.enable";
+    /// `GET /api/services/{service_id}/sole-secrets`.
+    pub const SERVICE_SECRETS: &str = "service.list_sole_secrets";
+    /// `POST /api/services/{service_id}/credentials`.
+    pub const CREDENTIAL_CREATE: &str = "credential.create";
+    /// `GET /api/services/{service_id}/credentials`.
+    pub const CREDENTIAL_LIST: &str = "credential.list";
+    /// `POST /api/services/{service_id}/credentials/{credential_id}:renew`.
+    pub const CREDENTIAL_RENEW: &str = "credential.renew";
+    /// `DELETE /api/services/{service_id}/credentials/{credential_id}`, and a revocation of that kind.
+    pub const CREDENTIAL_DISABLE: &str = "credential.disable";
+    /// `POST /tokens`.
+    pub const SERVICE_TOKEN_CREATE: &str = "service_token.create";
     /// `POST /api/services/{service_id}:disable`.
     pub const SERVICE_DISABLE: &str = "service.disable";
     /// `POST /api/groups`.
@@ -257,6 +279,26 @@ registry_words! {
     PolicyVersionShow = action::POLICY_VERSION_SHOW;
     /// A former version of the policy is put in force again.
     PolicyVersionRestore = action::POLICY_VERSION_RESTORE;
+    /// A list of services is given out.
+    ServiceList = action::SERVICE_LIST;
+    /// A service is described.
+    ServiceShow = action::SERVICE_SHOW;
+    /// What is said of a service is changed.
+    ServiceUpdate = action::SERVICE_UPDATE;
+    /// A service is allowed what it needs, or a part of it.
+    ServiceApprove = action::SERVICE_APPROVE;
+    /// A service is no longer disabled.
+    ServiceEnable = action::SERVICE_ENABLE;
+    /// A list of secrets that only one service may read is given out.
+    ServiceSecrets = action::SERVICE_SECRETS;
+    /// A credential of a service is made.
+    CredentialCreate = action::CREDENTIAL_CREATE;
+    /// A list of the credentials of a service is given out.
+    CredentialList = action::CREDENTIAL_LIST;
+    /// The next credential is made with the terms of another one.
+    CredentialRenew = action::CREDENTIAL_RENEW;
+    /// A credential of a service is made by its name.
+    ServiceTokenCreate = action::SERVICE_TOKEN_CREATE;
 }
 
 registry_words! {
@@ -399,7 +441,7 @@ impl Outcome {
             Self::TokenRevoke(_) => action::TOKEN_REVOKE,
             Self::SubjectRevoke(_) => "subject.revoke",
             Self::CredentialRevoke(_) => "credential.revoke",
-            Self::CredentialDisable(_) => "credential.disable",
+            Self::CredentialDisable(_) => action::CREDENTIAL_DISABLE,
             Self::EnvironmentDisable(_) => action::ENVIRONMENT_DISABLE,
             Self::SecretRevoke(_) => "secret.revoke",
             Self::VersionRevoke(..) => "version.revoke",

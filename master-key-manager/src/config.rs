@@ -10,7 +10,7 @@ use serde::Deserialize;
 use service_runtime::StartError;
 use service_runtime::audit::AuditSettings;
 use service_runtime::config::{self, Mode};
-use service_runtime::http::{Limits, OperatorListen, ServeConfig};
+use service_runtime::http::{Limits, OperatorListen, ServeConfig, TrustedProxies};
 use service_runtime::sql::{Location, MovedInstallation, PostgresOptions};
 use service_runtime::tls::{ClientFiles, ServerFiles};
 use shared_proto::token::MAX_LIFE_SECONDS;
@@ -43,6 +43,10 @@ pub struct RawConfig {
     /// The longest life of an access token in seconds that a request may name, up to 2,700; default 2,700.
     #[serde(default = "default_max_token_life")]
     pub max_token_life_seconds: u64,
+    /// The proxies whose `Forwarded` and `X-Forwarded-For` headers say where a request comes from, as up to 64 ranges of
+    /// addresses; default none.
+    #[serde(default)]
+    pub trusted_proxies: TrustedProxies,
     /// Threads of the HTTP server; default 0, one per core.
     #[serde(default)]
     pub workers: usize,
@@ -178,6 +182,9 @@ impl Config {
         if !(10..=10_000).contains(&raw.poll_interval_ms) {
             return Err(StartError::new("poll_interval_ms is 10 to 10000; 1000 is the default."));
         }
+        if raw.trusted_proxies.len() > MAX_PROXIES {
+            return Err(StartError::new("trusted_proxies has at most 64 ranges."));
+        }
         if !raw.mode.is_development() && raw.keys.root_key_overlap_seconds < default_overlap() {
             return Err(StartError::new("keys.root_key_overlap_seconds is at least 3600 in production mode."));
         }
@@ -246,6 +253,8 @@ impl Config {
 }
 
 const DATABASE: &str = "manager.db";
+/// Each request with one is compared with all of them.
+const MAX_PROXIES: usize = 64;
 
 fn check_vault_url(text: &str, danger: Danger) -> Result<(), StartError> {
     let refused = |sentence: &str| Err(StartError::new(format!("vault_url {sentence}")));
@@ -334,6 +343,12 @@ mod tests {
         }
         assert!(load(&format!("{good}[keys]\nroot_key_overlap_seconds = 3600\nbackup_retention_days = 0")).is_ok());
         assert!(load(&format!("{good}[keys]\nroot_key_overlap_seconds = 3599")).unwrap_err().contains("3600"));
+        assert!(load(&format!("{good}trusted_proxies = [\"10.0.0.0/8\", \"2001:db8::/32\"]")).is_ok());
+        for bad in ["\"10.0.0.0/33\"", "\"proxy\"", "7"] {
+            assert!(load(&format!("{good}trusted_proxies = [{bad}]")).is_err(), "{bad}");
+        }
+        let many = vec!["\"10.0.0.0/8\""; 65].join(",");
+        assert!(load(&format!("{good}trusted_proxies = [{many}]")).unwrap_err().contains("64"));
         let open = format!("{good}listen = \"0.0.0.0:8000\"\n");
         assert!(load(&open).unwrap_err().contains("[tls]"));
         let tls = "[tls]\ncertificate = \"tls/own.pem\"\nkey = \"tls/own.key\"\n";

@@ -26,4 +26,5 @@ pub mod run;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 pub mod sealing;
+pub mod services;
 pub mod vault_client;

@@ -8,10 +8,10 @@ use service_runtime::clock::Clock;
 use service_runtime::process::can_open_files;
 use tokio::sync::watch;
 
-use crate::access::Registry;
+use crate::access::{LastUses, Registry};
 use crate::catalogue::Settler;
 use crate::revocation::{FeedStatus, VaultView, stopped};
-use manager_store::{EventStore, PRUNED_AT_ONCE, TokenStore};
+use manager_store::{EventStore, IdentityStore, PRUNED_AT_ONCE, TokenStore, USES_AT_ONCE};
 
 /// The work beside requests, with the parts that it needs.
 pub struct Maintenance {
@@ -25,6 +25,10 @@ pub struct Maintenance {
     pub tokens: Arc<dyn TokenStore>,
     /// Principals and policy.
     pub registry: Arc<Registry>,
+    /// Where the last uses of credentials are written.
+    pub credentials: Arc<dyn IdentityStore>,
+    /// The last uses of credentials.
+    pub last_uses: Arc<LastUses>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file; kept up to date here.
@@ -45,7 +49,7 @@ impl Maintenance {
         loop {
             tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return,
+                () = stopped(&mut stop) => return self.write_last_uses().await,
                 _ = ticks.tick() => {}
             }
             if self.vault_view.keys_for_storing().is_ok()
@@ -57,6 +61,7 @@ impl Maintenance {
             if let Err(error) = self.registry.refresh().await {
                 tracing::warn!(%error, "principals and policy were not read again");
             }
+            self.write_last_uses().await;
             self.no_descriptors.store(!can_open_files(), Ordering::SeqCst);
             let boot = self.clock.boot();
             if pruned_at.is_none_or(|at| boot.saturating_sub(at) >= PRUNE_SECONDS)
@@ -79,6 +84,20 @@ impl Maintenance {
             if let Err(fault) = self.events.drop_events(view.applied, issued_before).await {
                 tracing::warn!(%fault, "events that have ended were not dropped");
             }
+        }
+    }
+
+    /// Writes the last uses of credentials: each once an hour. Those of an hour that is not written are lost with a crash.
+    async fn write_last_uses(&self) {
+        loop {
+            let uses = self.last_uses.unwritten(USES_AT_ONCE);
+            if uses.is_empty() {
+                return;
+            }
+            if let Err(fault) = self.credentials.note_uses(uses.clone()).await {
+                return tracing::warn!(%fault, "the last uses of credentials were not written");
+            }
+            self.last_uses.written(&uses);
         }
     }
 

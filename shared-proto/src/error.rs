@@ -84,6 +84,7 @@ error_table! {
     EnvironmentNotFound, "environment_not_found", 404, No, "There is no such environment.";
     TokenNotFound, "token_not_found", 404, No, "This is not the id of a token.";
     SubjectNotFound, "subject_not_found", 404, No, "Nobody has this label, as it is written: nothing was revoked.";
+    ServiceNotFound, "service_not_found", 404, No, "No such service, or it is not yours to see.";
     CredentialNotFound, "credential_not_found", 404, No, "There is no such credential.";
     PartyNotFound, "party_not_found", 404, No, "There is no such person, service or group, or it is not a member.";
     GroupNotFound, "group_not_found", 404, No, "There is no such group.";
@@ -93,6 +94,7 @@ error_table! {
     MethodNotAllowed, "method_not_allowed", 405, No, "The route exists, but not for this method.";
     IdempotencyUnknown, "idempotency_unknown", 409, No, "The first request succeeded, but its body can no longer be compared; id and version are given.";
     IdempotencyConflict, "idempotency_conflict", 409, No, "This Idempotency-Key was used for another path or environment; that request stored nothing.";
+    TooManyCredentials, "too_many_credentials", 409, No, "The service has two credentials that may be used; disable one of them first.";
     LastAdministrator, "last_administrator", 409, No, "The last enabled credential of an administrator is not disabled.";
     EnvironmentFrozen, "environment_frozen", 409, No, "The environment is frozen: nothing is written to it and no token is made for it.";
     EnvironmentDisabled, "environment_disabled", 409, No, "The environment is disabled: nothing is written to it and no token is made for it.";

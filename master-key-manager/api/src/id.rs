@@ -7,6 +7,8 @@ shared_proto::id::ids! {
     PermissionId = "per_";
     /// A role assignment: a line of the policy that gives a role.
     AssignmentId = "asg_";
+    /// The count of the uses of a credential. It has the bytes of the credential's id.
+    UsesId = "use_";
 }
 
 #[cfg(test)]

@@ -4,15 +4,18 @@
 //! `tests/output/crate-edges.txt` shows it. Each name has one parser with its limits beside it. A text that breaks them
 //! is refused everywhere.
 
+pub mod address;
 pub mod cursor;
 pub mod environments;
 pub mod groups;
 pub mod id;
+pub mod lifetime;
 pub mod lines;
 pub mod name;
 pub mod policy;
 pub mod policy_questions;
 pub mod policy_versions;
+pub mod services;
 pub mod settings;
 pub mod tags;
 pub mod wire;

@@ -1,5 +1,9 @@
 //! Credentials: what principals prove themselves with.
 
+use std::net::IpAddr;
+
+use manager_api::address::AddressRange;
+use manager_api::id::UsesId;
 use manager_api::name::DisplayName;
 use manager_api::policy::{Actions, PatternText};
 use serde::{Deserialize, Serialize};
@@ -30,6 +34,25 @@ pub struct Credential {
     /// The parts of its principal's rights that it is limited to. Absent if it has all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Vec<CredentialLimit>>,
+    /// The addresses that it may be used from. Absent for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_addresses: Option<Vec<AddressRange>>,
+    /// How many requests it may be used for. Absent if they are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_uses: Option<u64>,
+    /// The environment of requests that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_environment: Option<EnvironmentId>,
+}
+
+/// The count of the uses of a credential. It is a record of its own: a use changes nothing that a permit was decided from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Uses {
+    /// Its id, which has the bytes of the credential's.
+    pub uses_id: UsesId,
+    /// How many requests the credential was used for.
+    pub count: u64,
 }
 
 /// The way in which a credential is proven.
@@ -70,7 +93,22 @@ impl Credential {
             expires_at: None,
             disabled_at: None,
             limits: None,
+            allowed_addresses: None,
+            max_uses: None,
+            default_environment: None,
         }
+    }
+
+    /// Tells whether it may be used from an address. An unknown address is in no range.
+    pub fn is_allowed_from(&self, address: Option<IpAddr>) -> bool {
+        self.allowed_addresses
+            .as_ref()
+            .is_none_or(|ranges| address.is_some_and(|address| ranges.iter().any(|range| range.contains(address))))
+    }
+
+    /// The id of the count of its uses.
+    pub fn uses_id(&self) -> UsesId {
+        UsesId::from_bytes(*self.credential_id.as_bytes())
     }
 
     /// Tells whether it may be used at a time, as far as it alone says.

@@ -51,10 +51,16 @@ impl Snapshot {
         Some(Actor { holder, credential: id, limits: self.limits_of(id).cloned(), ends_at: credential.expires_at })
     }
 
+    /// Tells whether a credential may be used once more, as far as the count of its uses says.
+    pub fn has_uses_left(&self, credential: &Credential) -> bool {
+        credential.max_uses.is_none_or(|most| self.uses(credential.uses_id()).map_or(0, |uses| uses.count) < most)
+    }
+
     /// The credentials with which somebody may make policy and principals now, ordered by id. Without one, only the
-    /// command on the manager's host is left.
+    /// command on the manager's host is left. One whose uses are counted is none: they end.
     pub fn administrators<'a>(&'a self, facts: &'a Facts, now: u64) -> impl Iterator<Item = CredentialId> + 'a {
-        let actors = self.credentials().filter_map(move |credential| self.actor(credential.credential_id, now));
+        let lasting = self.credentials().filter(|credential| credential.max_uses.is_none());
+        let actors = lasting.filter_map(move |credential| self.actor(credential.credential_id, now));
         actors.filter(move |actor| administers(facts, actor, now)).map(|actor| actor.credential)
     }
 

@@ -23,7 +23,7 @@ mod settings;
 mod snapshot;
 
 pub use self::anchor::{Anchor, Standing};
-pub use self::credential::{Credential, CredentialLimit, Proof};
+pub use self::credential::{Credential, CredentialLimit, Proof, Uses};
 pub use self::entry::{Author, Change, Entry, RegistryKey, Tag, WrittenEntry};
 pub use self::facts::is_administrator;
 pub use self::history::PolicyState;

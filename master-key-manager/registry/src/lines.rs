@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared_proto::Malformed;
 use shared_proto::id::{EnvironmentId, ServiceId, Subject};
 
+use crate::RequiredKeys;
 use crate::credential::CredentialLimit;
 
 /// A role that a principal or group has in a reach.
@@ -148,6 +149,16 @@ impl CredentialLimit {
     /// Its pattern breaks a rule.
     pub fn limit(&self) -> Result<Limit, Malformed> {
         Ok(Limit { actions: self.actions, reach: reach(self.environment, &self.pattern)? })
+    }
+}
+
+impl RequiredKeys {
+    /// The part of the installation that they are.
+    ///
+    /// # Errors
+    /// The pattern breaks a rule.
+    pub fn reach(&self) -> Result<Reach, Malformed> {
+        reach(Some(self.environment), &self.pattern)
     }
 }
 

@@ -5,12 +5,12 @@ use shared_proto::Rejected;
 use shared_proto::encoding::from_json;
 use shared_proto::id::{CredentialId, PersonId, ServiceId};
 
-use crate::credential::Credential;
+use crate::credential::{Credential, Uses};
 use crate::lines::{Permission, RoleAssignment};
 use crate::principals::{Group, Person, Service};
 use crate::settings::{Settings, SettingsId};
 use crate::{Change, Snapshot};
-use manager_api::id::{AssignmentId, GroupId, PermissionId};
+use manager_api::id::{AssignmentId, GroupId, PermissionId, UsesId};
 
 macro_rules! records {
     ($($(#[$doc:meta])* $kind:ident $text:literal, $id:ident: $Id:ident, $one:ident, $all:ident;)+) => {
@@ -105,6 +105,8 @@ records! {
     Person "person", person_id: PersonId, person, people;
     /// A credential of a principal.
     Credential "credential", credential_id: CredentialId, credential, credentials;
+    /// The count of the uses of a credential that has a maximum of them.
+    Uses "uses", uses_id: UsesId, uses, all_uses;
     /// A group of principals.
     Group "group", group_id: GroupId, group, groups;
     /// A role assignment.
@@ -152,7 +154,7 @@ impl Kind {
     pub const fn is_policy(self) -> bool {
         match self {
             Self::Service | Self::Person | Self::Group | Self::RoleAssignment | Self::Permission => true,
-            Self::Credential | Self::Settings => false,
+            Self::Credential | Self::Uses | Self::Settings => false,
         }
     }
 }
@@ -162,7 +164,7 @@ impl Kind {
     pub const fn is_versioned(self) -> bool {
         match self {
             Self::Group | Self::RoleAssignment | Self::Permission => true,
-            Self::Service | Self::Person | Self::Credential | Self::Settings => false,
+            Self::Service | Self::Person | Self::Credential | Self::Uses | Self::Settings => false,
         }
     }
 }
@@ -174,7 +176,9 @@ impl Record {
             Self::Service(service) => Some(service.name.as_str()),
             Self::Person(person) => Some(person.name.as_str()),
             Self::Group(group) => Some(group.name.as_str()),
-            Self::Credential(_) | Self::RoleAssignment(_) | Self::Permission(_) | Self::Settings(_) => None,
+            Self::Credential(_) | Self::Uses(_) | Self::RoleAssignment(_) | Self::Permission(_) | Self::Settings(_) => {
+                None
+            }
         }
     }
 

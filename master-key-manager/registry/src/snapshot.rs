@@ -215,7 +215,7 @@ impl Snapshot {
             }
             Record::RoleAssignment(assignment) => Some(assignment.line()),
             Record::Permission(permission) => Some(permission.line()),
-            Record::Service(_) | Record::Person(_) | Record::Group(_) | Record::Settings(_) => None,
+            Record::Service(_) | Record::Person(_) | Record::Group(_) | Record::Uses(_) | Record::Settings(_) => None,
         };
         if let Some(line) = line {
             self.lines.insert_mut(name.clone(), Arc::new(line.map_err(|_| Rejected)?));

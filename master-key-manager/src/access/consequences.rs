@@ -47,17 +47,19 @@ fn is_less(before: Option<&Credential>, after: Option<&Credential>, now: u64) ->
     let Some(before) = before.filter(|credential| credential.is_enabled_at(now)) else { return false };
     let Some(after) = after else { return true };
     let ends_earlier = after.expires_at.is_some_and(|end| before.expires_at.is_none_or(|known| end < known));
-    after.disabled_at.is_some()
-        || ends_earlier
-        || (before.subject, &before.proof, &before.limits) != (after.subject, &after.proof, &after.limits)
+    after.disabled_at.is_some() || ends_earlier || terms(before) != terms(after)
+}
+
+/// What a credential may be used for, whatever its time is.
+fn terms(credential: &Credential) -> impl PartialEq + '_ {
+    let Credential { subject, proof, limits, allowed_addresses, max_uses, .. } = credential;
+    (subject, proof, limits, allowed_addresses, max_uses)
 }
 
 /// Refuses a change after which nobody could make policy and principals, if somebody could before it.
 pub(super) fn keeps_an_administrator(before: &View, after: &View, changes: &[Change], now: u64) -> Result<(), Refusal> {
-    let may_matter = changes.iter().any(|change| {
-        let is_new = change.name.kind == Kind::Credential && credential_of(before, change).is_none();
-        !is_new
-    });
+    let may_matter =
+        changes.iter().any(|change| change.name.kind.is_policy() || credential_of(before, change).is_some());
     if !may_matter || after.state.administrators(&after.facts, now).next().is_some() {
         return Ok(());
     }
@@ -102,7 +104,5 @@ fn is_more(before: Option<&Credential>, after: &Credential) -> bool {
     let Some(before) = before else { return after.disabled_at.is_none() };
     let ends_later = before.expires_at.is_some_and(|known| after.expires_at.is_none_or(|end| end > known));
     let is_enabled = before.disabled_at.is_some() && after.disabled_at.is_none();
-    ends_later
-        || is_enabled
-        || (before.subject, &before.proof, &before.limits) != (after.subject, &after.proof, &after.limits)
+    ends_later || is_enabled || terms(before) != terms(after)
 }

@@ -1,23 +1,27 @@
-//! Authentication of callers, and what they may do. Each service has one credential; the administrator's is the only one so far.
+//! Authentication of callers, and what they may do.
 //!
-//! Guarantees that a missing, malformed, unknown, wrong and disabled credential give the same answer after the same
-//! work. The stored form of a credential opens nothing, and an attacker with write access to the database cannot make
+//! Guarantees that a missing, malformed, unknown, wrong, disabled, ended and used up credential, and one from an address that
+//! it is not for, give the same answer after the same work. The stored form of a credential opens nothing, and an attacker with write access to the database cannot make
 //! one.
 
 mod anchor_file;
 mod consequences;
+mod last_uses;
 mod limits;
 mod registry;
+mod uses;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use manager_api::name::{IdempotencyKey, Reason};
 use manager_policy::{
-    Action, ActionType, Actor, AnyAction, Denied, Facts, Holder, KnownEnvironments, Permit, Scope, SecretFacts, Visible,
+    Action, ActionType, Actor, AnyAction, Basis, Denied, Facts, Holder, KnownEnvironments, Permit, Scope, SecretFacts,
+    Visible,
 };
-use manager_registry::{Author, Change, RegistryKey, Snapshot};
+use manager_registry::{Author, Change, Credential, RegistryKey, Snapshot};
 use manager_store::{FactStore, SignEvent};
 use service_runtime::Refusal;
 use service_runtime::audit::DecidingRules;
@@ -31,6 +35,7 @@ use crate::keys::KeyRing;
 
 pub use self::anchor_file::AnchorFile;
 use self::consequences::hands_out_no_more;
+pub use self::last_uses::LastUses;
 pub use self::limits::{Limits, is_loopback};
 pub use self::registry::{Registry, RegistryError, View, word_for};
 
@@ -243,6 +248,22 @@ impl Caller {
         self.actor.credential
     }
 
+    /// Tells whether a credential is the caller's own, and limited to what the one is that he shows: what it may do, he may.
+    pub fn owns(&self, view: &View, credential: &Credential) -> bool {
+        let shown = view.state.credential(self.credential());
+        self.subject() == Some(credential.subject) && shown.is_some_and(|shown| shown.limits == credential.limits)
+    }
+
+    /// The caller's own credentials, also those that are disabled, with the facts that this is decided from.
+    ///
+    /// # Errors
+    /// His credential is disabled.
+    pub fn own_credentials(&self, view: &View) -> Result<(Basis, Vec<CredentialId>), Refusal> {
+        let caller = self.again(view)?;
+        let own = view.state.credentials().filter(|known| caller.owns(view, known));
+        Ok((caller.visible().basis(), own.map(|known| known.credential_id).collect()))
+    }
+
     /// The caller's own subject; `None` for an anonymous one.
     pub fn subject(&self) -> Option<Subject> {
         match self.actor.holder {
@@ -265,8 +286,9 @@ impl Authenticator {
         Self { keys, decoy: PlainCredential::generate() }
     }
 
-    /// The actor that `presented` belongs to; `None` for everything except an enabled credential.
-    pub fn actor(&self, state: &Snapshot, presented: &str, now: u64) -> Option<Actor> {
+    /// The actor that `presented` belongs to; `None` for everything except an enabled credential that may be used from this
+    /// address and has a use left. It is not used up by this: [`Registry::use_credential`] does that.
+    pub fn actor(&self, state: &Snapshot, presented: &str, from: Option<IpAddr>, now: u64) -> Option<Actor> {
         let parsed = PlainCredential::parse(presented).ok();
         let hash = self.keys.now().credentials.hash(parsed.as_ref().unwrap_or(&self.decoy));
         let found = state.credential_by_hmac(&hash);
@@ -274,6 +296,7 @@ impl Authenticator {
         let stored = found.and_then(|credential| credential.proof.hmac()).unwrap_or(&[0; 32]);
         let same = verify_slices_are_equal(stored, &hash).is_ok();
         let found = found.filter(|_| same && parsed.is_some())?;
-        state.actor(found.credential_id, now)
+        let may_be_used = found.is_allowed_from(from) && state.has_uses_left(found);
+        state.actor(found.credential_id, now).filter(|_| may_be_used)
     }
 }

@@ -258,6 +258,10 @@ impl Registry {
         may_be_made: impl FnOnce(&View, &View, &[Change]) -> Result<(), Refusal> + Send,
     ) -> Result<Vec<u64>, Refusal> {
         let _one = self.one_at_a_time.lock().await;
+        // Another process may have changed it: what it took away is not decided from, and its change is not in the way.
+        if self.store.registry_number().await? != self.view.load().state.number() {
+            self.forget();
+        }
         let before = self.read_again().await?;
         let changes = decide(&before)?;
         if changes.is_empty() {

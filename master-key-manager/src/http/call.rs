@@ -5,6 +5,7 @@
 //! again, because a client may hold a body back until its time limit.
 
 use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -20,12 +21,14 @@ use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, AuditRecord, Origin};
 use service_runtime::clock::Clock;
 use service_runtime::config::Mode;
-use service_runtime::http::{Access, Authenticates, Body, Json, NoBody, Route, bearer, note_known_sender, origin_of};
+use service_runtime::http::{
+    Access, Authenticates, Body, Json, NoBody, Route, bearer, client_address, note_known_sender, origin_of,
+};
 use service_runtime::tasks::Tasks;
 use shared_proto::error::ErrorCode;
 
 use super::query::parse_query;
-use crate::access::{Authenticator, Caller, Limits, Registry, is_loopback};
+use crate::access::{Authenticator, Caller, LastUses, Limits, Registry, is_loopback};
 use crate::audit_event::Act;
 use manager_store::{Acted, CHANGED};
 
@@ -43,6 +46,8 @@ pub struct Gate {
     pub authenticator: Authenticator,
     /// Counts requests against the rate limits.
     pub limits: Limits,
+    /// Remembers when credentials were used last.
+    pub last_uses: Arc<LastUses>,
     /// The audit log.
     pub audit: AuditLog,
     /// Work that outlives its request.
@@ -80,6 +85,7 @@ impl<B: Body> FromRequest for Call<B> {
             let payload = payload.await.map_err(|_| Refusal::new(ErrorCode::BodyInvalid))?;
             let read = B::read(req.clone(), payload, route.body_limit).await;
             let caller = gate.authenticate(&req, route, &origin).await?;
+            gate.use_credential(&caller, route, &origin).await?;
             let origin = origin.by(caller.subject(), Some(caller.credential()));
             let origin = origin.authenticated(caller.method(), caller.rules());
             let body = read.inspect_err(|refusal| gate.record_refusal(route, &origin, refusal))?;
@@ -239,9 +245,31 @@ impl Gate {
     /// # Errors
     /// `rate_limited`.
     pub fn take_address(&self, req: &HttpRequest, route: &Route, origin: &Origin) -> Result<(), Refusal> {
-        let Some(peer) = req.peer_addr() else { return Ok(()) };
-        let taken = self.limits.take_address(peer.ip());
+        if req.peer_addr().is_none() {
+            return Ok(());
+        }
+        // Those whose proxy does not say who they are share one count.
+        let address = client_address(req).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let taken = self.limits.take_address(address);
         taken.inspect_err(|refusal| self.record_refusal(route, origin, refusal))
+    }
+
+    /// Uses up one of the uses of a counted credential, whatever becomes of the request, and notes the hour. Whoever lets a
+    /// caller in calls it.
+    ///
+    /// # Errors
+    /// `credential_invalid` when it is used up, or the count cannot be written.
+    pub async fn use_credential(&self, caller: &Caller, route: &Route, origin: &Origin) -> Result<(), Refusal> {
+        let (registry, id, now) = (Arc::clone(&self.registry), caller.credential(), caller.now());
+        let is_counted = self.registry.now().await?.state.credential(id).is_some_and(|known| known.max_uses.is_some());
+        if is_counted {
+            // In a task of its own: what is counted is counted, also for a client that goes away.
+            let task = self.tasks.run_to_end(async move { registry.use_credential(id, now).await });
+            let counted = task.await.map_err(|_| Refusal::outcome_unknown("a task broke down"))?;
+            counted.inspect_err(|refusal| self.record_refusal(route, origin, refusal))?;
+        }
+        self.last_uses.note(id, now);
+        Ok(())
     }
 
     async fn authenticate(&self, req: &HttpRequest, route: &Route, origin: &Origin) -> Result<Caller, Refusal> {
@@ -257,7 +285,8 @@ impl Gate {
             // The row that names it is not verified: it must be that of strangers.
             view.state.actor(self.anonymous.credential, now).filter(|actor| actor.holder == Holder::Stranger)
         } else {
-            bearer(req).and_then(|presented| self.authenticator.actor(&view.state, presented, now))
+            let from = client_address(req);
+            bearer(req).and_then(|presented| self.authenticator.actor(&view.state, presented, from, now))
         };
         let actor = found
             .ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))
@@ -267,5 +296,5 @@ impl Gate {
 }
 
 fn is_local(req: &HttpRequest) -> bool {
-    req.peer_addr().is_some_and(|peer| is_loopback(peer.ip()))
+    client_address(req).is_some_and(is_loopback)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use manager_api::name::Reason;
-use manager_policy::{Destroy, ManageIdentities, Permit, Scope};
+use manager_policy::{Destroy, Permit};
 use manager_registry::{Change, Credential};
 use service_runtime::Refusal;
 use service_runtime::clock::Clock;
@@ -54,11 +54,16 @@ impl Revocations {
     /// Disables a credential, and revokes the tokens made with it. One that is disabled keeps its event.
     ///
     /// # Errors
-    /// The caller has lost its right, there is no such credential, it is the last one of an administrator, or the database
-    /// cannot be written: nothing is disabled.
-    pub async fn disable_credential(&self, caller: &Caller, id: CredentialId) -> Result<Sequences, Refusal> {
+    /// `may` refuses it, there is no such credential, it is the last one of an administrator, or the database cannot be
+    /// written: nothing is disabled.
+    pub async fn disable_credential(
+        &self,
+        caller: &Caller,
+        id: CredentialId,
+        may: impl Fn(&Caller, &View) -> Result<(), Refusal> + Send + Sync,
+    ) -> Result<Sequences, Refusal> {
         let view = self.registry.now().await?;
-        caller.again(&view)?.permit::<ManageIdentities>(&Scope::Installation)?;
+        may(&caller.again(&view)?, &view)?;
         let known = view.state.credential(id).ok_or_else(|| Refusal::new(ErrorCode::CredentialNotFound))?;
         if known.disabled_at.is_some() {
             let numbers: Vec<u64> = self.store.number_of(Event::Credential(id)).await?.into_iter().collect();
@@ -67,8 +72,8 @@ impl Revocations {
         }
         let now = self.clock.now();
         // Decided once more on the state that the change is made of.
-        self.change(caller, None, move |caller, view| {
-            caller.permit::<ManageIdentities>(&Scope::Installation)?;
+        self.change(caller, None, |caller, view| {
+            may(caller, view)?;
             let known = view.state.credential(id).ok_or_else(|| Refusal::new(ErrorCode::CredentialNotFound))?;
             Ok(vec![Credential { disabled_at: known.disabled_at.or(Some(now)), ..known.clone() }.into()])
         })

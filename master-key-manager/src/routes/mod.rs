@@ -1,6 +1,7 @@
 //! The routes of the manager: a file for each resource, with its rows and handlers.
 
 mod catalogue;
+mod credentials;
 mod environments;
 mod groups;
 mod permissions;
@@ -9,6 +10,7 @@ mod public;
 mod revocations;
 mod roles;
 mod secrets;
+mod services;
 mod settings;
 mod tokens;
 
@@ -51,14 +53,18 @@ pub const ROUTES: Table = Table::new(&[
     roles::ROUTES,
     permissions::ROUTES,
     policy::ROUTES,
+    // Before the rows with a service alone, which would take the rest for a part of the id.
+    credentials::ROUTES,
+    services::ROUTES,
 ]);
 
 /// Adds what handlers work with to a worker.
 pub fn data(app: Arc<App>) -> impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static {
     let gate = web::Data::from(Arc::clone(&app.gate));
+    let proxies = app.trusted_proxies.clone();
     let app = web::Data::from(app);
     move |worker| {
-        worker.app_data(app.clone()).app_data(gate.clone());
+        worker.app_data(app.clone()).app_data(gate.clone()).app_data(proxies.clone());
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use manager_api::wire::{EventSummary, RevocationAnswer, RevocationList, RevocationStatus, Revoke};
-use manager_policy::{Permit, Scope, Share};
+use manager_policy::{ManageIdentities, Permit, Scope, Share};
 use serde::Deserialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
@@ -13,7 +13,7 @@ use shared_proto::event::Event;
 use shared_proto::id::MAX_VERSION;
 
 use super::{LIMIT, SMALL_LIMIT};
-use crate::access::Caller;
+use crate::access::{Caller, View};
 use crate::app::App;
 use crate::audit_event::{Act, Outcome, action};
 use crate::http::{Call, Page};
@@ -62,7 +62,7 @@ async fn revoke(call: Call<Json<Revoke>>, app: web::Data<App>) -> Result<HttpRes
         .run(|caller, origin| async move {
             let (done, outcome) = match body {
                 Revoke::DisableCredential { client_id } => {
-                    let done = app.revocations.disable_credential(&caller, client_id).await?;
+                    let done = app.revocations.disable_credential(&caller, client_id, manages_all).await?;
                     (done, Outcome::CredentialDisable(client_id))
                 }
                 Revoke::Token { .. }
@@ -118,6 +118,10 @@ async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
 pub(super) fn answer(done: &Sequences) -> HttpResponse {
     let (mut response, status) = status_of(done);
     response.json(RevocationAnswer { status, sequence: done.numbers.first().copied() })
+}
+
+fn manages_all(caller: &Caller, _: &View) -> Result<(), Refusal> {
+    caller.permit::<ManageIdentities>(&Scope::Installation).map(drop)
 }
 
 fn status_of(done: &Sequences) -> (HttpResponseBuilder, RevocationStatus) {

@@ -38,9 +38,11 @@ async fn show(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let app = app.into_inner();
     let limits = call
         .run(|caller, origin| async move {
-            caller.permit::<Operate>(&Scope::Installation)?;
+            let permit = caller.permit::<Operate>(&Scope::Installation)?;
+            let limits = app.registry.now().await?.rate_limits;
+            app.store.look_again(&permit).await?;
             app.gate.audit.record(Act::Registry(RegistryAct::RateLimitShow, None), &origin).await?;
-            Ok(app.registry.now().await?.rate_limits)
+            Ok(limits)
         })
         .await?;
     Ok(HttpResponse::Ok().json(limits))

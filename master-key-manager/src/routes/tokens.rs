@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use manager_api::wire::{MintAnswer, MintToken, OpenedVersion, TokenList, TokenSummary};
-use manager_policy::Scope;
+use manager_policy::{ReadAudit, Scope, Share};
 use serde::Deserialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
@@ -33,12 +33,12 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::AuditUnavailable,
         ])
         .needs(Access::Credential, || call(mint)),
-    Route::get(action::TOKEN_LIST, "/api/tokens", "Lists the tokens that have not expired.")
+    Route::get(action::TOKEN_LIST, "/api/tokens", "Lists the tokens that have not expired: all, or the caller's own.")
         .parameters(&[after::<TokenId>(), LIMIT])
         .answers(&[Answer::json::<TokenList>(200, "A page.")])
         .problems(&[ErrorCode::AuditUnavailable])
         .needs(Access::Credential, || call(list)),
-    Route::delete(action::TOKEN_REVOKE, "/api/tokens/{jti}", "Revokes a token.")
+    Route::delete(action::TOKEN_REVOKE, "/api/tokens/{jti}", "Revokes a token: any, or one of the caller's own.")
         .parameters(&[Parameter::path::<TokenId>("jti", "The token.")])
         .answers(REVOKED)
         .problems(&[ErrorCode::TokenNotFound, ErrorCode::OutcomeUnknown])
@@ -72,10 +72,22 @@ struct Asked {
 
 async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let asked: Asked = call.query()?;
-    let permit = call.permit(&Scope::Installation)?;
-    let (store, now) = (Arc::clone(&app.store), app.clock.now());
-    let read = async move { store.tokens(&permit, asked.after, asked.limit.rows(), now).await };
-    let rows = call.give_out(Act::TokenList, read).await?;
+    let (parts, now) = (Arc::clone(&app), app.clock.now());
+    let rows = call
+        .run(|caller, origin| async move {
+            let (after, limit) = (asked.after, asked.limit.rows());
+            let rows = match caller.permit::<ReadAudit>(&Scope::Installation) {
+                Ok(permit) => parts.store.tokens(&permit, after, limit, now).await?,
+                Err(_own_only) => {
+                    let view = parts.registry.now().await?;
+                    let (basis, own) = caller.own_credentials(&view)?;
+                    parts.store.own_tokens(basis, own, after, limit, now).await?
+                }
+            };
+            parts.gate.audit.record(Act::TokenList, &origin).await?;
+            Ok(rows)
+        })
+        .await?;
     let next = next_after(rows.len(), asked.limit, || rows.last().map(|row| row.token.jti.to_string()));
     let tokens = rows.into_iter().map(|row| summary(&app, row)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(TokenList { tokens, next }))
@@ -86,9 +98,16 @@ async fn revoke(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal
     let app = app.into_inner();
     let done = call
         .run(|caller, origin| async move {
-            // Also one that is not in our list: a manager that was restored does not know what it minted meanwhile.
-            let permit = caller.permit(&Scope::Installation)?;
-            let decision = Decision::revoke_tokens(&permit, Event::Token(jti))?;
+            let decision = match caller.permit::<Share>(&Scope::Installation) {
+                // Also one that is not in our list: a manager that was restored does not know what it minted meanwhile.
+                Ok(permit) => Decision::revoke_tokens(&permit, Event::Token(jti))?,
+                Err(_own_only) => {
+                    let view = app.registry.now().await?;
+                    let (basis, own) = caller.own_credentials(&view)?;
+                    let found = app.store.own_token(basis, own, jti).await?;
+                    Decision::revoke_own_token(found.ok_or_else(|| Refusal::new(ErrorCode::TokenNotFound))?)
+                }
+            };
             let done = app.revocations.record(vec![decision]).await?;
             // A revocation never waits for the audit log, and a line never tells of one that did not happen.
             app.gate.audit.note(Outcome::TokenRevoke(jti), &origin);

@@ -11,7 +11,7 @@ use shared_proto::event::{Event, EventHash};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::jwk::Thumbprint;
 
-use crate::{ActError, Acted, Stored, basis_for};
+use crate::{ActError, Acted, OwnToken, Stored, basis_for};
 
 /// Signs an event that follows this head of the chain. Called inside the transaction that numbers it.
 pub type SignEvent = Arc<dyn Fn(Event, ChainHead) -> Result<String, Rejected> + Send + Sync>;
@@ -151,6 +151,11 @@ impl Decision {
             Event::SigningKey(_) | Event::Destroy(..) => return Err(ActError::OutsidePermit),
         };
         Ok(Self { basis: basis_for(permit, &target)?, effect: Effect::Event(event) })
+    }
+
+    /// Revokes a token of the caller's own.
+    pub fn revoke_own_token(token: OwnToken) -> Self {
+        Self { basis: token.caller, effect: Effect::Event(Event::Token(token.jti)) }
     }
 
     /// Revokes a token signing key, with all tokens that it signed.

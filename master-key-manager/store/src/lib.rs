@@ -37,13 +37,13 @@ pub use self::events::{
     DROPPED_AT_ONCE, Decision, Destroyed, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, StoredEvent,
 };
 pub use self::facts::FactStore;
-pub use self::identity::IdentityStore;
+pub use self::identity::{IdentityStore, USES_AT_ONCE};
 pub use self::installation::{Installation, InstallationStore, NewInstallation};
 pub use self::reconcile::ReconcileStore;
 pub use self::registry::{ChangeOutcome, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore};
 pub use self::rotation::{KeyFacts, RotationState, RotationStore};
 pub use self::tokens::{
-    NewToken, PRUNED_AT_ONCE, TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject, grants_of,
+    NewToken, OwnToken, PRUNED_AT_ONCE, TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject, grants_of,
 };
 
 /// The result of a store call.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use manager_api::name::UserLabel;
-use manager_policy::{Permit, Read, ReadAudit};
+use manager_policy::{Basis, Permit, Read, ReadAudit};
 use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::token::Grant;
@@ -62,6 +62,18 @@ pub trait TokenStore: FactStore {
         limit: usize,
         now: u64,
     ) -> Acted<Vec<TokenRow>>;
+    /// A page of tokens that were made with these credentials and have not expired, ordered by id. The credentials are the
+    /// caller's own.
+    async fn own_tokens(
+        &self,
+        caller: Basis,
+        credentials: Vec<CredentialId>,
+        after: Option<TokenId>,
+        limit: usize,
+        now: u64,
+    ) -> Acted<Vec<TokenRow>>;
+    /// A token, if it was made with one of these credentials, which are the caller's own.
+    async fn own_token(&self, caller: Basis, credentials: Vec<CredentialId>, jti: TokenId) -> Acted<Option<OwnToken>>;
     /// Deletes up to `limit` expired tokens and idempotency keys, and returns how many there were. Writes wait for it,
     /// so the limit is small: see [`PRUNED_AT_ONCE`].
     async fn prune(&self, now: u64, limit: usize) -> Stored<usize>;
@@ -91,6 +103,13 @@ pub enum TokenSubject {
     Subject(Subject),
     /// The subject of a label, and the id that it gets at its first use.
     Label(UserLabel, PersonId),
+}
+
+/// A token of the caller's own, which he may revoke. The store alone makes one.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnToken {
+    pub(crate) jti: TokenId,
+    pub(crate) caller: Basis,
 }
 
 /// The outcome of a [`TokenRequest`]. Only `Recorded` wrote something.

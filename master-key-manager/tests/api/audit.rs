@@ -76,14 +76,14 @@ async fn refusal_by_policy_names_the_line_that_denies() {
     let changes = vec![service.into(), own.into(), deny.into()];
     manager.app.registry.change(by, None, |_| Ok(changes)).await.unwrap();
     let bearer = format!("Bearer {}", *credential.expose_text());
-    for path in ["/api/settings/rate-limits", "/api/tokens"] {
+    for path in ["/api/settings/rate-limits", "/api/revocations"] {
         let answer = manager.send(Method::GET, path, &[("authorization", bearer.as_str())], None).await;
         answer.expect(403).refused("not_permitted");
     }
     let lines = lines(&installed, manager).await;
     let of = |action: &str| lines.iter().find(|line| line["action"] == action).unwrap().clone();
     assert_eq!(of("rate_limit.show")["policy"], json!([denying]));
-    assert_eq!(of("token.list").get("policy"), None, "no line allows it");
+    assert_eq!(of("revocation.list").get("policy"), None, "no line allows it");
 }
 
 #[actix_web::test]

@@ -13,6 +13,8 @@ mod commands;
 #[cfg(test)]
 mod crashes;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
 mod environments;
 #[cfg(test)]
 mod feed_snapshot;
@@ -49,6 +51,8 @@ mod rollback;
 mod root_keys;
 #[cfg(test)]
 mod rotation;
+#[cfg(test)]
+mod services;
 #[cfg(test)]
 mod store_move;
 #[cfg(test)]

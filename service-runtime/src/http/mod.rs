@@ -9,6 +9,7 @@ mod body;
 mod connection;
 mod decode;
 mod error;
+mod forwarded;
 mod health;
 mod limits;
 mod log;
@@ -23,6 +24,7 @@ pub use self::{
     admission::admit_command,
     answers::{AnswerRoom, Room},
     body::{Body, Json, NoBody},
+    forwarded::{TrustedProxies, client_address},
     health::{Health, LIVE, document, openapi_answer, operator_ready, ready},
     limits::Limits,
     log::{note_idle, note_known_sender},

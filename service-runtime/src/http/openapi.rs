@@ -195,6 +195,7 @@ fn of_access(access: Access) -> &'static [ErrorCode] {
         Access::Public => &[],
         Access::Credential | Access::CredentialOrDevelopment => &[
             ErrorCode::CredentialInvalid,
+            ErrorCode::RateLimited,
             ErrorCode::BodyInvalid,
             ErrorCode::BodyTooLarge,
             ErrorCode::StorageUnavailable,

@@ -12,15 +12,17 @@ use shared_proto::credential::bearer_in;
 use shared_proto::error::ErrorCode;
 use zeroize::Zeroizing;
 
-use super::{Limits, connection::State, decode};
+use super::{Limits, client_address, connection::State, decode};
 use crate::Refusal;
 use crate::audit::Origin;
 
-/// The origin of a request, for the audit log. Forwarding headers are not trusted.
+/// The origin of a request, for the audit log: the address is that of the client, or of the peer if the proxy does not
+/// say an address that can be understood.
 pub fn origin_of(req: &HttpRequest) -> Origin {
     let extensions = req.extensions();
     let request_id = extensions.get::<RequestId>().map_or("", |id| id.0.as_str());
-    let ip_address = req.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
+    let address = client_address(req).or_else(|| req.peer_addr().map(|peer| peer.ip()));
+    let ip_address = address.map(|address| address.to_string()).unwrap_or_default();
     let user_agent = req.headers().get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     Origin::of_request(request_id, &ip_address, &user_agent.unwrap_or_default())
 }

@@ -14,8 +14,8 @@ use super::identity::subject_for;
 use super::registry::outdated;
 use super::rows::{newest_committed, newest_event, one_version};
 use crate::{
-    ActError, Acted, CommitOutcome, KEPT_SECONDS, NewToken, Stored, TokenDecision, TokenRequest, TokenRow, TokenStore,
-    TokenSubject, VersionRow, basis_for, event_name, grants_of,
+    ActError, Acted, CommitOutcome, KEPT_SECONDS, NewToken, OwnToken, Stored, TokenDecision, TokenRequest, TokenRow,
+    TokenStore, TokenSubject, VersionRow, basis_for, event_name, grants_of,
 };
 
 #[async_trait]
@@ -34,6 +34,26 @@ impl TokenStore for SqlStore {
     ) -> Acted<Vec<TokenRow>> {
         let basis = basis_for(permit, &Scope::Installation)?;
         self.read_as("tokens", basis, move |tx| tokens(tx, after, limit, now)).await
+    }
+
+    async fn own_tokens(
+        &self,
+        caller: Basis,
+        credentials: Vec<CredentialId>,
+        after: Option<TokenId>,
+        limit: usize,
+        now: u64,
+    ) -> Acted<Vec<TokenRow>> {
+        self.read_as("own_tokens", caller, move |tx| own_tokens(tx, &credentials, after, limit, now)).await
+    }
+
+    async fn own_token(&self, caller: Basis, credentials: Vec<CredentialId>, jti: TokenId) -> Acted<Option<OwnToken>> {
+        let found = self.read_as("own_token", caller, move |tx| {
+            let sql = "SELECT credential_id FROM tokens WHERE jti = ?1";
+            let credential = tx.optional(sql, &[&jti.as_bytes()], |row| row.get(0))?.map(CredentialId::from_bytes);
+            Ok(credential.is_some_and(|credential| credentials.contains(&credential)))
+        });
+        Ok(found.await?.then_some(OwnToken { jti, caller }))
     }
 
     async fn prune(&self, now: u64, limit: usize) -> Stored<usize> {
@@ -157,6 +177,30 @@ fn tokens(tx: &mut Tx<'_>, after: Option<TokenId>, limit: usize, now: u64) -> Re
         &[&after, &now, &row_limit(limit)],
         |row| Ok((token(row)?, row.get(8)?)),
     )?;
+    found.into_iter().map(|(token, label)| with_revocation(tx, token, label)).collect()
+}
+
+/// A page for each credential, of which the first ones are taken.
+fn own_tokens(
+    tx: &mut Tx<'_>,
+    credentials: &[CredentialId],
+    after: Option<TokenId>,
+    limit: usize,
+    now: u64,
+) -> Result<Vec<TokenRow>, SqlError> {
+    let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
+    let mut found: Vec<(NewToken, Option<String>)> = Vec::new();
+    for credential in credentials {
+        found.extend(tx.all(
+            "SELECT t.jti, t.subject, t.credential_id, t.environment_id, t.grants, t.versions,
+                    t.issued_at, t.expires_at, (SELECT label FROM subjects s WHERE s.subject = t.subject)
+             FROM tokens t WHERE t.credential_id = ?1 AND t.jti > ?2 AND t.expires_at > ?3 ORDER BY t.jti LIMIT ?4",
+            &[&credential.as_bytes(), &after, &now, &row_limit(limit)],
+            |row| Ok((token(row)?, row.get(8)?)),
+        )?);
+    }
+    found.sort_unstable_by_key(|(token, _)| *token.jti.as_bytes());
+    found.truncate(limit);
     found.into_iter().map(|(token, label)| with_revocation(tx, token, label)).collect()
 }
 

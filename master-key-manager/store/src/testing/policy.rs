@@ -10,7 +10,7 @@ use manager_policy::{
     PathPattern, Period, Permission, Permit, PolicyEpoch, Reach, Ruling, Scope, Share, State, Visible, decide,
 };
 use shared_proto::event::Event;
-use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, Version};
+use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, TokenId, Version};
 
 use super::environments::new_environment;
 use super::{Kit, NOW, refused, rule, signer, text};
@@ -70,6 +70,10 @@ impl Kit<'_> {
         let subject = Subject::Service(ServiceId::generate());
         let before = (store.newest_event().await, store.deferred().await);
         refused(store.look_again(&may(by)?).await, why, "look_again")?;
+        let basis = Visible::decide(facts, by.1, NOW).basis();
+        refused(store.look_again_at(basis).await, why, "look_again_at")?;
+        refused(store.own_tokens(basis, vec![self.credential], None, 9, NOW).await, why, "own_tokens")?;
+        refused(store.own_token(basis, vec![self.credential], TokenId::generate()).await, why, "own_token")?;
         refused(store.secret_at(&may(by)?, self.environment, path).await, why, "secret_at")?;
         refused(store.secret(&look, secret).await, why, "secret")?;
         refused(store.version(&look, secret, version).await, why, "version")?;

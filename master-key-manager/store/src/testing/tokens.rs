@@ -1,7 +1,7 @@
 //! Tokens: decided on, listed, pruned.
 
 use manager_api::name::SecretPath;
-use shared_proto::id::SecretId;
+use shared_proto::id::{CredentialId, SecretId, TokenId};
 
 use super::{Kit, NOW, rule, text};
 use crate::{ActError, CommitOutcome, NewToken, TokenDecision};
@@ -37,6 +37,7 @@ impl Kit<'_> {
             "an ordered token is kept",
         )?;
         rule(listed.iter().any(|row| row.token.grants == token.grants), "a token reads back")?;
+        self.own_tokens(&listed.iter().map(|row| row.token.jti).collect::<Vec<_>>()).await?;
         let expired = self.store.tokens(&self.may()?, None, 9, token.expires_at).await.map_err(text)?;
         rule(expired.is_empty(), "an expired token is gone")?;
         for (limit, forgotten) in [(2, 2), (9, 1), (9, 0)] {
@@ -45,5 +46,35 @@ impl Kit<'_> {
         }
         let pruned = self.store.tokens(&self.may()?, None, 9, NOW).await.map_err(text)?;
         rule(pruned.is_empty(), "pruning removes what has expired")
+    }
+
+    /// Tokens of one credential and of none, where all are of one.
+    async fn own_tokens(&self, all: &[TokenId]) -> Result<(), String> {
+        let stranger = CredentialId::generate();
+        let (own, other, both) = ([self.credential], [stranger], [stranger, self.credential]);
+        let page = async |credentials: &[CredentialId], after, limit, now| {
+            let found = self.store.own_tokens(self.sees().basis(), credentials.to_vec(), after, limit, now).await;
+            found.map(|rows| rows.iter().map(|row| row.token.jti).collect::<Vec<_>>()).map_err(text)
+        };
+        rule(page(&own, None, 9, NOW).await? == all, "tokens of a credential are listed in the order of all")?;
+        rule(page(&both, None, 9, NOW).await? == all, "tokens of several credentials are listed together")?;
+        let [first, second, rest @ ..] = all else { return Err("there are several tokens".to_owned()) };
+        rule(page(&own, None, 2, NOW).await? == [*first, *second], "a page has no more than its limit")?;
+        rule(page(&own, Some(*second), 9, NOW).await? == rest, "and begins after its cursor")?;
+        rule(page(&own, None, 9, NOW + 900).await?.is_empty(), "an expired token is not listed")?;
+        rule(page(&other, None, 9, NOW).await?.is_empty(), "tokens of another credential are not listed")?;
+        let token = async |credentials: &[CredentialId], jti| {
+            let found = self.store.own_token(self.sees().basis(), credentials.to_vec(), jti).await;
+            found.map(|token| token.is_some()).map_err(text)
+        };
+        rule(token(&own, *first).await?, "a token of one's own is found")?;
+        rule(!token(&other, *first).await? && !token(&own, TokenId::generate()).await?, "another one is not")?;
+        let uses = |hour| vec![(self.credential, hour), (stranger, 7)];
+        for (hour, known) in [(3_600, 3_600), (7_200, 7_200), (3_600, 7_200)] {
+            self.store.note_uses(uses(hour)).await.map_err(text)?;
+            let found = self.store.last_uses(vec![CredentialId::generate(), self.credential]).await.map_err(text)?;
+            rule(found == [(self.credential, known)], "the latest use of a credential is kept")?;
+        }
+        Ok(())
     }
 }

@@ -28,7 +28,7 @@ use service_runtime::audit::{AuditLog, AuditSettings};
 use service_runtime::clock::SystemClock;
 use service_runtime::config::Mode;
 use service_runtime::files::{create_private, create_private_directory};
-use service_runtime::http::{Limits, Stack, mount};
+use service_runtime::http::{Limits, Stack, TrustedProxies, mount};
 use service_runtime::sql::Faults;
 use shared_proto::encoding::base64_value;
 use shared_proto::id::EnvironmentId;
@@ -108,6 +108,7 @@ impl Installed {
             key_dir: dir.path().join("keys"),
             token_life_seconds: 900,
             max_token_life_seconds: 2_700,
+            trusted_proxies: TrustedProxies::default(),
             workers: 1,
             limits: Limits::default(),
             tls: None,
@@ -271,6 +272,12 @@ impl Manager {
         body: Option<String>,
     ) -> Answer {
         self.send_from(None, method, path, headers, body).await
+    }
+
+    /// A request with another's credential.
+    pub(crate) async fn with(&self, credential: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let bearer = format!("Bearer {credential}");
+        self.send(method, path, &[("authorization", &bearer)], body.map(|body| body.to_string())).await
     }
 
     /// Sends a request from an address.

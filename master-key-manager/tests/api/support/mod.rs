@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use manager::{Answer, Holder, Installed, Manager, rsa_pem};
 pub(crate) use principals::{Principal, now, permission};
-pub(crate) use requests::{Facts, guarded_routes};
+pub(crate) use requests::{Facts, changes_the_registry, guarded_routes};
 pub(crate) use vault::{FakeVault, Feed, Row, StoreMood, head_of, number_of, raw_key};
 pub(crate) use vault_rotation::RewrapMood;
 

@@ -18,6 +18,9 @@ pub(crate) struct Facts {
     pub(crate) jti: String,
     /// Something for `adopt` to find.
     pub(crate) lost: String,
+    /// A service, and one whose credential is renewed and disabled.
+    pub(crate) service: String,
+    pub(crate) exchanged: [String; 2],
     policy: Policy,
 }
 
@@ -73,9 +76,18 @@ impl Facts {
         let lost = shared_proto::id::SecretId::generate();
         let row = Row::Foreign { environment };
         installed.vault.state().rows.insert((lost, shared_proto::id::Version::FIRST), row);
+        let register = async |name: &str| {
+            let body = json!({"name": name, "required_keys": [{"environment": "dev", "pattern": "facts"}]});
+            manager.post("/api/services", body).await.expect(201).member("service_id")
+        };
+        let (service, exchanged) =
+            (register(&format!("facts-{number}")).await, register(&format!("exchanged-{number}")).await);
+        let credential = json!({"name": "facts", "expires_in": "90d"});
+        let made = manager.post(&format!("/api/services/{exchanged}/credentials"), credential).await.expect(201).json();
+        let exchanged = [exchanged, made["details"]["credential_id"].as_str().unwrap().to_owned()];
         let policy = Policy::new(manager, number).await;
         let (secret, jti) = (stored.member("key_id"), stored.member("jti"));
-        Self { number, secret, doomed, jti, lost: lost.to_string(), policy }
+        Self { number, secret, doomed, jti, lost: lost.to_string(), policy, service, exchanged }
     }
 
     /// A request that this route would obey. A new route needs an arm here, and is tested by it: without one it is
@@ -93,11 +105,26 @@ impl Facts {
             action::ENVIRONMENT_CREATE => Some(json!({"name": format!("lab-{}", self.number)})),
             action::ENVIRONMENT_UPDATE => Some(json!({"display_name": "Late"})),
             action::RATE_LIMIT_UPDATE => Some(json!({"address": {"per_second": 9000, "burst": 9000}})),
+            action::SERVICE_CREATE => Some(json!({"name": format!("late-{}", self.number)})),
+            action::SERVICE_UPDATE => Some(json!({"description": "Late"})),
+            action::SERVICE_APPROVE => Some(json!({"required_keys": [{"environment": "dev", "pattern": "facts"}]})),
+            action::CREDENTIAL_CREATE => Some(json!({"name": "late", "expires_in": 60})),
+            action::SERVICE_TOKEN_CREATE => {
+                Some(json!({"service_name": format!("facts-{}", self.number), "expires_in": "1y"}))
+            }
             action::SECRET_SHOW
             | action::SECRET_LIST
             | action::TOKEN_LIST
             | action::TOKEN_REVOKE
             | action::REVOCATION_LIST
+            | action::SERVICE_SHOW
+            | action::SERVICE_LIST
+            | action::SERVICE_ENABLE
+            | action::SERVICE_DISABLE
+            | action::SERVICE_SECRETS
+            | action::CREDENTIAL_LIST
+            | action::CREDENTIAL_RENEW
+            | action::CREDENTIAL_DISABLE
             | action::ENVIRONMENT_LIST
             | action::ENVIRONMENT_SHOW
             | action::ENVIRONMENT_FREEZE
@@ -120,6 +147,9 @@ impl Facts {
         let target = target.replace("{group_id}", group).replace("{permission_id}", line);
         let target = target.replace("{principal}", &policy.service).replace("{assignment_id}", &policy.assignment);
         let target = target.replace("{number}", &policy.version.to_string());
+        let [exchanged, credential] = &self.exchanged;
+        let service = if target.contains("{credential_id}") { exchanged } else { &self.service };
+        let target = target.replace("{service_id}", service).replace("{credential_id}", credential);
         Some(Request { method: route.method.clone(), target, body })
     }
 
@@ -162,4 +192,11 @@ impl Facts {
 /// The routes that need a credential.
 pub(crate) fn guarded_routes() -> impl Iterator<Item = &'static Route> {
     ROUTES.rows().filter(|route| route.access != Access::Public)
+}
+
+/// The routes whose act is a change of principals or policy.
+pub(crate) fn changes_the_registry(route: &Route) -> bool {
+    let reads = [action::SERVICE_LIST, action::SERVICE_SHOW, action::SERVICE_SECRETS, action::CREDENTIAL_LIST];
+    let of_registry = ["service.", "service_token.", "credential."].iter().any(|noun| route.id.starts_with(noun));
+    route.id == action::RATE_LIMIT_UPDATE || of_registry && !reads.contains(&route.id)
 }

@@ -1,7 +1,7 @@
 //! The schema on PostgreSQL. Text is compared by its bytes, as SQLite does.
 
 /// All steps.
-pub(super) const STEPS: &[&str] = &[FIRST, LIVING_ENVIRONMENTS, ENVELOPES, REGISTRY];
+pub(super) const STEPS: &[&str] = &[FIRST, LIVING_ENVIRONMENTS, ENVELOPES, REGISTRY, CREDENTIALS];
 
 const FIRST: &str = r#"
 CREATE TABLE installation (
@@ -192,4 +192,14 @@ CREATE TABLE registry_log (
 ALTER TABLE tokens DROP CONSTRAINT tokens_credential_id_fkey;
 DROP TABLE credential_generation;
 DROP TABLE policy;
+"#;
+
+const CREDENTIALS: &str = r#"
+-- The hour in which a credential was used last. It informs, and nothing is decided from it.
+CREATE TABLE credential_uses (
+    credential_id BYTEA PRIMARY KEY CHECK (octet_length(credential_id) = 16),
+    last_used_at BIGINT NOT NULL
+);
+-- Tokens of one credential, in the order of their pages.
+CREATE INDEX tokens_of_credential ON tokens (credential_id, jti);
 "#;

@@ -10,6 +10,7 @@ pub(super) const STEPS: &[&str] = &[
     LIVING_ENVIRONMENTS,
     ENVELOPES,
     REGISTRY,
+    CREDENTIALS,
 ];
 
 const FIRST: &str = "
@@ -225,4 +226,14 @@ DROP TABLE former_tokens;
 CREATE INDEX tokens_expiry ON tokens (expires_at);
 DROP TABLE credential_generation;
 DROP TABLE policy;
+";
+
+const CREDENTIALS: &str = "
+-- The hour in which a credential was used last. It informs, and nothing is decided from it.
+CREATE TABLE credential_uses (
+    credential_id BLOB PRIMARY KEY CHECK (length(credential_id) = 16),
+    last_used_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+-- Tokens of one credential, in the order of their pages.
+CREATE INDEX tokens_of_credential ON tokens (credential_id, jti);
 ";
