@@ -38,7 +38,9 @@ async fn show(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let app = app.into_inner();
     let limits = call
         .run(|caller, origin| async move {
-            caller.permit::<Operate>(&Scope::Installation)?;
+            let permit = caller.permit::<Operate>(&Scope::Installation)?;
+            // It is given out from memory.
+            app.store.look_again(&permit).await?;
             app.gate.audit.record(Act::Registry(RegistryAct::RateLimitShow, None), &origin).await?;
             Ok(app.registry.now().await?.rate_limits)
         })
