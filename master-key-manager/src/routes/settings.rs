@@ -39,6 +39,7 @@ async fn show(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let limits = call
         .run(|caller, origin| async move {
             let permit = caller.permit::<Operate>(&Scope::Installation)?;
+            // It is given out from memory.
             let limits = app.registry.now().await?.rate_limits;
             app.store.look_again(&permit).await?;
             app.gate.audit.record(Act::Registry(RegistryAct::RateLimitShow, None), &origin).await?;

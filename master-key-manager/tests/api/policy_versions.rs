@@ -156,6 +156,16 @@ async fn a_restore_gives_nobody_more_than_its_caller_holds_and_keeps_an_administ
     let path = format!("/api/policy/versions/{number}:restore");
     let body = json!({"reason": "r"});
     manager.by(&billing, Method::POST, &path, Some(body.clone())).await.expect(403).refused("not_permitted");
+    // Memberships come back, too, so one of the two is not enough, whatever else he holds.
+    for action in ["manage-policy", "manage-identities"] {
+        let half = manager.service(action).await;
+        for actions in [vec![action], vec!["read"]] {
+            let all =
+                json!({"party": half.id(), "effect": "allow", "actions": actions, "pattern": "**", "reason": "r"});
+            manager.post("/api/permissions", all).await.expect(201);
+        }
+        manager.by(&half, Method::POST, &path, Some(body.clone())).await.expect(403).refused("not_permitted");
+    }
     let answer = manager.by(&clerk, Method::POST, &path, Some(body.clone())).await.expect(403);
     assert!(answer.json()["detail"].as_str().unwrap().contains("more than you hold"), "{}", answer.text);
     manager.post(&path, json!({})).await.expect(400);

@@ -253,7 +253,7 @@ async fn without_an_audit_log_rights_are_taken_away_and_none_are_given() {
     team.delete(format!("/api/groups/{}/members/{}", team.group, billing.id())).await;
     let body = permission(&billing.id(), "deny", &["read"], "app/**");
     manager.post("/api/permissions", body).await.expect(201);
-    assert_eq!(team.revoked(), [Event::Credential(billing.credential); 3]);
+    assert_eq!(team.revoked(), [Event::Credential(billing.credential); 4]);
     team.manager.stop().await;
 }
 
