@@ -28,6 +28,8 @@ mod names;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod planted;
 #[cfg(test)]
 mod policy_lines;
@@ -59,3 +61,7 @@ mod support;
 mod taking_away;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod unsettled;
+#[cfg(test)]
+mod visible_lists;

@@ -10,6 +10,7 @@ pub(super) const STEPS: &[&str] = &[
     LIVING_ENVIRONMENTS,
     ENVELOPES,
     REGISTRY,
+    TAGS,
 ];
 
 const FIRST: &str = "
@@ -225,4 +226,14 @@ DROP TABLE former_tokens;
 CREATE INDEX tokens_expiry ON tokens (expires_at);
 DROP TABLE credential_generation;
 DROP TABLE policy;
+";
+
+const TAGS: &str = "
+-- An HMAC under a key of the key folder over what the row says, so that a row which somebody else wrote is told apart.
+-- NULL: from before rows had tags. The service uses no such row until an operator has vouched for the database.
+ALTER TABLE secrets ADD COLUMN tag BLOB CHECK (length(tag) = 32);
+ALTER TABLE environments ADD COLUMN tag BLOB CHECK (length(tag) = 32);
+ALTER TABLE subjects ADD COLUMN tag BLOB CHECK (length(tag) = 32);
+ALTER TABLE pending_revocations ADD COLUMN tag BLOB CHECK (length(tag) = 32);
+ALTER TABLE idempotency ADD COLUMN tag BLOB CHECK (length(tag) = 32);
 ";
