@@ -6,7 +6,7 @@ use manager_api::services::{
 };
 use manager_api::wire::RevocationAnswer;
 use reqwest::Method;
-use shared_proto::id::{CredentialId, SecretId, ServiceId};
+use shared_proto::id::{CredentialId, ServiceId};
 
 use crate::http::{self, Body};
 use crate::{Client, ClientError};
@@ -89,10 +89,9 @@ impl Client {
     /// # Errors
     ///
     /// The manager refuses, cannot be reached, or answers out of form.
-    pub async fn sole_secrets(&self, id: ServiceId, after: Option<SecretId>) -> Result<SoleSecretList, ClientError> {
-        let after = after.map(|after| after.to_string());
+    pub async fn sole_secrets(&self, id: ServiceId, after: Option<&str>) -> Result<SoleSecretList, ClientError> {
         let request = self.at_manager(Method::GET, &format!("/api/services/{id}/sole-secrets"));
-        http::send(request.query("after", after.as_deref()), Body::none()).await
+        http::send(request.query("after", after), Body::none()).await
     }
 
     /// Makes a credential of a service, which is shown once.

@@ -203,7 +203,7 @@ impl App {
             vault_view: Arc::clone(&self.vault_view),
             settler: Arc::clone(&self.secret_writer.settler),
             events: self.store.clone(),
-            tokens: self.store.clone(),
+            store: self.store.clone(),
             registry: Arc::clone(&self.registry),
             credentials: self.store.clone(),
             last_uses: Arc::clone(&self.gate.last_uses),
@@ -228,6 +228,7 @@ impl Health for App {
         let own = [
             (Trouble::Storage, !self.store.is_healthy()),
             (Trouble::Registry, !self.registry.is_verified()),
+            (Trouble::Catalogue, self.store.unfit_row().is_some()),
             (Trouble::Audit, !self.gate.audit.is_healthy()),
             (Trouble::Descriptors, self.no_descriptors.load(Ordering::SeqCst)),
         ];

@@ -13,7 +13,6 @@ use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::files::{create_private, create_private_directory};
 use service_runtime::key_folder::{IDENTITY, IDENTITY_DOCUMENT, KeyFolder, write_key};
 use service_runtime::key_slots::KeyState;
-use service_runtime::process::DirectoryLock;
 use shared_proto::Malformed;
 use shared_proto::credential::PlainCredential;
 use shared_proto::encoding::random;
@@ -24,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::access::{AnchorFile, Registry, word_for};
 use crate::config::Config;
-use crate::installation::{open_registry, open_store, read_installation};
+use crate::installation::{InstallationLock, check_installation, open_registry, open_store};
 use crate::keys::{FIRST_EPOCH, RootKeys, credential_hasher, names};
 use manager_store::sql::SqlStore;
 use manager_store::{Environment, Installation, InstallationStore as _, ManagerStore as _, NewInstallation};
@@ -56,7 +55,7 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
     let raw = config.get();
     create_private_directory(&raw.key_dir)?;
     create_private_directory(&raw.data_dir)?;
-    let _lock = DirectoryLock::acquire(&raw.data_dir)?;
+    let _lock = InstallationLock::acquire(config)?;
     let folder = KeyFolder::at(&raw.key_dir);
     refuse_existing(config, &folder)?;
     let now = SystemClock.now();
@@ -73,6 +72,7 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
     let (identity, token_signing) = make_keys(config, &folder, manager, &environments)?;
     let credential = PlainCredential::generate();
     let hasher = credential_hasher(&folder)?;
+    let store = store.with_key(hasher.rows());
     let installation = Installation { mode: config.mode(), manager, anonymous: CredentialId::generate() };
     let records = first_records(&installation, hasher.hash(&credential), now)?;
     let first = Snapshot::empty().propose(records, (Author::Operator, "init", now), 0, &hasher.registry());
@@ -91,9 +91,9 @@ pub async fn init(config: &Config) -> Result<InitReport, StartError> {
 /// # Errors
 /// The service runs, or there is no installation.
 pub async fn reset_administrator(config: &Config) -> Result<PlainCredential, StartError> {
-    let _lock = DirectoryLock::acquire(&config.get().data_dir)?;
+    let _lock = InstallationLock::acquire(config)?;
     let store = Arc::new(open_store(config)?);
-    read_installation(config, &store).await?;
+    check_installation(config, &store).await?;
     let registry = open_registry(config, store.clone()).await;
     let credential = PlainCredential::generate();
     let reset = match registry {
@@ -162,9 +162,9 @@ fn administrator_of(state: &Snapshot, now: u64) -> Result<(ServiceId, Vec<Change
 /// The service runs, they cannot be read or were altered, or the word is that of others.
 pub async fn policy(config: &Config, confirm: Option<&str>) -> Result<String, StartError> {
     let raw = config.get();
-    let _lock = DirectoryLock::acquire(&raw.data_dir)?;
+    let _lock = InstallationLock::acquire(config)?;
     let store = open_store(config)?;
-    read_installation(config, &store).await?;
+    check_installation(config, &store).await?;
     let key = credential_hasher(&KeyFolder::at(&raw.key_dir))?.registry();
     let anchor = AnchorFile::in_folder(&raw.key_dir);
     let report = if let Some(shown) = confirm {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::access::{LastUses, Registry};
 use crate::catalogue::Settler;
 use crate::revocation::{FeedStatus, VaultView, stopped};
-use manager_store::{EventStore, IdentityStore, PRUNED_AT_ONCE, TokenStore, USES_AT_ONCE};
+use manager_store::{EventStore, IdentityStore, ManagerStore, PRUNED_AT_ONCE, USES_AT_ONCE};
 
 /// The work beside requests, with the parts that it needs.
 pub struct Maintenance {
@@ -21,8 +21,8 @@ pub struct Maintenance {
     pub settler: Arc<Settler>,
     /// The events, of which ended ones are dropped.
     pub events: Arc<dyn EventStore>,
-    /// The tokens, of which expired ones are deleted.
-    pub tokens: Arc<dyn TokenStore>,
+    /// The whole store: expired tokens are deleted, and rows that do not fit are told.
+    pub store: Arc<dyn ManagerStore>,
     /// Principals and policy.
     pub registry: Arc<Registry>,
     /// Where the last uses of credentials are written.
@@ -46,6 +46,7 @@ impl Maintenance {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut pruned_at: Option<u64> = None;
+        let mut is_told = false;
         loop {
             tokio::select! {
                 biased;
@@ -62,6 +63,10 @@ impl Maintenance {
                 tracing::warn!(%error, "principals and policy were not read again");
             }
             self.write_last_uses().await;
+            if let Some(row) = self.store.unfit_row().filter(|_| !is_told) {
+                is_told = true;
+                tracing::error!(row, "a row of the database is not what this manager wrote, and is not used");
+            }
             self.no_descriptors.store(!can_open_files(), Ordering::SeqCst);
             let boot = self.clock.boot();
             if pruned_at.is_none_or(|at| boot.saturating_sub(at) >= PRUNE_SECONDS)
@@ -104,7 +109,7 @@ impl Maintenance {
     /// Deletes the rows that have expired by `now`, a few at a time, so that other writes take turns with it.
     async fn prune(&self, now: u64, stop: &watch::Receiver<bool>) {
         while !*stop.borrow() {
-            match self.tokens.prune(now, PRUNED_AT_ONCE).await {
+            match self.store.prune(now, PRUNED_AT_ONCE).await {
                 Ok(PRUNED_AT_ONCE) => {}
                 Ok(_fewer) => return,
                 Err(fault) => return tracing::warn!(%fault, "expired rows were not removed"),

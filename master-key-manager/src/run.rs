@@ -7,13 +7,12 @@ use service_runtime::StartError;
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::{Clock, SystemClock};
 use service_runtime::http::serve;
-use service_runtime::process::DirectoryLock;
 use service_runtime::signals::{shutdown_or_loss, shutdown_signal};
 use tokio::sync::watch;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::installation::{open_registry, open_store, read_installation};
+use crate::installation::{InstallationLock, check_installation, open_registry, open_store, read_installation};
 use crate::keys::LoadedKeys;
 use crate::revocation::run_sync;
 use crate::routes;
@@ -26,11 +25,13 @@ use manager_store::Installation;
 pub async fn run(config: &Config) -> Result<(), StartError> {
     let raw = config.get();
     let shutdown = shutdown_signal()?;
-    let _lock = DirectoryLock::acquire(&raw.data_dir)?;
+    let _lock = InstallationLock::acquire(config)?;
     let store = Arc::new(open_store(config)?);
+    check_installation(config, &store).await?;
+    // Before the rows that it lets an operator vouch for.
+    let registry = Arc::new(open_registry(config, store.clone()).await?);
     let (installation, environments) = read_installation(config, &store).await?;
     let keys = LoadedKeys::at_start(&raw.key_dir, &installation, &environments)?;
-    let registry = Arc::new(open_registry(config, store.clone()).await?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let audit = AuditLog::open(&config.audit_log(), "master-key-manager", raw.audit, Arc::clone(&clock))?;
     log_start(config, &installation);

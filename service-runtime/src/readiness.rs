@@ -41,6 +41,8 @@ troubles! {
         "Look at the disk: space, mount, I/O errors; with PostgreSQL, at its server and the way there, which the log names. It recovers by itself; if the log says that the database is damaged, restore a backup.";
     Registry, "registry", "Principals and policy in the manager's database are not what the manager wrote last, so nobody is let in.",
         "Keep the database as evidence, restore a backup of it, and confirm what it holds with `policy confirm`.";
+    Catalogue, "catalogue", "A row of the manager's database (the place of a secret, an environment, a label, a waiting revocation or an idempotency key) is not what the manager wrote, and is not used. The log names the first one.",
+        "Keep the database as evidence, restore a backup of it, and restart.";
     Audit, "audit", "The audit log cannot be written, or its file is not where it belongs, so nothing is released.",
         "As for storage. If the log says that the file was removed, renamed, replaced or cut, put it back (see below). If it says that lines are lost or were altered, keep the files as evidence and restart.";
     Descriptors, "descriptors", "The process may open no further file or connection.",

@@ -54,6 +54,43 @@ shared_proto::schema::described!(
     shared_proto::schema::text("^sec_[A-Za-z0-9_-]{21}[AQgw](\\.[1-9][0-9]{0,15})?$")
 );
 
+/// The place at which a page of the list of secrets ends. Only the manager can read it, and only for the caller whom it
+/// was given to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SecretCursor(String);
+
+/// Characters of a cursor: 52 bytes.
+const CURSOR_LENGTH: usize = 70;
+
+impl SecretCursor {
+    /// A cursor of this text.
+    ///
+    /// # Errors
+    /// It has another form.
+    pub fn parse(text: String) -> Result<Self, Malformed> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if text.len() == CURSOR_LENGTH && text.bytes().all(fits) {
+            Ok(Self(text))
+        } else {
+            Err(Malformed("a cursor is the next of an earlier page"))
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretCursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Not `Malformed`: that would be the refusal of a name.
+        Self::parse(String::deserialize(deserializer)?).map_err(|_| D::Error::custom("not a cursor"))
+    }
+}
+
+shared_proto::schema::described!(SecretCursor, shared_proto::schema::text("^[A-Za-z0-9_-]{70}$"));
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -136,7 +136,7 @@ pub struct SoleSecret {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SoleSecretList {
-    /// The secrets, ordered by id.
+    /// The secrets, in the order of environment and path.
     pub secrets: Vec<SoleSecret>,
     /// `after` of the next page, if there may be one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -50,6 +50,12 @@ pub struct State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     epoch: PolicyEpoch,
+    indexed: Arc<Indexed>,
+}
+
+/// A state with its indexes. All epochs in which it held share it.
+#[derive(Debug, PartialEq, Eq)]
+struct Indexed {
     state: State,
     /// Those that are known; true for one that is disabled.
     principals: HashMap<Subject, bool>,
@@ -93,7 +99,18 @@ impl Facts {
             // In the order of all lines, which is that of each party's.
             by_party.entry(line.party()).or_default().0.push((*key, Arc::clone(line)));
         }
-        Self { epoch, state, principals, groups, members, by_party, all }
+        Self { epoch, indexed: Arc::new(Indexed { state, principals, groups, members, by_party, all }) }
+    }
+
+    /// The same facts at another epoch, which changed none of them. Takes no time.
+    #[must_use]
+    pub fn at(&self, epoch: PolicyEpoch) -> Self {
+        Self { epoch, indexed: Arc::clone(&self.indexed) }
+    }
+
+    /// Tells whether these facts share their state with others, so that no decision differs.
+    pub fn share(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.indexed, &other.indexed)
     }
 
     /// The epoch.
@@ -103,22 +120,22 @@ impl Facts {
 
     /// The state that these are the facts of.
     pub fn state(&self) -> &State {
-        &self.state
+        &self.indexed.state
     }
 
     /// The members of a group, as often as they were named.
     pub fn members(&self, group: GroupId) -> impl Iterator<Item = Subject> {
-        self.members.get(&group).into_iter().flatten().copied()
+        self.indexed.members.get(&group).into_iter().flatten().copied()
     }
 
     /// The groups of a principal, each once.
     pub fn groups_of(&self, principal: Subject) -> &[GroupId] {
-        self.groups.get(&principal).map_or(&[], Vec::as_slice)
+        self.indexed.groups.get(&principal).map_or(&[], Vec::as_slice)
     }
 
     /// Tells whether a condition of some line names this key. A change of another tag changes no decision.
     pub fn name_tag(&self, key: &TagKey) -> bool {
-        let conditions = self.state.lines.iter().filter_map(|line| line.condition());
+        let conditions = self.indexed.state.lines.iter().filter_map(|line| line.condition());
         conditions.into_iter().any(|tags| tags.get(key).is_some())
     }
 
@@ -133,14 +150,14 @@ impl Facts {
 
     /// All principals that are known or a member of a group, some more than once.
     pub(crate) fn subjects(&self) -> impl Iterator<Item = Subject> {
-        self.principals.keys().chain(self.groups.keys()).copied()
+        self.indexed.principals.keys().chain(self.indexed.groups.keys()).copied()
     }
 
     /// Tells whether a holder is known and not disabled.
     pub(crate) fn standing(&self, holder: Holder) -> Standing {
         match holder {
             Holder::Stranger => Standing::Enabled,
-            Holder::Principal(subject) => match self.principals.get(&subject) {
+            Holder::Principal(subject) => match self.indexed.principals.get(&subject) {
                 Some(false) => Standing::Enabled,
                 Some(true) => Standing::Disabled,
                 None => Standing::Unknown,
@@ -164,18 +181,18 @@ impl Facts {
 
     /// The same with their keys.
     pub(crate) fn keyed_lines_of(&self, party: Party) -> impl Iterator<Item = &(Key, Arc<Line>)> {
-        self.by_party.get(&party).into_iter().flat_map(|lines| lines.0.iter())
+        self.indexed.by_party.get(&party).into_iter().flat_map(|lines| lines.0.iter())
     }
 
     /// The lines about a holder that may hold for a region.
     pub(crate) fn near(&self, holder: Holder, region: Region<'_>) -> impl Iterator<Item = &Line> {
         let (keys, parties) = (keys_of(region), self.parties(holder));
-        parties.filter_map(|party| self.by_party.get(&party)).flat_map(move |lines| lines.with_keys(keys))
+        parties.filter_map(|party| self.indexed.by_party.get(&party)).flat_map(move |lines| lines.with_keys(keys))
     }
 
     /// The lines about anybody that may hold for a region.
     pub(crate) fn near_all(&self, region: Region<'_>) -> impl Iterator<Item = &Line> {
-        self.all.with_keys(keys_of(region))
+        self.indexed.all.with_keys(keys_of(region))
     }
 }
 

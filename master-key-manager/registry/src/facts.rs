@@ -1,5 +1,6 @@
 //! The facts that policy decides from, as the records say them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use manager_api::id::PermissionId;
@@ -7,7 +8,7 @@ use manager_api::policy::{Action, Effect};
 use manager_api::tags::Tags;
 use manager_policy::{
     Actor, Facts, Group, Holder, Line, ManageIdentities, ManagePolicy, Note, Party, Period, Permission, Permit,
-    PolicyEpoch, Principal, Reach, Scope, State,
+    PolicyEpoch, Principal, Reach, Scope, State, who_can,
 };
 use shared_proto::id::{CredentialId, Subject};
 
@@ -56,18 +57,23 @@ impl Snapshot {
         credential.max_uses.is_none_or(|most| self.uses(credential.uses_id()).map_or(0, |uses| uses.count) < most)
     }
 
-    /// The credentials with which somebody may make policy and principals now, ordered by id. Without one, only the
+    /// The credentials with which somebody may make policy and principals now, those of one together. Without one, only the
     /// command on the manager's host is left. One whose uses are counted is none: they end.
     pub fn administrators<'a>(&'a self, facts: &'a Facts, now: u64) -> impl Iterator<Item = CredentialId> + 'a {
-        let lasting = self.credentials().filter(|credential| credential.max_uses.is_none());
-        let actors = lasting.filter_map(move |credential| self.actor(credential.credential_id, now));
-        actors.filter(move |actor| administers(facts, actor, now)).map(|actor| actor.credential)
+        let credentials = policy_makers(facts, now).into_iter().flat_map(|subject| self.credentials_of(subject));
+        let ids = credentials.map(|credential| credential.credential_id);
+        ids.filter(move |id| self.administers(*id, facts, now))
+    }
+
+    /// Tells whether somebody may make policy and principals now with a credential.
+    pub fn administers(&self, id: CredentialId, facts: &Facts, now: u64) -> bool {
+        let lasts = self.credential(id).is_some_and(|credential| credential.max_uses.is_none());
+        lasts && self.actor(id, now).is_some_and(|actor| administers(facts, &actor, now))
     }
 
     /// The credentials of a principal that are not disabled, ordered by id.
     pub fn credentials_of(&self, subject: Subject) -> impl Iterator<Item = &Credential> {
-        let own = self.credentials().filter(move |credential| credential.subject == subject);
-        own.filter(|credential| credential.disabled_at.is_none())
+        self.all_credentials_of(subject).filter(|credential| credential.disabled_at.is_none())
     }
 }
 
@@ -81,6 +87,16 @@ pub fn is_administrator(facts: &Facts, subject: Subject, now: u64) -> bool {
 fn administers(facts: &Facts, actor: &Actor, now: u64) -> bool {
     Permit::<ManagePolicy>::decide(facts, actor, &Scope::Installation, now).is_ok()
         && Permit::<ManageIdentities>::decide(facts, actor, &Scope::Installation, now).is_ok()
+}
+
+/// The principals who may make policy in the whole installation, as far as lines say.
+fn policy_makers(facts: &Facts, now: u64) -> BTreeSet<Subject> {
+    let holders = who_can(facts, Action::ManagePolicy, &Scope::Installation, None, now).map(|access| access.holder);
+    let principals = holders.filter_map(|holder| match holder {
+        Holder::Principal(subject) => Some(subject),
+        Holder::Stranger => None,
+    });
+    principals.collect()
 }
 
 /// The line of callers without a credential in development mode.

@@ -19,6 +19,7 @@ mod history;
 mod lines;
 mod principals;
 mod record;
+mod row_key;
 mod settings;
 mod snapshot;
 
@@ -30,5 +31,6 @@ pub use self::history::PolicyState;
 pub use self::lines::{Permission, RoleAssignment, Terms, party};
 pub use self::principals::{Group, Person, RequiredKeys, Service};
 pub use self::record::{Kind, Record, RecordName, WrittenRecord};
+pub use self::row_key::{RowKey, RowKind, RowTag};
 pub use self::settings::{Settings, SettingsId};
 pub use self::snapshot::{Broken, Proposal, Rows, Snapshot};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use manager_api::name::AccountName;
 use manager_policy::{Limit, Line};
-use rpds::RedBlackTreeMapSync;
+use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use shared_proto::Rejected;
 use shared_proto::encoding::Bytes;
-use shared_proto::id::CredentialId;
+use shared_proto::id::{CredentialId, Subject};
 
 use crate::digest::Tree;
 use crate::entry::NO_ENTRY;
@@ -26,6 +26,7 @@ pub struct Snapshot {
     tree: Tree,
     records: RedBlackTreeMapSync<RecordName, Arc<Record>>,
     by_hmac: RedBlackTreeMapSync<[u8; 32], CredentialId>,
+    by_subject: RedBlackTreeSetSync<(Subject, CredentialId)>,
     by_name: RedBlackTreeMapSync<(Kind, String), RecordName>,
     /// Lines of the policy and limits of credentials, as their records say them.
     lines: RedBlackTreeMapSync<RecordName, Arc<Line>>,
@@ -69,6 +70,7 @@ impl Snapshot {
             tree: Tree::of(std::iter::empty()),
             records: RedBlackTreeMapSync::new_sync(),
             by_hmac: RedBlackTreeMapSync::new_sync(),
+            by_subject: RedBlackTreeSetSync::new_sync(),
             by_name: RedBlackTreeMapSync::new_sync(),
             lines: RedBlackTreeMapSync::new_sync(),
             limits: RedBlackTreeMapSync::new_sync(),
@@ -167,6 +169,12 @@ impl Snapshot {
         self.record(self.by_name.get(&(kind, name.as_str().to_owned()))?)
     }
 
+    /// Every credential of a principal, ordered by id.
+    pub(crate) fn all_credentials_of(&self, subject: Subject) -> impl Iterator<Item = &Credential> {
+        let [first, last] = [[0; 16], [u8::MAX; 16]].map(|id| (subject, CredentialId::from_bytes(id)));
+        self.by_subject.range(first..=last).filter_map(|(_, id)| self.credential(*id))
+    }
+
     pub(crate) fn record(&self, name: &RecordName) -> Option<&Record> {
         self.records.get(name).map(Arc::as_ref)
     }
@@ -232,6 +240,7 @@ impl Snapshot {
             }
             self.by_hmac.insert_mut(*hmac, id);
         }
+        self.by_subject.insert_mut((credential.subject, id));
         if let Some(limits) = &credential.limits {
             let limits: Result<Vec<Limit>, _> = limits.iter().map(crate::CredentialLimit::limit).collect();
             self.limits.insert_mut(id, limits.map_err(|_| Rejected)?.into());
@@ -247,6 +256,7 @@ impl Snapshot {
         }
         if let Record::Credential(credential) = record {
             self.limits.remove_mut(&credential.credential_id);
+            self.by_subject.remove_mut(&(credential.subject, credential.credential_id));
             if let Some(hmac) = credential.proof.hmac() {
                 self.by_hmac.remove_mut(hmac);
             }

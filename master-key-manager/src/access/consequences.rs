@@ -58,8 +58,11 @@ fn terms(credential: &Credential) -> impl PartialEq + '_ {
 
 /// Refuses a change after which nobody could make policy and principals, if somebody could before it.
 pub(super) fn keeps_an_administrator(before: &View, after: &View, changes: &[Change], now: u64) -> Result<(), Refusal> {
-    let may_matter =
-        changes.iter().any(|change| change.name.kind.is_policy() || credential_of(before, change).is_some());
+    // Most changes are about one credential, and are decided without looking for other administrators.
+    let was_administrator = |known: &Credential| before.state.administers(known.credential_id, &before.facts, now);
+    let may_matter = changes
+        .iter()
+        .any(|change| change.name.kind.is_policy() || credential_of(before, change).is_some_and(was_administrator));
     if !may_matter || after.state.administrators(&after.facts, now).next().is_some() {
         return Ok(());
     }

@@ -5,7 +5,9 @@
 //! one.
 
 mod anchor_file;
+mod confirm;
 mod consequences;
+mod cursor;
 mod last_uses;
 mod limits;
 mod registry;
@@ -21,7 +23,7 @@ use manager_policy::{
     Action, ActionType, Actor, AnyAction, Basis, Denied, Facts, Holder, KnownEnvironments, Permit, Scope, SecretFacts,
     Visible,
 };
-use manager_registry::{Author, Change, Credential, RegistryKey, Snapshot};
+use manager_registry::{Author, Change, Credential, RegistryKey, RowKey, Snapshot};
 use manager_store::{FactStore, SignEvent};
 use service_runtime::Refusal;
 use service_runtime::audit::DecidingRules;
@@ -34,10 +36,12 @@ use zeroize::Zeroizing;
 use crate::keys::KeyRing;
 
 pub use self::anchor_file::AnchorFile;
+pub use self::confirm::word_for;
 use self::consequences::hands_out_no_more;
+pub use self::cursor::CursorKey;
 pub use self::last_uses::LastUses;
 pub use self::limits::{Limits, is_loopback};
-pub use self::registry::{Registry, RegistryError, View, word_for};
+pub use self::registry::{Registry, RegistryError, View};
 
 /// Hashes service credentials under a key of the key folder.
 pub struct CredentialHasher(hmac::Key);
@@ -50,10 +54,24 @@ impl CredentialHasher {
 
     /// The key of the entries of registry, which is derived from the same one.
     pub fn registry(&self) -> RegistryKey {
-        let tag = hmac::sign(&self.0, b"splitvault registry key 1");
+        RegistryKey::new(&self.derive(b"splitvault registry key 1"))
+    }
+
+    /// The key of rows outside of the registry.
+    pub fn rows(&self) -> RowKey {
+        RowKey::new(&self.derive(b"splitvault row key 1"))
+    }
+
+    /// The key of places in lists that callers carry from page to page.
+    pub fn cursors(&self) -> CursorKey {
+        CursorKey::new(&self.derive(b"splitvault cursor key 1"))
+    }
+
+    fn derive(&self, label: &[u8]) -> Zeroizing<[u8; 32]> {
+        let tag = hmac::sign(&self.0, label);
         let mut key = Zeroizing::new([0; 32]);
         key.copy_from_slice(tag.as_ref());
-        RegistryKey::new(&key)
+        key
     }
 
     /// The id of what a request makes. It is the same for each repeat under an `Idempotency-Key` of the caller, so that a

@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use manager_api::settings::RateLimits;
-use manager_policy::Facts;
+use manager_policy::{Facts, PolicyEpoch};
 use manager_registry::{
-    Anchor, Author, Broken, Change, Credential, Proposal, RegistryKey, SettingsId, Snapshot, Standing, WrittenEntry,
+    Author, Broken, Change, Credential, Proposal, RegistryKey, SettingsId, Snapshot, Standing, WrittenEntry,
 };
-use manager_store::{ActError, ChangeOutcome, EventStore, RegistryRows, RegistryStore, SignEvent, StoredEvent};
+use manager_store::{ActError, ChangeOutcome, EventStore, RegistryRows, RegistryStore, SignEvent, Stored, StoredEvent};
+use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::StoreFault;
 use service_runtime::{Refusal, StartError};
 use shared_proto::Rejected;
 use shared_proto::chain::ChainHead;
-use shared_proto::encoding::b64;
 use shared_proto::event::Event;
 use tokio::sync::Mutex;
 
@@ -53,6 +53,8 @@ pub struct Registry {
     is_broken: AtomicBool,
     /// When that was: whoever asks at once after it does not cause another read.
     failed_at: std::sync::Mutex<Option<Instant>>,
+    /// The number of the last entry that was given to the database, which did not say that it took it; 0 if there is none.
+    unsettled: AtomicU64,
     /// Held while it is read or changed, so that an older state never replaces a newer one.
     one_at_a_time: Mutex<()>,
 }
@@ -114,64 +116,9 @@ impl Registry {
             read: AtomicU64::default(),
             is_broken: AtomicBool::new(false),
             failed_at: std::sync::Mutex::default(),
+            unsettled: AtomicU64::default(),
             one_at_a_time: Mutex::default(),
         })
-    }
-
-    /// Confirms what the database holds, though it is older than the anchor: an operator has looked at it. Returns it.
-    ///
-    /// # Errors
-    /// It cannot be read or written, or was altered.
-    pub async fn confirm(
-        store: &dyn RegistryStore,
-        key: &RegistryKey,
-        anchor: &AnchorFile,
-        (shown, now): (&str, u64),
-    ) -> Result<Snapshot, StartError> {
-        let (state, _) = Self::look(store, key, anchor).await?;
-        if word_for(&state) != shown {
-            return Err(StartError::new(
-                "The database holds something else than what that word stands for; look again with `policy show`.",
-            ));
-        }
-        let used = anchor.read()?.map_or(0, |anchor| anchor.number);
-        let rows = store.registry(u64::MAX).await.map_err(unreadable)?;
-        let Some(newest) = rows.log.last() else {
-            let state = take_over(store, rows, key, used, now).await?;
-            return raise(anchor, &state).map(|()| state);
-        };
-        let state = load(&rows, newest, key).map_err(altered)?;
-        if word_for(&state) != shown {
-            return Err(StartError::new("The database changed meanwhile; look again with `policy show`."));
-        }
-        let by = (Author::Operator, "confirmed", now);
-        let proposal = state.propose(Vec::new(), by, used, key).map_err(|Rejected| altered(Broken))?;
-        match store.change_registry(proposal.rows, Vec::new(), None, now).await.map_err(unreadable)? {
-            ChangeOutcome::Made { .. } => {}
-            ChangeOutcome::Moved => return Err(StartError::new("The database changed meanwhile; repeat the command.")),
-        }
-        raise(anchor, &proposal.after)?;
-        Ok(proposal.after)
-    }
-
-    /// The registry that a database holds, and how it stands to the anchor.
-    ///
-    /// # Errors
-    /// It cannot be read, or was altered.
-    pub async fn look(
-        store: &dyn RegistryStore,
-        key: &RegistryKey,
-        anchor: &AnchorFile,
-    ) -> Result<(Snapshot, Standing), StartError> {
-        let known = anchor.read()?;
-        let rows = store.registry(known.map_or(0, |anchor| anchor.number)).await.map_err(unreadable)?;
-        let Some(newest) = rows.log.last() else {
-            // Not an entry yet: the number stays 0, and the word is that of its records.
-            return Ok((first_entry(rows, key, 0, 0)?.after.unnumbered(), Standing::PutBack));
-        };
-        let state = load(&rows, newest, key).map_err(altered)?;
-        let standing = known.map_or(Ok(Standing::PutBack), |known| known.compare(&rows.log, key));
-        Ok((state, standing.map_err(|Rejected| altered(Broken))?))
     }
 
     /// The registry now.
@@ -179,6 +126,10 @@ impl Registry {
     /// # Errors
     /// It must be read again, and cannot be, or fails its verification.
     pub async fn now(self: &Arc<Self>) -> Result<Arc<View>, RegistryError> {
+        if !self.store.is_held() {
+            // Another process may have changed it since.
+            return Err(StoreFault::Unavailable.into());
+        }
         if !self.is_stale() {
             return Ok(self.view.load_full());
         }
@@ -221,7 +172,50 @@ impl Registry {
         if self.store.registry_number().await? != self.view.load().state.number() {
             self.forget();
         }
-        self.now().await.map(|_view| ())
+        let view = self.now().await?;
+        if self.unsettled.load(Ordering::SeqCst) > view.state.number() {
+            let _one = self.one_at_a_time.lock().await;
+            self.settle().await;
+        }
+        Ok(())
+    }
+
+    /// Makes an entry of nothing, above one whose change was refused because the database did not take it. Whoever kept
+    /// that one there could add it to the log afterwards, and it would be taken for what a crash has left. Call it with the
+    /// lock.
+    async fn settle(&self) {
+        let (number, view) = (self.unsettled.load(Ordering::SeqCst), self.view.load_full());
+        if number <= view.state.number() || self.is_stale() {
+            return;
+        }
+        let now = SystemClock.now();
+        let by = (Author::Service, "a change before it was not made", now);
+        let Ok(proposal) = self.propose(&view.state, Vec::new(), by) else { return };
+        let read = self.forgotten.load(Ordering::SeqCst);
+        let made = self.write(&proposal, Vec::new(), None, now).await;
+        match made {
+            Ok(ChangeOutcome::Made { .. }) => {
+                // If the anchor cannot be written, it is read again.
+                let _taken = self.take(View::after(&view, proposal.after, &[], self.strangers), read).await;
+            }
+            Ok(ChangeOutcome::Moved) => self.forget(),
+            Err(fault) => tracing::warn!(%fault, "a change that was not made is not settled yet"),
+        }
+    }
+
+    /// Gives an entry to the database. Without its word that it took it, the number is never used again.
+    async fn write(
+        &self,
+        proposal: &Proposal,
+        events: Vec<Event>,
+        sign: Option<SignEvent>,
+        now: u64,
+    ) -> Stored<ChangeOutcome> {
+        let made = self.store.change_registry(proposal.rows.clone(), events, sign, now).await;
+        if made.is_err() {
+            self.unsettled.fetch_max(proposal.rows.entry.number, Ordering::SeqCst);
+        }
+        made
     }
 
     /// Makes a change that `decide` decides on the state of the moment, with the revocations that follow from it, in one
@@ -268,13 +262,12 @@ impl Registry {
             return Ok(Vec::new());
         }
         let proposal = self.propose(&before.state, changes.clone(), (author, reason, now))?;
-        let after = View::of(proposal.after.clone(), self.strangers);
+        let after = View::after(&before, proposal.after.clone(), &changes, self.strangers);
         may_be_made(&before, &after, &changes)?;
         keeps_an_administrator(&before, &after, &changes, now)?;
         let events = revocations(&before, &after, &changes, now);
         let read = self.forgotten.load(Ordering::SeqCst);
-        let made = self.store.change_registry(proposal.rows.clone(), events, sign, now).await;
-        match made {
+        match self.write(&proposal, events, sign, now).await {
             Ok(ChangeOutcome::Made { numbers }) => self.take(after, read).await.map(|()| numbers),
             Ok(ChangeOutcome::Moved) => {
                 self.forget();
@@ -316,18 +309,20 @@ impl Registry {
         if disabled.is_empty() {
             return Ok(chain.recover_events(head, events, None).await?);
         }
-        let changes = disabled.into_iter().map(Change::from).collect();
+        let changes: Vec<Change> = disabled.into_iter().map(Change::from).collect();
         let by = (Author::Service, "events taken back from the vault", now);
-        let proposal = self.propose(&view.state, changes, by).map_err(|_| RegistryError::Broken)?;
+        let proposal = self.propose(&view.state, changes.clone(), by).map_err(|_| RegistryError::Broken)?;
+        let after = View::after(&view, proposal.after, &changes, self.strangers);
         let read = self.forgotten.load(Ordering::SeqCst);
         let recovered = chain.recover_events(head, events, Some(proposal.rows.clone())).await;
         match recovered {
-            Ok(true) if self.take(View::of(proposal.after, self.strangers), read).await.is_ok() => Ok(true),
+            Ok(true) if self.take(after, read).await.is_ok() => Ok(true),
             Ok(is_recovered) => {
                 self.forget();
                 Ok(is_recovered)
             }
             Err(fault) => {
+                self.unsettled.fetch_max(proposal.rows.entry.number, Ordering::SeqCst);
                 self.forget();
                 Err(fault.into())
             }
@@ -335,7 +330,8 @@ impl Registry {
     }
 
     fn propose(&self, state: &Snapshot, changes: Vec<Change>, by: (Author, &str, u64)) -> Result<Proposal, Refusal> {
-        let proposal = state.propose(changes, by, 0, &self.key);
+        let used = self.unsettled.load(Ordering::SeqCst);
+        let proposal = state.propose(changes, by, used, &self.key);
         proposal.map_err(|Rejected| Refusal::internal("a change of the registry cannot be written"))
     }
 
@@ -380,6 +376,7 @@ impl Registry {
             return self.broken("the anchor cannot be written");
         }
         self.is_broken.store(false, Ordering::SeqCst);
+        self.settle().await;
         Ok(self.view.load_full())
     }
 
@@ -393,60 +390,42 @@ impl Registry {
 }
 
 /// The verified records of the rows. A record of a kind that this program does not know was planted, or is of a newer one.
-fn load(rows: &RegistryRows, newest: &WrittenEntry, key: &RegistryKey) -> Result<Snapshot, Broken> {
+pub(super) fn load(rows: &RegistryRows, newest: &WrittenEntry, key: &RegistryKey) -> Result<Snapshot, Broken> {
     if rows.has_foreign { Err(Broken) } else { Snapshot::load(&rows.records, newest, key) }
-}
-
-/// The word by which an operator confirms what he was shown: the entry's number and the beginning of its tag.
-pub fn word_for(state: &Snapshot) -> String {
-    let Anchor { number, tag } = state.anchor();
-    let tag = b64(&tag.0);
-    format!("{number}-{}", tag.get(..16).unwrap_or(&tag))
 }
 
 impl View {
     fn of(state: Snapshot, strangers: bool) -> Self {
         let facts = Arc::new(state.facts(strangers));
+        Self::with(state, facts)
+    }
+
+    /// The state after changes of another one. Facts that none of them is about are not built again: a login or a
+    /// credential costs the same with few lines of policy and with many.
+    fn after(before: &Self, state: Snapshot, changes: &[Change], strangers: bool) -> Self {
+        if changes.iter().any(|change| change.name.kind.is_policy()) {
+            return Self::of(state, strangers);
+        }
+        let facts = Arc::new(before.facts.at(PolicyEpoch(state.number())));
+        Self::with(state, facts)
+    }
+
+    fn with(state: Snapshot, facts: Arc<Facts>) -> Self {
         let rate_limits = state.settings(SettingsId::RateLimits).map(|known| known.rate_limits).unwrap_or_default();
         Self { state, facts, rate_limits }
     }
 }
 
-/// Makes the first entry, with the credentials of a database from before there were records.
-async fn take_over(
-    store: &dyn RegistryStore,
-    rows: RegistryRows,
-    key: &RegistryKey,
-    used: u64,
-    now: u64,
-) -> Result<Snapshot, StartError> {
-    let first = first_entry(rows, key, used, now)?;
-    match store.change_registry(first.rows, Vec::new(), None, now).await.map_err(unreadable)? {
-        ChangeOutcome::Made { .. } => Ok(first.after),
-        ChangeOutcome::Moved => Err(StartError::new("The database changed meanwhile; start again.")),
-    }
-}
-
-/// The entry that takes the credentials of an earlier release over.
-fn first_entry(rows: RegistryRows, key: &RegistryKey, used: u64, now: u64) -> Result<Proposal, StartError> {
-    if rows.former.is_empty() {
-        return Err(StartError::new("The database holds no principals and policy; restore a backup of it."));
-    }
-    let changes = rows.former.into_iter().map(Change::from).collect();
-    let by = (Author::Service, "taken over from an earlier release", now);
-    Snapshot::empty().propose(changes, by, used, key).map_err(|Rejected| altered(Broken))
-}
-
-fn raise(anchor: &AnchorFile, state: &Snapshot) -> Result<(), StartError> {
+pub(super) fn raise(anchor: &AnchorFile, state: &Snapshot) -> Result<(), StartError> {
     let written = anchor.write(state.anchor());
     written.map_err(|error| StartError::new(format!("The anchor in the key folder cannot be written ({error}).")))
 }
 
-fn unreadable(fault: StoreFault) -> StartError {
+pub(super) fn unreadable(fault: StoreFault) -> StartError {
     StartError::new(format!("Principals and policy cannot be read from the database, or written there ({fault})."))
 }
 
-fn altered(_: Broken) -> StartError {
+pub(super) fn altered(_: Broken) -> StartError {
     StartError::new(
         "Principals and policy of the database are not what this manager wrote: rows were added, altered or removed; \
          restore a backup of the database.",

@@ -65,6 +65,9 @@ impl SecretWriter {
         };
         let _one_at_a_time = self.bodies.locks.lock(&(subject.to_string(), key.clone())).await;
         match self.first_request(by, &subject, key, mark).await? {
+            First::Committed(state, _) if state.secret != request.secret => {
+                Err(Refusal::new(ErrorCode::IdempotencyConflict))
+            }
             First::Committed(state, version) => {
                 let row = self.store.version(&permit.to_look(), request.secret, version).await?;
                 let row = row.ok_or_else(not_found)?;

@@ -15,7 +15,7 @@ use service_runtime::clock::Clock;
 use service_runtime::tasks::by_size;
 use service_runtime::{Fact, Refusal};
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{PersonId, SecretId, Subject, TokenId, Version};
+use shared_proto::id::{SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::secret::{SecretValue, ValueEncoding};
 use shared_proto::statement::StatedKey;
@@ -115,6 +115,9 @@ impl SecretWriter {
         };
         let _one_at_a_time = self.bodies.locks.lock(&(subject.to_string(), key.clone())).await;
         match self.first_request((&caller, &permit), &subject, key, mark).await? {
+            First::Committed(state, _) if !goes_to(environment, &request, &state) => {
+                Err(Refusal::new(ErrorCode::IdempotencyConflict))
+            }
             First::Committed(state, version) => {
                 self.answer_again(environment, &request, &state, version, &caller, meta).await
             }
@@ -209,7 +212,7 @@ impl SecretWriter {
             let new = NewVersion {
                 row,
                 path: target.path.clone(),
-                label: (request.label.clone(), PersonId::generate()),
+                label: request.label.clone(),
                 idempotency,
                 signing_key,
                 now: self.clock.now(),
@@ -222,6 +225,7 @@ impl SecretWriter {
                     Delivery::Unclear => return Err(Refusal::outcome_unknown("the vault did not confirm the version")),
                 },
                 BeginOutcome::Closed(closed) => return Err(closed.into()),
+                BeginOutcome::Unverified => return Err(unverified()),
                 BeginOutcome::SigningKeyRevoked => return Err(signing_key_revoked()),
                 BeginOutcome::Taken => {}
             }
@@ -257,6 +261,11 @@ impl SecretWriter {
             (CommitOutcome::No, _) => Err(Refusal::outcome_unknown(UNCLEAR)),
         }
     }
+}
+
+/// The refusal of a place that the database holds otherwise than the manager wrote it.
+fn unverified() -> Refusal {
+    Refusal::unavailable("the place of the secret in the database is not what the manager wrote")
 }
 
 /// Whether a request is for the environment and the path of a secret.

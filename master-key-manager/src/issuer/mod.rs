@@ -11,12 +11,11 @@ use std::sync::Arc;
 
 use manager_api::name::UserLabel;
 use manager_api::wire::IssuedToken;
-use manager_policy::SecretFacts;
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{CredentialId, PersonId, SecretId, Subject, TokenId, Version};
+use shared_proto::id::{CredentialId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::statement::StatedKey;
 use shared_proto::token::MAX_GRANTS;
@@ -26,7 +25,9 @@ pub use self::signing::TokenSealer;
 use crate::access::Caller;
 use crate::audit_event::Act;
 use crate::revocation::VaultView;
-use manager_store::{NewToken, TokenDecision, TokenRequest, TokenStore, TokenSubject, VersionRow, grants_of};
+use manager_store::{
+    NewToken, ReadPermits, TokenDecision, TokenRequest, TokenStore, TokenSubject, VersionRow, grants_of,
+};
 
 /// Lifetimes of access tokens in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -89,20 +90,20 @@ impl Mint {
         let _place = self.batches.enter().await;
         let (seal_key, signer) = (self.vault_view.seal_key_for_minting()?, self.sealer.signer()?);
         let subject = match (request.label, caller.subject()) {
-            (Some(label), _) => TokenSubject::Label(label, PersonId::generate()),
+            (Some(label), _) => TokenSubject::Label(label),
             (None, Some(own)) => TokenSubject::Subject(own),
             (None, None) => return Err(Refusal::parameter("a stranger has no subject of his own")),
         };
         let (issued_at, expires_at) = self.life(request.life, &seal_key);
-        let facts = self.store.secret_facts(request.grants.iter().map(|(secret, _)| *secret).collect()).await?;
-        let permitted = |((secret, version), facts): (_, Option<SecretFacts>)| {
-            Ok((secret, version, caller.permit_on(facts.as_ref())?))
-        };
+        // Decided from the facts that the transaction reads, so that no read comes before it.
+        let reader = caller.clone();
+        let permits = ReadPermits::new(move |secret| reader.permit_on(Some(secret)).ok());
         let order = TokenRequest {
             jti: TokenId::generate(),
             subject,
             signing_key: signer.kid(),
-            grants: request.grants.into_iter().zip(facts).map(permitted).collect::<Result<_, Refusal>>()?,
+            grants: request.grants,
+            permits,
             issued_at,
             expires_at,
         };

@@ -15,7 +15,7 @@ use shared_proto::jwk::{PublicJwk, Thumbprint};
 
 use super::report::report;
 use crate::config::Config;
-use crate::keys::{LoadedKeys, RootKeys, names};
+use crate::keys::{LoadedKeys, RootKeys, credential_hasher, names};
 use manager_store::sql::{read_key_facts, read_owner};
 use manager_store::{Environment, KeyFacts};
 
@@ -122,10 +122,11 @@ struct Rotation<'a> {
 impl<'a> Rotation<'a> {
     fn open(config: &'a Config) -> Result<Self, StartError> {
         let path = &config.get().key_dir;
-        let (installation, environments) = read_owner(config.location())?;
+        let rows = credential_hasher(&KeyFolder::at(path))?.rows();
+        let (installation, environments) = read_owner(config.location(), &rows)?;
         let keys = LoadedKeys::read(path, &installation, &environments)?;
         // After the folder: the service records a retirement before it retires the file, so none is missing here.
-        let facts = read_key_facts(config.location())?;
+        let facts = read_key_facts(config.location(), &rows)?;
         Ok(Self { config, folder: KeyFolder::at(path), keys, facts })
     }
 
@@ -194,7 +195,7 @@ impl<'a> Rotation<'a> {
     /// Waits until the service has moved everything to an epoch, and says how far it is.
     fn moved(&self, environment: &Environment, epoch: u32, wait: Duration) -> Result<String, StartError> {
         let below = || {
-            let facts = read_key_facts(self.config.location())?;
+            let facts = read_key_facts(self.config.location(), &self.keys.credentials.rows())?;
             let of = |rows: &[_]| -> u64 {
                 let older = rows.iter().filter(|(id, under, _)| *id == environment.id && *under < epoch);
                 older.map(|(_, _, count)| count).sum()

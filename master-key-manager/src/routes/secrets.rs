@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use manager_api::cursor::VersionCursor;
+use manager_api::cursor::SecretCursor;
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath};
 use manager_api::wire::{
     Destroy, DestroyAnswer, DestructionStatus, Rollback, RollbackAnswer, SecretDetails, SecretList, SecretSummary,
@@ -15,17 +15,17 @@ use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::Malformed;
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{SecretId, Version};
+use shared_proto::id::SecretId;
 use shared_proto::secret::{SecretValue, ValueEncoding, ValueError};
 
-use super::{LIMIT, SMALL_LIMIT, after, environment_id, environment_name, next_after};
+use super::{LIMIT, SMALL_LIMIT, after, environment_id, environment_name};
 use crate::app::App;
 use crate::audit_event::{Act, action};
 use crate::catalogue::{RollbackRequest, StoreRequest, destroy as destroy_versions};
 use crate::http::{Call, Page};
 use crate::idempotency::BodyMark;
 use crate::revocation::Sequences;
-use manager_store::{ListedVersion, SecretRow};
+use manager_store::{ListedVersion, SecretPage, SecretRow};
 
 /// A value of 1 MiB in which every character is escaped as `\u0000` has 6 MiB; the rest is for the other members.
 const STORE_LIMIT: usize = (6 << 20) + (64 << 10);
@@ -101,11 +101,11 @@ pub(super) const ROUTES: &[Route] = &[
     Route::get(action::SECRET_LIST, "/api/secrets", "Lists secrets and their versions, without values.")
         .parameters(&[
             Parameter::query::<EnvironmentName>("environment", "Only secrets of this environment."),
-            after::<VersionCursor>(),
+            after::<SecretCursor>(),
             LIMIT,
         ])
         .answers(&[Answer::json::<SecretList>(200, "A page.")])
-        .problems(&[ErrorCode::NameInvalid, ErrorCode::AuditUnavailable])
+        .problems(&[ErrorCode::ParameterInvalid, ErrorCode::NameInvalid, ErrorCode::AuditUnavailable])
         .needs(Access::Credential, || call(list)),
 ];
 
@@ -167,7 +167,7 @@ async fn destroy(call: Call<Json<Destroy>>, app: web::Data<App>) -> Result<HttpR
 #[serde(deny_unknown_fields)]
 struct Asked {
     environment: Option<EnvironmentName>,
-    after: Option<VersionCursor>,
+    after: Option<SecretCursor>,
     #[serde(default)]
     limit: Page,
 }
@@ -176,16 +176,14 @@ async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let asked: Asked = call.query()?;
     let environment = asked.environment.map(|name| environment_id(&app, call.caller(), &name)).transpose();
     let environment = call.recorded(environment)?;
-    let (store, visible) = (Arc::clone(&app.store), call.caller().visible());
-    let after = asked.after.map(|cursor| (cursor.key_id, cursor.version.unwrap_or(Version::LAST)));
+    let (caller, cursors) = (call.caller().clone(), app.keys.now().credentials.cursors());
+    let after = call.recorded(asked.after.map(|cursor| cursors.open(&caller, &cursor)).transpose())?;
+    let (store, visible) = (Arc::clone(&app.store), caller.visible());
     let read = async move { store.secrets(&visible, environment, after, asked.limit.rows()).await };
-    let rows = call.give_out(Act::SecretList, read).await?;
-    let shown: usize = rows.iter().map(|row| row.versions.len()).sum();
-    let next = next_after(shown, asked.limit, || {
-        let row = rows.last()?;
-        let version = row.versions.last().map(|listed| listed.version);
-        Some(VersionCursor { key_id: row.secret, version }.to_string())
-    });
+    let page = call.give_out(Act::SecretList, read).await?;
+    // The database is an older one than that of the page before.
+    let SecretPage { rows, next } = page.ok_or_else(|| Refusal::parameter("The page before is of another list."))?;
+    let next = next.map(|last| cursors.seal(&caller, last).map(|cursor| cursor.as_str().to_owned())).transpose()?;
     let secrets = rows.into_iter().map(|row| summary(&app, row)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(SecretList { secrets, next }))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
+use manager_api::cursor::SecretCursor;
 use manager_api::services::{
     ApproveService, ApprovedService, ChangeService, CreateService, RequiredKey, ServiceDetails, ServiceList,
     SoleSecret, SoleSecretList,
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{SecretId, ServiceId};
+use shared_proto::id::ServiceId;
 
 use super::revocations::{REVOKED, answer};
 use super::secrets::IDEMPOTENCY_KEY;
@@ -101,7 +102,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/api/services/{service_id}/sole-secrets",
         "Lists the secrets that nobody else may read, beside administrators of everything.",
     )
-    .parameters(&[SERVICE, after::<SecretId>()])
+    .parameters(&[SERVICE, after::<SecretCursor>()])
     .answers(&[Answer::json::<SoleSecretList>(200, "A page, which may be empty and have a next one.")])
     .problems(&[ErrorCode::NotPermitted, ErrorCode::ServiceNotFound, ErrorCode::AuditUnavailable])
     .needs(Access::Credential, || call(sole_secrets)),
@@ -220,16 +221,18 @@ async fn enable(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AskedSecrets {
-    after: Option<SecretId>,
+    after: Option<SecretCursor>,
 }
 
 async fn sole_secrets(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let id = id_of(&call)?;
     let asked: AskedSecrets = call.query()?;
     let services = Arc::clone(&app.services);
+    let (asker, cursors) = (call.caller().clone(), app.keys.now().credentials.cursors());
+    let after = call.recorded(asked.after.map(|cursor| cursors.open(&asker, &cursor)).transpose())?;
     let page = call
         .run(|caller, origin| async move {
-            let page = services.sole_secrets(id, asked.after, &caller).await?;
+            let page = services.sole_secrets(id, after, &caller).await?;
             services.audit.record(Act::Registry(RegistryAct::ServiceSecrets, Some(id.to_string())), &origin).await?;
             Ok(page)
         })
@@ -238,7 +241,8 @@ async fn sole_secrets(call: Call, app: web::Data<App>) -> Result<HttpResponse, R
         Ok::<_, Refusal>(SoleSecret { key_id, environment: environment_name(&app, environment)?, path })
     };
     let secrets = page.secrets.into_iter().map(secret).collect::<Result<_, _>>()?;
-    Ok(HttpResponse::Ok().json(SoleSecretList { secrets, next: page.next.map(|id| id.to_string()) }))
+    let next = page.next.map(|last| cursors.seal(&asker, last).map(|cursor| cursor.as_str().to_owned())).transpose()?;
+    Ok(HttpResponse::Ok().json(SoleSecretList { secrets, next }))
 }
 
 /// The service in the path. A text that is no id is answered like an unknown one.

@@ -2,6 +2,7 @@
 
 use manager_api::name::SecretPath;
 use manager_policy::{Access, Action, Facts, Holder, Line, Principal, Role, SecretFacts, State, who_can};
+use manager_store::SecretPage;
 use service_runtime::Refusal;
 use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, Version};
 
@@ -11,10 +12,11 @@ use crate::access::Caller;
 /// A page of secrets.
 #[derive(Clone, Debug, Default)]
 pub struct SoleSecrets {
-    /// The secrets, ordered by id.
+    /// The secrets, in the order of environment and path.
     pub secrets: Vec<(SecretId, EnvironmentId, SecretPath)>,
-    /// The secret after which the next page begins, if there may be one. A page may be empty and have a next one.
-    pub next: Option<SecretId>,
+    /// The version after which the next page begins, if there may be one. The caller need not be allowed to see it. A page
+    /// may be empty and have a next one.
+    pub next: Option<(SecretId, Version)>,
 }
 
 /// The versions of secrets that one page looks through.
@@ -29,17 +31,16 @@ impl Services {
     pub async fn sole_secrets(
         &self,
         id: ServiceId,
-        after: Option<SecretId>,
+        after: Option<(SecretId, Version)>,
         caller: &Caller,
     ) -> Result<SoleSecrets, Refusal> {
         let view = self.registry.now().await?;
         let caller = caller.again(&view)?;
         let (service, _) = seen(&caller, &view, id)?;
         let basis = manages(&caller, &service.required).ok_or_else(super::not_permitted)?;
-        let after = after.map(|secret| (secret, Version::LAST));
-        let rows = self.store.secrets(&caller.visible(), None, after, SCANNED).await?;
-        let scanned: usize = rows.iter().map(|row| row.versions.len()).sum();
-        let next = rows.last().filter(|_| scanned >= SCANNED).map(|row| row.secret);
+        let page = self.store.secrets(&caller.visible(), None, after, SCANNED).await?;
+        let gone = || Refusal::parameter("The secret that the page before ended with is gone; begin again.");
+        let SecretPage { rows, next } = page.ok_or_else(gone)?;
         let found = self.store.secret_facts(rows.iter().map(|row| row.secret).collect()).await?;
         let facts = as_if_enabled(&view.facts, service.subject());
         let now = self.clock.now();

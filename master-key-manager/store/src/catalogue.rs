@@ -5,13 +5,16 @@ use manager_api::name::{SecretPath, UserLabel};
 use manager_api::wire::CatalogueState;
 use manager_policy::{AnyAction, Permit, Read, Visible, Write};
 use shared_proto::encoding::Bytes;
-use shared_proto::id::{EnvironmentId, PersonId, SecretId, Subject, Version};
+use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 use shared_proto::jwk::Thumbprint;
 
 use crate::{Acted, Closed, FactStore, NewToken, Stored};
 
 /// How long an idempotency key is remembered, in seconds.
 pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
+
+/// Rows that one page of a list looks at, at most: a few milliseconds.
+pub const SCANNED_AT_ONCE: usize = 4_096;
 
 /// Secrets and their versions.
 ///
@@ -72,15 +75,16 @@ pub trait CatalogueStore: FactStore {
     async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()>;
     /// Versions without a receipt, oldest first.
     async fn pending(&self, limit: usize) -> Stored<Vec<VersionRow>>;
-    /// A page of up to `limit` versions after a secret and number, in that order, with their secrets. What is not
-    /// visible is left out of it.
+    /// A page of up to `limit` versions after one of them, in the order of environment, path and version, with their
+    /// secrets. What is not visible is left out of it. A page with fewer looked at [`SCANNED_AT_ONCE`] rows, or is the
+    /// last one. `None` if the secret after which it begins is missing.
     async fn secrets(
         &self,
         visible: &Visible,
         environment: Option<EnvironmentId>,
         after: Option<(SecretId, Version)>,
         limit: usize,
-    ) -> Acted<Vec<SecretRow>>;
+    ) -> Acted<Option<SecretPage>>;
     /// The version that an idempotency key of the caller stands for.
     async fn idempotent(
         &self,
@@ -156,8 +160,8 @@ pub struct NewVersion {
     pub row: VersionRow,
     /// The secret's path, for its first version.
     pub path: SecretPath,
-    /// The submitter's label, and the id that it gets at its first use.
-    pub label: (UserLabel, PersonId),
+    /// The submitter's label.
+    pub label: UserLabel,
     /// The submitter and idempotency key by which a repeat is recognized.
     pub idempotency: Option<(Subject, String)>,
     /// The key for the signature of the token that follows, if there is one.
@@ -177,6 +181,8 @@ pub enum BeginOutcome {
     SigningKeyRevoked,
     /// Nothing may be written to the environment. Nothing was written.
     Closed(Closed),
+    /// The database holds the secret at a place that the manager did not give it. Nothing was written.
+    Unverified,
 }
 
 /// A version that is about to point to the envelope of another one.
@@ -227,6 +233,16 @@ pub enum CommitOutcome {
     Closed(Closed),
     /// The version is neither pending nor committed.
     No,
+}
+
+/// A page of the list.
+#[derive(Clone, Debug, Default)]
+pub struct SecretPage {
+    /// The secrets.
+    pub rows: Vec<SecretRow>,
+    /// The version after which the next page begins. The caller need not be allowed to see it. `None` after the last
+    /// page.
+    pub next: Option<(SecretId, Version)>,
 }
 
 /// A secret in the list.

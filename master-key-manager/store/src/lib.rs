@@ -28,7 +28,7 @@ pub(crate) use self::act::basis_for;
 pub use self::act::{ActError, Acted, CHANGED};
 pub use self::catalogue::{
     BeginOutcome, CatalogueStore, CommitOutcome, EnvelopeRow, KEPT_SECONDS, ListedVersion, NewRollback, NewVersion,
-    RollbackOutcome, SecretRow, SecretState, VersionRow,
+    RollbackOutcome, SCANNED_AT_ONCE, SecretPage, SecretRow, SecretState, VersionRow,
 };
 pub use self::environments::{
     Closed, CreateOutcome, Environment, EnvironmentChange, EnvironmentStore, MAX_ENVIRONMENTS, NewEnvironment,
@@ -43,7 +43,8 @@ pub use self::reconcile::ReconcileStore;
 pub use self::registry::{ChangeOutcome, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore};
 pub use self::rotation::{KeyFacts, RotationState, RotationStore};
 pub use self::tokens::{
-    NewToken, OwnToken, PRUNED_AT_ONCE, TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject, grants_of,
+    NewToken, OwnToken, PRUNED_AT_ONCE, ReadPermits, TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject,
+    grants_of,
 };
 
 /// The result of a store call.
@@ -65,6 +66,8 @@ pub trait ManagerStore:
 {
     /// Whether the last use of the disk succeeded.
     fn is_healthy(&self) -> bool;
+    /// The first row that was read and is not what this manager wrote; `None` while there was none.
+    fn unfit_row(&self) -> Option<String>;
     /// Returns when this process has lost the database for good.
     async fn lost(&self);
     /// Finishes the queued writes.

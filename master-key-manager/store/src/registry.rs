@@ -28,6 +28,11 @@ pub trait RegistryStore: Send + Sync {
         sign: Option<SignEvent>,
         now: u64,
     ) -> Stored<ChangeOutcome>;
+    /// Tags up to `limit` rows of each table of a database from before rows had tags and there were entries, and returns
+    /// how many there were. An operator vouches for them: whatever they say holds from then on.
+    async fn vouch(&self, limit: usize) -> Stored<usize>;
+    /// Whether this process is still the one that uses the database. Without that, what is in memory may have changed.
+    fn is_held(&self) -> bool;
     /// The number of the newest event of this name; `None` if there is none, or one waits for its number.
     async fn number_of(&self, event: Event) -> Stored<Option<u64>>;
 }

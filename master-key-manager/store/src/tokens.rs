@@ -1,9 +1,12 @@
 //! Access tokens, by their claims.
 
+use std::fmt;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use manager_api::name::UserLabel;
-use manager_policy::{Basis, Permit, Read, ReadAudit};
-use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, Subject, TokenId, Version};
+use manager_policy::{Basis, Permit, Read, ReadAudit, SecretFacts};
+use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::token::Grant;
 
@@ -14,7 +17,7 @@ pub const PRUNED_AT_ONCE: usize = 256;
 
 /// Access tokens, by their claims.
 ///
-/// Each grant of a token has its permit, which is used up:
+/// A request is decided on once:
 ///
 /// ```
 /// use manager_store::{TokenRequest, TokenStore};
@@ -31,28 +34,28 @@ pub const PRUNED_AT_ONCE: usize = 256;
 /// }
 /// ```
 ///
-/// A grant that names a secret alone is none:
+/// It decides on a permit for each secret, from the facts about it in the transaction that records the token. A permit
+/// for another action is none:
 ///
 /// ```
-/// use manager_policy::{Permit, Read};
-/// use manager_store::TokenRequest;
-/// use shared_proto::id::SecretId;
-/// fn permitted(order: &mut TokenRequest, secret: SecretId, permit: Permit<Read>) {
-///     order.grants.push((secret, None, permit));
+/// use manager_policy::{Permit, Read, SecretFacts};
+/// use manager_store::ReadPermits;
+/// fn permits(decide: fn(&SecretFacts) -> Option<Permit<Read>>) -> ReadPermits {
+///     ReadPermits::new(decide)
 /// }
 /// ```
 ///
-/// ```compile_fail,E0308
-/// use manager_store::TokenRequest;
-/// use shared_proto::id::SecretId;
-/// fn named(order: &mut TokenRequest, secret: SecretId) {
-///     order.grants.push((secret, None));
+/// ```compile_fail,E0271
+/// use manager_policy::{Permit, SecretFacts, Write};
+/// use manager_store::ReadPermits;
+/// fn permits(decide: fn(&SecretFacts) -> Option<Permit<Write>>) -> ReadPermits {
+///     ReadPermits::new(decide)
 /// }
 /// ```
 #[async_trait]
 pub trait TokenStore: FactStore {
-    /// Decides on a token, which is made with the credential of its permits, and records it with the number of the newest
-    /// event. A revocation that runs at the same time comes before and refuses it, or after and hits it.
+    /// Decides on a token and on the permits for it, with whose credential it is made, and records it with the number of
+    /// the newest event. A revocation that runs at the same time comes before and refuses it, or after and hits it.
     async fn decide_token(&self, order: TokenRequest) -> Acted<TokenDecision>;
     /// A page of tokens that have not expired, ordered by id.
     async fn tokens(
@@ -88,12 +91,38 @@ pub struct TokenRequest {
     pub subject: TokenSubject,
     /// The key for its signature.
     pub signing_key: Thumbprint,
-    /// The secrets that it opens, each with the permit for it; `None` means the newest committed version.
-    pub grants: Vec<(SecretId, Option<Version>, Permit<Read>)>,
+    /// The secrets that it opens; `None` means the newest committed version.
+    pub grants: Vec<(SecretId, Option<Version>)>,
+    /// Decides whether its caller may read them.
+    pub permits: ReadPermits,
     /// Unix seconds.
     pub issued_at: u64,
     /// Unix seconds. The environment's longest life cuts it.
     pub expires_at: u64,
+}
+
+/// Decides whether a caller may read a secret, from the facts about it. It may be asked twice.
+#[derive(Clone)]
+pub struct ReadPermits(Arc<DecideRead>);
+
+type DecideRead = dyn Fn(&SecretFacts) -> Option<Permit<Read>> + Send + Sync;
+
+impl ReadPermits {
+    /// The permits that a function decides on.
+    pub fn new(decide: impl Fn(&SecretFacts) -> Option<Permit<Read>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(decide))
+    }
+
+    /// The permit for a secret.
+    pub(crate) fn decide(&self, secret: &SecretFacts) -> Option<Permit<Read>> {
+        (self.0)(secret)
+    }
+}
+
+impl fmt::Debug for ReadPermits {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ReadPermits")
+    }
 }
 
 /// The subject of a requested token.
@@ -101,8 +130,8 @@ pub struct TokenRequest {
 pub enum TokenSubject {
     /// A subject.
     Subject(Subject),
-    /// The subject of a label, and the id that it gets at its first use.
-    Label(UserLabel, PersonId),
+    /// The subject of a label.
+    Label(UserLabel),
 }
 
 /// A token of the caller's own, which he may revoke. The store alone makes one.
@@ -124,7 +153,7 @@ pub enum TokenDecision {
         /// Number of the newest event.
         rseq: u64,
     },
-    /// A version is missing or not committed.
+    /// A version is missing or not committed, or its caller may not read it.
     NotFound,
     /// The versions belong to more than one environment.
     SeveralEnvironments,

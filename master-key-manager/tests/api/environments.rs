@@ -3,8 +3,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use actix_web::http::Method;
-use manager_store::CatalogueStore as _;
+use manager_policy::{Permit, Scope};
+use manager_store::{CatalogueStore as _, EnvironmentChange, EnvironmentStore as _};
 use serde_json::{Value, json};
+use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::config::Mode;
 use service_runtime::sql::KillPoint;
 use shared_proto::event::Event;
@@ -38,6 +40,24 @@ fn new_keys(installed: &Installed, manager: &Manager) -> Vec<String> {
     let files = std::fs::read_dir(installed.file("root-keys")).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     names.filter(|name| !old.iter().any(|id| name.starts_with(id))).collect()
+}
+
+/// Changes an environment in the database, as another process would.
+async fn another_process(
+    manager: &Manager,
+    name: &str,
+) -> impl FnOnce(EnvironmentChange) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send + use<> {
+    let (store, environment) = (manager.store.clone(), manager.environment(name));
+    let view = manager.app.registry.now().await.unwrap();
+    let now = SystemClock.now();
+    let known = view.state.administrators(&view.facts, now).next().unwrap();
+    let actor = view.state.actor(known, now).unwrap();
+    let permit = Permit::decide(&view.facts, &actor, &Scope::Environment(environment), now).unwrap();
+    move |change| {
+        Box::pin(async move {
+            assert!(store.change_environment(&permit, environment, change).await.unwrap().is_some());
+        })
+    }
 }
 
 #[actix_web::test]
@@ -185,12 +205,8 @@ async fn a_frozen_environment_keeps_its_tokens_and_takes_and_gives_nothing_new()
 async fn a_freeze_that_comes_while_a_value_travels_ends_the_write_without_a_token() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
-    let database = installed.config.get().data_dir.join("manager.db");
-    manager.faults.after_calls("begin", 1, move || async move {
-        // As another process would.
-        let other = rusqlite::Connection::open(&database).unwrap();
-        assert_eq!(other.execute("UPDATE environments SET frozen_at = 1 WHERE name = 'dev'", []).unwrap(), 1);
-    });
+    let other = another_process(&manager, "dev").await;
+    manager.faults.after_calls("begin", 1, move || other(EnvironmentChange::Freeze(1)));
     let late = store(&manager, "dev", "p").await.expect(409).refused("environment_frozen").json();
     let listed = manager.admin(Method::GET, "/api/secrets", None).await.expect(200).json()["secrets"][0].clone();
     let written = (&listed["key_id"], &listed["versions"][0]["version"]);
@@ -339,12 +355,9 @@ async fn a_key_folder_of_the_moment_of_a_creation_keeps_its_root_key_beside_an_o
 async fn a_token_of_a_write_under_way_lives_no_longer_than_its_environment_says_at_the_end() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
-    let database = database_of(&installed);
-    manager.faults.after_calls("begin", 1, move || async move {
-        let other = rusqlite::Connection::open(&database).unwrap();
-        let changed = other.execute("UPDATE environments SET max_token_life_seconds = 60 WHERE name = 'dev'", []);
-        assert_eq!(changed.unwrap(), 1);
-    });
+    let other = another_process(&manager, "dev").await;
+    let settings = EnvironmentChange::Settings { display_name: None, max_token_life_seconds: Some(60) };
+    manager.faults.after_calls("begin", 1, move || other(settings));
     let stored = store(&manager, "dev", "p").await.expect(201).json();
     let listed = manager.admin(Method::GET, "/api/tokens", None).await.expect(200).json();
     let token = listed["tokens"][0].clone();

@@ -16,7 +16,10 @@ use crate::support::{Holder, Installed, rsa_pem};
 
 /// The sentence that stops the start; none if it starts.
 async fn refusal(installed: &Installed) -> Option<String> {
-    let store = open_store(&installed.config).unwrap();
+    let store = match open_store(&installed.config) {
+        Ok(store) => store,
+        Err(refusal) => return Some(refusal.sentence),
+    };
     let (installation, environments) = read_installation(&installed.config, &store).await.unwrap();
     LoadedKeys::at_start(&installed.config.get().key_dir, &installation, &environments)
         .err()

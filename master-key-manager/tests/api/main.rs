@@ -30,6 +30,8 @@ mod names;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod planted;
 #[cfg(test)]
 mod policy_lines;
@@ -63,3 +65,7 @@ mod support;
 mod taking_away;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod unsettled;
+#[cfg(test)]
+mod visible_lists;

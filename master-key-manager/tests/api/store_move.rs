@@ -14,9 +14,9 @@ use crate::support::Installed;
 
 /// A row for each table that `init` leaves empty.
 const ROWS: &str = "
-    INSERT INTO subjects (label, subject) VALUES ('Jürgen', 'sub_1');
-    INSERT INTO secrets (secret_id, environment_id, path, created_at) SELECT x'00000000000000000000000000000001', environment_id,
-        'a/b', 1 FROM environments WHERE name = 'dev';
+    INSERT INTO subjects (label, subject, tag) VALUES ('Jürgen', 'sub_1', zeroblob(32));
+    INSERT INTO secrets (secret_id, environment_id, path, created_at, tag) SELECT x'00000000000000000000000000000001', environment_id,
+        'a/b', 1, tag FROM environments WHERE name = 'dev';
     INSERT INTO envelopes (secret_id, envelope, state, epoch, digest)
         SELECT secret_id, 1, 'committed', 1, CAST(x'00000000000000000000000000000001' || secret_id AS BLOB) FROM secrets;
     INSERT INTO versions (secret_id, version, envelope, state, created_at)

@@ -1,5 +1,7 @@
-//! Rows that somebody planted in the database.
+//! Rows that somebody planted in the database, and the cost of changes.
 
+#[cfg(test)]
+mod cost;
 #[cfg(test)]
 mod history;
 #[cfg(test)]

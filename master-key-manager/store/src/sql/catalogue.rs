@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use manager_api::name::SecretPath;
-use manager_api::tags::Tags;
 use manager_api::wire::CatalogueState;
 use manager_policy::{AnyAction, Basis, Permit, Read, Scope, SecretFacts, Visible, Write};
+use manager_registry::{RowKey, RowKind, RowTag};
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
@@ -13,30 +13,35 @@ use super::SqlStore;
 use super::environments::open_for_use;
 use super::events::is_revoked;
 use super::identity::subject_for;
-use super::rows::{newest_committed, newest_event, one_version, path, secret_state, state, version, version_row};
+use super::lists::secrets;
+use super::places::{self, At};
+use super::rows::{newest_committed, newest_event, one_version, secret_state, version, version_row};
 use super::tokens::insert_for_commit;
 use crate::{
-    ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, FactStore, KEPT_SECONDS, ListedVersion, NewRollback,
-    NewToken, NewVersion, RollbackOutcome, SecretRow, SecretState, Stored, VersionRow, basis_for, grants_of,
+    ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, FactStore, KEPT_SECONDS, NewRollback, NewToken,
+    NewVersion, RollbackOutcome, SecretPage, SecretState, Stored, VersionRow, basis_for, grants_of,
 };
 
 #[async_trait]
 impl FactStore for SqlStore {
     async fn secret_facts(&self, secrets: Vec<SecretId>) -> Stored<Vec<Option<SecretFacts>>> {
-        self.sql.read("secret_facts", move |tx| secrets.iter().map(|secret| secret_facts(tx, *secret)).collect()).await
+        let key = self.key();
+        let facts = move |tx: &mut Tx<'_>| secrets.iter().map(|secret| places::facts_of(tx, &key, *secret)).collect();
+        self.sql.read("secret_facts", facts).await
     }
 
     async fn facts_at(&self, places: Vec<(EnvironmentId, SecretPath)>) -> Stored<Vec<Option<SecretFacts>>> {
-        self.sql
-            .read("facts_at", move |tx| {
-                let at = |(environment, path): &(EnvironmentId, SecretPath)| match secret_id_at(tx, *environment, path)?
-                {
-                    Some(secret) => secret_facts(tx, secret),
-                    None => Ok(None),
-                };
-                places.iter().map(at).collect()
-            })
-            .await
+        let key = self.key();
+        let at = move |tx: &mut Tx<'_>, (environment, path): &(EnvironmentId, SecretPath)| match places::secret_at(
+            tx,
+            &key,
+            *environment,
+            path,
+        )? {
+            At::Secret(secret) => places::facts_of(tx, &key, secret),
+            At::Nothing | At::Unfit => Ok(None),
+        };
+        self.sql.read("facts_at", move |tx| places.iter().map(|place| at(tx, place)).collect()).await
     }
 
     async fn facts_below(
@@ -45,7 +50,8 @@ impl FactStore for SqlStore {
         folder: Option<SecretPath>,
         limit: usize,
     ) -> Stored<Vec<SecretFacts>> {
-        self.sql.read("facts_below", move |tx| facts_below(tx, environment, folder.as_ref(), limit)).await
+        let key = self.key();
+        self.sql.read("facts_below", move |tx| facts_below(tx, &key, environment, folder.as_ref(), limit)).await
     }
 }
 
@@ -58,16 +64,18 @@ impl CatalogueStore for SqlStore {
         path: SecretPath,
     ) -> Acted<Option<SecretState>> {
         let basis = basis_for(permit, &Scope::Path(environment, path.clone()))?;
-        self.read_as("secret_at", basis, move |tx| match secret_id_at(tx, environment, &path)? {
-            Some(secret) => secret_state(tx, secret),
-            None => Ok(None),
+        let key = self.key();
+        self.read_as("secret_at", basis, move |tx| match places::secret_at(tx, &key, environment, &path)? {
+            At::Secret(secret) => secret_state(tx, &key, secret),
+            At::Nothing | At::Unfit => Ok(None),
         })
         .await
     }
 
     async fn secret(&self, permit: &Permit<AnyAction>, secret: SecretId) -> Acted<Option<SecretState>> {
         let basis = basis_for(permit, &Scope::Secret(secret))?;
-        self.read_as("secret", basis, move |tx| secret_state(tx, secret)).await
+        let key = self.key();
+        self.read_as("secret", basis, move |tx| secret_state(tx, &key, secret)).await
     }
 
     async fn version(
@@ -77,21 +85,26 @@ impl CatalogueStore for SqlStore {
         version: Version,
     ) -> Acted<Option<VersionRow>> {
         let basis = basis_for(permit, &Scope::Secret(secret))?;
-        self.read_as("version", basis, move |tx| one_version(tx, secret, version)).await
+        let key = self.key();
+        let read = move |tx: &mut Tx<'_>| Ok(one_version(tx, &key, secret, version)?.map(|(row, _)| row));
+        self.read_as("version", basis, read).await
     }
 
     async fn secret_to_settle(&self, secret: SecretId) -> Stored<Option<SecretState>> {
-        self.sql.read("secret_to_settle", move |tx| secret_state(tx, secret)).await
+        let key = self.key();
+        self.sql.read("secret_to_settle", move |tx| secret_state(tx, &key, secret)).await
     }
 
     async fn begin(&self, permit: &Permit<Write>, version: NewVersion) -> Acted<BeginOutcome> {
         let basis = basis_for(permit, &Scope::Path(version.row.environment, version.path.clone()))?;
-        self.write_as("begin", basis, move |tx| begin(tx, &version)).await
+        let key = self.key();
+        self.write_as("begin", basis, move |tx| begin(tx, &key, &version)).await
     }
 
     async fn begin_rollback(&self, permit: &Permit<Write>, rollback: NewRollback) -> Acted<RollbackOutcome> {
         let basis = basis_for(permit, &Scope::Secret(rollback.secret))?;
-        self.write_as("begin_rollback", basis, move |tx| begin_rollback(tx, &rollback)).await
+        let key = self.key();
+        self.write_as("begin_rollback", basis, move |tx| begin_rollback(tx, &key, &rollback)).await
     }
 
     async fn commit(
@@ -102,7 +115,10 @@ impl CatalogueStore for SqlStore {
     ) -> Acted<CommitOutcome> {
         let with_basis = |(permit, token)| basis_for(&permit, &Scope::Secret(secret)).map(|basis| (basis, token));
         let token: Option<(Basis, NewToken)> = token.map(with_basis).transpose()?;
-        self.sql.write("commit", move |tx| commit(tx, (secret, version), token.as_ref(), SystemClock.now())).await?
+        let key = self.key();
+        self.sql
+            .write("commit", move |tx| commit(tx, &key, (secret, version), token.as_ref(), SystemClock.now()))
+            .await?
     }
 
     async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()> {
@@ -130,9 +146,9 @@ impl CatalogueStore for SqlStore {
         environment: Option<EnvironmentId>,
         after: Option<(SecretId, Version)>,
         limit: usize,
-    ) -> Acted<Vec<SecretRow>> {
-        let visible = visible.clone();
-        self.read_as("secrets", visible.basis(), move |tx| secrets(tx, &visible, environment, after, limit)).await
+    ) -> Acted<Option<SecretPage>> {
+        let (key, visible) = (self.key(), visible.clone());
+        self.read_as("secrets", visible.basis(), move |tx| secrets(tx, &key, &visible, environment, after, limit)).await
     }
 
     async fn idempotent(
@@ -144,31 +160,27 @@ impl CatalogueStore for SqlStore {
     ) -> Acted<Option<(SecretId, Version)>> {
         // The key is the caller's own, wherever he wrote with it.
         let basis = basis_for(permit, permit.scope())?;
-        self.read_as("idempotent", basis, move |tx| {
-            tx.optional(
-                "SELECT secret_id, version FROM idempotency WHERE subject = ?1 AND key = ?2 AND created_at > ?3",
-                &[&subject.to_string(), &key, &now.saturating_sub(KEPT_SECONDS)],
-                |row| Ok((SecretId::from_bytes(row.get(0)?), version(row, 1)?)),
-            )
-        })
-        .await
+        let row_key = self.key();
+        self.read_as("idempotent", basis, move |tx| idempotent(tx, &row_key, (&subject.to_string(), &key), now)).await
     }
 }
 
-fn begin(tx: &mut Tx<'_>, new: &NewVersion) -> Result<BeginOutcome, SqlError> {
+fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<BeginOutcome, SqlError> {
     let row = &new.row;
     if let Some(signing_key) = &new.signing_key
         && is_revoked(tx, signing_key)?
     {
         return Ok(BeginOutcome::SigningKeyRevoked);
     }
-    if let Err(closed) = open_for_use(tx, row.environment)? {
+    if let Err(closed) = open_for_use(tx, key, row.environment)? {
         return Ok(BeginOutcome::Closed(closed));
     }
-    insert_secret(tx, (row.secret, row.environment), &new.path, new.now)?;
-    // Somebody else may have made the path, under another id.
-    if secret_id_at(tx, row.environment, &new.path)? != Some(row.secret) {
-        return Ok(BeginOutcome::Taken);
+    places::insert(tx, key, (row.secret, row.environment), &new.path, new.now)?;
+    match places::secret_at(tx, key, row.environment, &new.path)? {
+        At::Secret(secret) if secret == row.secret => {}
+        // Somebody else may have made the path, under another id.
+        At::Secret(_) => return Ok(BeginOutcome::Taken),
+        At::Unfit | At::Nothing => return Ok(BeginOutcome::Unverified),
     }
     if is_taken(tx, row.secret, row.version)? {
         return Ok(BeginOutcome::Taken);
@@ -178,20 +190,23 @@ fn begin(tx: &mut Tx<'_>, new: &NewVersion) -> Result<BeginOutcome, SqlError> {
         &[&row.secret.as_bytes(), &row.version.get(), &row.epoch, &row.digest.0],
     )?;
     insert_pending(tx, row, new.now)?;
-    if let Some(key) = &new.idempotency {
-        remember(tx, key, row, new.now)?;
+    if let Some(asked) = &new.idempotency {
+        remember(tx, key, asked, row, new.now)?;
     }
-    Ok(BeginOutcome::Pending(subject_for(tx, &new.label.0, new.label.1)?))
+    Ok(BeginOutcome::Pending(subject_for(tx, key, &new.label)?))
 }
 
 /// Makes the next number point to the envelope of a committed version.
-fn begin_rollback(tx: &mut Tx<'_>, new: &NewRollback) -> Result<RollbackOutcome, SqlError> {
-    let target = one_version(tx, new.secret, new.target)?.filter(|row| row.state == CatalogueState::Committed);
-    let Some(target) = target else { return Ok(RollbackOutcome::NotFound) };
-    if let Err(closed) = open_for_use(tx, target.environment)? {
+fn begin_rollback(tx: &mut Tx<'_>, key: &RowKey, new: &NewRollback) -> Result<RollbackOutcome, SqlError> {
+    let target = one_version(tx, key, new.secret, new.target)?.map(|(row, _)| row);
+    let Some(target) = target.filter(|row| row.state == CatalogueState::Committed) else {
+        return Ok(RollbackOutcome::NotFound);
+    };
+    if let Err(closed) = open_for_use(tx, key, target.environment)? {
         return Ok(RollbackOutcome::Closed(closed));
     }
-    if new.if_version.is_some() && newest_committed(tx, new.secret)?.map(|row| row.version) != new.if_version {
+    if new.if_version.is_some() && newest_committed(tx, key, new.secret)?.map(|(row, _)| row.version) != new.if_version
+    {
         return Ok(RollbackOutcome::OtherVersion);
     }
     if is_taken(tx, new.secret, new.version)? {
@@ -199,8 +214,8 @@ fn begin_rollback(tx: &mut Tx<'_>, new: &NewRollback) -> Result<RollbackOutcome,
     }
     let row = VersionRow { version: new.version, state: CatalogueState::Pending, ..target };
     insert_pending(tx, &row, new.now)?;
-    if let Some(key) = &new.idempotency {
-        remember(tx, key, &row, new.now)?;
+    if let Some(asked) = &new.idempotency {
+        remember(tx, key, asked, &row, new.now)?;
     }
     Ok(RollbackOutcome::Pending(row))
 }
@@ -217,24 +232,70 @@ fn insert_pending(tx: &mut Tx<'_>, row: &VersionRow, now: u64) -> Result<(), Sql
     .map(|_rows| ())
 }
 
-fn remember(tx: &mut Tx<'_>, (subject, key): &(Subject, String), row: &VersionRow, now: u64) -> Result<(), SqlError> {
+fn remember(
+    tx: &mut Tx<'_>,
+    row_key: &RowKey,
+    (subject, key): &(Subject, String),
+    row: &VersionRow,
+    now: u64,
+) -> Result<(), SqlError> {
+    let subject = subject.to_string();
+    let tag = repeat_tag(row_key, (&subject, key), row.secret, row.version);
     tx.execute(
-        "INSERT INTO idempotency (subject, key, secret_id, version, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (subject, key) DO UPDATE
-         SET secret_id = excluded.secret_id, version = excluded.version, created_at = excluded.created_at",
-        &[&subject.to_string(), key, &row.secret.as_bytes(), &row.version.get(), &now],
+        "INSERT INTO idempotency (subject, key, secret_id, version, tag, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (subject, key) DO UPDATE SET secret_id = excluded.secret_id, version = excluded.version,
+             tag = excluded.tag, created_at = excluded.created_at",
+        &[&subject, key, &row.secret.as_bytes(), &row.version.get(), &tag, &now],
     )
     .map(|_rows| ())
 }
 
+/// The version that a key stands for. A row that the manager did not write stands for none, as one that was removed.
+fn idempotent(
+    tx: &mut Tx<'_>,
+    row_key: &RowKey,
+    (subject, key): (&str, &String),
+    now: u64,
+) -> Result<Option<(SecretId, Version)>, SqlError> {
+    let found = tx.optional(
+        "SELECT secret_id, version, tag FROM idempotency WHERE subject = ?1 AND key = ?2 AND created_at > ?3",
+        &[&subject, key, &now.saturating_sub(KEPT_SECONDS)],
+        |row| Ok((SecretId::from_bytes(row.get(0)?), version(row, 1)?, row.get::<Option<RowTag>>(2)?)),
+    )?;
+    let Some((secret, version, tag)) = found else { return Ok(None) };
+    let number = version.get().to_be_bytes();
+    let parts = [subject.as_bytes(), key.as_bytes(), secret.as_bytes(), &number];
+    Ok(row_key.fits(RowKind::Repeat, subject, &parts, tag.as_ref()).then_some((secret, version)))
+}
+
+fn repeat_tag(row_key: &RowKey, (subject, key): (&str, &str), secret: SecretId, version: Version) -> RowTag {
+    let number = version.get().to_be_bytes();
+    row_key.tag(RowKind::Repeat, &[subject.as_bytes(), key.as_bytes(), secret.as_bytes(), &number])
+}
+
+/// Tags rows from before they had tags, up to a limit, and returns how many.
+pub(super) fn tag_repeats(tx: &mut Tx<'_>, row_key: &RowKey, limit: usize) -> Result<usize, SqlError> {
+    let rows: Vec<(String, String, SecretId, Version)> = tx.all(
+        "SELECT subject, key, secret_id, version FROM idempotency WHERE tag IS NULL LIMIT ?1",
+        &[&row_limit(limit)],
+        |row| Ok((row.get(0)?, row.get(1)?, SecretId::from_bytes(row.get(2)?), version(row, 3)?)),
+    )?;
+    for (subject, key, secret, version) in &rows {
+        let tag = repeat_tag(row_key, (subject, key), *secret, *version);
+        tx.execute("UPDATE idempotency SET tag = ?3 WHERE subject = ?1 AND key = ?2", &[subject, key, &tag])?;
+    }
+    Ok(rows.len())
+}
+
 fn commit(
     tx: &mut Tx<'_>,
+    key: &RowKey,
     (secret, version): (SecretId, Version),
     token: Option<&(Basis, NewToken)>,
     now: u64,
 ) -> Result<Acted<CommitOutcome>, SqlError> {
     if let Some((basis, token)) = token {
-        let row = one_version(tx, secret, version)?;
+        let row = one_version(tx, key, secret, version)?.map(|(row, _)| row);
         let fits = row.is_some_and(|row| {
             (&token.grants, &token.versions) == (&grants_of(&[row]), &vec![version])
                 && (token.environment, token.credential) == (row.environment, basis.credential())
@@ -248,31 +309,8 @@ fn commit(
     Ok(Ok(match token {
         _ if !committed => CommitOutcome::No,
         None => CommitOutcome::Yes { rseq: newest_event(tx)?.0, expires_at: None },
-        Some((basis, token)) => insert_for_commit(tx, *basis, token, now)?,
+        Some((basis, token)) => insert_for_commit(tx, key, *basis, token, now)?,
     }))
-}
-
-/// A secret whose id or path exists stays as it is.
-pub(super) fn insert_secret(
-    tx: &mut Tx<'_>,
-    (secret, environment): (SecretId, EnvironmentId),
-    path: &SecretPath,
-    now: u64,
-) -> Result<(), SqlError> {
-    tx.execute(
-        "INSERT INTO secrets (secret_id, environment_id, path, created_at) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO NOTHING",
-        &[&secret.as_bytes(), &environment.as_bytes(), &path.as_str(), &now],
-    )
-    .map(|_rows| ())
-}
-
-fn secret_id_at(tx: &mut Tx<'_>, environment: EnvironmentId, path: &SecretPath) -> Result<Option<SecretId>, SqlError> {
-    tx.optional(
-        "SELECT secret_id FROM secrets WHERE environment_id = ?1 AND path = ?2",
-        &[&environment.as_bytes(), &path.as_str()],
-        |row| row.get(0).map(SecretId::from_bytes),
-    )
 }
 
 /// Only a pending version turns, with its own envelope; says whether it did.
@@ -295,83 +333,24 @@ fn has_state(tx: &mut Tx<'_>, secret: SecretId, version: Version, state: &str) -
     )
 }
 
-fn secret_facts(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<SecretFacts>, SqlError> {
-    let sql = "SELECT environment_id, path FROM secrets WHERE secret_id = ?1";
-    tx.optional(sql, &[&secret.as_bytes()], |row| {
-        let (environment, path) = (EnvironmentId::from_bytes(row.get(0)?), path(row, 1)?);
-        Ok(SecretFacts { id: secret, environment, path, tags: Tags::default(), service_only: false })
-    })
-}
-
+/// Rows that are not the manager's are left out, and count for the limit: nobody is told of them.
 fn facts_below(
     tx: &mut Tx<'_>,
+    key: &RowKey,
     environment: EnvironmentId,
     folder: Option<&SecretPath>,
     limit: usize,
 ) -> Result<Vec<SecretFacts>, SqlError> {
-    let facts = |row: &Row<'_>| {
-        let (id, path) = (SecretId::from_bytes(row.get(0)?), path(row, 1)?);
-        Ok(SecretFacts { id, environment, path, tags: Tags::default(), service_only: false })
+    let facts = |row: &Row<'_>| places::facts_with(row, key, (SecretId::from_bytes(row.get(0)?), environment), 1);
+    let found = if let Some(folder) = folder {
+        // What is below `a` is from `a/` to before `a0`, because the byte after `/` is `0`.
+        let (from, to) = (format!("{folder}/"), format!("{folder}0"));
+        let sql = "SELECT secret_id, path, tag FROM secrets WHERE environment_id = ?1 AND path >= ?2 AND path < ?3
+            ORDER BY path LIMIT ?4";
+        tx.all(sql, &[&environment.as_bytes(), &from, &to, &row_limit(limit)], facts)
+    } else {
+        let sql = "SELECT secret_id, path, tag FROM secrets WHERE environment_id = ?1 ORDER BY path LIMIT ?2";
+        tx.all(sql, &[&environment.as_bytes(), &row_limit(limit)], facts)
     };
-    let Some(folder) = folder else {
-        let sql = "SELECT secret_id, path FROM secrets WHERE environment_id = ?1 ORDER BY path LIMIT ?2";
-        return tx.all(sql, &[&environment.as_bytes(), &row_limit(limit)], facts);
-    };
-    // What is below `a` is from `a/` to before `a0`, because the byte after `/` is `0`.
-    let (from, to) = (format!("{folder}/"), format!("{folder}0"));
-    let sql = "SELECT secret_id, path FROM secrets WHERE environment_id = ?1 AND path >= ?2 AND path < ?3 ORDER BY path LIMIT ?4";
-    tx.all(sql, &[&environment.as_bytes(), &from, &to, &row_limit(limit)], facts)
-}
-
-/// A version of the list, with the id of its environment and its path.
-type Line = (SecretId, ListedVersion, EnvironmentId, SecretPath);
-
-fn secrets(
-    tx: &mut Tx<'_>,
-    visible: &Visible,
-    environment: Option<EnvironmentId>,
-    after: Option<(SecretId, Version)>,
-    limit: usize,
-) -> Result<Vec<SecretRow>, SqlError> {
-    let (secret, number) = after.map_or(([0; 16], 0), |(secret, version)| (*secret.as_bytes(), version.get()));
-    // SQLite keeps the order of a cross join, which is the order of the page: nothing is sorted, so that no more rows
-    // are read than are shown.
-    let lines = match environment {
-        None => tx.all(
-            "SELECT v.secret_id, v.version, v.envelope, v.state, v.created_at, s.environment_id, s.path
-             FROM versions v CROSS JOIN secrets s
-             WHERE s.secret_id = v.secret_id AND (v.secret_id, v.version) > (?1, ?2)
-             ORDER BY v.secret_id, v.version LIMIT ?3",
-            &[&secret, &number, &row_limit(limit)],
-            line,
-        ),
-        Some(environment) => tx.all(
-            "SELECT v.secret_id, v.version, v.envelope, v.state, v.created_at, s.environment_id, s.path
-             FROM versions v CROSS JOIN secrets s
-             WHERE s.secret_id = v.secret_id AND (v.secret_id, v.version) > (?1, ?2) AND s.environment_id = ?4
-             ORDER BY v.secret_id, v.version LIMIT ?3",
-            &[&secret, &number, &row_limit(limit), &environment.as_bytes()],
-            line,
-        ),
-    }?;
-    let mut rows: Vec<SecretRow> = Vec::new();
-    // No secret has tags yet.
-    let shown = |line: &Line| visible.shows_secret(line.2, &line.3, &Tags::default());
-    for (secret, found, environment, path) in lines.into_iter().filter(shown) {
-        match rows.last_mut().filter(|row| row.secret == secret) {
-            Some(row) => row.versions.push(found),
-            None => rows.push(SecretRow { secret, environment, path, versions: vec![found] }),
-        }
-    }
-    Ok(rows)
-}
-
-fn line(row: &Row<'_>) -> Result<Line, SqlError> {
-    let found = ListedVersion {
-        version: version(row, 1)?,
-        envelope: version(row, 2)?,
-        state: state(row, 3)?,
-        created_at: row.get(4)?,
-    };
-    Ok((SecretId::from_bytes(row.get(0)?), found, EnvironmentId::from_bytes(row.get(5)?), path(row, 6)?))
+    Ok(found?.into_iter().flatten().collect())
 }

@@ -1,6 +1,7 @@
 //! Destruction: of the catalogue's versions, and of envelopes when no version points to them any more.
 
 use manager_api::wire::CatalogueState;
+use manager_registry::RowKey;
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::event::Event;
 use shared_proto::id::{SecretId, Version};
@@ -12,6 +13,7 @@ use crate::{Destroyed, SignEvent};
 
 pub(super) fn destroy(
     tx: &mut Tx<'_>,
+    key: &RowKey,
     secret: SecretId,
     versions: &[Version],
     sign: Option<&SignEvent>,
@@ -26,7 +28,7 @@ pub(super) fn destroy(
     }
     let mut done = Destroyed::default();
     for version in versions {
-        let row = one_version(tx, secret, *version)?;
+        let row = one_version(tx, key, secret, *version)?.map(|(row, _)| row);
         let Some(row) = row.filter(|row| row.state == CatalogueState::Destroyed) else { continue };
         if is_used(tx, secret, row.envelope)? {
             done.kept.push(*version);
@@ -34,13 +36,13 @@ pub(super) fn destroy(
         }
         let event = Event::Destroy(row.environment, secret, row.envelope);
         if let Some(sign) = sign {
-            apply(tx, &Effect::Event(event), now)?;
+            apply(tx, key, &Effect::Event(event), now)?;
             let number = number(tx, &event, sign, now)?;
             if !done.numbers.contains(&number) {
                 done.numbers.push(number);
             }
         } else {
-            defer(tx, &Effect::Event(event), now)?;
+            defer(tx, key, &Effect::Event(event), now)?;
             done.deferred = true;
         }
     }

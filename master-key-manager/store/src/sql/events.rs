@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use manager_policy::{Basis, Destroy, Permit, ReadAudit, Scope};
-use manager_registry::Rows;
+use manager_registry::{RowKey, RowKind, RowTag, Rows};
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{SqlError, Tx, row_limit};
 use shared_proto::chain::ChainHead;
@@ -59,20 +59,22 @@ impl EventStore for SqlStore {
     }
 
     async fn number(&self, decisions: Vec<Decision>, sign: SignEvent, now: u64) -> Acted<Vec<u64>> {
+        let key = self.key();
         self.decide("number", decisions, move |tx, effect| {
             if let Some(known) = number_of_former(tx, effect)? {
                 return Ok(known);
             }
-            apply(tx, effect, now)?;
+            apply(tx, &key, effect, now)?;
             number(tx, &effect.event(), &sign, now)
         })
         .await
     }
 
     async fn defer(&self, decisions: Vec<Decision>, now: u64) -> Acted<()> {
+        let key = self.key();
         let deferred = self.decide("defer", decisions, move |tx, effect| match number_of_former(tx, effect)? {
             Some(_) => Ok(()),
-            None => defer(tx, effect, now),
+            None => defer(tx, &key, effect, now),
         });
         let deferred = deferred.await;
         deferred.map(|_each| ())
@@ -87,11 +89,13 @@ impl EventStore for SqlStore {
         now: u64,
     ) -> Acted<Destroyed> {
         let basis = basis_for(permit, &Scope::Secret(secret))?;
-        self.write_as("destroy", basis, move |tx| destroy(tx, secret, &versions, sign.as_ref(), now)).await
+        let key = self.key();
+        self.write_as("destroy", basis, move |tx| destroy(tx, &key, secret, &versions, sign.as_ref(), now)).await
     }
 
     async fn number_deferred(&self, sign: SignEvent, now: u64) -> Stored<Vec<u64>> {
-        self.sql.write("number_deferred", move |tx| number_deferred(tx, &sign, now)).await
+        let key = self.key();
+        self.sql.write("number_deferred", move |tx| number_deferred(tx, &key, &sign, now)).await
     }
 
     async fn deferred(&self) -> Stored<u64> {
@@ -99,7 +103,9 @@ impl EventStore for SqlStore {
     }
 
     async fn recover_events(&self, after: ChainHead, events: Vec<StoredEvent>, change: Option<Rows>) -> Stored<bool> {
-        self.sql.write("recover_events", move |tx| recover_events(tx, after, &events, change.as_ref())).await
+        let key = self.key();
+        let recover = move |tx: &mut Tx<'_>| recover_events(tx, &key, after, &events, change.as_ref());
+        self.sql.write("recover_events", recover).await
     }
 
     async fn drop_events(&self, below: u64, issued_before: u64) -> Stored<usize> {
@@ -170,23 +176,41 @@ fn oldest_events(tx: &mut Tx<'_>) -> Result<Vec<(u64, u64)>, SqlError> {
     )
 }
 
-fn number_deferred(tx: &mut Tx<'_>, sign: &SignEvent, now: u64) -> Result<Vec<u64>, SqlError> {
-    let waiting: Vec<(u64, String)> = tx.all(
-        "SELECT position, name FROM pending_revocations ORDER BY position LIMIT ?1",
+fn number_deferred(tx: &mut Tx<'_>, key: &RowKey, sign: &SignEvent, now: u64) -> Result<Vec<u64>, SqlError> {
+    let waiting: Vec<(u64, String, Option<RowTag>)> = tx.all(
+        "SELECT position, name, tag FROM pending_revocations ORDER BY position LIMIT ?1",
         &[&row_limit(NUMBERED_AT_ONCE)],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
     let mut numbers = Vec::with_capacity(waiting.len());
-    for (position, name) in &waiting {
-        let event = event_name::event_of(name).map_err(|_| SqlError::unreadable())?;
-        numbers.push(number(tx, &event, sign, now)?);
+    for (position, name, tag) in &waiting {
+        // A planted one is signed for nobody: it could destroy values.
+        if key.fits(RowKind::Revocation, name, &[name.as_bytes()], tag.as_ref()) {
+            let event = event_name::event_of(name).map_err(|_| SqlError::unreadable())?;
+            numbers.push(number(tx, &event, sign, now)?);
+        }
         tx.execute("DELETE FROM pending_revocations WHERE position = ?1", &[position])?;
     }
     Ok(numbers)
 }
 
+fn waiting_tag(key: &RowKey, name: &str) -> RowTag {
+    key.tag(RowKind::Revocation, &[name.as_bytes()])
+}
+
+/// Tags rows from before they had tags, up to a limit, and returns how many.
+pub(super) fn tag_waiting(tx: &mut Tx<'_>, key: &RowKey, limit: usize) -> Result<usize, SqlError> {
+    let sql = "SELECT name FROM pending_revocations WHERE tag IS NULL LIMIT ?1";
+    let names: Vec<String> = tx.all(sql, &[&row_limit(limit)], |row| row.get(0))?;
+    for name in &names {
+        tx.execute("UPDATE pending_revocations SET tag = ?2 WHERE name = ?1", &[name, &waiting_tag(key, name)])?;
+    }
+    Ok(names.len())
+}
+
 fn recover_events(
     tx: &mut Tx<'_>,
+    key: &RowKey,
     after: ChainHead,
     events: &[StoredEvent],
     change: Option<&Rows>,
@@ -213,7 +237,7 @@ fn recover_events(
             | Event::All
             | Event::Destroy(..) => Effect::Event(event.event),
         };
-        apply(tx, &effect, event.issued_at)?;
+        apply(tx, key, &effect, event.issued_at)?;
     }
     Ok(true)
 }
@@ -271,21 +295,24 @@ fn insert(tx: &mut Tx<'_>, event: &StoredEvent) -> Result<(), SqlError> {
 }
 
 /// Keeps the event of a decision for later, and applies the decision here.
-pub(super) fn defer(tx: &mut Tx<'_>, effect: &Effect, now: u64) -> Result<(), SqlError> {
+pub(super) fn defer(tx: &mut Tx<'_>, key: &RowKey, effect: &Effect, now: u64) -> Result<(), SqlError> {
     // Positions are chosen here: an engine's own numbers would start again in a copy of the database.
     let position: u64 =
         tx.one("SELECT COALESCE(MAX(position), 0) + 1 FROM pending_revocations", &[], |row| row.get(0))?;
+    let name = event_name::name_of(&effect.event());
+    // The manager signs it later, so that it must be its own by then.
     tx.execute(
-        "INSERT INTO pending_revocations (position, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
-        &[&position, &event_name::name_of(&effect.event()), &now],
+        "INSERT INTO pending_revocations (position, name, tag, created_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (name) DO UPDATE SET tag = excluded.tag",
+        &[&position, &name, &waiting_tag(key, &name), &now],
     )?;
-    apply(tx, effect, now)
+    apply(tx, key, effect, now)
 }
 
 /// Applies a decision to the manager's own tables: the credential is refused, or nothing is minted for the version.
-pub(super) fn apply(tx: &mut Tx<'_>, effect: &Effect, now: u64) -> Result<(), SqlError> {
+pub(super) fn apply(tx: &mut Tx<'_>, key: &RowKey, effect: &Effect, now: u64) -> Result<(), SqlError> {
     let event = match effect {
-        Effect::DisableEnvironment(environment) => return environments::disable(tx, *environment, now),
+        Effect::DisableEnvironment(environment) => return environments::disable(tx, key, *environment, now),
         Effect::Event(event) => event,
     };
     match event {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use manager_registry::RowKey;
 use service_runtime::StartError;
 use service_runtime::sql::{Database, Location, MovedInstallation, Tx, migrate_store};
 use service_runtime::sqlite::restore;
@@ -83,17 +84,17 @@ impl SqlStore {
 ///
 /// # Errors
 /// The database cannot be read, or the service has not brought it to this schema yet.
-pub fn read_key_facts(location: &Location) -> Result<KeyFacts, StartError> {
-    location.look(&SCHEMA, key_facts)?.ok_or_else(|| empty(location))
+pub fn read_key_facts(location: &Location, key: &RowKey) -> Result<KeyFacts, StartError> {
+    location.look(&SCHEMA, |tx| key_facts(tx, key))?.ok_or_else(|| empty(location))
 }
 
 /// The installation that the database belongs to, with its environments, read beside a running service.
 ///
 /// # Errors
 /// Those of [`read_key_facts`].
-pub fn read_owner(location: &Location) -> Result<(Installation, Vec<Environment>), StartError> {
+pub fn read_owner(location: &Location, key: &RowKey) -> Result<(Installation, Vec<Environment>), StartError> {
     let found = location.look(&SCHEMA, |tx| match installation(tx)? {
-        Some(found) => Ok(Some((found, environments(tx)?))),
+        Some(found) => Ok(Some((found, environments(tx, key)?))),
         None => Ok(None),
     });
     found?.ok_or_else(|| empty(location))

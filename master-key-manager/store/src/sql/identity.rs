@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use manager_api::name::UserLabel;
 use manager_policy::{Basis, Operate, Permit, Scope, Share};
+use manager_registry::{RowKey, RowKind, RowTag};
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::{CredentialId, PersonId, Subject};
 
@@ -39,7 +40,8 @@ impl IdentityStore for SqlStore {
 
     async fn subject_of(&self, permit: &Permit<Share>, label: UserLabel) -> Acted<Option<Subject>> {
         let basis = basis_for(permit, &Scope::Installation)?;
-        self.read_as("subject_of", basis, move |tx| known_subject(tx, &label)).await
+        let key = self.key();
+        self.read_as("subject_of", basis, move |tx| known_subject(tx, &key, &label)).await
     }
 }
 
@@ -50,15 +52,37 @@ fn note_use(tx: &mut Tx<'_>, id: CredentialId, at: u64) -> Result<(), SqlError> 
     tx.execute(sql, &[&id.as_bytes(), &at]).map(|_rows| ())
 }
 
-/// The subject of a label; `candidate` becomes it at the first use.
-pub(super) fn subject_for(tx: &mut Tx<'_>, label: &UserLabel, candidate: PersonId) -> Result<Subject, SqlError> {
-    if let Some(known) = known_subject(tx, label)? {
+/// The subject of a label, which it gets at the first use: always the same, so that a row that was removed is made again.
+pub(super) fn subject_for(tx: &mut Tx<'_>, key: &RowKey, label: &UserLabel) -> Result<Subject, SqlError> {
+    if let Some(known) = known_subject(tx, key, label)? {
         return Ok(known);
     }
-    tx.execute("INSERT INTO subjects (label, subject) VALUES (?1, ?2)", &[&label.as_str(), &candidate.to_string()])?;
-    Ok(Subject::Person(candidate))
+    let (label, own) = (label.as_str(), person_of(key, label));
+    let subject = own.to_string();
+    let tag = label_tag(key, label, &subject);
+    tx.execute("INSERT INTO subjects (label, subject, tag) VALUES (?1, ?2, ?3)", &[&label, &subject, &tag])?;
+    Ok(Subject::Person(own))
 }
 
-fn known_subject(tx: &mut Tx<'_>, label: &UserLabel) -> Result<Option<Subject>, SqlError> {
-    tx.optional("SELECT subject FROM subjects WHERE label = ?1", &[&label.as_str()], |row| row.parse(0))
+fn person_of(key: &RowKey, label: &UserLabel) -> PersonId {
+    let tag = key.tag(RowKind::Person, &[label.as_str().as_bytes()]);
+    let mut id = [0; 16];
+    id.copy_from_slice(tag.get(..16).unwrap_or(&[0; 16]));
+    PersonId::from_bytes(id)
+}
+
+/// A row that the manager did not write is an error: tokens would be another's, or escape their revocation.
+fn known_subject(tx: &mut Tx<'_>, key: &RowKey, label: &UserLabel) -> Result<Option<Subject>, SqlError> {
+    tx.optional("SELECT subject, tag FROM subjects WHERE label = ?1", &[&label.as_str()], |row| {
+        let (subject, tag): (String, Option<RowTag>) = (row.get(0)?, row.get(1)?);
+        let parts = [label.as_str().as_bytes(), subject.as_bytes()];
+        if !key.fits(RowKind::Label, &subject, &parts, tag.as_ref()) {
+            return Err(SqlError::unreadable());
+        }
+        subject.parse().map_err(|_| SqlError::unreadable())
+    })
+}
+
+pub(super) fn label_tag(key: &RowKey, label: &str, subject: &str) -> RowTag {
+    key.tag(RowKind::Label, &[label.as_bytes(), subject.as_bytes()])
 }

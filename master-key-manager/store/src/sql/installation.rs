@@ -1,6 +1,7 @@
 //! The installation.
 
 use async_trait::async_trait;
+use manager_registry::RowKey;
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::{CredentialId, ManagerId};
 use shared_proto::identity::Mode;
@@ -16,7 +17,8 @@ impl InstallationStore for SqlStore {
     }
 
     async fn install(&self, installation: NewInstallation) -> Stored<()> {
-        self.sql.write("install", move |tx| install(tx, &installation)).await
+        let key = self.key();
+        self.sql.write("install", move |tx| install(tx, &key, &installation)).await
     }
 }
 
@@ -44,14 +46,14 @@ pub(super) fn installation(tx: &mut Tx<'_>) -> Result<Option<Installation>, SqlE
     Ok(Some(Installation { mode, manager, anonymous }))
 }
 
-fn install(tx: &mut Tx<'_>, new: &NewInstallation) -> Result<(), SqlError> {
+fn install(tx: &mut Tx<'_>, key: &RowKey, new: &NewInstallation) -> Result<(), SqlError> {
     let installation = &new.installation;
     tx.execute(
         "INSERT INTO installation (only_row, mode, manager_id, anonymous_credential) VALUES (1, ?1, ?2, ?3)",
         &[&installation.mode.as_str(), &installation.manager.as_bytes(), &installation.anonymous.as_bytes()],
     )?;
     for environment in &new.environments {
-        environments::insert(tx, environment)?;
+        environments::insert(tx, key, environment)?;
     }
     if registry::write(tx, &new.registry)? { Ok(()) } else { Err(SqlError::unreadable()) }
 }

@@ -8,15 +8,21 @@ mod events;
 mod files;
 mod identity;
 mod installation;
+mod lists;
+mod places;
 mod reconcile;
 mod registry;
 mod rotation;
 mod rows;
 pub mod schema;
 mod tokens;
+mod vouch;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use manager_policy::Basis;
+use manager_registry::RowKey;
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{Database, Faults, SqlError, Tx};
 
@@ -28,18 +34,31 @@ use crate::{Acted, ManagerStore};
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     sql: Database,
+    /// Authenticates rows that decisions rest on.
+    key: Arc<RowKey>,
 }
 
 impl SqlStore {
-    /// A store on a database that has the newest [`schema`].
+    /// A store on a database that has the newest [`schema`]. Its key is a new one: it knows no row that another store
+    /// wrote, until it gets the key of the installation.
     pub fn on(database: Database) -> Self {
-        Self { sql: database }
+        Self { sql: database, key: Arc::new(RowKey::generate()) }
+    }
+
+    /// The same store with the key that authenticates the rows of its installation.
+    #[must_use]
+    pub fn with_key(self, key: RowKey) -> Self {
+        Self { key: Arc::new(key), ..self }
     }
 
     /// The same store with planned faults of its jobs, which have the names of its methods. For tests.
     #[must_use]
     pub fn with_faults(self, faults: Faults) -> Self {
-        Self { sql: self.sql.with_faults(faults) }
+        Self { sql: self.sql.with_faults(faults), ..self }
+    }
+
+    fn key(&self) -> Arc<RowKey> {
+        Arc::clone(&self.key)
     }
 
     /// A job that writes for a permit, if what that was decided from is as it was.
@@ -80,6 +99,10 @@ fn allow<T>(
 impl ManagerStore for SqlStore {
     fn is_healthy(&self) -> bool {
         self.sql.is_healthy()
+    }
+
+    fn unfit_row(&self) -> Option<String> {
+        self.key.unfit().map(str::to_owned)
     }
 
     async fn lost(&self) {

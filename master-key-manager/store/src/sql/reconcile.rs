@@ -4,12 +4,14 @@ use async_trait::async_trait;
 use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
 use manager_policy::{Operate, Permit, Scope};
+use manager_registry::RowKey;
 use service_runtime::sql::{SqlError, Tx};
+use shared_proto::encoding::Bytes;
 use shared_proto::receipt::ReceiptFacts;
 
 use super::SqlStore;
-use super::catalogue::insert_secret;
-use super::rows::one_version;
+use super::places;
+use super::rows::{state, version};
 use crate::{Acted, ReconcileStore, basis_for};
 
 #[async_trait]
@@ -21,7 +23,8 @@ impl ReconcileStore for SqlStore {
 
     async fn adopt(&self, permit: &Permit<Operate>, facts: Vec<ReceiptFacts>, now: u64) -> Acted<u64> {
         let basis = basis_for(permit, &Scope::Installation)?;
-        self.write_as("adopt", basis, move |tx| adopt(tx, &facts, now)).await
+        let key = self.key();
+        self.write_as("adopt", basis, move |tx| adopt(tx, &key, &facts, now)).await
     }
 
     async fn move_back(&self, permit: &Permit<Operate>, facts: Vec<ReceiptFacts>) -> Acted<u64> {
@@ -42,19 +45,26 @@ fn missing(tx: &mut Tx<'_>, facts: &[ReceiptFacts]) -> Result<Vec<ReceiptFacts>,
 
 /// Tells whether the number is free, or was given up for other content. A rollback that was given up had no content.
 fn lacks(tx: &mut Tx<'_>, fact: &ReceiptFacts) -> Result<bool, SqlError> {
-    let known = one_version(tx, fact.secret, fact.version)?;
-    Ok(known.is_none_or(|row| {
-        row.state == CatalogueState::Abandoned && !(row.has_own_envelope() && row.digest == fact.digest)
+    // A secret whose place is not the manager's has its versions all the same.
+    let known = tx.optional(
+        "SELECT v.state, v.envelope, e.digest FROM versions v
+         JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
+         WHERE v.secret_id = ?1 AND v.version = ?2",
+        &[&fact.secret.as_bytes(), &fact.version.get()],
+        |row| Ok((state(row, 0)?, version(row, 1)?, Bytes(row.get(2)?))),
+    )?;
+    Ok(known.is_none_or(|(state, envelope, digest)| {
+        state == CatalogueState::Abandoned && !(envelope == fact.version && digest == fact.digest)
     }))
 }
 
-fn adopt(tx: &mut Tx<'_>, facts: &[ReceiptFacts], now: u64) -> Result<u64, SqlError> {
+fn adopt(tx: &mut Tx<'_>, key: &RowKey, facts: &[ReceiptFacts], now: u64) -> Result<u64, SqlError> {
     let mut adopted = 0;
     for fact in facts {
         if !lacks(tx, fact)? {
             continue;
         }
-        insert_secret(tx, (fact.secret, fact.environment), &SecretPath::unnamed(fact.secret), now)?;
+        places::insert(tx, key, (fact.secret, fact.environment), &SecretPath::unnamed(fact.secret), now)?;
         tx.execute(
             "INSERT INTO envelopes (secret_id, envelope, state, epoch, digest) VALUES (?1, ?2, 'committed', ?3, ?4)
              ON CONFLICT (secret_id, envelope) DO UPDATE

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use manager_api::name::AccountName;
 use manager_policy::{Basis, PolicyEpoch};
 use manager_registry::{
-    Credential, Kind, Proof, Record, RecordName, RoleAssignment, Rows, Service, WrittenEntry, WrittenRecord,
+    Credential, Kind, Proof, Record, RecordName, RoleAssignment, RowKey, Rows, Service, WrittenEntry, WrittenRecord,
 };
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::Malformed;
@@ -14,6 +14,7 @@ use shared_proto::id::{CredentialId, ServiceId, Subject};
 
 use super::SqlStore;
 use super::events::{defer, number};
+use super::vouch::vouch;
 use crate::events::Effect;
 use crate::{
     ActError, ChangeOutcome, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore, SignEvent, Stored, event_name,
@@ -40,7 +41,17 @@ impl RegistryStore for SqlStore {
         sign: Option<SignEvent>,
         now: u64,
     ) -> Stored<ChangeOutcome> {
-        self.sql.write("change_registry", move |tx| change(tx, &rows, &events, sign.as_ref(), now)).await
+        let key = self.key();
+        self.sql.write("change_registry", move |tx| change(tx, &key, &rows, &events, sign.as_ref(), now)).await
+    }
+
+    async fn vouch(&self, limit: usize) -> Stored<usize> {
+        let key = self.key();
+        self.sql.write("vouch", move |tx| vouch(tx, &key, limit)).await
+    }
+
+    fn is_held(&self) -> bool {
+        self.sql.is_held()
     }
 
     async fn number_of(&self, event: Event) -> Stored<Option<u64>> {
@@ -127,12 +138,13 @@ fn credential(row: &Row<'_>) -> Result<Credential, SqlError> {
 }
 
 /// The number of the newest entry; 0 before the first.
-fn newest_number(tx: &mut Tx<'_>) -> Result<u64, SqlError> {
+pub(super) fn newest_number(tx: &mut Tx<'_>) -> Result<u64, SqlError> {
     tx.one("SELECT COALESCE(MAX(number), 0) FROM registry_log", &[], |row| row.get(0))
 }
 
 fn change(
     tx: &mut Tx<'_>,
+    key: &RowKey,
     rows: &Rows,
     events: &[Event],
     sign: Option<&SignEvent>,
@@ -145,7 +157,7 @@ fn change(
     for event in events {
         match sign {
             Some(sign) => numbers.push(number(tx, event, sign, now)?),
-            None => defer(tx, &Effect::Event(*event), now)?,
+            None => defer(tx, key, &Effect::Event(*event), now)?,
         }
     }
     Ok(ChangeOutcome::Made { numbers })

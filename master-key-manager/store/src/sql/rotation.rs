@@ -1,6 +1,7 @@
 //! The catalogue's records of root key rotations.
 
 use async_trait::async_trait;
+use manager_registry::RowKey;
 use service_runtime::sql::{SqlError, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 
@@ -128,11 +129,11 @@ fn mark_missing(tx: &mut Tx<'_>, epoch: u32, envelopes: &[(SecretId, Version)]) 
 }
 
 /// The database's part of a report about keys.
-pub(super) fn key_facts(tx: &mut Tx<'_>) -> Result<Option<KeyFacts>, SqlError> {
+pub(super) fn key_facts(tx: &mut Tx<'_>, key: &RowKey) -> Result<Option<KeyFacts>, SqlError> {
     if installation(tx)?.is_none() {
         return Ok(None);
     }
-    let environments = environments(tx)?;
+    let environments = environments(tx, key)?;
     let mut count = |sql: &'static str| -> Result<Vec<(EnvironmentId, u32, u64)>, SqlError> {
         tx.all(sql, &[], |row| Ok((EnvironmentId::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?)))
     };

@@ -1,22 +1,20 @@
 //! Reading of rows and words, and queries that several areas ask. A row that does not fit its type is an error, never a
 //! guess.
 
-use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
+use manager_policy::SecretFacts;
+use manager_registry::RowKey;
 use service_runtime::sql::{Row, SqlError, Tx};
 use shared_proto::chain::ChainHead;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::{EventHash, NO_EVENT};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 
+use super::places;
 use crate::{EnvelopeRow, SecretState, StoredEvent, VersionRow, event_name};
 
 pub(super) fn version(row: &Row<'_>, column: usize) -> Result<Version, SqlError> {
     Version::new(row.get(column)?).map_err(|_| SqlError::unreadable())
-}
-
-pub(super) fn path(row: &Row<'_>, column: usize) -> Result<SecretPath, SqlError> {
-    SecretPath::parse(row.get::<String>(column)?).map_err(|_| SqlError::unreadable())
 }
 
 pub(super) fn state(row: &Row<'_>, column: usize) -> Result<CatalogueState, SqlError> {
@@ -81,35 +79,49 @@ pub(super) fn chain_head(tx: &mut Tx<'_>) -> Result<ChainHead, SqlError> {
     Ok(ChainHead { number, hash, lasting: lasting.unwrap_or(NO_EVENT) })
 }
 
-pub(super) fn one_version(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<Option<VersionRow>, SqlError> {
-    tx.optional(
-        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest
+/// A version with the facts about its secret, if the place of that is the manager's.
+pub(super) type Placed = (VersionRow, SecretFacts);
+
+/// Columns of [`version_row`], then `path, tag`.
+fn placed(row: &Row<'_>, key: &RowKey) -> Result<Option<Placed>, SqlError> {
+    let found = version_row(row)?;
+    let facts = places::facts_with(row, key, (found.secret, found.environment), 7)?;
+    Ok(facts.map(|facts| (found, facts)))
+}
+
+pub(super) fn one_version(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    secret: SecretId,
+    version: Version,
+) -> Result<Option<Placed>, SqlError> {
+    let found = tx.optional(
+        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest, s.path, s.tag
          FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
          JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
          WHERE v.secret_id = ?1 AND v.version = ?2",
         &[&secret.as_bytes(), &version.get()],
-        version_row,
-    )
+        |row| placed(row, key),
+    )?;
+    Ok(found.flatten())
 }
 
-pub(super) fn newest_committed(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<VersionRow>, SqlError> {
-    tx.optional(
-        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest
+pub(super) fn newest_committed(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> Result<Option<Placed>, SqlError> {
+    let found = tx.optional(
+        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest, s.path, s.tag
          FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
          JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
          WHERE v.secret_id = ?1 AND v.state = 'committed' ORDER BY v.version DESC LIMIT 1",
         &[&secret.as_bytes()],
-        version_row,
-    )
+        |row| placed(row, key),
+    )?;
+    Ok(found.flatten())
 }
 
-pub(super) fn secret_state(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<SecretState>, SqlError> {
-    let found = tx.optional(
-        "SELECT environment_id, path, created_at FROM secrets WHERE secret_id = ?1",
-        &[&secret.as_bytes()],
-        |row| Ok((EnvironmentId::from_bytes(row.get(0)?), path(row, 1)?, row.get(2)?)),
-    )?;
-    let Some((environment, path, created_at)) = found else { return Ok(None) };
+pub(super) fn secret_state(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> Result<Option<SecretState>, SqlError> {
+    let Some(SecretFacts { environment, path, .. }) = places::facts_of(tx, key, secret)? else { return Ok(None) };
+    let created_at =
+        tx.one("SELECT created_at FROM secrets WHERE secret_id = ?1", &[&secret.as_bytes()], |row| row.get(0))?;
     let last = tx.optional(
         "SELECT version FROM versions WHERE secret_id = ?1 ORDER BY version DESC LIMIT 1",
         &[&secret.as_bytes()],

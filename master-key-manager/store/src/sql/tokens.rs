@@ -2,6 +2,8 @@
 
 use async_trait::async_trait;
 use manager_policy::{Basis, Permit, ReadAudit, Scope};
+use manager_registry::RowKey;
+use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId, Version};
@@ -12,7 +14,7 @@ use super::environments::open_for_use;
 use super::events::is_revoked;
 use super::identity::subject_for;
 use super::registry::outdated;
-use super::rows::{newest_committed, newest_event, one_version};
+use super::rows::{Placed, newest_committed, newest_event, one_version};
 use crate::{
     ActError, Acted, CommitOutcome, KEPT_SECONDS, NewToken, OwnToken, Stored, TokenDecision, TokenRequest, TokenRow,
     TokenStore, TokenSubject, VersionRow, basis_for, event_name, grants_of,
@@ -21,8 +23,8 @@ use crate::{
 #[async_trait]
 impl TokenStore for SqlStore {
     async fn decide_token(&self, order: TokenRequest) -> Acted<TokenDecision> {
-        let Some(basis) = common_basis(&order)? else { return Ok(TokenDecision::NotFound) };
-        self.write_as("decide_token", basis, move |tx| decide_token(tx, basis, &order)).await
+        let key = self.key();
+        self.sql.write("decide_token", move |tx| decide_token(tx, &key, &order, SystemClock.now())).await?
     }
 
     async fn tokens(
@@ -61,37 +63,53 @@ impl TokenStore for SqlStore {
     }
 }
 
-/// The facts that the permits of all grants were decided from; `None` without a grant.
-fn common_basis(order: &TokenRequest) -> Acted<Option<Basis>> {
+fn decide_token(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    order: &TokenRequest,
+    now: u64,
+) -> Result<Acted<TokenDecision>, SqlError> {
+    let mut versions = Vec::with_capacity(order.grants.len());
     let mut common: Option<Basis> = None;
-    for (secret, _version, permit) in &order.grants {
-        let basis = basis_for(permit, &Scope::Secret(*secret))?;
-        let both = common.map_or(Some(basis), |common| common.and(basis));
-        common = Some(both.ok_or(ActError::OutsidePermit)?);
+    for (secret, version) in &order.grants {
+        let found = committed_version(tx, key, *secret, *version)?;
+        let permitted = found.and_then(|(row, facts)| Some((row, order.permits.decide(&facts)?)));
+        // Who may not read it is told what he is told of one that is missing.
+        let Some((row, permit)) = permitted else { return Ok(Ok(TokenDecision::NotFound)) };
+        let basis = permit.basis_for(&Scope::Secret(*secret));
+        common = basis.and_then(|basis| common.map_or(Some(basis), |common| common.and(basis)));
+        if common.is_none() {
+            return Ok(Err(ActError::OutsidePermit));
+        }
+        versions.push(row);
     }
-    Ok(common)
+    let Some(basis) = common else { return Ok(Ok(TokenDecision::NotFound)) };
+    match outdated(tx, basis, now)? {
+        None => record_token(tx, key, (basis, versions), order).map(Ok),
+        Some(why) => Ok(Err(why)),
+    }
 }
 
-fn decide_token(tx: &mut Tx<'_>, basis: Basis, order: &TokenRequest) -> Result<TokenDecision, SqlError> {
+fn record_token(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    (basis, versions): (Basis, Vec<VersionRow>),
+    order: &TokenRequest,
+) -> Result<TokenDecision, SqlError> {
     if is_revoked(tx, &order.signing_key)? {
         return Ok(TokenDecision::SigningKeyRevoked);
-    }
-    let mut versions = Vec::with_capacity(order.grants.len());
-    for (secret, version, _permit) in &order.grants {
-        let Some(row) = committed_version(tx, *secret, *version)? else { return Ok(TokenDecision::NotFound) };
-        versions.push(row);
     }
     let Some(environment) = versions.first().map(|row| row.environment) else { return Ok(TokenDecision::NotFound) };
     if versions.iter().any(|row| row.environment != environment) {
         return Ok(TokenDecision::SeveralEnvironments);
     }
-    let life = match open_for_use(tx, environment)? {
+    let life = match open_for_use(tx, key, environment)? {
         Ok(life) => life,
         Err(closed) => return Ok(TokenDecision::Closed(closed)),
     };
     let subject = match &order.subject {
         TokenSubject::Subject(subject) => *subject,
-        TokenSubject::Label(label, candidate) => subject_for(tx, label, *candidate)?,
+        TokenSubject::Label(label) => subject_for(tx, key, label)?,
     };
     let token = NewToken {
         jti: order.jti,
@@ -119,6 +137,7 @@ fn end_of((issued_at, expires_at): (u64, u64), life: u64, basis: Basis) -> u64 {
 /// been disabled meanwhile, and the token's `rseq` would already cover that revocation.
 pub(super) fn insert_for_commit(
     tx: &mut Tx<'_>,
+    key: &RowKey,
     basis: Basis,
     token: &NewToken,
     now: u64,
@@ -126,7 +145,7 @@ pub(super) fn insert_for_commit(
     if outdated(tx, basis, now)?.is_some() {
         return Ok(CommitOutcome::WithoutToken);
     }
-    let life = match open_for_use(tx, token.environment)? {
+    let life = match open_for_use(tx, key, token.environment)? {
         Ok(life) => life,
         Err(closed) => return Ok(CommitOutcome::Closed(closed)),
     };
@@ -159,12 +178,13 @@ fn insert(tx: &mut Tx<'_>, token: &NewToken, rseq: u64) -> Result<(), SqlError> 
 
 fn committed_version(
     tx: &mut Tx<'_>,
+    key: &RowKey,
     secret: SecretId,
     version: Option<Version>,
-) -> Result<Option<VersionRow>, SqlError> {
-    let Some(version) = version else { return newest_committed(tx, secret) };
-    let row = one_version(tx, secret, version)?;
-    Ok(row.filter(|row| row.state == manager_api::wire::CatalogueState::Committed))
+) -> Result<Option<Placed>, SqlError> {
+    let Some(version) = version else { return newest_committed(tx, key, secret) };
+    let row = one_version(tx, key, secret, version)?;
+    Ok(row.filter(|(row, _)| row.state == manager_api::wire::CatalogueState::Committed))
 }
 
 fn tokens(tx: &mut Tx<'_>, after: Option<TokenId>, limit: usize, now: u64) -> Result<Vec<TokenRow>, SqlError> {

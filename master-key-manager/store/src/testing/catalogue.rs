@@ -38,18 +38,21 @@ impl Kit<'_> {
         self.store.abandon(secret, lost.row.version).await.map_err(text)?;
         let refused = self.store.commit(secret, lost.row.version, None).await;
         rule(refused == Ok(CommitOutcome::No), "an abandoned version is never committed")?;
-        let page = self.store.secrets(&self.sees(), Some(self.environment), None, 9).await.map_err(text)?;
+        let page = self.list(&self.sees(), Some(self.environment), None, 9).await?.rows;
         let versions = |page: &[SecretRow]| page.iter().map(|row| row.versions.len()).collect::<Vec<_>>();
         rule(versions(&page) == [2], "secrets are listed with versions")?;
-        let first = self.store.secrets(&self.sees(), None, None, 1).await.map_err(text)?;
-        rule(versions(&first) == [1], "a page ends between the versions of a secret")?;
-        let second = self.store.secrets(&self.sees(), None, Some((secret, Version::FIRST)), 1).await.map_err(text)?;
+        let first = self.list(&self.sees(), None, None, 1).await?;
+        rule(versions(&first.rows) == [1], "a page ends between the versions of a secret")?;
+        rule(first.next == Some((secret, Version::FIRST)), "and says where")?;
+        let second = self.list(&self.sees(), None, Some((secret, Version::FIRST)), 1).await?.rows;
         let continued = second
             .iter()
             .all(|row| row.secret == secret && row.versions.iter().all(|one| one.version == lost.row.version));
         rule(continued && versions(&second) == [1], "the next page goes on behind its cursor")?;
-        let rest = self.store.secrets(&self.sees(), None, Some((secret, lost.row.version)), 9).await.map_err(text)?;
-        rule(rest.iter().all(|row| row.secret > secret), "a page begins behind its cursor")
+        let rest = self.list(&self.sees(), None, Some((secret, lost.row.version)), 9).await?.rows;
+        rule(rest.iter().all(|row| row.secret != secret), "a page begins behind its cursor")?;
+        let lost = self.store.secrets(&self.sees(), None, Some((SecretId::generate(), Version::FIRST)), 9).await;
+        rule(lost.is_ok_and(|page| page.is_none()), "no page begins behind a secret that is not there")
     }
 
     /// The facts about secrets by their places, and below a folder.

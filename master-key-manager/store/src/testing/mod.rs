@@ -3,6 +3,7 @@
 mod catalogue;
 mod environments;
 mod events;
+mod lists;
 mod policy;
 mod reconcile;
 mod registry;
@@ -18,15 +19,13 @@ use manager_policy::{ActionType, Actor, AnyAction, Facts, KnownEnvironments, Lis
 use manager_registry::{Author, Change, Credential, Proof, Record, RegistryKey, RoleAssignment, Service, Snapshot};
 use shared_proto::encoding::Bytes;
 use shared_proto::event::Event;
-use shared_proto::id::{
-    CredentialId, EnvironmentId, ManagerId, PersonId, SecretId, ServiceId, Subject, TokenId, Version,
-};
+use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, SecretId, ServiceId, Subject, TokenId, Version};
 use shared_proto::identity::Mode;
 use shared_proto::token::Grant;
 
 use crate::{
     ActError, Acted, Decision, Environment, Installation, ManagerStore, NewInstallation, NewToken, NewVersion,
-    SignEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow,
+    ReadPermits, SecretPage, SignEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow,
 };
 
 /// Runs the kit on an empty store.
@@ -46,6 +45,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.reconcile().await?;
     kit.destruction().await?;
     kit.environments().await?;
+    kit.pages().await?;
     kit.many_environments().await?;
     kit.permits().await?;
     kit.facts_of_places().await?;
@@ -128,6 +128,17 @@ impl<'a> Kit<'a> {
         KnownEnvironments::decide(&self.facts(), &self.actor, NOW)
     }
 
+    async fn list(
+        &self,
+        visible: &Visible,
+        environment: Option<EnvironmentId>,
+        after: Option<(SecretId, Version)>,
+        limit: usize,
+    ) -> Result<SecretPage, String> {
+        let page = self.store.secrets(visible, environment, after, limit).await.map_err(text)?;
+        page.ok_or_else(|| "a page begins behind its cursor".to_owned())
+    }
+
     fn revocation(&self, event: Event) -> Result<Decision, String> {
         Decision::revoke_tokens(&self.may()?, event).map_err(text)
     }
@@ -137,12 +148,13 @@ impl<'a> Kit<'a> {
     }
 
     fn new_order(&self, grants: Vec<(SecretId, Option<Version>)>) -> Result<TokenRequest, String> {
-        let permitted = |(secret, version)| self.may().map(|permit| (secret, version, permit));
+        let (facts, actor) = (self.facts(), self.actor.clone());
         Ok(TokenRequest {
             jti: TokenId::generate(),
-            subject: TokenSubject::Label(self.label.clone(), PersonId::generate()),
+            subject: TokenSubject::Label(self.label.clone()),
             signing_key: Bytes([5; 32]),
-            grants: grants.into_iter().map(permitted).collect::<Result<_, _>>()?,
+            grants,
+            permits: ReadPermits::new(move |_| Permit::decide(&facts, &actor, &Scope::Installation, NOW).ok()),
             issued_at: NOW,
             expires_at: NOW + 900,
         })
@@ -159,7 +171,7 @@ impl<'a> Kit<'a> {
             epoch: 1,
             digest: Bytes(digest),
         };
-        let label = (self.label.clone(), PersonId::generate());
+        let label = self.label.clone();
         Ok(NewVersion { row, path: path.clone(), label, idempotency: None, signing_key: None, now: NOW })
     }
 

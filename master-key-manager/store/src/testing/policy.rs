@@ -1,20 +1,24 @@
 //! Permits: they count while all that they were decided from is as it was, and for their target only.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use manager_api::id::PermissionId;
 use manager_api::name::SecretPath;
 use manager_api::tags::Tags;
 use manager_policy::{
     Action, ActionType, Actor, Effect, Facts, Holder, KnownEnvironments, Line, List, ManageEnvironments, Note, Party,
-    PathPattern, Period, Permission, Permit, PolicyEpoch, Reach, Ruling, Scope, Share, State, Visible, decide,
+    PathPattern, Period, Permission, Permit, PolicyEpoch, Reach, Read, Ruling, Scope, Share, State, Visible, decide,
 };
 use shared_proto::event::Event;
 use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, TokenId, Version};
 
 use super::environments::new_environment;
 use super::{Kit, NOW, refused, rule, signer, text};
-use crate::{ActError, CommitOutcome, Decision, EnvironmentChange, NewRollback, NewVersion, TokenRequest};
+use crate::{
+    ActError, CommitOutcome, Decision, EnvironmentChange, NewRollback, NewVersion, ReadPermits, TokenDecision,
+    TokenRequest,
+};
 
 impl Kit<'_> {
     pub(super) async fn permits(&self) -> Result<(), String> {
@@ -65,9 +69,14 @@ impl Kit<'_> {
         let (secret, version, path) = (known.row.secret, known.row.version, known.path.clone());
         let look = may::<List>(by)?.to_look();
         let next = self.new_version(secret, 2, &path)?;
-        let order = TokenRequest { grants: vec![(secret, None, may(by)?)], ..self.new_order(Vec::new())? };
+        let permit = may::<Read>(by)?;
+        let (stale, actor) = (facts.clone(), self.actor.clone());
+        let permits = ReadPermits::new(move |_| Permit::decide(&stale, &actor, permit.scope(), NOW).ok());
+        let order = TokenRequest { permits, ..self.new_order(vec![(secret, None)])? };
         let decision = Decision::revoke_tokens(&may::<Share>(by)?, Event::All).map_err(text)?;
         let subject = Subject::Service(ServiceId::generate());
+        // A version that can be minted for, so that nothing but the permit refuses.
+        store.commit(secret, version, None).await.map_err(text)?;
         let before = (store.newest_event().await, store.deferred().await);
         refused(store.look_again(&may(by)?).await, why, "look_again")?;
         let basis = Visible::decide(facts, by.1, NOW).basis();
@@ -127,15 +136,24 @@ impl Kit<'_> {
         let look = self.only::<List>(&other)?.to_look();
         refused(self.store.secret(&look, secret).await, why, "secret of another id")?;
         refused(self.store.version(&look, secret, Version::FIRST).await, why, "version of another secret")?;
-        let grants = vec![(secret, None, self.only(&other)?)];
-        let order = TokenRequest { grants, ..self.new_order(Vec::new())? };
+        self.store.commit(secret, Version::FIRST, None).await.map_err(text)?;
+        let (facts, actor, elsewhere) = (self.facts(), self.actor.clone(), other.clone());
+        let permits = ReadPermits::new(move |_| Permit::decide(&facts, &actor, &elsewhere, NOW).ok());
+        let order = TokenRequest { permits, ..self.new_order(vec![(secret, None)])? };
         refused(self.store.decide_token(order).await, why, "decide_token for another secret")?;
         let token = Some((self.only(&other)?, self.new_token(&new.row)));
         refused(self.store.commit(secret, Version::FIRST, token).await, why, "commit with a token for another secret")?;
-        let stranger = Permit::decide(&self.facts(), &self.anonymous, &Scope::Secret(secret), NOW).map_err(text)?;
-        let grants = vec![(secret, None, self.only(&Scope::Secret(secret))?), (secret, None, stranger)];
-        let order = TokenRequest { grants, ..self.new_order(Vec::new())? };
+        let (facts, two, asked) = (self.facts(), [self.actor.clone(), self.anonymous.clone()], AtomicUsize::new(0));
+        let permits = ReadPermits::new(move |secret| {
+            let [one, other] = &two;
+            let actor = if asked.fetch_add(1, Ordering::SeqCst) % 2 == 0 { one } else { other };
+            Permit::decide(&facts, actor, secret, NOW).ok()
+        });
+        let order = TokenRequest { permits, ..self.new_order(vec![(secret, None), (secret, None)])? };
         refused(self.store.decide_token(order).await, why, "decide_token for two callers")?;
+        let denied = TokenRequest { permits: ReadPermits::new(|_| None), ..self.new_order(vec![(secret, None)])? };
+        let denied = self.store.decide_token(denied).await;
+        rule(matches!(denied, Ok(TokenDecision::NotFound)), "who may not read a secret is told that it is missing")?;
         let (version, target) = (new.row.version, Version::FIRST);
         let back = NewRollback { secret, version, target, if_version: None, idempotency: None, now: NOW };
         refused(self.store.begin_rollback(&self.only(&other)?, back).await, why, "rollback of another secret")?;
@@ -182,14 +200,14 @@ impl Kit<'_> {
         let elsewhere = Reach { environment: Some(EnvironmentId::generate()), pattern: PathPattern::everything() };
         let line = allows(subject, &elsewhere, Action::List);
         self.environments_of_others(self.facts().state().clone(), line).await?;
-        let all = self.store.secrets(&self.sees(), None, None, 99).await.map_err(text)?;
+        let all = self.list(&self.sees(), None, None, 99).await?.rows;
         for hidden in [listing(&[], Action::List), listing(&[Reach::everything()], Action::Read)] {
-            let seen = self.store.secrets(&hidden, None, None, 99).await.map_err(text)?;
-            rule(seen.is_empty(), "who may list nothing sees nothing")?;
+            let seen = self.list(&hidden, None, None, 99).await?;
+            rule(seen.rows.is_empty() && seen.next.is_none(), "who may list nothing sees nothing")?;
         }
         let pattern = PathPattern::below(&SecretPath::parse("target").map_err(text)?);
         let folder = Reach { environment: Some(self.environment), pattern };
-        let part = self.store.secrets(&listing(&[folder], Action::List), None, None, 99).await.map_err(text)?;
+        let part = self.list(&listing(&[folder], Action::List), None, None, 99).await?.rows;
         rule(part.len() == 1 && part.len() < all.len(), "a list has what may be listed")?;
         rule(part.iter().all(|row| row.path.as_str() == "target/one"), "and nothing else")
     }

@@ -1,7 +1,7 @@
 //! The schema on PostgreSQL. Text is compared by its bytes, as SQLite does.
 
 /// All steps.
-pub(super) const STEPS: &[&str] = &[FIRST, LIVING_ENVIRONMENTS, ENVELOPES, REGISTRY, CREDENTIALS];
+pub(super) const STEPS: &[&str] = &[FIRST, LIVING_ENVIRONMENTS, ENVELOPES, REGISTRY, CREDENTIALS, TAGS];
 
 const FIRST: &str = r#"
 CREATE TABLE installation (
@@ -202,4 +202,14 @@ CREATE TABLE credential_uses (
 );
 -- Tokens of one credential, in the order of their pages.
 CREATE INDEX tokens_of_credential ON tokens (credential_id, jti);
+"#;
+
+const TAGS: &str = r#"
+-- An HMAC under a key of the key folder over what the row says, so that a row which somebody else wrote is told apart.
+-- NULL: from before rows had tags. The service uses no such row until an operator has vouched for the database.
+ALTER TABLE secrets ADD COLUMN tag BYTEA CHECK (octet_length(tag) = 32);
+ALTER TABLE environments ADD COLUMN tag BYTEA CHECK (octet_length(tag) = 32);
+ALTER TABLE subjects ADD COLUMN tag BYTEA CHECK (octet_length(tag) = 32);
+ALTER TABLE pending_revocations ADD COLUMN tag BYTEA CHECK (octet_length(tag) = 32);
+ALTER TABLE idempotency ADD COLUMN tag BYTEA CHECK (octet_length(tag) = 32);
 "#;

@@ -11,6 +11,7 @@ pub(super) const STEPS: &[&str] = &[
     ENVELOPES,
     REGISTRY,
     CREDENTIALS,
+    TAGS,
 ];
 
 const FIRST: &str = "
@@ -236,4 +237,14 @@ CREATE TABLE credential_uses (
 ) STRICT, WITHOUT ROWID;
 -- Tokens of one credential, in the order of their pages.
 CREATE INDEX tokens_of_credential ON tokens (credential_id, jti);
+";
+
+const TAGS: &str = "
+-- An HMAC under a key of the key folder over what the row says, so that a row which somebody else wrote is told apart.
+-- NULL: from before rows had tags. The service uses no such row until an operator has vouched for the database.
+ALTER TABLE secrets ADD COLUMN tag BLOB CHECK (length(tag) = 32);
+ALTER TABLE environments ADD COLUMN tag BLOB CHECK (length(tag) = 32);
+ALTER TABLE subjects ADD COLUMN tag BLOB CHECK (length(tag) = 32);
+ALTER TABLE pending_revocations ADD COLUMN tag BLOB CHECK (length(tag) = 32);
+ALTER TABLE idempotency ADD COLUMN tag BLOB CHECK (length(tag) = 32);
 ";

@@ -1,0 +1,128 @@
+//! Tags of rows outside of the registry that decisions rest on: where a secret lies, what an environment allows, whom a
+//! label stands for.
+//!
+//! Each tag is over one row. It keeps an attacker with write access to the database from making such a row, altering it,
+//! or moving it to another one. It does not keep him from removing a row, or from putting back what a row that may change
+//! said before.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+use shared_proto::encoding::{lp, random};
+
+/// HMAC-SHA-256 over a row.
+pub type RowTag = [u8; 32];
+
+/// The meaning of a row. A tag for one meaning fits no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowKind {
+    /// Environment and path of a secret. They never change; once they do, an earlier place must not be put back.
+    Place,
+    /// An environment with its settings.
+    Environment,
+    /// The subject of a label.
+    Label,
+    /// The id of a new label's subject, which is not stored with a tag but is one.
+    Person,
+    /// A revocation that waits for its number.
+    Revocation,
+    /// The version that an idempotency key stands for.
+    Repeat,
+}
+
+/// The key of the key folder that authenticates rows. Whoever has it by another name knows none of the rows.
+pub struct RowKey {
+    key: hmac::Key,
+    unfit: OnceLock<String>,
+}
+
+impl RowKey {
+    /// A key of these bytes.
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), unfit: OnceLock::new() }
+    }
+
+    /// A key that nobody else has: what it tags is unknown to everybody else.
+    pub fn generate() -> Self {
+        Self::new(&random())
+    }
+
+    /// The tag of a row: over its meaning and these parts.
+    pub fn tag(&self, kind: RowKind, parts: &[&[u8]]) -> RowTag {
+        let mut tag = [0; 32];
+        tag.copy_from_slice(hmac::sign(&self.key, &text(kind, parts)).as_ref());
+        tag
+    }
+
+    /// Tells whether a row is as this key tagged it. The first one that is not is kept for the log, with its name.
+    pub fn fits(&self, kind: RowKind, name: impl fmt::Display, parts: &[&[u8]], tag: Option<&RowTag>) -> bool {
+        let fits = tag.is_some_and(|tag| verify_slices_are_equal(&self.tag(kind, parts), tag).is_ok());
+        if !fits {
+            self.unfit.get_or_init(|| format!("{} {name}", kind.words()));
+        }
+        fits
+    }
+
+    /// The first row that did not fit; `None` while all did.
+    pub fn unfit(&self) -> Option<&str> {
+        self.unfit.get().map(String::as_str)
+    }
+}
+
+impl RowKind {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Place => "place of",
+            Self::Environment => "environment",
+            Self::Label => "subject of the label of",
+            Self::Person => "subject",
+            Self::Revocation => "waiting revocation",
+            Self::Repeat => "idempotency key of",
+        }
+    }
+}
+
+impl fmt::Debug for RowKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("RowKey")
+    }
+}
+
+fn text(kind: RowKind, parts: &[&[u8]]) -> Vec<u8> {
+    let domain: &[u8] = match kind {
+        RowKind::Place => b"splitvault row place 1",
+        RowKind::Environment => b"splitvault row environment 1",
+        RowKind::Label => b"splitvault row label 1",
+        RowKind::Person => b"splitvault row person 1",
+        RowKind::Revocation => b"splitvault row revocation 1",
+        RowKind::Repeat => b"splitvault row repeat 1",
+    };
+    let mut all = vec![domain];
+    all.extend(parts);
+    lp(&all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_fits_its_row_and_nothing_else() {
+        let key = RowKey::new(&[1; 32]);
+        let tag = key.tag(RowKind::Place, &[b"a", b"bc"]);
+        assert!(key.fits(RowKind::Place, "a", &[b"a", b"bc"], Some(&tag)));
+        assert_eq!(key.unfit(), None);
+        for (kind, parts) in [
+            (RowKind::Place, [b"ab".as_slice(), b"c"]),
+            (RowKind::Place, [b"a", b"bd"]),
+            (RowKind::Label, [b"a", b"bc"]),
+        ] {
+            assert!(!key.fits(kind, "it", &parts, Some(&tag)));
+        }
+        assert!(!key.fits(RowKind::Place, "it", &[b"a", b"bc"], None));
+        assert!(!RowKey::generate().fits(RowKind::Place, "it", &[b"a", b"bc"], Some(&tag)));
+        assert_eq!(key.unfit(), Some("place of it"));
+    }
+}
