@@ -39,7 +39,7 @@ impl KnownEnvironments {
             }
         }
         let limits = actor.limits.as_ref().and_then(|limits| {
-            limits.iter().fold(Some(BTreeSet::new()), |known, limit| with(known, limit.reach.environment))
+            limits.iter().try_fold(BTreeSet::new(), |known, limit| with(Some(known), limit.reach.environment))
         });
         Self { basis: Basis::of(facts, actor, unchanged), lines, limits, first }
     }

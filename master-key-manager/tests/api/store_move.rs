@@ -30,7 +30,8 @@ const ROWS: &str = "
     INSERT INTO root_key_rotations (environment_id, epoch, changed_at, retirement)
         SELECT environment_id, 1, 1, NULL FROM environments;
     INSERT INTO lacking_envelopes (secret_id, envelope, epoch) SELECT secret_id, 1, 1 FROM secrets;
-    INSERT INTO credentials (credential_id, subject, hmac, created_at) SELECT secret_id, 'sub_1', NULL, 1 FROM secrets;";
+    INSERT INTO credentials (credential_id, subject, hmac, created_at) SELECT secret_id, 'sub_1', NULL, 1 FROM secrets;
+    INSERT INTO credential_uses (credential_id, last_used_at) SELECT secret_id, 3600 FROM secrets;";
 
 /// Lines of tables in what the command printed.
 fn tables(said: &str) -> Vec<&str> {

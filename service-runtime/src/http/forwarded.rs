@@ -43,24 +43,33 @@ impl TrustedProxies {
         }
         match (self.last(headers, "forwarded", forwarded), self.last(headers, "x-forwarded-for", listed)) {
             (None, None) => Some(peer),
-            (Some(one), None) | (None, Some(one)) => one,
-            (Some(one), Some(other)) => one.filter(|_| one == other),
+            (Some(one), None) | (None, Some(one)) => one.ok(),
+            (Some(one), Some(other)) => one.ok().filter(|_| one == other),
         }
     }
 
     /// The last address of a header that is not a proxy's, or else the first; `None` without the header.
-    fn last(&self, headers: &HeaderMap, name: &str, nodes: fn(&str) -> Option<Vec<IpAddr>>) -> Option<Option<IpAddr>> {
+    fn last(
+        &self,
+        headers: &HeaderMap,
+        name: &str,
+        nodes: fn(&str) -> Option<Vec<IpAddr>>,
+    ) -> Option<Result<IpAddr, Unclear>> {
         let mut all = headers.get_all(name).peekable();
         all.peek()?;
         let mut addresses = Vec::new();
         for value in all {
-            let Some(more) = value.to_str().ok().and_then(nodes) else { return Some(None) };
+            let Some(more) = value.to_str().ok().and_then(nodes) else { return Some(Err(Unclear)) };
             addresses.extend(more);
         }
         let last = addresses.iter().rev().find(|address| !self.trusts(**address));
-        Some(last.or(addresses.first()).copied())
+        Some(last.or(addresses.first()).copied().ok_or(Unclear))
     }
 }
+
+/// A header that cannot be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unclear;
 
 /// The address of the client that a request came from; `None` if it is not known.
 pub fn client_address(req: &HttpRequest) -> Option<IpAddr> {
