@@ -32,7 +32,7 @@ pub enum RowKind {
     Repeat,
 }
 
-/// The key of the key folder that authenticates rows. Whoever has it by another name knows none of the rows.
+/// The key of the key folder that authenticates rows.
 pub struct RowKey {
     key: hmac::Key,
     unfit: OnceLock<String>,

@@ -41,6 +41,8 @@ impl Services {
         let page = self.store.secrets(&caller.visible(), None, after, SCANNED).await?;
         let gone = || Refusal::parameter("The secret that the page before ended with is gone; begin again.");
         let SecretPage { rows, next } = page.ok_or_else(gone)?;
+        // Each secret is judged once, whatever its versions are.
+        let next = next.map(|(secret, _)| (secret, Version::LAST));
         let found = self.store.secret_facts(rows.iter().map(|row| row.secret).collect()).await?;
         let facts = as_if_enabled(&view.facts, service.subject());
         let now = self.clock.now();

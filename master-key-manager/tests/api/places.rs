@@ -5,6 +5,7 @@ use actix_web::http::Method;
 use manager_api::id::PermissionId;
 use manager_api::name::AccountName;
 use manager_api::policy::{Action, Actions, Effect, PartyId, PatternText};
+use manager_api::tags::Tags;
 use manager_registry::{Author, Change, Credential, Permission, Proof, Service, Terms};
 use master_key_manager::init::policy;
 use master_key_manager::installation::{open_store, read_installation};
@@ -35,7 +36,7 @@ pub(crate) async fn service(manager: &Manager, name: &str, pattern: &str, action
         actions: actions.iter().copied().collect::<Actions>(),
         environment: None,
         pattern: PatternText::parse(pattern).unwrap(),
-        tags: Default::default(),
+        tags: Tags::default(),
         terms: Terms::unlimited(1),
     };
     let changes: Vec<Change> = vec![

@@ -1,11 +1,13 @@
 //! Taking anything away revokes in the same transaction; giving revokes nothing; what ends by itself mints nothing.
 
-use std::sync::Arc;
-
 use actix_web::http::Method;
 use futures_util::future::join_all;
+use master_key_manager::access::Caller;
+use master_key_manager::issuer::MintRequest;
 use serde_json::{Value, json};
+use service_runtime::audit::Origin;
 use service_runtime::config::Mode;
+use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 
 use crate::support::{Feed, Installed, Manager, Principal, now, permission, until};
@@ -118,27 +120,28 @@ async fn widening_and_what_is_not_about_reading_revoke_nothing() {
     team.manager.stop().await;
 }
 
-/// Another process takes the permission away when the rights of the caller were read, before the transaction of the mint.
+/// The permission goes between the authentication of a mint and its transaction, which decides.
 #[actix_web::test]
 async fn a_mint_that_raced_the_end_of_its_permission_gets_nothing() {
     let team = Team::new().await;
     let (manager, billing) = (&team.manager, &team.billing);
     let line = manager.permit(&billing.id(), "allow", &["read"], "app/**").await;
-    let config = &team.installed.config;
-    let other = master_key_manager::installation::open_registry(config, Arc::new(manager.store.clone())).await.unwrap();
-    let name = line.parse::<manager_api::id::PermissionId>().unwrap();
-    manager.app.registry.forget();
-    manager.faults.after_calls("registry", 1, move || async move {
-        let by = (manager_registry::Author::Operator, "", 1);
-        let removed = manager_registry::Change::from(manager_registry::RecordName::from(name));
-        other.change(by, None, |_| Ok(vec![removed])).await.unwrap();
-    });
-    let body = json!({"grants": [{"key_id": team.secret}]});
-    let answer = manager.by(billing, Method::POST, "/api/tokens", Some(body)).await;
-    // By the rights that it had, or by those that it has.
-    assert!([401, 404].contains(&answer.status.as_u16()), "{}", answer.text);
+    let view = manager.app.registry.now().await.unwrap();
+    let actor = view.state.actor(billing.credential, now()).unwrap();
+    let caller = Caller::new(actor, &view, now());
+    let mint = async || {
+        let grants = vec![(team.secret.parse().unwrap(), None)];
+        let request = MintRequest { grants, label: None, life: None };
+        manager.app.secret_writer.mint.mint(request, &caller, &Origin::background()).await
+    };
+    assert!(mint().await.is_ok(), "the control");
+    let minted = manager.admin(Method::GET, "/api/tokens", None).await.expect(200).text;
+    team.delete(format!("/api/permissions/{line}")).await;
+    let refusal = mint().await.err().map(|refusal| refusal.code());
+    assert_eq!(refusal, Some(ErrorCode::CredentialInvalid));
+    let count = |tokens: &str| tokens.matches(&billing.credential.to_string()).count();
     let tokens = manager.admin(Method::GET, "/api/tokens", None).await.expect(200).text;
-    assert!(!tokens.contains(&billing.credential.to_string()), "{tokens}");
+    assert_eq!(count(&tokens), count(&minted), "{tokens}");
     assert!(!manager.mints(billing, &team.secret).await);
     team.manager.stop().await;
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use manager_api::id::PermissionId;
 use manager_api::name::AccountName;
 use manager_api::policy::{Action, Effect, PartyId, PatternText};
+use manager_api::tags::Tags;
 use manager_policy::PolicyEpoch;
 use manager_registry::{
     Author, Change, Credential, Permission, Proof, RegistryKey, RoleAssignment, Service, Snapshot, Terms,
@@ -24,7 +25,7 @@ fn line(service: ServiceId, number: u64) -> Change {
         actions: [Action::Read].into_iter().collect(),
         environment: None,
         pattern: PatternText::parse(&format!("team-{number}/**")).unwrap(),
-        tags: Default::default(),
+        tags: Tags::default(),
         terms: Terms::unlimited(1),
     }
     .into()
