@@ -57,10 +57,9 @@ impl Snapshot {
     }
 
     /// The credentials with which somebody may make policy and principals now, ordered by id. Without one, only the
-    /// command on the manager's host is left. One whose uses are counted is none: they end.
+    /// command on the manager's host is left.
     pub fn administrators<'a>(&'a self, facts: &'a Facts, now: u64) -> impl Iterator<Item = CredentialId> + 'a {
-        let lasting = self.credentials().filter(|credential| credential.max_uses.is_none());
-        let actors = lasting.filter_map(move |credential| self.actor(credential.credential_id, now));
+        let actors = self.credentials().filter_map(move |credential| self.actor(credential.credential_id, now));
         actors.filter(move |actor| administers(facts, actor, now)).map(|actor| actor.credential)
     }
 
