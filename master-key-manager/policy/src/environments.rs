@@ -33,13 +33,13 @@ impl KnownEnvironments {
                 let around = line.period().unchanged_around(now);
                 unchanged = unchanged.common(around).unwrap_or(around);
                 if line.period().contains(now) {
-                    lines = with(lines, line.reach().environment);
+                    lines = lines.and_then(|known| with(known, line.reach().environment));
                     first.extend((first.len() < MOST_LINES).then(|| line.id()));
                 }
             }
         }
         let limits = actor.limits.as_ref().and_then(|limits| {
-            limits.iter().try_fold(BTreeSet::new(), |known, limit| with(Some(known), limit.reach.environment))
+            limits.iter().try_fold(BTreeSet::new(), |known, limit| with(known, limit.reach.environment))
         });
         Self { basis: Basis::of(facts, actor, unchanged), lines, limits, first }
     }
@@ -62,8 +62,7 @@ impl KnownEnvironments {
 }
 
 /// The environments with one more; all of them are no set.
-fn with(known: Option<BTreeSet<EnvironmentId>>, more: Option<EnvironmentId>) -> Option<BTreeSet<EnvironmentId>> {
-    let (mut known, more) = (known?, more?);
-    known.insert(more);
+fn with(mut known: BTreeSet<EnvironmentId>, more: Option<EnvironmentId>) -> Option<BTreeSet<EnvironmentId>> {
+    known.insert(more?);
     Some(known)
 }

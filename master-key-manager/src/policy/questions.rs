@@ -70,10 +70,10 @@ impl PolicyKeeper {
             Some(principal) if !own => (about.permit_to_ask(&caller)?, somebody(&caller, Holder::Principal(principal))),
             Some(_) | None => (about.permit_for_own(&caller)?, caller.actor().clone()),
         };
-        let target = Some(actor.holder).and_then(|holder| match holder {
+        let target = match actor.holder {
             Holder::Principal(subject) => Some(subject.to_string()),
             Holder::Stranger => None,
-        });
+        };
         let (sight, basis) = (Sight::of(&caller), basis_of(&permit)?);
         // In memory and of the lines of one principal only.
         let explained = self.explained(&view, (&actor, asked.action, &about), &sight, caller.now());

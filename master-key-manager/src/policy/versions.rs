@@ -80,13 +80,11 @@ impl PolicyKeeper {
                 break;
             }
             last = Some(record.name().id);
-            match record {
-                Record::Group(group) => page.groups.push(FormerGroup {
-                    group: group_details(group),
-                    members: group.members.iter().copied().take(MAX_SHOWN_PRINCIPALS).collect(),
-                }),
-                line => page.lines.extend(self.line_of(line)),
+            if let Record::Group(group) = record {
+                let members = group.members.iter().copied().take(MAX_SHOWN_PRINCIPALS).collect();
+                page.groups.push(FormerGroup { group: group_details(group), members });
             }
+            page.lines.extend(self.line_of(record));
         }
         self.give_out(basis_of(&permit)?, origin, (RegistryAct::PolicyVersionShow, Some(number.to_string()))).await?;
         Ok(page)
@@ -194,7 +192,9 @@ impl PolicyKeeper {
         match record {
             Record::RoleAssignment(line) => Some(LineDetails::RoleAssignment(self.assignment_details(line, true))),
             Record::Permission(line) => Some(LineDetails::Permission(self.permission_details(line, true))),
-            _ => None,
+            Record::Group(_) | Record::Service(_) | Record::Person(_) | Record::Credential(_) | Record::Settings(_) => {
+                None
+            }
         }
     }
 }

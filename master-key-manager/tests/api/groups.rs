@@ -89,7 +89,7 @@ async fn a_group_that_something_names_is_not_deleted() {
     let role = manager.assign(&group, "auditor", "app/**").await;
     manager.admin(Method::DELETE, &path, None).await.expect(409).refused("group_in_use");
     manager.admin(Method::DELETE, &format!("/api/roles/{role}"), None).await.expect(200);
-    let owner = Some(format!("\"{group}\"")).map(|text| serde_json::from_str(&text).unwrap());
+    let owner = Some(group.parse().unwrap());
     let service = Service::new(ServiceId::generate(), AccountName::parse("owned").unwrap(), 1);
     manager.put(vec![Service { owner, ..service.clone() }.into()]).await;
     manager.admin(Method::DELETE, &path, None).await.expect(409).refused("group_in_use");

@@ -271,6 +271,7 @@ async fn what_is_taken_away_while_the_vault_is_away_is_pending_and_comes_later()
     let line = manager.permit(&billing.id(), "allow", &["read"], "app/**").await;
     assert!(manager.mints(billing, &team.secret).await);
     team.installed.vault.state().feed = Feed::Garble;
+    until("the manager notices", async || manager.get("/health/ready").await.status == 503).await;
     let removed = manager.admin(Method::DELETE, &format!("/api/permissions/{line}"), None).await.expect(202).json();
     assert_eq!(removed["status"], "pending");
     let body = json!({"grants": [{"key_id": team.secret}]});

@@ -6,6 +6,7 @@ use client::manager_api::lines::{AssignRole, CreatePermission};
 use client::manager_api::name::{AccountName, Description, Reason, SecretPath};
 use client::manager_api::policy::{Action, Actions, Effect, PartyId, PatternText, Role};
 use client::manager_api::policy_questions::{Because, DryRun, Explain, PolicyTarget, ProposedChange, WhoCan};
+use client::manager_api::tags::Tags;
 use client::manager_api::wire::RevocationStatus;
 use client::shared_proto::id::Subject;
 use serde_json::json;
@@ -22,7 +23,7 @@ fn permission(party: PartyId, effect: Effect, actions: &[Action]) -> CreatePermi
         actions: actions.iter().copied().collect(),
         environment: Some("dev".parse().unwrap()),
         pattern: PatternText::parse("app/**").unwrap(),
-        tags: <_>::default(),
+        tags: Tags::default(),
         starts_at: None,
         ends_at: None,
         reason: reason(),

@@ -133,7 +133,8 @@ impl Facts {
             | action::ENVIRONMENT_ENABLE
             | action::RATE_LIMIT_SHOW => None,
             _ if route.access == Access::Public => None,
-            _ => self.policy_body(route)?,
+            _ if WITHOUT_BODY.contains(&route.id) => None,
+            _ => Some(self.policy_body(route)?),
         };
         // Nothing is rolled back to what is destroyed.
         let secret = if route.id == action::SECRET_ROLLBACK { &self.secret } else { &self.doomed };
@@ -153,41 +154,45 @@ impl Facts {
         Some(Request { method: route.method.clone(), target, body })
     }
 
-    /// The body of a request about groups or policy, which may have none.
-    fn policy_body(&self, route: &Route) -> Option<Option<Value>> {
+    /// The body of a request about groups or policy.
+    fn policy_body(&self, route: &Route) -> Option<Value> {
         let policy = &self.policy;
         let target = json!({"key_id": self.secret});
         Some(match route.id {
-            action::GROUP_CREATE => Some(json!({"name": format!("late-{}", self.number)})),
-            action::GROUP_UPDATE => Some(json!({"description": "Late"})),
-            action::MEMBER_ADD => Some(json!({"principals": [policy.joining]})),
-            action::ROLE_ASSIGN => Some(json!({
+            action::GROUP_CREATE => json!({"name": format!("late-{}", self.number)}),
+            action::GROUP_UPDATE => json!({"description": "Late"}),
+            action::MEMBER_ADD => json!({"principals": [policy.joining]}),
+            action::ROLE_ASSIGN => json!({
                 "party": policy.service, "role": "service_user", "environment": "dev", "pattern": "late/**",
                 "reason": "late",
-            })),
-            action::PERMISSION_CREATE => Some(permission(&policy.service, "allow", &["list"], "late/**")),
-            action::PERMISSION_EXPLAIN => Some(json!({"action": "read", "target": target})),
-            action::PERMISSION_WHO_CAN => Some(json!({"target": target})),
-            action::PERMISSION_DRY_RUN => Some(json!({
+            }),
+            action::PERMISSION_CREATE => permission(&policy.service, "allow", &["list"], "late/**"),
+            action::PERMISSION_EXPLAIN => json!({"action": "read", "target": target}),
+            action::PERMISSION_WHO_CAN => json!({"target": target}),
+            action::PERMISSION_DRY_RUN => json!({
                 "changes": [{"kind": "disable-principal", "principal": policy.service}], "secrets": [target],
-            })),
-            action::POLICY_VERSION_RESTORE => Some(json!({"reason": "late"})),
-            action::GROUP_LIST
-            | action::GROUP_SHOW
-            | action::GROUP_DELETE
-            | action::MEMBER_LIST
-            | action::MEMBER_REMOVE
-            | action::ROLE_LIST
-            | action::ROLE_UNASSIGN
-            | action::PERMISSION_LIST
-            | action::PERMISSION_SHOW
-            | action::PERMISSION_DELETE
-            | action::POLICY_VERSION_LIST
-            | action::POLICY_VERSION_SHOW => None,
+            }),
+            action::POLICY_VERSION_RESTORE => json!({"reason": "late"}),
             _ => return None,
         })
     }
 }
+
+/// Routes about groups and policy without a body.
+const WITHOUT_BODY: [&str; 12] = [
+    action::GROUP_LIST,
+    action::GROUP_SHOW,
+    action::GROUP_DELETE,
+    action::MEMBER_LIST,
+    action::MEMBER_REMOVE,
+    action::ROLE_LIST,
+    action::ROLE_UNASSIGN,
+    action::PERMISSION_LIST,
+    action::PERMISSION_SHOW,
+    action::PERMISSION_DELETE,
+    action::POLICY_VERSION_LIST,
+    action::POLICY_VERSION_SHOW,
+];
 
 /// The routes that need a credential.
 pub(crate) fn guarded_routes() -> impl Iterator<Item = &'static Route> {
