@@ -188,7 +188,7 @@ impl Overlay<'_> {
 
     /// Removes a line that the caller may see.
     fn remove(&mut self, name: RecordName, sight: &Sight) -> Result<(), Refusal> {
-        if !sight.sees_record(self.view, name.clone()) {
+        if !sight.sees_record(self.view, &name) {
             return Err(Refusal::new(ErrorCode::LineNotFound));
         }
         self.changed.insert(name, None);

@@ -58,8 +58,8 @@ impl PolicyKeeper {
         let (basis, filter) = (sight.basis(), self.filter(&caller, asked)?);
         let page = self.aside(move || {
             let shown = view.state.assignments().filter(|line| {
-                filter.lets(line.assignment_id.into(), line.party, line.environment)
-                    && sight.sees_record(&view, line.assignment_id.into())
+                filter.lets(&line.assignment_id.into(), line.party, line.environment)
+                    && sight.sees_record(&view, &line.assignment_id.into())
             });
             Ok(shown.take(limit).cloned().collect::<Vec<_>>())
         });
@@ -82,8 +82,8 @@ impl PolicyKeeper {
         let (basis, filter) = (sight.basis(), self.filter(&caller, asked)?);
         let page = self.aside(move || {
             let shown = view.state.permissions().filter(|line| {
-                filter.lets(line.permission_id.into(), line.party, line.environment)
-                    && sight.sees_record(&view, line.permission_id.into())
+                filter.lets(&line.permission_id.into(), line.party, line.environment)
+                    && sight.sees_record(&view, &line.permission_id.into())
             });
             Ok(shown.take(limit).cloned().collect::<Vec<_>>())
         });
@@ -103,7 +103,7 @@ impl PolicyKeeper {
     ) -> Result<PermissionDetails, Refusal> {
         let (caller, view) = self.now(caller).await?;
         let sight = Sight::of(&caller);
-        let found = view.state.permission(id).filter(|_| sight.sees_record(&view, id.into()));
+        let found = view.state.permission(id).filter(|_| sight.sees_record(&view, &id.into()));
         let found = found.ok_or_else(|| Refusal::new(ErrorCode::LineNotFound))?;
         self.give_out(sight.basis(), origin, (RegistryAct::PermissionShow, Some(id.to_string()))).await?;
         Ok(self.permission_details(found, true))
@@ -136,13 +136,13 @@ impl Sight {
         self.sees(&Reach::everything())
     }
 
-    pub(super) fn sees_record(&self, view: &View, name: RecordName) -> bool {
-        view.state.line(&name).is_some_and(|line| self.sees(line.reach()))
+    pub(super) fn sees_record(&self, view: &View, name: &RecordName) -> bool {
+        view.state.line(name).is_some_and(|line| self.sees(line.reach()))
     }
 }
 
 impl Filter {
-    fn lets(&self, name: RecordName, party: PartyId, environment: Option<EnvironmentId>) -> bool {
+    fn lets(&self, name: &RecordName, party: PartyId, environment: Option<EnvironmentId>) -> bool {
         self.after.as_ref().is_none_or(|after| name.id > *after)
             && self.party.is_none_or(|own| own == party)
             && self.environment.is_none_or(|own| environment.is_none_or(|of_line| of_line == own))

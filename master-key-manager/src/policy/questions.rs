@@ -97,7 +97,7 @@ impl PolicyKeeper {
         let after = asked.after.map(Holder::Principal);
         let page = self.aside(move || {
             let all = who_can(&view.facts, action, about.target(), after, now);
-            Ok(all.take(limit + 1).map(access_details).collect::<Vec<_>>())
+            Ok(all.take(limit + 1).map(|access| access_details(&access)).collect::<Vec<_>>())
         });
         let mut principals = page.await?;
         let is_last = principals.len() <= limit;
@@ -188,7 +188,7 @@ fn somebody(caller: &Caller, holder: Holder) -> Actor {
     Actor { holder, credential: caller.credential(), limits: None, ends_at: None }
 }
 
-fn access_details(access: Access<'_>) -> AccessDetails {
+fn access_details(access: &Access<'_>) -> AccessDetails {
     let more = access.through.len() > MAX_SHOWN_LINES;
     let through = access.through.iter().take(MAX_SHOWN_LINES).map(|one| {
         let (permission_id, assignment_id) = match one.line.id() {

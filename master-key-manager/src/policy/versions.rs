@@ -53,7 +53,7 @@ impl PolicyKeeper {
         };
         entries.truncate(limit);
         let next = entries.last().filter(|last| last.policy.is_some()).map(|last| last.number);
-        let versions = entries.into_iter().map(|entry| self.version(entry)).collect();
+        let versions = entries.iter().map(|entry| self.version(entry)).collect();
         self.give_out(basis_of(&permit)?, origin, (RegistryAct::PolicyVersionList, None)).await?;
         Ok(PolicyVersionList { versions, next })
     }
@@ -155,7 +155,7 @@ impl PolicyKeeper {
         .await
     }
 
-    fn version(&self, entry: Entry) -> PolicyVersion {
+    fn version(&self, entry: &Entry) -> PolicyVersion {
         let changes: Vec<&Change> = entry.changes.iter().filter(|change| change.name.kind.is_versioned()).collect();
         let before = |name: &RecordName| entry.replaced.iter().find(|record| record.name() == *name);
         let shown = changes.iter().take(MAX_SHOWN_CHANGES);
@@ -192,9 +192,12 @@ impl PolicyKeeper {
         match record {
             Record::RoleAssignment(line) => Some(LineDetails::RoleAssignment(self.assignment_details(line, true))),
             Record::Permission(line) => Some(LineDetails::Permission(self.permission_details(line, true))),
-            Record::Group(_) | Record::Service(_) | Record::Person(_) | Record::Credential(_) | Record::Settings(_) => {
-                None
-            }
+            Record::Group(_)
+            | Record::Service(_)
+            | Record::Person(_)
+            | Record::Credential(_)
+            | Record::Settings(_)
+            | Record::Uses(_) => None,
         }
     }
 }
