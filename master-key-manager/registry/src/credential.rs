@@ -1,6 +1,6 @@
 //! Credentials: what principals prove themselves with.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use manager_api::address::AddressRange;
 use manager_api::id::UsesId;

@@ -1,0 +1,112 @@
+//! The words of lines, `noun.verb`. Those of routes are the ids of their rows.
+
+/// `POST /api/keys`.
+pub const SECRET_STORE: &str = "secret.store";
+/// `POST /api/keys/{key_id}/destroy`.
+pub const SECRET_DESTROY: &str = "secret.destroy";
+/// `POST /api/secrets/{key_id}:rollback`.
+pub const SECRET_ROLLBACK: &str = "secret.rollback";
+/// `GET /api/secrets/{key_id}`.
+pub const SECRET_SHOW: &str = "secret.show";
+/// `GET /api/secrets`.
+pub const SECRET_LIST: &str = "secret.list";
+/// `POST /api/tokens`.
+pub const TOKEN_MINT: &str = "token.mint";
+/// `GET /api/tokens`.
+pub const TOKEN_LIST: &str = "token.list";
+/// `DELETE /api/tokens/{jti}`, and a revocation of that kind.
+pub const TOKEN_REVOKE: &str = "token.revoke";
+/// `POST /api/revocations`. Only refusals have it: what is revoked has an action of its own.
+pub const REVOCATION_CREATE: &str = "revocation.create";
+/// `GET /api/revocations`.
+pub const REVOCATION_LIST: &str = "revocation.list";
+/// `POST /api/environments`.
+pub const ENVIRONMENT_CREATE: &str = "environment.create";
+/// `GET /api/environments`.
+pub const ENVIRONMENT_LIST: &str = "environment.list";
+/// `GET /api/environments/{name}`.
+pub const ENVIRONMENT_SHOW: &str = "environment.show";
+/// `PATCH /api/environments/{name}`.
+pub const ENVIRONMENT_UPDATE: &str = "environment.update";
+/// `POST /api/environments/{name}:freeze`.
+pub const ENVIRONMENT_FREEZE: &str = "environment.freeze";
+/// `POST /api/environments/{name}:unfreeze`.
+pub const ENVIRONMENT_UNFREEZE: &str = "environment.unfreeze";
+/// `POST /api/environments/{name}:disable`.
+pub const ENVIRONMENT_DISABLE: &str = "environment.disable";
+/// `POST /api/environments/{name}:enable`.
+pub const ENVIRONMENT_ENABLE: &str = "environment.enable";
+/// `GET /api/settings/rate-limits`.
+pub const RATE_LIMIT_SHOW: &str = "rate_limit.show";
+/// `PATCH /api/settings/rate-limits`.
+pub const RATE_LIMIT_UPDATE: &str = "rate_limit.update";
+/// `POST /api/services`.
+pub const SERVICE_CREATE: &str = "service.create";
+/// `GET /api/services`.
+pub const SERVICE_LIST: &str = "service.list";
+/// `GET /api/services/{service_id}`.
+pub const SERVICE_SHOW: &str = "service.show";
+/// `PATCH /api/services/{service_id}`.
+pub const SERVICE_UPDATE: &str = "service.update";
+/// `POST /api/services/{service_id}:approve`.
+pub const SERVICE_APPROVE: &str = "service.approve";
+/// `POST /api/services/{service_id}:enable`.
+pub const SERVICE_ENABLE: &str = "service.enable";
+/// `GET /api/services/{service_id}/sole-secrets`.
+pub const SERVICE_SECRETS: &str = "service.list_sole_secrets";
+/// `POST /api/services/{service_id}/credentials`.
+pub const CREDENTIAL_CREATE: &str = "credential.create";
+/// `GET /api/services/{service_id}/credentials`.
+pub const CREDENTIAL_LIST: &str = "credential.list";
+/// `POST /api/services/{service_id}/credentials/{credential_id}:renew`.
+pub const CREDENTIAL_RENEW: &str = "credential.renew";
+/// `DELETE /api/services/{service_id}/credentials/{credential_id}`, and a revocation of that kind.
+pub const CREDENTIAL_DISABLE: &str = "credential.disable";
+/// `POST /tokens`.
+pub const SERVICE_TOKEN_CREATE: &str = "service_token.create";
+/// `POST /api/services/{service_id}:disable`.
+pub const SERVICE_DISABLE: &str = "service.disable";
+/// `POST /api/groups`.
+pub const GROUP_CREATE: &str = "group.create";
+/// `GET /api/groups`.
+pub const GROUP_LIST: &str = "group.list";
+/// `GET /api/groups/{group_id}`.
+pub const GROUP_SHOW: &str = "group.show";
+/// `PATCH /api/groups/{group_id}`.
+pub const GROUP_UPDATE: &str = "group.update";
+/// `DELETE /api/groups/{group_id}`.
+pub const GROUP_DELETE: &str = "group.delete";
+/// `GET /api/groups/{group_id}/members`.
+pub const MEMBER_LIST: &str = "member.list";
+/// `POST /api/groups/{group_id}/members`.
+pub const MEMBER_ADD: &str = "member.add";
+/// `DELETE /api/groups/{group_id}/members/{principal}`.
+pub const MEMBER_REMOVE: &str = "member.remove";
+/// `POST /api/roles`.
+pub const ROLE_ASSIGN: &str = "role.assign";
+/// `GET /api/roles`.
+pub const ROLE_LIST: &str = "role.list";
+/// `DELETE /api/roles/{assignment_id}`.
+pub const ROLE_UNASSIGN: &str = "role.unassign";
+/// `POST /api/permissions`.
+pub const PERMISSION_CREATE: &str = "permission.create";
+/// `GET /api/permissions`.
+pub const PERMISSION_LIST: &str = "permission.list";
+/// `GET /api/permissions/{permission_id}`.
+pub const PERMISSION_SHOW: &str = "permission.show";
+/// `DELETE /api/permissions/{permission_id}`.
+pub const PERMISSION_DELETE: &str = "permission.delete";
+/// `POST /api/permissions:explain`.
+pub const PERMISSION_EXPLAIN: &str = "permission.explain";
+/// `POST /api/permissions:who-can`.
+pub const PERMISSION_WHO_CAN: &str = "permission.who_can";
+/// `POST /api/permissions:dry-run`.
+pub const PERMISSION_DRY_RUN: &str = "permission.dry_run";
+/// `GET /api/policy/versions`.
+pub const POLICY_VERSION_LIST: &str = "policy_version.list";
+/// `GET /api/policy/versions/{number}`.
+pub const POLICY_VERSION_SHOW: &str = "policy_version.show";
+/// `POST /api/policy/versions/{number}:restore`.
+pub const POLICY_VERSION_RESTORE: &str = "policy_version.restore";
+/// `POST /api/reconcile`.
+pub const CATALOGUE_RECONCILE: &str = "catalogue.reconcile";
