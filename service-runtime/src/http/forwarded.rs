@@ -41,25 +41,35 @@ impl TrustedProxies {
         if !self.trusts(peer) {
             return Some(peer);
         }
-        match (self.last(headers, "forwarded", forwarded), self.last(headers, "x-forwarded-for", listed)) {
-            (None, None) => Some(peer),
-            (Some(one), None) | (None, Some(one)) => one,
-            (Some(one), Some(other)) => one.filter(|_| one == other),
+        match (self.said(headers, "forwarded", forwarded), self.said(headers, "x-forwarded-for", listed)) {
+            (Said::Nothing, Said::Nothing) => Some(peer),
+            (Said::Client(one), Said::Nothing) | (Said::Nothing, Said::Client(one)) => Some(one),
+            (Said::Client(one), Said::Client(other)) => Some(one).filter(|_| one == other),
+            (Said::Nonsense, _) | (_, Said::Nonsense) => None,
         }
     }
 
-    /// The last address of a header that is not a proxy's, or else the first; `None` without the header.
-    fn last(&self, headers: &HeaderMap, name: &str, nodes: fn(&str) -> Option<Vec<IpAddr>>) -> Option<Option<IpAddr>> {
-        let mut all = headers.get_all(name).peekable();
-        all.peek()?;
+    /// The client of a header: the last address in it that is not a proxy's, or else the first.
+    fn said(&self, headers: &HeaderMap, name: &str, nodes: fn(&str) -> Option<Vec<IpAddr>>) -> Said {
+        if !headers.contains_key(name) {
+            return Said::Nothing;
+        }
         let mut addresses = Vec::new();
-        for value in all {
-            let Some(more) = value.to_str().ok().and_then(nodes) else { return Some(None) };
+        for value in headers.get_all(name) {
+            let Some(more) = value.to_str().ok().and_then(nodes) else { return Said::Nonsense };
             addresses.extend(more);
         }
         let last = addresses.iter().rev().find(|address| !self.trusts(**address));
-        Some(last.or(addresses.first()).copied())
+        last.or(addresses.first()).map_or(Said::Nonsense, |address| Said::Client(*address))
     }
+}
+
+/// What a header says of the client.
+#[derive(Clone, Copy)]
+enum Said {
+    Nothing,
+    Nonsense,
+    Client(IpAddr),
 }
 
 /// The address of the client that a request came from; `None` if it is not known.
