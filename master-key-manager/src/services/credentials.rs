@@ -97,13 +97,7 @@ impl Services {
         let (id, plain, hash, now) = self.new_secret(caller, act.action(), key);
         let Terms { name, life, allowed_addresses, max_uses, limits, default_environment } = terms;
         let made = self.make((caller, origin), (act, id.to_string()), None, |caller, view| {
-            let service = match &of {
-                Of::Id(id) => managed(caller, view, *id)?,
-                Of::Name(name) => match view.state.named(Kind::Service, name) {
-                    Some(Record::Service(service)) => managed(caller, view, service.service_id)?,
-                    _ => return Err(Refusal::new(ErrorCode::ServiceNotFound)),
-                },
-            };
+            let service = managed(caller, view, id_of(view, &of)?)?;
             let credential = Credential {
                 name: name.clone(),
                 expires_at: Some(now.saturating_add(life.seconds())),
@@ -226,6 +220,17 @@ impl Services {
         let hash = keys.credentials.hash(&plain);
         (id, plain, hash, self.clock.now())
     }
+}
+
+fn id_of(view: &View, of: &Of) -> Result<ServiceId, Refusal> {
+    let name = match of {
+        Of::Id(id) => return Ok(*id),
+        Of::Name(name) => name,
+    };
+    let Some(Record::Service(service)) = view.state.named(Kind::Service, name) else {
+        return Err(Refusal::new(ErrorCode::ServiceNotFound));
+    };
+    Ok(service.service_id)
 }
 
 /// The number of credentials of a service that were made since a time.
