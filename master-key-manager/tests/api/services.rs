@@ -187,6 +187,8 @@ async fn service_of_others_looks_unknown_and_a_service_sees_itself() {
     let foreign = registered(&manager, "foreign", &["other/**"]).await;
     let (_, foreign_credential) = credential(&manager, &foreign, json!({})).await;
     let own = registered(&manager, "own", &["team/a"]).await;
+    // The environment concerns it then.
+    manager.post(&format!("/api/services/{own}:approve"), all(&["team/a"])).await.expect(200);
     let (bearer, _) = credential(&manager, &own, json!({})).await;
     let (_, team) = caller(&manager, "team-admin", Some((Role::ServiceAdmin, "team/**"))).await;
     let (one, credentials) = (format!("/api/services/{foreign}"), format!("/api/services/{foreign}/credentials"));
