@@ -1,7 +1,5 @@
 //! Services: registered, approved, changed and disabled, by who may and by nobody else.
 
-use std::sync::Arc;
-
 use actix_web::http::Method;
 use futures_util::future::join_all;
 use manager_api::id::{AssignmentId, PermissionId};
@@ -373,18 +371,5 @@ async fn secrets_that_only_an_ending_service_reads_are_listed_to_who_may_list_th
     let path = format!("/api/services/{service}/sole-secrets");
     let page = manager.with(&clerk, Method::GET, &path, None).await.expect(200).json();
     assert_eq!(page["secrets"], json!([]), "who may not list them does not learn of them");
-    manager.stop().await;
-}
-
-#[actix_web::test]
-async fn change_of_another_process_is_not_in_the_way_of_one_of_this() {
-    let installed = Installed::new(Mode::Production).await;
-    let manager = installed.start().await;
-    let other = master_key_manager::installation::open_registry(&installed.config, Arc::new(manager.store.clone()));
-    let other = other.await.unwrap();
-    let foreign = Service::new(ServiceId::generate(), AccountName::parse("foreign").unwrap(), 1);
-    other.change((Author::Operator, "", 1), None, |_| Ok(vec![foreign.into()])).await.unwrap();
-    manager.post("/api/services", needs("foreign", &[])).await.expect(409).refused("already_exists");
-    registered(&manager, "own", &[]).await;
     manager.stop().await;
 }
