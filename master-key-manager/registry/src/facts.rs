@@ -58,7 +58,7 @@ impl Snapshot {
     }
 
     /// The credentials with which somebody may make policy and principals now, those of one together. Without one, only the
-    /// command on the manager's host is left. One whose uses are counted is none: they end.
+    /// command on the manager's host is left.
     pub fn administrators<'a>(&'a self, facts: &'a Facts, now: u64) -> impl Iterator<Item = CredentialId> + 'a {
         let credentials = policy_makers(facts, now).into_iter().flat_map(|subject| self.credentials_of(subject));
         let ids = credentials.map(|credential| credential.credential_id);
@@ -67,8 +67,7 @@ impl Snapshot {
 
     /// Tells whether somebody may make policy and principals now with a credential.
     pub fn administers(&self, id: CredentialId, facts: &Facts, now: u64) -> bool {
-        let lasts = self.credential(id).is_some_and(|credential| credential.max_uses.is_none());
-        lasts && self.actor(id, now).is_some_and(|actor| administers(facts, &actor, now))
+        self.actor(id, now).is_some_and(|actor| administers(facts, &actor, now))
     }
 
     /// The credentials of a principal that are not disabled, ordered by id.

@@ -63,13 +63,16 @@ pub(super) fn keeps_an_administrator(before: &View, after: &View, changes: &[Cha
     let may_matter = changes
         .iter()
         .any(|change| change.name.kind.is_policy() || credential_of(before, change).is_some_and(was_administrator));
-    if !may_matter || after.state.administrators(&after.facts, now).next().is_some() {
+    if !may_matter || has_administrator(after, now) || !has_administrator(before, now) {
         return Ok(());
     }
-    match before.state.administrators(&before.facts, now).next() {
-        Some(_) => Err(Refusal::new(ErrorCode::LastAdministrator)),
-        None => Ok(()),
-    }
+    Err(Refusal::new(ErrorCode::LastAdministrator))
+}
+
+/// Tells whether a credential of an administrator may be used, and not for some requests only.
+fn has_administrator(view: &View, now: u64) -> bool {
+    let mut administrators = view.state.administrators(&view.facts, now);
+    administrators.any(|id| view.state.credential(id).is_some_and(|known| known.max_uses.is_none()))
 }
 
 /// Refuses a change by which an actor hands out more than he holds: by the policy, groups or principals, or with a

@@ -6,6 +6,7 @@ use actix_web::http::Method;
 use futures_util::future::join_all;
 use manager_api::policy::Role;
 use master_key_manager::config::{Config, RawConfig};
+use master_key_manager::init::reset_administrator;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use service_runtime::sql::Fault;
@@ -294,6 +295,25 @@ async fn renewal_gives_no_more_than_the_credential_that_is_shown() {
     manager.admin(Method::DELETE, &path(&wide_id), None).await.expect(200);
     let renewed = manager.admin(Method::POST, &format!("{}:renew", path(&narrow_id)), None).await.expect(201).json();
     assert_eq!((&renewed["details"]["max_uses"], &renewed["details"]["uses"]), (&json!(9), &json!(0)));
+    manager.stop().await;
+}
+
+/// A counted one ends by itself, so it is no administrator's last one; but it is one that a reset replaces.
+#[actix_web::test]
+async fn counted_credential_of_an_administrator_is_not_the_last_one_and_does_not_survive_a_reset() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let list = manager.admin(Method::GET, "/api/services", None).await.expect(200).json();
+    let service = list["services"][0]["service_id"].as_str().unwrap().to_owned();
+    let first = listed(&manager, &service).await[0]["credential_id"].as_str().unwrap().to_owned();
+    let (counted, _) = credential(&manager, &service, json!({"max_uses": 100})).await;
+    assert_eq!(own(&manager, &counted).await, 200);
+    let path = format!("/api/services/{service}/credentials/{first}");
+    manager.with(&counted, Method::DELETE, &path, None).await.expect(409).refused("last_administrator");
+    manager.stop().await;
+    let next = reset_administrator(&installed.config).await.unwrap().expose_text().to_string();
+    let manager = installed.start().await;
+    assert_eq!((own(&manager, &counted).await, own(&manager, &next).await), (401, 200));
     manager.stop().await;
 }
 
