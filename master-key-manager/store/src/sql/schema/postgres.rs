@@ -194,7 +194,7 @@ DROP TABLE credential_generation;
 DROP TABLE policy;
 "#;
 
-const CREDENTIALS: &str = r#"
+const CREDENTIALS: &str = "
 -- The hour in which a credential was used last. It informs, and nothing is decided from it.
 CREATE TABLE credential_uses (
     credential_id BYTEA PRIMARY KEY CHECK (octet_length(credential_id) = 16),
@@ -202,7 +202,7 @@ CREATE TABLE credential_uses (
 );
 -- Tokens of one credential, in the order of their pages.
 CREATE INDEX tokens_of_credential ON tokens (credential_id, jti);
-"#;
+";
 
 const TAGS: &str = r#"
 -- An HMAC under a key of the key folder over what the row says, so that a row which somebody else wrote is told apart.
