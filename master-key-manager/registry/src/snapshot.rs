@@ -170,7 +170,7 @@ impl Snapshot {
     }
 
     /// Every credential of a principal, ordered by id.
-    pub(crate) fn all_credentials_of(&self, subject: Subject) -> impl Iterator<Item = &Credential> {
+    pub fn all_credentials_of(&self, subject: Subject) -> impl Iterator<Item = &Credential> {
         let [first, last] = [[0; 16], [u8::MAX; 16]].map(|id| (subject, CredentialId::from_bytes(id)));
         self.by_subject.range(first..=last).filter_map(|(_, id)| self.credential(*id))
     }

@@ -278,7 +278,8 @@ impl Caller {
     /// His credential is disabled.
     pub fn own_credentials(&self, view: &View) -> Result<(Basis, Vec<CredentialId>), Refusal> {
         let caller = self.again(view)?;
-        let own = view.state.credentials().filter(|known| caller.owns(view, known));
+        let of_caller = caller.subject().into_iter().flat_map(|subject| view.state.all_credentials_of(subject));
+        let own = of_caller.filter(|known| caller.owns(view, known));
         Ok((caller.visible().basis(), own.map(|known| known.credential_id).collect()))
     }
 

@@ -169,12 +169,9 @@ impl Services {
         let view = self.registry.now().await?;
         let caller = caller.again(&view)?;
         let (service, basis): (&Service, Basis) = seen(&caller, &view, service)?;
-        let after = after.map(|id| id.to_string());
-        let of_service = view.state.credentials().filter(|known| known.subject == service.subject());
-        let later = of_service.filter(|known| {
-            known.proof != Proof::Stranger
-                && after.as_ref().is_none_or(|after| known.credential_id.to_string() > *after)
-        });
+        let of_service = view.state.all_credentials_of(service.subject());
+        let later = of_service
+            .filter(|known| known.proof != Proof::Stranger && after.is_none_or(|after| known.credential_id > after));
         let page: Vec<&Credential> = later.take(limit).collect();
         let written = self.store.last_uses(page.iter().map(|known| known.credential_id).collect()).await?;
         self.store.look_again_at(basis).await?;
@@ -235,7 +232,7 @@ fn id_of(view: &View, of: &Of) -> Result<ServiceId, Refusal> {
 
 /// The number of credentials of a service that were made since a time.
 fn made_since(view: &View, service: &Service, since: u64) -> usize {
-    let own = view.state.credentials().filter(|known| known.subject == service.subject());
+    let own = view.state.all_credentials_of(service.subject());
     own.filter(|known| known.created_at > since).count()
 }
 
@@ -253,7 +250,7 @@ fn changes(view: &View, new: &Credential, now: u64) -> Result<Vec<Change>, Refus
         let fact = Fact::Id(new.credential_id.to_string());
         return Err(Refusal::new(ErrorCode::AlreadyExists).detail("A first request made it.").fact(fact));
     }
-    let own = view.state.credentials().filter(|known| known.subject == new.subject && known.proof.hmac().is_some());
+    let own = view.state.all_credentials_of(new.subject).filter(|known| known.proof.hmac().is_some());
     let (enabled, mut ended): (Vec<&Credential>, Vec<&Credential>) = own.partition(|known| known.is_enabled_at(now));
     if enabled.len() >= MOST_ENABLED {
         return Err(Refusal::new(ErrorCode::TooManyCredentials));

@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use actix_web::http::Method;
 use futures_util::future::join_all;
-use manager_registry::{Author, Change, Credential, Proof};
+use manager_api::name::AccountName;
+use manager_registry::{Author, Change, Credential, Proof, Service};
+use manager_store::ManagerStore as _;
 use master_key_manager::init::{policy, replace_administrators, reset_administrator};
+use master_key_manager::installation::{open_registry, open_store};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use service_runtime::files::replace_private;
 use shared_proto::credential::PlainCredential;
 use shared_proto::encoding::Bytes;
-use shared_proto::id::{CredentialId, Subject};
+use shared_proto::id::{CredentialId, ServiceId, Subject};
 
 use crate::planted::{Replaced, status};
 use crate::support::{Installed, until};
@@ -215,4 +218,19 @@ async fn a_planted_record_of_an_unknown_kind_lets_nobody_in_and_the_manager_says
     assert_eq!(manager.get("/health/ready").await.status, 503);
     manager.stop().await;
     assert!(replaced.refusal().await.is_some_and(|refusal| refusal.contains("not what this manager wrote")));
+}
+
+/// Two processes on one database, and nobody reads it again in between.
+#[actix_web::test]
+async fn a_change_is_made_on_what_another_process_has_changed() {
+    let installed = Installed::new(Mode::Production).await;
+    let store = open_store(&installed.config).unwrap();
+    let open = async || open_registry(&installed.config, Arc::new(store.clone())).await.unwrap();
+    let (one, other) = (open().await, open().await);
+    for (number, registry) in [&one, &other, &one].into_iter().enumerate() {
+        let name = AccountName::parse(format!("service-{number}")).unwrap();
+        let service = Service::new(ServiceId::generate(), name, 1);
+        registry.change((Author::Operator, "", 1), None, |_| Ok(vec![service.into()])).await.unwrap();
+    }
+    store.close().await;
 }
