@@ -102,7 +102,7 @@ impl Kit<'_> {
     async fn revoked_signing_key_makes_no_token(&self, sign: SignEvent) -> Result<(), String> {
         let row = self.list(&self.sees(), None, None, 99).await?.rows;
         let committed = row.iter().find(|row| row.versions.iter().any(|one| one.state == CatalogueState::Committed));
-        let order = self.new_order(vec![(committed.ok_or("a committed version is needed")?.secret, None)])?;
+        let order = self.new_order(vec![(committed.ok_or("a committed version is needed")?.secret, None)]);
         let revoked = Decision::revoke_signing_key(&self.may()?, order.signing_key).map_err(text)?;
         let numbers = self.store.number(vec![revoked], sign, NOW).await;
         rule(numbers.is_ok(), "a signing key is revoked")?;

@@ -72,7 +72,7 @@ impl Kit<'_> {
         let permit = may::<Read>(by)?;
         let (stale, actor) = (facts.clone(), self.actor.clone());
         let permits = ReadPermits::new(move |_| Permit::decide(&stale, &actor, permit.scope(), NOW).ok());
-        let order = TokenRequest { permits, ..self.new_order(vec![(secret, None)])? };
+        let order = TokenRequest { permits, ..self.new_order(vec![(secret, None)]) };
         let decision = Decision::revoke_tokens(&may::<Share>(by)?, Event::All).map_err(text)?;
         let subject = Subject::Service(ServiceId::generate());
         // A version that can be minted for, so that nothing but the permit refuses.
@@ -139,7 +139,7 @@ impl Kit<'_> {
         self.store.commit(secret, Version::FIRST, None).await.map_err(text)?;
         let (facts, actor, elsewhere) = (self.facts(), self.actor.clone(), other.clone());
         let permits = ReadPermits::new(move |_| Permit::decide(&facts, &actor, &elsewhere, NOW).ok());
-        let order = TokenRequest { permits, ..self.new_order(vec![(secret, None)])? };
+        let order = TokenRequest { permits, ..self.new_order(vec![(secret, None)]) };
         refused(self.store.decide_token(order).await, why, "decide_token for another secret")?;
         let token = Some((self.only(&other)?, self.new_token(&new.row)));
         refused(self.store.commit(secret, Version::FIRST, token).await, why, "commit with a token for another secret")?;
@@ -149,9 +149,9 @@ impl Kit<'_> {
             let actor = if asked.fetch_add(1, Ordering::SeqCst) % 2 == 0 { one } else { other };
             Permit::decide(&facts, actor, secret, NOW).ok()
         });
-        let order = TokenRequest { permits, ..self.new_order(vec![(secret, None), (secret, None)])? };
+        let order = TokenRequest { permits, ..self.new_order(vec![(secret, None), (secret, None)]) };
         refused(self.store.decide_token(order).await, why, "decide_token for two callers")?;
-        let denied = TokenRequest { permits: ReadPermits::new(|_| None), ..self.new_order(vec![(secret, None)])? };
+        let denied = TokenRequest { permits: ReadPermits::new(|_| None), ..self.new_order(vec![(secret, None)]) };
         let denied = self.store.decide_token(denied).await;
         rule(matches!(denied, Ok(TokenDecision::NotFound)), "who may not read a secret is told that it is missing")?;
         let (version, target) = (new.row.version, Version::FIRST);

@@ -194,7 +194,7 @@ DROP TABLE credential_generation;
 DROP TABLE policy;
 "#;
 
-const CREDENTIALS: &str = r#"
+const CREDENTIALS: &str = "
 -- The hour in which a credential was used last. It informs, and nothing is decided from it.
 CREATE TABLE credential_uses (
     credential_id BYTEA PRIMARY KEY CHECK (octet_length(credential_id) = 16),
@@ -202,9 +202,9 @@ CREATE TABLE credential_uses (
 );
 -- Tokens of one credential, in the order of their pages.
 CREATE INDEX tokens_of_credential ON tokens (credential_id, jti);
-"#;
+";
 
-const TAGS: &str = r#"
+const TAGS: &str = "
 -- An HMAC under a key of the key folder over what the row says, so that a row which somebody else wrote is told apart.
 -- NULL: from before rows had tags. The service uses no such row until an operator has vouched for the database.
 ALTER TABLE secrets ADD COLUMN tag BYTEA CHECK (octet_length(tag) = 32);
@@ -212,4 +212,4 @@ ALTER TABLE environments ADD COLUMN tag BYTEA CHECK (octet_length(tag) = 32);
 ALTER TABLE subjects ADD COLUMN tag BYTEA CHECK (octet_length(tag) = 32);
 ALTER TABLE pending_revocations ADD COLUMN tag BYTEA CHECK (octet_length(tag) = 32);
 ALTER TABLE idempotency ADD COLUMN tag BYTEA CHECK (octet_length(tag) = 32);
-"#;
+";
