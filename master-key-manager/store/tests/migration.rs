@@ -198,7 +198,8 @@ mod own_envelopes {
     }
 
     fn fill(tx: &mut Tx<'_>) -> Result<(), SqlError> {
-        tx.execute("INSERT INTO environments (environment_id, name) VALUES (?1, 'dev')", &[&ENVIRONMENT])?;
+        let environment = "INSERT INTO environments (environment_id, name, display_name) VALUES (?1, 'dev', 'dev')";
+        tx.execute(environment, &[&ENVIRONMENT])?;
         tx.execute(
             "INSERT INTO secrets (secret_id, environment_id, path, created_at) VALUES (?1, ?2, 'a/b', 99)",
             &[&SECRET, &ENVIRONMENT],

@@ -24,7 +24,7 @@ fn line(service: ServiceId, number: u64) -> Change {
         effect: Effect::Allow,
         actions: [Action::Read].into_iter().collect(),
         environment: None,
-        pattern: PatternText::parse(&format!("team-{number}/**")).unwrap(),
+        pattern: PatternText::parse(format!("team-{number}/**")).unwrap(),
         tags: Tags::default(),
         terms: Terms::unlimited(1),
     }

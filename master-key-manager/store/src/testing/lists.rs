@@ -88,8 +88,9 @@ impl Kit<'_> {
                 shown
                     .extend(row.versions.iter().map(|one| (row.environment, path.to_owned(), row.secret, one.version)));
             }
-            let place = |one: &Shown| (one.0, one.1.clone(), one.3);
-            rule(shown.iter().map(place).is_sorted(), "a list is in order")?;
+            let place = |(environment, path, _, version): &Shown| (*environment, path.clone(), *version);
+            let places: Vec<_> = shown.iter().map(place).collect();
+            rule(places.is_sorted_by(|one, next| one < next), "a list is in order, and names nothing twice")?;
             rule(page.next.is_none() || shown.len() - before == limit, "a page is full as long as there is more")?;
             match page.next {
                 Some(next) => after = Some(next),
