@@ -13,7 +13,7 @@ use shared_proto::id::Subject;
 pub const MAX_PATTERN_BYTES: usize = 3 * crate::name::MAX_PATH_BYTES + 3;
 
 macro_rules! words {
-    ($(#[$doc:meta])* $type:ident: $($(#[$own:meta])+ $name:ident $text:literal;)+) => {
+    ($(#[$doc:meta])* enum $type:ident: $($(#[$own:meta])+ $name:ident $text:tt;)+) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -43,7 +43,7 @@ macro_rules! words {
 
 words! {
     /// Something that a caller may do. No action implies another.
-    Action:
+    enum Action:
     /// Sees that a secret exists: its path, versions and states, never a value.
     List "list";
     /// Gets tokens that open versions of a secret.
@@ -177,7 +177,7 @@ impl utoipa::ToSchema for Actions {
 
 words! {
     /// A named set of actions, which a role assignment gives in a reach.
-    Role:
+    enum Role:
     /// Everything, everywhere.
     SuperAdmin "super_admin";
     /// Secrets of a team, and the services that use them. It destroys nothing.
@@ -222,7 +222,7 @@ impl Role {
 
 words! {
     /// The effect of a permission on the actions that it names.
-    Effect:
+    enum Effect:
     /// It allows them, where no line denies.
     Allow "allow";
     /// It denies them, whatever other lines allow.

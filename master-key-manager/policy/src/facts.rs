@@ -174,6 +174,11 @@ impl Facts {
         std::iter::once(own).chain(groups.iter().copied().map(Party::Group))
     }
 
+    /// All lines about a principal, by itself and by its groups.
+    pub fn lines_about(&self, principal: Subject) -> impl Iterator<Item = &Line> {
+        self.parties(Holder::Principal(principal)).flat_map(|party| self.lines_of(party))
+    }
+
     /// All lines about a party.
     pub(crate) fn lines_of(&self, party: Party) -> impl Iterator<Item = &Line> {
         self.keyed_lines_of(party).map(|(_, line)| line.as_ref())

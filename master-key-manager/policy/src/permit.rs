@@ -6,7 +6,7 @@ use manager_api::name::SecretPath;
 use shared_proto::id::{CredentialId, EnvironmentId};
 
 use crate::decide::decide_region;
-use crate::{ActionType, Actor, Facts, LineId, Period, PolicyEpoch, Ruling, Scope, Target, Why};
+use crate::{ActionType, Actor, Facts, Holder, LineId, Period, PolicyEpoch, Ruling, Scope, Target, Why};
 
 /// The right to one action in one scope or on one secret. What mints, writes or gives out takes one.
 ///
@@ -83,6 +83,7 @@ pub enum AnyAction {}
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Basis {
+    holder: Holder,
     credential: CredentialId,
     epoch: PolicyEpoch,
     unchanged: Period,
@@ -152,7 +153,13 @@ impl<A> Permit<A> {
 
 impl Basis {
     pub(crate) fn of(facts: &Facts, actor: &Actor, unchanged: Period) -> Self {
-        Self { credential: actor.credential, epoch: facts.epoch(), unchanged: unchanged.until(actor.ends_at) }
+        let (holder, credential) = (actor.holder, actor.credential);
+        Self { holder, credential, epoch: facts.epoch(), unchanged: unchanged.until(actor.ends_at) }
+    }
+
+    /// The caller.
+    pub fn holder(&self) -> Holder {
+        self.holder
     }
 
     /// The credential of the caller.

@@ -4,12 +4,13 @@ use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
+use manager_policy::Holder;
 use serde::{Deserialize, Serialize};
 use shared_proto::Rejected;
 use shared_proto::encoding::{Bytes, from_json, lp};
 use shared_proto::id::{CredentialId, Subject};
 
-use crate::{Anchor, Record, RecordName};
+use crate::{Anchor, Kind, Record, RecordName};
 
 /// HMAC-SHA-256 of an entry.
 pub type Tag = Bytes<32>;
@@ -146,11 +147,20 @@ impl WrittenEntry {
         from_json::<Entry>(text.as_bytes()).ok()?.policy.map(|anchor| anchor.number)
     }
 
-    /// Whether an entry changes something that a permit of this credential may have been decided from. An entry that cannot
-    /// be read does.
-    pub fn may_concern(text: &str, credential: CredentialId) -> bool {
+    /// Tells whether an entry changes something that a permit of this caller with this credential may have been decided from.
+    /// Of services and people that is whether he himself is enabled. An entry that cannot be read does.
+    pub fn may_concern(text: &str, (holder, credential): (Holder, CredentialId)) -> bool {
         let Ok(entry) = from_json::<Entry>(text.as_bytes()) else { return true };
+        let himself = match holder {
+            Holder::Principal(Subject::Service(id)) => Some(RecordName::from(id)),
+            Holder::Principal(Subject::Person(id)) => Some(RecordName::from(id)),
+            Holder::Stranger => None,
+        };
         let own = RecordName::from(credential);
-        entry.changes.iter().any(|change| change.name.kind.is_policy() || change.name == own)
+        entry.changes.iter().any(|change| match change.name.kind {
+            Kind::Service | Kind::Person => Some(&change.name) == himself.as_ref(),
+            Kind::Group | Kind::RoleAssignment | Kind::Permission => true,
+            Kind::Credential | Kind::Uses | Kind::Settings => change.name == own,
+        })
     }
 }

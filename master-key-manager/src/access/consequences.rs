@@ -1,7 +1,8 @@
 //! The consequences of a change of the registry: what it revokes, and what it may not do.
 
+use manager_api::address::AddressRange;
 use manager_policy::{Action, Actor, Holder, may_act_for, may_hand_out, may_lose};
-use manager_registry::{Change, Credential, Kind, Record};
+use manager_registry::{Change, Credential, CredentialLimit, Kind, Record};
 use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
@@ -84,7 +85,9 @@ pub(super) fn hands_out_no_more(
     now: u64,
 ) -> Result<(), Refusal> {
     let refused = |excess: manager_policy::Excess| {
-        Refusal::new(ErrorCode::NotPermitted).detail(format!("It hands out more than you hold: {excess}."))
+        // Without the line: he may not be allowed to see it.
+        let action = excess.action.as_str();
+        Refusal::new(ErrorCode::NotPermitted).detail(format!("It hands out {action} where you do not hold it."))
     };
     if changes.iter().any(|change| change.name.kind.is_policy()) {
         may_hand_out(&before.facts, &after.facts, actor, now).map_err(refused)?;
@@ -94,15 +97,28 @@ pub(super) fn hands_out_no_more(
         if !is_more(before.state.credential(credential.credential_id), credential) {
             continue;
         }
-        // One of his own that is as narrow as the one that he has shown gives him nothing.
-        let shown = before.state.credential(actor.credential);
-        let is_own = actor.holder == Holder::Principal(credential.subject);
-        if is_own && shown.is_some_and(|shown| shown.limits == credential.limits) {
-            continue;
+        if actor.holder == Holder::Principal(credential.subject)
+            && let Some(shown) = before.state.credential(actor.credential)
+        {
+            // One of his own that is as narrow as the one that he has shown gives him nothing.
+            let is_as_narrow = narrowing(shown) == narrowing(credential);
+            let is_shown_wide = (&None, &None, &None) == narrowing(shown);
+            if is_as_narrow {
+                continue;
+            }
+            if !is_shown_wide {
+                let detail = "A credential of your own is as narrow as the one that you show.";
+                return Err(Refusal::new(ErrorCode::NotPermitted).detail(detail));
+            }
         }
         may_act_for(&after.facts, actor, credential.subject, now).map_err(refused)?;
     }
     Ok(())
+}
+
+/// What makes a credential less than its principal.
+fn narrowing(credential: &Credential) -> (&Option<Vec<CredentialLimit>>, &Option<Vec<AddressRange>>, &Option<u64>) {
+    (&credential.limits, &credential.allowed_addresses, &credential.max_uses)
 }
 
 /// Tells whether a credential is new, or more than it was.

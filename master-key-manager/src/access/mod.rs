@@ -18,15 +18,16 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
-use manager_api::name::{IdempotencyKey, Reason};
+use manager_api::name::{IdempotencyKey, Reason, UserLabel};
 use manager_policy::{
     Action, ActionType, Actor, AnyAction, Basis, Denied, Facts, Holder, KnownEnvironments, Permit, Scope, SecretFacts,
     Visible,
 };
-use manager_registry::{Author, Change, Credential, RegistryKey, RowKey, Snapshot};
-use manager_store::{FactStore, SignEvent};
+use manager_registry::{Author, Change, Credential, RegistryKey, RowKey, Snapshot, is_administrator};
+use manager_store::{FactStore, SignEvent, TokenSubject};
 use service_runtime::Refusal;
 use service_runtime::audit::DecidingRules;
+use service_runtime::clock::{Clock as _, SystemClock};
 use shared_proto::credential::PlainCredential;
 use shared_proto::encoding::{lp, random};
 use shared_proto::error::ErrorCode;
@@ -217,6 +218,11 @@ impl Caller {
         Ok(Self { actor, facts: Arc::clone(&view.facts), now: self.now, method: self.method, rules: self.rules() })
     }
 
+    /// The same caller at the time of this moment.
+    fn later(&self) -> Self {
+        Self { now: SystemClock.now().max(self.now), ..self.clone() }
+    }
+
     /// Makes a change of the registry on the caller's behalf. `decide` sees the caller with the rights of the moment, and
     /// asks for the permit. The caller hands out no more than he holds, and what is taken away is revoked.
     ///
@@ -231,11 +237,27 @@ impl Caller {
         decide: impl FnOnce(&Self, &View) -> Result<Vec<Change>, Refusal> + Send,
     ) -> Result<Vec<u64>, Refusal> {
         let by = (self.author(), reason.map_or("", Reason::as_str), self.now);
-        let decide = |view: &View| decide(&self.again(view)?, view);
+        // Decided when the lock is held: what has ended while it was waited for counts no more.
+        let decide = |view: &View| decide(&self.later().again(view)?, view);
         let may_be_made = |before: &View, after: &View, changes: &[Change]| {
-            hands_out_no_more(&self.again(before)?.actor, (before, after), changes, self.now)
+            let caller = self.later().again(before)?;
+            hands_out_no_more(&caller.actor, (before, after), changes, caller.now)
         };
         registry.change_if(by, sign, decide, may_be_made).await
+    }
+
+    /// Tells whether his tokens may be of the subject of a label: of one without a principal, as in development mode, and of
+    /// an administrator of the installation. Everybody else would escape what is counted and revoked by subject.
+    pub fn names_subjects(&self) -> bool {
+        self.subject().is_none_or(|own| is_administrator(&self.facts, own, self.now))
+    }
+
+    /// The subject of the token for a submission under a label.
+    pub fn subject_for(&self, label: UserLabel) -> TokenSubject {
+        match self.subject() {
+            Some(own) if !self.names_subjects() => TokenSubject::Subject(own),
+            Some(_) | None => TokenSubject::Label(label),
+        }
     }
 
     /// The caller as policy sees him.

@@ -49,6 +49,8 @@ pub struct Registry {
     forgotten: AtomicU64,
     /// The count of before the last read.
     read: AtomicU64,
+    /// Its number is compared before it is used.
+    is_suspected: AtomicBool,
     /// The last read failed its verification.
     is_broken: AtomicBool,
     /// When that was: whoever asks at once after it does not cause another read.
@@ -114,6 +116,7 @@ impl Registry {
             view: ArcSwap::from_pointee(View::of(state, strangers)),
             forgotten: AtomicU64::default(),
             read: AtomicU64::default(),
+            is_suspected: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             failed_at: std::sync::Mutex::default(),
             unsettled: AtomicU64::default(),
@@ -126,6 +129,12 @@ impl Registry {
     /// # Errors
     /// It must be read again, and cannot be, or fails its verification.
     pub async fn now(self: &Arc<Self>) -> Result<Arc<View>, RegistryError> {
+        if self.is_suspected.swap(false, Ordering::SeqCst) {
+            let number = self.store.registry_number().await.inspect_err(|_| self.suspect())?;
+            if number != self.view.load().state.number() {
+                self.forget();
+            }
+        }
         if !self.store.is_held() {
             // Another process may have changed it since.
             return Err(StoreFault::Unavailable.into());
@@ -143,6 +152,11 @@ impl Registry {
             this.read_again().await
         });
         read.await.unwrap_or(Err(RegistryError::Fault(StoreFault::Unavailable)))
+    }
+
+    /// Has its number compared with the database before it is used: an act was refused because that has changed.
+    pub fn suspect(&self) {
+        self.is_suspected.store(true, Ordering::SeqCst);
     }
 
     /// Has it read again before it is used.

@@ -76,7 +76,7 @@ impl SecretWriter {
         let token = if request.token && read.is_ok() {
             let wanted = MintRequest {
                 grants: vec![(state.secret, Some(version))],
-                label: Some(request.label.clone()),
+                label: Some(request.label.clone()).filter(|_| caller.names_subjects()),
                 life: None,
             };
             Some(self.mint.mint(wanted, caller, meta).await?.token)

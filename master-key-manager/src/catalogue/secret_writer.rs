@@ -212,7 +212,7 @@ impl SecretWriter {
             let new = NewVersion {
                 row,
                 path: target.path.clone(),
-                label: request.label.clone(),
+                subject: caller.subject_for(request.label.clone()),
                 idempotency,
                 signing_key,
                 now: self.clock.now(),

@@ -187,7 +187,7 @@ impl Call {
                 audit.record_refusal(AuditRecord::refused(route.id, refusal, &origin));
                 // The policy may have changed under the permit: the next request is decided by the facts of its time.
                 if refusal.cause_text() == Some(CHANGED) {
-                    registry.forget();
+                    registry.suspect();
                 }
             };
             operation.await.inspect_err(refused)

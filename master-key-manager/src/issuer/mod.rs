@@ -90,6 +90,10 @@ impl Mint {
         let _place = self.batches.enter().await;
         let (seal_key, signer) = (self.vault_view.seal_key_for_minting()?, self.sealer.signer()?);
         let subject = match (request.label, caller.subject()) {
+            (Some(_), _) if !caller.names_subjects() => {
+                let detail = "Only an administrator of the installation names another subject with user_id.";
+                return Err(Refusal::new(ErrorCode::NotPermitted).detail(detail));
+            }
             (Some(label), _) => TokenSubject::Label(label),
             (None, Some(own)) => TokenSubject::Subject(own),
             (None, None) => return Err(Refusal::parameter("a stranger has no subject of his own")),

@@ -44,7 +44,7 @@ impl PolicyKeeper {
                     let is_same = RoleAssignment { terms, ..made.clone() } == *known;
                     return if is_same { Ok((permit, Vec::new())) } else { Err(mismatch()) };
                 }
-                check_room(view)?;
+                check_room(view, 1, Effect::Allow)?;
                 Ok((permit, vec![made.clone().into()]))
             })
             .await?;
@@ -77,7 +77,7 @@ impl PolicyKeeper {
                     let is_same = Permission { terms, ..made.clone() } == *known;
                     return if is_same { Ok((permit, Vec::new())) } else { Err(mismatch()) };
                 }
-                check_room(view)?;
+                check_room(view, 1, made.effect)?;
                 Ok((permit, vec![made.clone().into()]))
             })
             .await?;
@@ -199,11 +199,21 @@ pub(super) fn scope_of(reach: &Reach) -> Scope {
     Scope::Reach(reach.clone())
 }
 
-fn check_room(view: &View) -> Result<(), Refusal> {
-    if view.facts.state().lines.len() < MAX_LINES {
+/// The lines that only denials may take.
+const FOR_DENIALS: usize = 1_000;
+
+/// Refuses more lines than there may be. The last of them are for denials, so that what is too much can be taken away.
+pub fn check_room(view: &View, more: usize, effect: Effect) -> Result<(), Refusal> {
+    let most = match effect {
+        Effect::Allow => MAX_LINES - FOR_DENIALS,
+        Effect::Deny => MAX_LINES,
+    };
+    if view.facts.state().lines.len().saturating_add(more) <= most {
         return Ok(());
     }
-    Err(limit_reached("There are 100,000 role assignments and permissions, and no more are made."))
+    Err(limit_reached(
+        "There are 100,000 role assignments and permissions (99,000 before denials), and no more are made.",
+    ))
 }
 
 fn check_pattern(pattern: &PatternText) -> Result<(), Refusal> {

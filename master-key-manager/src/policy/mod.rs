@@ -29,6 +29,7 @@ use crate::environments::Environments;
 use crate::keys::KeyRing;
 use crate::revocation::{Revocations, Sequences};
 
+pub use self::lines::check_room;
 pub use self::lists::Asked;
 
 /// Makes and shows groups, role assignments and permissions.

@@ -34,6 +34,7 @@ pub(super) const ROUTES: &[Route] = &[
         .parameters(&[IDEMPOTENCY_KEY])
         .answers(&[Answer::json::<ServiceDetails>(201, "It is registered.")])
         .problems(&[
+            ErrorCode::LimitReached,
             ErrorCode::ParameterInvalid,
             ErrorCode::NameInvalid,
             ErrorCode::NotPermitted,
@@ -58,6 +59,7 @@ pub(super) const ROUTES: &[Route] = &[
     .parameters(&[SERVICE])
     .answers(&[Answer::json::<ApprovedService>(200, "It is allowed.")])
     .problems(&[
+        ErrorCode::LimitReached,
         ErrorCode::ParameterInvalid,
         ErrorCode::NameInvalid,
         ErrorCode::NotPermitted,

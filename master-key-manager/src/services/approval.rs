@@ -3,14 +3,17 @@
 use manager_api::id::PermissionId;
 use manager_api::name::Reason;
 use manager_api::policy::{Action, Actions, Effect, PartyId};
+use manager_policy::{Approve, Scope};
 use manager_registry::{Change, Permission, RequiredKeys, Service, Terms};
 use service_runtime::Refusal;
 use service_runtime::audit::Origin;
+use shared_proto::Malformed;
 use shared_proto::id::ServiceId;
 
 use super::{Services, managed};
 use crate::access::{Caller, View};
 use crate::audit_event::RegistryAct;
+use crate::policy::check_room;
 
 impl Services {
     /// Lets a service list and read what it needs, or a part of that. What it is allowed already is not allowed twice. Returns
@@ -32,6 +35,11 @@ impl Services {
             if wanted.is_empty() || wanted.iter().any(|keys| !service.required.contains(keys)) {
                 return Err(Refusal::parameter("The service does not need what is to be approved."));
             }
+            for keys in wanted {
+                let reach = keys.reach().map_err(|Malformed(rule)| Refusal::parameter(rule))?;
+                caller.permit::<Approve>(&Scope::Reach(reach))?;
+            }
+            check_room(view, wanted.len(), Effect::Allow)?;
             let mut allowed: Vec<RequiredKeys> = allowed(view, service).collect();
             let mut made = Vec::new();
             for keys in wanted {

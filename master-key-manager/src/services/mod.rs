@@ -12,7 +12,7 @@ mod sole_secrets;
 use std::sync::Arc;
 
 use manager_api::name::Reason;
-use manager_policy::{Basis, ManageIdentities, Scope};
+use manager_policy::{Basis, Effect, Line, ManageIdentities, Scope};
 use manager_registry::{Change, RequiredKeys, Service};
 use manager_store::ManagerStore;
 use service_runtime::Refusal;
@@ -109,7 +109,11 @@ fn seen<'a>(caller: &Caller, view: &'a View, id: ServiceId) -> Result<(&'a Servi
 /// A service that the caller manages.
 fn managed<'a>(caller: &Caller, view: &'a View, id: ServiceId) -> Result<&'a Service, Refusal> {
     let (service, _) = seen(caller, view, id)?;
-    manages(caller, &service.required).map(|_| service).ok_or_else(not_permitted)
+    manages(caller, &service.required).ok_or_else(not_permitted)?;
+    // Also what others have entrusted to it, whatever it says that it needs.
+    let may = |line: &Line| caller.permit::<ManageIdentities>(&Scope::Reach(line.reach().clone())).is_ok();
+    let mut given = view.facts.lines_about(service.subject()).filter(|line| line.effect() == Effect::Allow);
+    if manages_all(caller).is_some() || given.all(may) { Ok(service) } else { Err(not_permitted()) }
 }
 
 fn not_permitted() -> Refusal {

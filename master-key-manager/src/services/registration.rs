@@ -78,7 +78,8 @@ impl Services {
                 return Err(Refusal::new(ErrorCode::AlreadyExists).detail("Another service has this name."));
             }
             if view.state.services().count() >= MAX_SERVICES {
-                return Err(Refusal::parameter("There are 20,000 services, and no more are registered."));
+                let detail = "There are 20,000 services, and no more are registered.";
+                return Err(Refusal::new(ErrorCode::LimitReached).detail(detail));
             }
             Ok((vec![service.clone().into()], service.clone()))
         })
@@ -141,7 +142,8 @@ impl Services {
         change.required.as_deref().map_or(Ok(()), check_required)?;
         let act = (RegistryAct::ServiceUpdate, id.to_string());
         self.make((caller, origin), act, None, |caller, view| {
-            let mut service = managed(caller, view, id)?.clone();
+            let known = managed(caller, view, id)?;
+            let mut service = known.clone();
             check_owner(view, change.owner)?;
             if let Some(required) = change.required.as_ref().filter(|required| **required != service.required) {
                 manages(caller, required).ok_or_else(not_permitted)?;
@@ -150,7 +152,8 @@ impl Services {
             }
             service.description = change.description.clone().or(service.description);
             service.owner = change.owner.or(service.owner);
-            Ok((vec![service.clone().into()], service))
+            let changes = (service != *known).then(|| service.clone().into()).into_iter().collect();
+            Ok((changes, service))
         })
         .await
     }

@@ -1,14 +1,14 @@
 //! Secrets and their versions.
 
 use async_trait::async_trait;
-use manager_api::name::{SecretPath, UserLabel};
+use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
 use manager_policy::{AnyAction, Permit, Read, Visible, Write};
 use shared_proto::encoding::Bytes;
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 use shared_proto::jwk::Thumbprint;
 
-use crate::{Acted, Closed, FactStore, NewToken, Stored};
+use crate::{Acted, Closed, FactStore, NewToken, Stored, TokenSubject};
 
 /// How long an idempotency key is remembered, in seconds.
 pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
@@ -160,8 +160,8 @@ pub struct NewVersion {
     pub row: VersionRow,
     /// The secret's path, for its first version.
     pub path: SecretPath,
-    /// The submitter's label.
-    pub label: UserLabel,
+    /// The subject of the token that follows.
+    pub subject: TokenSubject,
     /// The submitter and idempotency key by which a repeat is recognized.
     pub idempotency: Option<(Subject, String)>,
     /// The key for the signature of the token that follows, if there is one.
@@ -173,7 +173,7 @@ pub struct NewVersion {
 /// The outcome of recording a [`NewVersion`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BeginOutcome {
-    /// It is pending. The label stands for this subject.
+    /// It is pending. Its token would be of this subject.
     Pending(Subject),
     /// The number or the path was taken meanwhile. Nothing was written.
     Taken,

@@ -28,6 +28,8 @@ mod keys;
 mod known_environments;
 mod names;
 #[cfg(test)]
+mod narrow_callers;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod places;

@@ -99,3 +99,15 @@ async fn answers_have_the_members_that_their_schemas_require_and_no_others() {
     }
     manager.stop().await;
 }
+
+/// Words of the policy are made by a macro, whose renames a schema could miss.
+#[test]
+fn words_of_the_policy_are_those_that_a_body_takes() {
+    use manager_api::policy::{Action, Effect, Role};
+    let document = serde_json::to_value(master_key_manager::routes::openapi_document()).unwrap();
+    let words = |name: &str| document["components"]["schemas"][name]["enum"].clone();
+    let all = |words: Vec<&'static str>| serde_json::json!(words);
+    assert_eq!(words("Action"), all(Action::ALL.iter().map(|one| one.as_str()).collect()));
+    assert_eq!(words("Role"), all(Role::ALL.iter().map(|one| one.as_str()).collect()));
+    assert_eq!(words("Effect"), all(Effect::ALL.iter().map(|one| one.as_str()).collect()));
+}

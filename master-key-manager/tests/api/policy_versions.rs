@@ -167,7 +167,7 @@ async fn a_restore_gives_nobody_more_than_its_caller_holds_and_keeps_an_administ
         manager.by(&half, Method::POST, &path, Some(body.clone())).await.expect(403).refused("not_permitted");
     }
     let answer = manager.by(&clerk, Method::POST, &path, Some(body.clone())).await.expect(403);
-    assert!(answer.json()["detail"].as_str().unwrap().contains("more than you hold"), "{}", answer.text);
+    assert!(answer.json()["detail"].as_str().unwrap().contains("hands out read"), "{}", answer.text);
     manager.post(&path, json!({})).await.expect(400);
     let unknown = "/api/policy/versions/99:restore";
     manager.post(unknown, body).await.expect(404).refused("policy_version_not_found");

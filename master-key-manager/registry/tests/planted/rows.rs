@@ -2,6 +2,7 @@
 //! no key.
 
 use manager_api::name::AccountName;
+use manager_policy::Holder;
 use manager_registry::{
     Anchor, Author, Change, Credential, Proof, Proposal, Record, RecordName, RegistryKey, RoleAssignment, Service,
     Snapshot, Standing, WrittenEntry, WrittenRecord,
@@ -226,10 +227,15 @@ fn an_entry_concerns_the_credential_that_it_changes_and_no_other() {
     let (rows, state) = &all[2];
     let disabling = &rows.log.last().unwrap().text;
     for (number, concerned) in [(1, false), (2, true), (3, false)] {
-        assert_eq!(WrittenEntry::may_concern(disabling, CredentialId::from_bytes([number; 16])), concerned, "{number}");
+        let own = (Holder::Stranger, CredentialId::from_bytes([number; 16]));
+        assert_eq!(WrittenEntry::may_concern(disabling, own), concerned, "{number}");
     }
     let of_a_service = propose(state, vec![service(6)]).rows.entry.text;
-    for text in [of_a_service.as_str(), "", "{}", &disabling[1..]] {
-        assert!(WrittenEntry::may_concern(text, CredentialId::from_bytes([9; 16])), "{text}");
+    let of = |number: u8| Holder::Principal(Subject::Service(ServiceId::from_bytes([number; 16])));
+    let other = CredentialId::from_bytes([9; 16]);
+    assert!(WrittenEntry::may_concern(&of_a_service, (of(1), other)), "its own");
+    assert!(!WrittenEntry::may_concern(&of_a_service, (of(2), other)), "another one's");
+    for text in ["", "{}", &disabling[1..]] {
+        assert!(WrittenEntry::may_concern(text, (of(2), other)), "{text}");
     }
 }

@@ -19,7 +19,7 @@ use super::rows::{newest_committed, newest_event, one_version, secret_state, ver
 use super::tokens::insert_for_commit;
 use crate::{
     ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, FactStore, KEPT_SECONDS, NewRollback, NewToken,
-    NewVersion, RollbackOutcome, SecretPage, SecretState, Stored, VersionRow, basis_for, grants_of,
+    NewVersion, RollbackOutcome, SecretPage, SecretState, Stored, TokenSubject, VersionRow, basis_for, grants_of,
 };
 
 #[async_trait]
@@ -193,7 +193,11 @@ fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<BeginOutcome
     if let Some(asked) = &new.idempotency {
         remember(tx, key, asked, row, new.now)?;
     }
-    Ok(BeginOutcome::Pending(subject_for(tx, key, &new.label)?))
+    let subject = match &new.subject {
+        TokenSubject::Subject(subject) => *subject,
+        TokenSubject::Label(label) => subject_for(tx, key, label)?,
+    };
+    Ok(BeginOutcome::Pending(subject))
 }
 
 /// Makes the next number point to the envelope of a committed version.

@@ -209,7 +209,7 @@ pub(super) fn outdated(tx: &mut Tx<'_>, basis: Basis, now: u64) -> Result<Option
         &[&decided, &row_limit(MOST_LATER + 1)],
         |row| row.get(0),
     )?;
-    let concerned = later.iter().any(|entry| WrittenEntry::may_concern(entry, basis.credential()));
+    let concerned = later.iter().any(|entry| WrittenEntry::may_concern(entry, (basis.holder(), basis.credential())));
     Ok((concerned || later.len() > MOST_LATER).then_some(ActError::PolicyChanged))
 }
 

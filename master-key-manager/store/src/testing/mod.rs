@@ -171,8 +171,8 @@ impl<'a> Kit<'a> {
             epoch: 1,
             digest: Bytes(digest),
         };
-        let label = self.label.clone();
-        Ok(NewVersion { row, path: path.clone(), label, idempotency: None, signing_key: None, now: NOW })
+        let subject = TokenSubject::Label(self.label.clone());
+        Ok(NewVersion { row, path: path.clone(), subject, idempotency: None, signing_key: None, now: NOW })
     }
 
     fn new_token(&self, row: &VersionRow) -> NewToken {

@@ -122,6 +122,11 @@ impl Manager {
                 answer.refused("secret_not_found");
                 false
             }
+            // The second in which a line ends came between the decision and its transaction.
+            401 => {
+                answer.refused("credential_invalid");
+                false
+            }
             other => panic!("{other}: {}", answer.text),
         }
     }
