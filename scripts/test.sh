@@ -30,7 +30,7 @@ while (($#)) && [[ ! $only_system ]]; do
 done
 export SPLITVAULT_TEST_ENGINE=${engine:-sqlite}
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-for tool in cargo openssl python3 c++; do
+for tool in cargo openssl python3 c++ curl jq; do
     command -v $tool >/dev/null || die "$tool is missing; install it and run this again"
 done
 python3 -c 'import sqlite3, venv, ensurepip' 2>/dev/null ||

@@ -5,3 +5,4 @@ mod documents;
 mod glossary;
 mod install_walk;
 mod postgres_manual;
+mod team_access;
