@@ -73,7 +73,9 @@ async fn a_denial_ends_the_tokens_of_its_group_at_the_vault_and_the_policy_expla
     installation.read(&stored.key_id, &stored.token).await.expect_code("token_invalid");
     assert_eq!(client.explain(&explain).await.unwrap().because, Because::Denied);
     let who = WhoCan { action: None, target: database(), after: None, limit: None };
-    assert_eq!(client.who_can(&who).await.unwrap().principals, []);
+    // Strangers of a development installation may.
+    let readers = client.who_can(&who).await.unwrap().principals;
+    assert!(readers.iter().all(|one| one.principal.is_none()), "{readers:?}");
 
     let versions = client.list_policy_versions(None).await.unwrap();
     let former = versions.versions[1].number;
