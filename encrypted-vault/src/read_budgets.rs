@@ -1,7 +1,7 @@
 //! The budgets of what the tokens of one subject may open within a minute.
 //!
-//! The operator of the vault sets them, and the manager has no part in them: they bound what a thief of a manager, or of
-//! a credential, takes before somebody notices. Guarantees that a version is opened only within both budgets of its
+//! The operator of the vault sets them, and the manager has no part in them: they bound what a thief of a credential
+//! takes before somebody notices. A thief of the manager signs tokens of any subject. Guarantees that a version is opened only within both budgets of its
 //! subject, and that the counters take bounded memory: what cannot be counted is not opened.
 //!
 //! A minute is one of the boot clock, so any 60 seconds have twice the budget at most. A restart begins a new minute.

@@ -69,13 +69,13 @@ macro_rules! error_table {
 error_table! {
     BodyInvalid, "body_invalid", 400, No, "The body is not the JSON document that this route takes.";
     ParameterInvalid, "parameter_invalid", 400, No, "A field or query parameter is outside its allowed values.";
-    NameInvalid, "name_invalid", 400, No, "A path, environment or label breaks the naming rules.";
+    NameInvalid, "name_invalid", 400, No, "A path, pattern, environment, name, label, tag, reason, lifetime or range of addresses breaks its rules; the detail says which.";
     EncodingInvalid, "encoding_invalid", 400, No, "The value is not canonical base64 although the encoding says so.";
     PathInvalid, "path_invalid", 400, No, "The request path is not in the plain form that the API uses.";
     HostInvalid, "host_invalid", 400, No, "Development mode answers only to localhost, without a proxy in between.";
     IdempotencyForbidden, "idempotency_forbidden", 400, No, "Anonymous callers may not send Idempotency-Key.";
-    CredentialInvalid, "credential_invalid", 401, No, "The credential is missing, unknown, expired or revoked.";
-    TokenInvalid, "token_invalid", 401, NewToken, "The access token is missing, malformed, expired, revoked or not for this.";
+    CredentialInvalid, "credential_invalid", 401, No, "The credential is missing, unknown, expired, disabled or used up, or is not for this address.";
+    TokenInvalid, "token_invalid", 401, NewToken, "The access token is missing, malformed, expired, revoked or of another vault.";
     SealKeyUnknown, "seal_key_unknown", 401, NewToken, "The token was sealed to a key that no longer exists; fetch a new token.";
     CommandInvalid, "command_invalid", 401, No, "The command is missing, malformed, expired or not signed by the manager.";
     ClockDiffers, "clock_differs", 401, No, "The command is the manager's but of another time: the clocks of the services differ, or it is an old one.";
@@ -95,7 +95,7 @@ error_table! {
     IdempotencyUnknown, "idempotency_unknown", 409, No, "The first request succeeded, but its body can no longer be compared; id and version are given.";
     IdempotencyConflict, "idempotency_conflict", 409, No, "This Idempotency-Key was used for another path or environment; that request stored nothing.";
     TooManyCredentials, "too_many_credentials", 409, No, "The service has two credentials that may be used; disable one of them first.";
-    LastAdministrator, "last_administrator", 409, No, "The last enabled credential of an administrator is not disabled.";
+    LastAdministrator, "last_administrator", 409, No, "After this nobody could make policy and principals any more.";
     EnvironmentFrozen, "environment_frozen", 409, No, "The environment is frozen: nothing is written to it and no token is made for it.";
     EnvironmentDisabled, "environment_disabled", 409, No, "The environment is disabled: nothing is written to it and no token is made for it.";
     VersionConflict, "version_conflict", 409, No, "The version number is taken by other content or by a tombstone, or another version is the newest.";
