@@ -116,7 +116,7 @@ pub(super) fn hands_out_no_more(
     Ok(())
 }
 
-/// What makes a credential less than its principal.
+/// The terms that make a credential less than its principal.
 fn narrowing(credential: &Credential) -> (&Option<Vec<CredentialLimit>>, &Option<Vec<AddressRange>>, &Option<u64>) {
     (&credential.limits, &credential.allowed_addresses, &credential.max_uses)
 }
