@@ -171,7 +171,7 @@ registry_words! {
     ServiceList = action::SERVICE_LIST;
     /// A service is described.
     ServiceShow = action::SERVICE_SHOW;
-    /// What is said of a service is changed.
+    /// The description, owner or needs of a service are changed.
     ServiceUpdate = action::SERVICE_UPDATE;
     /// A service is allowed what it needs, or a part of it.
     ServiceApprove = action::SERVICE_APPROVE;

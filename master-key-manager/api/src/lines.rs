@@ -50,7 +50,7 @@ pub struct AssignRole {
 pub struct CreatePermission {
     /// The principal or group that it is about.
     pub party: PartyId,
-    /// Whether it allows or denies.
+    /// Its effect: it allows or denies.
     pub effect: Effect,
     /// The actions, one or more.
     pub actions: Actions,
@@ -105,7 +105,7 @@ pub struct PermissionDetails {
     pub permission_id: PermissionId,
     /// The principal or group that it is about.
     pub party: PartyId,
-    /// Whether it allows or denies.
+    /// Its effect: it allows or denies.
     pub effect: Effect,
     /// The actions.
     pub actions: Actions,
@@ -153,7 +153,7 @@ pub struct RoleDetails {
     pub role: Role,
     /// The actions that it allows.
     pub actions: Vec<Action>,
-    /// Whether it is only given for all environments and paths.
+    /// Set for a role that is only given for all environments and paths.
     pub for_everything: bool,
 }
 

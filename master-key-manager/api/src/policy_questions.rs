@@ -20,7 +20,7 @@ pub const MAX_DIFFERENCES: usize = 1_000;
 /// The most lines of each kind in an explanation, and of one holder.
 pub const MAX_SHOWN_LINES: usize = 100;
 
-/// What a question is about: a secret by `key_id`, or by `environment` and `path`, also before it exists; everything
+/// The target of a question: a secret by `key_id`, or by `environment` and `path`, also before it exists; everything
 /// below a folder by `environment` and `under`; a whole `environment`; or, without any of them, the whole installation.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -50,7 +50,7 @@ pub struct Explain {
     pub principal: Option<Subject>,
     /// The action.
     pub action: Action,
-    /// What it is done to.
+    /// The target of the action.
     pub target: PolicyTarget,
 }
 
@@ -146,7 +146,7 @@ pub struct Explanation {
     pub holding: Vec<ConsideredLine>,
     /// The lines that would hold but for one reason, by id, as far as they are the caller's to see; 100 at most.
     pub near_misses: Vec<NearMiss>,
-    /// Whether there are more lines of either kind.
+    /// Set if there are more lines of either kind.
     pub more: bool,
 }
 
@@ -158,7 +158,7 @@ pub struct WhoCan {
     /// The action; `read` by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub action: Option<Action>,
-    /// What it is done to.
+    /// The target of the action.
     pub target: PolicyTarget,
     /// `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -193,7 +193,7 @@ pub struct AccessDetails {
     pub principal: Option<Subject>,
     /// The lines that allow it, by id; 100 at most.
     pub through: Vec<Through>,
-    /// Whether there are more lines.
+    /// Set if there are more lines.
     pub more: bool,
 }
 
@@ -265,7 +265,7 @@ pub struct DryRun {
     pub below: Option<PolicyTarget>,
 }
 
-/// What somebody gains and loses.
+/// The actions that somebody gains and loses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DifferenceDetails {
@@ -291,7 +291,7 @@ pub struct DifferenceDetails {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DryRunAnswer {
-    /// Who gains or loses what, by principal and secret; 1,000 at most.
+    /// The gains and losses, by principal and secret; 1,000 at most.
     pub differences: Vec<DifferenceDetails>,
     /// The number of all of them.
     pub total: usize,

@@ -105,12 +105,12 @@ pub struct PolicyVersion {
     pub number: u64,
     /// When it was made (Unix seconds).
     pub made_at: u64,
-    /// Who made it.
+    /// Its author.
     pub author: VersionAuthor,
     /// Why. Absent if no reason was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// What it changed; 50 changes at most.
+    /// Its changes; 50 at most.
     pub changes: Vec<VersionChange>,
     /// The number of all its changes.
     pub change_count: usize,

@@ -187,10 +187,10 @@ pub struct CreateCredential {
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewCredential {
-    /// What its service presents as a bearer. It is not shown again.
+    /// The text that its service presents as a bearer. It is not shown again.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub credential: Zeroizing<String>,
-    /// What is known of it.
+    /// Its details.
     pub details: CredentialDetails,
 }
 

@@ -82,12 +82,12 @@ pub struct Entry {
     pub root: Bytes<32>,
     /// When it was made (Unix seconds).
     pub made_at: u64,
-    /// Who made it.
+    /// Its author.
     pub author: Author,
     /// Why.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// What it changed.
+    /// Its changes.
     pub changes: Vec<Change>,
     /// The newest entry before it that changed lines or groups. Absent if none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -51,7 +51,7 @@ fn is_less(before: Option<&Credential>, after: Option<&Credential>, now: u64) ->
     after.disabled_at.is_some() || ends_earlier || terms(before) != terms(after)
 }
 
-/// What a credential may be used for, whatever its time is.
+/// The use that a credential is for, whatever its time is.
 fn terms(credential: &Credential) -> impl PartialEq + '_ {
     let Credential { subject, proof, limits, allowed_addresses, max_uses, .. } = credential;
     (subject, proof, limits, allowed_addresses, max_uses)

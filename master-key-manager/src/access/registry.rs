@@ -42,7 +42,7 @@ pub struct Registry {
     store: Arc<dyn RegistryStore>,
     key: RegistryKey,
     anchor: AnchorFile,
-    /// Whether callers without a credential have rights, as in development mode.
+    /// Set if callers without a credential have rights, as in development mode.
     strangers: bool,
     view: ArcSwap<View>,
     /// How often it was forgotten. What was read before the last time is read again before it is used.
@@ -67,7 +67,7 @@ pub enum RegistryError {
     /// The database cannot be read or written.
     #[error(transparent)]
     Fault(#[from] StoreFault),
-    /// What it holds is not what this manager wrote last.
+    /// The database holds something else than this manager wrote last.
     #[error("the database holds other principals and policy than the manager wrote last")]
     Broken,
 }
@@ -100,7 +100,11 @@ impl Registry {
             (state, Standing::Current) => state,
             (state, Standing::PutBack) => {
                 let what = match (state.number(), anchor.read()?) {
-                    (0, _) => "The database holds no principals and policy, as one of an earlier release",
+                    (0, None) => "The database holds no principals and policy, as one of an earlier release",
+                    (0, Some(_)) => {
+                        "The database holds no principals and policy, though this manager has written some: somebody removed \
+                         them, or it is of an earlier release"
+                    }
                     (_, None) => "The key folder has no anchor of principals and policy",
                     (_, Some(_)) => "Principals and policy of the database, or their anchor, are of an earlier day",
                 };
@@ -173,7 +177,7 @@ impl Registry {
         self.is_broken.load(Ordering::SeqCst) && failed_at.is_some_and(|at| at.elapsed() < PAUSE)
     }
 
-    /// Whether the last read passed its verification.
+    /// Tells whether the last read passed its verification.
     pub fn is_verified(&self) -> bool {
         !self.is_broken.load(Ordering::SeqCst)
     }

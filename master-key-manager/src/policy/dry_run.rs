@@ -117,7 +117,7 @@ impl PolicyKeeper {
         Ok((named.collect(), basis))
     }
 
-    /// What an answer says of a secret: its place only to one who may list it, and its id to one who named it so.
+    /// The words of an answer about a secret: its place only to one who may list it, and its id to one who named it so.
     fn told_of(&self, about: &About, visible: &Visible) -> DifferenceDetails {
         let nothing = DifferenceDetails {
             principal: None,

@@ -35,7 +35,7 @@ pub(super) struct Sight {
     audit: Visible,
 }
 
-/// What a page holds, in the terms of the registry.
+/// The conditions of a page, in the terms of the registry.
 #[derive(Clone, Debug)]
 struct Filter {
     party: Option<PartyId>,
@@ -120,7 +120,7 @@ impl Sight {
         Self { policy: caller.may(Action::ManagePolicy), audit: caller.may(Action::ReadAudit) }
     }
 
-    /// What was seen was decided from this.
+    /// The basis of what was seen.
     pub(super) fn basis(&self) -> Basis {
         let both = self.policy.basis().and(self.audit.basis());
         both.unwrap_or_else(|| self.policy.basis())

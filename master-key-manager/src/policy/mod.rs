@@ -129,7 +129,7 @@ impl PolicyKeeper {
     }
 }
 
-/// What a permit was decided from.
+/// The basis of a permit.
 fn basis_of(permit: &Permit<AnyAction>) -> Result<Basis, Refusal> {
     permit.basis_for(permit.scope()).ok_or_else(|| Refusal::internal("a permit is not for its own scope"))
 }

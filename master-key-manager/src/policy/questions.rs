@@ -107,7 +107,7 @@ impl PolicyKeeper {
         Ok(AccessList { principals, next })
     }
 
-    /// What a question is about. A secret that does not exist is a place.
+    /// The target of a question. A secret that does not exist is a place.
     pub(super) async fn about(&self, caller: &Caller, asked: PolicyTarget) -> Result<About, Refusal> {
         let PolicyTarget { key_id, environment, path, under } = asked;
         if let Some(id) = key_id {

@@ -22,7 +22,7 @@ use crate::audit_event::RegistryAct;
 /// The most records that one restore changes.
 const MOST_CHANGES: usize = 10_000;
 
-/// What a restore changes, and the principals that it leaves out.
+/// The changes of a restore, and the principals that it leaves out.
 #[derive(Default)]
 struct Restoring {
     changes: Vec<Change>,

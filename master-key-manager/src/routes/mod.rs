@@ -93,13 +93,13 @@ fn environment_name(app: &App, id: EnvironmentId) -> Result<EnvironmentName, Ref
     app.environments.with_id(id).map(|known| known.name).ok_or_else(|| Refusal::internal("an unknown environment"))
 }
 
-/// What a change of principals or policy answers.
+/// The answers to a change of principals or policy.
 const CHANGED: &[Answer] = &[
     Answer::json::<ChangeAnswer>(200, "It is made, and the vault has signed that what it takes away is revoked."),
     Answer::json::<ChangeAnswer>(202, "It is made, and what it takes away will reach the vault."),
 ];
 
-/// What may go wrong with a change, beside its own faults.
+/// The faults of every change, beside its own.
 const CHANGE_PROBLEMS: &[ErrorCode] = &[
     ErrorCode::ParameterInvalid,
     ErrorCode::NameInvalid,
@@ -136,7 +136,7 @@ fn changed(done: Sequences) -> HttpResponse {
     response.json(ChangeAnswer { status, sequences: done.numbers })
 }
 
-/// What was made, with the status that says whether the vault has what it takes away.
+/// The thing that was made, with the status that says whether the vault has what it takes away.
 fn made(thing: &impl Serialize, done: &Sequences) -> HttpResponse {
     let mut response = if done.applied { HttpResponse::Created() } else { HttpResponse::Accepted() };
     response.json(thing)

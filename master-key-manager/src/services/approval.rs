@@ -61,7 +61,7 @@ impl Services {
     }
 }
 
-/// What the policy lets a service list and read for ever, by lines of its own.
+/// The keys that the policy lets a service list and read for ever, by lines of its own.
 fn allowed<'a>(view: &'a View, service: &Service) -> impl Iterator<Item = RequiredKeys> + 'a {
     let party = PartyId::Principal(service.subject());
     let own = view.state.permissions().filter(move |known| known.party == party && known.effect == Effect::Allow);

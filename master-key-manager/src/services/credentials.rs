@@ -32,7 +32,7 @@ const KEPT: usize = 8;
 const MOST_IN_AN_HOUR: usize = 6;
 const HOUR: u64 = 3_600;
 
-/// What a credential is for.
+/// The terms of a new credential.
 #[derive(Clone, Debug)]
 pub struct Terms {
     /// Its name.
@@ -51,7 +51,7 @@ pub struct Terms {
 
 /// A credential that was made, with its secret. It has no `Debug` form.
 pub struct MadeCredential {
-    /// What its service presents.
+    /// The text that its service presents.
     pub plain: PlainCredential,
     /// Its record.
     pub credential: Credential,

@@ -50,7 +50,7 @@ pub struct Services {
 
 impl Services {
     /// Makes a change that gives something: decides, records the act durably, and decides again on the state that the change
-    /// is made of.
+    /// is made of. A change of nothing has no line.
     async fn make<T: Send>(
         &self,
         (caller, origin): (&Caller, &Origin),
@@ -59,7 +59,13 @@ impl Services {
         decide: impl Fn(&Caller, &View) -> Result<(Vec<Change>, T), Refusal> + Send + Sync,
     ) -> Result<T, Refusal> {
         let view = self.registry.now().await?;
-        decide(&caller.again(&view)?, &view)?;
+        let now = caller.again(&view)?;
+        let (changes, outcome) = decide(&now, &view)?;
+        if changes.is_empty() {
+            // Nothing is made, so no line says that it was. It is answered from memory.
+            self.store.look_again_at(now.visible().basis()).await?;
+            return Ok(outcome);
+        }
         self.audit.record(Act::Registry(act, Some(target)), origin).await?;
         let mut made = None;
         let decide = |caller: &Caller, view: &View| {

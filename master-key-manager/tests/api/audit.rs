@@ -54,6 +54,17 @@ async fn every_decision_names_the_administrator_and_the_credential() {
 }
 
 #[actix_web::test]
+async fn request_that_changes_nothing_has_no_line_of_success() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let service = manager.post("/api/services", json!({"name": "billing"})).await.expect(201).member("service_id");
+    manager.admin(Method::POST, &format!("/api/services/{service}:enable"), None).await.expect(200);
+    let lines = lines(&installed, manager).await;
+    let has = |action: &str| lines.iter().any(|line| line["action"] == action);
+    assert!(has("service.create") && !has("service.enable"), "it was enabled");
+}
+
+#[actix_web::test]
 async fn refusal_by_policy_names_the_line_that_denies() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
