@@ -4,8 +4,9 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-Usage: scripts/check.sh [--update]
+Usage: scripts/check.sh [--update] [--release]
   --update    write tests/output/crate-edges.txt anew instead of comparing with it
+  --release   look into the release builds, too, as somebody does who ships them
 Needs python3; uses cargo-deny when it is installed. Set CARGO_NET_OFFLINE=true to keep it from the network.
 TEXT
 }
@@ -18,8 +19,16 @@ forbid() { # WHY PATTERN FILE…: no line may match
     die "$1"
 }
 
-update=''
-case ${1-} in '') ;; --update) update=yes ;; --help) usage; exit 0 ;; *) die "unknown option $1; see --help" ;; esac
+update='' builds=(debug)
+while (($#)); do
+    case $1 in
+        --update) update=yes ;;
+        --release) builds+=(release) ;;
+        --help) usage; exit 0 ;;
+        *) die "unknown option $1; see --help" ;;
+    esac
+    shift
+done
 cd "$(dirname "$0")/.."
 command -v python3 >/dev/null || die "python3 is missing; install it (Debian: apt-get install python3)"
 mapfile -t rust < <(git ls-files --cached --others --exclude-standard '*.rs')
@@ -138,36 +147,44 @@ diff -u tests/output/crate-edges.txt - <<<"$edges" ||
     die "the edges between our crates changed; if that is meant, run scripts/check.sh --update and have it reviewed"
 
 step "lints"
-lint() { cargo clippy --locked --quiet --all-targets --no-deps "$@" -- -D warnings; }
-lint --workspace
-lint --workspace --features encrypted-vault/sabotage,master-key-manager/sabotage
-lint --manifest-path tests/policy-oracle/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}"
+lint() { cargo clippy --locked --quiet --no-deps "$@" -- -D warnings; }
+lint --workspace --all-targets
+# The weaknesses are in libraries only.
+lint -p encrypted-vault -p master-key-manager -p service-runtime -p shared-proto \
+    --features encrypted-vault/sabotage,master-key-manager/sabotage
+lint --all-targets --manifest-path tests/policy-oracle/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}"
 # The joint build above has all features of shared-proto; each half must stand alone, and so must neither.
-for features in '' seal open; do lint -p shared-proto --features "$features"; done
+for features in '' seal open; do lint --all-targets -p shared-proto --features "$features"; done
 
 step "documents of the code"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --no-deps
 
-step "trust edges of the release builds"
-# One package for each build: a joint build would unify the features, and each binary would get both halves.
-bin=${CARGO_TARGET_DIR:-target}/release
-for service in encrypted-vault master-key-manager; do cargo build --release --locked --quiet -p "$service"; done
+step "trust edges of the builds"
+# One package for each build: a joint build would unify the features, and each binary would get both halves. A release is
+# built in the same way; scripts/test.sh uses what is built here.
+has() { grep -qaF -e "$2" "$bin/$1"; }
 expect() { # SERVICE HALF
     local said
     said=$("$bin/$1" --version)
     [[ $said == *" ($2)" ]] || die "$1 --version says '$said': its build should have one half of shared-proto"
 }
-expect encrypted-vault opens
-expect master-key-manager seals
 # What the features say is seen in the code, too: a text that only the one and the other half uses.
-has() { grep -qaF -e "$2" "$bin/$1"; }
 seals='splitvault/1/release' opens='splitvault: this binary can open'
-has master-key-manager "$seals" || die "the manager cannot derive release keys, or the label has moved"
-has encrypted-vault "$opens" || die "the vault cannot open envelopes, or the mark has moved"
-! has encrypted-vault "$seals" || die "the vault's binary derives release keys"
-! has master-key-manager "$opens" || die "the manager's binary opens envelopes"
-for service in encrypted-vault master-key-manager; do
-    ! has "$service" SPLITVAULT_SABOTAGE || die "$service has its weaknesses for the drills built in"
+for build in "${builds[@]}"; do
+    profile=dev bin=${CARGO_TARGET_DIR:-target}/$build
+    [[ $build == debug ]] || profile=$build
+    for service in encrypted-vault master-key-manager; do
+        cargo build --profile "$profile" --locked --quiet -p "$service"
+    done
+    expect encrypted-vault opens
+    expect master-key-manager seals
+    has master-key-manager "$seals" || die "the manager cannot derive release keys, or the label has moved"
+    has encrypted-vault "$opens" || die "the vault cannot open envelopes, or the mark has moved"
+    ! has encrypted-vault "$seals" || die "the vault's binary derives release keys"
+    ! has master-key-manager "$opens" || die "the manager's binary opens envelopes"
+    for service in encrypted-vault master-key-manager; do
+        ! has "$service" SPLITVAULT_SABOTAGE || die "$service has its weaknesses for the drills built in"
+    done
 done
 
 printf '\nAll checks passed.\n'

@@ -9,21 +9,20 @@ Usage: scripts/generate-keys.sh [options]
   --mode development|production   what the keys are for; the two never mix (default: development)
   --keys DIR                      where the key folders go (default: keys beside scripts/)
   --run DIR                       configuration files, data and the admin credential (default: run beside scripts/)
-  --profile release|dev           which build of the services runs `init` (default: release)
   --manager-port N, --vault-port N   written into new configuration files (default: 8000, 8001)
 Both halves are on this machine then, so this is for trying Splitvault; docs/install.md keeps them apart. A relative DIR
-is relative to where you are. Nothing is ever overwritten. A run that was interrupted is begun anew by the next one, which
+is relative to where you are. `init` is that of the programs in target/release, or in $SPLITVAULT_BIN_DIR. Nothing is ever overwritten. A run that was interrupted is begun anew by the next one, which
 removes what that run made.
 TEXT
 }
 die() { echo "generate-keys: $*" >&2; exit 1; }
 
-from=$PWD mode=development keys=keys run=run profile=release manager_port=8000 vault_port=8001
+from=$PWD mode=development keys=keys run=run manager_port=8000 vault_port=8001
 cd "$(dirname "$0")/.."
 while (($#)); do
     case $1 in
         --help) usage; exit 0 ;;
-        --mode | --keys | --run | --profile | --manager-port | --vault-port)
+        --mode | --keys | --run | --manager-port | --vault-port)
             (($# > 1)) || die "$1 needs a value; see --help"
             name=${1#--} value=$2
             [[ ! $name =~ ^(keys|run)$ || $value == /* ]] || value=$from/$value
@@ -32,10 +31,9 @@ while (($#)); do
     esac
 done
 case $mode in development | production) ;; *) die "--mode is development or production" ;; esac
-case $profile in release) built=release ;; dev) built=debug ;; *) die "--profile is release or dev" ;; esac
-bin=${CARGO_TARGET_DIR:-target}/$built
+bin=${SPLITVAULT_BIN_DIR:-${CARGO_TARGET_DIR:-target}/release}
 for service in master-key-manager encrypted-vault; do
-    [[ -x $bin/$service ]] || die "$bin/$service is missing; run: cargo build --profile $profile --locked -p $service"
+    [[ -x $bin/$service ]] || die "$bin/$service is missing; run: cargo build --release --locked -p $service"
 done
 
 for folder in "$keys" "$run"; do

@@ -9,6 +9,7 @@ usage() {
 Usage: scripts/quickstart.sh [--manager-port N] [--vault-port N] | --stop
   Can be run again: what runs already is used, what was interrupted is begun anew.
   --stop    ends what it started (keys and data stay in keys/ and run/)
+With $SPLITVAULT_BIN_DIR it runs the programs in that folder, and builds none.
 TEXT
 }
 die() { echo "quickstart: $*" >&2; exit 1; }
@@ -37,7 +38,10 @@ if [[ $stop ]]; then
     exit 0
 fi
 
-for tool in cargo curl setsid; do
+bin=${SPLITVAULT_BIN_DIR:-${CARGO_TARGET_DIR:-target}/release}
+build=cargo
+[[ ! ${SPLITVAULT_BIN_DIR-} ]] || build=
+for tool in $build curl setsid; do
     command -v $tool >/dev/null || die "$tool is missing; install it and run this again"
 done
 mkdir -p run
@@ -45,11 +49,10 @@ exec 9>run/quickstart.lock
 flock -n 9 || die "another quickstart is running; wait for it"
 
 # One package for each build: cargo unifies features over a joint build, and each service would get the other's half.
-for service in "${services[@]}"; do
+for service in ${build:+"${services[@]}"}; do
     echo "Building $service …"
     cargo build --release --locked -q -p "$service"
 done
-bin=${CARGO_TARGET_DIR:-target}/release
 
 manager_config=run/master-key-manager.toml vault_config=run/encrypted-vault.toml
 if [[ -e keys/.unfinished || ! -e $manager_config || ! -d keys/master-key-manager ]]; then

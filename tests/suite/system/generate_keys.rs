@@ -32,7 +32,7 @@ impl Place {
     fn generate_in(&self, mode: &str, run: &str) -> Output {
         let mut command = Command::new(repository().join("scripts/generate-keys.sh"));
         command.args(["--mode", mode, "--keys"]).arg(self.path("keys")).arg("--run").arg(self.path(run));
-        command.env("CARGO_TARGET_DIR", self.0.path()).output().unwrap()
+        command.env("SPLITVAULT_BIN_DIR", self.path("release")).output().unwrap()
     }
 
     /// A run that ends in its middle: the manager's `init` fails when the keys of the vault are made.
