@@ -7,6 +7,7 @@
 mod answer;
 mod error;
 mod http;
+mod people;
 mod policy;
 mod secret;
 mod services;

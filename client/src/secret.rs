@@ -38,6 +38,19 @@ impl Credential {
         Ok(Self(Arc::new(Zeroizing::new(text.to_owned()))))
     }
 
+    /// The code of a person's session, which is sent as a credential is.
+    ///
+    /// # Errors
+    ///
+    /// It is not the code of a session.
+    pub fn session(code: &str) -> Result<Self, ClientError> {
+        let code = code.trim();
+        if !code.starts_with("sps_") || !code.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ClientError::Address("this is not the code of a session"));
+        }
+        Ok(Self(Arc::new(Zeroizing::new(code.to_owned()))))
+    }
+
     /// The text form.
     pub fn expose(&self) -> &str {
         &self.0

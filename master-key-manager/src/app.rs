@@ -13,7 +13,7 @@ use service_runtime::workers::Workers;
 use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
-use crate::access::{Authenticator, LastUses, Limits, Registry};
+use crate::access::{Authenticator, IdleSessions, LastUses, Limits, Registry};
 use crate::catalogue::{KeyedLocks, SecretWriter, Settler, start_delivery};
 use crate::config::Config;
 use crate::environment_keeper::EnvironmentKeeper;
@@ -24,6 +24,7 @@ use crate::issuer::{Batches, Mint, TokenLifetimes, TokenSealer};
 use crate::key_rotation::KeyRotation;
 use crate::keys::{KeyRing, LoadedKeys};
 use crate::maintenance::Maintenance;
+use crate::people::People;
 use crate::policy::PolicyKeeper;
 use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
 use crate::sealing::Sealer;
@@ -59,6 +60,8 @@ pub struct App {
     pub policy: Arc<PolicyKeeper>,
     /// Registers services and makes their credentials.
     pub services: Arc<Services>,
+    /// Accounts, logins and sessions of people, and enrolment codes.
+    pub people: Arc<People>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file, by the last check.
@@ -126,7 +129,6 @@ impl App {
             clock: Arc::clone(&clock),
             environments: Arc::clone(&environments),
         };
-        let keeper = EnvironmentKeeper::new(store.clone(), Arc::clone(&keys), audit.clone(), Arc::clone(&clock));
         let revocations = Arc::new(Revocations::new(
             store.clone(),
             Arc::clone(&registry),
@@ -151,12 +153,23 @@ impl App {
             audit: audit.clone(),
             clock: Arc::clone(&clock),
         };
+        let parts = (store.clone(), Arc::clone(&keys), Arc::clone(&revocations));
+        let keeper = EnvironmentKeeper::new(parts.0, parts.1, parts.2, audit.clone(), Arc::clone(&clock));
+        let sessions = Arc::new(IdleSessions::new(Arc::clone(&clock)));
+        let people = People::new(
+            Arc::clone(&keys),
+            (Arc::clone(&registry), Arc::clone(&revocations)),
+            Arc::clone(&sessions),
+            audit.clone(),
+            Arc::clone(&clock),
+            config.place(),
+        )?;
         let gate = Gate {
             mode: raw.mode,
             anonymous: installation.anonymous_actor(),
             registry: Arc::clone(&registry),
             clock: Arc::clone(&clock),
-            authenticator: Authenticator::new(Arc::clone(&keys)),
+            authenticator: Authenticator::new(Arc::clone(&keys), sessions),
             limits: Limits::default(),
             last_uses,
             audit,
@@ -173,6 +186,7 @@ impl App {
             revocations,
             policy: Arc::new(policy),
             services: Arc::new(services),
+            people: Arc::new(people),
             store,
             registry,
             vault_view,
@@ -207,6 +221,7 @@ impl App {
             registry: Arc::clone(&self.registry),
             credentials: self.store.clone(),
             last_uses: Arc::clone(&self.gate.last_uses),
+            people: Arc::clone(&self.people),
             clock: Arc::clone(&self.clock),
             no_descriptors: Arc::clone(&self.no_descriptors),
         }

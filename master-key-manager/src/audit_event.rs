@@ -2,13 +2,13 @@
 //!
 //! docs/audit-events/master-key-manager.md is made from these enums: `UPDATE_EVIDENCE=1 cargo test audit_event`.
 
+pub mod action;
+
 use manager_api::name::{EnvironmentName, SecretPath};
 use service_runtime::audit::{self, AuditRecord, AuditStatus, Origin};
 use shared_proto::encoding::b64;
 use shared_proto::id::{CredentialId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
-
-pub mod action;
 
 /// An event that takes effect only when its line is durable.
 #[derive(Debug)]
@@ -187,6 +187,40 @@ registry_words! {
     CredentialRenew = action::CREDENTIAL_RENEW;
     /// A credential of a service is made by its name.
     ServiceTokenCreate = action::SERVICE_TOKEN_CREATE;
+    /// A person is made.
+    PersonCreate = action::PERSON_CREATE;
+    /// A list of people is given out.
+    PersonList = action::PERSON_LIST;
+    /// A person is described.
+    PersonShow = action::PERSON_SHOW;
+    /// A person's names are changed.
+    PersonUpdate = action::PERSON_UPDATE;
+    /// A person is no longer disabled.
+    PersonEnable = action::PERSON_ENABLE;
+    /// Password, authenticator and sessions of a person end, and a code for a new first login is made.
+    PersonReset = action::PERSON_RESET;
+    /// An enrolment code is made.
+    EnrolmentCreate = action::ENROLMENT_CREATE;
+    /// A list of enrolment codes is given out.
+    EnrolmentList = action::ENROLMENT_LIST;
+    /// An enrolment code is redeemed.
+    EnrolmentRedeem = action::ENROLMENT_REDEEM;
+    /// A person logs in.
+    SessionCreate = action::SESSION_CREATE;
+    /// A list of sessions is given out.
+    SessionList = action::SESSION_LIST;
+    /// A person repeats the login of a session.
+    SessionReauthenticate = action::SESSION_REAUTHENTICATE;
+    /// A caller asks who he is.
+    MeShow = action::ME_SHOW;
+    /// A person changes the password.
+    PasswordChange = action::PASSWORD_CHANGE;
+    /// A person gets the seed of an authenticator.
+    TotpOffer = action::TOTP_OFFER;
+    /// A person takes an authenticator into use.
+    TotpConfirm = action::TOTP_CONFIRM;
+    /// A person gets new recovery codes.
+    RecoveryCodesCreate = action::RECOVERY_CODES_CREATE;
 }
 
 registry_words! {
@@ -202,6 +236,14 @@ registry_words! {
     DenialCreate = action::PERMISSION_CREATE;
     /// A permission is deleted that allows.
     PermissionDelete = action::PERMISSION_DELETE;
+    /// A person is disabled, and the sessions and tokens of the person end.
+    PersonDisable = action::PERSON_DISABLE;
+    /// An enrolment code is taken back.
+    EnrolmentRemove = action::ENROLMENT_REMOVE;
+    /// A session ends, with its tokens.
+    SessionEnd = action::SESSION_END;
+    /// A person gives up the authenticator.
+    TotpRemove = action::TOTP_REMOVE;
 }
 
 /// A step of a key rotation.

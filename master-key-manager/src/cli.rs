@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use manager_api::name::{AccountName, DisplayName, EmailAddress};
+use manager_api::policy::Role;
 use service_runtime::cli::{self, print, runtime};
-use service_runtime::files::refuse_files_of_others;
+use service_runtime::files::{create_private, refuse_files_of_others};
 use service_runtime::key_folder::KeyFolder;
 use service_runtime::process::DirectoryLock;
 use service_runtime::{StartError, sqlite, telemetry};
@@ -13,10 +15,12 @@ use shared_proto::credential::PlainCredential;
 use shared_proto::encoding::b64;
 use shared_proto::identity::{Mode, Owner};
 use shared_proto::jwk::Thumbprint;
+use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::installation::{migrate_store, restore};
 use crate::key_rotation::{RotateKeys, rotate_keys};
+use crate::people::{NewPerson, add_person};
 use crate::vault_client::check_client;
 use crate::{init, routes, run};
 
@@ -41,6 +45,11 @@ enum Command {
     Admin {
         #[command(subcommand)]
         command: Admin,
+    },
+    /// Manage people.
+    Person {
+        #[command(subcommand)]
+        command: Person,
     },
     /// Pin the vault's identity document (its identity.json), which was carried here.
     Pin {
@@ -101,6 +110,31 @@ enum Admin {
 }
 
 #[derive(Debug, Subcommand)]
+enum Person {
+    /// Make a person with a code for the first login; the service must not run. The API makes all others.
+    Add(AddPerson),
+}
+
+#[derive(Debug, Args)]
+struct AddPerson {
+    /// The name of the account: a-z, 0-9, -, _ and .
+    #[arg(long, value_parser = account)]
+    name: AccountName,
+    /// The name for people; default the name of the account.
+    #[arg(long, value_parser = display_name)]
+    display_name: Option<DisplayName>,
+    /// The e-mail address; nothing is sent to it.
+    #[arg(long, value_parser = email)]
+    email: Option<EmailAddress>,
+    /// A role for the whole installation: `super_admin`, or another one.
+    #[arg(long, value_parser = role)]
+    role: Option<Role>,
+    /// Write the code to this new file instead of printing it.
+    #[arg(long, value_name = "FILE")]
+    code_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
 enum Policy {
     /// Print who is known, and whether this manager wrote it last.
     Show,
@@ -150,6 +184,7 @@ fn execute(cli: Cli) -> Result<(), StartError> {
             let made = runtime()?.block_on(init::reset_administrator(&config))?;
             hand_over(&made, &credential)
         }
+        Command::Person { command: Person::Add(asked) } => person_add(&config()?, asked),
         Command::Policy { command } => {
             let confirm = match &command {
                 Policy::Show => None,
@@ -236,6 +271,38 @@ fn hand_over(credential: &PlainCredential, output: &CredentialOutput) -> Result<
     let text = credential.expose_text();
     print("The administrator credential, shown this once:")?;
     print(&text)
+}
+
+fn account(text: &str) -> Result<AccountName, String> {
+    AccountName::parse(text).map_err(|error| error.0.to_owned())
+}
+
+fn display_name(text: &str) -> Result<DisplayName, String> {
+    DisplayName::parse(text).map_err(|error| error.0.to_owned())
+}
+
+fn email(text: &str) -> Result<EmailAddress, String> {
+    EmailAddress::parse(text).map_err(|error| error.0.to_owned())
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    Role::parse(text).ok_or_else(|| "there is no such role".to_owned())
+}
+
+fn person_add(config: &Config, asked: AddPerson) -> Result<(), StartError> {
+    let AddPerson { name, display_name, email, role, code_file } = asked;
+    if let Some(path) = code_file.as_deref().filter(|path| std::fs::symlink_metadata(path).is_ok()) {
+        return Err(exists(path));
+    }
+    let made = runtime()?.block_on(add_person(config, NewPerson { name: name.clone(), display_name, email, role }));
+    let (id, code) = made?;
+    print(&format!("Made the person {name} ({id})."))?;
+    if let Some(path) = &code_file {
+        create_private(path, &Zeroizing::new([code.as_bytes(), b"\n"].concat()))?;
+        return print(&format!("The enrolment code is in {}; it counts for an hour.", path.display()));
+    }
+    print("The enrolment code, shown this once. It counts for an hour, and is redeemed with a password:")?;
+    print(&code)
 }
 
 fn refuse_existing_file(output: &CredentialOutput) -> Result<(), StartError> {

@@ -15,6 +15,8 @@ use service_runtime::sql::{Location, MovedInstallation, PostgresOptions};
 use service_runtime::tls::{ClientFiles, ServerFiles};
 use shared_proto::token::MAX_LIFE_SECONDS;
 
+use crate::people::Place;
+
 /// The file as it is written. Every field but `mode`, `vault_url`, `data_dir` and `key_dir` has a default.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,9 +80,24 @@ pub struct RawConfig {
     pub tls: Option<ServerFiles>,
     /// Whom to believe to be the vault, and the certificate to show it; default the machine's CAs, and none.
     pub vault_tls: Option<ClientFiles>,
+    /// What is handed over with enrolment codes.
+    #[serde(default)]
+    pub public: Public,
     /// What weakens a property.
     #[serde(default)]
     pub danger: Danger,
+}
+
+/// `[public]`: how others reach the manager and know it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Public {
+    /// The manager's address for clients, for example `https://manager.example:8000`; default `listen`.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// The certificate of the CA that clients pin, in PEM; default the last one of `tls.certificate`.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
 }
 
 /// `[keys]`.
@@ -147,6 +164,7 @@ impl Config {
         raw.ready_file = raw.ready_file.map(|file| base.join(file));
         raw.tls = raw.tls.map(|files| files.beside(base));
         raw.vault_tls = raw.vault_tls.map(|files| files.beside(base));
+        raw.public.ca = raw.public.ca.map(|file| base.join(file));
         Self::beside(base, raw)
     }
 
@@ -167,6 +185,14 @@ impl Config {
             ));
         }
         check_vault_url(&raw.vault_url, raw.danger)?;
+        if let Some(url) = &raw.public.url {
+            let origin = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            if origin.is_none_or(|origin| origin.origin().ascii_serialization() != url.trim_end_matches('/')) {
+                return Err(StartError::new(
+                    "public.url is not scheme, host and port alone; write for example \"https://manager.example:8000\".",
+                ));
+            }
+        }
         if raw.vault_tls.is_some() && !raw.vault_url.starts_with("https:") {
             return Err(StartError::new("There is [vault_tls], but vault_url is not https; correct one of them."));
         }
@@ -199,6 +225,14 @@ impl Config {
         let config = Self { raw, operator_listen, location };
         config.serve().check()?;
         Ok(config)
+    }
+
+    /// What is handed over with enrolment codes.
+    pub fn place(&self) -> Place {
+        let raw = &self.raw;
+        let url = raw.public.url.clone().unwrap_or_else(|| Place::url_of(&raw.listen, raw.tls.is_some()));
+        let ca = raw.public.ca.clone().or_else(|| raw.tls.as_ref().map(|tls| tls.certificate.clone()));
+        Place { url, ca }
     }
 
     /// The settings of a server.
@@ -357,5 +391,11 @@ mod tests {
         assert!(load(&format!("{good}[vault_tls]\nca = \"ca.pem\"\n")).unwrap_err().contains("https"));
         assert!(load(&format!("{good}[limits]\nconnections = 0\n")).unwrap_err().contains("[limits]"));
         assert!(load(&format!("{good}[audit]\nsegment_bytes = 4095\n")).unwrap_err().contains("[audit]"));
+        assert_eq!(load(good).unwrap().place().url, "http://127.0.0.1:8000");
+        let public = load(&format!("{good}[public]\nurl = \"https://m.example\"\nca = \"ca.pem\"\n")).unwrap().place();
+        assert!(public.url == "https://m.example" && public.ca.is_some_and(|ca| ca.ends_with("ca.pem")));
+        for url in ["m.example", "ftp://m.example", "https://m.example/x", "https://a@m.example"] {
+            assert!(load(&format!("{good}[public]\nurl = \"{url}\"\n")).unwrap_err().contains("public.url"), "{url}");
+        }
     }
 }

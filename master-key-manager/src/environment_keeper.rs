@@ -21,13 +21,15 @@ use crate::access::Caller;
 use crate::audit_event::{Act, EnvironmentAct};
 use crate::keys::KeyRing;
 use crate::revocation::{Revocations, Sequences};
-use manager_policy::Scope;
+use manager_policy::{ManageEnvironments, Scope};
+use manager_registry::EnvironmentRules;
 use manager_store::{CreateOutcome, Decision, Environment, EnvironmentChange, EnvironmentStore, NewEnvironment};
 
 /// Makes and changes environments.
 pub struct EnvironmentKeeper {
     store: Arc<dyn EnvironmentStore>,
     keys: Arc<KeyRing>,
+    revocations: Arc<Revocations>,
     audit: AuditLog,
     clock: Arc<dyn Clock>,
     /// Held from before a creation looks until the list is read again, so that an older list never replaces a newer one.
@@ -47,8 +49,14 @@ pub enum Switch {
 
 impl EnvironmentKeeper {
     /// A keeper of the environments that the ring has keys for.
-    pub fn new(store: Arc<dyn EnvironmentStore>, keys: Arc<KeyRing>, audit: AuditLog, clock: Arc<dyn Clock>) -> Self {
-        Self { store, keys, audit, clock, one_at_a_time: Mutex::default() }
+    pub fn new(
+        store: Arc<dyn EnvironmentStore>,
+        keys: Arc<KeyRing>,
+        revocations: Arc<Revocations>,
+        audit: AuditLog,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { store, keys, revocations, audit, clock, one_at_a_time: Mutex::default() }
     }
 
     /// Makes an environment with a root key.
@@ -120,13 +128,54 @@ impl EnvironmentKeeper {
         caller: &Caller,
         meta: &Origin,
     ) -> Result<Environment, Refusal> {
-        let ChangeEnvironment { display_name, max_token_life_seconds } = asked;
-        if display_name.is_none() && max_token_life_seconds.is_none() {
+        let ChangeEnvironment { display_name, max_token_life_seconds, require_mfa } = asked;
+        if display_name.is_none() && max_token_life_seconds.is_none() && require_mfa.is_none() {
             return Err(Refusal::parameter("A change names a setting."));
         }
         max_token_life_seconds.map_or(Ok(()), check_life)?;
         let change = EnvironmentChange::Settings { display_name, max_token_life_seconds };
-        self.apply(name, (EnvironmentAct::Update, change), caller, meta).await
+        let changed = match (&change, require_mfa) {
+            (EnvironmentChange::Settings { display_name: None, max_token_life_seconds: None }, Some(_)) => None,
+            _ => Some(self.apply(name.clone(), (EnvironmentAct::Update, change), caller, meta).await?),
+        };
+        if let Some(require_mfa) = require_mfa {
+            self.require_mfa(&name, require_mfa, caller, meta).await?;
+        }
+        let known = changed.or_else(|| self.keys.environments().named(&name));
+        known.ok_or_else(|| Refusal::new(ErrorCode::EnvironmentNotFound))
+    }
+
+    /// Says whether people read in an environment only after a login with two factors. It is in the registry: whoever can
+    /// write to the database alone cannot switch it off.
+    async fn require_mfa(
+        &self,
+        name: &EnvironmentName,
+        require_mfa: bool,
+        caller: &Caller,
+        meta: &Origin,
+    ) -> Result<(), Refusal> {
+        let (environment_id, now) = (self.id_of(name, caller)?, self.clock.now());
+        let scope = Scope::Environment(environment_id);
+        let may = move |caller: &Caller| {
+            caller.permit::<ManageEnvironments>(&scope)?;
+            match caller.signed_on() {
+                Some(signed_on) if require_mfa => signed_on.check_recent(now),
+                // Otherwise a login with a stolen password would open what asks for more.
+                Some(signed_on) => signed_on.check_two_factors(now),
+                None => Ok(()),
+            }
+        };
+        may(caller)?;
+        self.audit.record(Act::Environment(EnvironmentAct::Update, name), meta).await?;
+        self.revocations
+            .change(caller, None, move |caller, view| {
+                may(caller)?;
+                let known = view.state.environment_rules(environment_id).is_some_and(|rules| rules.require_mfa);
+                let wanted = EnvironmentRules { environment_id, require_mfa };
+                Ok(if known == require_mfa { Vec::new() } else { vec![wanted.into()] })
+            })
+            .await
+            .map(|_done| ())
     }
 
     /// Freezes an environment, or undoes that or its disabling. One that is so already stays as it is.

@@ -262,6 +262,7 @@ fn make_keys(
     let token_signing = folder.create_rsa(names::TOKEN_SIGNING, TOKEN_SIGNING_BITS)?;
     let document = folder.create_identity(Owner::Manager(manager), config.mode())?;
     write_key(&folder.file(names::CREDENTIAL_HMAC), &Zeroizing::new(random()))?;
+    write_key(&folder.file(names::SIGN_ON), &Zeroizing::new(random()))?;
     let roots = folder.file(names::ROOT_KEYS);
     create_private_directory(&roots)?;
     for environment in environments {
@@ -272,7 +273,7 @@ fn make_keys(
 
 /// Looks before anything is made, so that a refused `init` leaves nothing behind.
 fn refuse_existing(config: &Config, folder: &KeyFolder) -> Result<(), StartError> {
-    let files = [IDENTITY, IDENTITY_DOCUMENT, names::CREDENTIAL_HMAC, names::ROOT_KEYS];
+    let files = [IDENTITY, IDENTITY_DOCUMENT, names::CREDENTIAL_HMAC, names::SIGN_ON, names::ROOT_KEYS];
     let mut all: Vec<_> = files.iter().map(|name| folder.file(name)).collect();
     all.push(config.audit_log());
     for path in all {

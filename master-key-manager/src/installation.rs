@@ -12,7 +12,7 @@ use shared_proto::identity::Owner;
 
 use crate::access::{AnchorFile, Registry};
 use crate::config::Config;
-use crate::keys::credential_hasher;
+use crate::keys::{SignOnKeys, credential_hasher};
 use manager_store::sql::SqlStore;
 use manager_store::{
     Environment, EnvironmentStore as _, Installation, InstallationStore as _, ManagerStore as _, RegistryStore,
@@ -133,13 +133,16 @@ fn own_id(config: &Config) -> Result<ManagerId, StartError> {
     Ok(id)
 }
 
-/// Reads and verifies principals and policy.
+/// Reads and verifies principals and policy. A key folder of an earlier release gets its sign-on key, while there is no
+/// person.
 ///
 /// # Errors
-/// Those of [`Registry::open`].
+/// Those of [`Registry::open`], or that key cannot be written.
 pub async fn open_registry(config: &Config, store: Arc<dyn RegistryStore>) -> Result<Registry, StartError> {
     let raw = config.get();
     let key = credential_hasher(&KeyFolder::at(&raw.key_dir))?.registry();
     let anchor = AnchorFile::in_folder(&raw.key_dir);
-    Registry::open(store, key, anchor, raw.mode.is_development()).await
+    let registry = Registry::open(store, key, anchor, raw.mode.is_development()).await?;
+    SignOnKeys::make_if_unused(&KeyFolder::at(&raw.key_dir), registry.has_people())?;
+    Ok(registry)
 }

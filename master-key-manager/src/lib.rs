@@ -19,6 +19,7 @@ pub mod issuer;
 pub mod key_rotation;
 pub mod keys;
 pub mod maintenance;
+pub mod people;
 pub mod policy;
 pub mod revocation;
 pub mod routes;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::access::{LastUses, Registry};
 use crate::catalogue::Settler;
+use crate::people::People;
 use crate::revocation::{FeedStatus, VaultView, stopped};
 use manager_store::{EventStore, IdentityStore, ManagerStore, PRUNED_AT_ONCE, USES_AT_ONCE};
 
@@ -29,6 +30,8 @@ pub struct Maintenance {
     pub credentials: Arc<dyn IdentityStore>,
     /// The last uses of credentials.
     pub last_uses: Arc<LastUses>,
+    /// People, whose ended sessions and codes are removed.
+    pub people: Arc<People>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file; kept up to date here.
@@ -37,6 +40,8 @@ pub struct Maintenance {
 
 /// After this time no token is alive that an event could hit: seal keys live for an hour, tokens for less.
 const ENDED_SECONDS: u64 = 3_600;
+/// How often ended sessions and enrolment codes are removed. They let nobody in.
+const SWEEP_SECONDS: u64 = 60;
 /// How often expired rows are deleted. They do no harm, and only take room.
 const PRUNE_SECONDS: u64 = 600;
 
@@ -45,7 +50,7 @@ impl Maintenance {
     pub async fn run(self, interval: Duration, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut pruned_at: Option<u64> = None;
+        let (mut pruned_at, mut swept_at): (Option<u64>, Option<u64>) = (None, None);
         let mut is_told = false;
         loop {
             tokio::select! {
@@ -69,6 +74,12 @@ impl Maintenance {
             }
             self.no_descriptors.store(!can_open_files(), Ordering::SeqCst);
             let boot = self.clock.boot();
+            if swept_at.is_none_or(|at| boot.saturating_sub(at) >= SWEEP_SECONDS) {
+                swept_at = Some(boot);
+                if let Err(refusal) = self.people.remove_ended().await {
+                    tracing::warn!(%refusal, "ended sessions were not removed");
+                }
+            }
             if pruned_at.is_none_or(|at| boot.saturating_sub(at) >= PRUNE_SECONDS)
                 && let Some(vault_time) = self.vault_view.vault_time()
             {

@@ -28,7 +28,7 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     let _lock = InstallationLock::acquire(config)?;
     let store = Arc::new(open_store(config)?);
     check_installation(config, &store).await?;
-    // Before the rows that it lets an operator vouch for.
+    // Before the rows that it lets an operator vouch for, and the sign-on key that it makes in a key folder of an earlier release.
     let registry = Arc::new(open_registry(config, store.clone()).await?);
     let (installation, environments) = read_installation(config, &store).await?;
     let keys = LoadedKeys::at_start(&raw.key_dir, &installation, &environments)?;

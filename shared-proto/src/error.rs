@@ -79,6 +79,10 @@ error_table! {
     SealKeyUnknown, "seal_key_unknown", 401, NewToken, "The token was sealed to a key that no longer exists; fetch a new token.";
     CommandInvalid, "command_invalid", 401, No, "The command is missing, malformed, expired or not signed by the manager.";
     ClockDiffers, "clock_differs", 401, No, "The command is the manager's but of another time: the clocks of the services differ, or it is an old one.";
+    LoginFailed, "login_failed", 401, No, "Name, password or code is wrong, or the code was used; which of them is not told.";
+    EnrolmentInvalid, "enrolment_invalid", 401, No, "The enrolment code is unknown, was redeemed, has ended, or is for another address; ask for a new one.";
+    LoginRequired, "login_required", 403, No, "The last login is too long ago for this; repeat it with POST /api/sessions:reauthenticate.";
+    MfaRequired, "mfa_required", 403, No, "This needs a login with two factors; set up an authenticator, and log in with its code.";
     NotPermitted, "not_permitted", 403, No, "The policy does not allow this to the caller.";
     SecretNotFound, "secret_not_found", 404, No, "No such secret or version, or it is not yours to see.";
     EnvironmentNotFound, "environment_not_found", 404, No, "There is no such environment.";
@@ -90,6 +94,8 @@ error_table! {
     GroupNotFound, "group_not_found", 404, No, "There is no such group.";
     LineNotFound, "line_not_found", 404, No, "There is no such role assignment or permission, or it is not yours to see.";
     PolicyVersionNotFound, "policy_version_not_found", 404, No, "No version of the policy has this number.";
+    PersonNotFound, "person_not_found", 404, No, "There is no such person.";
+    EnrolmentNotFound, "enrolment_not_found", 404, No, "There is no such enrolment code.";
     RouteNotFound, "route_not_found", 404, No, "There is no such route.";
     MethodNotAllowed, "method_not_allowed", 405, No, "The route exists, but not for this method.";
     IdempotencyUnknown, "idempotency_unknown", 409, No, "The first request succeeded, but its body can no longer be compared; id and version are given.";
@@ -111,7 +117,7 @@ error_table! {
     MediaTypeUnsupported, "media_type_unsupported", 415, No, "Send application/json without content encoding.";
     IdempotencyMismatch, "idempotency_mismatch", 422, No, "This Idempotency-Key was used with another body.";
     DryRunTooLarge, "dry_run_too_large", 422, No, "The question concerns too many principals for so many secrets; ask about fewer of these.";
-    RateLimited, "rate_limited", 429, Later, "Too many requests: of a token that were refused within this second, or beyond a budget; wait as Retry-After says.";
+    RateLimited, "rate_limited", 429, Later, "Too many requests: of a token that were refused within this second, beyond a budget, or attempts that failed; wait as Retry-After says.";
     HeaderTooLarge, "header_too_large", 431, No, "The request head is larger than 16 KiB.";
     Internal, "internal", 500, No, "A fault in the service; the request id finds it in the log.";
     Unavailable, "unavailable", 503, Later, "A part that is needed is not reachable; nothing was written.";

@@ -16,6 +16,8 @@ pub const MAX_ACCOUNT_BYTES: usize = 63;
 pub const MAX_DESCRIPTION_BYTES: usize = 512;
 /// The longest display name in bytes.
 pub const MAX_DISPLAY_NAME_BYTES: usize = 128;
+/// The longest e-mail address in bytes (RFC 5321 section 4.5.3.1).
+pub const MAX_EMAIL_BYTES: usize = 254;
 /// The longest `user_id` label in bytes.
 pub const MAX_LABEL_BYTES: usize = 256;
 /// The longest key of a tag in bytes.
@@ -83,6 +85,10 @@ name_type! {
     Description, check_description
 }
 name_type! {
+    /// An e-mail address. It is never an identity, and nothing is sent to it.
+    EmailAddress, check_email
+}
+name_type! {
     /// A label that a submitter chooses (`user_id`). It is never an identity.
     UserLabel, check_label
 }
@@ -133,6 +139,11 @@ impl DisplayName {
     pub fn of(name: &EnvironmentName) -> Self {
         Self(name.0.clone())
     }
+
+    /// The display name of an account that was given none.
+    pub fn of_account(name: &AccountName) -> Self {
+        Self(name.0.clone())
+    }
 }
 
 fn check_path(text: &str) -> Result<(), Malformed> {
@@ -166,6 +177,21 @@ fn check_account(text: &str) -> Result<(), Malformed> {
         return Err(Malformed("a name has 1 to 63 of a-z, 0-9, -, _ and ., and begins with a letter or digit"));
     }
     Ok(())
+}
+
+fn check_email(text: &str) -> Result<(), Malformed> {
+    const REFUSED: Malformed =
+        Malformed("an email has 1 to 254 visible ASCII characters, one @, and a domain of a-z, A-Z, 0-9, - and .");
+    let (local, domain) = text.split_once('@').ok_or(REFUSED)?;
+    let visible = |c: u8| c.is_ascii_graphic() && !matches!(c, b'@' | b'<' | b'>' | b'"' | b',' | b';' | b':' | b'\\');
+    let in_domain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.');
+    let has_parts = domain.split('.').all(|part| !part.is_empty() && !part.starts_with('-') && !part.ends_with('-'));
+    let good = text.len() <= MAX_EMAIL_BYTES
+        && (1..=64).contains(&local.len())
+        && local.bytes().all(visible)
+        && domain.bytes().all(in_domain)
+        && has_parts;
+    if good { Ok(()) } else { Err(REFUSED) }
 }
 
 fn check_label(text: &str) -> Result<(), Malformed> {
@@ -255,6 +281,8 @@ fn check_idempotency_key(text: &str) -> Result<(), Malformed> {
 shared_proto::schema::described!(SecretPath, shared_proto::schema::name(MAX_PATH_BYTES));
 shared_proto::schema::described!(UserLabel, shared_proto::schema::name(MAX_LABEL_BYTES));
 shared_proto::schema::described!(DisplayName, shared_proto::schema::name(MAX_DISPLAY_NAME_BYTES));
+#[cfg(feature = "openapi")]
+shared_proto::schema::described!(EmailAddress, shared_proto::schema::name(MAX_EMAIL_BYTES));
 shared_proto::schema::described!(AccountName, shared_proto::schema::text("^[a-z0-9][a-z0-9_.-]{0,62}$"));
 shared_proto::schema::described!(Description, shared_proto::schema::name(MAX_DESCRIPTION_BYTES));
 shared_proto::schema::described!(TagKey, shared_proto::schema::name(MAX_TAG_KEY_BYTES));
@@ -333,6 +361,19 @@ mod tests {
             assert!(AccountName::parse(bad).is_err(), "{bad:?}");
         }
         assert!(Description::parse("Pays invoices").is_ok() && Description::parse(" x").is_err());
+    }
+
+    #[test]
+    fn email_addresses_have_one_at_sign_and_a_domain() {
+        for good in ["ann@example.com", "a.b+c@x", "o'neill@a-b.example", &format!("a@{}", "b".repeat(252))] {
+            assert!(EmailAddress::parse(good).is_ok(), "{good:?}");
+        }
+        let (long, local) = (format!("a@{}", "b".repeat(253)), format!("{}@b", "a".repeat(65)));
+        for bad in
+            ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b..c", "a@-b", "a@b.", "ä@b", "a@ä", "<a>@b", &long, &local]
+        {
+            assert!(EmailAddress::parse(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -66,6 +66,23 @@ pub enum Proof {
         /// Its keyed hash.
         hmac: Bytes<32>,
     },
+    /// The code of a person's session is presented.
+    Session {
+        /// Its keyed hash.
+        hmac: Bytes<32>,
+        /// The login that it rests on.
+        login: Login,
+    },
+}
+
+/// The login that a session rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// When the person last proved who he is, with all that his account asks for (Unix seconds).
+    pub authenticated_at: u64,
+    /// Whether that were two factors.
+    pub mfa: bool,
 }
 
 /// A part of a principal's rights that a credential keeps.
@@ -128,13 +145,22 @@ impl Proof {
         match self {
             Self::Stranger => "none",
             Self::Opaque { .. } => "credential",
+            Self::Session { .. } => "session",
+        }
+    }
+
+    /// The login that it rests on, if it is a session.
+    pub fn login(&self) -> Option<Login> {
+        match self {
+            Self::Session { login, .. } => Some(*login),
+            Self::Opaque { .. } | Self::Stranger => None,
         }
     }
 
     /// The keyed hash by which it is found; `None` if it is not presented as a word.
     pub fn hmac(&self) -> Option<&[u8; 32]> {
         match self {
-            Self::Opaque { hmac } => Some(&hmac.0),
+            Self::Opaque { hmac } | Self::Session { hmac, .. } => Some(&hmac.0),
             Self::Stranger => None,
         }
     }

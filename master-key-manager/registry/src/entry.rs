@@ -159,8 +159,8 @@ impl WrittenEntry {
         let own = RecordName::from(credential);
         entry.changes.iter().any(|change| match change.name.kind {
             Kind::Service | Kind::Person => Some(&change.name) == himself.as_ref(),
-            Kind::Group | Kind::RoleAssignment | Kind::Permission => true,
-            Kind::Credential | Kind::Uses | Kind::Settings => change.name == own,
+            Kind::Group | Kind::RoleAssignment | Kind::Permission | Kind::EnvironmentRules => true,
+            Kind::Credential | Kind::Uses | Kind::Settings | Kind::SignOn | Kind::Enrolment => change.name == own,
         })
     }
 }

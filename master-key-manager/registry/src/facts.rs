@@ -10,9 +10,9 @@ use manager_policy::{
     Actor, Facts, Group, Holder, Line, ManageIdentities, ManagePolicy, Note, Party, Period, Permission, Permit,
     PolicyEpoch, Principal, Reach, Scope, State, who_can,
 };
-use shared_proto::id::{CredentialId, Subject};
+use shared_proto::id::{CredentialId, PersonId, Subject};
 
-use crate::{Credential, Proof, Snapshot};
+use crate::{Credential, Proof, SignOn, Snapshot};
 
 impl Snapshot {
     /// The facts. With `strangers`, as in development mode, callers without a credential may write, and read what they
@@ -44,7 +44,7 @@ impl Snapshot {
         let credential = self.credential(id).filter(|credential| credential.is_enabled_at(now))?;
         let holder = match credential.proof {
             Proof::Stranger => Holder::Stranger,
-            Proof::Opaque { .. } => {
+            Proof::Opaque { .. } | Proof::Session { .. } => {
                 let subject = Some(credential.subject).filter(|subject| self.is_enabled(*subject));
                 Holder::Principal(subject?)
             }
@@ -57,17 +57,32 @@ impl Snapshot {
         credential.max_uses.is_none_or(|most| self.uses(credential.uses_id()).map_or(0, |uses| uses.count) < most)
     }
 
-    /// The credentials with which somebody may make policy and principals now, those of one together. Without one, only the
-    /// command on the manager's host is left.
+    /// The credentials with which somebody may make policy and principals now, those of one together. Sessions are none of
+    /// them: they end by themselves.
     pub fn administrators<'a>(&'a self, facts: &'a Facts, now: u64) -> impl Iterator<Item = CredentialId> + 'a {
         let credentials = policy_makers(facts, now).into_iter().flat_map(|subject| self.credentials_of(subject));
-        let ids = credentials.map(|credential| credential.credential_id);
+        let lasting = credentials.filter(|credential| credential.proof.login().is_none());
+        let ids = lasting.map(|credential| credential.credential_id);
         ids.filter(move |id| self.administers(*id, facts, now))
     }
 
     /// Tells whether somebody may make policy and principals now with a credential.
     pub fn administers(&self, id: CredentialId, facts: &Facts, now: u64) -> bool {
         self.actor(id, now).is_some_and(|actor| administers(facts, &actor, now))
+    }
+
+    /// Tells whether a person who can log in may make policy and principals now.
+    pub fn has_administrating_person(&self, facts: &Facts, now: u64) -> bool {
+        policy_makers(facts, now).into_iter().any(|subject| {
+            let Subject::Person(person) = subject else { return false };
+            let can_log_in = self.sign_on_of(person).is_some_and(|own| own.password.is_some());
+            can_log_in && self.is_enabled(subject) && is_administrator(facts, subject, now)
+        })
+    }
+
+    /// What a person signs on with, if it was ever made.
+    pub fn sign_on_of(&self, person: PersonId) -> Option<&SignOn> {
+        self.sign_on(SignOn::id_of(person))
     }
 
     /// The credentials of a principal that are not disabled, ordered by id.

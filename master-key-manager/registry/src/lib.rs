@@ -21,10 +21,11 @@ mod principals;
 mod record;
 mod row_key;
 mod settings;
+mod sign_on;
 mod snapshot;
 
 pub use self::anchor::{Anchor, Standing};
-pub use self::credential::{Credential, CredentialLimit, Proof, Uses};
+pub use self::credential::{Credential, CredentialLimit, Login, Proof, Uses};
 pub use self::entry::{Author, Change, Entry, RegistryKey, Tag, WrittenEntry};
 pub use self::facts::is_administrator;
 pub use self::history::PolicyState;
@@ -33,4 +34,5 @@ pub use self::principals::{Group, Person, RequiredKeys, Service};
 pub use self::record::{Kind, Record, RecordName, WrittenRecord};
 pub use self::row_key::{RowKey, RowKind, RowTag};
 pub use self::settings::{Settings, SettingsId};
+pub use self::sign_on::{CredentialTerms, Enrolment, EnvironmentRules, SignOn};
 pub use self::snapshot::{Broken, Proposal, Rows, Snapshot};

@@ -1,7 +1,7 @@
 //! Principals and groups.
 
 use manager_api::id::GroupId;
-use manager_api::name::{AccountName, Description, DisplayName};
+use manager_api::name::{AccountName, Description, DisplayName, EmailAddress};
 use manager_api::policy::{PartyId, PatternText};
 use serde::{Deserialize, Serialize};
 use shared_proto::id::{EnvironmentId, PersonId, ServiceId, Subject};
@@ -53,6 +53,9 @@ pub struct Person {
     pub name: AccountName,
     /// Its name for people.
     pub display_name: DisplayName,
+    /// Its e-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<EmailAddress>,
     /// When it was made (Unix seconds).
     pub created_at: u64,
     /// When it was disabled (Unix seconds). Absent if it is not.

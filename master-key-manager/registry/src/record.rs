@@ -3,14 +3,15 @@
 use serde::{Deserialize, Serialize};
 use shared_proto::Rejected;
 use shared_proto::encoding::from_json;
-use shared_proto::id::{CredentialId, PersonId, ServiceId};
+use shared_proto::id::{CredentialId, EnvironmentId, PersonId, ServiceId};
 
 use crate::credential::{Credential, Uses};
 use crate::lines::{Permission, RoleAssignment};
 use crate::principals::{Group, Person, Service};
 use crate::settings::{Settings, SettingsId};
+use crate::sign_on::{Enrolment, EnvironmentRules, SignOn};
 use crate::{Change, Snapshot};
-use manager_api::id::{AssignmentId, GroupId, PermissionId, UsesId};
+use manager_api::id::{AssignmentId, EnrolmentId, GroupId, PermissionId, SignOnId, UsesId};
 
 macro_rules! records {
     ($($(#[$doc:meta])* $kind:ident $text:literal, $id:ident: $Id:ident, $one:ident, $all:ident;)+) => {
@@ -115,6 +116,12 @@ records! {
     Permission "permission", permission_id: PermissionId, permission, permissions;
     /// Settings of the installation.
     Settings "settings", settings_id: SettingsId, settings, all_settings;
+    /// What a person signs on with.
+    SignOn "sign-on", sign_on_id: SignOnId, sign_on, sign_ons;
+    /// A code that was not redeemed.
+    Enrolment "enrolment", enrolment_id: EnrolmentId, enrolment, enrolments;
+    /// The rules of an environment.
+    EnvironmentRules "environment-rules", environment_id: EnvironmentId, environment_rules, all_environment_rules;
 }
 
 /// The name of a record: its kind and its id in that kind.
@@ -153,8 +160,13 @@ impl Kind {
     /// Tells whether policy is decided from records of this kind, for others than the one whom a record is about.
     pub const fn is_policy(self) -> bool {
         match self {
-            Self::Service | Self::Person | Self::Group | Self::RoleAssignment | Self::Permission => true,
-            Self::Credential | Self::Uses | Self::Settings => false,
+            Self::Service
+            | Self::Person
+            | Self::Group
+            | Self::RoleAssignment
+            | Self::Permission
+            | Self::EnvironmentRules => true,
+            Self::Credential | Self::Uses | Self::Settings | Self::SignOn | Self::Enrolment => false,
         }
     }
 }
@@ -164,7 +176,14 @@ impl Kind {
     pub const fn is_versioned(self) -> bool {
         match self {
             Self::Group | Self::RoleAssignment | Self::Permission => true,
-            Self::Service | Self::Person | Self::Credential | Self::Uses | Self::Settings => false,
+            Self::Service
+            | Self::Person
+            | Self::Credential
+            | Self::Uses
+            | Self::Settings
+            | Self::SignOn
+            | Self::Enrolment
+            | Self::EnvironmentRules => false,
         }
     }
 }
@@ -176,9 +195,14 @@ impl Record {
             Self::Service(service) => Some(service.name.as_str()),
             Self::Person(person) => Some(person.name.as_str()),
             Self::Group(group) => Some(group.name.as_str()),
-            Self::Credential(_) | Self::Uses(_) | Self::RoleAssignment(_) | Self::Permission(_) | Self::Settings(_) => {
-                None
-            }
+            Self::Credential(_)
+            | Self::Uses(_)
+            | Self::RoleAssignment(_)
+            | Self::Permission(_)
+            | Self::Settings(_)
+            | Self::SignOn(_)
+            | Self::Enrolment(_)
+            | Self::EnvironmentRules(_) => None,
         }
     }
 

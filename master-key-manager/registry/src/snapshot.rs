@@ -44,6 +44,9 @@ pub struct Rows {
     pub written: Vec<WrittenRecord>,
     /// Records that are removed.
     pub removed: Vec<RecordName>,
+    /// Sessions whose living tokens are revoked with it, one by one: an event about a credential would stay in the feed for
+    /// ever, and sessions end every day.
+    pub ended_sessions: Vec<CredentialId>,
 }
 
 /// A change that was not made yet.
@@ -156,7 +159,8 @@ impl Snapshot {
         let written_entry = entry.write(key)?;
         (after.number, after.tag) = (number, written_entry.tag);
         after.policy = entry.policy_version(written_entry.tag);
-        Ok(Proposal { rows: Rows { expected: self.number, entry: written_entry, written, removed }, after })
+        let (expected, ended_sessions) = (self.number, Vec::new());
+        Ok(Proposal { rows: Rows { expected, entry: written_entry, written, removed, ended_sessions }, after })
     }
 
     /// The credential with this keyed hash.
@@ -223,7 +227,14 @@ impl Snapshot {
             }
             Record::RoleAssignment(assignment) => Some(assignment.line()),
             Record::Permission(permission) => Some(permission.line()),
-            Record::Service(_) | Record::Person(_) | Record::Group(_) | Record::Uses(_) | Record::Settings(_) => None,
+            Record::Service(_)
+            | Record::Person(_)
+            | Record::Group(_)
+            | Record::Uses(_)
+            | Record::Settings(_)
+            | Record::SignOn(_)
+            | Record::Enrolment(_)
+            | Record::EnvironmentRules(_) => None,
         };
         if let Some(line) = line {
             self.lines.insert_mut(name.clone(), Arc::new(line.map_err(|_| Rejected)?));

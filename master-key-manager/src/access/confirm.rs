@@ -1,6 +1,6 @@
 //! The confirmation of a database by an operator: of one of an earlier day, or of an earlier release.
 
-use manager_registry::{Anchor, Author, Broken, Change, Proposal, RegistryKey, Snapshot, Standing};
+use manager_registry::{Anchor, Author, Broken, Change, Proposal, RecordName, RegistryKey, SignOn, Snapshot, Standing};
 use manager_store::{ChangeOutcome, RegistryRows, RegistryStore};
 use service_runtime::StartError;
 use shared_proto::Rejected;
@@ -40,7 +40,7 @@ impl Registry {
             return Err(StartError::new("The database changed meanwhile; look again with `policy show`."));
         }
         let by = (Author::Operator, "confirmed", now);
-        let proposal = state.propose(Vec::new(), by, used, key).map_err(|Rejected| altered(Broken))?;
+        let proposal = state.propose(used_up_since(&state), by, used, key).map_err(|Rejected| altered(Broken))?;
         match store.change_registry(proposal.rows, Vec::new(), None, now).await.map_err(unreadable)? {
             ChangeOutcome::Made { .. } => {}
             ChangeOutcome::Moved => return Err(StartError::new("The database changed meanwhile; repeat the command.")),
@@ -75,6 +75,17 @@ pub fn word_for(state: &Snapshot) -> String {
     let Anchor { number, tag } = state.anchor();
     let tag = b64(&tag.0);
     format!("{number}-{}", tag.get(..16).unwrap_or(&tag))
+}
+
+/// What a state of an earlier day brings back that may have been used up since: sessions, enrolment codes and recovery
+/// codes end.
+fn used_up_since(state: &Snapshot) -> Vec<Change> {
+    let sessions = state.credentials().filter(|credential| credential.proof.login().is_some());
+    let sessions = sessions.map(|session| Change::from(RecordName::from(session.credential_id)));
+    let codes = state.enrolments().map(|code| Change::from(RecordName::from(code.enrolment_id)));
+    let people = state.sign_ons().filter(|own| !own.recovery.is_empty());
+    let people = people.map(|own| Change::from(SignOn { recovery: Vec::new(), ..own.clone() }));
+    sessions.chain(codes).chain(people).collect()
 }
 
 /// Makes the first entry, with the credentials of a database from before there were records.

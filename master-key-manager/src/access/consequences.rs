@@ -14,8 +14,13 @@ use super::View;
 const MOST_EVENTS: usize = 256;
 
 /// The revocations that follow from a change: of the tokens of each credential that is disabled or narrowed, and of those
-/// of each principal who may lose `read` by it.
-pub(super) fn revocations(before: &View, after: &View, changes: &[Change], now: u64) -> Vec<Event> {
+/// of each principal who may lose `read` by it. Sessions among them are returned apart.
+pub(super) fn revocations(
+    before: &View,
+    after: &View,
+    changes: &[Change],
+    now: u64,
+) -> (Vec<Event>, Vec<CredentialId>) {
     let mut hit: Vec<CredentialId> = Vec::new();
     if changes.iter().any(|change| change.name.kind.is_policy()) {
         for subject in may_lose(&before.facts, &after.facts, Action::Read) {
@@ -30,9 +35,12 @@ pub(super) fn revocations(before: &View, after: &View, changes: &[Change], now: 
     hit.sort_unstable();
     hit.dedup();
     if hit.len() > MOST_EVENTS {
-        return vec![Event::All];
+        return (vec![Event::All], Vec::new());
     }
-    hit.into_iter().map(Event::Credential).collect()
+    let is_session =
+        |id: &CredentialId| before.state.credential(*id).is_some_and(|known| known.proof.login().is_some());
+    let (sessions, others): (Vec<_>, Vec<_>) = hit.into_iter().partition(is_session);
+    (others.into_iter().map(Event::Credential).collect(), sessions)
 }
 
 /// The credential that a change is about, as it was.
@@ -48,32 +56,48 @@ fn is_less(before: Option<&Credential>, after: Option<&Credential>, now: u64) ->
     let Some(before) = before.filter(|credential| credential.is_enabled_at(now)) else { return false };
     let Some(after) = after else { return true };
     let ends_earlier = after.expires_at.is_some_and(|end| before.expires_at.is_none_or(|known| end < known));
-    after.disabled_at.is_some() || ends_earlier || terms(before) != terms(after)
+    after.disabled_at.is_some() || ends_earlier || is_login_less(before, after) || terms(before) != terms(after)
 }
 
-/// The use that a credential is for, whatever its time is.
+/// Tells whether the login of a session lost its second factor. One that is repeated, or gets it, takes nothing away.
+fn is_login_less(before: &Credential, after: &Credential) -> bool {
+    match (before.proof.login(), after.proof.login()) {
+        (Some(known), Some(login)) => known.mfa && !login.mfa,
+        (None, None) => false,
+        (Some(_), None) | (None, Some(_)) => true,
+    }
+}
+
+/// The use that a credential is for, whatever its time is, and whatever login it rests on.
 fn terms(credential: &Credential) -> impl PartialEq + '_ {
     let Credential { subject, proof, limits, allowed_addresses, max_uses, .. } = credential;
-    (subject, proof, limits, allowed_addresses, max_uses)
+    (subject, proof.hmac(), limits, allowed_addresses, max_uses)
 }
 
 /// Refuses a change after which nobody could make policy and principals, if somebody could before it.
 pub(super) fn keeps_an_administrator(before: &View, after: &View, changes: &[Change], now: u64) -> Result<(), Refusal> {
     // Most changes are about one credential, and are decided without looking for other administrators.
-    let was_administrator = |known: &Credential| before.state.administers(known.credential_id, &before.facts, now);
-    let may_matter = changes
-        .iter()
-        .any(|change| change.name.kind.is_policy() || credential_of(before, change).is_some_and(was_administrator));
+    let was_administrator = |known: &Credential| {
+        // Sessions come and go, and what is new is not less.
+        known.proof.login().is_none() && before.state.administers(known.credential_id, &before.facts, now)
+    };
+    let may_matter = changes.iter().any(|change| match (change.name.kind, &change.after) {
+        (Kind::SignOn, Some(Record::SignOn(own))) => own.password.is_none(),
+        (Kind::SignOn, _) => true,
+        (kind, _) => kind.is_policy() || credential_of(before, change).is_some_and(was_administrator),
+    });
     if !may_matter || has_administrator(after, now) || !has_administrator(before, now) {
         return Ok(());
     }
     Err(Refusal::new(ErrorCode::LastAdministrator))
 }
 
-/// Tells whether a credential of an administrator may be used, and not for some requests only.
+/// Tells whether a credential of an administrator may be used, and not for some requests only, or a person who is one can
+/// log in.
 fn has_administrator(view: &View, now: u64) -> bool {
     let mut administrators = view.state.administrators(&view.facts, now);
     administrators.any(|id| view.state.credential(id).is_some_and(|known| known.max_uses.is_none()))
+        || view.state.has_administrating_person(&view.facts, now)
 }
 
 /// Refuses a change by which an actor hands out more than he holds: by the policy, groups or principals, or with a

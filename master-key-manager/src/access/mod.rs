@@ -1,4 +1,4 @@
-//! Authentication of callers, and what they may do.
+//! Authentication of callers, and what they may do. Services show a credential, people the code of a session.
 //!
 //! Guarantees that a missing, malformed, unknown, wrong, disabled, ended and used up credential, and one from an address that
 //! it is not for, give the same answer after the same work. The stored form of a credential opens nothing, and an attacker with write access to the database cannot make
@@ -8,9 +8,11 @@ mod anchor_file;
 mod confirm;
 mod consequences;
 mod cursor;
+mod idle;
 mod last_uses;
 mod limits;
 mod registry;
+mod signed_on;
 mod uses;
 
 use std::net::IpAddr;
@@ -23,7 +25,8 @@ use manager_policy::{
     Action, ActionType, Actor, AnyAction, Basis, Denied, Facts, Holder, KnownEnvironments, Permit, Scope, SecretFacts,
     Visible,
 };
-use manager_registry::{Author, Change, Credential, RegistryKey, RowKey, Snapshot, is_administrator};
+use manager_registry::{Author, Change, Credential, RegistryKey, RowKey, is_administrator};
+use manager_sign_on::code::SessionCode;
 use manager_store::{FactStore, SignEvent, TokenSubject};
 use service_runtime::Refusal;
 use service_runtime::audit::DecidingRules;
@@ -40,9 +43,12 @@ pub use self::anchor_file::AnchorFile;
 pub use self::confirm::word_for;
 use self::consequences::hands_out_no_more;
 pub use self::cursor::CursorKey;
+pub use self::idle::{IDLE_SECONDS, IdleSessions};
 pub use self::last_uses::LastUses;
 pub use self::limits::{Limits, is_loopback};
 pub use self::registry::{Registry, RegistryError, View};
+use self::signed_on::environment_of;
+pub use self::signed_on::{RECENT_SECONDS, SignedOn, actor_of, manages};
 
 /// Hashes service credentials under a key of the key folder.
 pub struct CredentialHasher(hmac::Key);
@@ -106,6 +112,8 @@ pub struct Caller {
     now: u64,
     method: &'static str,
     rules: DecidingRules,
+    /// How a person has signed on; `None` for a service.
+    signed_on: Option<SignedOn>,
 }
 
 impl Caller {
@@ -113,7 +121,8 @@ impl Caller {
     pub fn new(actor: Actor, view: &View, now: u64) -> Self {
         let credential = view.state.credential(actor.credential);
         let method = credential.map_or("none", |credential| credential.proof.method());
-        Self { actor, facts: Arc::clone(&view.facts), now, method, rules: DecidingRules::default() }
+        let (facts, signed_on) = (Arc::clone(&view.facts), view.signed_on(&actor, now));
+        Self { actor, facts, now, method, rules: DecidingRules::default(), signed_on }
     }
 
     /// The permit for an action in a scope. The store checks what it was decided from again, in the transaction that
@@ -126,7 +135,10 @@ impl Caller {
             Scope::Secret(_) | Scope::Path(..) | Scope::Folder(..) => ErrorCode::SecretNotFound,
             Scope::Environment(_) | Scope::Reach(_) | Scope::Installation => ErrorCode::NotPermitted,
         };
-        self.decided(Permit::decide(&self.facts, &self.actor, scope, self.now)).ok_or_else(|| Refusal::new(code))
+        self.check_enrolled()?;
+        let decided = self.decided(Permit::decide(&self.facts, &self.actor, scope, self.now));
+        let permit = decided.ok_or_else(|| Refusal::new(code))?;
+        self.check_login(A::ACTION, environment_of(scope)).map(|()| permit)
     }
 
     /// The permit for an action on a secret.
@@ -134,8 +146,27 @@ impl Caller {
     /// # Errors
     /// The policy does not allow it, or the secret is unknown, which looks the same.
     pub fn permit_on<A: ActionType>(&self, secret: Option<&SecretFacts>) -> Result<Permit<A>, Refusal> {
-        let decide = |secret| self.decided(Permit::decide(&self.facts, &self.actor, secret, self.now));
-        secret.and_then(decide).ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))
+        self.check_enrolled()?;
+        let decide = |secret| {
+            let decided = self.decided(Permit::decide(&self.facts, &self.actor, secret, self.now));
+            decided.map(|permit| (secret, permit))
+        };
+        let (secret, permit) = secret.and_then(decide).ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+        self.check_login(A::ACTION, Some(secret.environment)).map(|()| permit)
+    }
+
+    fn check_enrolled(&self) -> Result<(), Refusal> {
+        self.signed_on.as_ref().map_or(Ok(()), SignedOn::check_enrolled)
+    }
+
+    fn check_login(&self, action: Action, environment: Option<EnvironmentId>) -> Result<(), Refusal> {
+        let Some(signed_on) = &self.signed_on else { return Ok(()) };
+        signed_on.check(action, environment, self.now)
+    }
+
+    /// How a person has signed on; `None` for a service and for a stranger.
+    pub fn signed_on(&self) -> Option<&SignedOn> {
+        self.signed_on.as_ref()
     }
 
     /// The permit for an action on a secret of the catalogue.
@@ -214,8 +245,24 @@ impl Caller {
     /// His credential is disabled there.
     pub fn again(&self, view: &View) -> Result<Self, Refusal> {
         let actor =
-            view.state.actor(self.credential(), self.now).ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))?;
-        Ok(Self { actor, facts: Arc::clone(&view.facts), now: self.now, method: self.method, rules: self.rules() })
+            view.actor(self.credential(), self.now).ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))?;
+        Ok(Self { rules: self.rules(), ..Self::new(actor, view, self.now) })
+    }
+
+    /// Refuses a change of the registry by a person whose login is too long ago. Whoever ends sessions of his own needs no
+    /// other one. It is asked when everything else allows the change, so that it tells nothing of what is not allowed.
+    ///
+    /// # Errors
+    /// `login_required`.
+    pub fn check_change(&self, view: &View, changes: &[Change]) -> Result<(), Refusal> {
+        let ends_own = |change: &Change| {
+            let known = change.name.id.parse().ok().and_then(|id| view.state.credential(id));
+            change.after.is_none() && known.is_some_and(|known| Some(known.subject) == self.subject())
+        };
+        match &self.signed_on {
+            Some(signed_on) if !changes.iter().all(ends_own) => signed_on.check_recent(self.now),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The same caller at the time of this moment.
@@ -227,7 +274,7 @@ impl Caller {
     /// asks for the permit. The caller hands out no more than he holds, and what is taken away is revoked.
     ///
     /// # Errors
-    /// Those of `decide`, it hands out more than he holds, nobody could make policy and principals any more, or it cannot
+    /// Those of `decide`, his login is too long ago, it hands out more than he holds, nobody could make policy and principals any more, or it cannot
     /// be read or written.
     pub async fn change(
         &self,
@@ -238,7 +285,11 @@ impl Caller {
     ) -> Result<Vec<u64>, Refusal> {
         let by = (self.author(), reason.map_or("", Reason::as_str), self.now);
         // Decided when the lock is held: what has ended while it was waited for counts no more.
-        let decide = |view: &View| decide(&self.later().again(view)?, view);
+        let decide = |view: &View| {
+            let caller = self.later().again(view)?;
+            let changes = decide(&caller, view)?;
+            caller.check_change(view, &changes).map(|()| changes)
+        };
         let may_be_made = |before: &View, after: &View, changes: &[Change]| {
             let caller = self.later().again(before)?;
             hands_out_no_more(&caller.actor, (before, after), changes, caller.now)
@@ -317,27 +368,39 @@ impl Caller {
 /// Checks credentials.
 pub struct Authenticator {
     keys: Arc<KeyRing>,
+    sessions: Arc<IdleSessions>,
     /// Hashed in place of a missing credential, so that the work is the same.
     decoy: PlainCredential,
 }
 
 impl Authenticator {
     /// An authenticator with the keys of this ring.
-    pub fn new(keys: Arc<KeyRing>) -> Self {
-        Self { keys, decoy: PlainCredential::generate() }
+    pub fn new(keys: Arc<KeyRing>, sessions: Arc<IdleSessions>) -> Self {
+        Self { keys, sessions, decoy: PlainCredential::generate() }
     }
 
-    /// The actor that `presented` belongs to; `None` for everything except an enabled credential that may be used from this
-    /// address and has a use left. It is not used up by this: [`Registry::use_credential`] does that.
-    pub fn actor(&self, state: &Snapshot, presented: &str, from: Option<IpAddr>, now: u64) -> Option<Actor> {
+    /// The actor that `presented` belongs to; `None` for everything except a session that is used, and an enabled credential
+    /// that may be used from this address and has a use left. It is not used up by this: [`Registry::use_credential`] does
+    /// that.
+    pub fn actor(&self, view: &View, presented: &str, from: Option<IpAddr>, now: u64) -> Option<Actor> {
+        let keys = self.keys.now();
+        let session = SessionCode::parse(presented).ok();
         let parsed = PlainCredential::parse(presented).ok();
-        let hash = self.keys.now().credentials.hash(parsed.as_ref().unwrap_or(&self.decoy));
-        let found = state.credential_by_hmac(&hash);
+        let hash = match &session {
+            Some(code) => keys.sign_on.codes.session(code),
+            None => keys.credentials.hash(parsed.as_ref().unwrap_or(&self.decoy)),
+        };
+        let found = view.state.credential_by_hmac(&hash);
         // It was found by a search that is not constant in time, but over keyed hashes, which tell nothing.
         let stored = found.and_then(|credential| credential.proof.hmac()).unwrap_or(&[0; 32]);
         let same = verify_slices_are_equal(stored, &hash).is_ok();
-        let found = found.filter(|_| same && parsed.is_some())?;
-        let may_be_used = found.is_allowed_from(from) && state.has_uses_left(found);
-        state.actor(found.credential_id, now).filter(|_| may_be_used)
+        let found = found.filter(|_| same && (parsed.is_some() || session.is_some()))?;
+        if found.proof.login().is_some() != session.is_some() {
+            return None;
+        }
+        let may_be_used = found.is_allowed_from(from) && view.state.has_uses_left(found);
+        let actor = view.actor(found.credential_id, now).filter(|_| may_be_used)?;
+        // Only now: what is disabled is not used.
+        (session.is_none() || self.sessions.is_used(found.credential_id)).then_some(actor)
     }
 }

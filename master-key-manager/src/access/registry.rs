@@ -163,6 +163,26 @@ impl Registry {
         self.is_suspected.store(true, Ordering::SeqCst);
     }
 
+    /// The registry as the database has it at this moment.
+    ///
+    /// # Errors
+    /// It cannot be read, or fails its verification.
+    pub async fn fresh(self: &Arc<Self>) -> Result<Arc<View>, RegistryError> {
+        self.refresh().await?;
+        self.now().await
+    }
+
+    /// Whether somebody may depend on the sign-on key.
+    pub fn has_people(&self) -> bool {
+        let view = self.view.load();
+        view.state.people().next().is_some() || view.state.enrolments().next().is_some()
+    }
+
+    /// The registry as it was read last, to be shown. Nothing is decided from it.
+    pub fn known(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
     /// Has it read again before it is used.
     pub fn forget(&self) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
@@ -279,11 +299,12 @@ impl Registry {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let proposal = self.propose(&before.state, changes.clone(), (author, reason, now))?;
+        let mut proposal = self.propose(&before.state, changes.clone(), (author, reason, now))?;
         let after = View::after(&before, proposal.after.clone(), &changes, self.strangers);
         may_be_made(&before, &after, &changes)?;
         keeps_an_administrator(&before, &after, &changes, now)?;
-        let events = revocations(&before, &after, &changes, now);
+        let (events, ended) = revocations(&before, &after, &changes, now);
+        proposal.rows.ended_sessions = ended;
         let read = self.forgotten.load(Ordering::SeqCst);
         match self.write(&proposal, events, sign, now).await {
             Ok(ChangeOutcome::Made { numbers }) => self.take(after, read).await.map(|()| numbers),

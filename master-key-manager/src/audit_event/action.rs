@@ -108,5 +108,47 @@ pub const POLICY_VERSION_LIST: &str = "policy_version.list";
 pub const POLICY_VERSION_SHOW: &str = "policy_version.show";
 /// `POST /api/policy/versions/{number}:restore`.
 pub const POLICY_VERSION_RESTORE: &str = "policy_version.restore";
+/// `POST /api/people`.
+pub const PERSON_CREATE: &str = "person.create";
+/// `GET /api/people`.
+pub const PERSON_LIST: &str = "person.list";
+/// `GET /api/people/{person_id}`.
+pub const PERSON_SHOW: &str = "person.show";
+/// `PATCH /api/people/{person_id}`.
+pub const PERSON_UPDATE: &str = "person.update";
+/// `POST /api/people/{person_id}:disable`.
+pub const PERSON_DISABLE: &str = "person.disable";
+/// `POST /api/people/{person_id}:enable`.
+pub const PERSON_ENABLE: &str = "person.enable";
+/// `POST /api/people/{person_id}:reset`.
+pub const PERSON_RESET: &str = "person.reset";
+/// `POST /api/enrolments`.
+pub const ENROLMENT_CREATE: &str = "enrolment.create";
+/// `GET /api/enrolments`.
+pub const ENROLMENT_LIST: &str = "enrolment.list";
+/// `DELETE /api/enrolments/{enrolment_id}`.
+pub const ENROLMENT_REMOVE: &str = "enrolment.remove";
+/// `POST /api/enrolments:redeem`.
+pub const ENROLMENT_REDEEM: &str = "enrolment.redeem";
+/// `POST /api/sessions`.
+pub const SESSION_CREATE: &str = "session.create";
+/// `GET /api/sessions`.
+pub const SESSION_LIST: &str = "session.list";
+/// `DELETE /api/sessions/{session_id}`.
+pub const SESSION_END: &str = "session.end";
+/// `POST /api/sessions:reauthenticate`.
+pub const SESSION_REAUTHENTICATE: &str = "session.reauthenticate";
+/// `GET /api/me`.
+pub const ME_SHOW: &str = "me.show";
+/// `POST /api/me/password`.
+pub const PASSWORD_CHANGE: &str = "password.change";
+/// `POST /api/me/totp`.
+pub const TOTP_OFFER: &str = "totp.offer";
+/// `POST /api/me/totp:confirm`.
+pub const TOTP_CONFIRM: &str = "totp.confirm";
+/// `DELETE /api/me/totp`.
+pub const TOTP_REMOVE: &str = "totp.remove";
+/// `POST /api/me/recovery-codes`.
+pub const RECOVERY_CODES_CREATE: &str = "recovery_code.create";
 /// `POST /api/reconcile`.
 pub const CATALOGUE_RECONCILE: &str = "catalogue.reconcile";

@@ -28,8 +28,9 @@ use service_runtime::tasks::Tasks;
 use shared_proto::error::ErrorCode;
 
 use super::query::parse_query;
-use crate::access::{Authenticator, Caller, LastUses, Limits, Registry, is_loopback};
-use crate::audit_event::Act;
+use super::visit::known;
+use crate::access::{Authenticator, Caller, LastUses, Limits, Registry, SignedOn, is_loopback};
+use crate::audit_event::{Act, action};
 use manager_store::{Acted, CHANGED};
 
 /// The parts that authenticate, run and record calls.
@@ -103,6 +104,11 @@ impl<T> Call<Json<T>> {
 }
 
 impl Call {
+    /// The address that guesses are counted by.
+    pub fn address(&self) -> IpAddr {
+        known(client_address(&self.req))
+    }
+
     /// The caller.
     pub fn caller(&self) -> &Caller {
         &self.caller
@@ -214,6 +220,10 @@ impl Call {
     }
 }
 
+/// The routes for people who must set up an authenticator before they do anything else.
+const WITHOUT_AUTHENTICATOR: [&str; 5] =
+    [action::ME_SHOW, action::TOTP_OFFER, action::TOTP_CONFIRM, action::SESSION_REAUTHENTICATE, action::SESSION_END];
+
 /// The error for a header that occurs twice or cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderInvalid;
@@ -268,7 +278,10 @@ impl Gate {
             let counted = task.await.map_err(|_| Refusal::outcome_unknown("a task broke down"))?;
             counted.inspect_err(|refusal| self.record_refusal(route, origin, refusal))?;
         }
-        self.last_uses.note(id, now);
+        if caller.signed_on().is_none() {
+            // Of a session nothing is left when it has ended.
+            self.last_uses.note(id, now);
+        }
         Ok(())
     }
 
@@ -283,15 +296,22 @@ impl Gate {
         // Only without any Authorization header: a wrong credential is never an anonymous one.
         let found = if strangers_may && !req.headers().contains_key(header::AUTHORIZATION) {
             // The row that names it is not verified: it must be that of strangers.
-            view.state.actor(self.anonymous.credential, now).filter(|actor| actor.holder == Holder::Stranger)
+            view.actor(self.anonymous.credential, now).filter(|actor| actor.holder == Holder::Stranger)
         } else {
             let from = client_address(req);
-            bearer(req).and_then(|presented| self.authenticator.actor(&view.state, presented, from, now))
+            bearer(req).and_then(|presented| self.authenticator.actor(&view, presented, from, now))
         };
         let actor = found
             .ok_or_else(|| Refusal::new(ErrorCode::CredentialInvalid))
             .inspect_err(|refusal| self.record_refusal(route, origin, refusal))?;
-        Ok(Caller::new(actor, &view, now))
+        let caller = Caller::new(actor, &view, now);
+        // Whatever the route would decide: it may have acts that need no permit.
+        let signed_on = caller.signed_on().filter(|_| !WITHOUT_AUTHENTICATOR.contains(&route.id));
+        signed_on.map_or(Ok(()), SignedOn::check_enrolled).inspect_err(|refusal| {
+            let origin = origin.clone().by(caller.subject(), Some(caller.credential()));
+            self.record_refusal(route, &origin, refusal);
+        })?;
+        Ok(caller)
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod call;
 mod query;
+mod visit;
 
 pub use call::{Call, Gate, HeaderInvalid};
 pub use query::{MAX_ROWS, Page};
+pub use visit::Visit;

@@ -13,7 +13,7 @@ use shared_proto::Rejected;
 use shared_proto::id::VaultId;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Owner, Pins};
 
-use super::{RootKeys, TokenKey, TokenKeys, names};
+use super::{RootKeys, SignOnKeys, TokenKey, TokenKeys, names};
 use crate::access::CredentialHasher;
 use manager_store::{Environment, Installation};
 
@@ -33,6 +33,8 @@ pub struct LoadedKeys {
     pub roots: RootKeys,
     /// Hashes service credentials.
     pub credentials: CredentialHasher,
+    /// What people sign on with depends on it.
+    pub sign_on: Arc<SignOnKeys>,
     /// The vault's identity.
     pub pins: Pins,
     /// The vault.
@@ -105,6 +107,7 @@ impl LoadedKeys {
             retired_identities: identity.retired,
             roots: RootKeys::load(&folder.file(names::ROOT_KEYS), environments)?,
             credentials: credential_hasher(&folder)?,
+            sign_on: Arc::new(SignOnKeys::load(&folder)?),
             pins,
             vault,
         })
@@ -120,7 +123,7 @@ pub fn credential_hasher(folder: &KeyFolder) -> Result<CredentialHasher, StartEr
     read_key(&folder.file(names::CREDENTIAL_HMAC)).map(|key| CredentialHasher::new(&key))
 }
 
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     "token-signing.pem",
     "token-signing-next.pem",
     "token-signing-previous.pem",
@@ -132,6 +135,7 @@ const KNOWN: [&str; 13] = [
     IDENTITY_RETIRED,
     names::CREDENTIAL_HMAC,
     names::REGISTRY_ANCHOR,
+    names::SIGN_ON,
     names::ROOT_KEYS,
     PINS,
 ];

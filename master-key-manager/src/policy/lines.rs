@@ -187,11 +187,11 @@ pub(super) fn may_make(
     if is_known(view, party) { Ok(permit) } else { Err(Refusal::new(ErrorCode::PartyNotFound)) }
 }
 
-/// The permit for removing a line. One that is not the caller's to change looks like an unknown one, unless he may see it.
+/// The permit for removing a line. One that is not the caller's to change looks like an unknown one.
 pub(super) fn removable(caller: &Caller, view: &View, name: &RecordName) -> Result<Permit<AnyAction>, Refusal> {
     let unknown = || Refusal::new(ErrorCode::LineNotFound);
     let scope = scope_of(view.state.line(name).ok_or_else(unknown)?.reach());
-    caller.permit::<ManagePolicy>(&scope).map(|permit| permit.to_look()).map_err(|_| unknown())
+    caller.permit::<ManagePolicy>(&scope).map(|permit| permit.to_look()).map_err(|_not_permitted| unknown())
 }
 
 /// All that a line is about.

@@ -81,7 +81,9 @@ impl PolicyKeeper {
         decide: impl Fn(&Caller, &View) -> Result<Decided, Refusal> + Send + Sync,
     ) -> Result<Sequences, Refusal> {
         let view = self.registry.now().await?;
-        let (permit, changes) = decide(&caller.again(&view)?, &view)?;
+        let now = caller.again(&view)?;
+        let (permit, changes) = decide(&now, &view)?;
+        now.check_change(&view, &changes)?;
         if changes.is_empty() {
             self.look_again(&permit).await?;
             return Ok(Sequences { numbers: Vec::new(), applied: true });

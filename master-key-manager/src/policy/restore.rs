@@ -76,7 +76,14 @@ fn restoring(view: &View, former: &PolicyState) -> Result<Restoring, Refusal> {
                 let is_there = view.state.permission(line.permission_id) == Some(line);
                 all.put_line(view, line.party, is_there, record);
             }
-            Record::Service(_) | Record::Person(_) | Record::Credential(_) | Record::Settings(_) | Record::Uses(_) => {}
+            Record::Service(_)
+            | Record::Person(_)
+            | Record::Credential(_)
+            | Record::Uses(_)
+            | Record::Settings(_)
+            | Record::SignOn(_)
+            | Record::Enrolment(_)
+            | Record::EnvironmentRules(_) => {}
         }
     }
     for known in view.state.groups() {

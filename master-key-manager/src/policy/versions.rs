@@ -196,8 +196,11 @@ impl PolicyKeeper {
             | Record::Service(_)
             | Record::Person(_)
             | Record::Credential(_)
+            | Record::Uses(_)
             | Record::Settings(_)
-            | Record::Uses(_) => None,
+            | Record::SignOn(_)
+            | Record::Enrolment(_)
+            | Record::EnvironmentRules(_) => None,
         }
     }
 }

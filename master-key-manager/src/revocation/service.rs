@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use manager_api::name::Reason;
 use manager_policy::{Destroy, Permit};
-use manager_registry::{Change, Credential};
+use manager_registry::{Author, Change, Credential};
 use service_runtime::Refusal;
 use service_runtime::clock::Clock;
 use shared_proto::error::ErrorCode;
@@ -91,9 +91,31 @@ impl Revocations {
         reason: Option<&Reason>,
         decide: impl FnOnce(&Caller, &View) -> Result<Vec<Change>, Refusal> + Send,
     ) -> Result<Sequences, Refusal> {
+        let sign = self.sign_if_caught_up();
+        let numbers = caller.change(&self.registry, reason, sign.clone(), decide).await;
+        self.changed(sign.is_some(), numbers).await
+    }
+
+    /// Makes a change of the registry that no caller makes by his rights, such as a login. What it revokes is as above.
+    ///
+    /// # Errors
+    /// Those of [`Registry::change`]: nothing is changed.
+    pub async fn change_as(
+        &self,
+        by: (Author, &str, u64),
+        decide: impl FnOnce(&View) -> Result<Vec<Change>, Refusal> + Send,
+    ) -> Result<Sequences, Refusal> {
+        let sign = self.sign_if_caught_up();
+        let numbers = self.registry.change(by, sign.clone(), decide).await;
+        self.changed(sign.is_some(), numbers).await
+    }
+
+    fn sign_if_caught_up(&self) -> Option<SignEvent> {
         let caught_up = self.vault_view.view().status == FeedStatus::CaughtUp;
-        let sign = caught_up.then(|| Arc::clone(&self.sign));
-        let numbers = caller.change(&self.registry, reason, sign, decide).await;
+        caught_up.then(|| Arc::clone(&self.sign))
+    }
+
+    async fn changed(&self, caught_up: bool, numbers: Result<Vec<u64>, Refusal>) -> Result<Sequences, Refusal> {
         // Also after an unclear outcome: an event may be there.
         self.vault_view.wake();
         let numbers = numbers?;

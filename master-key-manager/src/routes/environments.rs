@@ -173,6 +173,8 @@ fn name_of(call: &Call) -> Result<EnvironmentName, Refusal> {
 }
 
 fn details(app: &App, environment: Environment) -> EnvironmentDetails {
+    let require_mfa =
+        app.registry.known().state.environment_rules(environment.id).is_some_and(|rules| rules.require_mfa);
     let root_key_epoch = app.keys.now().roots.newest(environment.id).map(|(epoch, _)| epoch);
     EnvironmentDetails {
         environment_id: environment.id,
@@ -180,6 +182,7 @@ fn details(app: &App, environment: Environment) -> EnvironmentDetails {
         display_name: environment.display_name,
         ordinal: environment.ordinal,
         max_token_life_seconds: environment.max_token_life_seconds,
+        require_mfa,
         frozen_at: environment.frozen_at,
         disabled_at: environment.disabled_at,
         created_at: environment.created_at,

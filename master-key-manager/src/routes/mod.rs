@@ -4,6 +4,7 @@ mod catalogue;
 mod credentials;
 mod environments;
 mod groups;
+mod people;
 mod permissions;
 mod policy;
 mod public;
@@ -11,6 +12,7 @@ mod revocations;
 mod roles;
 mod secrets;
 mod services;
+mod sessions;
 mod settings;
 mod tokens;
 
@@ -56,6 +58,8 @@ pub const ROUTES: Table = Table::new(&[
     // Before the rows with a service alone, which would take the rest for a part of the id.
     credentials::ROUTES,
     services::ROUTES,
+    people::ROUTES,
+    sessions::ROUTES,
 ]);
 
 /// Adds what handlers work with to a worker.

@@ -61,6 +61,7 @@ async fn update(call: Call<Json<ChangeRateLimits>>, app: web::Data<App>) -> Resu
             for rate in [asked.principal, asked.address].into_iter().flatten() {
                 rate.check().map_err(|Malformed(rule)| Refusal::parameter(rule))?;
             }
+            caller.signed_on().map_or(Ok(()), |signed_on| signed_on.check_recent(caller.now()))?;
             app.gate.audit.record(Act::Registry(RegistryAct::RateLimitUpdate, None), &origin).await?;
             app.revocations
                 .change(&caller, None, |caller, view| {

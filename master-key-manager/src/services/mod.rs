@@ -61,6 +61,7 @@ impl Services {
         let view = self.registry.now().await?;
         let now = caller.again(&view)?;
         let (changes, outcome) = decide(&now, &view)?;
+        now.check_change(&view, &changes)?;
         if changes.is_empty() {
             // Nothing is made, so no line says that it was. It is answered from memory.
             self.store.look_again_at(now.visible().basis()).await?;

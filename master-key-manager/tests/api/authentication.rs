@@ -14,7 +14,11 @@ use shared_proto::id::CredentialId;
 use crate::support::{Installed, Manager};
 
 fn target(pattern: &str) -> String {
-    pattern.replace("{key_id}", "sec_AAAAAAAAAAAAAAAAAAAAAA").replace("{jti}", "AAAAAAAAAAAAAAAAAAAAAA")
+    let ids =
+        [("key_id", "sec_"), ("jti", ""), ("person_id", "usr_"), ("enrolment_id", "enr_"), ("session_id", "crd_")];
+    ids.iter().fold(pattern.to_owned(), |path, (name, prefix)| {
+        path.replace(&format!("{{{name}}}"), &format!("{prefix}AAAAAAAAAAAAAAAAAAAAAA"))
+    })
 }
 
 /// Status and body without what differs from request to request.

@@ -60,6 +60,31 @@ fn all_files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
+fn first_person_is_made_with_a_code_that_is_shown_once_or_written_to_a_private_file() {
+    let place = Place::new("production");
+    assert!(place.fails(&["person", "add", "--name", "ann"]).contains("manager"));
+    place.succeeds(&["init"]);
+    let said = place.succeeds(&["person", "add", "--name", "ann", "--role", "super_admin"]);
+    assert!(said.contains("Made the person ann (usr_") && said.matches("spe_").count() == 1, "{said}");
+    assert!(place.fails(&["person", "add", "--name", "ann"]).contains("There is a person with the name ann"));
+    let file = place.path("bob.code");
+    let file = file.to_str().unwrap();
+    let arguments = ["person", "add", "--name", "bob", "--email", "bob@example.com", "--code-file", file];
+    assert!(!place.succeeds(&arguments).contains("spe_"));
+    assert!(std::fs::read_to_string(file).unwrap().starts_with("spe_") && mode_of(Path::new(file)) == 0o600);
+    assert!(place.fails(&arguments).contains("is not overwritten"));
+    for (option, wrong) in [("--name", "Ann"), ("--role", "root"), ("--email", "ann")] {
+        let output = place.run(&["person", "add", "--name", "carl", option, wrong]);
+        assert_eq!(output.status.code(), Some(2), "{option}");
+    }
+    let lock = DirectoryLock::acquire(&place.path("data")).unwrap();
+    place.fails(&["person", "add", "--name", "dora"]);
+    drop(lock);
+    let shown = place.succeeds(&["policy", "show"]);
+    assert!(shown.contains("(ann)") && shown.contains("role super_admin of usr_") && !shown.contains("(dora)"));
+}
+
+#[test]
 fn init_makes_private_files_shows_the_credential_once_and_overwrites_nothing() {
     let place = Place::new("production");
     let said = place.succeeds(&["init"]);

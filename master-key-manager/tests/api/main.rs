@@ -32,6 +32,10 @@ mod narrow_callers;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
+mod people_limits;
+#[cfg(test)]
 mod places;
 #[cfg(test)]
 mod planted;

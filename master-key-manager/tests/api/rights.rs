@@ -21,7 +21,7 @@ use shared_proto::credential::PlainCredential;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::{Facts, Installed, Manager, changes_the_registry, guarded_routes, until};
+use crate::support::{Facts, Installed, Manager, changes_the_registry, routes_of_services, until};
 
 /// A manager whose administrator is replaced, which disables the credential that requests were sent with.
 struct Replaced {
@@ -120,7 +120,7 @@ async fn credential_disabled_while_the_body_is_held_back_does_nothing_on_any_rou
     let server = server.workers(1).disable_signals().listen(socket).unwrap().run();
     let handle = server.handle();
     let serving = tokio::spawn(server);
-    for route in guarded_routes() {
+    for route in routes_of_services() {
         let before = all.state().await;
         let request = all.facts.request(route).unwrap();
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -153,7 +153,7 @@ async fn credential_disabled_while_the_body_is_held_back_does_nothing_on_any_rou
 #[actix_web::test]
 async fn credential_disabled_after_the_last_look_at_it_does_nothing_on_any_route() {
     let mut all = Replaced::new().await;
-    for route in guarded_routes() {
+    for route in routes_of_services() {
         let before = all.state().await;
         let successor = PlainCredential::generate();
         let text = text(&successor);
@@ -172,14 +172,14 @@ async fn credential_disabled_after_the_last_look_at_it_does_nothing_on_any_route
     all.each_route_acts().await;
 }
 
-/// Decided by facts that change before the act. What is about services, groups, policy or settings is decided anew on the state that it shows
+/// Decided by facts that change before the act. What is about services, people, groups, policy or settings is decided anew on the state that it shows
 /// or changes, and is done if that still allows it, and so is what changes the registry.
 #[actix_web::test]
 async fn policy_that_changes_after_the_decision_lets_no_route_act() {
     let all = Replaced::new().await;
     let is_decided_anew = |route: &&Route| DECIDED_ANEW.iter().any(|noun| route.id.starts_with(noun));
-    assert!(guarded_routes().filter(is_decided_anew).count() > DECIDED_ANEW.len());
-    for route in guarded_routes().filter(|route| !is_decided_anew(route) && !changes_the_registry(route)) {
+    assert!(routes_of_services().filter(is_decided_anew).count() > DECIDED_ANEW.len());
+    for route in routes_of_services().filter(|route| !is_decided_anew(route) && !changes_the_registry(route)) {
         let before = all.state().await;
         // The facts are read for the body, and change when they are read.
         all.forget();
@@ -196,14 +196,26 @@ async fn policy_that_changes_after_the_decision_lets_no_route_act() {
     all.each_route_acts().await;
 }
 
-const DECIDED_ANEW: [&str; 8] =
-    ["group.", "member.", "role.", "permission.", "policy_version.", "rate_limit.update", "service.", "credential."];
+const DECIDED_ANEW: [&str; 12] = [
+    "group.",
+    "member.",
+    "role.",
+    "permission.",
+    "policy_version.",
+    "rate_limit.update",
+    "service.",
+    "credential.",
+    "person.",
+    "enrolment.",
+    "session.",
+    "me.",
+];
 
 impl Replaced {
     /// The control: with a right that stays, each route acts.
     async fn each_route_acts(self) {
         let all = self;
-        for route in guarded_routes() {
+        for route in routes_of_services() {
             let (status, code) = ask(&all, route).await;
             assert!((200..300).contains(&status), "{}: {status} {code}", route.id);
         }

@@ -18,6 +18,7 @@ use super::treasure::random_word;
 async fn no_value_token_credential_or_key_lies_anywhere_after_every_route_and_command() {
     let mut canary = Canary::start().await;
     canary.use_the_manager().await;
+    canary.use_people().await;
     canary.use_the_vault().await;
     canary.break_things().await;
     canary.use_the_commands().await;
@@ -54,6 +55,8 @@ struct Canary {
     name: String,
     tokens: Vec<String>,
     credentials: Vec<String>,
+    /// What people sign on with: passwords, codes, a seed.
+    people: Vec<(&'static str, String)>,
     seal_keys: Vec<(String, Vec<u8>)>,
     /// Refusals, and what commands printed.
     heard: Vec<(String, Vec<u8>)>,
@@ -75,6 +78,7 @@ impl Canary {
             name: format!("canary{}", random_word()),
             tokens: Vec::new(),
             credentials: vec![installation.admin()],
+            people: Vec::new(),
             seal_keys: seal_keys.collect(),
             heard: Vec::new(),
             stored: None,
@@ -197,6 +201,55 @@ impl Canary {
             self.manager("GET", path, None).await;
         }
         self.stored = Some(stored);
+    }
+
+    /// A person's password, codes and seed, where they belong and where they do not.
+    async fn use_people(&mut self) {
+        let person =
+            self.manager("POST", "/api/people", Some(json!({"name": "ann"}))).await.expect(201).text("person_id");
+        let code = self.manager("POST", "/api/enrolments", Some(json!({"person_id": person}))).await;
+        let code = code.expect(201).text("enrolment_code");
+        let (password, wrong) = (format!("canary of {}", random_word()), format!("canary not {}", random_word()));
+        let visit = |path: &str, body: Value| self.installation.manager.call("POST", path).json(&body);
+        let redeem = json!({"code": code, "password": password});
+        let login = |name: &str, password: &str| json!({"name": name, "password": password});
+        let calls = [
+            (visit("/api/enrolments:redeem", redeem.clone()), 200),
+            (visit("/api/enrolments:redeem", redeem.clone()), 401),
+            (visit("/api/enrolments:redeem", json!({"code": password, "password": code})), 400),
+            (visit("/api/enrolments:redeem", json!({"code": [code], "password": password})), 400),
+            (visit("/api/sessions", login("ann", &wrong)), 401),
+            (visit("/api/sessions", login(&password, &password)), 400),
+            (visit("/api/sessions", json!({"name": "ann", "password": [password]})), 400),
+            (visit("/api/sessions", login("ann", &password)), 201),
+        ];
+        let mut last = None;
+        for (call, status) in calls {
+            last = Some(self.send(call).await.expect(status));
+        }
+        let session = last.unwrap();
+        let (session_code, device_code) = (session.text("session_code"), session.text("device_code"));
+        let own = |path: &str, body: Option<Value>| {
+            let call = self.installation.manager.call("POST", path).bearer(&session_code);
+            body.iter().fold(call, Call::json)
+        };
+        let change = json!({"old_password": wrong, "new_password": password});
+        let weak = json!({"old_password": password, "new_password": "password1234567"});
+        let calls = [
+            (own("/api/me/password", Some(change)), 401),
+            (own("/api/me/password", Some(weak)), 400),
+            (own("/api/me/totp:confirm", Some(json!({"code": password}))), 400),
+            (own("/api/people", Some(json!({"name": password}))), 400),
+            (own("/api/me/totp", None), 200),
+        ];
+        let mut last = None;
+        for (call, status) in calls {
+            last = Some(self.send(call).await.expect(status));
+        }
+        let seed = last.unwrap().text("secret");
+        let known = [("a password", password), ("a wrong password", wrong), ("an enrolment code", code)];
+        self.people.extend(known);
+        self.people.extend([("a session code", session_code), ("a device code", device_code), ("a seed", seed)]);
     }
 
     async fn use_the_vault(&mut self) {
@@ -356,6 +409,9 @@ impl Canary {
         for credential in &self.credentials {
             secrets.push(Needle::new("a credential", credential.as_bytes()));
             secrets.push(Needle::new("a credential's bytes", &decoded(credential.strip_prefix("spv_").unwrap())[..32]));
+        }
+        for (what, text) in &self.people {
+            secrets.push(Needle::new(what, text.as_bytes()));
         }
         for (what, key) in self.keys() {
             secrets.push(Needle::new(&what, &key));

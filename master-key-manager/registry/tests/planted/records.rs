@@ -1,13 +1,14 @@
 //! Records of every kind.
 
-use manager_api::id::{AssignmentId, GroupId, PermissionId};
-use manager_api::name::{AccountName, Description, DisplayName, Reason, TagKey, TagValue};
+use manager_api::id::{AssignmentId, EnrolmentId, GroupId, PermissionId};
+use manager_api::name::{AccountName, Description, DisplayName, EmailAddress, Reason, TagKey, TagValue};
 use manager_api::policy::{Action, Effect, PartyId, PatternText, Role};
 use manager_api::tags::Tags;
 use manager_registry::{
-    Author, Change, Credential, CredentialLimit, Group, Kind, Permission, Person, Proof, RegistryKey, RequiredKeys,
-    RoleAssignment, Service, Snapshot, Terms,
+    Author, Change, Credential, CredentialLimit, CredentialTerms, Enrolment, EnvironmentRules, Group, Kind, Login,
+    Permission, Person, Proof, RegistryKey, RequiredKeys, RoleAssignment, Service, SignOn, Snapshot, Terms,
 };
+use shared_proto::encoding::Bytes;
 use shared_proto::id::{CredentialId, EnvironmentId, PersonId, ServiceId, Subject};
 
 fn name(text: &str) -> AccountName {
@@ -35,6 +36,7 @@ fn person() -> Person {
         person_id: PersonId::from_bytes([2; 16]),
         name: name("ada"),
         display_name: DisplayName::parse("Ada").unwrap(),
+        email: Some(EmailAddress::parse("ada@example.com").unwrap()),
         created_at: 5,
         disabled_at: None,
     }
@@ -95,6 +97,46 @@ fn permission() -> Permission {
     }
 }
 
+fn session() -> Credential {
+    let login = Login { authenticated_at: 6, mfa: true };
+    let proof = Proof::Session { hmac: Bytes([6; 32]), login };
+    Credential::new(CredentialId::from_bytes([6; 16]), person().subject(), proof, 5)
+}
+
+fn sign_on() -> SignOn {
+    SignOn {
+        password: Some("$argon2id$".to_owned()),
+        password_changed_at: Some(6),
+        seed: Some(Bytes([1; 48])),
+        offered_seed: Some(Bytes([2; 48])),
+        last_step: Some(7),
+        recovery: vec![Bytes([3; 32])],
+        ..SignOn::new(person().person_id)
+    }
+}
+
+fn enrolment() -> Enrolment {
+    let terms = CredentialTerms {
+        credential_id: CredentialId::from_bytes([9; 16]),
+        name: Some(DisplayName::parse("laptop").unwrap()),
+        expires_at: 99,
+    };
+    Enrolment {
+        enrolment_id: EnrolmentId::from_bytes([7; 16]),
+        hmac: Bytes([7; 32]),
+        subject: service().subject(),
+        credential: Some(terms),
+        address: Some("192.0.2.1".parse().unwrap()),
+        author: Some(person().subject()),
+        created_at: 5,
+        expires_at: 9,
+    }
+}
+
+fn rules() -> EnvironmentRules {
+    EnvironmentRules { environment_id: EnvironmentId::from_bytes([8; 16]), require_mfa: true }
+}
+
 fn key() -> RegistryKey {
     RegistryKey::new(&[7; 32])
 }
@@ -112,6 +154,10 @@ fn record_of_every_kind_reads_back_as_it_was_written() {
         group().into(),
         assignment().into(),
         permission().into(),
+        session().into(),
+        sign_on().into(),
+        enrolment().into(),
+        rules().into(),
     ];
     let made = propose(&Snapshot::empty(), changes).unwrap();
     let read = Snapshot::load(&made.rows.written, &made.rows.entry, &key()).unwrap();
@@ -121,10 +167,15 @@ fn record_of_every_kind_reads_back_as_it_was_written() {
     assert_eq!(read.group(group().group_id), Some(&group()));
     assert_eq!(read.assignment(assignment().assignment_id), Some(&assignment()));
     assert_eq!(read.permission(permission().permission_id), Some(&permission()));
+    assert_eq!(read.credential_by_hmac(&[6; 32]), Some(&session()));
+    assert_eq!(read.sign_on_of(person().person_id), Some(&sign_on()));
+    assert_eq!(read.enrolment(enrolment().enrolment_id), Some(&enrolment()));
+    assert_eq!(read.environment_rules(rules().environment_id), Some(&rules()));
+    assert_eq!(format!("{:?}", sign_on()), format!("SignOn({})", SignOn::id_of(person().person_id)));
     assert_eq!(read.facts(false), made.after.facts(false));
     assert_eq!(read.facts(false).state().lines.len(), 2);
     let entry = made.rows.entry.read(&key()).unwrap();
-    assert_eq!(entry.changes.len(), 6, "the log reads back, too");
+    assert_eq!(entry.changes.len(), 10, "the log reads back, too");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::Malformed;
 use shared_proto::encoding::Bytes;
 use shared_proto::event::Event;
-use shared_proto::id::{CredentialId, ServiceId, Subject};
+use shared_proto::id::{CredentialId, ServiceId, Subject, TokenId};
 
 use super::SqlStore;
 use super::events::{defer, number};
@@ -154,7 +154,11 @@ fn change(
         return Ok(ChangeOutcome::Moved);
     }
     let mut numbers = Vec::new();
-    for event in events {
+    let mut events = events.to_vec();
+    for session in &rows.ended_sessions {
+        events.extend(revocations_of(tx, *session)?);
+    }
+    for event in &events {
         match sign {
             Some(sign) => numbers.push(number(tx, event, sign, now)?),
             None => defer(tx, key, &Effect::Event(*event), now)?,
@@ -162,6 +166,23 @@ fn change(
     }
     Ok(ChangeOutcome::Made { numbers })
 }
+
+/// The revocations of the tokens that were made in a session. Expired ones are among them: a clock that jumped ahead must
+/// leave no living one out.
+fn revocations_of(tx: &mut Tx<'_>, session: CredentialId) -> Result<Vec<Event>, SqlError> {
+    let living: Vec<TokenId> = tx.all(
+        "SELECT jti FROM tokens WHERE credential_id = ?1 LIMIT ?2",
+        &[&session.as_bytes(), &row_limit(MOST_TOKENS + 1)],
+        |row| Ok(TokenId::from_bytes(row.get(0)?)),
+    )?;
+    if living.len() > MOST_TOKENS {
+        return Ok(vec![Event::Credential(session)]);
+    }
+    Ok(living.into_iter().map(Event::Token).collect())
+}
+
+/// The most tokens of a session that are revoked one by one.
+const MOST_TOKENS: usize = 64;
 
 /// Writes a change, if the newest entry is the one that it was made on; says whether it was.
 pub(super) fn write(tx: &mut Tx<'_>, rows: &Rows) -> Result<bool, SqlError> {

@@ -13,7 +13,7 @@ use actix_web::{App as ActixApp, test};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
 use master_key_manager::app::App;
-use master_key_manager::config::{Config, Danger, KeysConfig, RawConfig};
+use master_key_manager::config::{Config, Danger, KeysConfig, Public, RawConfig};
 use master_key_manager::init::init;
 use master_key_manager::installation::{open_registry, open_store, read_installation};
 use master_key_manager::keys::LoadedKeys;
@@ -25,7 +25,7 @@ use manager_store::ManagerStore;
 use manager_store::sql::SqlStore;
 use serde_json::Value;
 use service_runtime::audit::{AuditLog, AuditSettings};
-use service_runtime::clock::SystemClock;
+use service_runtime::clock::{Clock, SystemClock};
 use service_runtime::config::Mode;
 use service_runtime::files::{create_private, create_private_directory};
 use service_runtime::http::{Limits, Stack, TrustedProxies, mount};
@@ -120,6 +120,7 @@ impl Installed {
             log: "info".to_owned(),
             audit: AuditSettings::default(),
             keys,
+            public: Public::default(),
             danger: Danger::default(),
         })
         .unwrap();
@@ -145,11 +146,29 @@ impl Installed {
         manager
     }
 
-    pub(crate) async fn start_unready(&self) -> Manager {
+    /// The sentence of a start that its keys refuse.
+    pub(crate) async fn start_refused(&self) -> String {
         let store = open_store(&self.config).unwrap();
         let owner = read_installation(&self.config, &store).await.unwrap();
-        let keys =
-            LoadedKeys::at_start(&self.config.get().key_dir, &owner.0, &owner.1).unwrap_or_else(|e| panic!("{e}"));
+        let registry = open_registry(&self.config, Arc::new(store)).await;
+        let keys = LoadedKeys::at_start(&self.config.get().key_dir, &owner.0, &owner.1);
+        registry.err().or(keys.err()).map(|refusal| refusal.to_string()).unwrap_or_default()
+    }
+
+    /// Starts it with this clock, and returns when it is ready.
+    pub(crate) async fn start_at(&self, clock: Arc<dyn Clock>) -> Manager {
+        let manager = self.start_by(clock).await;
+        until("the manager is ready", async || manager.get("/health/ready").await.status == 200).await;
+        manager
+    }
+
+    pub(crate) async fn start_unready(&self) -> Manager {
+        self.start_by(Arc::new(SystemClock)).await
+    }
+
+    async fn start_by(&self, clock: Arc<dyn Clock>) -> Manager {
+        let store = open_store(&self.config).unwrap();
+        let owner = read_installation(&self.config, &store).await.unwrap();
         let audit = AuditLog::open(
             &self.config.audit_log(),
             "master-key-manager",
@@ -162,8 +181,10 @@ impl Installed {
         faults.write_twice();
         let shared: Arc<dyn ManagerStore> = Arc::new(store.clone().with_faults(faults.clone()));
         let registry = Arc::new(open_registry(&self.config, shared.clone()).await.unwrap());
+        let keys =
+            LoadedKeys::at_start(&self.config.get().key_dir, &owner.0, &owner.1).unwrap_or_else(|e| panic!("{e}"));
         let parts = (shared, registry);
-        let (app, feed) = App::assemble(&self.config, owner, keys, parts, audit, Arc::new(SystemClock)).unwrap();
+        let (app, feed) = App::assemble(&self.config, owner, keys, parts, audit, clock).unwrap();
         let app = Arc::new(app);
         let (stop, stopped) = watch::channel(false);
         let interval = Duration::from_millis(self.config.get().poll_interval_ms);
@@ -236,7 +257,12 @@ impl Manager {
 
     /// A request with the administrator's credential.
     pub(crate) async fn admin(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
-        let bearer = format!("Bearer {}", self.credential);
+        self.with_bearer(&self.credential, method, path, body).await
+    }
+
+    /// A request with this credential or session.
+    pub(crate) async fn with_bearer(&self, bearer: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let bearer = format!("Bearer {bearer}");
         self.send(method, path, &[("authorization", &bearer)], body.map(|body| body.to_string())).await
     }
 

@@ -1,6 +1,7 @@
 //! A manager in this process, and a vault that does what the test wants.
 
 mod manager;
+mod people;
 mod principals;
 mod requests;
 mod vault;
@@ -11,8 +12,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) use manager::{Answer, Holder, Installed, Manager, rsa_pem};
+pub(crate) use people::{PASSWORD, Person, add_person, totp, totp_now};
 pub(crate) use principals::{Principal, now, permission};
-pub(crate) use requests::{Facts, changes_the_registry, guarded_routes};
+pub(crate) use requests::{Facts, changes_the_registry, guarded_routes, is_for_people, routes_of_services};
 pub(crate) use vault::{FakeVault, Feed, Row, StoreMood, head_of, number_of, raw_key};
 pub(crate) use vault_rotation::RewrapMood;
 

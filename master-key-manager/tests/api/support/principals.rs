@@ -54,7 +54,8 @@ impl Manager {
         let (subject, record): (Subject, Change) = if is_person {
             let display_name = DisplayName::parse(name).unwrap();
             let person_id = PersonId::generate();
-            let person = Person { person_id, name: account, display_name, created_at: now(), disabled_at: None };
+            let created_at = now();
+            let person = Person { person_id, name: account, display_name, email: None, created_at, disabled_at: None };
             (Subject::Person(person_id), person.into())
         } else {
             let service = Service::new(ServiceId::generate(), account, now());

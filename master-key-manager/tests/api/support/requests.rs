@@ -6,7 +6,7 @@ use master_key_manager::routes::ROUTES;
 use serde_json::{Value, json};
 use service_runtime::http::{Access, Route};
 
-use super::{Installed, Manager, Row, permission};
+use super::{Installed, Manager, PASSWORD, Row, permission};
 
 /// What requests are about.
 pub(crate) struct Facts {
@@ -21,6 +21,7 @@ pub(crate) struct Facts {
     /// A service, and one whose credential is renewed and disabled.
     pub(crate) service: String,
     pub(crate) exchanged: [String; 2],
+    people: People,
     policy: Policy,
 }
 
@@ -34,6 +35,39 @@ struct Policy {
     doomed_permission: String,
     assignment: String,
     version: u64,
+}
+
+/// People, each for other requests.
+struct People {
+    /// Disabled, enabled, reset, and enrolled again.
+    subject: String,
+    /// An account with a password.
+    member: String,
+    name: String,
+    session: String,
+    /// The code of somebody who has not come yet.
+    code: String,
+    /// A code that nobody redeems.
+    enrolment: String,
+}
+
+impl People {
+    async fn new(manager: &Manager, number: usize) -> Self {
+        let person = async |name: &str| {
+            let body = json!({"name": format!("{name}-{number}")});
+            manager.post("/api/people", body).await.expect(201).member("person_id")
+        };
+        let enrol = async |name: &str| {
+            let body = json!({"person_id": person(name).await, "minutes": 60});
+            (body["person_id"].as_str().unwrap().to_owned(), manager.post("/api/enrolments", body).await.expect(201))
+        };
+        let (member, code) = enrol("member").await;
+        let name = format!("member-{number}");
+        let session = manager.sign_on(&name, &code.member("enrolment_code")).await.session_id;
+        let code = enrol("newcomer").await.1.member("enrolment_code");
+        let enrolment = enrol("waiting").await.1.member("enrolment_id");
+        Self { subject: person("subject").await, member, name, session, code, enrolment }
+    }
 }
 
 /// A request, without its credential.
@@ -85,9 +119,9 @@ impl Facts {
         let credential = json!({"name": "facts", "expires_in": "90d"});
         let made = manager.post(&format!("/api/services/{exchanged}/credentials"), credential).await.expect(201).json();
         let exchanged = [exchanged, made["details"]["credential_id"].as_str().unwrap().to_owned()];
-        let policy = Policy::new(manager, number).await;
+        let (policy, people) = (Policy::new(manager, number).await, People::new(manager, number).await);
         let (secret, jti) = (stored.member("key_id"), stored.member("jti"));
-        Self { number, secret, doomed, jti, lost: lost.to_string(), policy, service, exchanged }
+        Self { number, secret, doomed, jti, lost: lost.to_string(), policy, service, exchanged, people }
     }
 
     /// A request that this route would obey. A new route needs an arm here, and is tested by it: without one it is
@@ -112,6 +146,14 @@ impl Facts {
             action::SERVICE_TOKEN_CREATE => {
                 Some(json!({"service_name": format!("facts-{}", self.number), "expires_in": "1y"}))
             }
+            action::PERSON_CREATE => Some(json!({"name": format!("late-{}", self.number)})),
+            action::PERSON_UPDATE => Some(json!({"display_name": "Late"})),
+            action::ENROLMENT_CREATE => Some(json!({"person_id": self.people.subject})),
+            action::ENROLMENT_REDEEM => Some(json!({"code": self.people.code, "password": PASSWORD})),
+            action::SESSION_CREATE => Some(json!({"name": self.people.name, "password": PASSWORD})),
+            action::SESSION_REAUTHENTICATE => Some(json!({"password": PASSWORD})),
+            action::PASSWORD_CHANGE => Some(json!({"old_password": PASSWORD, "new_password": PASSWORD})),
+            action::TOTP_CONFIRM => Some(json!({"code": "000000"})),
             action::SECRET_SHOW
             | action::SECRET_LIST
             | action::TOKEN_LIST
@@ -151,6 +193,12 @@ impl Facts {
         let [exchanged, credential] = &self.exchanged;
         let service = if target.contains("{credential_id}") { exchanged } else { &self.service };
         let target = target.replace("{service_id}", service).replace("{credential_id}", credential);
+        let People { subject, member, session, enrolment, .. } = &self.people;
+        let target = target.replace("{person_id}", subject).replace("{session_id}", session);
+        let mut target = target.replace("{enrolment_id}", enrolment);
+        if route.id == action::SESSION_LIST {
+            target = format!("{target}?person={member}");
+        }
         Some(Request { method: route.method.clone(), target, body })
     }
 
@@ -178,8 +226,8 @@ impl Facts {
     }
 }
 
-/// Routes about groups and policy without a body.
-const WITHOUT_BODY: [&str; 12] = [
+/// Routes about people, groups or policy without a body.
+const WITHOUT_BODY: [&str; 25] = [
     action::GROUP_LIST,
     action::GROUP_SHOW,
     action::GROUP_DELETE,
@@ -192,7 +240,38 @@ const WITHOUT_BODY: [&str; 12] = [
     action::PERMISSION_DELETE,
     action::POLICY_VERSION_LIST,
     action::POLICY_VERSION_SHOW,
+    action::PERSON_LIST,
+    action::PERSON_SHOW,
+    action::PERSON_DISABLE,
+    action::PERSON_ENABLE,
+    action::PERSON_RESET,
+    action::ENROLMENT_LIST,
+    action::ENROLMENT_REMOVE,
+    action::SESSION_LIST,
+    action::SESSION_END,
+    action::ME_SHOW,
+    action::TOTP_OFFER,
+    action::TOTP_REMOVE,
+    action::RECOVERY_CODES_CREATE,
 ];
+
+/// Whether a route is for people with a session alone, about their own account.
+pub(crate) fn is_for_people(route: &Route) -> bool {
+    matches!(
+        route.id,
+        action::SESSION_REAUTHENTICATE
+            | action::PASSWORD_CHANGE
+            | action::TOTP_OFFER
+            | action::TOTP_CONFIRM
+            | action::TOTP_REMOVE
+            | action::RECOVERY_CODES_CREATE
+    )
+}
+
+/// The routes that need a credential, and that the administrator's is enough for.
+pub(crate) fn routes_of_services() -> impl Iterator<Item = &'static Route> {
+    guarded_routes().filter(|route| !is_for_people(route))
+}
 
 /// The routes that need a credential.
 pub(crate) fn guarded_routes() -> impl Iterator<Item = &'static Route> {
