@@ -57,7 +57,7 @@ impl Services {
     /// A request that mints a token for these secrets.
     pub(crate) fn mint(&self, key_ids: &[String], life_seconds: u64) -> Vec<u8> {
         let grants: Vec<Value> = key_ids.iter().map(|id| serde_json::json!({ "key_id": id })).collect();
-        let body = serde_json::json!({ "grants": grants, "life_seconds": life_seconds }).to_string();
+        let body = serde_json::json!({ "secrets": grants, "life_seconds": life_seconds }).to_string();
         post(&self.manager, "/api/tokens", &self.credential, &body)
     }
 

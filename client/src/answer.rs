@@ -1,7 +1,8 @@
 //! Answers in the client's own types.
 
 use manager_api::name::{EnvironmentName, SecretPath};
-use manager_api::wire::{IssuedToken, MintAnswer, OpenedVersion, StoredKeyAnswer};
+use manager_api::tokens::{GrantedSecret, MintAnswer};
+use manager_api::wire::{IssuedToken, StoredKeyAnswer};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, TokenId, Version};
 use shared_proto::secret::SecretValue;
@@ -31,8 +32,8 @@ pub struct Token {
     pub jti: TokenId,
     /// When it ends (Unix seconds).
     pub expires_at: u64,
-    /// What it opens.
-    pub grants: Vec<OpenedVersion>,
+    /// The secrets that it opens, in the order in which they were asked for.
+    pub secrets: Vec<GrantedSecret>,
 }
 
 /// An opened version. It has no `Debug` form.
@@ -48,26 +49,27 @@ pub struct Opened {
 impl From<StoredKeyAnswer> for Stored {
     fn from(answer: StoredKeyAnswer) -> Self {
         // A write makes an envelope of its own.
-        let grant = OpenedVersion { key_id: answer.key_id, version: answer.version, envelope: answer.version };
+        let (key_id, version) = (answer.key_id, answer.version);
+        let secret = GrantedSecret { key_id, version, envelope: version, path: None };
         Self {
             key_id: answer.key_id,
             version: answer.version,
             environment: answer.environment,
             path: answer.path,
-            token: answer.token.map(|token| Token::new(token, vec![grant])),
+            token: answer.token.map(|token| Token::new(token, vec![secret])),
         }
     }
 }
 
 impl From<MintAnswer> for Token {
     fn from(answer: MintAnswer) -> Self {
-        Self::new(answer.token, answer.grants)
+        Self::new(answer.token, answer.secrets)
     }
 }
 
 impl Token {
-    fn new(token: IssuedToken, grants: Vec<OpenedVersion>) -> Self {
-        Self { access: AccessToken::new(token.access_token), jti: token.jti, expires_at: token.expires_at, grants }
+    fn new(token: IssuedToken, secrets: Vec<GrantedSecret>) -> Self {
+        Self { access: AccessToken::new(token.access_token), jti: token.jti, expires_at: token.expires_at, secrets }
     }
 }
 

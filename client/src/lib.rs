@@ -17,12 +17,15 @@ use std::time::Duration;
 
 use manager_api::environments::{ChangeEnvironment, CreateEnvironment, EnvironmentDetails, EnvironmentList};
 use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
+use manager_api::service_keys::{RegisterKey, RegisteredKey, RegisteredKeyList};
+use manager_api::tokens::{MintAnswer, MintToken, SecretRequest};
+use manager_api::trusts::{ChangeTrust, CreateTrust, DryRunAnswer, DryRunTrust, TrustDetails, TrustList};
 use manager_api::wire::{
-    Destroy, DestroyAnswer, MintAnswer, MintToken, RevocationAnswer, Revoke, Rollback, RollbackAnswer, SecretList,
-    StoreKey, StoredKeyAnswer, TokenList,
+    Destroy, DestroyAnswer, RevocationAnswer, Revoke, Rollback, RollbackAnswer, SecretList, StoreKey, StoredKeyAnswer,
+    TokenList,
 };
 use reqwest::Method;
-use shared_proto::id::{SecretId, TokenId, Version};
+use shared_proto::id::{CredentialId, SecretId, ServiceId, TokenId, Version};
 use shared_proto::secret::SecretValue;
 use shared_proto::wire::vault::{OpenedKey, ReadAnswer, ReadKeys};
 
@@ -136,7 +139,7 @@ impl Client {
         Ok(answer.into())
     }
 
-    /// Makes a token for 1 to 64 versions of secrets of one environment.
+    /// Makes a token for 1 to 64 secrets of one environment, by id or by path.
     ///
     /// # Errors
     ///
@@ -144,6 +147,21 @@ impl Client {
     pub async fn mint(&self, request: &MintToken) -> Result<Token, ClientError> {
         let answer: MintAnswer = http::send(self.at_manager(Method::POST, "/api/tokens"), Body::json(request)?).await?;
         Ok(answer.into())
+    }
+
+    /// Makes a token for the current versions at these paths of an environment, with the configured life. A dotted path
+    /// means the same as one with slashes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::mint`].
+    pub async fn mint_by_path(
+        &self,
+        environment: &EnvironmentName,
+        paths: Vec<SecretPath>,
+    ) -> Result<Token, ClientError> {
+        let secrets = paths.into_iter().map(|path| SecretRequest::path(environment.clone(), path)).collect();
+        self.mint(&MintToken { secrets, user_id: None, life_seconds: None }).await
     }
 
     /// Reads the version of `key_id` that the token names.
@@ -321,6 +339,106 @@ impl Client {
     pub async fn disable_environment(&self, name: &EnvironmentName) -> Result<RevocationAnswer, ClientError> {
         let path = format!("/api/environments/{name}:disable");
         http::send(self.at_manager(Method::POST, &path), Body::none()).await
+    }
+
+    /// Registers a public key of a service. The key is as for [`Self::store`].
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn register_key(
+        &self,
+        service: ServiceId,
+        new: &RegisterKey,
+        idempotency_key: Option<&str>,
+    ) -> Result<RegisteredKey, ClientError> {
+        let mut request = self.at_manager(Method::POST, &format!("/api/services/{service}/keys"));
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        http::send(request, Body::json(new)?).await
+    }
+
+    /// The public keys of a service.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn list_keys(&self, service: ServiceId) -> Result<RegisteredKeyList, ClientError> {
+        http::send(self.at_manager(Method::GET, &format!("/api/services/{service}/keys")), Body::none()).await
+    }
+
+    /// Disables a public key of a service, and revokes its tokens. The answer is that of [`Self::revoke`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::revoke`].
+    pub async fn disable_key(&self, service: ServiceId, key: CredentialId) -> Result<RevocationAnswer, ClientError> {
+        let path = format!("/api/services/{service}/keys/{key}");
+        http::send(self.at_manager(Method::DELETE, &path), Body::none()).await
+    }
+
+    /// Makes a trust. The key is as for [`Self::store`].
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, with the reason if it is too broad, cannot be reached, or answers out of form.
+    pub async fn create_trust(
+        &self,
+        new: &CreateTrust,
+        idempotency_key: Option<&str>,
+    ) -> Result<TrustDetails, ClientError> {
+        let mut request = self.at_manager(Method::POST, "/api/trusts");
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        http::send(request, Body::json(new)?).await
+    }
+
+    /// A page of trusts. `after` is `next` of the page before.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn list_trusts(&self, after: Option<&str>) -> Result<TrustList, ClientError> {
+        http::send(self.at_manager(Method::GET, "/api/trusts").query("after", after), Body::none()).await
+    }
+
+    /// A trust.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn trust(&self, id: CredentialId) -> Result<TrustDetails, ClientError> {
+        http::send(self.at_manager(Method::GET, &format!("/api/trusts/{id}")), Body::none()).await
+    }
+
+    /// Changes a trust. Tokens that were made by it are revoked if other tokens count from now on.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn change_trust(&self, id: CredentialId, change: &ChangeTrust) -> Result<TrustDetails, ClientError> {
+        http::send(self.at_manager(Method::PATCH, &format!("/api/trusts/{id}")), Body::json(change)?).await
+    }
+
+    /// Disables a trust, and revokes its tokens. The answer is that of [`Self::revoke`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::revoke`].
+    pub async fn disable_trust(&self, id: CredentialId) -> Result<RevocationAnswer, ClientError> {
+        http::send(self.at_manager(Method::DELETE, &format!("/api/trusts/{id}")), Body::none()).await
+    }
+
+    /// What a token of an issuer would give by a trust now.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn dry_run_trust(&self, id: CredentialId, token: &DryRunTrust) -> Result<DryRunAnswer, ClientError> {
+        let request = self.at_manager(Method::POST, &format!("/api/trusts/{id}:dry-run"));
+        http::send(request, Body::json(token)?).await
     }
 
     pub(crate) fn at_manager(&self, method: Method, path: &str) -> http::Request {

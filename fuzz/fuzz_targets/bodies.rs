@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use manager_api::wire::{Destroy, MintToken, Reconcile, Revoke, StoreKey};
+use manager_api::tokens::MintToken;
+use manager_api::wire::{Destroy, Reconcile, Revoke, StoreKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared_proto::encoding::from_json;

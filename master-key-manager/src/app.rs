@@ -29,6 +29,7 @@ use crate::policy::PolicyKeeper;
 use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
 use crate::sealing::Sealer;
 use crate::services::Services;
+use crate::sign_on::{Parts, SignOn};
 use crate::vault_client::VaultClient;
 use manager_store::{Environment, Installation, ManagerStore};
 
@@ -62,6 +63,8 @@ pub struct App {
     pub services: Arc<Services>,
     /// Accounts, logins and sessions of people, and enrolment codes.
     pub people: Arc<People>,
+    /// Registered keys, trusts, and the tokens that are made by them.
+    pub sign_on: Arc<SignOn>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file, by the last check.
@@ -113,22 +116,15 @@ impl App {
         let token_sealer = TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault, signers);
         let token_sealer = Arc::new(token_sealer);
         let lives = TokenLifetimes { default: raw.token_life_seconds, max: raw.max_token_life_seconds };
-        let mint =
-            Mint::new(store.clone(), Arc::clone(&vault_view), token_sealer, audit.clone(), Arc::clone(&clock), lives);
-        let locks = Arc::new(KeyedLocks::default());
-        let secret_writer = SecretWriter {
-            store: store.clone(),
-            vault_view: Arc::clone(&vault_view),
-            sealer,
-            delivery: start_delivery(Arc::clone(&client), Arc::clone(&keys), Arc::clone(&clock)),
-            settler: Arc::new(Settler::new(store.clone(), Arc::clone(&client), Arc::clone(&keys), locks)),
-            mint: Arc::new(mint),
-            batches: Batches::for_each_core(),
-            bodies: Arc::new(Bodies::new(Arc::clone(&clock))),
-            audit: audit.clone(),
-            clock: Arc::clone(&clock),
-            environments: Arc::clone(&environments),
-        };
+        let mint = Mint::new(
+            store.clone(),
+            Arc::clone(&environments),
+            (Arc::clone(&vault_view), token_sealer),
+            audit.clone(),
+            Arc::clone(&clock),
+            lives,
+        );
+        let mint = Arc::new(mint);
         let revocations = Arc::new(Revocations::new(
             store.clone(),
             Arc::clone(&registry),
@@ -143,6 +139,29 @@ impl App {
             Arc::clone(&keys),
             audit.clone(),
         );
+        let parts = Parts {
+            registry: Arc::clone(&registry),
+            revocations: Arc::clone(&revocations),
+            mint: Arc::clone(&mint),
+            keys: Arc::clone(&keys),
+            audit: audit.clone(),
+            clock: Arc::clone(&clock),
+        };
+        let sign_on = Arc::new(SignOn::new(parts, &raw.sign_on)?);
+        let locks = Arc::new(KeyedLocks::default());
+        let secret_writer = SecretWriter {
+            store: store.clone(),
+            vault_view: Arc::clone(&vault_view),
+            sealer,
+            delivery: start_delivery(Arc::clone(&client), Arc::clone(&keys), Arc::clone(&clock)),
+            settler: Arc::new(Settler::new(store.clone(), Arc::clone(&client), Arc::clone(&keys), locks)),
+            mint,
+            batches: Batches::for_each_core(),
+            bodies: Arc::new(Bodies::new(Arc::clone(&clock))),
+            audit: audit.clone(),
+            clock: Arc::clone(&clock),
+            environments: Arc::clone(&environments),
+        };
         let last_uses = Arc::new(LastUses::default());
         let services = Services {
             registry: Arc::clone(&registry),
@@ -187,6 +206,7 @@ impl App {
             policy: Arc::new(policy),
             services: Arc::new(services),
             people: Arc::new(people),
+            sign_on,
             store,
             registry,
             vault_view,

@@ -48,6 +48,8 @@ pub enum Act<'a> {
         /// The envelopes that it opens.
         versions: Vec<(SecretId, Version)>,
     },
+    /// The token of an external issuer is admitted by a trust, for a token that is made next. Its `sub` is in the line.
+    TrustAdmit(String),
     /// A secret is described.
     SecretShow(SecretId),
     /// A list of secrets is given out.
@@ -221,6 +223,20 @@ registry_words! {
     TotpConfirm = action::TOTP_CONFIRM;
     /// A person gets new recovery codes.
     RecoveryCodesCreate = action::RECOVERY_CODES_CREATE;
+    /// A public key of a service is registered.
+    ServiceKeyRegister = action::SERVICE_KEY_REGISTER;
+    /// The public keys of a service are given out.
+    ServiceKeyList = action::SERVICE_KEY_LIST;
+    /// A trust is made.
+    TrustCreate = action::TRUST_CREATE;
+    /// A list of trusts is given out.
+    TrustList = action::TRUST_LIST;
+    /// A trust is described.
+    TrustShow = action::TRUST_SHOW;
+    /// A trust is changed. If other tokens count from now on, those that were made by it are revoked.
+    TrustUpdate = action::TRUST_UPDATE;
+    /// A token of an external issuer is checked with a trust.
+    TrustDryRun = action::TRUST_DRY_RUN;
 }
 
 registry_words! {
@@ -244,6 +260,10 @@ registry_words! {
     SessionEnd = action::SESSION_END;
     /// A person gives up the authenticator.
     TotpRemove = action::TOTP_REMOVE;
+    /// A public key of a service is disabled, and the tokens that were made with it are revoked.
+    ServiceKeyDisable = action::SERVICE_KEY_DISABLE;
+    /// A trust is disabled, and the tokens that were made by it are revoked.
+    TrustDisable = action::TRUST_DISABLE;
 }
 
 /// A step of a key rotation.
@@ -292,6 +312,7 @@ impl Act<'_> {
             Self::SecretDestroy { .. } => action::SECRET_DESTROY,
             Self::SecretRollback { .. } => action::SECRET_ROLLBACK,
             Self::TokenMint { .. } => action::TOKEN_MINT,
+            Self::TrustAdmit(_) => "trust.admit",
             Self::SecretShow(_) => action::SECRET_SHOW,
             Self::SecretList => action::SECRET_LIST,
             Self::TokenList => action::TOKEN_LIST,
@@ -324,6 +345,7 @@ impl audit::Act for Act<'_> {
                 line.key_id(secret.to_string()).key_path(path.as_str()).secrets([(secret, version)])
             }
             Self::TokenMint { token, versions } => line.secrets(versions).jti(token.to_string()),
+            Self::TrustAdmit(subject) => line.target(subject),
             Self::SecretShow(secret) => line.key_id(secret.to_string()),
             Self::SecretList
             | Self::TokenList
@@ -419,6 +441,7 @@ mod tests {
             Act::SecretDestroy { secret, path: &path, versions: vec![version] },
             Act::SecretRollback { secret, path: &path, version },
             Act::TokenMint { token, versions: vec![(secret, version)] },
+            Act::TrustAdmit("repo:acme/shop:ref:refs/heads/main".to_owned()),
             Act::SecretShow(secret),
             Act::SecretList,
             Act::TokenList,

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use manager_sign_on::trust::AddressRules;
 use serde::Deserialize;
 use service_runtime::StartError;
 use service_runtime::audit::AuditSettings;
@@ -13,6 +14,7 @@ use service_runtime::config::{self, Mode};
 use service_runtime::http::{Limits, OperatorListen, ServeConfig, TrustedProxies};
 use service_runtime::sql::{Location, MovedInstallation, PostgresOptions};
 use service_runtime::tls::{ClientFiles, ServerFiles};
+use shared_proto::Malformed;
 use shared_proto::token::MAX_LIFE_SECONDS;
 
 use crate::people::Place;
@@ -73,6 +75,9 @@ pub struct RawConfig {
     /// How long replaced keys are kept.
     #[serde(default)]
     pub keys: KeysConfig,
+    /// Assertions and trusts, by which services prove who they are.
+    #[serde(default)]
+    pub sign_on: SignOnConfig,
     /// Bounds of the server.
     #[serde(default)]
     pub limits: Limits,
@@ -117,6 +122,51 @@ pub struct KeysConfig {
 impl Default for KeysConfig {
     fn default() -> Self {
         Self { backup_retention_days: default_retention(), root_key_overlap_seconds: default_overlap() }
+    }
+}
+
+/// `[sign_on]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignOnConfig {
+    /// The address at which clients reach the manager, `https://manager.example:8000`: the audience of assertions, and the
+    /// issuer of the metadata document. Default none: no assertion counts, and there is no document.
+    #[serde(default)]
+    pub issuer: Option<String>,
+    /// The CA that issuers of trusts are believed by when their key sets are fetched, in PEM; default those of the machine.
+    #[serde(default)]
+    pub key_set_ca: Option<PathBuf>,
+    /// Private networks, and this machine, from which key sets may be fetched, as up to 16 of the form `10.96.0.0/12`;
+    /// default none.
+    #[serde(default)]
+    pub key_set_networks: Vec<String>,
+}
+
+impl SignOnConfig {
+    /// The rules for addresses of key sets.
+    ///
+    /// # Errors
+    /// A network is malformed, or there are too many.
+    pub fn rules(&self) -> Result<AddressRules, StartError> {
+        let refused = |why: String| StartError::new(format!("sign_on.key_set_networks: {why}."));
+        if self.key_set_networks.len() > MAX_NETWORKS {
+            return Err(refused(format!("there are at most {MAX_NETWORKS}")));
+        }
+        AddressRules::with_networks(&self.key_set_networks).map_err(|Malformed(why)| refused(why.to_owned()))
+    }
+
+    fn check(&self, danger: Danger) -> Result<(), StartError> {
+        self.rules()?;
+        let Some(issuer) = &self.issuer else { return Ok(()) };
+        let refused = |why: &str| Err(StartError::new(format!("sign_on.issuer {why}")));
+        match reqwest::Url::parse(issuer) {
+            // The plain form of an origin is its text with a slash.
+            Ok(url) if url.as_str().strip_suffix('/') == Some(issuer) && url.username().is_empty() => {
+                let plain = url.scheme() == "http" && (danger.plain_http || is_loopback(&url));
+                if url.scheme() == "https" || plain { Ok(()) } else { refused("is not https.") }
+            }
+            _ => refused("is not an origin in its plain form; write for example \"https://manager.example:8000\"."),
+        }
     }
 }
 
@@ -165,6 +215,7 @@ impl Config {
         raw.tls = raw.tls.map(|files| files.beside(base));
         raw.vault_tls = raw.vault_tls.map(|files| files.beside(base));
         raw.public.ca = raw.public.ca.map(|file| base.join(file));
+        raw.sign_on.key_set_ca = raw.sign_on.key_set_ca.map(|file| base.join(file));
         Self::beside(base, raw)
     }
 
@@ -193,6 +244,7 @@ impl Config {
                 ));
             }
         }
+        raw.sign_on.check(raw.danger)?;
         if raw.vault_tls.is_some() && !raw.vault_url.starts_with("https:") {
             return Err(StartError::new("There is [vault_tls], but vault_url is not https; correct one of them."));
         }
@@ -289,6 +341,8 @@ impl Config {
 const DATABASE: &str = "manager.db";
 /// Each request with one is compared with all of them.
 const MAX_PROXIES: usize = 64;
+/// Each address of a key set is compared with all of them.
+const MAX_NETWORKS: usize = 16;
 
 fn check_vault_url(text: &str, danger: Danger) -> Result<(), StartError> {
     let refused = |sentence: &str| Err(StartError::new(format!("vault_url {sentence}")));
@@ -299,14 +353,17 @@ fn check_vault_url(text: &str, danger: Danger) -> Result<(), StartError> {
     if !bare || !url.username().is_empty() || url.password().is_some() {
         return refused("has more than scheme, host and port; remove the rest.");
     }
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     match url.scheme() {
         "https" => Ok(()),
-        "http" if loopback || danger.plain_http => Ok(()),
+        "http" if is_loopback(&url) || danger.plain_http => Ok(()),
         "http" => refused("is plain HTTP off loopback; use https, or set danger.plain_http."),
         _ => refused("is neither http nor https."),
     }
+}
+
+fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn default_listen() -> SocketAddr {
@@ -389,6 +446,23 @@ mod tests {
         assert!(load(&format!("{open}{tls}")).is_ok());
         assert!(load(&format!("{good}{tls}client_ca = \"ca.pem\"\nclient_name = \"a.example\"\n")).is_err());
         assert!(load(&format!("{good}[vault_tls]\nca = \"ca.pem\"\n")).unwrap_err().contains("https"));
+        for issuer in ["https://m.example", "https://m.example:8000", "http://127.0.0.1:8000"] {
+            assert!(load(&format!("{good}[sign_on]\nissuer = \"{issuer}\"\n")).is_ok(), "{issuer}");
+        }
+        for issuer in [
+            "http://m.example",
+            "https://m.example/",
+            "https://m.example/a",
+            "https://M.example",
+            "https://a@m.example",
+            "m",
+            "",
+        ] {
+            let refused = load(&format!("{good}[sign_on]\nissuer = \"{issuer}\"\n"));
+            assert!(refused.unwrap_err().contains("sign_on.issuer"), "{issuer}");
+        }
+        assert!(load(&format!("{good}[sign_on]\nkey_set_networks = [\"10.96.0.0/12\"]\n")).is_ok());
+        assert!(load(&format!("{good}[sign_on]\nkey_set_networks = [\"0.0.0.0/0\"]\n")).is_err());
         assert!(load(&format!("{good}[limits]\nconnections = 0\n")).unwrap_err().contains("[limits]"));
         assert!(load(&format!("{good}[audit]\nsegment_bytes = 4095\n")).unwrap_err().contains("[audit]"));
         assert_eq!(load(good).unwrap().place().url, "http://127.0.0.1:8000");

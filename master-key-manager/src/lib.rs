@@ -28,4 +28,5 @@ pub mod run;
 pub mod sabotage;
 pub mod sealing;
 pub mod services;
+pub mod sign_on;
 pub mod vault_client;

@@ -96,6 +96,7 @@ error_table! {
     PolicyVersionNotFound, "policy_version_not_found", 404, No, "No version of the policy has this number.";
     PersonNotFound, "person_not_found", 404, No, "There is no such person.";
     EnrolmentNotFound, "enrolment_not_found", 404, No, "There is no such enrolment code.";
+    TrustNotFound, "trust_not_found", 404, No, "There is no such trust.";
     RouteNotFound, "route_not_found", 404, No, "There is no such route.";
     MethodNotAllowed, "method_not_allowed", 405, No, "The route exists, but not for this method.";
     IdempotencyUnknown, "idempotency_unknown", 409, No, "The first request succeeded, but its body can no longer be compared; id and version are given.";

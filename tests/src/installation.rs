@@ -156,7 +156,7 @@ impl Installation {
             _ => json!({"key_id": key_id, "version": version}),
         };
         let grants: Vec<Value> = grants.iter().map(grant).collect();
-        self.admin_call("POST", "/api/tokens", Some(json!({"grants": grants}))).await
+        self.admin_call("POST", "/api/tokens", Some(json!({"secrets": grants}))).await
     }
 
     /// Revokes a token, and waits until the vault has signed for it.

@@ -198,7 +198,7 @@ impl Client {
         let (user, asked) = (self.user(), shared.tick());
         let asks: Vec<Value> =
             grants.iter().map(|(key_id, version)| json!({"key_id": key_id, "version": version})).collect();
-        let Some(answer) = shared.at_manager("POST", "/api/tokens", json!({"grants": asks, "user_id": user})).await
+        let Some(answer) = shared.at_manager("POST", "/api/tokens", json!({"secrets": asks, "user_id": user})).await
         else {
             return;
         };

@@ -120,6 +120,12 @@ impl SecretPath {
         Self(UNNAMED.to_owned())
     }
 
+    /// The path that dots stand for: `a/b/c` for `a.b.c`. `None` if it has a slash, has no dot, or dots are part of a name.
+    pub fn from_dots(&self) -> Option<Self> {
+        let dotted = self.0.contains('.') && !self.0.contains('/');
+        dotted.then(|| self.0.replace('.', "/")).and_then(|text| Self::parse(text).ok())
+    }
+
     /// Whether the path lies in the reserved folder of unnamed submissions.
     pub fn is_reserved(&self) -> bool {
         self.0.split('/').next() == Some(UNNAMED)

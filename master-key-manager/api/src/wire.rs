@@ -1,7 +1,7 @@
 //! The JSON bodies of the manager's requests and answers.
 
 use serde::{Deserialize, Serialize};
-use shared_proto::encoding::{present, read_from_objects_only};
+use shared_proto::encoding::present;
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::secret::ValueEncoding;
@@ -90,18 +90,6 @@ struct IssuedTokenIfAny {
     expires_at: u64,
 }
 
-/// One line of [`MintToken`].
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields, remote = "Self")]
-pub struct GrantRequest {
-    /// The secret.
-    pub key_id: SecretId,
-    /// The version; the newest committed one by default.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    pub version: Option<Version>,
-}
-
 /// A version that a token opens.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -112,34 +100,6 @@ pub struct OpenedVersion {
     pub version: Version,
     /// Number of the envelope that the version points to. The token and the vault name this one.
     pub envelope: Version,
-}
-
-/// Body of `POST /api/tokens`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct MintToken {
-    /// 1 to 64 versions of different secrets of one environment.
-    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 64))]
-    pub grants: Vec<GrantRequest>,
-    /// Label of the token's subject; the administrator by default.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    pub user_id: Option<UserLabel>,
-    /// Life in seconds, 1 to 2,700; the configured life by default. The token never outlives the seal key.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 2700))]
-    pub life_seconds: Option<u64>,
-}
-
-/// Answer to [`MintToken`].
-#[derive(Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct MintAnswer {
-    /// The token.
-    #[serde(flatten)]
-    pub token: IssuedToken,
-    /// The versions that it opens, including those that the request did not name.
-    pub grants: Vec<OpenedVersion>,
 }
 
 /// A token that was made and has not expired. The token itself is not kept.
@@ -444,9 +404,6 @@ pub struct ReconcileAnswer {
     pub next: Option<VersionCursor>,
 }
 
-// Also for those inside lists: a derived reader alone would accept an array, member by position.
-read_from_objects_only!(GrantRequest);
-
 #[cfg(test)]
 mod tests {
     use std::fmt::{Debug, Display};
@@ -459,5 +416,4 @@ mod tests {
     assert_not_impl_any!(StoreKey: Debug, Display, Clone);
     assert_not_impl_any!(IssuedToken: Debug, Display, Clone);
     assert_not_impl_any!(StoredKeyAnswer: Debug, Display, Clone);
-    assert_not_impl_any!(MintAnswer: Debug, Display, Clone);
 }

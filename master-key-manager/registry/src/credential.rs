@@ -6,6 +6,7 @@ use manager_api::address::AddressRange;
 use manager_api::id::UsesId;
 use manager_api::name::DisplayName;
 use manager_api::policy::{Actions, PatternText};
+use manager_api::trusts::TrustDefinition;
 use serde::{Deserialize, Serialize};
 use shared_proto::encoding::Bytes;
 use shared_proto::id::{CredentialId, EnvironmentId, Subject};
@@ -72,6 +73,18 @@ pub enum Proof {
         hmac: Bytes<32>,
         /// The login that it rests on.
         login: Login,
+    },
+    /// An assertion is signed with a registered key.
+    PublicKey {
+        /// The thumbprint of the key (RFC 7638).
+        thumbprint: Bytes<32>,
+        /// The key, as a JWK.
+        jwk: String,
+    },
+    /// A token of an external issuer is presented.
+    Trust {
+        /// The tokens that count.
+        definition: TrustDefinition,
     },
 }
 
@@ -146,6 +159,8 @@ impl Proof {
             Self::Stranger => "none",
             Self::Opaque { .. } => "credential",
             Self::Session { .. } => "session",
+            Self::PublicKey { .. } => "assertion",
+            Self::Trust { .. } => "trust",
         }
     }
 
@@ -153,7 +168,7 @@ impl Proof {
     pub fn login(&self) -> Option<Login> {
         match self {
             Self::Session { login, .. } => Some(*login),
-            Self::Opaque { .. } | Self::Stranger => None,
+            Self::Opaque { .. } | Self::Stranger | Self::PublicKey { .. } | Self::Trust { .. } => None,
         }
     }
 
@@ -161,7 +176,31 @@ impl Proof {
     pub fn hmac(&self) -> Option<&[u8; 32]> {
         match self {
             Self::Opaque { hmac } | Self::Session { hmac, .. } => Some(&hmac.0),
-            Self::Stranger => None,
+            Self::Stranger | Self::PublicKey { .. } | Self::Trust { .. } => None,
+        }
+    }
+
+    /// Tells whether whoever proves it may call every route. With the others he gets access tokens, and nothing else.
+    pub fn opens_all_routes(&self) -> bool {
+        match self {
+            Self::Opaque { .. } | Self::Session { .. } => true,
+            Self::Stranger | Self::PublicKey { .. } | Self::Trust { .. } => false,
+        }
+    }
+
+    /// The tokens of an external issuer that count.
+    pub fn trust(&self) -> Option<&TrustDefinition> {
+        match self {
+            Self::Trust { definition } => Some(definition),
+            Self::Stranger | Self::Opaque { .. } | Self::Session { .. } | Self::PublicKey { .. } => None,
+        }
+    }
+
+    /// The registered key, as a JWK, with its thumbprint.
+    pub fn public_key(&self) -> Option<(&Bytes<32>, &str)> {
+        match self {
+            Self::PublicKey { thumbprint, jwk } => Some((thumbprint, jwk)),
+            Self::Stranger | Self::Opaque { .. } | Self::Session { .. } | Self::Trust { .. } => None,
         }
     }
 }

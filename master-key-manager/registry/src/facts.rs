@@ -44,7 +44,7 @@ impl Snapshot {
         let credential = self.credential(id).filter(|credential| credential.is_enabled_at(now))?;
         let holder = match credential.proof {
             Proof::Stranger => Holder::Stranger,
-            Proof::Opaque { .. } | Proof::Session { .. } => {
+            Proof::Opaque { .. } | Proof::Session { .. } | Proof::PublicKey { .. } | Proof::Trust { .. } => {
                 let subject = Some(credential.subject).filter(|subject| self.is_enabled(*subject));
                 Holder::Principal(subject?)
             }
@@ -88,6 +88,11 @@ impl Snapshot {
     /// The credentials of a principal that are not disabled, ordered by id.
     pub fn credentials_of(&self, subject: Subject) -> impl Iterator<Item = &Credential> {
         self.all_credentials_of(subject).filter(|credential| credential.disabled_at.is_none())
+    }
+
+    /// Every trust, those included that are disabled, ordered by id.
+    pub fn trusts(&self) -> impl Iterator<Item = &Credential> {
+        self.trust_ids().filter_map(|id| self.credential(id))
     }
 }
 

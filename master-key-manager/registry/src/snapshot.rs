@@ -27,6 +27,7 @@ pub struct Snapshot {
     records: RedBlackTreeMapSync<RecordName, Arc<Record>>,
     by_hmac: RedBlackTreeMapSync<[u8; 32], CredentialId>,
     by_subject: RedBlackTreeSetSync<(Subject, CredentialId)>,
+    trusts: RedBlackTreeSetSync<CredentialId>,
     by_name: RedBlackTreeMapSync<(Kind, String), RecordName>,
     /// Lines of the policy and limits of credentials, as their records say them.
     lines: RedBlackTreeMapSync<RecordName, Arc<Line>>,
@@ -74,6 +75,7 @@ impl Snapshot {
             records: RedBlackTreeMapSync::new_sync(),
             by_hmac: RedBlackTreeMapSync::new_sync(),
             by_subject: RedBlackTreeSetSync::new_sync(),
+            trusts: RedBlackTreeSetSync::new_sync(),
             by_name: RedBlackTreeMapSync::new_sync(),
             lines: RedBlackTreeMapSync::new_sync(),
             limits: RedBlackTreeMapSync::new_sync(),
@@ -194,6 +196,11 @@ impl Snapshot {
         self.lines.get(name)
     }
 
+    /// The ids of the credentials that are trusts.
+    pub(crate) fn trust_ids(&self) -> impl Iterator<Item = CredentialId> {
+        self.trusts.iter().copied()
+    }
+
     /// All lines of the policy.
     pub(crate) fn lines(&self) -> impl Iterator<Item = &Arc<Line>> {
         self.lines.values()
@@ -245,6 +252,9 @@ impl Snapshot {
 
     fn put_credential(&mut self, credential: &Credential) -> Result<(), Rejected> {
         let id = credential.credential_id;
+        if credential.proof.trust().is_some() {
+            self.trusts.insert_mut(id);
+        }
         if let Some(hmac) = credential.proof.hmac() {
             if self.by_hmac.contains_key(hmac) {
                 return Err(Rejected);
@@ -266,8 +276,10 @@ impl Snapshot {
             self.by_name.remove_mut(&(name.kind, unique.to_owned()));
         }
         if let Record::Credential(credential) = record {
-            self.limits.remove_mut(&credential.credential_id);
-            self.by_subject.remove_mut(&(credential.subject, credential.credential_id));
+            let id = credential.credential_id;
+            self.limits.remove_mut(&id);
+            self.by_subject.remove_mut(&(credential.subject, id));
+            self.trusts.remove_mut(&id);
             if let Some(hmac) = credential.proof.hmac() {
                 self.by_hmac.remove_mut(hmac);
             }

@@ -4,10 +4,11 @@
 //! - `iss` and `sub` are the service's id (`svc_…`), both, and the same.
 //! - `aud` is the manager's issuer, exactly: as a text, or as an array of this one text, which some libraries always
 //!   send. With another audience beside it, its holder could present it there, too, so that is refused.
-//! - `exp` is required and has no skew. The token lives for 300 seconds at most: `exp − iat` if there is an `iat`, and
-//!   `exp − now` with 60 seconds for a clock that is ahead. `iat` and `nbf` may be in the future by 60 seconds.
-//! - `jti` is required. It counts once: whoever lets the service in stores [`ProvenService::replay_key`] in the same
-//!   transaction, and refuses when it is there already.
+//! - `exp` and `iat` are required. `exp` has no skew, and is 300 seconds after `iat` at most. `iat` is in the future by
+//!   [`MAX_AHEAD_SECONDS`] at most: what a verifier has forgotten must have been issued before it began to remember.
+//!   `nbf` may be in the future by 60 seconds.
+//! - `jti` is required. It counts once: whoever lets the service in remembers [`ProvenService::replay_key`], and refuses
+//!   when it is there already.
 //! - `kid` names the registered key by its thumbprint, or by the `kid` that the key was registered with.
 
 use shared_proto::encoding::{b64, lp, sha256};
@@ -20,6 +21,8 @@ use crate::proof::{Method, Proof};
 
 /// The longest life of an assertion in seconds.
 pub const MAX_LIFE_SECONDS: u64 = 300;
+/// How far `iat` may be in the future, in seconds.
+pub const MAX_AHEAD_SECONDS: u64 = 5;
 /// The longest `jti` in bytes.
 pub const MAX_TOKEN_ID_BYTES: usize = 128;
 
@@ -46,6 +49,12 @@ impl<'a> UnverifiedAssertion<'a> {
         self.service
     }
 
+    /// True if it claims to be signed by the service itself, and not by an issuer that calls it its subject. It selects
+    /// whose keys are asked, and decides nothing.
+    pub fn claims_to_be_own(&self) -> bool {
+        self.token.unverified_text("iss").is_ok_and(|issuer| issuer == self.service.to_string())
+    }
+
     /// Verifies it with the registered keys of [`Self::claimed_service`].
     ///
     /// # Errors
@@ -66,12 +75,17 @@ impl<'a> UnverifiedAssertion<'a> {
         let times = claims.times()?;
         times.check(now)?;
         times.check_life(now, MAX_LIFE_SECONDS)?;
+        let issued = times.issued.ok_or(JwtFault::Times)?;
+        if issued > now.saturating_add(MAX_AHEAD_SECONDS) {
+            return Err(JwtFault::NotYet);
+        }
         let jti = claims.text("jti").filter(|jti| (1..=MAX_TOKEN_ID_BYTES).contains(&jti.len()));
         let jti = jti.ok_or(JwtFault::TokenId)?;
         Ok(ProvenService {
             proof: Proof { subject: Subject::Service(self.service), method: Method::Assertion, at: now },
             key: key.thumbprint(),
             replay_key: sha256(&lp(&[b"splitvault/1/assertion", self.service.as_bytes(), jti.as_bytes()])),
+            issued,
             remember_until: times.expires,
         })
     }
@@ -84,6 +98,8 @@ pub struct ProvenService {
     pub proof: Proof,
     /// The registered key. The transaction that acts looks again at whether it is still registered.
     pub key: Thumbprint,
+    /// When it was issued (Unix seconds).
+    pub issued: u64,
     /// Digest of service and `jti`, so that what must be remembered has one length.
     pub replay_key: [u8; 32],
     /// Until when the replay key must be remembered (Unix seconds); afterwards the assertion is expired.
@@ -183,7 +199,8 @@ mod tests {
             ("exp", Some(json!(NOW)), JwtFault::Expired),
             ("exp", Some(json!(NOW + 301)), JwtFault::TooLongLived),
             ("exp", Some(json!(NOW + 100_000)), JwtFault::TooLongLived),
-            ("iat", Some(json!(NOW + 61)), JwtFault::NotYet),
+            ("iat", None, JwtFault::Times),
+            ("iat", Some(json!(NOW + 6)), JwtFault::NotYet),
             ("nbf", Some(json!(NOW + 61)), JwtFault::NotYet),
             ("jti", None, JwtFault::TokenId),
             ("jti", Some(json!("")), JwtFault::TokenId),
@@ -195,7 +212,7 @@ mod tests {
         }
         for (name, value) in [
             ("aud", Some(json!([ISSUER]))),
-            ("iat", None),
+            ("iat", Some(json!(NOW + 5))),
             ("nbf", Some(json!(NOW + 60))),
             ("jti", Some(json!("x".repeat(128)))),
         ] {

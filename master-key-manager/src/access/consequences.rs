@@ -92,11 +92,11 @@ pub(super) fn keeps_an_administrator(before: &View, after: &View, changes: &[Cha
     Err(Refusal::new(ErrorCode::LastAdministrator))
 }
 
-/// Tells whether a credential of an administrator may be used, and not for some requests only, or a person who is one can
-/// log in.
+/// Tells whether a credential of an administrator may be used on all routes, and not for some requests only, or a person who
+/// is one can log in.
 fn has_administrator(view: &View, now: u64) -> bool {
-    let mut administrators = view.state.administrators(&view.facts, now);
-    administrators.any(|id| view.state.credential(id).is_some_and(|known| known.max_uses.is_none()))
+    let lasts = |known: &Credential| known.proof.opens_all_routes() && known.max_uses.is_none();
+    view.state.administrators(&view.facts, now).any(|id| view.state.credential(id).is_some_and(lasts))
         || view.state.has_administrating_person(&view.facts, now)
 }
 

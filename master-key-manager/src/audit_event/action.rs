@@ -150,5 +150,27 @@ pub const TOTP_CONFIRM: &str = "totp.confirm";
 pub const TOTP_REMOVE: &str = "totp.remove";
 /// `POST /api/me/recovery-codes`.
 pub const RECOVERY_CODES_CREATE: &str = "recovery_code.create";
+/// `POST /api/services/{service_id}/keys`.
+pub const SERVICE_KEY_REGISTER: &str = "service_key.register";
+/// `GET /api/services/{service_id}/keys`.
+pub const SERVICE_KEY_LIST: &str = "service_key.list";
+/// `DELETE /api/services/{service_id}/keys/{credential_id}`.
+pub const SERVICE_KEY_DISABLE: &str = "service_key.disable";
+/// `POST /api/trusts`.
+pub const TRUST_CREATE: &str = "trust.create";
+/// `GET /api/trusts`.
+pub const TRUST_LIST: &str = "trust.list";
+/// `GET /api/trusts/{trust_id}`.
+pub const TRUST_SHOW: &str = "trust.show";
+/// `PATCH /api/trusts/{trust_id}`.
+pub const TRUST_UPDATE: &str = "trust.update";
+/// `DELETE /api/trusts/{trust_id}`.
+pub const TRUST_DISABLE: &str = "trust.disable";
+/// `POST /api/trusts/{trust_id}:dry-run`.
+pub const TRUST_DRY_RUN: &str = "trust.dry_run";
+/// `POST /oauth/token`. Only refusals have it: a token is minted under an action of its own.
+pub const OAUTH_TOKEN: &str = "oauth.token";
+/// `GET /.well-known/oauth-authorization-server`.
+pub const OAUTH_METADATA: &str = "oauth.metadata";
 /// `POST /api/reconcile`.
 pub const CATALOGUE_RECONCILE: &str = "catalogue.reconcile";

@@ -2,6 +2,7 @@
 //! answer is given.
 
 use manager_api::name::IdempotencyKey;
+use manager_api::tokens::{SecretTarget, WantedSecret, WantedVersion};
 use manager_api::wire::CatalogueState;
 use manager_policy::{Permit, Read, Write};
 use service_runtime::audit::Origin;
@@ -75,7 +76,10 @@ impl SecretWriter {
         let read = caller.permit_on::<Read>(Some(&target.facts()));
         let token = if request.token && read.is_ok() {
             let wanted = MintRequest {
-                grants: vec![(state.secret, Some(version))],
+                secrets: vec![WantedSecret {
+                    target: SecretTarget::Id(state.secret),
+                    version: WantedVersion::Number(version),
+                }],
                 label: Some(request.label.clone()).filter(|_| caller.names_subjects()),
                 life: None,
             };

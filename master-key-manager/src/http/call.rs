@@ -255,13 +255,19 @@ impl Gate {
     /// # Errors
     /// `rate_limited`.
     pub fn take_address(&self, req: &HttpRequest, route: &Route, origin: &Origin) -> Result<(), Refusal> {
+        self.limits_of_address(req).inspect_err(|refusal| self.record_refusal(route, origin, refusal))
+    }
+
+    /// The same for a route that records its refusals itself.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub fn limits_of_address(&self, req: &HttpRequest) -> Result<(), Refusal> {
         if req.peer_addr().is_none() {
             return Ok(());
         }
         // Those whose proxy does not say who they are share one count.
-        let address = client_address(req).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let taken = self.limits.take_address(address);
-        taken.inspect_err(|refusal| self.record_refusal(route, origin, refusal))
+        self.limits.take_address(client_address(req).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
     }
 
     /// Uses up one of the uses of a counted credential, whatever becomes of the request, and notes the hour. Whoever lets a
@@ -270,13 +276,20 @@ impl Gate {
     /// # Errors
     /// `credential_invalid` when it is used up, or the count cannot be written.
     pub async fn use_credential(&self, caller: &Caller, route: &Route, origin: &Origin) -> Result<(), Refusal> {
+        self.count_use(caller).await.inspect_err(|refusal| self.record_refusal(route, origin, refusal))
+    }
+
+    /// The same for a route that records its refusals itself.
+    ///
+    /// # Errors
+    /// Those of [`Self::use_credential`].
+    pub async fn count_use(&self, caller: &Caller) -> Result<(), Refusal> {
         let (registry, id, now) = (Arc::clone(&self.registry), caller.credential(), caller.now());
         let is_counted = self.registry.now().await?.state.credential(id).is_some_and(|known| known.max_uses.is_some());
         if is_counted {
             // In a task of its own: what is counted is counted, also for a client that goes away.
             let task = self.tasks.run_to_end(async move { registry.use_credential(id, now).await });
-            let counted = task.await.map_err(|_| Refusal::outcome_unknown("a task broke down"))?;
-            counted.inspect_err(|refusal| self.record_refusal(route, origin, refusal))?;
+            task.await.map_err(|_| Refusal::outcome_unknown("a task broke down"))??;
         }
         if caller.signed_on().is_none() {
             // Of a session nothing is left when it has ended.

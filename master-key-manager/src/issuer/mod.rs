@@ -6,16 +6,16 @@
 mod batches;
 mod signing;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use manager_api::name::UserLabel;
+use manager_api::tokens::{GrantedSecret, SecretTarget, Stage, WantedSecret, WantedVersion};
 use manager_api::wire::IssuedToken;
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{CredentialId, SecretId, Subject, TokenId, Version};
+use shared_proto::id::{CredentialId, EnvironmentId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::statement::StatedKey;
 use shared_proto::token::MAX_GRANTS;
@@ -24,9 +24,10 @@ pub use self::batches::Batches;
 pub use self::signing::TokenSealer;
 use crate::access::Caller;
 use crate::audit_event::Act;
+use crate::environments::Environments;
 use crate::revocation::VaultView;
 use manager_store::{
-    NewToken, ReadPermits, TokenDecision, TokenRequest, TokenStore, TokenSubject, VersionRow, grants_of,
+    NewToken, ReadPermits, TokenDecision, TokenRequest, TokenStore, TokenSubject, VersionRow, Wanted, grants_of,
 };
 
 /// Lifetimes of access tokens in seconds.
@@ -41,6 +42,7 @@ pub struct TokenLifetimes {
 /// Mints access tokens.
 pub struct Mint {
     store: Arc<dyn TokenStore>,
+    environments: Arc<Environments>,
     vault_view: Arc<VaultView>,
     sealer: Arc<TokenSealer>,
     audit: AuditLog,
@@ -52,8 +54,8 @@ pub struct Mint {
 /// A request for a token.
 #[derive(Clone, Debug)]
 pub struct MintRequest {
-    /// Secrets, each with a version; `None` means the newest committed one.
-    pub grants: Vec<(SecretId, Option<Version>)>,
+    /// The secrets, each with the version that is wanted.
+    pub secrets: Vec<WantedSecret>,
     /// Label of the token's subject; the caller by default.
     pub label: Option<UserLabel>,
     /// Lifetime in seconds.
@@ -64,7 +66,7 @@ pub struct MintRequest {
 pub struct Minted {
     /// The token.
     pub token: IssuedToken,
-    /// The versions that were chosen, in the order of its grants.
+    /// The versions that were chosen, in the order of the request.
     pub versions: Vec<VersionRow>,
 }
 
@@ -72,13 +74,13 @@ impl Mint {
     /// A mint of these parts.
     pub fn new(
         store: Arc<dyn TokenStore>,
-        vault_view: Arc<VaultView>,
-        sealer: Arc<TokenSealer>,
+        environments: Arc<Environments>,
+        (vault_view, sealer): (Arc<VaultView>, Arc<TokenSealer>),
         audit: AuditLog,
         clock: Arc<dyn Clock>,
         lives: TokenLifetimes,
     ) -> Self {
-        Self { store, vault_view, sealer, audit, clock, lives, batches: Batches::for_each_core() }
+        Self { store, environments, vault_view, sealer, audit, clock, lives, batches: Batches::for_each_core() }
     }
 
     /// Mints a token for existing versions.
@@ -102,11 +104,12 @@ impl Mint {
         // Decided from the facts that the transaction reads, so that no read comes before it.
         let reader = caller.clone();
         let permits = ReadPermits::new(move |secret| reader.permit_on(Some(secret)).ok());
+        let grants = request.secrets.iter().map(|one| self.wanted(one)).collect::<Result<_, _>>()?;
         let order = TokenRequest {
             jti: TokenId::generate(),
             subject,
             signing_key: signer.kid(),
-            grants: request.grants,
+            grants,
             permits,
             issued_at,
             expires_at,
@@ -114,8 +117,9 @@ impl Mint {
         let (token, versions, rseq) = match self.store.decide_token(order).await? {
             TokenDecision::Recorded { token, versions, rseq } => (token, versions, rseq),
             TokenDecision::NotFound => return Err(Refusal::new(ErrorCode::SecretNotFound)),
+            TokenDecision::Twice => return Err(Refusal::parameter("A token names each secret once.")),
             TokenDecision::SeveralEnvironments => {
-                return Err(Refusal::parameter("All grants of a token are of one environment."));
+                return Err(Refusal::parameter("All secrets of a token are of one environment."));
             }
             TokenDecision::Closed(closed) => return Err(closed.into()),
             TokenDecision::SigningKeyRevoked => return Err(signing_key_revoked()),
@@ -166,12 +170,8 @@ impl Mint {
     }
 
     fn check(&self, request: &MintRequest) -> Result<(), Refusal> {
-        let secrets: HashSet<SecretId> = request.grants.iter().map(|(secret, _)| *secret).collect();
-        if !(1..=MAX_GRANTS).contains(&request.grants.len()) {
-            return Err(Refusal::parameter("A token has 1 to 64 grants."));
-        }
-        if secrets.len() != request.grants.len() {
-            return Err(Refusal::parameter("A token names each secret once."));
+        if !(1..=MAX_GRANTS).contains(&request.secrets.len()) {
+            return Err(Refusal::parameter("A token is for 1 to 64 secrets."));
         }
         if request.life.is_some_and(|life| !(1..=self.lives.max).contains(&life)) {
             return Err(Refusal::parameter("life_seconds is below 1 or above the configured maximum."));
@@ -179,11 +179,49 @@ impl Mint {
         Ok(())
     }
 
+    /// What the store looks for. For a path that is the secret of that name, and after it the one that its dots stand for.
+    fn wanted(&self, one: &WantedSecret) -> Result<(Wanted, Option<Version>), Refusal> {
+        let version = version_of(one.version)?;
+        let (environment, path) = match &one.target {
+            SecretTarget::Id(id) => return Ok((Wanted::Id(*id), version)),
+            SecretTarget::Path(environment, path) => (environment, path),
+        };
+        // An unknown environment has as many statements run as one whose secrets the caller may not see.
+        let environment = self.environments.named(environment).map_or(NO_ENVIRONMENT, |known| known.id);
+        let paths = [Some(path.clone()), path.from_dots()].into_iter().flatten();
+        Ok((Wanted::At(paths.map(|path| (environment, path)).collect()), version))
+    }
+
     /// Begin and end of a token. It ends with its seal key at the latest, because it opens nothing after that.
     fn life(&self, asked: Option<u64>, seal_key: &StatedKey) -> (u64, u64) {
         let now = self.clock.now();
         let life = asked.unwrap_or(self.lives.default).min(self.lives.max);
         (now, now.saturating_add(life).min(seal_key.not_after))
+    }
+}
+
+/// The versions that a token opens, as an answer to what was asked.
+pub fn granted(asked: &[WantedSecret], versions: &[VersionRow]) -> Vec<GrantedSecret> {
+    let secret = |(asked, row): (&WantedSecret, &VersionRow)| GrantedSecret {
+        key_id: row.secret,
+        version: row.version,
+        envelope: row.envelope,
+        path: asked.path().cloned(),
+    };
+    asked.iter().zip(versions).map(secret).collect()
+}
+
+/// Ids of 128 random bits are not these.
+const NO_ENVIRONMENT: EnvironmentId = EnvironmentId::from_bytes([0; 16]);
+
+/// `None` is the newest committed version.
+fn version_of(wanted: WantedVersion) -> Result<Option<Version>, Refusal> {
+    match wanted {
+        WantedVersion::Number(version) => Ok(Some(version)),
+        WantedVersion::Stage(Stage::Current) => Ok(None),
+        WantedVersion::Stage(Stage::Previous | Stage::Pending) => {
+            Err(Refusal::parameter("No version has the stage previous or pending yet; name current, or a version."))
+        }
     }
 }
 

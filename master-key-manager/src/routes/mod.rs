@@ -4,6 +4,7 @@ mod catalogue;
 mod credentials;
 mod environments;
 mod groups;
+mod oauth;
 mod people;
 mod permissions;
 mod policy;
@@ -11,10 +12,12 @@ mod public;
 mod revocations;
 mod roles;
 mod secrets;
+mod service_keys;
 mod services;
 mod sessions;
 mod settings;
 mod tokens;
+mod trusts;
 
 use std::sync::{Arc, LazyLock};
 
@@ -57,9 +60,12 @@ pub const ROUTES: Table = Table::new(&[
     policy::ROUTES,
     // Before the rows with a service alone, which would take the rest for a part of the id.
     credentials::ROUTES,
+    service_keys::ROUTES,
     services::ROUTES,
     people::ROUTES,
     sessions::ROUTES,
+    trusts::ROUTES,
+    oauth::ROUTES,
 ]);
 
 /// Adds what handlers work with to a worker.
@@ -79,7 +85,7 @@ pub fn openapi_document() -> OpenApi {
     openapi("Splitvault master-key-manager", ROUTES)
 }
 
-/// 64 grants or versions and room, in bytes.
+/// 64 ids or versions and room, in bytes.
 const SMALL_LIMIT: usize = 16 << 10;
 /// The cursor of a list.
 const fn after<T: ToSchema>() -> Parameter {

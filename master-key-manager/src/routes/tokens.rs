@@ -3,26 +3,31 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use manager_api::wire::{MintAnswer, MintToken, OpenedVersion, TokenList, TokenSummary};
+use manager_api::tokens::{MintAnswer, MintToken, WantedSecret};
+use manager_api::wire::{OpenedVersion, TokenList, TokenSummary};
 use manager_policy::{ReadAudit, Scope, Share};
 use serde::Deserialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
+use shared_proto::Malformed;
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::TokenId;
 
 use super::revocations::{REVOKED, answer};
-use super::{LIMIT, SMALL_LIMIT, after, environment_name, next_after};
+use super::{LIMIT, after, environment_name, next_after};
 use crate::app::App;
 use crate::audit_event::{Act, Outcome, action};
 use crate::http::{Call, Page};
-use crate::issuer::MintRequest;
+use crate::issuer::{MintRequest, granted};
 use manager_store::{Decision, TokenRow};
 
+/// 64 paths of 512 bytes, with room for the rest.
+const MINT_LIMIT: usize = 64 << 10;
+
 pub(super) const ROUTES: &[Route] = &[
-    Route::post(action::TOKEN_MINT, "/api/tokens", "Makes a token for versions that are stored.")
-        .body::<MintToken>(SMALL_LIMIT)
+    Route::post(action::TOKEN_MINT, "/api/tokens", "Makes a token for secrets, by id or by environment and path.")
+        .body::<MintToken>(MINT_LIMIT)
         .answers(&[Answer::json::<MintAnswer>(201, "The token.")])
         .problems(&[
             ErrorCode::ParameterInvalid,
@@ -47,19 +52,14 @@ pub(super) const ROUTES: &[Route] = &[
 
 async fn mint(call: Call<Json<MintToken>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let (call, body) = call.with_body();
-    let request = MintRequest {
-        grants: body.grants.iter().map(|grant| (grant.key_id, grant.version)).collect(),
-        label: body.user_id,
-        life: body.life_seconds,
-    };
+    let secrets: Result<Vec<WantedSecret>, Malformed> = body.secrets.into_iter().map(TryInto::try_into).collect();
+    let secrets = call.recorded(secrets.map_err(|Malformed(reason)| Refusal::parameter(reason)))?;
+    let asked = secrets.clone();
+    let request = MintRequest { secrets, label: body.user_id, life: body.life_seconds };
     let issuer = Arc::clone(&app.secret_writer.mint);
     let minted = call.run(|caller, origin| async move { issuer.mint(request, &caller, &origin).await }).await?;
-    let grants = minted.versions.iter().map(|row| OpenedVersion {
-        key_id: row.secret,
-        version: row.version,
-        envelope: row.envelope,
-    });
-    Ok(HttpResponse::Created().json(MintAnswer { token: minted.token, grants: grants.collect() }))
+    let secrets = granted(&asked, &minted.versions);
+    Ok(HttpResponse::Created().json(MintAnswer { token: minted.token, secrets }))
 }
 
 #[derive(Deserialize)]

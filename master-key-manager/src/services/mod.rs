@@ -108,13 +108,13 @@ fn sees(caller: &Caller, service: &Service) -> Option<Basis> {
 }
 
 /// A service that the caller sees.
-fn seen<'a>(caller: &Caller, view: &'a View, id: ServiceId) -> Result<(&'a Service, Basis), Refusal> {
+pub(crate) fn seen<'a>(caller: &Caller, view: &'a View, id: ServiceId) -> Result<(&'a Service, Basis), Refusal> {
     let found = view.state.service(id).and_then(|service| Some((service, sees(caller, service)?)));
     found.ok_or_else(|| Refusal::new(ErrorCode::ServiceNotFound))
 }
 
 /// A service that the caller manages.
-fn managed<'a>(caller: &Caller, view: &'a View, id: ServiceId) -> Result<&'a Service, Refusal> {
+pub(crate) fn managed<'a>(caller: &Caller, view: &'a View, id: ServiceId) -> Result<&'a Service, Refusal> {
     let (service, _) = seen(caller, view, id)?;
     manages(caller, &service.required).ok_or_else(not_permitted)?;
     // Also what others have entrusted to it, whatever it says that it needs.

@@ -44,7 +44,7 @@ pub use self::registry::{ChangeOutcome, POLICY_BYTES_AT_ONCE, RegistryRows, Regi
 pub use self::rotation::{KeyFacts, RotationState, RotationStore};
 pub use self::tokens::{
     NewToken, OwnToken, PRUNED_AT_ONCE, ReadPermits, TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject,
-    grants_of,
+    Wanted, grants_of,
 };
 
 /// The result of a store call.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use manager_api::name::UserLabel;
+use manager_api::name::{SecretPath, UserLabel};
 use manager_policy::{Basis, Permit, Read, ReadAudit, SecretFacts};
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
@@ -92,13 +92,23 @@ pub struct TokenRequest {
     /// The key for its signature.
     pub signing_key: Thumbprint,
     /// The secrets that it opens; `None` means the newest committed version.
-    pub grants: Vec<(SecretId, Option<Version>)>,
+    pub grants: Vec<(Wanted, Option<Version>)>,
     /// Decides whether its caller may read them.
     pub permits: ReadPermits,
     /// Unix seconds.
     pub issued_at: u64,
     /// Unix seconds. The environment's longest life cuts it.
     pub expires_at: u64,
+}
+
+/// A secret that a token is to open.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// The one with this id.
+    Id(SecretId),
+    /// The one at the first of these places that its caller may read. A secret that he may not see neither shows itself
+    /// nor keeps him from the next place.
+    At(Vec<(EnvironmentId, SecretPath)>),
 }
 
 /// Decides whether a caller may read a secret, from the facts about it. It may be asked twice.
@@ -155,6 +165,8 @@ pub enum TokenDecision {
     },
     /// A version is missing or not committed, or its caller may not read it.
     NotFound,
+    /// A secret is named twice.
+    Twice,
     /// The versions belong to more than one environment.
     SeveralEnvironments,
     /// The key for its signature was revoked.

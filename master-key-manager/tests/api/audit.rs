@@ -172,7 +172,7 @@ async fn token_for_several_secrets_and_a_destruction_name_every_version() {
     }
     manager.store_value("b", "w").await.expect(201);
     let grants: Vec<Value> = secrets.iter().map(|secret| json!({"key_id": secret})).collect();
-    manager.post("/api/tokens", json!({ "grants": grants })).await.expect(201);
+    manager.post("/api/tokens", json!({ "secrets": grants })).await.expect(201);
     let path = format!("/api/keys/{}/destroy", secrets[1]);
     manager.admin(Method::POST, &path, Some(json!({"versions": [2, 1]}))).await.expect(200);
     let lines = lines(&installed, manager).await;

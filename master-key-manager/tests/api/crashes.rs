@@ -72,7 +72,7 @@ async fn a_token_whose_row_was_not_written_is_not_given_out() {
     let manager = installed.start().await;
     let secret = manager.store_value("p", "v").await.expect(201).member("key_id");
     manager.faults.kill_at(KillPoint::Before("decide_token"));
-    let answer = manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await;
+    let answer = manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await;
     answer.expect(503).refused("storage_unavailable");
     manager.stop().await;
 }
@@ -84,7 +84,7 @@ async fn nothing_is_stored_minted_or_destroyed_when_the_audit_log_cannot_be_writ
     let stored = manager.store_value("p", "v").await.expect(201);
     manager.app.gate.audit.flush_and_close().await;
     manager.store_value("p", "v2").await.expect(503).refused("audit_unavailable");
-    let body = json!({"grants": [{"key_id": stored.member("key_id")}]});
+    let body = json!({"secrets": [{"key_id": stored.member("key_id")}]});
     manager.post("/api/tokens", body).await.expect(503).refused("audit_unavailable");
     manager.admin(Method::GET, "/api/secrets", None).await.expect(503).refused("audit_unavailable");
     let path = format!("/api/keys/{}/destroy", stored.member("key_id"));

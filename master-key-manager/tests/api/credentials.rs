@@ -30,7 +30,7 @@ async fn own(manager: &Manager, bearer: &str) -> u16 {
 }
 
 async fn mint(manager: &Manager, bearer: &str, secret: &str) -> Answer {
-    let body = json!({"grants": [{"key_id": secret}]});
+    let body = json!({"secrets": [{"key_id": secret}]});
     manager.with(bearer, Method::POST, "/api/tokens", Some(body)).await
 }
 

@@ -31,7 +31,7 @@ async fn store(manager: &Manager, environment: &str, path: &str) -> Answer {
 }
 
 async fn mint(manager: &Manager, secret: &str) -> Answer {
-    manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await
+    manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await
 }
 
 /// The names of the root keys' files, without those of `init`.

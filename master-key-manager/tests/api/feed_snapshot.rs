@@ -110,7 +110,7 @@ async fn manager_of_an_earlier_day_takes_back_what_lasts_and_mints_nothing_befor
     let mut installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
     let stored = manager.store_value("p", "v").await.expect(201);
-    let (secret, grants) = (stored.member("key_id"), json!({"grants": [{"key_id": stored.member("key_id")}]}));
+    let (secret, grants) = (stored.member("key_id"), json!({"secrets": [{"key_id": stored.member("key_id")}]}));
     revoke_all(&manager).await;
     let backup = installed.config.get().data_dir.join("backup.db");
     sqlite::backup(&installed.config.database(), &backup).unwrap();

@@ -30,6 +30,8 @@ mod names;
 #[cfg(test)]
 mod narrow_callers;
 #[cfg(test)]
+mod oauth;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod people;
@@ -60,6 +62,8 @@ mod root_keys;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
+mod service_keys;
+#[cfg(test)]
 mod services;
 #[cfg(test)]
 mod store_move;
@@ -71,6 +75,8 @@ mod support;
 mod taking_away;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod trusts;
 #[cfg(test)]
 mod unsettled;
 #[cfg(test)]

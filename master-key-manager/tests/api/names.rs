@@ -25,7 +25,7 @@ async fn name_outside_the_rules_is_refused_with_the_rule_and_never_quoted() {
     let manager = installed.start().await;
     let secret = manager.store_value("p", "v").await.expect(201).member("key_id");
     let submit = json!({"user_id": "u", "key_data": "canary", "path": "p", "environment": "dev"});
-    let mint = json!({"grants": [{"key_id": secret}], "user_id": "u"});
+    let mint = json!({"secrets": [{"key_id": secret}], "user_id": "u"});
     let revoke = json!({"kind": "subject", "user_id": "u"});
     let with = |body: &Value, member: &str, name: &str| {
         let mut body = body.clone();

@@ -31,7 +31,7 @@ async fn only_an_administrator_makes_tokens_of_another_subject() {
     assert_eq!(subject_of(&stored), billing.id(), "whatever its label is");
     let mint = |label: Option<&str>| {
         let grants = json!([{"key_id": stored["key_id"]}]);
-        label.map_or_else(|| json!({"grants": grants}), |label| json!({"grants": grants, "user_id": label}))
+        label.map_or_else(|| json!({"secrets": grants}), |label| json!({"secrets": grants, "user_id": label}))
     };
     let own = manager.by(&billing, Method::POST, "/api/tokens", Some(mint(None))).await.expect(201).json();
     assert_eq!(subject_of(&own), billing.id());

@@ -47,7 +47,7 @@ fn limits_of_a_request_are_those_that_the_code_has() {
     let document: Value = serde_json::from_str(&openapi_document().to_json().unwrap()).unwrap();
     let schemas = &document["components"]["schemas"];
     let mint = &schemas["MintToken"]["properties"];
-    assert_eq!(mint["grants"]["maxItems"], MAX_GRANTS);
+    assert_eq!(mint["secrets"]["maxItems"], MAX_GRANTS);
     assert_eq!(
         (&mint["life_seconds"]["minimum"], &mint["life_seconds"]["maximum"]),
         (&json!(1), &json!(MAX_LIFE_SECONDS))

@@ -84,7 +84,7 @@ impl Two {
     }
 
     async fn opens(&self, credential: &str, secret: &str, status: u16) {
-        let body = json!({"grants": [{"key_id": secret}]});
+        let body = json!({"secrets": [{"key_id": secret}]});
         ask(&self.manager, credential, Method::POST, "/api/tokens", Some(body)).await.expect(status);
     }
 
@@ -214,7 +214,7 @@ async fn environments_that_were_altered_in_the_database_are_not_used() {
         manager.post("/api/environments/dev:freeze", json!({})).await;
         let frozen = manager.admin(Method::POST, "/api/environments/dev:freeze", None).await;
         frozen.expect(200);
-        let mint = async || manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await;
+        let mint = async || manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await;
         mint().await.refused("environment_frozen");
         plant(&installed, statements);
         let answer = mint().await;
@@ -260,7 +260,7 @@ async fn a_revocation_that_was_planted_is_not_signed() {
         until("it is gone", async || manager.app.store.deferred().await == Ok(0)).await;
     }
     assert!(installed.vault.applied().is_empty());
-    manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await.expect(201);
+    manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await.expect(201);
     assert!(manager.app.readiness().text().starts_with("catalogue"));
     manager.stop().await;
 }
@@ -319,7 +319,7 @@ async fn rows_of_an_earlier_release_are_vouched_for_with_its_principals_and_by_n
     let shown = policy(&installed.config, None).await.unwrap();
     policy(&installed.config, Some(shown.split_whitespace().next_back().unwrap())).await.unwrap();
     let manager = installed.start().await;
-    manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await.expect(201);
+    manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await.expect(201);
     let taken = Connection::open(installed.config.database()).unwrap();
     for (table, tagged) in [("secrets", true), ("environments", true), ("idempotency", true)] {
         let sql = format!("SELECT count(*) FROM {table} WHERE tag IS NULL");
@@ -339,6 +339,6 @@ async fn an_adopted_secret_has_a_place_from_then_on() {
     let known = crate::support::Row::Foreign { environment: manager.environment("dev") };
     installed.vault.state().rows.insert((secret, Version::FIRST), known);
     manager.post("/api/reconcile", json!({"adopt": true})).await.expect(200);
-    manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await.expect(201);
+    manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await.expect(201);
     manager.stop().await;
 }

@@ -169,7 +169,7 @@ async fn a_chain_that_disagrees_stops_everything_until_it_agrees_again() {
     revoke(&manager, &first).await.expect(200);
     installed.vault.state().feed = Feed::WrongHash;
     until("the conflict is seen", async || manager.get("/health/ready").await.status == 503).await;
-    let body = json!({"grants": [{"key_id": secret}]});
+    let body = json!({"secrets": [{"key_id": secret}]});
     until("nothing is minted", async || manager.post("/api/tokens", body.clone()).await.status == 503).await;
     manager.store_value("p", "v2").await.expect(503).refused("unavailable");
     let pending = manager.post("/api/revocations", json!({"kind": "all"})).await.expect(202);
@@ -191,7 +191,7 @@ async fn before_the_feed_is_known_nothing_is_minted_or_numbered_and_revocations_
     manager.stop().await;
     installed.vault.go_down().await;
     let manager = installed.start_unready().await;
-    manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await.expect(503).refused("unavailable");
+    manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await.expect(503).refused("unavailable");
     let answer = revoke(&manager, &jti).await.expect(202);
     assert_eq!(answer.json(), json!({"status": "pending", "sequence": null}));
     let destroy = manager.post(&format!("/api/keys/{secret}/destroy"), json!({"versions": [1]})).await;
@@ -231,7 +231,7 @@ async fn a_restored_manager_takes_its_events_back_before_it_numbers_or_mints() {
     policy(&installed.config, shown.split_whitespace().next_back()).await.unwrap();
     installed.vault.state().feed = Feed::Garble;
     let manager = installed.start_unready().await;
-    manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await.expect(503).refused("unavailable");
+    manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await.expect(503).refused("unavailable");
     installed.vault.state().feed = Feed::Honest;
     until("the manager is ready", async || manager.get("/health/ready").await.status == 200).await;
     // Its old credential is dead, as it was before the restore.
@@ -244,13 +244,13 @@ async fn a_restored_manager_takes_its_events_back_before_it_numbers_or_mints() {
     let manager = installed.start().await;
     until("the reset is applied", async || list(&manager).await["unnumbered"] == 0).await;
     assert_eq!(installed.vault.state().events[..before.len()], before[..], "the chain was continued, not replaced");
-    let grants = json!({"grants": [{"key_id": secret, "version": 1}]});
+    let grants = json!({"secrets": [{"key_id": secret, "version": 1}]});
     manager.post("/api/tokens", grants).await.expect(404).refused("secret_not_found");
     // What was stored after the backup is forgotten until it is adopted.
-    manager.post("/api/tokens", json!({"grants": [{"key_id": second}]})).await.expect(404);
+    manager.post("/api/tokens", json!({"secrets": [{"key_id": second}]})).await.expect(404);
     let adopted = manager.post("/api/reconcile", json!({"adopt": true})).await.expect(200).json();
     assert_eq!(adopted["adopted"], 1);
-    let minted = manager.post("/api/tokens", json!({"grants": [{"key_id": second}]})).await.expect(201);
+    let minted = manager.post("/api/tokens", json!({"secrets": [{"key_id": second}]})).await.expect(201);
     assert_eq!(installed.vault.open(&minted.member("access_token"))[0].expose(), b"v");
     manager.stop().await;
 }

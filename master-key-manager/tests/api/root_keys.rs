@@ -23,7 +23,7 @@ fn dev(manager: &Manager) -> EnvironmentId {
 }
 
 async fn token(manager: &Manager, secret: &str) -> String {
-    manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await.expect(201).member("access_token")
+    manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await.expect(201).member("access_token")
 }
 
 /// What the catalogue says about the versions of an environment: how many are below the epoch.

@@ -15,7 +15,7 @@ use crate::support::{Feed, Installed, Manager, raw_key, until};
 const OVERLAP: u64 = 2_760;
 
 async fn mint(manager: &Manager, secret: &str) -> String {
-    let answer = manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await;
+    let answer = manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await;
     answer.expect(201).member("access_token")
 }
 
@@ -67,7 +67,7 @@ async fn key_that_the_vault_never_saw_signs_nothing_whoever_put_it_there() {
     let pem = shared_proto::rsa_key::RsaPrivate::generate_pem(2_048).unwrap();
     std::fs::write(installed.file("token-signing.pem"), pem.as_bytes()).unwrap();
     until("it is loaded", async || manager.app.keys.now().tokens.active.kid() != before).await;
-    let body = json!({"grants": [{"key_id": secret}]});
+    let body = json!({"secrets": [{"key_id": secret}]});
     manager.post("/api/tokens", body.clone()).await.expect(503).refused("unavailable");
     installed.vault.state().feed = Feed::Honest;
     until("the vault knows it", async || manager.post("/api/tokens", body.clone()).await.status == 201).await;
@@ -112,7 +112,7 @@ async fn rotation_after_a_revocation_of_the_signing_key_brings_minting_back_with
     let stored = manager.store_value("p", "v").await.expect(201);
     let revoked = kid_of(&stored.member("access_token"));
     manager.post("/api/revocations", json!({"kind": "signing-key", "kid": revoked})).await.expect(200);
-    let body = json!({"grants": [{"key_id": stored.member("key_id")}]});
+    let body = json!({"secrets": [{"key_id": stored.member("key_id")}]});
     manager.post("/api/tokens", body.clone()).await.expect(503).refused("unavailable");
     until("it is not stated any more", async || stated(&installed).is_empty()).await;
     assert!(installed.rotates(&["status"]).contains("was revoked"));

@@ -83,7 +83,7 @@ pub(crate) async fn credential(manager: &Manager, service: &str, more: Value) ->
 }
 
 async fn mints(manager: &Manager, credential: &str, secret: &str) -> u16 {
-    let body = json!({"grants": [{"key_id": secret}]});
+    let body = json!({"secrets": [{"key_id": secret}]});
     manager.with(credential, Method::POST, "/api/tokens", Some(body)).await.status.as_u16()
 }
 
@@ -276,7 +276,7 @@ async fn disabling_that_runs_beside_minting_leaves_no_token_alive() {
     let service = registered(&manager, "billing", &["pay/**"]).await;
     manager.post(&format!("/api/services/{service}:approve"), all(&["pay/**"])).await.expect(200);
     let (bearer, _) = credential(&manager, &service, json!({})).await;
-    let body = json!({"grants": [{"key_id": secret}]});
+    let body = json!({"secrets": [{"key_id": secret}]});
     for _ in 0..25 {
         let mint = async || manager.with(&bearer, Method::POST, "/api/tokens", Some(body.clone())).await;
         let beside = join_all((0..4).map(|_| mint()));

@@ -104,7 +104,7 @@ async fn manager_goes_on_after_a_move_as_after_a_restart() {
     assert_eq!(list["newest"], 1);
     let repeat = manager.store_with_key("k", "p", "v").await.expect(409);
     assert_eq!(repeat.refused("idempotency_unknown").json()["version"], 1);
-    let minted = manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await.expect(201);
+    let minted = manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await.expect(201);
     assert_eq!(installed.vault.open(&minted.member("access_token"))[0].expose(), b"v");
     assert_eq!(manager.store_value("p", "w").await.expect(201).json()["version"], 2);
     manager.stop().await;

@@ -2,6 +2,7 @@
 
 use actix_web::http::Method;
 use futures_util::future::join_all;
+use manager_api::tokens::{SecretTarget, Stage, WantedSecret, WantedVersion};
 use master_key_manager::access::Caller;
 use master_key_manager::issuer::MintRequest;
 use serde_json::{Value, json};
@@ -130,8 +131,9 @@ async fn a_mint_that_raced_the_end_of_its_permission_gets_nothing() {
     let actor = view.state.actor(billing.credential, now()).unwrap();
     let caller = Caller::new(actor, &view, now());
     let mint = async || {
-        let grants = vec![(team.secret.parse().unwrap(), None)];
-        let request = MintRequest { grants, label: None, life: None };
+        let target = SecretTarget::Id(team.secret.parse().unwrap());
+        let secrets = vec![WantedSecret { target, version: WantedVersion::Stage(Stage::Current) }];
+        let request = MintRequest { secrets, label: None, life: None };
         manager.app.secret_writer.mint.mint(request, &caller, &Origin::background()).await
     };
     assert!(mint().await.is_ok(), "the control");
@@ -152,7 +154,7 @@ async fn of_two_hundred_mints_at_once_with_a_removal_none_comes_after_it() {
     let team = Team::new().await;
     let (manager, billing) = (&team.manager, &team.billing);
     let line = manager.permit(&billing.id(), "allow", &["read"], "app/**").await;
-    let body = json!({"grants": [{"key_id": team.secret}]});
+    let body = json!({"secrets": [{"key_id": team.secret}]});
     let mint = || manager.by(billing, Method::POST, "/api/tokens", Some(body.clone()));
     let removal = async {
         let removed = manager.admin(Method::DELETE, &format!("/api/permissions/{line}"), None).await.expect(200);
@@ -176,7 +178,7 @@ async fn a_token_never_outlives_the_permission_that_it_rests_on() {
     let mut limited = permission(&billing.id(), "allow", &["read"], "app/**");
     limited["ends_at"] = json!(end);
     manager.post("/api/permissions", limited).await.expect(201);
-    let body = json!({"grants": [{"key_id": team.secret}], "life_seconds": 900});
+    let body = json!({"secrets": [{"key_id": team.secret}], "life_seconds": 900});
     let minted = manager.by(billing, Method::POST, "/api/tokens", Some(body)).await.expect(201).json();
     assert!(minted["expires_at"].as_u64().unwrap() <= end, "{minted}");
     team.manager.stop().await;
@@ -274,7 +276,7 @@ async fn what_is_taken_away_while_the_vault_is_away_is_pending_and_comes_later()
     until("the manager notices", async || manager.get("/health/ready").await.status == 503).await;
     let removed = manager.admin(Method::DELETE, &format!("/api/permissions/{line}"), None).await.expect(202).json();
     assert_eq!(removed["status"], "pending");
-    let body = json!({"grants": [{"key_id": team.secret}]});
+    let body = json!({"secrets": [{"key_id": team.secret}]});
     let refused = manager.by(billing, Method::POST, "/api/tokens", Some(body)).await.status.as_u16();
     assert!(matches!(refused, 404 | 503), "{refused}");
     team.installed.vault.state().feed = Feed::Honest;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use shared_proto::command::Operation;
 
-use crate::support::{Installed, Manager, StoreMood, until};
+use crate::support::{Answer, Installed, Manager, StoreMood, until};
 
 async fn stored(manager: &Manager, path: &str, value: &str) -> String {
     manager.store_value(path, value).await.expect(201).member("key_id")
@@ -20,12 +20,12 @@ async fn a_token_opens_the_versions_that_were_asked_for() {
     let first = stored(&manager, "a", "a1").await;
     stored(&manager, "a", "a2").await;
     let second = stored(&manager, "b", "b1").await;
-    let body = json!({"grants": [{"key_id": first, "version": 1}, {"key_id": second}], "user_id": "bob"});
+    let body = json!({"secrets": [{"key_id": first, "version": 1}, {"key_id": second}], "user_id": "bob"});
     let answer = manager.post("/api/tokens", body).await.expect(201);
     let opened = installed.vault.open(&answer.member("access_token"));
     assert_eq!((opened[0].expose(), opened[1].expose()), (&b"a1"[..], &b"b1"[..]));
-    let newest = manager.post("/api/tokens", json!({"grants": [{"key_id": first}]})).await.expect(201);
-    assert_eq!(newest.json()["grants"][0]["version"], 2);
+    let newest = manager.post("/api/tokens", json!({"secrets": [{"key_id": first}]})).await.expect(201);
+    assert_eq!(newest.json()["secrets"][0]["version"], 2);
     let listed = manager.admin(Method::GET, "/api/tokens?limit=500", None).await.expect(200).json();
     let bobs: Vec<&Value> =
         listed["tokens"].as_array().unwrap().iter().filter(|token| token["user_id"] == "bob").collect();
@@ -42,7 +42,7 @@ async fn what_is_not_committed_does_not_exist_for_a_token() {
     let secret = stored(&manager, "a", "a1").await;
     installed.vault.state().store_mood = StoreMood::Garble;
     manager.store_value("a", "a2").await.expect(503);
-    let mint = async |grants: Value| manager.post("/api/tokens", json!({ "grants": grants })).await;
+    let mint = async |grants: Value| manager.post("/api/tokens", json!({ "secrets": grants })).await;
     mint(json!([{"key_id": secret, "version": 2}])).await.expect(404).refused("secret_not_found");
     mint(json!([{"key_id": secret, "version": 9}])).await.expect(404).refused("secret_not_found");
     let unknown = "sec_AAAAAAAAAAAAAAAAAAAAAA";
@@ -65,17 +65,17 @@ async fn terms_out_of_range_are_refused() {
     let many: Vec<Value> =
         (0..65).map(|_| json!({"key_id": shared_proto::id::SecretId::generate().to_string()})).collect();
     let wrong = [
-        json!({"grants": []}),
-        json!({ "grants": many }),
-        json!({"grants": [grant, grant]}),
-        json!({"grants": [grant, {"key_id": elsewhere}]}),
-        json!({"grants": [grant], "life_seconds": 0}),
-        json!({"grants": [grant], "life_seconds": 2_701}),
+        json!({"secrets": []}),
+        json!({ "secrets": many }),
+        json!({"secrets": [grant, grant]}),
+        json!({"secrets": [grant, {"key_id": elsewhere}]}),
+        json!({"secrets": [grant], "life_seconds": 0}),
+        json!({"secrets": [grant], "life_seconds": 2_701}),
     ];
     for body in wrong {
         manager.post("/api/tokens", body).await.expect(400).refused("parameter_invalid");
     }
-    manager.post("/api/tokens", json!({"grants": [grant], "more": 1})).await.expect(400).refused("body_invalid");
+    manager.post("/api/tokens", json!({"secrets": [grant], "more": 1})).await.expect(400).refused("body_invalid");
     manager.stop().await;
 }
 
@@ -85,12 +85,12 @@ async fn a_token_never_outlives_its_seal_key() {
     installed.vault.state().seal_life = 300;
     let manager = installed.start().await;
     let secret = stored(&manager, "a", "a1").await;
-    let body = json!({"grants": [{"key_id": secret}], "life_seconds": 2_700});
+    let body = json!({"secrets": [{"key_id": secret}], "life_seconds": 2_700});
     let terms =
         installed.vault.check_token(&manager.post("/api/tokens", body).await.expect(201).member("access_token"));
     assert!(terms.terms.expires_at - terms.terms.issued_at <= 300);
     installed.vault.state().seal_life = 3_600;
-    let body = json!({"grants": [{"key_id": secret}], "life_seconds": 60});
+    let body = json!({"secrets": [{"key_id": secret}], "life_seconds": 60});
     let terms =
         installed.vault.check_token(&manager.post("/api/tokens", body).await.expect(201).member("access_token"));
     assert_eq!(terms.terms.expires_at - terms.terms.issued_at, 60);
@@ -104,7 +104,7 @@ async fn tokens_are_made_while_the_vault_is_away_and_not_with_a_revoked_key() {
     let secret = stored(&manager, "a", "a1").await;
     installed.vault.go_down().await;
     until("the manager sees it", async || manager.app.vault_view.view().last_sync == LastSync::Failed).await;
-    let body = json!({"grants": [{"key_id": secret}]});
+    let body = json!({"secrets": [{"key_id": secret}]});
     manager.post("/api/tokens", body.clone()).await.expect(201);
     installed.vault.come_back().await;
     until("it is back", async || manager.get("/health/ready").await.status == 200).await;
@@ -134,7 +134,7 @@ async fn writes_that_a_silent_vault_holds_up_hold_up_no_token() {
     let before = orders();
     let mint = async {
         until("writes are under way", async || orders() > before).await;
-        manager.post("/api/tokens", json!({"grants": [{"key_id": secret}]})).await.expect(201);
+        manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await.expect(201);
     };
     {
         let mut writes = select_all(paths.iter().map(|path| Box::pin(manager.store_value(path, "b"))));
@@ -192,7 +192,7 @@ async fn null_is_no_way_to_leave_a_member_out() {
         ("/api/keys", body)
     };
     let mint = |member: &str| {
-        let mut body = json!({"grants": [{"key_id": secret}]});
+        let mut body = json!({"secrets": [{"key_id": secret}]});
         body[member] = Value::Null;
         ("/api/tokens", body)
     };
@@ -203,12 +203,95 @@ async fn null_is_no_way_to_leave_a_member_out() {
         store("token"),
         mint("user_id"),
         mint("life_seconds"),
-        ("/api/tokens", json!({"grants": [{"key_id": secret, "version": null}]})),
+        ("/api/tokens", json!({"secrets": [{"key_id": secret, "version": null}]})),
         ("/api/reconcile", json!({"adopt": false, "after": null})),
     ];
     for (path, body) in bodies {
         let answer = manager.post(path, body.clone()).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "body_invalid"), "{body}");
+    }
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn secrets_are_asked_for_by_path_and_the_answer_names_id_and_version() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let slashed = stored(&manager, "shop/db/password", "1").await;
+    stored(&manager, "shop/db/password", "2").await;
+    let by_id = stored(&manager, "other", "3").await;
+    let mint = async |secrets: Value| manager.post("/api/tokens", json!({ "secrets": secrets })).await;
+    let at = |path: &str| json!({"environment": "dev", "path": path});
+    let answer = mint(json!([at("shop/db/password"), {"key_id": by_id, "stage": "current"}])).await.expect(201);
+    let opened = installed.vault.open(&answer.member("access_token"));
+    assert_eq!((opened[0].expose(), opened[1].expose()), (&b"2"[..], &b"3"[..]));
+    assert_eq!(
+        answer.json()["secrets"],
+        json!([
+            {"key_id": slashed, "version": 2, "envelope": 2, "path": "shop/db/password"},
+            {"key_id": by_id, "version": 1, "envelope": 1},
+        ])
+    );
+    // Dots mean slashes, as long as no secret has that name itself.
+    let answer = mint(json!([at("shop.db.password")])).await.expect(201).json();
+    assert_eq!(
+        (&answer["secrets"][0]["key_id"], &answer["secrets"][0]["path"]),
+        (&json!(slashed), &json!("shop.db.password"))
+    );
+    let mut first = at("shop.db.password");
+    first["version"] = json!(1);
+    assert_eq!(mint(json!([first])).await.expect(201).json()["secrets"][0]["version"], 1);
+    let dotted = stored(&manager, "shop.db.password", "4").await;
+    assert_eq!(mint(json!([at("shop.db.password")])).await.expect(201).json()["secrets"][0]["key_id"], json!(dotted));
+    mint(json!([at("shop.db/password")])).await.expect(404).refused("secret_not_found");
+    mint(json!([at("Shop/db/password")])).await.expect(404).refused("secret_not_found");
+    // One secret in two ways is one secret.
+    mint(json!([at("shop/db/password"), {"key_id": slashed}])).await.expect(400).refused("parameter_invalid");
+    for (member, value) in [("stage", "previous"), ("stage", "pending")] {
+        let mut wanted = at("other");
+        wanted[member] = json!(value);
+        mint(json!([wanted])).await.expect(400).refused("parameter_invalid");
+    }
+    for wrong in
+        [json!({"path": "other"}), json!({"environment": "dev"}), json!({}), json!({"key_id": by_id, "path": "other"})]
+    {
+        mint(json!([wrong])).await.expect(400).refused("parameter_invalid");
+    }
+    mint(json!([{"environment": "dev", "path": "a//b"}])).await.expect(400).refused("name_invalid");
+    manager.stop().await;
+}
+
+/// Somebody who may read one folder asks for places outside of it, and for places that do not exist.
+#[actix_web::test]
+async fn unknown_and_forbidden_places_look_the_same_and_a_hidden_name_hides_nothing() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    stored(&manager, "shop/key", "mine").await;
+    stored(&manager, "shop.key", "hidden").await;
+    stored(&manager, "bank/key", "hidden").await;
+    let reader = manager.reader_of("reader", "dev", "shop/**").await;
+    let ask = async |environment: &str, path: &str| {
+        let body = json!({"secrets": [{"environment": environment, "path": path}]}).to_string();
+        let header = format!("Bearer {}", reader.credential);
+        manager.send(Method::POST, "/api/tokens", &[("authorization", &header)], Some(body)).await
+    };
+    let answer = ask("dev", "shop/key").await.expect(201);
+    assert_eq!(installed.vault.open(&answer.member("access_token"))[0].expose(), b"mine");
+    let terms = installed.vault.check_token(&answer.member("access_token")).terms;
+    assert_eq!(terms.subject, reader.subject);
+    // A secret with that very name exists. Whoever may not see it gets what he would get without it.
+    let answer = ask("dev", "shop.key").await.expect(201);
+    assert_eq!(installed.vault.open(&answer.member("access_token"))[0].expose(), b"mine");
+    let without_id = |answer: Answer| {
+        let mut problem = answer.expect(404).json();
+        problem["request_id"] = Value::Null;
+        problem
+    };
+    let unknown = without_id(ask("dev", "nowhere").await);
+    for (environment, path) in
+        [("dev", "bank/key"), ("dev", "bank.key"), ("dev", "shop"), ("staging", "shop/key"), ("nowhere", "shop/key")]
+    {
+        assert_eq!(without_id(ask(environment, path).await), unknown, "{environment} {path}");
     }
     manager.stop().await;
 }

@@ -30,7 +30,7 @@ pub use self::{
     log::{note_idle, note_known_sender},
     openapi::openapi,
     operator::OperatorListen,
-    request::{bearer, origin_of, read_body, read_json, read_no_body},
+    request::{bearer, origin_of, read_body, read_form, read_json, read_no_body},
     route::{Access, Answer, Authenticates, Draft, Guarded, Parameter, Route, SchemaOf, Table, call, mount},
     server::{DEFAULT_SHUTDOWN_SECONDS, ServeConfig, Tables, serve},
     stack::{MAX_HEAD, Stack},

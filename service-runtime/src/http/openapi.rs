@@ -112,6 +112,11 @@ fn operation(row: &Route) -> Operation {
         let body = RequestBodyBuilder::new().content("application/json", json(schema)).required(Some(Required::True));
         operation = operation.request_body(Some(body.build()));
     }
+    if row.form {
+        let any = RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(SchemaType::new(Type::Object)).build()));
+        let body = RequestBodyBuilder::new().content("application/x-www-form-urlencoded", Content::new(Some(any)));
+        operation = operation.request_body(Some(body.required(Some(Required::True)).build()));
+    }
     let mut problems = problems(row);
     for answer in row.answers {
         let mut response = ResponseBuilder::new().description(answer.description);

@@ -49,9 +49,18 @@ pub async fn read_json<T: DeserializeOwned>(
     payload: web::Payload,
     limit: usize,
 ) -> Result<T, Refusal> {
-    check_media_type(req)?;
+    check_media_type(req, "application/json")?;
     let body = read_body(req, payload, limit).await?;
     decode::decode(&body).map_err(|(code, detail)| Refusal::new(code).detail(detail))
+}
+
+/// Reads the bytes of a form of at most `limit` bytes.
+///
+/// # Errors
+/// Another media type, a content encoding, or those of [`read_body`].
+pub async fn read_form(req: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    check_media_type(req, "application/x-www-form-urlencoded")?;
+    read_body(req, payload, limit).await
 }
 
 /// Reads a body of at most `limit` bytes.
@@ -127,19 +136,19 @@ fn refusal_of(error: &PayloadError) -> Refusal {
     }
 }
 
-fn check_media_type(req: &HttpRequest) -> Result<(), Refusal> {
+fn check_media_type(req: &HttpRequest, media: &str) -> Result<(), Refusal> {
     let refused = || Err(Refusal::new(ErrorCode::MediaTypeUnsupported));
     if req.headers().contains_key(header::CONTENT_ENCODING) {
         return refused();
     }
     let mut all = req.headers().get_all(header::CONTENT_TYPE);
     let (Some(only), None) = (all.next(), all.next()) else { return refused() };
-    if only.to_str().is_ok_and(is_json) { Ok(()) } else { refused() }
+    if only.to_str().is_ok_and(|value| is_media(value, media)) { Ok(()) } else { refused() }
 }
 
-/// Whether a media type is JSON (RFC 9110 sections 5.6.6 and 8.3.1). Of its parameters only `charset` could mean another
-/// text; the others mean nothing for JSON.
-fn is_json(value: &str) -> bool {
+/// Whether a media type is this one (RFC 9110 sections 5.6.6 and 8.3.1). Of its parameters only `charset` could mean another
+/// text; the others mean nothing for JSON and forms.
+fn is_media(value: &str, media: &str) -> bool {
     let (mut quoted, mut escaped) = (false, false);
     let ends_parameter = |character| {
         match character {
@@ -151,10 +160,10 @@ fn is_json(value: &str) -> bool {
         false
     };
     let mut parts = value.split(ends_parameter).map(|part| part.trim_matches([' ', '\t']));
-    parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json")) && parts.all(is_parameter_of_json)
+    parts.next().is_some_and(|part| part.eq_ignore_ascii_case(media)) && parts.all(is_usable_parameter)
 }
 
-fn is_parameter_of_json(parameter: &str) -> bool {
+fn is_usable_parameter(parameter: &str) -> bool {
     if parameter.is_empty() {
         return true;
     }

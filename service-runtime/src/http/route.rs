@@ -188,6 +188,8 @@ pub struct Route {
     pub(super) summary: &'static str,
     pub(super) parameters: &'static [Parameter],
     pub(super) body: Option<SchemaOf>,
+    /// Whether it takes a form, which another standard describes.
+    pub(super) form: bool,
     pub(super) answers: &'static [Answer],
     pub(super) problems: &'static [ErrorCode],
     handler: MadeBy,
@@ -257,6 +259,7 @@ impl Draft {
             summary,
             parameters: &[],
             body: None,
+            form: false,
             answers: &[],
             problems: &[],
             handler: MadeBy::Public(|| web::to(|| async { Err::<&'static str, _>(no_route()) })),
@@ -268,6 +271,14 @@ impl Draft {
     pub const fn body<T: ToSchema>(mut self, limit: usize) -> Self {
         self.0.body_limit = limit;
         self.0.body = Some(SchemaOf::new::<T>());
+        self
+    }
+
+    /// Takes a form (`application/x-www-form-urlencoded`) in at most `limit` bytes.
+    #[must_use]
+    pub const fn form(mut self, limit: usize) -> Self {
+        self.0.body_limit = limit;
+        self.0.form = true;
         self
     }
 

@@ -172,11 +172,11 @@ impl Canary {
         // Everything else.
         let (key_id, second) = (stored.key_id.clone(), json!([2]));
         for life in [json!(60), value.clone(), json!(0)] {
-            let body = json!({"grants": [{"key_id": key_id}], "user_id": "user123", "life_seconds": life});
+            let body = json!({"secrets": [{"key_id": key_id}], "user_id": "user123", "life_seconds": life});
             self.manager("POST", "/api/tokens", Some(body)).await;
         }
-        self.manager("POST", "/api/tokens", Some(json!({"grants": [{"key_id": value}]}))).await.expect(400);
-        let spare = self.manager("POST", "/api/tokens", Some(json!({"grants": [{"key_id": key_id}]}))).await;
+        self.manager("POST", "/api/tokens", Some(json!({"secrets": [{"key_id": value}]}))).await.expect(400);
+        let spare = self.manager("POST", "/api/tokens", Some(json!({"secrets": [{"key_id": key_id}]}))).await;
         let jti = spare.expect(201).text("jti");
         self.manager("DELETE", &format!("/api/tokens/{jti}"), None).await;
         self.manager("DELETE", &format!("/api/tokens/{}", self.value), None).await.expect(404);

@@ -28,7 +28,7 @@ async fn stolen_token_opens_its_grants_and_nothing_else() {
 async fn token_is_dead_from_the_second_in_which_it_expires_also_when_it_was_in_use() {
     let installation = Installation::builder().production().running().await;
     let stored = installation.store("value").await;
-    let wish = json!({"grants": [{"key_id": stored.key_id}], "life_seconds": 2});
+    let wish = json!({"secrets": [{"key_id": stored.key_id}], "life_seconds": 2});
     let minted = installation.admin_call("POST", "/api/tokens", Some(wish)).await.expect(201);
     let (token, end) = (minted.text("access_token"), minted.number("expires_at"));
     installation.read(&stored.key_id, &token).await.expect(200);

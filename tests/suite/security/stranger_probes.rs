@@ -115,7 +115,7 @@ impl Things {
         vec![
             None,
             Some(json!({"user_id": user_id, "key_data": "value", "path": path, "environment": "dev"})),
-            Some(json!({"grants": [{"key_id": key_id}], "user_id": user_id})),
+            Some(json!({"secrets": [{"key_id": key_id}], "user_id": user_id})),
             Some(json!({"versions": [1]})),
             Some(json!({"version": 1})),
             Some(json!({"key_ids": [key_id]})),

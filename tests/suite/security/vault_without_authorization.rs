@@ -26,7 +26,7 @@ async fn vault_without_authorization_opens_what_the_token_names_and_nothing_else
     let (unsigned, _) = first.stored.token.rsplit_once('.').unwrap();
     let unsigned = format!("{unsigned}.{}", encode(&[0; 256]));
     assert_eq!(opened_with(&installation, first, &unsigned).await, Some(first.value.clone()));
-    let wish = json!({"grants": [{"key_id": first.stored.key_id}], "life_seconds": 1});
+    let wish = json!({"secrets": [{"key_id": first.stored.key_id}], "life_seconds": 1});
     let minted = installation.admin_call("POST", "/api/tokens", Some(wish)).await.expect(201);
     let (expired, end) = (minted.text("access_token"), minted.number("expires_at"));
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();

@@ -137,7 +137,7 @@ fn manager_calls(installation: &Installation, key_id: &str, jti: &str) -> Vec<Ca
         call("POST", "/api/keys").json(&json!({"user_id": "user123", "key_data": "value"})),
         call("POST", &format!("/api/keys/{key_id}/destroy")).json(&json!({"versions": [1]})),
         call("GET", "/api/secrets"),
-        call("POST", "/api/tokens").json(&json!({"grants": [{"key_id": key_id}]})),
+        call("POST", "/api/tokens").json(&json!({"secrets": [{"key_id": key_id}]})),
         call("GET", "/api/tokens"),
         call("DELETE", &format!("/api/tokens/{jti}")),
         call("POST", "/api/revocations").json(&json!({"kind": "all"})),

@@ -34,7 +34,7 @@ async fn installation(of: Of) -> Installation {
 
 /// A token that expired more than a second ago: to a second the vault knows the manager's time.
 async fn expired(installation: &Installation, stored: &Stored) -> Stored {
-    let wish = json!({"grants": [{"key_id": stored.key_id}], "life_seconds": 1});
+    let wish = json!({"secrets": [{"key_id": stored.key_id}], "life_seconds": 1});
     let minted = installation.admin_call("POST", "/api/tokens", Some(wish)).await.expect(201);
     let token = Stored { token: minted.text("access_token"), jti: minted.text("jti"), ..stored.clone() };
     let end = minted.number("expires_at") + 2;

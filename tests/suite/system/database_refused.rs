@@ -23,7 +23,7 @@ async fn second_copy_on_the_same_database_does_not_start_until_the_first_has_end
     let mut installation = Installation::running().await;
     let stored = installation.store("value").await;
     let mut second = installation.second_manager();
-    let wish = json!({"grants": [{"key_id": stored.key_id}]});
+    let wish = json!({"secrets": [{"key_id": stored.key_id}]});
     refuses(&mut second, "a living lease", &["copy"]).await;
     assert!(installation.opens(&installation.store("meanwhile").await).await);
     installation.manager.stop().await;

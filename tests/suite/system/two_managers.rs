@@ -21,7 +21,7 @@ async fn cloned_manager_beside_the_first_is_noticed_by_all_three_and_nothing_is_
         wait_until(&format!("{} says conflict", service.name()), async || says(service, "conflict").await).await;
     }
     installation.vault.has_logged("ALARM").await;
-    let wish = json!({"grants": [{"key_id": stored.key_id}]});
+    let wish = json!({"secrets": [{"key_id": stored.key_id}]});
     let at_the_clone = clone.call("POST", "/api/tokens").bearer(&installation.admin()).json(&wish).send().await;
     at_the_clone.expect_code("unavailable");
     installation.mint(&[(&stored.key_id, 0)]).await.expect_code("unavailable");

@@ -1,7 +1,8 @@
 //! Values of all sizes and kinds, through the client library.
 
 use client::manager_api::name::{EnvironmentName, UserLabel};
-use client::manager_api::wire::{GrantRequest, MintToken, Revoke, Rollback};
+use client::manager_api::tokens::{MintToken, SecretRequest};
+use client::manager_api::wire::{Revoke, Rollback};
 use client::shared_proto::error::ErrorCode;
 use client::shared_proto::secret::{MAX_VALUE_BYTES, SecretValue, ValueEncoding};
 use client::{Client, ClientError, NewSecret, Stored};
@@ -64,9 +65,8 @@ async fn client_reads_many_lists_revokes_and_destroys() {
     let first = round_trip(&client, ValueEncoding::Text, "first").await;
     let second = round_trip(&client, ValueEncoding::Base64, "AP8=").await;
     let third = round_trip(&client, ValueEncoding::Text, "third").await;
-    let grant = |key_id| GrantRequest { key_id, version: None };
-    let grants = vec![grant(first.key_id), grant(second.key_id)];
-    let token = client.mint(&MintToken { grants, user_id: None, life_seconds: Some(60) }).await.unwrap();
+    let secrets = vec![SecretRequest::id(first.key_id), SecretRequest::id(second.key_id)];
+    let token = client.mint(&MintToken { secrets, user_id: None, life_seconds: Some(60) }).await.unwrap();
     let asked = [second.key_id, third.key_id, first.key_id];
     let answers = client.read_many(&token.access, &asked).await.unwrap();
     assert_eq!(answers[0].as_ref().ok().unwrap().value.expose(), [0, 255]);

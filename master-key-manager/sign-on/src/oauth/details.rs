@@ -10,10 +10,10 @@
 //! lives the shortest counts. Without version and stage the current version is meant. Several entries are as good as
 //! one, and all together name 1 to 64 secrets. Unknown members are refused (RFC 9396 section 5).
 
-use manager_api::name::{EnvironmentName, SecretPath};
+use manager_api::tokens::{GrantedSecret, SecretRequest, WantedSecret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared_proto::id::{SecretId, Version};
+use shared_proto::Malformed;
 
 use super::error::{OauthError, OauthErrorCode};
 use crate::json;
@@ -22,45 +22,6 @@ use crate::json;
 pub const DETAIL_TYPE: &str = "splitvault_secrets";
 /// The most secrets of a token.
 pub const MAX_SECRETS: usize = 64;
-
-/// A secret that a token is to open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WantedSecret {
-    /// The secret.
-    pub target: SecretTarget,
-    /// Its version.
-    pub version: WantedVersion,
-}
-
-/// A secret by id or by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretTarget {
-    /// Its id.
-    Id(SecretId),
-    /// Its environment and path.
-    Path(EnvironmentName, SecretPath),
-}
-
-/// The version that is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WantedVersion {
-    /// The one with this number.
-    Number(Version),
-    /// The one with this stage.
-    Stage(Stage),
-}
-
-/// A name that points to a version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// The one in use.
-    Current,
-    /// The one before.
-    Previous,
-    /// The next one, during a rotation.
-    Pending,
-}
 
 /// The secrets that were granted, for the answer (RFC 9396 section 7).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -72,15 +33,6 @@ pub struct GrantedDetail {
     pub actions: [&'static str; 1],
     /// The secrets, each with the version that the token opens.
     pub secrets: Vec<GrantedSecret>,
-}
-
-/// A version that a token opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct GrantedSecret {
-    /// The secret.
-    pub key_id: SecretId,
-    /// The version.
-    pub version: Version,
 }
 
 impl GrantedDetail {
@@ -113,7 +65,7 @@ pub(super) fn parse(text: &str) -> Result<(Vec<WantedSecret>, Option<u64>), Oaut
         }
         life = life.into_iter().chain(entry.life_seconds).min();
         for secret in entry.secrets {
-            wanted.push(secret.try_into()?);
+            wanted.push(secret.try_into().map_err(|Malformed(reason)| refused(reason))?);
         }
     }
     Ok((wanted, life))
@@ -126,35 +78,7 @@ struct Entry {
     _kind: String,
     actions: Option<Vec<String>>,
     life_seconds: Option<u64>,
-    secrets: Vec<Secret>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Secret {
-    key_id: Option<SecretId>,
-    environment: Option<EnvironmentName>,
-    path: Option<SecretPath>,
-    version: Option<Version>,
-    stage: Option<Stage>,
-}
-
-impl TryFrom<Secret> for WantedSecret {
-    type Error = OauthError;
-
-    fn try_from(secret: Secret) -> Result<Self, OauthError> {
-        let target = match (secret.key_id, secret.environment, secret.path) {
-            (Some(id), None, None) => SecretTarget::Id(id),
-            (None, Some(environment), Some(path)) => SecretTarget::Path(environment, path),
-            _ => return Err(refused("A secret has either key_id, or environment and path.")),
-        };
-        let version = match (secret.version, secret.stage) {
-            (Some(number), None) => WantedVersion::Number(number),
-            (None, stage) => WantedVersion::Stage(stage.unwrap_or(Stage::Current)),
-            (Some(_), Some(_)) => return Err(refused("A secret has either version or stage.")),
-        };
-        Ok(Self { target, version })
-    }
+    secrets: Vec<SecretRequest>,
 }
 
 const fn refused(description: &'static str) -> OauthError {
@@ -165,8 +89,11 @@ const READ: &str = "read";
 
 #[cfg(test)]
 mod tests {
+    use manager_api::name::{EnvironmentName, SecretPath};
+    use manager_api::tokens::{SecretTarget, Stage, WantedVersion};
     use proptest::prelude::*;
     use serde_json::json;
+    use shared_proto::id::{SecretId, Version};
 
     use super::*;
 

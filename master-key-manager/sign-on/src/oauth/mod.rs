@@ -11,9 +11,7 @@ mod form;
 mod metadata;
 mod request;
 
-pub use self::details::{
-    DETAIL_TYPE, GrantedDetail, GrantedSecret, MAX_SECRETS, SecretTarget, Stage, WantedSecret, WantedVersion,
-};
+pub use self::details::{DETAIL_TYPE, GrantedDetail, MAX_SECRETS};
 pub use self::error::{OauthError, OauthErrorCode};
 pub use self::form::MAX_BODY_BYTES;
 pub use self::metadata::{METADATA_PATH, Metadata};

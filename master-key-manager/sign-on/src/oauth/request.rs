@@ -1,9 +1,10 @@
 //! Token requests and their answers.
 
+use manager_api::tokens::WantedSecret;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::details::{self, GrantedDetail, WantedSecret};
+use super::details::{self, GrantedDetail};
 use super::error::{OauthError, OauthErrorCode};
 use super::form::{self, Form};
 

@@ -4,46 +4,76 @@
 //! metadata service or its own loopback ports. A name can resolve to such an address, too: whoever fetches asks
 //! [`AddressRules::permits`] for each resolved address before it connects, follows no redirect, and takes no proxy.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
+use shared_proto::Malformed;
 use url::{Host, Url};
 
-/// The rules for addresses that may be fetched from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The rules for addresses that may be fetched from. Private networks and this machine are refused, unless an operator
+/// names their network: an administrator must not be able to make the manager ask what only it reaches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressRules {
-    loopback: bool,
+    networks: Vec<IpNet>,
 }
 
 impl AddressRules {
-    /// The rules of production.
-    pub const STRICT: Self = Self { loopback: false };
+    /// The rules without a named network.
+    pub const STRICT: Self = Self { networks: Vec::new() };
 
-    /// Rules that admit this machine: for tests, whose issuer runs beside the manager. `https` stays.
-    pub const DANGEROUS_LOOPBACK: Self = Self { loopback: true };
+    /// The rules with these networks, in CIDR notation: `10.96.0.0/12`.
+    ///
+    /// # Errors
+    /// One is malformed, has bits beside its prefix, or is wider than any private network.
+    pub fn with_networks(networks: &[String]) -> Result<Self, Malformed> {
+        let network = |text: &String| {
+            let network: IpNet = text.parse().map_err(|_| Malformed("a network has the form 10.96.0.0/12"))?;
+            let least = if network.addr().is_ipv4() { 8 } else { 7 };
+            if network != network.trunc() || network.prefix_len() < least {
+                return Err(Malformed(
+                    "a network has no bits beside its prefix, and is not wider than /8, or /7 of IPv6",
+                ));
+            }
+            Ok(network)
+        };
+        Ok(Self { networks: networks.iter().map(network).collect::<Result<_, _>>()? })
+    }
 
-    /// True if a resolved address may be connected to.
-    pub fn permits(self, address: IpAddr) -> bool {
+    /// True if a resolved address may be connected to. Metadata services live on link-local addresses, which no name of a
+    /// network admits.
+    pub fn permits(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
+        let named = || self.networks.iter().any(|network| network.contains(&address));
         if address.is_loopback() {
-            return self.loopback;
+            return named();
         }
         match address {
-            // Private networks are where clusters are. Metadata services live on link-local addresses.
             IpAddr::V4(v4) => {
-                !(v4.is_link_local()
+                let never = v4.is_link_local()
                     || v4.is_unspecified()
                     || v4.is_broadcast()
                     || v4.is_multicast()
-                    || v4.octets().starts_with(&[0]))
+                    || v4.octets().starts_with(&[0]);
+                // RFC 1918, and RFC 6598 for addresses behind a carrier.
+                let private = v4.is_private() || matches!(v4.octets(), [100, 64..=127, ..]);
+                !never && (!private || named())
             }
             IpAddr::V6(v6) => {
-                !(v6.is_unicast_link_local()
+                let never = v6.is_unicast_link_local()
                     || v6.is_unspecified()
                     || v6.is_multicast()
                     || METADATA.contains(&v6)
-                    || hides_v4(v6))
+                    || hides_v4(v6);
+                // RFC 4193, and the site-local addresses before it.
+                let private = v6.is_unique_local() || matches!(v6.segments(), [0xfec0..=0xfeff, ..]);
+                !never && (!private || named())
             }
         }
+    }
+
+    /// True if the names of this machine may be used: what they resolve to is looked at as well.
+    fn permits_loopback(&self) -> bool {
+        self.permits(IpAddr::V4(Ipv4Addr::LOCALHOST)) || self.permits(IpAddr::V6(Ipv6Addr::LOCALHOST))
     }
 }
 
@@ -56,7 +86,7 @@ impl KeySetUrl {
     ///
     /// # Errors
     /// It may not be fetched from; the error says why.
-    pub fn parse(text: &str, rules: AddressRules) -> Result<Self, &'static str> {
+    pub fn parse(text: &str, rules: &AddressRules) -> Result<Self, &'static str> {
         if text.len() > LONGEST {
             return Err("has more than 512 bytes");
         }
@@ -75,7 +105,7 @@ impl KeySetUrl {
             return Err("is not in its plain form");
         }
         let permitted = match url.host() {
-            Some(Host::Domain(name)) => rules.loopback || !is_local(name),
+            Some(Host::Domain(name)) => !is_metadata(name) && (rules.permits_loopback() || !is_local(name)),
             Some(Host::Ipv4(address)) => rules.permits(IpAddr::V4(address)),
             Some(Host::Ipv6(address)) => rules.permits(IpAddr::V6(address)),
             None => false,
@@ -83,7 +113,9 @@ impl KeySetUrl {
         if permitted {
             Ok(Self(text.to_owned()))
         } else {
-            Err("is one of this machine, of its link, or of a metadata service")
+            Err(
+                "is one of this machine, of a private network that the configuration does not name, or of a metadata service",
+            )
         }
     }
 
@@ -93,13 +125,21 @@ impl KeySetUrl {
     }
 }
 
-/// RFC 6761, and the names of metadata services. Names below `cluster.local` are those of a Kubernetes cluster.
+/// RFC 6761. Names below `cluster.local` are those of a Kubernetes cluster.
 fn is_local(name: &str) -> bool {
+    is_one_of(name, &["localhost", "localdomain"])
+}
+
+fn is_metadata(name: &str) -> bool {
+    is_one_of(name, &["metadata.google.internal", "metadata.internal"])
+        || matches!(name.trim_end_matches('.'), "metadata" | "instance-data")
+}
+
+/// True if a name is one of these domains, or lies in one.
+fn is_one_of(name: &str, domains: &[&str]) -> bool {
     let name = name.trim_end_matches('.');
-    let ends = |domain: &str| name == domain || name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
-    ["localhost", "localdomain", "metadata.google.internal", "metadata.internal"].into_iter().any(ends)
-        || name == "metadata"
-        || name == "instance-data"
+    let ends = |domain: &&str| name == *domain || name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
+    domains.iter().any(ends)
 }
 
 /// Forms of IPv6 that stand for an IPv4 address behind a translator: a way around the rules.
@@ -121,7 +161,7 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> bool {
-        KeySetUrl::parse(text, AddressRules::STRICT).is_err()
+        KeySetUrl::parse(text, &AddressRules::STRICT).is_err()
     }
 
     #[test]
@@ -130,7 +170,6 @@ mod tests {
             "https://token.actions.githubusercontent.com/.well-known/jwks",
             "https://gitlab.example:8443/oauth/discovery/keys?x=1",
             "https://kubernetes.default.svc.cluster.local/openid/v1/jwks",
-            "https://10.96.0.1/openid/v1/jwks",
             "https://[2001:db8::1]/keys",
         ] {
             assert!(!refused(text), "{text}");
@@ -195,20 +234,40 @@ mod tests {
     }
 
     #[test]
-    fn tests_may_fetch_from_this_machine_and_nothing_more() {
-        let rules = AddressRules::DANGEROUS_LOOPBACK;
-        assert!(KeySetUrl::parse("https://127.0.0.1:8443/keys", rules).is_ok());
-        assert!(KeySetUrl::parse("https://localhost:8443/keys", rules).is_ok());
-        assert!(KeySetUrl::parse("http://127.0.0.1:8080/keys", rules).is_err());
-        assert!(KeySetUrl::parse("https://169.254.169.254/keys", rules).is_err());
+    fn private_networks_are_fetched_from_when_they_are_named_and_metadata_services_never() {
+        let named = |networks: &[&str]| {
+            let networks: Vec<String> = networks.iter().map(|network| (*network).to_owned()).collect();
+            AddressRules::with_networks(&networks)
+        };
+        let cluster = "https://10.96.0.1/openid/v1/jwks";
+        assert!(refused(cluster) && refused("https://[fd00::1]/keys") && refused("https://100.64.0.1/keys"));
+        let rules = named(&["10.96.0.0/12", "fd00::/8"]).unwrap();
+        assert!(
+            KeySetUrl::parse(cluster, &rules).is_ok() && KeySetUrl::parse("https://[fd00::1]/keys", &rules).is_ok()
+        );
+        for other in
+            ["https://10.0.0.1/keys", "https://127.0.0.1/keys", "https://[fd00:ec2::254]/keys", "https://localhost/k"]
+        {
+            assert!(KeySetUrl::parse(other, &rules).is_err(), "{other}");
+        }
+        assert!(!named(&["169.254.0.0/16"]).unwrap().permits([169, 254, 169, 254].into()));
+        for wrong in ["10.96.0.1/12", "0.0.0.0/0", "::/0", "10.0.0.0", "x", "10.0.0.0/33"] {
+            assert!(named(&[wrong]).is_err(), "{wrong}");
+        }
+        let rules = named(&["127.0.0.1/32"]).unwrap();
+        assert!(KeySetUrl::parse("https://127.0.0.1:8443/keys", &rules).is_ok());
+        assert!(KeySetUrl::parse("https://localhost:8443/keys", &rules).is_ok());
+        assert!(KeySetUrl::parse("http://127.0.0.1:8080/keys", &rules).is_err());
+        assert!(KeySetUrl::parse("https://169.254.169.254/keys", &rules).is_err());
         assert!(!AddressRules::STRICT.permits([127, 0, 0, 1].into()) && rules.permits([127, 0, 0, 1].into()));
-        assert!(AddressRules::STRICT.permits([192, 168, 1, 1].into()));
+        assert!(!rules.permits([127, 0, 0, 2].into()) && !rules.permits([192, 168, 1, 1].into()));
+        assert!(rules.permits([192, 0, 2, 1].into()));
     }
 
     proptest! {
         #[test]
         fn no_address_panics_and_none_is_another_when_it_is_read_again(text in "https://[a-z0-9.:@\\[\\]%#?/-]{0,40}") {
-            if let Ok(url) = KeySetUrl::parse(&text, AddressRules::STRICT) {
+            if let Ok(url) = KeySetUrl::parse(&text, &AddressRules::STRICT) {
                 prop_assert_eq!(url.as_str(), &text);
                 let again = Url::parse(url.as_str()).unwrap();
                 prop_assert_eq!(again.as_str(), &text);

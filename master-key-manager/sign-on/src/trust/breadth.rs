@@ -3,10 +3,11 @@
 //! The big issuers sign tokens for everybody. There, a trust names a repository or a project. A cluster or a trust
 //! domain belongs to one operator; there, it names at least a namespace or a path.
 
+use manager_api::trusts::IssuerKind;
 use url::Url;
 
+use super::DefinitionError;
 use super::condition::{Condition, Expected};
-use super::{DefinitionError, IssuerKind};
 
 pub(super) fn check_issuer(kind: IssuerKind, issuer: &str) -> Result<(), DefinitionError> {
     let refused = |reason| Err(DefinitionError::Issuer(reason));

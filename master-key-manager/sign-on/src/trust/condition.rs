@@ -1,36 +1,10 @@
 //! The requirements of a trust on one claim.
 
-use serde::{Deserialize, Serialize};
+use manager_api::trusts::RequiredClaim;
 use serde_json::Value;
 
 use super::DefinitionError;
 use crate::jwt::Claims;
-
-/// A claim that a token must have, as it is defined and stored: either `exact` or `prefix`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RequiredClaim {
-    /// The claim's name, or a JSON pointer (RFC 6901) to a nested one, such as `/kubernetes.io/namespace`.
-    pub claim: String,
-    /// The whole value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exact: Option<String>,
-    /// The beginning of the value. It ends with `/` or `:`, so that `prod/app` does not admit `prod/app-admin`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prefix: Option<String>,
-}
-
-impl RequiredClaim {
-    /// A claim with this value.
-    pub fn exact(claim: &str, value: &str) -> Self {
-        Self { claim: claim.to_owned(), exact: Some(value.to_owned()), prefix: None }
-    }
-
-    /// A claim with this beginning.
-    pub fn prefix(claim: &str, prefix: &str) -> Self {
-        Self { claim: claim.to_owned(), exact: None, prefix: Some(prefix.to_owned()) }
-    }
-}
 
 /// A checked [`RequiredClaim`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn ask(cache: &Mutex<KeySetCache>, issuer: &Issuer, kid: &str, now: u64) -> Result<(), &'static str> {
-        let url = KeySetUrl::parse("https://issuer.example/keys", AddressRules::STRICT).unwrap();
+        let url = KeySetUrl::parse("https://issuer.example/keys", &AddressRules::STRICT).unwrap();
         let future = pin!(key_of(cache, issuer, &url, kid, || now));
         let Poll::Ready(result) = future.poll(&mut Context::from_waker(Waker::noop())) else { panic!("it waits") };
         match result {

@@ -11,9 +11,10 @@ mod address;
 mod breadth;
 mod condition;
 mod key_cache;
+mod unverified;
 mod verify;
 
-use serde::{Deserialize, Serialize};
+use manager_api::trusts::{IssuerKind, KeySource, TrustDefinition};
 use shared_proto::id::ServiceId;
 
 use self::condition::Condition;
@@ -21,56 +22,12 @@ use crate::jwk::{JwkError, KeySet};
 use crate::jwt::{JwtFault, UnverifiedJwt};
 
 pub use self::address::{AddressRules, KeySetUrl};
-pub use self::condition::RequiredClaim;
 pub use self::key_cache::{CacheLimits, FetchFault, FetchKeySet, KeySetCache, Look, key_of};
+pub use self::unverified::UnverifiedClaims;
 pub use self::verify::{Finding, MAX_LIFE_SECONDS, ProvenByTrust, TrustFault};
 
 /// The most conditions of a trust.
 pub const MAX_CONDITIONS: usize = 16;
-
-/// A trust as an administrator defines it, and as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrustDefinition {
-    /// The kind of issuer, which decides what is too broad.
-    pub kind: IssuerKind,
-    /// The issuer: `iss` of its tokens. With SPIFFE the trust domain, `spiffe://example.org`.
-    pub issuer: String,
-    /// The audience: the only `aud` of its tokens.
-    pub audience: String,
-    /// The source of its keys.
-    pub keys: KeySource,
-    /// The claims that a token must have, all of them.
-    pub claims: Vec<RequiredClaim>,
-    /// The service that a token stands for.
-    pub service: ServiceId,
-}
-
-/// The kinds of issuer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum IssuerKind {
-    /// GitHub Actions.
-    GithubActions,
-    /// GitLab CI.
-    Gitlab,
-    /// Service accounts of a Kubernetes cluster.
-    Kubernetes,
-    /// JWT-SVIDs of a SPIFFE trust domain.
-    Spiffe,
-    /// Any other issuer.
-    Generic,
-}
-
-/// The source of an issuer's keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum KeySource {
-    /// The address of a key set. The manager fetches it.
-    Url(String),
-    /// A key set (JSON text) that the administrator pins.
-    Pinned(String),
-}
 
 /// The reason why a trust cannot be defined. It repeats nothing but names of claims that the administrator gave.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,8 +86,12 @@ impl Trust {
     ///
     /// # Errors
     /// A part is malformed, or the trust is too broad; the error says which and why.
-    pub fn define(definition: &TrustDefinition, rules: AddressRules) -> Result<Self, DefinitionError> {
-        let TrustDefinition { kind, issuer, audience, keys, claims, service } = definition;
+    pub fn define(
+        definition: &TrustDefinition,
+        service: ServiceId,
+        rules: &AddressRules,
+    ) -> Result<Self, DefinitionError> {
+        let TrustDefinition { kind, issuer, audience, keys, claims } = definition;
         breadth::check_issuer(*kind, issuer)?;
         breadth::check_audience(issuer, audience)?;
         if claims.is_empty() || claims.len() > MAX_CONDITIONS {
@@ -149,18 +110,7 @@ impl Trust {
             }
         };
         let (issuer, audience) = (issuer.clone(), audience.clone());
-        Ok(Self { kind: *kind, issuer, audience, conditions, service: *service, keys })
-    }
-
-    /// True if a token claims to be of this issuer. It selects the trusts to try and decides nothing.
-    pub fn may_have_issued(&self, token: &UnverifiedJwt<'_>) -> bool {
-        let claimed = |name: &str| token.unverified_text(name);
-        match self.kind {
-            IssuerKind::Spiffe => claimed("sub").is_ok_and(|subject| self.is_in_domain(&subject)),
-            IssuerKind::GithubActions | IssuerKind::Gitlab | IssuerKind::Kubernetes | IssuerKind::Generic => {
-                claimed("iss").is_ok_and(|issuer| issuer == self.issuer)
-            }
-        }
+        Ok(Self { kind: *kind, issuer, audience, conditions, service, keys })
     }
 
     /// The keys, or where they are.
@@ -172,10 +122,11 @@ impl Trust {
     pub fn service(&self) -> ServiceId {
         self.service
     }
+}
 
-    fn is_in_domain(&self, subject: &str) -> bool {
-        subject.strip_prefix(self.issuer.as_str()).is_some_and(|rest| rest.starts_with('/'))
-    }
+/// True if a SPIFFE ID lies in a trust domain.
+fn is_in_domain(domain: &str, subject: &str) -> bool {
+    subject.strip_prefix(domain).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Reads a token that may be of a trust.

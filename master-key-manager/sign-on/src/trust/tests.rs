@@ -1,3 +1,4 @@
+use manager_api::trusts::RequiredClaim;
 use serde_json::{Value, json};
 use shared_proto::id::Subject;
 
@@ -20,12 +21,11 @@ fn definition(kind: IssuerKind, issuer: &str, claims: &[RequiredClaim]) -> Trust
         audience: AUDIENCE.to_owned(),
         keys: KeySource::Url("https://issuer.example/keys".to_owned()),
         claims: claims.to_vec(),
-        service: service(),
     }
 }
 
 fn define(kind: IssuerKind, issuer: &str, claims: &[RequiredClaim]) -> Result<Trust, DefinitionError> {
-    Trust::define(&definition(kind, issuer, claims), AddressRules::STRICT)
+    Trust::define(&definition(kind, issuer, claims), service(), &AddressRules::STRICT)
 }
 
 fn is_too_broad(kind: IssuerKind, issuer: &str, claims: &[RequiredClaim]) -> bool {
@@ -193,10 +193,16 @@ fn workload_of_spiffe_needs_no_issuer_and_lies_in_the_trust_domain() {
         Err(TrustFault::Claim("sub".to_owned()))
     );
     assert_eq!(admits(&trust, &claims("spiffe://acme.example.evil/shop/web")), Err(JwtFault::Issuer.into()));
-    let text = Signer::ed25519("a").token(&claims("spiffe://acme.example/other"));
-    assert!(trust.may_have_issued(&parse_token(&text).unwrap()));
-    let text = Signer::ed25519("a").token(&claims("spiffe://acme.example.evil/shop/web"));
-    assert!(!trust.may_have_issued(&parse_token(&text).unwrap()));
+    let prefix = RequiredClaim::prefix("sub", "spiffe://acme.example/shop/");
+    let stored = definition(IssuerKind::Spiffe, "spiffe://acme.example", &[prefix]);
+    let chosen = |subject: &str| {
+        let text = Signer::ed25519("a").token(&claims(subject));
+        let claims = UnverifiedClaims::of(&parse_token(&text).unwrap()).unwrap();
+        (claims.name_issuer_of(&stored), claims.may_meet(&stored))
+    };
+    assert_eq!(chosen("spiffe://acme.example/shop/web"), (true, true));
+    assert_eq!(chosen("spiffe://acme.example/other"), (true, false));
+    assert_eq!(chosen("spiffe://acme.example.evil/shop/web"), (false, false));
 }
 
 #[test]
@@ -270,7 +276,7 @@ fn malformed_definition_is_refused_with_its_part() {
     let changed = |change: &dyn Fn(&mut TrustDefinition)| {
         let mut definition = good.clone();
         change(&mut definition);
-        Trust::define(&definition, AddressRules::STRICT).err()
+        Trust::define(&definition, service(), &AddressRules::STRICT).err()
     };
     assert_eq!(changed(&|_| ()), None);
     for issuer in [

@@ -1,8 +1,9 @@
 //! Verification of a token against a trust, and the dry run of it: one list of checks for both.
 
+use manager_api::trusts::IssuerKind;
 use shared_proto::id::Subject;
 
-use super::{IssuerKind, Trust};
+use super::{Trust, is_in_domain};
 use crate::jwk::Jwk;
 use crate::jwt::{Claims, JwtFault, UnverifiedJwt};
 use crate::proof::{Method, Proof};
@@ -91,7 +92,7 @@ impl Trust {
     fn check_issuer(&self, claims: &Claims) -> Result<(), JwtFault> {
         let same = match self.kind {
             // JWT-SVIDs need no `iss`: the trust domain is in the subject.
-            IssuerKind::Spiffe => claims.text("sub").is_some_and(|subject| self.is_in_domain(subject)),
+            IssuerKind::Spiffe => claims.text("sub").is_some_and(|subject| is_in_domain(&self.issuer, subject)),
             IssuerKind::GithubActions | IssuerKind::Gitlab | IssuerKind::Kubernetes | IssuerKind::Generic => {
                 claims.text("iss") == Some(self.issuer.as_str())
             }

@@ -32,16 +32,8 @@ impl FactStore for SqlStore {
 
     async fn facts_at(&self, places: Vec<(EnvironmentId, SecretPath)>) -> Stored<Vec<Option<SecretFacts>>> {
         let key = self.key();
-        let at = move |tx: &mut Tx<'_>, (environment, path): &(EnvironmentId, SecretPath)| match places::secret_at(
-            tx,
-            &key,
-            *environment,
-            path,
-        )? {
-            At::Secret(secret) => places::facts_of(tx, &key, secret),
-            At::Nothing | At::Unfit => Ok(None),
-        };
-        self.sql.read("facts_at", move |tx| places.iter().map(|place| at(tx, place)).collect()).await
+        let facts = move |tx: &mut Tx<'_>| places.iter().map(|place| places::facts_at(tx, &key, place)).collect();
+        self.sql.read("facts_at", facts).await
     }
 
     async fn facts_below(

@@ -54,6 +54,20 @@ pub(super) fn facts_with(
     Ok(Some(SecretFacts { id: secret, environment, path, tags: Tags::default(), service_only: false }))
 }
 
+/// The facts about the secret at a place; `None` if there is none, or one that the manager did not put there.
+pub(super) fn facts_at(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    (environment, path): &(EnvironmentId, SecretPath),
+) -> Result<Option<SecretFacts>, SqlError> {
+    let found = tx.optional(
+        "SELECT secret_id, environment_id, path, tag FROM secrets WHERE environment_id = ?1 AND path = ?2",
+        &[&environment.as_bytes(), &path.as_str()],
+        |row| facts(row, key, SecretId::from_bytes(row.get(0)?), 1),
+    )?;
+    Ok(found.flatten())
+}
+
 /// The secret at a path.
 pub(super) fn secret_at(
     tx: &mut Tx<'_>,

@@ -13,11 +13,12 @@ use super::SqlStore;
 use super::environments::open_for_use;
 use super::events::is_revoked;
 use super::identity::subject_for;
+use super::places;
 use super::registry::outdated;
 use super::rows::{Placed, newest_committed, newest_event, one_version};
 use crate::{
-    ActError, Acted, CommitOutcome, KEPT_SECONDS, NewToken, OwnToken, Stored, TokenDecision, TokenRequest, TokenRow,
-    TokenStore, TokenSubject, VersionRow, basis_for, event_name, grants_of,
+    ActError, Acted, CommitOutcome, KEPT_SECONDS, NewToken, OwnToken, ReadPermits, Stored, TokenDecision, TokenRequest,
+    TokenRow, TokenStore, TokenSubject, VersionRow, Wanted, basis_for, event_name, grants_of,
 };
 
 #[async_trait]
@@ -69,17 +70,21 @@ fn decide_token(
     order: &TokenRequest,
     now: u64,
 ) -> Result<Acted<TokenDecision>, SqlError> {
-    let mut versions = Vec::with_capacity(order.grants.len());
+    let mut versions: Vec<VersionRow> = Vec::with_capacity(order.grants.len());
     let mut common: Option<Basis> = None;
-    for (secret, version) in &order.grants {
-        let found = committed_version(tx, key, *secret, *version)?;
+    for (wanted, version) in &order.grants {
+        let Some(secret) = readable(tx, key, wanted, &order.permits)? else { return Ok(Ok(TokenDecision::NotFound)) };
+        let found = committed_version(tx, key, secret, *version)?;
         let permitted = found.and_then(|(row, facts)| Some((row, order.permits.decide(&facts)?)));
         // Who may not read it is told what he is told of one that is missing.
         let Some((row, permit)) = permitted else { return Ok(Ok(TokenDecision::NotFound)) };
-        let basis = permit.basis_for(&Scope::Secret(*secret));
+        let basis = permit.basis_for(&Scope::Secret(secret));
         common = basis.and_then(|basis| common.map_or(Some(basis), |common| common.and(basis)));
         if common.is_none() {
             return Ok(Err(ActError::OutsidePermit));
+        }
+        if versions.iter().any(|known| known.secret == secret) {
+            return Ok(Ok(TokenDecision::Twice));
         }
         versions.push(row);
     }
@@ -88,6 +93,26 @@ fn decide_token(
         None => record_token(tx, key, (basis, versions), order).map(Ok),
         Some(why) => Ok(Err(why)),
     }
+}
+
+/// The secret that is meant: of those at places the first one that may be read.
+fn readable(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    wanted: &Wanted,
+    permits: &ReadPermits,
+) -> Result<Option<SecretId>, SqlError> {
+    let places = match wanted {
+        Wanted::Id(secret) => return Ok(Some(*secret)),
+        Wanted::At(places) => places,
+    };
+    for place in places {
+        let found = places::facts_at(tx, key, place)?;
+        if let Some(facts) = found.filter(|facts| permits.decide(facts).is_some()) {
+            return Ok(Some(facts.id));
+        }
+    }
+    Ok(None)
 }
 
 fn record_token(

@@ -25,7 +25,7 @@ use shared_proto::token::Grant;
 
 use crate::{
     ActError, Acted, Decision, Environment, Installation, ManagerStore, NewInstallation, NewToken, NewVersion,
-    ReadPermits, SecretPage, SignEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow,
+    ReadPermits, SecretPage, SignEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow, Wanted,
 };
 
 /// Runs the kit on an empty store.
@@ -153,7 +153,7 @@ impl<'a> Kit<'a> {
             jti: TokenId::generate(),
             subject: TokenSubject::Label(self.label.clone()),
             signing_key: Bytes([5; 32]),
-            grants,
+            grants: grants.into_iter().map(|(secret, version)| (Wanted::Id(secret), version)).collect(),
             permits: ReadPermits::new(move |_| Permit::decide(&facts, &actor, &Scope::Installation, NOW).ok()),
             issued_at: NOW,
             expires_at: NOW + 900,

@@ -1,10 +1,11 @@
 //! Tokens: decided on, listed, pruned.
 
 use manager_api::name::SecretPath;
-use shared_proto::id::{CredentialId, SecretId, TokenId};
+use manager_policy::{Permit, Scope};
+use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId};
 
 use super::{Kit, NOW, rule, text};
-use crate::{ActError, CommitOutcome, NewToken, TokenDecision};
+use crate::{ActError, CommitOutcome, NewToken, ReadPermits, TokenDecision, TokenRequest, VersionRow, Wanted};
 
 impl Kit<'_> {
     pub(super) async fn tokens(&self) -> Result<(), String> {
@@ -29,6 +30,7 @@ impl Kit<'_> {
         else {
             return Err("a committed version is minted for".to_owned());
         };
+        self.wanted_by_place(&new.row).await?;
         rule(versions.iter().any(|row| row.digest == new.row.digest), "a token is for the version that was stored")?;
         rule(one.subject == other.subject, "a label stands for one subject")?;
         let listed = self.store.tokens(&self.may()?, None, 9, NOW).await.map_err(text)?;
@@ -46,6 +48,45 @@ impl Kit<'_> {
         }
         let pruned = self.store.tokens(&self.may()?, None, 9, NOW).await.map_err(text)?;
         rule(pruned.is_empty(), "pruning removes what has expired")
+    }
+
+    /// Secrets that are named by places, of which the first that may be read counts.
+    async fn wanted_by_place(&self, row: &VersionRow) -> Result<(), String> {
+        let [path, other, nothing] = ["token", "token/other", "token/nothing"].map(SecretPath::parse);
+        let (path, other, nothing) = (path.map_err(text)?, other.map_err(text)?, nothing.map_err(text)?);
+        let second = self.new_version(SecretId::generate(), 1, &other)?.row;
+        self.store.begin(&self.may()?, self.new_version(second.secret, 1, &other)?).await.map_err(text)?;
+        self.store.commit(second.secret, second.version, None).await.map_err(text)?;
+        let decide = async |wanted: Vec<Wanted>, hidden: Option<SecretId>| {
+            let (facts, actor) = (self.facts(), self.actor.clone());
+            let permits = ReadPermits::new(move |secret| {
+                let seen = Some(secret.id) != hidden;
+                seen.then(|| Permit::decide(&facts, &actor, &Scope::Installation, NOW).ok()).flatten()
+            });
+            let grants = wanted.into_iter().map(|one| (one, None)).collect();
+            let order = TokenRequest { permits, grants, ..self.new_order(Vec::new()) };
+            Ok::<_, String>(match self.store.decide_token(order).await.map_err(text)? {
+                TokenDecision::Recorded { versions, .. } => Ok(versions.iter().map(|row| row.secret).collect()),
+                refused => Err(refused),
+            })
+        };
+        let at =
+            |paths: &[&SecretPath]| Wanted::At(paths.iter().map(|path| (self.environment, (*path).clone())).collect());
+        let found = decide(vec![at(&[&nothing, &path]), at(&[&other])], None).await?;
+        rule(found.is_ok_and(|found: Vec<_>| found == [row.secret, second.secret]), "places stand for their secrets")?;
+        let found = decide(vec![at(&[&path, &other])], None).await?;
+        rule(found.is_ok_and(|found| found == [row.secret]), "the first place counts")?;
+        let found = decide(vec![at(&[&path, &other])], Some(row.secret)).await?;
+        rule(found.is_ok_and(|found| found == [second.secret]), "of those that may be read")?;
+        let unknown = decide(vec![at(&[&nothing])], None).await?;
+        rule(matches!(unknown, Err(TokenDecision::NotFound)), "an empty place is told like a hidden one")?;
+        let hidden = decide(vec![at(&[&path])], Some(row.secret)).await?;
+        rule(matches!(hidden, Err(TokenDecision::NotFound)), "a hidden secret is told like an empty place")?;
+        let elsewhere = Wanted::At(vec![(EnvironmentId::generate(), path.clone())]);
+        let elsewhere = decide(vec![elsewhere], None).await?;
+        rule(matches!(elsewhere, Err(TokenDecision::NotFound)), "a path is one in its environment")?;
+        let twice = decide(vec![Wanted::Id(row.secret), at(&[&path])], None).await?;
+        rule(matches!(twice, Err(TokenDecision::Twice)), "a secret is named once, whatever the way")
     }
 
     /// Tokens of one credential and of none, where all are of one.

@@ -13,7 +13,7 @@ use actix_web::{App as ActixApp, test};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeySize, PrivateDecryptingKey};
 use master_key_manager::app::App;
-use master_key_manager::config::{Config, Danger, KeysConfig, Public, RawConfig};
+use master_key_manager::config::{Config, Danger, KeysConfig, Public, RawConfig, SignOnConfig};
 use master_key_manager::init::init;
 use master_key_manager::installation::{open_registry, open_store, read_installation};
 use master_key_manager::keys::LoadedKeys;
@@ -36,7 +36,7 @@ use shared_proto::identity::{IdentityDocument, Issuer, Owner};
 use tokio::sync::watch;
 
 use super::vault::raw_key;
-use super::{FakeVault, until};
+use super::{FakeIssuer, FakeVault, MovedClock, until};
 
 /// An installation on disk, as `init` and an operator leave it.
 pub(crate) struct Installed {
@@ -44,7 +44,12 @@ pub(crate) struct Installed {
     pub(crate) config: Config,
     pub(crate) vault: Arc<FakeVault>,
     pub(crate) credential: String,
+    /// How long ago the manager seems to have begun to remember used assertions, in seconds.
+    pub(crate) began_ago: u64,
 }
+
+/// The manager, as an issuer.
+pub(crate) const ISSUER: &str = "https://manager.example:8000";
 
 /// A running manager.
 pub(crate) struct Manager {
@@ -53,6 +58,7 @@ pub(crate) struct Manager {
     pub(crate) store: SqlStore,
     pub(crate) faults: Faults,
     pub(crate) credential: String,
+    pub(crate) clock: Arc<MovedClock>,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -121,6 +127,7 @@ impl Installed {
             audit: AuditSettings::default(),
             keys,
             public: Public::default(),
+            sign_on: SignOnConfig { issuer: Some(ISSUER.to_owned()), ..SignOnConfig::default() },
             danger: Danger::default(),
         })
         .unwrap();
@@ -136,7 +143,17 @@ impl Installed {
         let Owner::Manager(manager) = document.id else { panic!("a manager's document") };
         vault.trust(Issuer { mode: config.mode(), manager }, raw_key(&document));
         let credential = made.credential.expose_text().to_string();
-        Self { dir, config, vault, credential }
+        Self { dir, config, vault, credential, began_ago: 100 }
+    }
+
+    /// With key sets of trusts from this issuer.
+    #[must_use]
+    pub(crate) fn believing(mut self, issuer: &FakeIssuer) -> Self {
+        let mut raw = self.config.get().clone();
+        raw.sign_on.key_set_ca = Some(issuer.ca.clone());
+        raw.sign_on.key_set_networks = vec!["127.0.0.1/32".to_owned()];
+        self.config = Config::new(raw).unwrap();
+        self
     }
 
     /// Starts it, with the feed running, and returns when it is ready.
@@ -157,16 +174,18 @@ impl Installed {
 
     /// Starts it with this clock, and returns when it is ready.
     pub(crate) async fn start_at(&self, clock: Arc<dyn Clock>) -> Manager {
-        let manager = self.start_by(clock).await;
+        let manager = self.start_by(clock, Arc::default()).await;
         until("the manager is ready", async || manager.get("/health/ready").await.status == 200).await;
         manager
     }
 
     pub(crate) async fn start_unready(&self) -> Manager {
-        self.start_by(Arc::new(SystemClock)).await
+        let moved = Arc::new(MovedClock::default());
+        moved.set_behind(self.began_ago);
+        self.start_by(moved.clone(), moved).await
     }
 
-    async fn start_by(&self, clock: Arc<dyn Clock>) -> Manager {
+    async fn start_by(&self, clock: Arc<dyn Clock>, moved: Arc<MovedClock>) -> Manager {
         let store = open_store(&self.config).unwrap();
         let owner = read_installation(&self.config, &store).await.unwrap();
         let audit = AuditLog::open(
@@ -185,6 +204,7 @@ impl Installed {
             LoadedKeys::at_start(&self.config.get().key_dir, &owner.0, &owner.1).unwrap_or_else(|e| panic!("{e}"));
         let parts = (shared, registry);
         let (app, feed) = App::assemble(&self.config, owner, keys, parts, audit, clock).unwrap();
+        moved.set_behind(0);
         let app = Arc::new(app);
         let (stop, stopped) = watch::channel(false);
         let interval = Duration::from_millis(self.config.get().poll_interval_ms);
@@ -193,7 +213,7 @@ impl Installed {
             tokio::spawn(app.key_rotation(feed).run(self.config.get().keys, interval, stopped.clone())),
             tokio::spawn(app.maintenance().run(interval, stopped)),
         ];
-        Manager { app, store, faults, credential: self.credential.clone(), stop, tasks }
+        Manager { app, store, faults, credential: self.credential.clone(), clock: moved, stop, tasks }
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -290,6 +310,15 @@ impl Manager {
         self.send(Method::POST, "/api/keys", &headers, Some(body.to_string())).await
     }
 
+    /// A token request, with this `Authorization` header.
+    pub(crate) async fn ask_for_token(&self, authorization: Option<&str>, form: &[(&str, &str)]) -> Answer {
+        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let pairs: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let mut headers = vec![("content-type", "application/x-www-form-urlencoded")];
+        headers.extend(authorization.map(|value| ("authorization", value)));
+        self.request(None, (Method::POST, "/oauth/token"), &headers, Some(pairs.join("&"))).await
+    }
+
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -315,6 +344,19 @@ impl Manager {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Answer {
+        let json = [("content-type", "application/json")];
+        let headers: Vec<_> = headers.iter().chain(json.iter().filter(|_| body.is_some())).copied().collect();
+        self.request(peer, (method, path), &headers, body).await
+    }
+
+    /// A request with these headers only.
+    pub(crate) async fn request(
+        &self,
+        peer: Option<SocketAddr>,
+        (method, path): (Method, &str),
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Answer {
         let app = ActixApp::new()
             .wrap(Stack::new(self.app.gate.mode))
             .configure(data(Arc::clone(&self.app)))
@@ -328,7 +370,7 @@ impl Manager {
             request = request.peer_addr(peer);
         }
         if let Some(body) = body {
-            request = request.insert_header(("content-type", "application/json")).set_payload(body);
+            request = request.set_payload(body);
         }
         let response = match service.call(request.to_request()).await {
             Ok(response) => response.into_parts().1,

@@ -1,8 +1,11 @@
 //! A manager in this process, and a vault that does what the test wants.
 
+mod clock;
+mod issuer;
 mod manager;
 mod people;
 mod principals;
+mod readers;
 mod requests;
 mod vault;
 mod vault_rotation;
@@ -11,9 +14,12 @@ mod vault_rows;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub(crate) use manager::{Answer, Holder, Installed, Manager, rsa_pem};
+pub(crate) use clock::MovedClock;
+pub(crate) use issuer::{FakeIssuer, IssuerMood, Signer};
+pub(crate) use manager::{Answer, Holder, ISSUER, Installed, Manager, rsa_pem};
 pub(crate) use people::{PASSWORD, Person, add_person, totp, totp_now};
 pub(crate) use principals::{Principal, now, permission};
+pub(crate) use readers::Reader;
 pub(crate) use requests::{Facts, changes_the_registry, guarded_routes, is_for_people, routes_of_services};
 pub(crate) use vault::{FakeVault, Feed, Row, StoreMood, head_of, number_of, raw_key};
 pub(crate) use vault_rotation::RewrapMood;

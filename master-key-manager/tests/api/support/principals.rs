@@ -115,7 +115,7 @@ impl Manager {
 
     /// Tells whether somebody gets a token for a secret.
     pub(crate) async fn mints(&self, who: &Principal, secret: &str) -> bool {
-        let body = json!({"grants": [{"key_id": secret}]});
+        let body = json!({"secrets": [{"key_id": secret}]});
         let answer = self.by(who, Method::POST, "/api/tokens", Some(body)).await;
         match answer.status.as_u16() {
             201 => true,

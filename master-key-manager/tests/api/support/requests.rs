@@ -6,7 +6,7 @@ use master_key_manager::routes::ROUTES;
 use serde_json::{Value, json};
 use service_runtime::http::{Access, Route};
 
-use super::{Installed, Manager, PASSWORD, Row, permission};
+use super::{Installed, Manager, PASSWORD, Row, Signer, permission};
 
 /// What requests are about.
 pub(crate) struct Facts {
@@ -22,6 +22,11 @@ pub(crate) struct Facts {
     pub(crate) service: String,
     pub(crate) exchanged: [String; 2],
     people: People,
+    /// A service with a key that is to be disabled.
+    pub(crate) keyed: [String; 2],
+    pub(crate) trust: String,
+    /// The body of a token request.
+    pub(crate) form: String,
     policy: Policy,
 }
 
@@ -75,6 +80,8 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) target: String,
     pub(crate) body: Option<Value>,
+    /// A form in its place.
+    pub(crate) form: Option<String>,
 }
 
 impl Policy {
@@ -120,8 +127,19 @@ impl Facts {
         let made = manager.post(&format!("/api/services/{exchanged}/credentials"), credential).await.expect(201).json();
         let exchanged = [exchanged, made["details"]["credential_id"].as_str().unwrap().to_owned()];
         let (policy, people) = (Policy::new(manager, number).await, People::new(manager, number).await);
+        let reader = manager.reader_of(&format!("keyed-{number}"), "dev", "**").await;
+        let keyed = reader.service.to_string();
+        let register = json!({"name": "k", "expires_in": "1d", "jwk": Signer::ed25519("a").jwk()});
+        let key = manager.post(&format!("/api/services/{keyed}/keys"), register).await.expect(201);
+        let trust = manager.post("/api/trusts", trust_of(&keyed)).await.expect(201);
         let (secret, jti) = (stored.member("key_id"), stored.member("jti"));
-        Self { number, secret, doomed, jti, lost: lost.to_string(), policy, service, exchanged, people }
+        let details = json!([{"type": "splitvault_secrets", "secrets": [{"key_id": secret}]}]).to_string();
+        let form = format!(
+            "grant_type=client_credentials&client_id={keyed}&client_secret={}&authorization_details={details}",
+            reader.credential
+        );
+        let (keyed, trust) = ([keyed, key.member("credential_id")], trust.member("trust_id"));
+        Self { number, secret, doomed, jti, lost: lost.to_string(), keyed, trust, form, policy, service, exchanged, people }
     }
 
     /// A request that this route would obey. A new route needs an arm here, and is tested by it: without one it is
@@ -133,10 +151,16 @@ impl Facts {
             }
             action::SECRET_DESTROY => Some(json!({"versions": [1]})),
             action::SECRET_ROLLBACK => Some(json!({"version": 1})),
-            action::TOKEN_MINT => Some(json!({"grants": [{"key_id": self.secret}]})),
+            action::TOKEN_MINT => Some(json!({"secrets": [{"key_id": self.secret}]})),
             action::REVOCATION_CREATE => Some(json!({"kind": "all"})),
             action::CATALOGUE_RECONCILE => Some(json!({"adopt": true})),
             action::ENVIRONMENT_CREATE => Some(json!({"name": format!("lab-{}", self.number)})),
+            action::SERVICE_KEY_REGISTER => {
+                Some(json!({"name": "k", "expires_in": "1d", "jwk": Signer::ed25519("a").jwk()}))
+            }
+            action::TRUST_CREATE => Some(trust_of(&self.keyed[0])),
+            action::TRUST_UPDATE => Some(json!({"name": "late"})),
+            action::TRUST_DRY_RUN => Some(json!({"jwt": "a.b.c"})),
             action::ENVIRONMENT_UPDATE => Some(json!({"display_name": "Late"})),
             action::RATE_LIMIT_UPDATE => Some(json!({"address": {"per_second": 9000, "burst": 9000}})),
             action::SERVICE_CREATE => Some(json!({"name": format!("late-{}", self.number)})),
@@ -173,7 +197,12 @@ impl Facts {
             | action::ENVIRONMENT_UNFREEZE
             | action::ENVIRONMENT_DISABLE
             | action::ENVIRONMENT_ENABLE
-            | action::RATE_LIMIT_SHOW => None,
+            | action::RATE_LIMIT_SHOW
+            | action::SERVICE_KEY_LIST
+            | action::SERVICE_KEY_DISABLE
+            | action::TRUST_LIST
+            | action::TRUST_SHOW
+            | action::TRUST_DISABLE => None,
             _ if route.access == Access::Public => None,
             _ if WITHOUT_BODY.contains(&route.id) => None,
             _ => Some(self.policy_body(route)?),
@@ -190,7 +219,7 @@ impl Facts {
         let target = target.replace("{group_id}", group).replace("{permission_id}", line);
         let target = target.replace("{principal}", &policy.service).replace("{assignment_id}", &policy.assignment);
         let target = target.replace("{number}", &policy.version.to_string());
-        let [exchanged, credential] = &self.exchanged;
+        let [exchanged, credential] = if target.contains("/keys") { &self.keyed } else { &self.exchanged };
         let service = if target.contains("{credential_id}") { exchanged } else { &self.service };
         let target = target.replace("{service_id}", service).replace("{credential_id}", credential);
         let People { subject, member, session, enrolment, .. } = &self.people;
@@ -199,7 +228,9 @@ impl Facts {
         if route.id == action::SESSION_LIST {
             target = format!("{target}?person={member}");
         }
-        Some(Request { method: route.method.clone(), target, body })
+        target = target.replace("{trust_id}", &self.trust);
+        let form = (route.id == action::OAUTH_TOKEN).then(|| self.form.clone());
+        Some(Request { method: route.method.clone(), target, body, form })
     }
 
     /// The body of a request about groups or policy.
@@ -254,6 +285,13 @@ const WITHOUT_BODY: [&str; 25] = [
     action::TOTP_REMOVE,
     action::RECOVERY_CODES_CREATE,
 ];
+/// The body of a trust in a pinned key.
+fn trust_of(service: &str) -> Value {
+    let keys = json!({"keys": [Signer::ed25519("a").jwk()]}).to_string();
+    json!({"name": "t", "service_id": service, "trust": {
+        "kind": "generic", "issuer": "https://issuer.example", "audience": "https://manager.example",
+        "keys": {"pinned": keys}, "claims": [{"claim": "sub", "exact": "job"}]}})
+}
 
 /// Whether a route is for people with a session alone, about their own account.
 pub(crate) fn is_for_people(route: &Route) -> bool {
@@ -280,7 +318,17 @@ pub(crate) fn guarded_routes() -> impl Iterator<Item = &'static Route> {
 
 /// The routes whose act is a change of principals or policy.
 pub(crate) fn changes_the_registry(route: &Route) -> bool {
-    let reads = [action::SERVICE_LIST, action::SERVICE_SHOW, action::SERVICE_SECRETS, action::CREDENTIAL_LIST];
-    let of_registry = ["service.", "service_token.", "credential."].iter().any(|noun| route.id.starts_with(noun));
+    let reads = [
+        action::SERVICE_LIST,
+        action::SERVICE_SHOW,
+        action::SERVICE_SECRETS,
+        action::CREDENTIAL_LIST,
+        action::SERVICE_KEY_LIST,
+        action::TRUST_LIST,
+        action::TRUST_SHOW,
+        action::TRUST_DRY_RUN,
+    ];
+    let nouns = ["service.", "service_token.", "credential.", "service_key.", "trust."];
+    let of_registry = nouns.iter().any(|noun| route.id.starts_with(noun));
     route.id == action::RATE_LIMIT_UPDATE || of_registry && !reads.contains(&route.id)
 }

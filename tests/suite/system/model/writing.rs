@@ -110,7 +110,7 @@ impl Services {
         let granted: Option<Vec<(Name, Content)>> = wanted.iter().map(|name| self.reference.committed(name)).collect();
         let grants: Vec<Value> =
             wanted.iter().map(|(secret, version)| json!({"key_id": secret, "version": version})).collect();
-        let body = json!({"grants": grants, "user_id": user(label)});
+        let body = json!({"secrets": grants, "user_id": user(label)});
         let answer = self.installation.admin_call("POST", "/api/tokens", Some(body)).await;
         match granted {
             None => agree("mint", said(&answer).as_str(), "secret_not_found"),
@@ -123,15 +123,15 @@ impl Services {
 
     pub(super) async fn mint_newest(&mut self, at: usize) -> Agreed {
         let Some((secret, _)) = pick(&self.names, at) else { return Ok(()) };
-        let body = json!({"grants": [{"key_id": secret}], "user_id": user(0)});
+        let body = json!({"secrets": [{"key_id": secret}], "user_id": user(0)});
         let answer = self.installation.admin_call("POST", "/api/tokens", Some(body)).await;
         let Some(name) = self.reference.newest_committed(&secret) else {
             return agree("mint", said(&answer).as_str(), "secret_not_found");
         };
         agree("status of a mint", u64::from(answer.status), 201)?;
-        agree("newest version", answer.json()["grants"][0]["version"].as_u64(), Some(name.1))?;
+        agree("newest version", answer.json()["secrets"][0]["version"].as_u64(), Some(name.1))?;
         let granted = self.reference.committed(&name).ok_or("the newest version is committed")?;
-        agree("its envelope", answer.json()["grants"][0]["envelope"].as_u64(), Some(granted.0.1))?;
+        agree("its envelope", answer.json()["secrets"][0]["envelope"].as_u64(), Some(granted.0.1))?;
         self.token(&answer, &user(0), vec![granted])
     }
 

@@ -135,7 +135,7 @@ impl Shared {
         fastrand::shuffle(&mut secrets);
         secrets.truncate(GRANTS);
         let grants: Vec<_> = secrets.iter().map(|(key_id, _)| json!({"key_id": key_id})).collect();
-        let body = json!({"grants": grants});
+        let body = json!({"secrets": grants});
         let call = Call::new(self.manager, "POST", "/api/tokens").bearer(&self.credential).json(&body);
         match call.try_send().await {
             Ok(answer) if answer.status == 201 => *lock(&self.token) = (answer.text("access_token"), secrets),

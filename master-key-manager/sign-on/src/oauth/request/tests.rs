@@ -3,7 +3,10 @@ use serde_json::json;
 use shared_proto::id::{SecretId, Version};
 use static_assertions::assert_not_impl_any;
 
-use super::super::{GrantedSecret, OauthErrorCode as Code};
+use manager_api::name::SecretPath;
+use manager_api::tokens::GrantedSecret;
+
+use super::super::OauthErrorCode as Code;
 use super::*;
 
 assert_not_impl_any!(TokenRequest: std::fmt::Debug, std::fmt::Display, Clone, Serialize);
@@ -141,14 +144,21 @@ fn error_answer_is_that_of_rfc_6749() {
 
 #[test]
 fn answer_names_what_the_token_opens() {
-    let granted =
-        || GrantedDetail::new(vec![GrantedSecret { key_id: SecretId::from_bytes([0; 16]), version: Version::FIRST }]);
+    let secret = |path: &str| GrantedSecret {
+        key_id: SecretId::from_bytes([0; 16]),
+        version: Version::FIRST,
+        envelope: Version::FIRST,
+        path: SecretPath::parse(path).ok(),
+    };
+    let granted = || GrantedDetail::new(vec![secret("a/b"), secret("")]);
     let token = || Zeroizing::new("a.b.c".to_owned());
     let answer = TokenAnswer::new(&Grant::ClientCredentials, token(), 300, granted());
     assert_eq!(
         serde_json::to_value(&answer).unwrap(),
         json!({"access_token": "a.b.c", "token_type": "Bearer", "expires_in": 300, "authorization_details": [
-            {"type": "splitvault_secrets", "actions": ["read"], "secrets": [{"key_id": "sec_AAAAAAAAAAAAAAAAAAAAAA", "version": 1}]}]})
+            {"type": "splitvault_secrets", "actions": ["read"], "secrets": [
+                {"key_id": "sec_AAAAAAAAAAAAAAAAAAAAAA", "version": 1, "envelope": 1, "path": "a/b"},
+                {"key_id": "sec_AAAAAAAAAAAAAAAAAAAAAA", "version": 1, "envelope": 1}]}]})
     );
     let exchange = Grant::TokenExchange { subject_token: token() };
     let answer = serde_json::to_value(TokenAnswer::new(&exchange, token(), 300, granted())).unwrap();

@@ -1,0 +1,121 @@
+//! The token endpoint: from a request to a token, and to the errors of RFC 6749.
+
+use manager_sign_on::oauth::{GrantedDetail, OauthError, OauthErrorCode, TokenAnswer, TokenRequest};
+use manager_store::CHANGED;
+use service_runtime::audit::Origin;
+use service_runtime::{Fact, Refusal};
+use shared_proto::error::ErrorCode;
+
+use super::prove::no_client;
+use super::{Proven, SignOn};
+use crate::access::RegistryError;
+use crate::audit_event::Act;
+use crate::issuer::{MintRequest, granted};
+
+/// A request that is not answered with a token.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The answer to the client.
+    pub answer: Answered,
+    /// The refusal, for log and audit.
+    pub refusal: Refusal,
+}
+
+/// The error of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// An error of RFC 6749.
+    Error(OauthError),
+    /// The same request may succeed later.
+    Later,
+    /// The client has sent too many; it waits for so many seconds.
+    Limited(u64),
+    /// A defect of the service.
+    Defect,
+}
+
+impl Failure {
+    /// The refusal of a credential that cannot be used any more, which looks like a wrong one.
+    pub fn of_client(refusal: Refusal) -> Self {
+        match refusal.code() {
+            ErrorCode::CredentialInvalid => no_client(),
+            _ => refusal.into(),
+        }
+    }
+
+    /// The same request may succeed later.
+    pub(super) fn later(cause: &'static str) -> Self {
+        Refusal::unavailable(cause).into()
+    }
+}
+
+impl From<OauthError> for Failure {
+    fn from(error: OauthError) -> Self {
+        let code = match error.code {
+            OauthErrorCode::InvalidClient | OauthErrorCode::InvalidGrant | OauthErrorCode::UnauthorizedClient => {
+                ErrorCode::CredentialInvalid
+            }
+            OauthErrorCode::InvalidAuthorizationDetails
+            | OauthErrorCode::InvalidScope
+            | OauthErrorCode::InvalidTarget
+            | OauthErrorCode::UnsupportedGrantType => ErrorCode::ParameterInvalid,
+            OauthErrorCode::InvalidRequest => ErrorCode::BodyInvalid,
+        };
+        let refusal = Refusal::new(code).cause(error.description);
+        Self { answer: Answered::Error(error), refusal }
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+/// The refusal of a token to a client that has proven who it is.
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let details =
+            |description| Answered::Error(OauthError::new(OauthErrorCode::InvalidAuthorizationDetails, description));
+        let answer = match refusal.code().status() {
+            429 => Answered::Limited(match refusal.known_fact() {
+                Some(Fact::Wait(seconds)) => *seconds,
+                Some(_) | None => 1,
+            }),
+            // The registry changed between the proof and the act. What holds now is decided by the next request.
+            _ if refusal.cause_text() == Some(CHANGED) => Answered::Later,
+            404 => details("A secret or version is unknown, or not yours to see."),
+            409 => details("The environment is frozen or disabled."),
+            400..=499 => details(
+                "A secret comes twice, the secrets are of several environments, or a stage or life_seconds is not possible.",
+            ),
+            500 => Answered::Defect,
+            _ => Answered::Later,
+        };
+        Self { answer, refusal }
+    }
+}
+
+impl SignOn {
+    /// Makes a token for whoever has proven to be the sender of a request.
+    ///
+    /// # Errors
+    /// The answer to the client.
+    pub async fn issue(&self, request: &TokenRequest, proven: Proven, origin: &Origin) -> Result<TokenAnswer, Failure> {
+        let caller = proven.caller;
+        let origin = origin.clone().by(caller.subject(), Some(caller.credential()));
+        let origin = origin.authenticated(caller.method(), caller.rules());
+        if let Some(subject) = proven.external_subject {
+            self.audit.record(Act::TrustAdmit(subject), &origin).await.map_err(Refusal::from)?;
+        }
+        let wanted = MintRequest { secrets: request.wanted.clone(), label: None, life: request.life_seconds };
+        let minted = self.mint.mint(wanted, &caller, &origin).await.inspect_err(|refusal| {
+            if refusal.cause_text() == Some(CHANGED) {
+                self.registry.suspect();
+            }
+        })?;
+        let secrets = granted(&request.wanted, &minted.versions);
+        let life = minted.token.expires_at.saturating_sub(self.clock.now());
+        Ok(TokenAnswer::new(&request.grant, minted.token.access_token, life, GrantedDetail::new(secrets)))
+    }
+}
