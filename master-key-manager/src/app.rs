@@ -139,11 +139,13 @@ impl App {
             Arc::clone(&keys),
             audit.clone(),
         );
+        let sessions = Arc::new(IdleSessions::new(Arc::clone(&clock)));
         let parts = Parts {
             registry: Arc::clone(&registry),
             revocations: Arc::clone(&revocations),
             mint: Arc::clone(&mint),
             keys: Arc::clone(&keys),
+            sessions: Arc::clone(&sessions),
             audit: audit.clone(),
             clock: Arc::clone(&clock),
         };
@@ -174,7 +176,6 @@ impl App {
         };
         let parts = (store.clone(), Arc::clone(&keys), Arc::clone(&revocations));
         let keeper = EnvironmentKeeper::new(parts.0, parts.1, parts.2, audit.clone(), Arc::clone(&clock));
-        let sessions = Arc::new(IdleSessions::new(Arc::clone(&clock)));
         let people = People::new(
             Arc::clone(&keys),
             (Arc::clone(&registry), Arc::clone(&revocations)),

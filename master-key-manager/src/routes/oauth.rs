@@ -34,6 +34,13 @@ pub(super) const ROUTES: &[Route] = &[
         .public(|| web::to(metadata)),
 ];
 
+/// The descriptions of bodies that cannot be read.
+const UNREADABLE: [(ErrorCode, &str); 3] = [
+    (ErrorCode::MediaTypeUnsupported, "Send application/x-www-form-urlencoded without content encoding."),
+    (ErrorCode::BodyTooLarge, "The body is too large."),
+    (ErrorCode::BodyInvalid, "The body was cut off, is not framed correctly, or did not arrive in time."),
+];
+
 async fn token(req: HttpRequest, payload: web::Payload, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let (app, origin) = (app.into_inner(), origin_of(&req));
     let request = match take_address(&req, &app).await {
@@ -49,7 +56,9 @@ async fn token(req: HttpRequest, payload: web::Payload, app: web::Data<App>) -> 
                 if let Some(subject) = proven.caller.subject() {
                     app.gate.limits.take_principal(subject)?;
                 }
-                app.gate.count_use(&proven.caller).await.map_err(Failure::of_client)?;
+                for shown in proven.shown() {
+                    app.gate.count_use(shown).await.map_err(Failure::of_client)?;
+                }
                 app.sign_on.issue(&request, proven, &origin).await
             });
             task.await.unwrap_or_else(|_| Err(Refusal::internal("a task broke down").into()))
@@ -83,11 +92,10 @@ async fn read(req: &HttpRequest, payload: web::Payload) -> Result<TokenRequest, 
     if !req.query_string().is_empty() {
         return Err(refused("The parameters are in the body; there is no query."));
     }
-    let body = read_form(req, payload, MAX_BODY_BYTES).await.map_err(|refusal| match refusal.code() {
-        ErrorCode::MediaTypeUnsupported => refused("Send application/x-www-form-urlencoded without content encoding."),
-        ErrorCode::BodyTooLarge => refused("The body is too large."),
-        ErrorCode::BodyInvalid => refused("The body was cut off, is not framed correctly, or did not arrive in time."),
-        _ => refusal.into(),
+    let body = read_form(req, payload, MAX_BODY_BYTES).await.map_err(|refusal| {
+        let code = refusal.code();
+        let known = UNREADABLE.iter().find(|(known, _)| *known == code);
+        known.map_or_else(|| refusal.into(), |(_, description)| refused(description))
     })?;
     let mut all = req.headers().get_all(header::AUTHORIZATION);
     let authorization = match (all.next(), all.next()) {

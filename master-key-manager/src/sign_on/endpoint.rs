@@ -37,10 +37,7 @@ pub enum Answered {
 impl Failure {
     /// The refusal of a credential that cannot be used any more, which looks like a wrong one.
     pub fn of_client(refusal: Refusal) -> Self {
-        match refusal.code() {
-            ErrorCode::CredentialInvalid => no_client(),
-            _ => refusal.into(),
-        }
+        if refusal.code() == ErrorCode::CredentialInvalid { no_client() } else { refusal.into() }
     }
 
     /// The same request may succeed later.

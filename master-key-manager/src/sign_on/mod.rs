@@ -21,7 +21,7 @@ use service_runtime::clock::Clock;
 use service_runtime::{Refusal, StartError};
 use shared_proto::error::ErrorCode;
 
-use crate::access::{Authenticator, Caller, Registry, View};
+use crate::access::{Authenticator, Caller, IdleSessions, Registry, View};
 use crate::audit_event::{Act, RegistryAct};
 use crate::config::SignOnConfig;
 use crate::issuer::Mint;
@@ -60,6 +60,8 @@ pub struct Parts {
     pub mint: Arc<Mint>,
     /// The keys in use.
     pub keys: Arc<KeyRing>,
+    /// The sessions of people. They are no clients.
+    pub sessions: Arc<IdleSessions>,
     /// The audit log.
     pub audit: AuditLog,
     /// The time.
@@ -72,13 +74,13 @@ impl SignOn {
     /// # Errors
     /// A setting cannot be used.
     pub fn new(parts: Parts, config: &SignOnConfig) -> Result<Self, StartError> {
-        let Parts { registry, revocations, mint, keys, audit, clock } = parts;
+        let Parts { registry, revocations, mint, keys, sessions, audit, clock } = parts;
         let key_sets = KeySets::new(config.rules()?, config.key_set_ca.clone(), Arc::clone(&clock))?;
         Ok(Self {
             registry,
             revocations,
             mint,
-            authenticator: Authenticator::new(Arc::clone(&keys)),
+            authenticator: Authenticator::new(Arc::clone(&keys), sessions),
             keys,
             audit,
             replays: Replays::from(clock.now()),

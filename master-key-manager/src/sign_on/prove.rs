@@ -21,6 +21,8 @@ use crate::access::{Caller, View};
 pub struct Proven {
     /// The caller, before the facts of the state in which the proof was checked: what changed since then ends his permits.
     pub caller: Caller,
+    /// The credential of the client that authenticated beside a grant.
+    client: Option<Caller>,
     /// `sub` of the token of an external issuer.
     pub(super) external_subject: Option<String>,
 }
@@ -61,14 +63,14 @@ impl SignOn {
                 let error = "The assertion is not of the client that authenticates.";
                 Err(OauthError::new(OauthErrorCode::UnauthorizedClient, error).into())
             }
-            Some(_) | None => Ok(proven),
+            client => Ok(Proven { client: client.map(|client| client.caller), ..proven }),
         }
     }
 
     /// An opaque credential. A wrong one costs the same work, whoever is named.
     async fn by_secret(&self, id: &str, secret: &str, from: Option<IpAddr>) -> Result<Proven, Failure> {
         let (view, now) = (self.registry.now().await?, self.clock.now());
-        let actor = self.authenticator.actor(&view.state, secret, from, now).ok_or_else(no_client)?;
+        let actor = self.authenticator.actor(&view, secret, from, now).ok_or_else(no_client)?;
         let service = view.state.credential(actor.credential).and_then(|known| service_of(known).ok());
         if !service.is_some_and(|service| is_named(&view, service, id)) {
             return Err(no_client());
@@ -158,7 +160,12 @@ impl SignOn {
 
 impl Proven {
     fn new(actor: Actor, view: &View, now: u64, external_subject: Option<String>) -> Self {
-        Self { caller: Caller::new(actor, view, now), external_subject }
+        Self { caller: Caller::new(actor, view, now), client: None, external_subject }
+    }
+
+    /// Whatever was shown, of which each is a use.
+    pub fn shown(&self) -> impl Iterator<Item = &Caller> {
+        self.client.iter().chain([&self.caller])
     }
 }
 
@@ -176,11 +183,8 @@ fn keys_in_use(view: &View, service: ServiceId, now: u64) -> Vec<(CredentialId, 
 /// True if a text is the id or the name of a service.
 fn is_named(view: &View, service: ServiceId, text: &str) -> bool {
     let name = AccountName::parse(text).ok();
-    let has_name = name.and_then(|name| match view.state.named(Kind::Service, &name) {
-        Some(Record::Service(known)) => Some(known.service_id == service),
-        _ => None,
-    });
-    text == service.to_string() || has_name == Some(true)
+    let named = name.and_then(|name| view.state.named(Kind::Service, &name));
+    text == service.to_string() || matches!(named, Some(Record::Service(known)) if known.service_id == service)
 }
 
 /// True if a token is one that a service signed itself. It decides nothing but by which keys it is verified.

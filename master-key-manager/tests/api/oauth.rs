@@ -53,6 +53,10 @@ impl Shop {
         self.manager.ask_for_token(authorization, &form).await
     }
 
+    pub(crate) fn wanted(&self) -> &str {
+        &self.wanted
+    }
+
     pub(crate) async fn register(&self, signer: &Signer) -> Answer {
         let body = json!({"name": "deploy", "expires_in": "90d", "jwk": signer.jwk()});
         self.manager.post(&self.keys(), body).await
@@ -241,7 +245,7 @@ async fn metadata_document_names_the_endpoint_and_a_manager_without_an_issuer_ha
 }
 
 /// A credential of the service, with these terms.
-async fn credential_with(shop: &Shop, terms: impl Fn(Credential) -> Credential) -> String {
+pub(crate) async fn credential_with(shop: &Shop, terms: impl Fn(Credential) -> Credential) -> String {
     let plain = shared_proto::credential::PlainCredential::generate();
     let hash = shop.manager.app.keys.now().credentials.hash(&plain);
     let id = shared_proto::id::CredentialId::generate();

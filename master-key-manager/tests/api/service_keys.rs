@@ -2,8 +2,11 @@
 
 use actix_web::http::Method;
 use futures_util::future::join_all;
-use manager_registry::{Author, Credential};
+use manager_registry::Credential;
+use manager_sign_on::oauth::TokenRequest;
+use master_key_manager::sign_on::Answered;
 use serde_json::{Value, json};
+use service_runtime::audit::Origin;
 use shared_proto::id::Subject;
 
 use crate::oauth::{JWT_BEARER, Shop, basic, details, fails, now};
@@ -81,7 +84,7 @@ async fn only_who_may_manage_identities_and_holds_what_the_service_holds_registe
     // Managing identities is not reading: he would hand out what he does not hold.
     let clerk = shop.manager.service_with("clerk", &[manager_api::policy::Action::ManageIdentities], None).await;
     let refused = register(&clerk.credential).await.expect(403).refused("not_permitted");
-    assert!(refused.member("detail").contains("more than you hold"), "{}", refused.text);
+    assert!(refused.member("detail").contains("where you do not hold it"), "{}", refused.text);
     register(&shop.manager.credential).await.expect(201);
     shop.manager.stop().await;
 }
@@ -124,6 +127,14 @@ async fn assertion_with_a_registered_key_is_a_grant_and_authenticates_a_client()
     let assertion = signer.token(&shop.claims("own"));
     let grant = [("grant_type", JWT_BEARER), ("assertion", assertion.as_str())];
     shop.opens(shop.ask(Some(&basic("web", &shop.reader.credential)), &grant).await);
+    // Both are used.
+    let once = crate::oauth::credential_with(&shop, |new| Credential { max_uses: Some(1), ..new }).await;
+    for (jti, counts) in [("first", true), ("second", false)] {
+        let assertion = signer.token(&shop.claims(jti));
+        let grant = [("grant_type", JWT_BEARER), ("assertion", assertion.as_str())];
+        let answer = shop.ask(Some(&basic("web", &once)), &grant).await;
+        if counts { drop(shop.opens(answer)) } else { fails(answer, 401, "invalid_client") }
+    }
     let assertion = signer.token(&shop.claims("foreign"));
     let grant = [("grant_type", JWT_BEARER), ("assertion", assertion.as_str())];
     fails(shop.ask(Some(&basic("other", &other.credential)), &grant).await, 400, "unauthorized_client");
@@ -223,14 +234,14 @@ async fn key_that_is_disabled_on_the_way_to_its_token_gets_none() {
     let shop = Shop::new().await;
     let signer = Signer::ed25519("a");
     let key = shop.register(&signer).await.expect(201).member("credential_id");
-    let registry = std::sync::Arc::clone(&shop.manager.app.registry);
-    shop.manager.faults.after_calls("secret_facts", 1, move || async move {
-        let view = registry.now().await.unwrap();
-        let known = view.state.credential(key.parse().unwrap()).unwrap();
-        let disabled = Credential { disabled_at: Some(1), ..known.clone() };
-        registry.change((Author::Operator, "", 1), None, |_| Ok(vec![disabled.into()])).await.unwrap();
-    });
-    fails(shop.grant(&signer.token(&shop.claims("1"))).await, 503, "temporarily_unavailable");
+    let assertion = signer.token(&shop.claims("1"));
+    let form = format!("grant_type={JWT_BEARER}&assertion={assertion}&authorization_details={}", shop.wanted());
+    let request = TokenRequest::parse(None, form.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
+    let sign_on = &shop.manager.app.sign_on;
+    let Ok(proven) = sign_on.prove(&request, None).await else { panic!("it is proven") };
+    shop.manager.admin(Method::DELETE, &format!("{}/{key}", shop.keys()), None).await.expect(200);
+    let Err(failure) = sign_on.issue(&request, proven, &Origin::background()).await else { panic!("it is refused") };
+    assert_eq!(failure.answer, Answered::Later);
     fails(shop.grant(&signer.token(&shop.claims("2"))).await, 400, "invalid_grant");
     let tokens = shop.manager.admin(Method::GET, "/api/tokens", None).await.expect(200).json();
     let own = tokens["tokens"].as_array().unwrap().iter().filter(|token| token["sub"] == json!(shop.reader.subject));

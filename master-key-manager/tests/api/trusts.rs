@@ -176,6 +176,21 @@ async fn wrong_tokens_of_every_kind_are_refused_alike() {
     wrong.push(("unknown key", Signer::rsa("other").token(&claims())));
     wrong.push(("HS256 with the public key", hs256(&signer.jwk(), &claims())));
     wrong.extend(unsigned("one", &claims()).map(|token| ("alg none", token)));
+    // A key or its address in the header is not looked at, not even when it is the right one.
+    let mine = format!("{}/mine", actions.issuer.url);
+    for (signer, more) in [
+        (&stranger, json!({"jwk": stranger.jwk()})),
+        (signer, json!({"jwk": signer.jwk()})),
+        (&stranger, json!({"jku": mine})),
+        (&stranger, json!({"x5u": mine})),
+        (&stranger, json!({"x5c": ["AAAA"]})),
+        (signer, json!({"crit": ["exp"]})),
+        (signer, json!({"alg": "RS512"})),
+        (signer, json!({"alg": "rs256"})),
+        (signer, json!({"kid": null})),
+    ] {
+        wrong.push(("header", signer.token_with(&more, &claims())));
+    }
     wrong.push(("our own token", actions.of_main().await.expect(200).member("access_token")));
     let mut answers = Vec::new();
     for (name, token) in &wrong {
@@ -187,6 +202,7 @@ async fn wrong_tokens_of_every_kind_are_refused_alike() {
     }
     answers.dedup();
     assert_eq!(answers.len(), 1);
+    assert_eq!(actions.issuer.asked(), ["/jwks"]);
     // Clocks that differ by less than a minute are right.
     for near in [with("iat", json!(now() + 50)), with("nbf", json!(now() + 50))] {
         actions.exchange(&signer.token(&near), &[]).await.expect(200);
@@ -367,12 +383,12 @@ async fn only_who_may_manage_identities_and_holds_what_the_service_holds_makes_a
     }
     // Managing identities is not reading.
     let refused = send(&clerk.credential, Method::POST, "/api/trusts", Some(&body)).await;
-    assert!(refused.expect(403).refused("not_permitted").member("detail").contains("more than you hold"));
+    assert!(refused.expect(403).refused("not_permitted").member("detail").contains("where you do not hold it"));
     let mut wider = trust(&actions.issuer);
     wider["claims"] = json!([{"claim": "repository", "exact": "clerk/own"}]);
     let change = json!({"trust": wider});
     let refused = send(&clerk.credential, Method::PATCH, &actions.path(), Some(&change)).await;
-    assert!(refused.expect(403).refused("not_permitted").member("detail").contains("more than you hold"));
+    assert!(refused.expect(403).refused("not_permitted").member("detail").contains("where you do not hold it"));
     let own = actions.signer.token(&with("repository", json!("clerk/own")));
     actions.exchange(&own, &[]).await.expect(200);
     // Taking away needs no more than managing identities.

@@ -1,4 +1,4 @@
-//! The page about giving a team access, run as it stands.
+//! Pages with commands, run as they stand.
 
 use std::process::Command;
 
@@ -6,10 +6,20 @@ use system_tests::{Installation, repository};
 
 #[tokio::test]
 async fn team_gets_access_and_loses_it_by_the_commands_of_the_page() {
-    let installation = Installation::running().await;
-    let page = std::fs::read_to_string(repository().join("docs/team-access.md")).unwrap();
+    run("docs/team-access.md", 9, Installation::running().await).await;
+}
+
+#[tokio::test]
+async fn service_without_a_stored_secret_gets_its_tokens_by_the_commands_of_the_page() {
+    let issuer = "[sign_on]\nissuer = \"https://manager.example:8000\"";
+    run("docs/oauth.md", 6, Installation::builder().manager_table(issuer).running().await).await;
+}
+
+/// Runs the blocks of a page in one shell, which ends at the first line that fails.
+async fn run(page: &str, least: usize, installation: Installation) {
+    let page = std::fs::read_to_string(repository().join(page)).unwrap();
     let blocks: Vec<&str> = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert!(blocks.len() >= 9, "{} blocks", blocks.len());
+    assert!(blocks.len() >= least, "{} blocks", blocks.len());
     let address = |port: u16| format!("http://localhost:{port}");
     let mut shell = Command::new("sh");
     shell.arg("-e").arg("-c").arg(blocks.concat());

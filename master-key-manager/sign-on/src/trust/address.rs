@@ -53,9 +53,11 @@ impl AddressRules {
                     || v4.is_unspecified()
                     || v4.is_broadcast()
                     || v4.is_multicast()
-                    || v4.octets().starts_with(&[0]);
-                // RFC 1918, and RFC 6598 for addresses behind a carrier.
-                let private = v4.is_private() || matches!(v4.octets(), [100, 64..=127, ..]);
+                    || v4.octets().starts_with(&[0])
+                    || METADATA_V4.contains(&v4);
+                // RFC 1918, RFC 6598 for addresses behind a carrier, and what RFC 6890 gives to nobody on the Internet.
+                let private = v4.is_private()
+                    || matches!(v4.octets(), [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] | [240..=255, ..]);
                 !never && (!private || named())
             }
             IpAddr::V6(v6) => {
@@ -149,6 +151,9 @@ fn hides_v4(address: Ipv6Addr) -> bool {
     matches!(segments, [0, 0, 0, 0, 0, 0, ..] | [0x64, 0xff9b, ..] | [0x2002, ..] | [0x2001, 0, ..])
 }
 
+/// The metadata services of Alibaba, Azure and Oracle that are not link-local.
+const METADATA_V4: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
 /// The metadata services of AWS and Google on IPv6.
 const METADATA: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254), Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254)];
@@ -201,6 +206,12 @@ mod tests {
             "https://224.0.0.1/keys",
             "https://metadata.google.internal/keys",
             "https://metadata/keys",
+            "https://100.100.100.200/keys",
+            "https://168.63.129.16/keys",
+            "https://192.0.0.192/keys",
+            "https://192.0.0.8/keys",
+            "https://198.18.0.1/keys",
+            "https://240.0.0.1/keys",
         ] {
             assert!(refused(text), "{text}");
         }
@@ -251,6 +262,8 @@ mod tests {
             assert!(KeySetUrl::parse(other, &rules).is_err(), "{other}");
         }
         assert!(!named(&["169.254.0.0/16"]).unwrap().permits([169, 254, 169, 254].into()));
+        let carrier = named(&["100.64.0.0/10"]).unwrap();
+        assert!(carrier.permits([100, 64, 0, 1].into()) && !carrier.permits([100, 100, 100, 200].into()));
         for wrong in ["10.96.0.1/12", "0.0.0.0/0", "::/0", "10.0.0.0", "x", "10.0.0.0/33"] {
             assert!(named(&[wrong]).is_err(), "{wrong}");
         }

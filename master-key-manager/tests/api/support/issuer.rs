@@ -71,7 +71,13 @@ impl Signer {
     }
 
     pub(crate) fn token(&self, claims: &Value) -> String {
-        let header = json!({"alg": self.alg(), "kid": self.kid, "typ": "JWT"});
+        self.token_with(&json!({}), claims)
+    }
+
+    /// A token with more members in its header.
+    pub(crate) fn token_with(&self, more: &Value, claims: &Value) -> String {
+        let mut header = json!({"alg": self.alg(), "kid": self.kid, "typ": "JWT"});
+        header.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let input = format!("{}.{}", b64(header.to_string().as_bytes()), b64(claims.to_string().as_bytes()));
         let signature = match &self.pair {
             Pair::Ed25519(pair) => pair.sign(input.as_bytes()).as_ref().to_vec(),

@@ -139,7 +139,20 @@ impl Facts {
             reader.credential
         );
         let (keyed, trust) = ([keyed, key.member("credential_id")], trust.member("trust_id"));
-        Self { number, secret, doomed, jti, lost: lost.to_string(), keyed, trust, form, policy, service, exchanged, people }
+        Self {
+            number,
+            secret,
+            doomed,
+            jti,
+            lost: lost.to_string(),
+            keyed,
+            trust,
+            form,
+            policy,
+            service,
+            exchanged,
+            people,
+        }
     }
 
     /// A request that this route would obey. A new route needs an arm here, and is tested by it: without one it is
