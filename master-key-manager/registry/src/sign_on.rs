@@ -54,6 +54,9 @@ pub struct Enrolment {
     /// Who made it. Absent for an operator on the manager's host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Subject>,
+    /// The session or credential with which that was done. Absent for an operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author_credential: Option<CredentialId>,
     /// When it was made (Unix seconds).
     pub created_at: u64,
     /// When it ends (Unix seconds).

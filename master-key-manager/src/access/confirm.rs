@@ -5,6 +5,7 @@ use manager_store::{ChangeOutcome, RegistryRows, RegistryStore};
 use service_runtime::StartError;
 use shared_proto::Rejected;
 use shared_proto::encoding::b64;
+use shared_proto::id::CredentialId;
 
 use super::registry::{altered, load, raise, unreadable};
 use super::{AnchorFile, Registry};
@@ -40,7 +41,8 @@ impl Registry {
             return Err(StartError::new("The database changed meanwhile; look again with `policy show`."));
         }
         let by = (Author::Operator, "confirmed", now);
-        let proposal = state.propose(used_up_since(&state), by, used, key).map_err(|Rejected| altered(Broken))?;
+        let mut proposal = state.propose(used_up_since(&state), by, used, key).map_err(|Rejected| altered(Broken))?;
+        proposal.rows.ended_sessions = sessions(&state).collect();
         match store.change_registry(proposal.rows, Vec::new(), None, now).await.map_err(unreadable)? {
             ChangeOutcome::Made { .. } => {}
             ChangeOutcome::Moved => return Err(StartError::new("The database changed meanwhile; repeat the command.")),
@@ -80,12 +82,16 @@ pub fn word_for(state: &Snapshot) -> String {
 /// What a state of an earlier day brings back that may have been used up since: sessions, enrolment codes and recovery
 /// codes end.
 fn used_up_since(state: &Snapshot) -> Vec<Change> {
-    let sessions = state.credentials().filter(|credential| credential.proof.login().is_some());
-    let sessions = sessions.map(|session| Change::from(RecordName::from(session.credential_id)));
+    let sessions = sessions(state).map(|session| Change::from(RecordName::from(session)));
     let codes = state.enrolments().map(|code| Change::from(RecordName::from(code.enrolment_id)));
     let people = state.sign_ons().filter(|own| !own.recovery.is_empty());
     let people = people.map(|own| Change::from(SignOn { recovery: Vec::new(), ..own.clone() }));
     sessions.chain(codes).chain(people).collect()
+}
+
+fn sessions(state: &Snapshot) -> impl Iterator<Item = CredentialId> + '_ {
+    let all = state.credentials().filter(|credential| credential.proof.login().is_some());
+    all.map(|session| session.credential_id)
 }
 
 /// Makes the first entry, with the credentials of a database from before there were records.

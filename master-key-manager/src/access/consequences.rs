@@ -12,6 +12,8 @@ use super::View;
 
 /// The most credentials whose tokens one change revokes one by one. Beyond it, all tokens are revoked.
 const MOST_EVENTS: usize = 256;
+/// The most sessions whose tokens one change looks for.
+const MOST_SESSIONS: usize = 2_000;
 
 /// The revocations that follow from a change: of the tokens of each credential that is disabled or narrowed, and of those
 /// of each principal who may lose `read` by it. Sessions among them are returned apart.
@@ -32,15 +34,27 @@ pub(super) fn revocations(
             hit.push(id);
         }
     }
+    if changes.iter().any(|change| asks_for_more(before, change)) {
+        // What was minted after a login with one factor ends, so that the rule holds from its answer on.
+        let sessions = before.state.credentials().filter(|known| known.proof.login().is_some_and(|login| !login.mfa));
+        hit.extend(sessions.map(|session| session.credential_id));
+    }
     hit.sort_unstable();
     hit.dedup();
-    if hit.len() > MOST_EVENTS {
-        return (vec![Event::All], Vec::new());
-    }
     let is_session =
         |id: &CredentialId| before.state.credential(*id).is_some_and(|known| known.proof.login().is_some());
     let (sessions, others): (Vec<_>, Vec<_>) = hit.into_iter().partition(is_session);
+    if others.len() > MOST_EVENTS || sessions.len() > MOST_SESSIONS {
+        return (vec![Event::All], Vec::new());
+    }
     (others.into_iter().map(Event::Credential).collect(), sessions)
+}
+
+/// Tells whether an environment asks people for two factors from now on.
+fn asks_for_more(before: &View, change: &Change) -> bool {
+    let Some(Record::EnvironmentRules(rules)) = &change.after else { return false };
+    let known = before.state.environment_rules(rules.environment_id).is_some_and(|known| known.require_mfa);
+    rules.require_mfa && !known
 }
 
 /// The credential that a change is about, as it was.

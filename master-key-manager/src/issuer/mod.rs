@@ -7,6 +7,7 @@ mod batches;
 mod signing;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use manager_api::name::UserLabel;
 use manager_api::tokens::{GrantedSecret, SecretTarget, Stage, WantedSecret, WantedVersion};
@@ -102,8 +103,15 @@ impl Mint {
         };
         let (issued_at, expires_at) = self.life(request.life, &seal_key);
         // Decided from the facts that the transaction reads, so that no read comes before it.
-        let reader = caller.clone();
-        let permits = ReadPermits::new(move |secret| reader.permit_on(Some(secret)).ok());
+        let (reader, needs_factors) = (caller.clone(), Arc::new(AtomicBool::new(false)));
+        let noted = Arc::clone(&needs_factors);
+        let permits = ReadPermits::new(move |secret| {
+            let permit = reader.permit_on(Some(secret));
+            if permit.as_ref().is_err_and(|refusal| refusal.code() == ErrorCode::MfaRequired) {
+                noted.store(true, Ordering::SeqCst);
+            }
+            permit.ok()
+        });
         let grants = request.secrets.iter().map(|one| self.wanted(one)).collect::<Result<_, _>>()?;
         let order = TokenRequest {
             jti: TokenId::generate(),
@@ -116,6 +124,10 @@ impl Mint {
         };
         let (token, versions, rseq) = match self.store.decide_token(order).await? {
             TokenDecision::Recorded { token, versions, rseq } => (token, versions, rseq),
+            // The policy lets him read the one that it was decided for.
+            TokenDecision::NotFound if needs_factors.load(Ordering::SeqCst) => {
+                return Err(Refusal::new(ErrorCode::MfaRequired));
+            }
             TokenDecision::NotFound => return Err(Refusal::new(ErrorCode::SecretNotFound)),
             TokenDecision::Twice => return Err(Refusal::parameter("A token names each secret once.")),
             TokenDecision::SeveralEnvironments => {

@@ -16,7 +16,7 @@ use shared_proto::id::{CredentialId, PersonId, Subject};
 use zeroize::Zeroizing;
 
 use super::prove::{Ask, Presented, login_failed};
-use super::{People, end_codes, end_sessions, known_person, no_person, person_of, sign_on_of};
+use super::{People, each_once, end_codes, end_sessions, known_person, no_person, person_of, sign_on_of};
 use crate::access::{Caller, View, manages};
 use crate::audit_event::{Act, RegistryAct};
 use crate::keys::SignOnKeys;
@@ -60,7 +60,7 @@ impl People {
                 let mut changes = end_sessions(view, person, Some(session));
                 changes.extend(end_codes(view, Subject::Person(person)));
                 changes.push(SignOn { password: Some(password), password_changed_at: Some(now), ..own }.into());
-                Ok(changes)
+                Ok(each_once(changes))
             })
             .await?;
         self.let_in(&proven.attempt);
@@ -199,6 +199,8 @@ impl People {
         reason: &str,
         decide: impl FnOnce(&View, CredentialId) -> Result<Vec<Change>, Refusal> + Send,
     ) -> Result<Sequences, Refusal> {
+        let [_, acts] = &self.pace;
+        acts.take(*caller.credential().as_bytes())?;
         let by = (caller.author(), reason, self.clock.now());
         self.revocations
             .change_as(by, |view| {

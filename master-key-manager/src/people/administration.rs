@@ -10,8 +10,8 @@ use service_runtime::{Fact, Refusal};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{PersonId, Subject};
 
-use super::enrolment::{MOST_MINUTES, NewCode, add_code, new_code};
-use super::{MOST_PEOPLE, People, end_codes, end_sessions, known_person, person_named, sign_on_of};
+use super::enrolment::{MOST_MINUTES, NewCode, add_code, author_of, new_code};
+use super::{MOST_PEOPLE, People, each_once, end_codes, end_sessions, known_person, person_named, sign_on_of};
 use crate::access::{Caller, View};
 use crate::audit_event::{Act, RegistryAct, action};
 use crate::revocation::Sequences;
@@ -165,7 +165,7 @@ impl People {
                 if known.disabled_at.is_none() {
                     changes.push(Person { disabled_at: Some(now), ..known.clone() }.into());
                 }
-                Ok(changes)
+                Ok(each_once(changes))
             })
             .await
     }
@@ -187,7 +187,7 @@ impl People {
             return Err(Refusal::new(ErrorCode::NotPermitted).detail("Nobody resets himself."));
         }
         let order =
-            NewCode { subject, credential: None, address: None, author: caller.subject(), minutes: RESET_MINUTES };
+            NewCode { subject, credential: None, address: None, author: author_of(caller), minutes: RESET_MINUTES };
         let code_id = EnrolmentId::from_bytes(self.keys.now().credentials.new_id(caller, action::PERSON_RESET, key));
         let (made, code) = new_code(&self.sign_on_keys(), code_id, now, order);
         let (ca_sha256, expires_at) = (self.place.ca_sha256().await?, made.expires_at);
@@ -201,7 +201,7 @@ impl People {
             changes.extend(by_him.map(|code| Change::from(RecordName::from(code.enrolment_id))));
             changes.extend(add_code(view, caller, made.clone(), now)?);
             changes.push(sign_on_of(view, id).reset().into());
-            Ok(changes)
+            Ok(each_once(changes))
         })
         .await?;
         Ok(NewEnrolment {

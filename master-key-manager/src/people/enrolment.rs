@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use manager_api::id::EnrolmentId;
+use manager_api::lifetime::MAX_LIFETIME_SECONDS;
 use manager_api::name::IdempotencyKey;
 use manager_api::people::{CreateEnrolment, EnrolmentDetails, NewEnrolment, RedeemEnrolment, RedeemedEnrolment};
 use manager_policy::{ManageIdentities, Permit, Scope, may_act_for};
@@ -16,11 +17,12 @@ use shared_proto::error::ErrorCode;
 use shared_proto::id::{CredentialId, Subject};
 use zeroize::Zeroizing;
 
-use super::{People, end_sessions, known_person, redemption_from, sign_on_of};
+use super::{People, each_once, end_sessions, known_person, redemption_from, sign_on_of};
 use crate::access::{Caller, View, actor_of};
 use crate::audit_event::{Act, RegistryAct, action};
 use crate::keys::SignOnKeys;
 use crate::revocation::Sequences;
+use crate::services::credential_changes;
 
 /// The most codes that wait to be redeemed.
 const MOST_CODES: usize = 1_000;
@@ -29,14 +31,14 @@ const MINUTES: u64 = 15;
 /// The longest time for which a code counts, in minutes.
 pub(super) const MOST_MINUTES: u64 = 60;
 /// The longest life of a service's credential.
-const YEAR_SECONDS: u64 = 366 * 86_400;
+const YEAR_SECONDS: u64 = MAX_LIFETIME_SECONDS;
 
 /// The order for a new code.
 pub(super) struct NewCode {
     pub(super) subject: Subject,
     pub(super) credential: Option<CredentialTerms>,
     pub(super) address: Option<IpAddr>,
-    pub(super) author: Option<Subject>,
+    pub(super) author: Option<(Subject, CredentialId)>,
     pub(super) minutes: u64,
 }
 
@@ -52,7 +54,19 @@ pub(super) fn new_code(
     let hmac = Bytes(keys.codes.enrolment(&code));
     let expires_at = now.saturating_add(minutes * 60);
     let address = address.map(|address| address.to_canonical());
-    let made = Enrolment { enrolment_id, hmac, subject, credential, address, author, created_at: now, expires_at };
+    let (author, author_credential) = author.unzip();
+    let created_at = now;
+    let made = Enrolment {
+        enrolment_id,
+        hmac,
+        subject,
+        credential,
+        address,
+        author,
+        author_credential,
+        created_at,
+        expires_at,
+    };
     (made, code.expose_text())
 }
 
@@ -76,7 +90,7 @@ impl People {
             return Err(Refusal::parameter("address is that of one host."));
         }
         let (subject, credential) = parties(&asked, now)?;
-        let order = NewCode { subject, credential, address: asked.address, author: caller.subject(), minutes };
+        let order = NewCode { subject, credential, address: asked.address, author: author_of(caller), minutes };
         let id = EnrolmentId::from_bytes(self.keys.now().credentials.new_id(caller, action::ENROLMENT_CREATE, key));
         let (made, code) = new_code(&self.sign_on_keys(), id, now, order);
         let ca_sha256 = self.place.ca_sha256().await?;
@@ -176,7 +190,7 @@ impl People {
                 changes.extend(end_sessions(view, person, None));
                 let own = sign_on_of(view, person);
                 changes.push(SignOn { password: Some(password), password_changed_at: Some(now), ..own }.into());
-                Ok(changes)
+                Ok(each_once(changes))
             })
             .await?;
         Ok(RedeemedEnrolment { subject: code.subject, name, client_id: None, credential: None, expires_at: None })
@@ -212,7 +226,7 @@ impl People {
             .change_as(by, |view| {
                 let mut changes = use_up(view, &code, address, now)?;
                 name = view.state.service(service).map(|service| service.name.clone());
-                changes.push(made.into());
+                changes.extend(credential_changes(view, &made, now)?);
                 Ok(changes)
             })
             .await?;
@@ -231,6 +245,11 @@ impl People {
         let origin = origin.clone().authenticated("enrolment", DecidingRules::default());
         Ok(self.audit.record(act, &origin).await?)
     }
+}
+
+/// Who makes a code, and with what.
+pub(super) fn author_of(caller: &Caller) -> Option<(Subject, CredentialId)> {
+    caller.subject().map(|subject| (subject, caller.credential()))
 }
 
 /// Adds a code on a caller's behalf, in place of one that the same principal has.
@@ -302,7 +321,11 @@ fn use_up(view: &View, code: &Enrolment, address: IpAddr, now: u64) -> Result<Ve
         return Err(invalid());
     }
     if let Some(author) = code.author {
-        let actor = actor_of(author);
+        // The session in which a person made it may have ended since; the credential of a service must still be good.
+        let actor = match (author, code.author_credential) {
+            (Subject::Service(_), Some(shown)) => view.actor(shown, now).ok_or_else(invalid)?,
+            (Subject::Service(_), None) | (Subject::Person(_), _) => actor_of(author),
+        };
         let may = view.state.is_enabled(author)
             && Permit::<ManageIdentities>::decide(&view.facts, &actor, &Scope::Installation, now).is_ok()
             && may_act_for(&view.facts, &actor, code.subject, now).is_ok();

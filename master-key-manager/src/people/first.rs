@@ -9,7 +9,6 @@ use manager_registry::{Author, Change, Person, RoleAssignment, Terms};
 use service_runtime::StartError;
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::key_folder::KeyFolder;
-use service_runtime::process::DirectoryLock;
 use shared_proto::id::{PersonId, Subject};
 use zeroize::Zeroizing;
 
@@ -17,7 +16,7 @@ use super::enrolment::{MOST_MINUTES, NewCode, new_code};
 use super::person_named;
 use crate::access::View;
 use crate::config::Config;
-use crate::installation::{open_registry, open_store, read_installation};
+use crate::installation::{InstallationLock, check_installation, open_registry, open_store};
 use crate::keys::SignOnKeys;
 use manager_store::ManagerStore as _;
 
@@ -39,9 +38,9 @@ pub struct NewPerson {
 /// # Errors
 /// The service runs, there is no installation, or the name is taken.
 pub async fn add_person(config: &Config, new: NewPerson) -> Result<(PersonId, Zeroizing<String>), StartError> {
-    let _lock = DirectoryLock::acquire(&config.get().data_dir)?;
+    let _lock = InstallationLock::acquire(config)?;
     let store = Arc::new(open_store(config)?);
-    read_installation(config, &store).await?;
+    check_installation(config, &store).await?;
     let added = match open_registry(config, store.clone()).await {
         Ok(registry) => add(config, &registry, new).await,
         Err(error) => Err(error),

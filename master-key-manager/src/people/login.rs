@@ -30,6 +30,8 @@ impl People {
         let presented = Presented { name, password, totp, recovery_code, device_code, address };
         let proven = self.prove(presented, Ask::All).await?;
         let (person, now) = (proven.person, self.clock.now());
+        let [logins, _] = &self.pace;
+        logins.take(*person.as_bytes())?;
         let (session_id, code) = (CredentialId::generate(), SessionCode::new(Zeroizing::new(random())));
         let login = Login { authenticated_at: now, mfa: proven.is_multi_factor() };
         let subject = Subject::Person(person);
@@ -84,6 +86,8 @@ impl People {
         let presented = Presented { name, password, totp, recovery_code, device_code, address };
         let proven = self.prove(presented, Ask::All).await?;
         let (session, now) = (caller.credential(), self.clock.now());
+        let [_, acts] = &self.pace;
+        acts.take(*session.as_bytes())?;
         self.audit.record(Act::Registry(RegistryAct::SessionReauthenticate, Some(session.to_string())), origin).await?;
         let by = (caller.author(), "login repeated", now);
         self.revocations

@@ -12,6 +12,7 @@ mod first;
 mod hashing;
 mod login;
 mod me;
+mod pace;
 mod place;
 mod prove;
 mod sessions;
@@ -37,6 +38,7 @@ use crate::revocation::{Revocations, Sequences};
 
 pub use self::first::{NewPerson, add_person};
 pub use self::hashing::Hashing;
+use self::pace::Pace;
 pub use self::place::Place;
 pub use self::sessions::{MOST_SESSIONS, SESSION_SECONDS};
 
@@ -59,6 +61,8 @@ pub struct People {
     /// Looked at in place of a seed that is not there, so that the work is the same.
     decoy: Seed,
     place: Place,
+    /// Of logins, and of what is done in sessions.
+    pace: [Pace; 2],
 }
 
 impl People {
@@ -80,6 +84,7 @@ impl People {
             revocations,
             sessions,
             audit,
+            pace: [Pace::new(Arc::clone(&clock)), Pace::new(Arc::clone(&clock))],
             clock,
             hashing: Hashing::start()?,
             logins: Mutex::new(Guesses::new(MOST_GUESSERS)),
@@ -161,10 +166,23 @@ fn sign_on_of(view: &View, person: PersonId) -> SignOn {
     view.state.sign_on_of(person).cloned().unwrap_or_else(|| SignOn::new(person))
 }
 
-/// The end of every session of a person, except one.
+/// The end of every session of a person, except one, with the codes that were made in them: somebody else may have.
 fn end_sessions(view: &View, person: PersonId, except: Option<CredentialId>) -> Vec<Change> {
     let sessions = sessions::all_of(view, person).filter(|session| Some(session.credential_id) != except);
-    sessions.map(|session| RecordName::from(session.credential_id).into()).collect()
+    sessions.flat_map(|session| end_session(view, session.credential_id)).collect()
+}
+
+/// The end of a session, with the codes that were made in it.
+fn end_session(view: &View, session: CredentialId) -> Vec<Change> {
+    let codes = view.state.enrolments().filter(|code| code.author_credential == Some(session));
+    let codes = codes.map(|code| RecordName::from(code.enrolment_id));
+    std::iter::once(RecordName::from(session)).chain(codes).map(Change::from).collect()
+}
+
+/// The changes without those whose record an earlier one is about.
+fn each_once(changes: Vec<Change>) -> Vec<Change> {
+    let mut names = std::collections::HashSet::new();
+    changes.into_iter().filter(|change| names.insert(change.name.clone())).collect()
 }
 
 /// The end of the enrolment codes that are for a principal, and of those that it has made.

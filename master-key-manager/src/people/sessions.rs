@@ -79,7 +79,11 @@ impl People {
                     caller.permit::<ManageIdentities>(&Scope::Installation)?;
                 }
                 known.ok_or_else(missing)?;
-                Ok(vec![RecordName::from(session).into()])
+                if caller.credential() == session {
+                    // Who takes his leave leaves the codes that he has handed over.
+                    return Ok(vec![RecordName::from(session).into()]);
+                }
+                Ok(super::end_session(view, session))
             })
             .await
     }
@@ -94,6 +98,7 @@ impl People {
             let found = self.ended(&view);
             if found.is_empty() {
                 self.sessions.keep(|session| view.state.credential(session).is_some());
+                self.pace.iter().for_each(super::Pace::forget);
                 return Ok(());
             }
             let by = (Author::Service, "ended", self.clock.now());
@@ -106,9 +111,12 @@ impl People {
         let sessions = view.state.credentials().filter(|credential| credential.proof.login().is_some());
         let sessions = sessions.filter(|session| !self.is_living(session, now));
         let codes = view.state.enrolments().filter(|code| !code.is_open_at(now));
-        let sessions = sessions.map(|session| Change::from(RecordName::from(session.credential_id)));
+        let sessions = sessions.flat_map(|session| match session.disabled_at {
+            Some(_) => super::end_session(view, session.credential_id),
+            None => vec![RecordName::from(session.credential_id).into()],
+        });
         let codes = codes.map(|code| Change::from(RecordName::from(code.enrolment_id)));
-        sessions.chain(codes).take(REMOVED_AT_ONCE).collect()
+        super::each_once(sessions.chain(codes).take(REMOVED_AT_ONCE).collect())
     }
 }
 

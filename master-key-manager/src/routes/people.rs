@@ -99,6 +99,8 @@ pub(super) const ROUTES: &[Route] = &[
         .problems(&[
             ErrorCode::ParameterInvalid,
             ErrorCode::EnrolmentInvalid,
+            ErrorCode::AlreadyExists,
+            ErrorCode::TooManyCredentials,
             ErrorCode::RateLimited,
             ErrorCode::Unavailable,
             ErrorCode::OutcomeUnknown,

@@ -33,6 +33,7 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::ParameterInvalid,
             ErrorCode::NameInvalid,
             ErrorCode::SecretNotFound,
+            ErrorCode::MfaRequired,
             ErrorCode::Unavailable,
             ErrorCode::OutcomeUnknown,
             ErrorCode::AuditUnavailable,

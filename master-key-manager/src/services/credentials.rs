@@ -244,7 +244,7 @@ fn credential_of<'a>(view: &'a View, service: &Service, id: CredentialId) -> Res
 
 /// The changes that make a credential. The oldest ones that may not be used any more go with it, so that the records of a
 /// service do not grow.
-fn changes(view: &View, new: &Credential, now: u64) -> Result<Vec<Change>, Refusal> {
+pub(crate) fn changes(view: &View, new: &Credential, now: u64) -> Result<Vec<Change>, Refusal> {
     if view.state.credential(new.credential_id).is_some() {
         // A secret is shown once.
         let fact = Fact::Id(new.credential_id.to_string());

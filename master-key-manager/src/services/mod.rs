@@ -26,6 +26,7 @@ use crate::audit_event::{Act, RegistryAct};
 use crate::keys::KeyRing;
 use crate::revocation::Revocations;
 
+pub(crate) use self::credentials::changes as credential_changes;
 pub use self::credentials::{KnownCredential, MadeCredential, Of, Terms};
 pub use self::registration::{NewService, ServiceChange};
 pub use self::sole_secrets::SoleSecrets;

@@ -36,7 +36,11 @@ mod openapi;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod people_endings;
+#[cfg(test)]
 mod people_limits;
+#[cfg(test)]
+mod people_page;
 #[cfg(test)]
 mod places;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use actix_web::http::Method;
 use futures_util::future::join_all;
 use manager_api::id::AssignmentId;
 use manager_api::policy::{PartyId, PatternText, Role};
-use manager_registry::{Author, Proof, RoleAssignment, Terms};
+use manager_registry::{Proof, RoleAssignment, Terms};
 use master_key_manager::init::policy;
 use serde_json::{Value, json};
 use service_runtime::clock::{Clock as _, ManualClock, SystemClock};
@@ -18,15 +18,19 @@ use crate::support::{Installed, Manager, PASSWORD, Person, add_person, totp_now,
 
 /// Gives a person a role for everything, as an operator.
 pub(crate) async fn give(manager: &Manager, id: PersonId, role: Role) {
-    let line = RoleAssignment {
+    manager.put(vec![everything(id, role).into()]).await;
+}
+
+/// A role of a person in the whole installation.
+pub(crate) fn everything(id: PersonId, role: Role) -> RoleAssignment {
+    RoleAssignment {
         assignment_id: AssignmentId::generate(),
         party: PartyId::Principal(Subject::Person(id)),
         role,
         environment: None,
         pattern: PatternText::parse("**").unwrap(),
         terms: Terms::unlimited(1),
-    };
-    manager.app.registry.change((Author::Operator, "", 1), None, |_| Ok(vec![line.into()])).await.unwrap();
+    }
 }
 
 /// Makes a person as the administrator, with a code.
@@ -59,13 +63,12 @@ async fn first_person_begins_with_a_code_and_manages_nothing_before_an_authentic
     for (method, path) in [
         (Method::GET, "/api/people"),
         (Method::GET, "/api/tokens"),
+        (Method::GET, "/api/secrets"),
         (Method::POST, "/api/me/recovery-codes"),
         (Method::DELETE, "/api/me/totp"),
     ] {
         manager.with_bearer(&ann.session, method, path, None).await.expect(403).refused("mfa_required");
     }
-    let list = ann.get(&manager, "/api/secrets").await.expect(200).json();
-    assert_eq!(list["secrets"], json!([]));
     let early = ann.post(&manager, "/api/me/totp:confirm", Some(json!({"code": "000000"}))).await;
     early.expect(400).refused("parameter_invalid");
     ann.seed = ann.post(&manager, "/api/me/totp", None).await.expect(200).member("secret");

@@ -1,5 +1,6 @@
 //! Limits of time, of guesses and of factors.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use actix_web::http::Method;
@@ -24,9 +25,10 @@ async fn sensitive_acts_need_a_login_of_the_last_ten_minutes() {
     let ann = manager.sign_on_twice("ann", &code).await;
     let (bob, _) = made(&manager, "bob").await;
     let acts = async |person: &Person, name: &str| {
+        let renamed = json!({"display_name": name});
         vec![
             person.post(&manager, "/api/people", Some(json!({"name": name}))).await,
-            person.post(&manager, &format!("/api/people/{bob}:enable"), None).await,
+            manager.with_bearer(&person.session, Method::PATCH, &format!("/api/people/{bob}"), Some(renamed)).await,
             person.post(&manager, "/api/enrolments", Some(json!({"person_id": bob}))).await,
             person.post(&manager, "/api/me/recovery-codes", None).await,
         ]
@@ -147,17 +149,24 @@ async fn enrolment_code_ends_after_its_minutes_and_counts_for_its_address_alone(
         let body = json!({"person_id": person, "minutes": minutes});
         manager.post("/api/enrolments", body).await.expect(400).refused("parameter_invalid");
     }
-    let body = json!({"person_id": person, "address": "192.0.2.1"});
-    let bound = manager.post("/api/enrolments", body).await.expect(201).member("enrolment_code");
-    manager.redeem(&bound, Some(PASSWORD)).await.expect(401).refused("enrolment_invalid");
-    let own = json!({"person_id": person, "minutes": 1, "address": "0.0.0.0"});
+    let nowhere = json!({"person_id": person, "address": "::"});
+    manager.post("/api/enrolments", nowhere).await.expect(400).refused("parameter_invalid");
+    let from = async |peer: Option<&str>, code: &str| {
+        let peer = peer.map(|peer| SocketAddr::new(peer.parse().unwrap(), 4711));
+        let body = json!({"code": code, "password": PASSWORD}).to_string();
+        manager.send_from(peer, Method::POST, "/api/enrolments:redeem", &[], Some(body)).await
+    };
+    let own = json!({"person_id": person, "minutes": 1, "address": "192.0.2.1"});
     let code = manager.post("/api/enrolments", own.clone()).await.expect(201).member("enrolment_code");
+    for elsewhere in [None, Some("192.0.2.2"), Some("::1")] {
+        from(elsewhere, &code).await.expect(401).refused("enrolment_invalid");
+    }
     // Of the wall alone: maintenance counts by the other clock, and removes nothing yet.
     clock.set_now(clock.now() + 60);
-    manager.redeem(&code, Some(PASSWORD)).await.expect(401).refused("enrolment_invalid");
+    from(Some("192.0.2.1"), &code).await.expect(401).refused("enrolment_invalid");
     let code = manager.post("/api/enrolments", own).await.expect(201).member("enrolment_code");
     clock.set_now(clock.now() + 59);
-    manager.redeem(&code, Some(PASSWORD)).await.expect(200);
+    from(Some("::ffff:192.0.2.1"), &code).await.expect(200);
     for body in [json!({}), json!({"person_id": person, "credential_name": "x"})] {
         manager.post("/api/enrolments", body).await.expect(400).refused("parameter_invalid");
     }

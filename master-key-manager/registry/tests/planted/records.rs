@@ -128,6 +128,7 @@ fn enrolment() -> Enrolment {
         credential: Some(terms),
         address: Some("192.0.2.1".parse().unwrap()),
         author: Some(person().subject()),
+        author_credential: Some(CredentialId::generate()),
         created_at: 5,
         expires_at: 9,
     }

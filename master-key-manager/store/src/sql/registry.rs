@@ -155,9 +155,7 @@ fn change(
     }
     let mut numbers = Vec::new();
     let mut events = events.to_vec();
-    for session in &rows.ended_sessions {
-        events.extend(revocations_of(tx, *session)?);
-    }
+    events.extend(revocations_of(tx, &rows.ended_sessions)?);
     for event in &events {
         match sign {
             Some(sign) => numbers.push(number(tx, event, sign, now)?),
@@ -167,21 +165,29 @@ fn change(
     Ok(ChangeOutcome::Made { numbers })
 }
 
-/// The revocations of the tokens that were made in a session. Expired ones are among them: a clock that jumped ahead must
+/// The revocations of the tokens that were made in sessions. Expired ones are among them: a clock that jumped ahead must
 /// leave no living one out.
-fn revocations_of(tx: &mut Tx<'_>, session: CredentialId) -> Result<Vec<Event>, SqlError> {
-    let living: Vec<TokenId> = tx.all(
-        "SELECT jti FROM tokens WHERE credential_id = ?1 LIMIT ?2",
-        &[&session.as_bytes(), &row_limit(MOST_TOKENS + 1)],
-        |row| Ok(TokenId::from_bytes(row.get(0)?)),
-    )?;
-    if living.len() > MOST_TOKENS {
-        return Ok(vec![Event::Credential(session)]);
+fn revocations_of(tx: &mut Tx<'_>, sessions: &[CredentialId]) -> Result<Vec<Event>, SqlError> {
+    let (mut tokens, mut with_tokens): (Vec<Event>, Vec<Event>) = (Vec::new(), Vec::new());
+    for session in sessions {
+        let own: Vec<TokenId> = tx.all(
+            "SELECT jti FROM tokens WHERE credential_id = ?1 LIMIT ?2",
+            &[&session.as_bytes(), &row_limit(MOST_TOKENS + 1)],
+            |row| Ok(TokenId::from_bytes(row.get(0)?)),
+        )?;
+        if !own.is_empty() {
+            with_tokens.push(Event::Credential(*session));
+        }
+        // More are not looked at one by one any more.
+        tokens.extend(own.into_iter().take((MOST_TOKENS + 1).saturating_sub(tokens.len())).map(Event::Token));
     }
-    Ok(living.into_iter().map(Event::Token).collect())
+    if tokens.len() <= MOST_TOKENS {
+        return Ok(tokens);
+    }
+    Ok(if with_tokens.len() <= MOST_TOKENS { with_tokens } else { vec![Event::All] })
 }
 
-/// The most tokens of a session that are revoked one by one.
+/// The most tokens of sessions that one change revokes one by one. Beyond it, all tokens of each session are revoked.
 const MOST_TOKENS: usize = 64;
 
 /// Writes a change, if the newest entry is the one that it was made on; says whether it was.

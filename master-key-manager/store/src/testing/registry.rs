@@ -10,9 +10,9 @@ use manager_policy::{
 };
 use manager_registry::{Anchor, Author, Credential, Group, Proof, Proposal, Record, Snapshot, Standing};
 use shared_proto::event::Event;
-use shared_proto::id::{CredentialId, SecretId, ServiceId, Subject};
+use shared_proto::id::{CredentialId, SecretId, ServiceId, Subject, TokenId};
 
-use super::{Kit, NOW, rule, text};
+use super::{Kit, NOW, rule, signer, text};
 use crate::{ActError, ChangeOutcome, CommitOutcome, SignEvent};
 
 impl Kit<'_> {
@@ -118,12 +118,38 @@ impl Kit<'_> {
         let late = self.new_version(SecretId::generate(), 1, &SecretPath::parse("late").map_err(text)?)?;
         let token = self.new_token(&late.row);
         self.store.begin(&self.may()?, late.clone()).await.map_err(text)?;
-        let disabled = self.disabling(self.credential)?;
-        let made = self.store.change_registry(disabled.rows, Vec::new(), None, NOW).await;
-        rule(made == Ok(ChangeOutcome::Made { numbers: Vec::new() }), "a credential is disabled")?;
+        let tokens = self.tokens_of_its_own().await?;
+        let mut disabled = self.disabling(self.credential)?;
+        disabled.rows.ended_sessions = vec![CredentialId::generate(), self.credential];
+        let (before, _hash) = self.store.newest_event().await.map_err(text)?;
+        let made = self.store.change_registry(disabled.rows, Vec::new(), Some(signer()), NOW).await.map_err(text)?;
+        let ChangeOutcome::Made { numbers } = made else { return Err("a session is ended".to_owned()) };
+        let events = self.store.events_after(before, 99).await.map_err(text)?;
+        let is_told = |token: &TokenId| events.iter().any(|event| event.event == Event::Token(*token));
+        rule(
+            tokens.iter().all(is_told) && numbers.len() == events.len(),
+            "the tokens of an ended session are revoked",
+        )?;
+        let lasting = events.iter().filter(|event| event.event.lasts());
+        rule(lasting.count() == 0, "one by one, and nobody else's")?;
         self.refuses_all(&self.facts(), &late, ActError::PolicyChanged).await?;
         let committed = self.store.commit(late.row.secret, late.row.version, Some((self.may()?, token))).await;
         rule(committed == Ok(CommitOutcome::WithoutToken), "a permit from before gives no token")
+    }
+
+    /// The tokens of the credential, two at least.
+    async fn tokens_of_its_own(&self) -> Result<Vec<TokenId>, String> {
+        let mut tokens = Vec::new();
+        for path in ["early", "earlier"] {
+            let new = self.new_version(SecretId::generate(), 1, &SecretPath::parse(path).map_err(text)?)?;
+            let token = self.new_token(&new.row);
+            tokens.push(token.jti);
+            let (secret, version) = (new.row.secret, new.row.version);
+            self.store.begin(&self.may()?, new).await.map_err(text)?;
+            let committed = self.store.commit(secret, version, Some((self.may()?, token))).await;
+            rule(matches!(committed, Ok(CommitOutcome::Yes { .. })), "a token is made")?;
+        }
+        Ok(tokens)
     }
 
     fn disabling(&self, id: CredentialId) -> Result<Proposal, String> {
