@@ -165,25 +165,11 @@ impl App {
             environments: Arc::clone(&environments),
         };
         let last_uses = Arc::new(LastUses::default());
-        let services = Services {
-            registry: Arc::clone(&registry),
-            revocations: Arc::clone(&revocations),
-            store: store.clone(),
-            keys: Arc::clone(&keys),
-            last_uses: Arc::clone(&last_uses),
-            audit: audit.clone(),
-            clock: Arc::clone(&clock),
-        };
+        let services =
+            services((&keys, &registry, &revocations), (store.clone(), Arc::clone(&last_uses)), (&audit, &clock));
         let parts = (store.clone(), Arc::clone(&keys), Arc::clone(&revocations));
         let keeper = EnvironmentKeeper::new(parts.0, parts.1, parts.2, audit.clone(), Arc::clone(&clock));
-        let people = People::new(
-            Arc::clone(&keys),
-            (Arc::clone(&registry), Arc::clone(&revocations)),
-            Arc::clone(&sessions),
-            audit.clone(),
-            Arc::clone(&clock),
-            config.place(),
-        )?;
+        let people = people(config, (&keys, &registry, &revocations), &sessions, (&audit, &clock))?;
         let gate = Gate {
             mode: raw.mode,
             anonymous: installation.anonymous_actor(),
@@ -281,4 +267,33 @@ fn jwk(key: &PublicJwk) -> serde_json::Value {
         members.insert("alg".to_owned(), text("RS256"));
     }
     document
+}
+
+type Changing<'a> = (&'a Arc<KeyRing>, &'a Arc<Registry>, &'a Arc<Revocations>);
+
+fn services(
+    (keys, registry, revocations): Changing<'_>,
+    (store, last_uses): (Arc<dyn ManagerStore>, Arc<LastUses>),
+    (audit, clock): (&AuditLog, &Arc<dyn Clock>),
+) -> Services {
+    Services {
+        registry: Arc::clone(registry),
+        revocations: Arc::clone(revocations),
+        store,
+        keys: Arc::clone(keys),
+        last_uses,
+        audit: audit.clone(),
+        clock: Arc::clone(clock),
+    }
+}
+
+fn people(
+    config: &Config,
+    (keys, registry, revocations): Changing<'_>,
+    sessions: &Arc<IdleSessions>,
+    (audit, clock): (&AuditLog, &Arc<dyn Clock>),
+) -> Result<People, StartError> {
+    let registry = (Arc::clone(registry), Arc::clone(revocations));
+    let (audit, clock) = (audit.clone(), Arc::clone(clock));
+    People::new(Arc::clone(keys), registry, Arc::clone(sessions), audit, clock, config.place())
 }

@@ -1,7 +1,7 @@
 //! What people sign on with, and codes that were not redeemed yet.
 
-use std::fmt;
-use std::net::IpAddr;
+use core::fmt;
+use core::net::IpAddr;
 
 use manager_api::id::{EnrolmentId, SignOnId};
 use manager_api::name::DisplayName;

@@ -25,7 +25,7 @@ use manager_policy::{
     Action, ActionType, Actor, AnyAction, Basis, Denied, Facts, Holder, KnownEnvironments, Permit, Scope, SecretFacts,
     Visible,
 };
-use manager_registry::{Author, Change, Credential, RegistryKey, RowKey, is_administrator};
+use manager_registry::{Author, Change, Credential, Kind, RecordName, RegistryKey, RowKey, is_administrator};
 use manager_sign_on::code::SessionCode;
 use manager_store::{FactStore, SignEvent, TokenSubject};
 use service_runtime::Refusal;
@@ -48,7 +48,7 @@ pub use self::last_uses::LastUses;
 pub use self::limits::{Limits, is_loopback};
 pub use self::registry::{Registry, RegistryError, View};
 use self::signed_on::environment_of;
-pub use self::signed_on::{RECENT_SECONDS, SignedOn, actor_of, manages};
+pub use self::signed_on::{RECENT_SECONDS, SignedOn, actor_of, manages, manages_identities};
 
 /// Hashes service credentials under a key of the key folder.
 pub struct CredentialHasher(hmac::Key);
@@ -249,16 +249,31 @@ impl Caller {
         Ok(Self { rules: self.rules(), ..Self::new(actor, view, self.now) })
     }
 
-    /// Refuses a change of the registry by a person whose login is too long ago. Whoever ends sessions of his own needs no
-    /// other one. It is asked when everything else allows the change, so that it tells nothing of what is not allowed.
+    /// Refuses a change of the registry by a person whose login is too long ago. Whoever ends sessions and codes of his own
+    /// needs no other one. It is asked when everything else allows the change, so that it tells nothing of what is not allowed.
     ///
     /// # Errors
     /// `login_required`.
     pub fn check_change(&self, view: &View, changes: &[Change]) -> Result<(), Refusal> {
-        let ends_own = |change: &Change| {
-            let known = change.name.id.parse().ok().and_then(|id| view.state.credential(id));
-            change.after.is_none() && known.is_some_and(|known| Some(known.subject) == self.subject())
+        let owner = |name: &RecordName| match name.kind {
+            Kind::Credential => {
+                name.id.parse().ok().and_then(|id| view.state.credential(id)).map(|known| known.subject)
+            }
+            Kind::Enrolment => {
+                name.id.parse().ok().and_then(|id| view.state.enrolment(id)).and_then(|code| code.author)
+            }
+            Kind::Service
+            | Kind::Person
+            | Kind::Group
+            | Kind::Uses
+            | Kind::RoleAssignment
+            | Kind::Permission
+            | Kind::Settings
+            | Kind::SignOn
+            | Kind::EnvironmentRules => None,
         };
+        let own = self.subject();
+        let ends_own = |change: &Change| change.after.is_none() && own.is_some() && owner(&change.name) == own;
         match &self.signed_on {
             Some(signed_on) if !changes.iter().all(ends_own) => signed_on.check_recent(self.now),
             Some(_) | None => Ok(()),

@@ -56,7 +56,12 @@ impl View {
 pub fn manages(facts: &Facts, subject: Subject, now: u64) -> bool {
     let actor = actor_of(subject);
     Permit::<ManagePolicy>::decide(facts, &actor, &Scope::Installation, now).is_ok()
-        || Permit::<ManageIdentities>::decide(facts, &actor, &Scope::Installation, now).is_ok()
+        || manages_identities(facts, &actor, now)
+}
+
+/// Tells whether an actor may make principals everywhere.
+pub fn manages_identities(facts: &Facts, actor: &Actor, now: u64) -> bool {
+    Permit::<ManageIdentities>::decide(facts, actor, &Scope::Installation, now).is_ok()
 }
 
 /// A principal with all of its rights, whatever credential it may show.

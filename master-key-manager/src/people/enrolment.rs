@@ -6,7 +6,7 @@ use manager_api::id::EnrolmentId;
 use manager_api::lifetime::MAX_LIFETIME_SECONDS;
 use manager_api::name::IdempotencyKey;
 use manager_api::people::{CreateEnrolment, EnrolmentDetails, NewEnrolment, RedeemEnrolment, RedeemedEnrolment};
-use manager_policy::{ManageIdentities, Permit, Scope, may_act_for};
+use manager_policy::{ManageIdentities, Scope, may_act_for};
 use manager_registry::{Author, Change, Credential, CredentialTerms, Enrolment, Kind, Proof, RecordName, SignOn};
 use manager_sign_on::code::EnrolmentCode;
 use service_runtime::audit::{DecidingRules, Origin};
@@ -18,7 +18,7 @@ use shared_proto::id::{CredentialId, Subject};
 use zeroize::Zeroizing;
 
 use super::{People, each_once, end_sessions, known_person, redemption_from, sign_on_of};
-use crate::access::{Caller, View, actor_of};
+use crate::access::{Caller, View, actor_of, manages_identities};
 use crate::audit_event::{Act, RegistryAct, action};
 use crate::keys::SignOnKeys;
 use crate::revocation::Sequences;
@@ -327,7 +327,7 @@ fn use_up(view: &View, code: &Enrolment, address: IpAddr, now: u64) -> Result<Ve
             (Subject::Service(_), None) | (Subject::Person(_), _) => actor_of(author),
         };
         let may = view.state.is_enabled(author)
-            && Permit::<ManageIdentities>::decide(&view.facts, &actor, &Scope::Installation, now).is_ok()
+            && manages_identities(&view.facts, &actor, now)
             && may_act_for(&view.facts, &actor, code.subject, now).is_ok();
         if !may {
             return Err(invalid());
