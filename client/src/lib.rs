@@ -19,7 +19,7 @@ use manager_api::environments::{ChangeEnvironment, CreateEnvironment, Environmen
 use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
 use manager_api::service_keys::{RegisterKey, RegisteredKey, RegisteredKeyList};
 use manager_api::tokens::{MintAnswer, MintToken, SecretRequest};
-use manager_api::trusts::{ChangeTrust, CreateTrust, DryRunAnswer, DryRunTrust, TrustDetails, TrustList};
+use manager_api::trusts::{ChangeTrust, CreateTrust, DryRunTrust, TrustDetails, TrustDryRunAnswer, TrustList};
 use manager_api::wire::{
     Destroy, DestroyAnswer, RevocationAnswer, Revoke, Rollback, RollbackAnswer, SecretList, StoreKey, StoredKeyAnswer,
     TokenList,
@@ -436,7 +436,7 @@ impl Client {
     /// # Errors
     ///
     /// The manager refuses, cannot be reached, or answers out of form.
-    pub async fn dry_run_trust(&self, id: CredentialId, token: &DryRunTrust) -> Result<DryRunAnswer, ClientError> {
+    pub async fn dry_run_trust(&self, id: CredentialId, token: &DryRunTrust) -> Result<TrustDryRunAnswer, ClientError> {
         let request = self.at_manager(Method::POST, &format!("/api/trusts/{id}:dry-run"));
         http::send(request, Body::json(token)?).await
     }

@@ -138,7 +138,7 @@ pub struct DryRunTrust {
 /// Answer to [`DryRunTrust`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct DryRunAnswer {
+pub struct TrustDryRunAnswer {
     /// Whether the token would be admitted now.
     pub admitted: bool,
     /// The service that it would stand for.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use manager_api::trusts::{ChangeTrust, CreateTrust, DryRunAnswer, DryRunTrust, TrustDetails, TrustList};
+use manager_api::trusts::{ChangeTrust, CreateTrust, DryRunTrust, TrustDetails, TrustDryRunAnswer, TrustList};
 use manager_registry::Credential;
 use serde::Deserialize;
 use service_runtime::Refusal;
@@ -57,7 +57,7 @@ pub(super) const ROUTES: &[Route] = &[
     )
     .parameters(TRUST)
     .body::<DryRunTrust>(TOKEN_LIMIT)
-    .answers(&[Answer::json::<DryRunAnswer>(200, "What the token would give.")])
+    .answers(&[Answer::json::<TrustDryRunAnswer>(200, "What the token would give.")])
     .problems(&[
         ErrorCode::ParameterInvalid,
         ErrorCode::NotPermitted,
@@ -181,7 +181,7 @@ async fn dry_run(call: Call<Json<DryRunTrust>>, app: web::Data<App>) -> Result<H
         })
         .await?;
     let admitted = found.checks.iter().all(|check| check.fault.is_none());
-    Ok(HttpResponse::Ok().json(DryRunAnswer { admitted, service_id: found.service, checks: found.checks }))
+    Ok(HttpResponse::Ok().json(TrustDryRunAnswer { admitted, service_id: found.service, checks: found.checks }))
 }
 
 fn id_of(call: &Call) -> Result<CredentialId, Refusal> {

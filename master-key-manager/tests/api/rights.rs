@@ -172,7 +172,7 @@ async fn credential_disabled_after_the_last_look_at_it_does_nothing_on_any_route
     all.each_route_acts().await;
 }
 
-/// Decided by facts that change before the act. What is about services, people, groups, policy or settings is decided anew on the state that it shows
+/// Decided by facts that change before the act. What is about services, trusts, people, groups, policy or settings is decided anew on the state that it shows
 /// or changes, and is done if that still allows it, and so is what changes the registry.
 #[actix_web::test]
 async fn policy_that_changes_after_the_decision_lets_no_route_act() {
@@ -196,7 +196,7 @@ async fn policy_that_changes_after_the_decision_lets_no_route_act() {
     all.each_route_acts().await;
 }
 
-const DECIDED_ANEW: [&str; 12] = [
+const DECIDED_ANEW: [&str; 14] = [
     "group.",
     "member.",
     "role.",
@@ -204,7 +204,9 @@ const DECIDED_ANEW: [&str; 12] = [
     "policy_version.",
     "rate_limit.update",
     "service.",
+    "service_key.",
     "credential.",
+    "trust.",
     "person.",
     "enrolment.",
     "session.",

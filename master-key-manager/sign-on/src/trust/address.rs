@@ -57,7 +57,10 @@ impl AddressRules {
                     || METADATA_V4.contains(&v4);
                 // RFC 1918, RFC 6598 for addresses behind a carrier, and what RFC 6890 gives to nobody on the Internet.
                 let private = v4.is_private()
-                    || matches!(v4.octets(), [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] | [240..=255, ..]);
+                    || matches!(
+                        v4.octets(),
+                        [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] | [240..=255, ..]
+                    );
                 !never && (!private || named())
             }
             IpAddr::V6(v6) => {

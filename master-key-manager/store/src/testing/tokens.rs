@@ -64,16 +64,15 @@ impl Kit<'_> {
                 seen.then(|| Permit::decide(&facts, &actor, &Scope::Installation, NOW).ok()).flatten()
             });
             let grants = wanted.into_iter().map(|one| (one, None)).collect();
-            let order = TokenRequest { permits, grants, ..self.new_order(Vec::new()) };
-            Ok::<_, String>(match self.store.decide_token(order).await.map_err(text)? {
-                TokenDecision::Recorded { versions, .. } => Ok(versions.iter().map(|row| row.secret).collect()),
-                refused => Err(refused),
-            })
+            let order = TokenRequest { grants, permits, ..self.new_order(Vec::new()) };
+            let decided = self.store.decide_token(order).await.map_err(text)?;
+            let TokenDecision::Recorded { versions, .. } = &decided else { return Ok::<_, String>(Err(decided)) };
+            Ok(Ok(versions.iter().map(|row| row.secret).collect::<Vec<_>>()))
         };
         let at =
             |paths: &[&SecretPath]| Wanted::At(paths.iter().map(|path| (self.environment, (*path).clone())).collect());
         let found = decide(vec![at(&[&nothing, &path]), at(&[&other])], None).await?;
-        rule(found.is_ok_and(|found: Vec<_>| found == [row.secret, second.secret]), "places stand for their secrets")?;
+        rule(found.is_ok_and(|found| found == [row.secret, second.secret]), "places stand for their secrets")?;
         let found = decide(vec![at(&[&path, &other])], None).await?;
         rule(found.is_ok_and(|found| found == [row.secret]), "the first place counts")?;
         let found = decide(vec![at(&[&path, &other])], Some(row.secret)).await?;

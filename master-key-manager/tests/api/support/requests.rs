@@ -129,6 +129,8 @@ impl Facts {
         let (policy, people) = (Policy::new(manager, number).await, People::new(manager, number).await);
         let reader = manager.reader_of(&format!("keyed-{number}"), "dev", "**").await;
         let keyed = reader.service.to_string();
+        let required = json!({"required_keys": [{"environment": "dev", "pattern": "facts"}]});
+        manager.admin(Method::PATCH, &format!("/api/services/{keyed}"), Some(required)).await.expect(200);
         let register = json!({"name": "k", "expires_in": "1d", "jwk": Signer::ed25519("a").jwk()});
         let key = manager.post(&format!("/api/services/{keyed}/keys"), register).await.expect(201);
         let trust = manager.post("/api/trusts", trust_of(&keyed)).await.expect(201);
