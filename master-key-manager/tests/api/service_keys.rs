@@ -7,6 +7,7 @@ use manager_sign_on::oauth::TokenRequest;
 use master_key_manager::sign_on::Answered;
 use serde_json::{Value, json};
 use service_runtime::audit::Origin;
+use shared_proto::event::Event;
 use shared_proto::id::Subject;
 
 use crate::oauth::{JWT_BEARER, Shop, basic, details, fails, now};
@@ -225,6 +226,31 @@ async fn disabled_key_signs_nothing_more_and_its_tokens_are_revoked() {
     assert_eq!(shop.manager.admin(Method::DELETE, &path, None).await.expect(200).member("status"), "revoked");
     assert_eq!(shop.installed.vault.applied().len(), 1);
     fails(shop.grant(&signer.token(&shop.claims("2"))).await, 400, "invalid_grant");
+    shop.manager.stop().await;
+}
+
+/// A key stands for its service: whatever takes from the service takes from the tokens of the key.
+#[actix_web::test]
+async fn what_takes_from_a_service_revokes_the_tokens_of_its_keys() {
+    let shop = Shop::new().await;
+    let (signer, manager) = (Signer::ed25519("a"), &shop.manager);
+    let key = shop.register(&signer).await.expect(201).member("credential_id");
+    let hits = || {
+        let applied = shop.installed.vault.applied().into_iter();
+        applied.filter(|event| matches!(event, Event::Credential(id) if id.to_string() == key)).count()
+    };
+    let deny = json!({
+        "party": shop.reader.service, "effect": "deny", "actions": ["read"], "environment": "dev", "pattern": "shop/**",
+        "reason": "test",
+    });
+    let line = manager.post("/api/permissions", deny).await.expect(201).member("permission_id");
+    crate::support::until("a denial revokes", async || hits() == 1).await;
+    fails(shop.grant(&signer.token(&shop.claims("1"))).await, 400, "invalid_authorization_details");
+    manager.admin(Method::DELETE, &format!("/api/permissions/{line}"), None).await.expect(200);
+    shop.opens(shop.grant(&signer.token(&shop.claims("2"))).await);
+    manager.admin(Method::POST, &format!("/api/services/{}:disable", shop.reader.service), None).await.expect(200);
+    crate::support::until("the end of the service revokes", async || hits() == 2).await;
+    fails(shop.grant(&signer.token(&shop.claims("3"))).await, 400, "invalid_grant");
     shop.manager.stop().await;
 }
 
