@@ -176,17 +176,15 @@ impl Facts {
             action::TRUST_CREATE => Some(trust_of(&self.keyed[0])),
             action::TRUST_UPDATE => Some(json!({"name": "late"})),
             action::TRUST_DRY_RUN => Some(json!({"jwt": "a.b.c"})),
-            action::ENVIRONMENT_UPDATE => Some(json!({"display_name": "Late"})),
+            action::ENVIRONMENT_UPDATE | action::PERSON_UPDATE => Some(json!({"display_name": "Late"})),
             action::RATE_LIMIT_UPDATE => Some(json!({"address": {"per_second": 9000, "burst": 9000}})),
-            action::SERVICE_CREATE => Some(json!({"name": format!("late-{}", self.number)})),
+            action::SERVICE_CREATE | action::PERSON_CREATE => Some(json!({"name": format!("late-{}", self.number)})),
             action::SERVICE_UPDATE => Some(json!({"description": "Late"})),
             action::SERVICE_APPROVE => Some(json!({"required_keys": [{"environment": "dev", "pattern": "facts"}]})),
             action::CREDENTIAL_CREATE => Some(json!({"name": "late", "expires_in": 60})),
             action::SERVICE_TOKEN_CREATE => {
                 Some(json!({"service_name": format!("facts-{}", self.number), "expires_in": "1y"}))
             }
-            action::PERSON_CREATE => Some(json!({"name": format!("late-{}", self.number)})),
-            action::PERSON_UPDATE => Some(json!({"display_name": "Late"})),
             action::ENROLMENT_CREATE => Some(json!({"person_id": self.people.subject})),
             action::ENROLMENT_REDEEM => Some(json!({"code": self.people.code, "password": PASSWORD})),
             action::SESSION_CREATE => Some(json!({"name": self.people.name, "password": PASSWORD})),
