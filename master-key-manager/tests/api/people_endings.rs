@@ -4,21 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::http::Method;
 use futures_util::future::{join, join_all};
-use manager_api::name::{AccountName, DisplayName};
 use manager_api::policy::Role;
-use manager_registry::{Author, Change, Credential, Entry, Login, Person as Account, Proof, RecordName};
-use manager_sign_on::code::SessionCode;
+use manager_registry::{Author, Change, Entry, RecordName};
 use manager_store::RegistryStore as _;
-use master_key_manager::people::SESSION_SECONDS;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
-use shared_proto::encoding::{Bytes, random};
 use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, PersonId};
-use zeroize::Zeroizing;
 
 use crate::people::{give, made};
-use crate::support::{Answer, Facts, Installed, Manager, PASSWORD, Person, add_person, guarded_routes, now, until};
+use crate::support::{
+    Answer, Facts, Installed, Manager, PASSWORD, Person, account, add_person, guarded_routes, now, until,
+};
 
 /// Somebody with a session, made in the registry itself: passwords take long.
 struct Racer {
@@ -29,22 +26,9 @@ struct Racer {
 
 impl Racer {
     fn new(manager: &Manager, name: &str) -> (Self, [Change; 2]) {
-        let (person_id, session) = (PersonId::generate(), CredentialId::generate());
-        let code = SessionCode::new(Zeroizing::new(random()));
-        let hmac = Bytes(manager.app.keys.now().sign_on.codes.session(&code));
-        let proof = Proof::Session { hmac, login: Login { authenticated_at: now(), mfa: true } };
-        let account = Account {
-            person_id,
-            name: AccountName::parse(name).unwrap(),
-            display_name: DisplayName::parse(name).unwrap(),
-            email: None,
-            created_at: now(),
-            disabled_at: None,
-        };
-        let expires_at = Some(now() + SESSION_SECONDS);
-        let record = Credential { expires_at, ..Credential::new(session, account.subject(), proof, now()) };
-        let bearer = code.expose_text().to_string();
-        (Self { person: person_id, session, bearer }, [account.into(), record.into()])
+        let account = account(name);
+        let (person, (bearer, record)) = (account.person_id, manager.session_of(account.person_id));
+        (Self { person, session: record.credential_id, bearer }, [account.into(), record.into()])
     }
 }
 
@@ -129,7 +113,9 @@ async fn nothing_is_done_in_a_session_after_its_end_and_its_tokens_end_with_it()
             }
         }
         // So that the next ones are not slower.
-        manager.put(lines.iter().map(|line| RecordName::from(line.assignment_id).into()).collect()).await;
+        let gone = lines.iter().map(|line| RecordName::from(line.assignment_id));
+        let gone = gone.chain(racers.iter().map(|racer| RecordName::from(racer.person)));
+        manager.put(gone.map(Change::from).collect()).await;
     }
     assert!(minted.len() >= 50 && done >= 50 && refused >= 100, "{} {done} {refused}", minted.len());
     let log = manager.store.registry(0).await.unwrap().log;

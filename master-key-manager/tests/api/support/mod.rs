@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub(crate) use clock::MovedClock;
 pub(crate) use issuer::{FakeIssuer, IssuerMood, Signer};
 pub(crate) use manager::{Answer, Holder, ISSUER, Installed, Manager, rsa_pem};
-pub(crate) use people::{PASSWORD, Person, add_person, totp, totp_now};
+pub(crate) use people::{PASSWORD, Person, account, add_person, totp, totp_now};
 pub(crate) use principals::{Principal, now, permission};
 pub(crate) use readers::Reader;
 pub(crate) use requests::{Facts, changes_the_registry, guarded_routes, is_for_people, routes_of_services};

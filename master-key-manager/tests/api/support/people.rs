@@ -2,14 +2,19 @@
 
 use actix_web::http::Method;
 use aws_lc_rs::hmac;
-use manager_api::name::AccountName;
+use manager_api::id::EnrolmentId;
+use manager_api::name::{AccountName, DisplayName};
 use manager_api::policy::Role;
-use master_key_manager::people::NewPerson;
+use manager_registry::{Credential, Enrolment, Login, Person as Account, Proof};
+use manager_sign_on::code::{EnrolmentCode, SessionCode};
+use master_key_manager::people::{NewPerson, SESSION_SECONDS};
 use serde_json::{Value, json};
 use service_runtime::clock::{Clock as _, SystemClock};
-use shared_proto::id::PersonId;
+use shared_proto::encoding::{Bytes, random};
+use shared_proto::id::{CredentialId, PersonId, Subject};
+use zeroize::Zeroizing;
 
-use super::{Answer, Installed, Manager};
+use super::{Answer, Installed, Manager, now};
 
 pub(crate) const PASSWORD: &str = "lamps under seventeen rivers";
 
@@ -31,7 +36,45 @@ pub(crate) async fn add_person(installed: &Installed, name: &str, role: Option<R
     (id, code.to_string())
 }
 
+/// A record of a person.
+pub(crate) fn account(name: &str) -> Account {
+    Account {
+        person_id: PersonId::generate(),
+        name: AccountName::parse(name).unwrap(),
+        display_name: DisplayName::parse(name).unwrap(),
+        email: None,
+        created_at: now(),
+        disabled_at: None,
+    }
+}
+
 impl Manager {
+    /// The text and the record of a session with two factors, without a password, which takes long.
+    pub(crate) fn session_of(&self, person: PersonId) -> (String, Credential) {
+        let code = SessionCode::new(Zeroizing::new(random()));
+        let hmac = Bytes(self.app.keys.now().sign_on.codes.session(&code));
+        let proof = Proof::Session { hmac, login: Login { authenticated_at: now(), mfa: true } };
+        let new = Credential::new(CredentialId::generate(), Subject::Person(person), proof, now());
+        (code.expose_text().to_string(), Credential { expires_at: Some(now() + SESSION_SECONDS), ..new })
+    }
+
+    /// The text and the record of an operator's code for a person.
+    pub(crate) fn code_for(&self, person: &Account) -> (String, Enrolment) {
+        let code = EnrolmentCode::new(Zeroizing::new(random()));
+        let record = Enrolment {
+            enrolment_id: EnrolmentId::generate(),
+            hmac: Bytes(self.app.keys.now().sign_on.codes.enrolment(&code)),
+            subject: person.subject(),
+            credential: None,
+            address: None,
+            author: None,
+            author_credential: None,
+            created_at: now(),
+            expires_at: now() + 3_600,
+        };
+        (code.expose_text().to_string(), record)
+    }
+
     pub(crate) async fn redeem(&self, code: &str, password: Option<&str>) -> Answer {
         let mut body = json!({"code": code});
         if let Some(password) = password {

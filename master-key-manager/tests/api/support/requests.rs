@@ -1,12 +1,15 @@
 //! For every route a request that does what the route is for.
 
 use actix_web::http::Method;
+use manager_api::name::AccountName;
+use manager_registry::{Change, Kind, Record};
 use master_key_manager::audit_event::action;
 use master_key_manager::routes::ROUTES;
 use serde_json::{Value, json};
 use service_runtime::http::{Access, Route};
+use shared_proto::id::PersonId;
 
-use super::{Installed, Manager, PASSWORD, Row, Signer, permission};
+use super::{Installed, Manager, PASSWORD, Row, Signer, account, permission};
 
 /// What requests are about.
 pub(crate) struct Facts {
@@ -57,21 +60,35 @@ struct People {
 }
 
 impl People {
+    /// Made in the registry itself: the table of authorization has many of them.
     async fn new(manager: &Manager, number: usize) -> Self {
-        let person = async |name: &str| {
-            let body = json!({"name": format!("{name}-{number}")});
-            manager.post("/api/people", body).await.expect(201).member("person_id")
+        let member = AccountName::parse("member").unwrap();
+        let view = manager.app.registry.now().await.unwrap();
+        let known = match view.state.named(Kind::Person, &member) {
+            Some(Record::Person(known)) => Some(known.person_id),
+            _ => None,
         };
-        let enrol = async |name: &str| {
-            let body = json!({"person_id": person(name).await, "minutes": 60});
-            (body["person_id"].as_str().unwrap().to_owned(), manager.post("/api/enrolments", body).await.expect(201))
-        };
-        let (member, code) = enrol("member").await;
-        let name = format!("member-{number}");
-        let session = manager.sign_on(&name, &code.member("enrolment_code")).await.session_id;
-        let code = enrol("newcomer").await.1.member("enrolment_code");
-        let enrolment = enrol("waiting").await.1.member("enrolment_id");
-        Self { subject: person("subject").await, member, name, session, code, enrolment }
+        let known = if let Some(known) = known { known } else { Self::member(manager).await };
+        let [subject, newcomer, waiting] =
+            ["subject", "newcomer", "waiting"].map(|name| account(&format!("{name}-{number}")));
+        let ((code, redeemable), (_, open)) = (manager.code_for(&newcomer), manager.code_for(&waiting));
+        // Not of the member, whose oldest sessions end by logins.
+        let (_, session) = manager.session_of(waiting.person_id);
+        let ids = (subject.person_id.to_string(), session.credential_id.to_string(), open.enrolment_id.to_string());
+        let records: [Change; 6] =
+            [subject.into(), newcomer.into(), waiting.into(), redeemable.into(), open.into(), session.into()];
+        manager.put(records.into()).await;
+        let name = member.as_str().to_owned();
+        Self { subject: ids.0, member: known.to_string(), name, session: ids.1, code, enrolment: ids.2 }
+    }
+
+    /// Somebody with a password, whom all log in as.
+    async fn member(manager: &Manager) -> PersonId {
+        let member = account("member");
+        let (id, (code, record)) = (member.person_id, manager.code_for(&member));
+        manager.put(vec![member.into(), record.into()]).await;
+        manager.redeem(&code, Some(PASSWORD)).await.expect(200);
+        id
     }
 }
 
