@@ -13,6 +13,9 @@ Usage: scripts/bench.sh [options]
   --secrets N,N,…               instead: fill the vault to these numbers and read at random at each
   --soak MINUTES                instead: a steady mixed load, and the memory of both services under it
   --flood                       instead: reads at a steady rate, alone and beside a token holder who floods with refused requests
+  --rights                      instead: mints with many permissions and groups beside mints with one
+  --services N                  instead: make so many services with two credentials each; start and memory of the manager then
+  --timing                      instead: whether unknown and forbidden take the same time for a caller who may see little
   --database sqlite|postgres    default sqlite; postgres starts a server of its own, and prints the commits per second that
                                 pgbench gets from it with as many connections as a service writes through
   --json FILE                   append each measurement to FILE, one JSON object on a line
@@ -20,14 +23,15 @@ TEXT
 }
 die() { echo "bench: $*" >&2; exit 1; }
 
-requests=40000 connections=16,256 audit_sync=both secrets='' soak='' flood='' json='' database=sqlite
+requests=40000 connections=16,256 audit_sync=both secrets='' soak='' flood='' rights='' services='' timing='' json=''
+database=sqlite
 cd "$(dirname "$0")/.."
 source scripts/services.sh
 while (($#)); do
     case $1 in
         --help) usage; exit 0 ;;
-        --flood) flood=1; shift ;;
-        --requests | --connections | --audit-sync | --secrets | --soak | --database | --json)
+        --flood | --rights | --timing) printf -v "${1#--}" 1; shift ;;
+        --requests | --connections | --audit-sync | --secrets | --services | --soak | --database | --json)
             (($# > 1)) || die "$1 needs a value; see --help"
             name=${1#--}; printf -v "${name//-/_}" %s "$2"; shift 2 ;;
         *) die "unknown option $1; see --help" ;;
@@ -41,7 +45,7 @@ for package in encrypted-vault master-key-manager benches; do
     cargo build --release --locked -q -p "$package"
 done
 bin=${CARGO_TARGET_DIR:-target}/release
-services=(encrypted-vault master-key-manager)
+programs=(encrypted-vault master-key-manager)
 top=$(mktemp -d)
 place=$top
 stop_both() {
@@ -115,17 +119,17 @@ install() { # NAME SYNC: a new installation
     # Otherwise each run leaves a runtime directory of its own in shared memory.
     export RUNTIME_DIRECTORY=$place/runtime
     scripts/generate-keys.sh --keys "$place/keys" --run "$place/run" --manager-port "$manager" --vault-port "$vault" >/dev/null
-    for name in "${services[@]}"; do
+    for name in "${programs[@]}"; do
         printf '\n[audit]\nsync = "%s"\n' "$2" >>"$place/run/$name.toml"
     done
 }
 
 start_both() { # sets cold_start, in seconds
     local name url began=$EPOCHREALTIME
-    for name in "${services[@]}"; do
+    for name in "${programs[@]}"; do
         start_service "$bin/$name" "$place/run/$name.toml" "$place/$name.pid" "$place/$name.log"
     done
-    for name in "${services[@]}"; do
+    for name in "${programs[@]}"; do
         url=http://127.0.0.1:$vault
         [[ $name == encrypted-vault ]] || url=http://127.0.0.1:$manager
         wait_ready "$url" "$place/$name.pid" 120 || { cat "$place/$name.log"; die "$name did not start"; }
@@ -188,6 +192,26 @@ elif [[ -n $flood ]]; then
         measure flood "$mode"
         stop_both
     done
+elif [[ -n $rights || -n $timing ]]; then
+    install rights "${modes[0]}"
+    start_both
+    echo "audit.sync = ${modes[0]}, $(nproc) cores"
+    [[ -z $rights ]] || measure rights "${modes[0]}"
+    [[ -z $timing ]] || measure timing "${modes[0]}"
+elif [[ -n $services ]]; then
+    install services "${modes[0]}"
+    start_both
+    echo "$services services, audit.sync = ${modes[0]}"
+    memory "$services" "before"
+    measure crowd "$services" --services "$services"
+    stop_service "$place/master-key-manager.pid" 30
+    began=$EPOCHREALTIME
+    start_service "$bin/master-key-manager" "$place/run/master-key-manager.toml" "$place/master-key-manager.pid" "$place/master-key-manager.log"
+    wait_ready "http://127.0.0.1:$manager" "$place/master-key-manager.pid" 120 || die "master-key-manager did not start"
+    note "$services" "start of the manager, until it is ready" \
+        "$(awk -v from="$began" -v to="$EPOCHREALTIME" 'BEGIN {printf "%.2f", to - from}')" s
+    read -r manager_pid _ <"$place/master-key-manager.pid"
+    memory "$services" "after the start"
 else
     signatures=$(openssl speed -seconds 2 rsa2048 2>/dev/null | awk '/^rsa 2048/ {print $6}')
     "$bin/splitvault-bench" bare "$bare" &

@@ -81,9 +81,15 @@ fn bare(method: &str, address: &str, path: &str, credential: &str) -> Vec<u8> {
 
 /// A request with a JSON body.
 pub(crate) fn post(address: &str, path: &str, credential: &str, body: &str) -> Vec<u8> {
+    request("POST", address, path, credential, Some(body))
+}
+
+/// A request with a JSON body, or without one.
+pub(crate) fn request(method: &str, address: &str, path: &str, credential: &str, body: Option<&str>) -> Vec<u8> {
+    let Some(body) = body else { return bare(method, address, path, credential) };
     let length = body.len();
     format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {credential}\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {credential}\r\n\
          Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .into_bytes()

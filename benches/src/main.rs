@@ -10,10 +10,12 @@ mod load;
 mod process;
 mod report;
 mod revocation;
+mod rights;
 mod scale;
 mod services;
 mod soak;
 mod throughput;
+mod timing;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -46,6 +48,12 @@ enum Command {
     Random(On<scale::Random>),
     /// A steady mixed load, and the memory under it.
     Soak(On<soak::Soak>),
+    /// Mints of a subject with many permissions and groups beside those of one with a single permission.
+    Rights(On<rights::Rights>),
+    /// Make many services.
+    Crowd(On<rights::Crowd>),
+    /// Whether unknown and forbidden take the same time.
+    Timing(On<timing::Timing>),
     /// Add a number that was measured elsewhere to the report.
     Note {
         #[command(flatten)]
@@ -112,6 +120,18 @@ async fn measure(command: Command) -> Result<(), Failure> {
         Command::Random(on) => {
             let (services, mut report, random) = on.parts()?;
             random.measure(&services, &mut report).await
+        }
+        Command::Rights(on) => {
+            let (services, mut report, rights) = on.parts()?;
+            rights.measure(&services, &mut report).await
+        }
+        Command::Crowd(on) => {
+            let (services, mut report, crowd) = on.parts()?;
+            crowd.fill(&services, &mut report).await
+        }
+        Command::Timing(on) => {
+            let (services, mut report, timing) = on.parts()?;
+            timing.measure(&services, &mut report).await
         }
         Command::Soak(on) => {
             let (services, mut report, soak) = on.parts()?;

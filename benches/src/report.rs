@@ -74,7 +74,8 @@ impl Report {
         self.keep(name, json!({ "value": value, "unit": unit }))
     }
 
-    fn keep(&mut self, name: &str, mut line: Value) -> Result<(), Failure> {
+    /// A line of JSON.
+    pub(crate) fn keep(&mut self, name: &str, mut line: Value) -> Result<(), Failure> {
         let Some(file) = &mut self.json else { return Ok(()) };
         let members = line.as_object_mut().map(std::mem::take).unwrap_or_default();
         let mut all = Map::new();

@@ -75,7 +75,7 @@ impl Random {
     pub(crate) async fn measure(&self, services: &Services, report: &mut Report) -> Result<(), Failure> {
         let ids = read_ids(&self.ids)?;
         let mut chosen = Vec::with_capacity(self.reads);
-        let mut random = Random64(0x9e37_79b9_7f4a_7c15);
+        let mut random = Random64::new();
         while chosen.len() < self.reads {
             // Each secret once in a token.
             let mut group: Vec<String> = Vec::with_capacity(GRANTS);
@@ -117,11 +117,16 @@ fn read_ids(path: &PathBuf) -> Result<Vec<String>, Failure> {
 }
 
 /// Sebastiano Vigna's xorshift64*: the same choice in every run.
-struct Random64(u64);
+pub(crate) struct Random64(u64);
 
 impl Random64 {
+    /// At its beginning.
+    pub(crate) fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
     /// A number below `limit`.
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

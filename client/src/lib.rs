@@ -15,6 +15,7 @@ mod services;
 use std::path::Path;
 use std::time::Duration;
 
+use manager_api::audit::AuditList;
 use manager_api::environments::{ChangeEnvironment, CreateEnvironment, EnvironmentDetails, EnvironmentList};
 use manager_api::name::{EnvironmentName, SecretPath, UserLabel};
 use manager_api::service_keys::{RegisterKey, RegisteredKey, RegisteredKeyList};
@@ -268,6 +269,16 @@ impl Client {
     /// The manager refuses, cannot be reached, or answers out of form.
     pub async fn list_tokens(&self, after: Option<&str>) -> Result<TokenList, ClientError> {
         http::send(self.at_manager(Method::GET, "/api/tokens").query("after", after), Body::none()).await
+    }
+
+    /// A page of audit lines, the newest first: all, or the caller's own and those about what he audits. `after` is `next`
+    /// of the page before; a page may be empty and have one.
+    ///
+    /// # Errors
+    ///
+    /// The manager refuses, cannot be reached, or answers out of form.
+    pub async fn list_audit(&self, after: Option<&str>) -> Result<AuditList, ClientError> {
+        http::send(self.at_manager(Method::GET, "/api/audit").query("after", after), Body::none()).await
     }
 
     /// Makes an environment with a root key of its own. Back up the manager's key folder afterwards.

@@ -58,6 +58,8 @@ pub enum Act<'a> {
     TokenList,
     /// A list of revocations is given out.
     RevocationList,
+    /// Audit lines are given out.
+    AuditList,
     /// The catalogue is compared with the vault's inventory.
     CatalogueReconcile,
     /// A list of environments is given out.
@@ -317,6 +319,7 @@ impl Act<'_> {
             Self::SecretList => action::SECRET_LIST,
             Self::TokenList => action::TOKEN_LIST,
             Self::RevocationList => action::REVOCATION_LIST,
+            Self::AuditList => action::AUDIT_LIST,
             Self::CatalogueReconcile => action::CATALOGUE_RECONCILE,
             Self::EnvironmentList => action::ENVIRONMENT_LIST,
             Self::Environment(act, _) => act.action(),
@@ -350,6 +353,7 @@ impl audit::Act for Act<'_> {
             Self::SecretList
             | Self::TokenList
             | Self::RevocationList
+            | Self::AuditList
             | Self::EnvironmentList
             | Self::CatalogueReconcile
             | Self::Registry(_, None) => line,
@@ -446,6 +450,7 @@ mod tests {
             Act::SecretList,
             Act::TokenList,
             Act::RevocationList,
+            Act::AuditList,
             Act::CatalogueReconcile,
             Act::EnvironmentList,
         ];

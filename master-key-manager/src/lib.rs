@@ -6,6 +6,7 @@
 pub mod access;
 pub mod app;
 pub mod audit_event;
+pub mod audit_reader;
 pub mod catalogue;
 pub mod cli;
 pub mod config;

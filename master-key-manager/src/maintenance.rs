@@ -12,7 +12,7 @@ use crate::access::{LastUses, Registry};
 use crate::catalogue::Settler;
 use crate::people::People;
 use crate::revocation::{FeedStatus, VaultView, stopped};
-use manager_store::{EventStore, IdentityStore, ManagerStore, PRUNED_AT_ONCE, USES_AT_ONCE};
+use manager_store::{EventStore, IdentityStore, ManagerStore, OldEntries, PRUNED_AT_ONCE, USES_AT_ONCE};
 
 /// The work beside requests, with the parts that it needs.
 pub struct Maintenance {
@@ -45,6 +45,25 @@ const SWEEP_SECONDS: u64 = 60;
 /// How often expired rows are deleted. They do no harm, and only take room.
 const PRUNE_SECONDS: u64 = 600;
 
+/// How long an entry of the registry's log is kept that is no version of the policy.
+const ENTRY_SECONDS: u64 = 90 * 24 * 3_600;
+/// The most of the newest numbers among which such entries are kept, whenever they were made.
+const MOST_ENTRIES: u64 = 100_000;
+/// The newest numbers, of which every entry is kept: acts look at those since they were decided.
+const NEWEST_ENTRIES: u64 = 1_000;
+/// Entries that are looked at in one transaction.
+const ENTRIES_AT_ONCE: usize = 256;
+
+/// The entries that are no longer kept when the newest one has this number, of those after one.
+fn old_entries(after: u64, newest: u64, now: u64) -> OldEntries {
+    OldEntries {
+        after,
+        below: newest.saturating_sub(NEWEST_ENTRIES),
+        made_before: now.saturating_sub(ENTRY_SECONDS),
+        too_many_below: newest.saturating_sub(MOST_ENTRIES),
+    }
+}
+
 impl Maintenance {
     /// Does the due work every `interval`, until it is stopped.
     pub async fn run(self, interval: Duration, mut stop: watch::Receiver<bool>) {
@@ -52,6 +71,7 @@ impl Maintenance {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut pruned_at, mut swept_at): (Option<u64>, Option<u64>) = (None, None);
         let mut is_told = false;
+        let mut dropped = 0;
         loop {
             tokio::select! {
                 biased;
@@ -86,7 +106,9 @@ impl Maintenance {
                 pruned_at = Some(boot);
                 // A row has expired when both clocks say so: one that jumped ahead must not delete living tokens and
                 // the keys of writes that may still be repeated.
-                self.prune(self.clock.now().min(vault_time), &stop).await;
+                let now = self.clock.now().min(vault_time);
+                self.prune(now, &stop).await;
+                dropped = self.drop_entries(dropped, now, &stop).await;
             }
         }
     }
@@ -101,6 +123,26 @@ impl Maintenance {
                 tracing::warn!(%fault, "events that have ended were not dropped");
             }
         }
+    }
+
+    /// Drops old entries of the registry's log after a number, below the one that is anchored. Returns how far that went.
+    async fn drop_entries(&self, mut after: u64, now: u64, stop: &watch::Receiver<bool>) -> u64 {
+        let Ok(view) = self.registry.now().await else { return after };
+        while !*stop.borrow() {
+            let old = old_entries(after, view.state.number(), now);
+            let dropped = match self.store.drop_entries(old, ENTRIES_AT_ONCE).await {
+                Ok(dropped) => dropped,
+                Err(fault) => {
+                    tracing::warn!(%fault, "old entries of principals and policy were not removed");
+                    break;
+                }
+            };
+            after = dropped.up_to;
+            if !dropped.more {
+                break;
+            }
+        }
+        after
     }
 
     /// Writes the last uses of credentials: each once an hour. Those of an hour that is not written are lost with a crash.
@@ -126,5 +168,19 @@ impl Maintenance {
                 Err(fault) => return tracing::warn!(%fault, "expired rows were not removed"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newest_entries_are_kept_for_ever_and_old_or_many_ones_are_not() {
+        let day = 24 * 3_600;
+        let few = old_entries(7, 900, 100 * day);
+        assert_eq!(few, OldEntries { after: 7, below: 0, made_before: 10 * day, too_many_below: 0 });
+        let many = old_entries(7, 150_000, day);
+        assert_eq!(many, OldEntries { after: 7, below: 149_000, made_before: 0, too_many_below: 50_000 });
     }
 }

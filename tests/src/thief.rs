@@ -13,6 +13,8 @@ use crate::{repository, target_dir};
 pub struct Report {
     /// Values that he opened.
     pub opened: Vec<Opened>,
+    /// Credentials that a manager would take, in hex.
+    pub credentials: Vec<String>,
     /// Names that he read.
     pub names: Vec<String>,
     /// Places where the value lies readably.

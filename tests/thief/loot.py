@@ -27,6 +27,7 @@ WORD = re.compile(rb"[A-Za-z0-9_+/=-]{22,}")
 TOKEN = re.compile(rb"[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}")
 VAULT_ID = re.compile(rb"vlt_[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])")
 PEM = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL)
+CREDENTIAL = re.compile(rb"spv_([A-Za-z0-9_-]{48})(?![A-Za-z0-9_-])")
 NAME_COLUMNS = ("path", "name", "label", "title", "description", "user_id", "tag")
 
 
@@ -56,6 +57,9 @@ class Loot:
     tokens: list = field(default_factory=list)  # claims
     vaults: set = field(default_factory=set)  # 16 bytes
     names: set = field(default_factory=set)
+    records: set = field(default_factory=set)  # (kind, id) of principals, credentials and policy
+    hashes: set = field(default_factory=set)  # keyed hashes of credentials
+    credentials: set = field(default_factory=set)  # plain ones
     files: list = field(default_factory=list)
     notes: list = field(default_factory=list)
 
@@ -92,6 +96,8 @@ class Loot:
             self.vaults.add(base64.urlsafe_b64decode(match.group()[4:] + b"=="))
         for match in TOKEN.finditer(data):
             self.add_claims(parse_loosely(decode_loosely(match.group().split(b".")[1])))
+        for match in CREDENTIAL.finditer(data):
+            self.credentials.add(decode_loosely(match.group(1))[:32])
         for match in WORD.finditer(data):
             for decoded in decodings(match.group()):
                 self.add_bytes(decoded, where, key)
@@ -104,6 +110,8 @@ class Loot:
         elif isinstance(document, dict):
             self.add_claims(document)
             self.add_envelope(document, where)
+            if isinstance(document.get("hmac"), str):
+                self.hashes.add(decode_loosely(document["hmac"].encode()))
             for name, value in document.items():
                 if isinstance(value, (dict, list)):
                     self.add_json(value, where)
@@ -178,6 +186,10 @@ class Loot:
                 self.envelopes.add(Envelope(*values))
             else:
                 self.notes.append(f"{where}: a row that is no envelope")
+        if table == "registry_records":
+            self.records.add((row.get("kind"), row.get("id")))
+        if isinstance(row.get("hmac"), bytes):
+            self.hashes.add(row["hmac"])
         if isinstance(row.get("wrapped"), bytes):
             self.add_place(row["wrapped"], row.get("secret_id"), row.get("version"))
         for column, value in row.items():

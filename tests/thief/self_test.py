@@ -8,6 +8,7 @@ The last line is "N passed, N failed"; the exit code is 1 if anything failed.
 import base64
 import contextlib
 import hashlib
+import hmac
 import json
 import pathlib
 import random
@@ -118,12 +119,17 @@ class Installation:
     def write_manager(self):
         folder = self.folder
         write(folder / "manager-keys/token-signing.pem", pem(self.signing))
-        write(folder / "manager-keys/credential-hmac.key", p.b64(RANDOM.randbytes(32)) + "\n")
+        self.credential, credential_key = RANDOM.randbytes(32), RANDOM.randbytes(32)
+        write(folder / "manager-keys/credential-hmac.key", p.b64(credential_key) + "\n")
         write(folder / "manager-keys/pins/vault.json", json.dumps({"id": VAULT_ID, "mode": "production"}))
         for environment, root in self.roots.items():
             write(folder / f"manager-keys/root-keys/{p.format_id('env', environment)}.1.key", p.b64(root) + "\n")
         (folder / "manager-data").mkdir()
         connection = sqlite3.connect(folder / "manager-data/manager.db")
+        connection.execute("CREATE TABLE registry_records(kind TEXT, id TEXT, body TEXT)")
+        proof = {"type": "opaque", "hmac": p.b64(hmac.digest(credential_key, self.credential, "sha256"))}
+        record = json.dumps({"credential_id": "crd_1", "proof": proof})
+        connection.execute("INSERT INTO registry_records VALUES ('credential', 'crd_1', ?)", (record,))
         connection.execute("CREATE TABLE secrets(secret_id BLOB, path TEXT)")
         connection.execute("CREATE TABLE envelopes(secret_id BLOB, envelope INTEGER, digest BLOB)")
         for number, ((_, secret, version), e) in enumerate(self.envelopes.items()):
@@ -386,6 +392,22 @@ def test_command_line(one):
         check("the canary is among the opened", {hit["file"][:6] for hit in report["canary"]} == {"opened"})
 
 
+def test_credentials(one):
+    text = "spv_" + p.b64(one.credential + hashlib.sha256(one.credential).digest()[:4])
+    for what, planted, found in (
+        ("the hash alone", None, []),
+        ("the text", f"curl -H 'Authorization: Bearer {text}'", [one.credential.hex()]),
+        ("the bytes", one.credential, [one.credential.hex()]),
+        ("in hex", one.credential.hex(), [one.credential.hex()]),
+    ):
+        with stolen(one, *MANAGER_DISK) as folder:
+            if planted:
+                write(folder / "manager-data/history", planted)
+            report = rob("test", folder)
+            check(f"credentials, {what}", report["credentials"] == found)
+            check(f"records, {what}", report["pieces"]["registry_records"] == 1)
+
+
 def vault_opens(one, path, place):
     """What a vault answers for a token that names `place`: it reads the row by secret and version."""
     environment, secret, version = place
@@ -456,6 +478,7 @@ def main():
         test_damage(one)
         test_command_line(one)
         test_tamper(one)
+        test_credentials(one)
     test_canary()
     print(f"{len(PASSED)} passed, {len(FAILED)} failed")
     sys.exit(bool(FAILED))

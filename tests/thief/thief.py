@@ -6,12 +6,15 @@ He knows docs/protocol.md and nothing else of ours. He takes all subdirectories 
 "request_body_b64", "response_body_b64"} or a list of it), `tokens/*.jwt`, and whatever else lies there. Each piece is
 tried in every place where it fits, so a control needs only to hand him one piece more.
 
-Output: {"scenario", "opened": [{"secret_id", "version", "value_b64"}], "names", "canary": [{"file", "encoding"}],
+He also looks for credentials that a manager would take: plain ones, and anything whose keyed hash is stored.
+
+Output: {"scenario", "opened": [{"secret_id", "version", "value_b64"}], "credentials", "names", "canary": [{"file", "encoding"}],
 "pieces": {counts}, "notes"}. The exit code is 0 whether or not something opened, and 1 if the thief himself failed.
 """
 
 import argparse
 import base64
+import hmac
 import json
 import pathlib
 import struct
@@ -54,10 +57,12 @@ class Thief:
         self.budget = budget
         self.opened = {}
         self.data_keys = {}  # DEK → where from
+        self.credentials = set()
         self.counts = {"transfer_keys": 0, "release_keys": 0, "content_keys": 0, "inners_unwrapped": 0, "attempts": 0}
 
     def run(self):
         loot = self.loot
+        self.find_credentials()
         self.open_transfer_keys()
         release_keys = self.open_tokens()
         self.counts["release_keys"] = len(release_keys)
@@ -80,6 +85,13 @@ class Thief:
             if self.budget == 0:
                 self.loot.notes.append("the budget of attempts with guesses has ended")
         return not guessed or self.budget > 0
+
+    def find_credentials(self):
+        """Of a plain one nobody needs to know the hash; a hash without its text is tried with all that may be one."""
+        self.credentials |= self.loot.credentials
+        for credential in [*self.loot.keys, *self.loot.guesses] if self.loot.hashes else ():
+            if any(hmac.digest(key, credential, "sha256") in self.loot.hashes for key in self.loot.keys):
+                self.credentials.add(credential)
 
     def open_transfer_keys(self):
         """TK' under every RSA key, with the label and the hash of the protocol and with likely mistakes."""
@@ -190,6 +202,8 @@ class Thief:
             "envelopes": len(loot.envelopes),
             "tokens": len(loot.tokens),
             "vaults": len(loot.vaults),
+            "registry_records": len(loot.records),
+            "credential_hashes": len(loot.hashes),
         }
         opened = [
             {"secret_id": f"sec_{secret}", "version": version, "value_b64": base64.b64encode(value).decode()}
@@ -198,6 +212,7 @@ class Thief:
         return {
             "scenario": scenario,
             "opened": opened,
+            "credentials": sorted(credential.hex() for credential in self.credentials),
             "names": sorted(loot.names),
             "canary": canary_hits,
             "pieces": {**found, **self.counts},

@@ -54,42 +54,53 @@ shared_proto::schema::described!(
     shared_proto::schema::text("^sec_[A-Za-z0-9_-]{21}[AQgw](\\.[1-9][0-9]{0,15})?$")
 );
 
-/// The place at which a page of the list of secrets ends. Only the manager can read it, and only for the caller whom it
-/// was given to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SecretCursor(String);
+macro_rules! sealed_cursor {
+    ($(#[$doc:meta])* $name:ident, $length:literal, $pattern:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+        pub struct $name(String);
 
-/// Characters of a cursor: 52 bytes.
-const CURSOR_LENGTH: usize = 70;
+        impl $name {
+            /// A cursor of this text.
+            ///
+            /// # Errors
+            /// It has another form.
+            pub fn parse(text: String) -> Result<Self, Malformed> {
+                let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+                if text.len() == $length && text.bytes().all(fits) {
+                    Ok(Self(text))
+                } else {
+                    Err(Malformed("a cursor is the next of an earlier page"))
+                }
+            }
 
-impl SecretCursor {
-    /// A cursor of this text.
-    ///
-    /// # Errors
-    /// It has another form.
-    pub fn parse(text: String) -> Result<Self, Malformed> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if text.len() == CURSOR_LENGTH && text.bytes().all(fits) {
-            Ok(Self(text))
-        } else {
-            Err(Malformed("a cursor is the next of an earlier page"))
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
         }
-    }
 
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                // Not `Malformed`: that would be the refusal of a name.
+                Self::parse(String::deserialize(deserializer)?).map_err(|_| D::Error::custom("not a cursor"))
+            }
+        }
+
+        shared_proto::schema::described!($name, shared_proto::schema::text($pattern));
+    };
 }
 
-impl<'de> Deserialize<'de> for SecretCursor {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Not `Malformed`: that would be the refusal of a name.
-        Self::parse(String::deserialize(deserializer)?).map_err(|_| D::Error::custom("not a cursor"))
-    }
+sealed_cursor! {
+    /// The place at which a page of the list of secrets ends. Only the manager can read it, and only for the caller whom it
+    /// was given to. It is 52 bytes.
+    SecretCursor, 70, "^[A-Za-z0-9_-]{70}$"
 }
 
-shared_proto::schema::described!(SecretCursor, shared_proto::schema::text("^[A-Za-z0-9_-]{70}$"));
+sealed_cursor! {
+    /// The place at which a page of audit lines ends, as a [`SecretCursor`]. It is 44 bytes.
+    AuditCursor, 59, "^[A-Za-z0-9_-]{59}$"
+}
 
 #[cfg(test)]
 mod tests {

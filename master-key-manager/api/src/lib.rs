@@ -5,6 +5,7 @@
 //! is refused everywhere.
 
 pub mod address;
+pub mod audit;
 pub mod cursor;
 pub mod environments;
 pub mod groups;

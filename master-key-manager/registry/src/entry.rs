@@ -147,6 +147,13 @@ impl WrittenEntry {
         from_json::<Entry>(text.as_bytes()).ok()?.policy.map(|anchor| anchor.number)
     }
 
+    /// When an entry was made, as an unverified text says it; `None` for one that is a version of the policy, or cannot be read.
+    /// Such ones are kept.
+    pub fn made_at_unless_kept(text: &str) -> Option<u64> {
+        let entry: Entry = from_json(text.as_bytes()).ok()?;
+        Some(entry.made_at).filter(|_| !entry.is_policy_version())
+    }
+
     /// Tells whether an entry changes something that a permit of this caller with this credential may have been decided from.
     /// Of services and people that is whether he himself is enabled. An entry that cannot be read does.
     pub fn may_concern(text: &str, (holder, credential): (Holder, CredentialId)) -> bool {

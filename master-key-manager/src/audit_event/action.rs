@@ -20,6 +20,8 @@ pub const TOKEN_REVOKE: &str = "token.revoke";
 pub const REVOCATION_CREATE: &str = "revocation.create";
 /// `GET /api/revocations`.
 pub const REVOCATION_LIST: &str = "revocation.list";
+/// `GET /api/audit`.
+pub const AUDIT_LIST: &str = "audit.list";
 /// `POST /api/environments`.
 pub const ENVIRONMENT_CREATE: &str = "environment.create";
 /// `GET /api/environments`.

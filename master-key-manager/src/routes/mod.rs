@@ -1,5 +1,6 @@
 //! The routes of the manager: a file for each resource, with its rows and handlers.
 
+mod audit;
 mod catalogue;
 mod credentials;
 mod environments;
@@ -51,6 +52,7 @@ pub const ROUTES: Table = Table::new(&[
     secrets::ROUTES,
     tokens::ROUTES,
     revocations::ROUTES,
+    audit::ROUTES,
     catalogue::ROUTES,
     environments::ROUTES,
     settings::ROUTES,

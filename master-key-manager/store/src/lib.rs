@@ -40,7 +40,9 @@ pub use self::facts::FactStore;
 pub use self::identity::{IdentityStore, USES_AT_ONCE};
 pub use self::installation::{Installation, InstallationStore, NewInstallation};
 pub use self::reconcile::ReconcileStore;
-pub use self::registry::{ChangeOutcome, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore};
+pub use self::registry::{
+    ChangeOutcome, DroppedEntries, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore,
+};
 pub use self::rotation::{KeyFacts, RotationState, RotationStore};
 pub use self::tokens::{
     NewToken, OwnToken, PRUNED_AT_ONCE, ReadPermits, TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject,

@@ -28,6 +28,8 @@ pub trait RegistryStore: Send + Sync {
         sign: Option<SignEvent>,
         now: u64,
     ) -> Stored<ChangeOutcome>;
+    /// Deletes entries that are no versions of the policy, the oldest first. At most `limit` entries are looked at.
+    async fn drop_entries(&self, old: OldEntries, limit: usize) -> Stored<DroppedEntries>;
     /// Tags up to `limit` rows of each table of a database from before rows had tags and there were entries, and returns
     /// how many there were. An operator vouches for them: whatever they say holds from then on.
     async fn vouch(&self, limit: usize) -> Stored<usize>;
@@ -48,6 +50,28 @@ pub struct RegistryRows {
     pub has_foreign: bool,
     /// Credentials of a database from before there were records, which nobody has taken over.
     pub former: Vec<Record>,
+}
+
+/// The entries that are no longer kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OldEntries {
+    /// The number up to which they are dropped.
+    pub after: u64,
+    /// The number from which on all are kept.
+    pub below: u64,
+    /// Those that were made before this time (Unix seconds) are dropped.
+    pub made_before: u64,
+    /// So are those with a number below this one, whenever they were made.
+    pub too_many_below: u64,
+}
+
+/// How far entries were dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DroppedEntries {
+    /// The number up to which they are.
+    pub up_to: u64,
+    /// Whether there may be more to drop.
+    pub more: bool,
 }
 
 /// The outcome of a change.

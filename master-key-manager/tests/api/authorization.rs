@@ -182,6 +182,7 @@ const OPEN: [(&str, &[&str]); 7] = [
             "secret.show",
             "secret.list",
             "token.list",
+            "audit.list",
             "service.list",
             "token.mint",
             "environment.list",
@@ -198,6 +199,7 @@ const OPEN: [(&str, &[&str]); 7] = [
             "secret.show",
             "secret.list",
             "token.list",
+            "audit.list",
             "service.list",
             "token.mint",
             "environment.list",
@@ -225,7 +227,15 @@ const OPEN: [(&str, &[&str]); 7] = [
     ),
     (
         "service_admin out of its scope",
-        &["secret.list", "token.list", "service.list", "environment.list", "role.list", "permission.list"],
+        &[
+            "secret.list",
+            "token.list",
+            "audit.list",
+            "service.list",
+            "environment.list",
+            "role.list",
+            "permission.list",
+        ],
     ),
     (
         "publisher",
@@ -235,6 +245,7 @@ const OPEN: [(&str, &[&str]); 7] = [
             "secret.show",
             "secret.list",
             "token.list",
+            "audit.list",
             "service.list",
             "environment.list",
             "role.list",
@@ -247,6 +258,7 @@ const OPEN: [(&str, &[&str]); 7] = [
         &[
             "secret.list",
             "token.list",
+            "audit.list",
             "service.list",
             "catalogue.reconcile",
             "environment.list",
@@ -263,6 +275,7 @@ const OPEN: [(&str, &[&str]); 7] = [
             "secret.show",
             "secret.list",
             "token.list",
+            "audit.list",
             "service.list",
             "revocation.list",
             "environment.list",
@@ -282,7 +295,15 @@ const OPEN: [(&str, &[&str]); 7] = [
     ),
     (
         "other environment",
-        &["secret.list", "token.list", "service.list", "environment.list", "role.list", "permission.list"],
+        &[
+            "secret.list",
+            "token.list",
+            "audit.list",
+            "service.list",
+            "environment.list",
+            "role.list",
+            "permission.list",
+        ],
     ),
 ];
 

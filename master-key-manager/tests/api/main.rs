@@ -5,6 +5,8 @@ mod adopted;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod audit_reading;
+#[cfg(test)]
 mod authentication;
 #[cfg(test)]
 mod authorization;
@@ -52,6 +54,8 @@ mod policy_questions;
 #[cfg(test)]
 mod policy_versions;
 #[cfg(test)]
+mod races;
+#[cfg(test)]
 mod rate_limits;
 #[cfg(test)]
 mod registry;
@@ -81,6 +85,8 @@ mod taking_away;
 mod tokens;
 #[cfg(test)]
 mod trusts;
+#[cfg(test)]
+mod twins;
 #[cfg(test)]
 mod unsettled;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use manager_api::name::AccountName;
 use manager_registry::{Author, Change, Rows, Service, WrittenEntry};
 use manager_store::sql::SqlStore;
-use manager_store::{ChangeOutcome, RegistryRows, RegistryStore, SignEvent, Stored};
+use manager_store::{ChangeOutcome, DroppedEntries, OldEntries, RegistryRows, RegistryStore, SignEvent, Stored};
 use master_key_manager::access::Registry;
 use master_key_manager::installation::{InstallationLock, open_registry, open_store};
 use rusqlite::Connection;
@@ -54,6 +54,10 @@ impl RegistryStore for Kept {
             return Err(StoreFault::Unavailable);
         }
         self.inner.change_registry(rows, events, sign, now).await
+    }
+
+    async fn drop_entries(&self, old: OldEntries, limit: usize) -> Stored<DroppedEntries> {
+        self.inner.drop_entries(old, limit).await
     }
 
     async fn vouch(&self, limit: usize) -> Stored<usize> {

@@ -211,7 +211,7 @@ fn read_segment(path: &Path, end: Option<u64>, tip: &mut Tip) -> Result<(u64, bo
     }
 }
 
-fn open(path: &Path) -> Result<Option<BufReader<File>>, StartError> {
+pub(super) fn open(path: &Path) -> Result<Option<BufReader<File>>, StartError> {
     let file = match OpenOptions::new().read(true).custom_flags(files::NO_FOLLOW).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -223,13 +223,13 @@ fn open(path: &Path) -> Result<Option<BufReader<File>>, StartError> {
 
 /// A file of the log, with the number of its first line.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Segment {
-    first: u64,
-    path: PathBuf,
+pub(super) struct Segment {
+    pub(super) first: u64,
+    pub(super) path: PathBuf,
 }
 
 /// The segments in order; the first may not be there.
-fn segments(path: &Path) -> Result<Vec<Segment>, StartError> {
+pub(super) fn segments(path: &Path) -> Result<Vec<Segment>, StartError> {
     let (stem, extension) = name_parts(path);
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let cannot = |error: io::Error| unreadable(path, &error);
@@ -257,7 +257,7 @@ fn name_parts(path: &Path) -> (String, String) {
     (text(path.file_stem()), if extension.is_empty() { extension } else { format!(".{extension}") })
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> StartError {
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> StartError {
     StartError::new(format!("The audit log {} cannot be read ({error}); check its owner and mode.", path.display()))
 }
 

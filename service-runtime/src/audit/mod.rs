@@ -17,13 +17,14 @@ mod chain;
 mod event;
 mod origin;
 mod queue;
+mod reader;
 mod record;
 mod sampler;
 mod settings;
 mod writer;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -34,9 +35,12 @@ pub use self::{
     chain::verify,
     event::{Act, Outcome, reference},
     origin::{DecidingRules, Origin},
+    reader::{AuditBlock, AuditPlace, BLOCK_BYTES},
     record::{AuditRecord, AuditStatus},
     settings::{AuditSettings, AuditSync},
 };
+use tokio::sync::Semaphore;
+
 use self::{
     chain::{Older, read_newest},
     queue::Queue,
@@ -58,13 +62,19 @@ pub struct AuditLog {
 }
 
 struct Shared {
+    path: PathBuf,
     queue: Arc<Queue>,
     healthy: Arc<AtomicBool>,
     clock: Arc<dyn Clock>,
     service_name: &'static str,
     sync: AuditSync,
     sampler: Arc<Sampler>,
+    /// Readers at once, so that they take no more memory and threads than that.
+    readers: Semaphore,
 }
+
+/// The most blocks that are read at once.
+const READERS: usize = 2;
 
 impl Drop for Shared {
     fn drop(&mut self) {
@@ -107,8 +117,8 @@ impl AuditLog {
             let queue = Arc::downgrade(&queue);
             start_thread("audit-verifier", move || verify_older(&older, &queue))?;
         }
-        let sync = settings.sync;
-        Ok(Self { shared: Arc::new(Shared { queue, healthy, clock, service_name, sync, sampler }) })
+        let (sync, path, readers) = (settings.sync, path.to_path_buf(), Semaphore::new(READERS));
+        Ok(Self { shared: Arc::new(Shared { path, queue, healthy, clock, service_name, sync, sampler, readers }) })
     }
 
     /// Records what takes effect only when its line is durable: then it returns.
@@ -143,6 +153,26 @@ impl AuditLog {
         if let Some(entry) = self.shared.sampler.count(entry) {
             self.shared.queue.push_unawaited(entry.render(self.shared.service_name));
         }
+    }
+
+    /// A block of lines before a place, or before the end of the log, as far as `read` can read them; the newest first. The
+    /// log may be written meanwhile. A line may be among them that is not durable yet.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub async fn read_back<T: Send + 'static>(
+        &self,
+        before: Option<AuditPlace>,
+        read: impl Fn(&[u8]) -> Option<T> + Send + 'static,
+    ) -> Result<AuditBlock<T>, AuditUnavailable> {
+        let _one = self.shared.readers.acquire().await.map_err(|_| AuditUnavailable)?;
+        let path = self.shared.path.clone();
+        let found = tokio::task::spawn_blocking(move || reader::read_back(&path, before, read)).await;
+        let found = found.map_err(|_| AuditUnavailable)?;
+        found.map_err(|error| {
+            tracing::warn!(%error, "the audit log was not read");
+            AuditUnavailable
+        })
     }
 
     /// Whether the last write succeeded.

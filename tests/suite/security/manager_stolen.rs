@@ -20,6 +20,8 @@ async fn stolen_manager_with_every_token_and_all_traffic_gives_names_and_no_valu
     assert!(report.count("keys") >= 6, "root keys of both epochs of three environments: {:?}", report.pieces);
     assert_eq!(report.count("tokens"), treasures.len() as u64);
     assert_eq!(report.count("envelopes"), treasures.len() as u64);
+    assert!(report.count("registry_records") >= 12, "principals, credentials and policy: {:?}", report.pieces);
+    assert!(report.count("credential_hashes") >= 3, "{:?}", report.pieces);
     assert_no_value(&report, loot.path(), &treasures);
     assert!(knows_names(&report, &treasures), "{:?}", report.names);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 use system_tests::thief::Report;
 use system_tests::{Installation, Stored};
 
@@ -23,7 +23,8 @@ pub(super) struct Treasure {
     pub(super) stored: Stored,
 }
 
-/// Hides secrets in all three environments: several in one, two versions of one, a long one. Their tokens are minted.
+/// Hides secrets in all three environments: several in one, two versions of one, a long one. Their tokens are minted, one of
+/// them by a service. There are services, groups and policy, with the names of secrets as their names.
 pub(super) async fn hide(installation: &Installation) -> Vec<Treasure> {
     let name = || format!("vaulted/{}", random_word());
     let twice = name();
@@ -40,7 +41,51 @@ pub(super) async fn hide(installation: &Installation) -> Vec<Treasure> {
         let value = (0..words).map(|_| random_word()).collect::<Vec<_>>().concat();
         treasures.push(hide_at(installation, environment, &path, &value).await);
     }
+    let [first, _, third, ..] = &mut treasures[..] else { panic!("there are six") };
+    populate(installation, word_of(first), third).await;
     treasures
+}
+
+/// Services, groups, roles, and permissions that allow and deny. A service mints the token of a secret.
+async fn populate(installation: &Installation, word: &str, secret: &mut Treasure) {
+    let create = async |path: &str, body: Value, id: &str| {
+        let answer = installation.admin_call("POST", path, Some(body)).await.expect(201);
+        if id.is_empty() { String::new() } else { answer.text(id) }
+    };
+    let needs = json!([{"environment": "dev", "pattern": secret.path}]);
+    let robot = json!({"name": format!("robot-{word}"), "description": word, "required_keys": needs});
+    let robot = create("/api/services", robot, "service_id").await;
+    let retired = create("/api/services", json!({"name": format!("retired-{word}")}), "service_id").await;
+    let group = create("/api/groups", json!({"name": format!("team-{word}")}), "group_id").await;
+    let line = |party: &str, effect: &str, pattern: &str| {
+        json!({
+            "party": party, "effect": effect, "actions": ["list", "read"], "environment": "dev", "pattern": pattern,
+            "tags": {"team": word}, "reason": format!("for {word}"),
+        })
+    };
+    create("/api/permissions", line(&robot, "deny", "vaulted/closed/**"), "").await;
+    create("/api/permissions", line(&group, "allow", "vaulted/**"), "").await;
+    let role = json!({"party": group, "role": "auditor", "pattern": "vaulted/**", "reason": "drill"});
+    create("/api/roles", role, "").await;
+    let narrow = json!({"name": word, "expires_in": "1d", "allowed_addresses": ["127.0.0.0/8"], "max_uses": 9});
+    create(&format!("/api/services/{retired}/credentials"), narrow, "").await;
+    for (path, body) in [
+        (format!("/api/groups/{group}/members"), Some(json!({"principals": [robot, retired]}))),
+        (format!("/api/services/{robot}:approve"), Some(json!({ "required_keys": needs }))),
+        (format!("/api/services/{retired}:disable"), None),
+    ] {
+        installation.admin_call("POST", &path, body).await.expect(200);
+    }
+    let token = json!({"service_name": format!("robot-{word}"), "expires_in": "1d"});
+    let credential = create("/tokens", token, "token").await;
+    let mint = installation.manager.call("POST", "/api/tokens").bearer(&credential);
+    let minted = mint.json(&json!({"grants": [{"key_id": secret.stored.key_id}]})).send().await.expect(201);
+    secret.stored.token = minted.text("access_token");
+    secret.stored.jti = minted.text("jti");
+}
+
+fn word_of(treasure: &Treasure) -> &str {
+    treasure.path.split('/').next_back().unwrap()
 }
 
 /// Hides one secret.
@@ -82,6 +127,7 @@ pub(super) fn assert_opened(report: &Report, treasures: &[Treasure]) {
 /// Checks that the thief opened nothing, and that no value lies readably in what he has.
 pub(super) fn assert_no_value(report: &Report, loot: &Path, treasures: &[Treasure]) {
     assert_eq!(report.opened, [], "{:?}", report.pieces);
+    assert_eq!(report.credentials, [""; 0], "nor a credential");
     let values: Vec<Needle> =
         treasures.iter().map(|treasure| Needle::new(&treasure.path, treasure.value.as_bytes())).collect();
     assert_eq!(traces::in_tree(loot, &values), Vec::<String>::new());
@@ -89,7 +135,7 @@ pub(super) fn assert_no_value(report: &Report, loot: &Path, treasures: &[Treasur
 
 /// Checks that no name lies readably in what the thief has.
 pub(super) fn assert_no_name(report: &Report, loot: &Path, treasures: &[Treasure]) {
-    let words = || treasures.iter().map(|treasure| treasure.path.split('/').next_back().unwrap());
+    let words = || treasures.iter().map(word_of);
     let names: Vec<Needle> = words().map(|word| Needle::new(word, word.as_bytes())).collect();
     assert_eq!(traces::in_tree(loot, &names), Vec::<String>::new());
     assert!(!words().any(|word| report.names.iter().any(|name| name.contains(word))), "{:?}", report.names);

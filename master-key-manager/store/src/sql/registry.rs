@@ -17,7 +17,8 @@ use super::events::{defer, number};
 use super::vouch::vouch;
 use crate::events::Effect;
 use crate::{
-    ActError, ChangeOutcome, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore, SignEvent, Stored, event_name,
+    ActError, ChangeOutcome, DroppedEntries, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore, SignEvent,
+    Stored, event_name,
 };
 
 #[async_trait]
@@ -43,6 +44,10 @@ impl RegistryStore for SqlStore {
     ) -> Stored<ChangeOutcome> {
         let key = self.key();
         self.sql.write("change_registry", move |tx| change(tx, &key, &rows, &events, sign.as_ref(), now)).await
+    }
+
+    async fn drop_entries(&self, old: OldEntries, limit: usize) -> Stored<DroppedEntries> {
+        self.sql.write("drop_entries", move |tx| drop_entries(tx, old, limit)).await
     }
 
     async fn vouch(&self, limit: usize) -> Stored<usize> {
@@ -99,6 +104,29 @@ fn policy_entries(tx: &mut Tx<'_>, from: u64, limit: usize) -> Result<Vec<Writte
         entries.push(found);
     }
     Ok(entries)
+}
+
+fn drop_entries(tx: &mut Tx<'_>, old: OldEntries, limit: usize) -> Result<DroppedEntries, SqlError> {
+    // Larger ones change much at once: they are versions of the policy.
+    let found: Vec<(u64, Option<String>)> = tx.all(
+        "SELECT number, CASE WHEN length(entry) <= 65536 THEN entry END FROM registry_log
+         WHERE number > ?1 AND number < ?2 ORDER BY number LIMIT ?3",
+        &[&old.after, &old.below, &row_limit(limit)],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let mut dropped = DroppedEntries { up_to: old.after, more: found.len() == limit };
+    for (number, text) in found {
+        if let Some(made_at) = text.as_deref().and_then(WrittenEntry::made_at_unless_kept) {
+            if made_at >= old.made_before && number >= old.too_many_below {
+                // Those after it are younger.
+                dropped.more = false;
+                break;
+            }
+            tx.execute("DELETE FROM registry_log WHERE number = ?1", &[&number])?;
+        }
+        dropped.up_to = number;
+    }
+    Ok(dropped)
 }
 
 /// Every credential with a hash was an administrator's then. The one without stood for strangers.
@@ -231,14 +259,15 @@ pub(super) fn outdated(tx: &mut Tx<'_>, basis: Basis, now: u64) -> Result<Option
     if newest == decided {
         return Ok(None);
     }
-    let later: Vec<String> = tx.all(
-        "SELECT entry FROM registry_log WHERE number > ?1 ORDER BY number LIMIT ?2",
-        &[&decided, &row_limit(MOST_LATER + 1)],
-        |row| row.get(0),
-    )?;
+    // By their numbers: of older ones some are dropped, and the newest are not.
+    if newest - decided > MOST_LATER {
+        return Ok(Some(ActError::PolicyChanged));
+    }
+    let later: Vec<String> =
+        tx.all("SELECT entry FROM registry_log WHERE number > ?1 ORDER BY number", &[&decided], |row| row.get(0))?;
     let concerned = later.iter().any(|entry| WrittenEntry::may_concern(entry, (basis.holder(), basis.credential())));
-    Ok((concerned || later.len() > MOST_LATER).then_some(ActError::PolicyChanged))
+    Ok(concerned.then_some(ActError::PolicyChanged))
 }
 
 /// The most entries that are made while a request is under way, and that its acts look at.
-const MOST_LATER: usize = 64;
+const MOST_LATER: u64 = 64;

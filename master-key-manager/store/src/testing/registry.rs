@@ -13,7 +13,7 @@ use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, SecretId, ServiceId, Subject, TokenId};
 
 use super::{Kit, NOW, rule, signer, text};
-use crate::{ActError, ChangeOutcome, CommitOutcome, SignEvent};
+use crate::{ActError, ChangeOutcome, CommitOutcome, DroppedEntries, OldEntries, SignEvent};
 
 impl Kit<'_> {
     pub(super) async fn registry(&self) -> Result<(), String> {
@@ -69,8 +69,8 @@ impl Kit<'_> {
             Ok::<_, String>(Group { group_id, name, description: None, members: Vec::new(), created_at: NOW })
         };
         let nobody = Subject::Service(ServiceId::generate());
-        let other = Credential::new(CredentialId::generate(), nobody, Proof::opaque([8; 32]), NOW);
-        for change in [group("one")?.into(), other.into(), group("two")?.into()] {
+        let other = |hash| Credential::new(CredentialId::generate(), nobody, Proof::opaque([hash; 32]), NOW);
+        for change in [group("one")?.into(), other(8).into(), other(9).into(), group("two")?.into()] {
             let by = (Author::Service, "", NOW);
             let made = self.known().propose(vec![change], by, 0, &self.key).map_err(|_| "a change is written")?;
             let outcome = self.store.change_registry(made.rows, Vec::new(), None, NOW).await;
@@ -80,11 +80,37 @@ impl Kit<'_> {
         let newest = self.known().policy_version().ok_or("the newest entry made a group")?;
         let found = self.store.policy_entries(newest.number, 9).await.map_err(text)?;
         let numbers: Vec<u64> = found.iter().map(|entry| entry.number).collect();
-        rule(numbers == [newest.number, newest.number - 2, first.number], "versions are found newest first")?;
+        rule(numbers == [newest.number, newest.number - 3, first.number], "versions are found newest first")?;
         let two = self.store.policy_entries(newest.number, 2).await.map_err(text)?;
         rule(Some(two.as_slice()) == found.get(..2), "no more are found than were asked for")?;
         let none = self.store.policy_entries(newest.number + 1, 9).await;
-        rule(none == Ok(Vec::new()), "nothing is found from a number that is not there")
+        rule(none == Ok(Vec::new()), "nothing is found from a number that is not there")?;
+        self.old_entries(newest.number).await
+    }
+
+    /// All entries were made at the same time. The two before the newest one are about credentials.
+    async fn old_entries(&self, newest: u64) -> Result<(), String> {
+        let log = async || Ok::<_, String>(self.store.registry(0).await.map_err(text)?.log);
+        let (before, versions) = (log().await?, self.store.policy_entries(newest, 9).await.map_err(text)?);
+        let young = OldEntries { after: 0, below: newest, made_before: NOW, too_many_below: 0 };
+        let old = OldEntries { made_before: NOW + 1, ..young };
+        let many = OldEntries { too_many_below: newest - 1, ..young };
+        for (entries, limit, up_to, more, kept, what) in [
+            (young, 9, newest - 3, false, 0, "young entries are kept"),
+            (OldEntries { below: newest - 2, ..old }, 9, newest - 3, false, 0, "and old ones from a number on"),
+            (many, 1, 1, true, 0, "a few are looked at at once"),
+            (OldEntries { after: 1, ..many }, 9, newest - 2, false, 1, "young ones are dropped if there are too many"),
+            (old, 9, newest - 1, false, 2, "and old ones"),
+        ] {
+            let dropped = self.store.drop_entries(entries, limit).await;
+            rule(dropped == Ok(DroppedEntries { up_to, more }), what)?;
+            rule(log().await?.len() == before.len() - kept, what)?;
+        }
+        let found = self.store.policy_entries(newest, 9).await;
+        rule(found == Ok(versions), "versions of the policy are kept")?;
+        let rows = self.store.registry(newest).await.map_err(text)?;
+        let last = rows.log.last().ok_or("there is an entry")?;
+        rule(Snapshot::load(&rows.records, last, &self.key).is_ok(), "the records fit their newest entry")
     }
 
     /// A permit that rests on a line which has ended by the clock of this machine.

@@ -69,6 +69,17 @@ impl Manager {
         Principal { subject, credential: id, bearer: plain.expose_text().to_string() }
     }
 
+    /// Another credential of a principal, which the test alters.
+    pub(crate) async fn another_credential(&self, of: &Principal, alter: impl FnOnce(&mut Credential)) -> Principal {
+        let plain = PlainCredential::generate();
+        let proof = Proof::opaque(self.app.keys.now().credentials.hash(&plain));
+        let mut credential = Credential::new(CredentialId::generate(), of.subject, proof, now());
+        alter(&mut credential);
+        let id = credential.credential_id;
+        self.put(vec![credential.into()]).await;
+        Principal { subject: of.subject, credential: id, bearer: plain.expose_text().to_string() }
+    }
+
     /// Changes the registry as an operator does, without revocations at the vault.
     pub(crate) async fn put(&self, changes: Vec<Change>) {
         self.app.registry.change((Author::Operator, "test", now()), None, |_| Ok(changes)).await.unwrap();

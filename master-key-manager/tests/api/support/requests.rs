@@ -213,6 +213,7 @@ impl Facts {
             | action::TOKEN_LIST
             | action::TOKEN_REVOKE
             | action::REVOCATION_LIST
+            | action::AUDIT_LIST
             | action::SERVICE_SHOW
             | action::SERVICE_LIST
             | action::SERVICE_ENABLE

@@ -5,6 +5,7 @@ mod faults;
 mod floods;
 mod lines;
 mod place;
+mod reader;
 mod segments;
 
 use std::{
