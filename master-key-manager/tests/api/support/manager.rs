@@ -1,8 +1,11 @@
 //! The manager under test: real files, real database, real HTTP stack, without a port.
 
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::{Command, Output};
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -59,9 +62,13 @@ pub(crate) struct Manager {
     pub(crate) faults: Faults,
     pub(crate) credential: String,
     pub(crate) clock: Arc<MovedClock>,
+    /// The HTTP stack, made at the first request: making it takes longer than most requests.
+    front: OnceCell<Front>,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
+
+type Front = Box<dyn Fn(test::TestRequest) -> Pin<Box<dyn Future<Output = Answer>>>>;
 
 /// An answer of the manager.
 pub(crate) struct Answer {
@@ -213,7 +220,16 @@ impl Installed {
             tokio::spawn(app.key_rotation(feed).run(self.config.get().keys, interval, stopped.clone())),
             tokio::spawn(app.maintenance().run(interval, stopped)),
         ];
-        Manager { app, store, faults, credential: self.credential.clone(), clock: moved, stop, tasks }
+        Manager {
+            app,
+            store,
+            faults,
+            credential: self.credential.clone(),
+            clock: moved,
+            front: OnceCell::new(),
+            stop,
+            tasks,
+        }
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -357,11 +373,6 @@ impl Manager {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Answer {
-        let app = ActixApp::new()
-            .wrap(Stack::new(self.app.gate.mode))
-            .configure(data(Arc::clone(&self.app)))
-            .configure(mount(ROUTES));
-        let service = test::init_service(app).await;
         let mut request = test::TestRequest::with_uri(path).method(method).insert_header(("host", "localhost"));
         for header in headers {
             request = request.append_header(*header);
@@ -372,14 +383,30 @@ impl Manager {
         if let Some(body) = body {
             request = request.set_payload(body);
         }
-        let response = match service.call(request.to_request()).await {
-            Ok(response) => response.into_parts().1,
-            Err(error) => error.error_response(),
-        };
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = actix_web::body::to_bytes(response.into_body().boxed()).await.unwrap();
-        Answer { status, text: String::from_utf8(body.to_vec()).unwrap(), headers }
+        if self.front.get().is_none() {
+            // Of two at once, one is used.
+            let _made_meanwhile = self.front.set(front(&self.app).await);
+        }
+        self.front.get().unwrap()(request).await
     }
+}
+
+async fn front(app: &Arc<App>) -> Front {
+    let stack =
+        ActixApp::new().wrap(Stack::new(app.gate.mode)).configure(data(Arc::clone(app))).configure(mount(ROUTES));
+    let service = Rc::new(test::init_service(stack).await);
+    Box::new(move |request| {
+        let service = Rc::clone(&service);
+        Box::pin(async move {
+            let response = match service.call(request.to_request()).await {
+                Ok(response) => response.into_parts().1,
+                Err(error) => error.error_response(),
+            };
+            let (status, headers) = (response.status(), response.headers().clone());
+            let body = actix_web::body::to_bytes(response.into_body().boxed()).await.unwrap();
+            Answer { status, text: String::from_utf8(body.to_vec()).unwrap(), headers }
+        })
+    })
 }
 
 fn store_body(path: &str, value: &str) -> Value {
