@@ -85,7 +85,8 @@ fn is_login_less(before: &Credential, after: &Credential) -> bool {
 /// The use that a credential is for, whatever its time is, and whatever login it rests on.
 fn terms(credential: &Credential) -> impl PartialEq + '_ {
     let Credential { subject, proof, limits, allowed_addresses, max_uses, .. } = credential;
-    (subject, proof.hmac(), limits, allowed_addresses, max_uses)
+    let proven_by = (proof.hmac(), proof.public_key(), proof.trust(), proof.login().is_some());
+    (subject, proven_by, limits, allowed_addresses, max_uses)
 }
 
 /// Refuses a change after which nobody could make policy and principals, if somebody could before it.

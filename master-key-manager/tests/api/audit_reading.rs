@@ -151,7 +151,7 @@ async fn who_audits_a_part_reads_the_lines_about_it_and_no_others() {
     let mint = async |ids: &[&String]| {
         let grants: Vec<Value> = ids.iter().map(|id| json!({"key_id": id})).collect();
         manager
-            .by(&worker, Method::POST, "/api/tokens", Some(json!({ "grants": grants })))
+            .by(&worker, Method::POST, "/api/tokens", Some(json!({ "secrets": grants })))
             .await
             .expect(201)
             .member("jti")

@@ -34,7 +34,7 @@ impl Racer {
 
 async fn act(manager: &Manager, racer: &Racer, number: usize, secret: &str) -> Answer {
     let (path, body) = if number.is_multiple_of(2) {
-        ("/api/tokens", json!({"grants": [{"key_id": secret}]}))
+        ("/api/tokens", json!({"secrets": [{"key_id": secret}]}))
     } else {
         let folder = format!("late-{number}/**");
         ("/api/permissions", crate::support::permission(&racer.person.to_string(), "deny", &["list"], &folder))
@@ -215,7 +215,7 @@ async fn tokens_of_one_factor_end_when_an_environment_asks_for_two() {
     let manager = installed.start().await;
     let stored = manager.store_value("p", "v").await.expect(201).member("key_id");
     let (ann, bob) = (manager.sign_on("ann", &anns).await, manager.sign_on_twice("bob", &bobs).await);
-    let mint = json!({"grants": [{"key_id": stored}]});
+    let mint = json!({"secrets": [{"key_id": stored}]});
     let weak = ann.post(&manager, "/api/tokens", Some(mint.clone())).await.expect(201).member("jti");
     bob.post(&manager, "/api/tokens", Some(mint.clone())).await.expect(201);
     manager.post("/api/tokens", mint.clone()).await.expect(201);

@@ -180,13 +180,13 @@ async fn people_read_in_an_environment_that_asks_for_two_factors_with_two_factor
     let manager = installed.start().await;
     let stored = manager.store_value("p", "v").await.expect(201).member("key_id");
     let ann = manager.sign_on("ann", &code).await;
-    let mint = json!({"grants": [{"key_id": stored}]});
+    let mint = json!({"secrets": [{"key_id": stored}]});
     ann.post(&manager, "/api/tokens", Some(mint.clone())).await.expect(201);
     let asked = json!({"require_mfa": true});
     let changed = manager.admin(Method::PATCH, "/api/environments/dev", Some(asked)).await.expect(200).json();
     assert_eq!(changed["require_mfa"], true);
     ann.post(&manager, "/api/tokens", Some(mint.clone())).await.expect(403).refused("mfa_required");
-    let unknown = json!({"grants": [{"key_id": "sec_AAAAAAAAAAAAAAAAAAAAAA"}]});
+    let unknown = json!({"secrets": [{"key_id": "sec_AAAAAAAAAAAAAAAAAAAAAA"}]});
     ann.post(&manager, "/api/tokens", Some(unknown)).await.expect(404).refused("secret_not_found");
     manager.post("/api/tokens", mint.clone()).await.expect(201);
     ann.get(&manager, "/api/secrets").await.expect(200);

@@ -77,7 +77,7 @@ impl World {
 
     async fn act(&self, act: Act, race: usize) -> Answer {
         let (path, body) = match act {
-            Act::Mint => ("/api/tokens".to_owned(), json!({"grants": [{"key_id": self.secret}]})),
+            Act::Mint => ("/api/tokens".to_owned(), json!({"secrets": [{"key_id": self.secret}]})),
             Act::Write => {
                 let path = format!("race/{race}");
                 let body = json!({"user_id": "u", "key_data": "x", "path": path, "environment": "dev", "token": false});

@@ -79,7 +79,7 @@ async fn populate(installation: &Installation, word: &str, secret: &mut Treasure
     let token = json!({"service_name": format!("robot-{word}"), "expires_in": "1d"});
     let credential = create("/tokens", token, "token").await;
     let mint = installation.manager.call("POST", "/api/tokens").bearer(&credential);
-    let minted = mint.json(&json!({"grants": [{"key_id": secret.stored.key_id}]})).send().await.expect(201);
+    let minted = mint.json(&json!({"secrets": [{"key_id": secret.stored.key_id}]})).send().await.expect(201);
     secret.stored.token = minted.text("access_token");
     secret.stored.jti = minted.text("jti");
 }
