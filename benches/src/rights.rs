@@ -60,7 +60,7 @@ impl Rights {
             services.asked("POST", &format!("/api/groups/{group}/members"), Some(&members), 200).await?;
             services.permit(&group, "read", &format!("group/{number}/**")).await?;
         }
-        let body = json!({"grants": [{"key_id": secret}]}).to_string();
+        let body = json!({"secrets": [{"key_id": secret}]}).to_string();
         let mint = |who: &Holder| crate::http::post(&services.manager, "/api/tokens", &who.credential, &body);
         let mut sides = [(mint(&few), Vec::new(), 0.0), (mint(&many), Vec::new(), 0.0)];
         let mut connection = Connection::open(&services.manager).await?;

@@ -147,9 +147,9 @@ impl<'a> World<'a> {
 
     fn pairs(&self) -> Vec<Pair> {
         let secret = |id: &str| self.get(&format!("/api/secrets/{id}"));
-        let mint = |id: &str| self.post("/api/tokens", &json!({"grants": [{"key_id": id}]}));
+        let mint = |id: &str| self.post("/api/tokens", &json!({"secrets": [{"key_id": id}]}));
         let also =
-            |id: &str| self.post("/api/tokens", &json!({"grants": [{"key_id": self.own_secret}, {"key_id": id}]}));
+            |id: &str| self.post("/api/tokens", &json!({"secrets": [{"key_id": self.own_secret}, {"key_id": id}]}));
         let roll = |id: &str| self.post(&format!("/api/secrets/{id}:rollback"), &json!({"version": 1}));
         let explain =
             |id: &str| self.post("/api/permissions:explain", &json!({"action": "read", "target": {"key_id": id}}));
