@@ -85,8 +85,8 @@ fn is_login_less(before: &Credential, after: &Credential) -> bool {
 /// The use that a credential is for, whatever its time is, and whatever login it rests on.
 fn terms(credential: &Credential) -> impl PartialEq + '_ {
     let Credential { subject, proof, limits, allowed_addresses, max_uses, .. } = credential;
-    let proven_by = (proof.hmac(), proof.public_key(), proof.trust(), proof.login().is_some());
-    (subject, proven_by, limits, allowed_addresses, max_uses)
+    let other_than_session = proof.login().is_none().then_some(proof);
+    (subject, proof.hmac(), other_than_session, limits, allowed_addresses, max_uses)
 }
 
 /// Refuses a change after which nobody could make policy and principals, if somebody could before it.
