@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
-use manager_api::name::{IdempotencyKey, Reason, UserLabel};
+use manager_api::name::{IdempotencyKey, Reason, SecretPath, UserLabel};
+use manager_api::tags::Tags;
 use manager_policy::{
     Action, ActionType, Actor, AnyAction, Basis, Denied, Facts, Holder, KnownEnvironments, Permit, Scope, SecretFacts,
     Visible,
@@ -147,11 +148,16 @@ impl Caller {
     /// The policy does not allow it, or the secret is unknown, which looks the same.
     pub fn permit_on<A: ActionType>(&self, secret: Option<&SecretFacts>) -> Result<Permit<A>, Refusal> {
         self.check_enrolled()?;
-        let decide = |secret| {
-            let decided = self.decided(Permit::decide(&self.facts, &self.actor, secret, self.now));
-            decided.map(|permit| (secret, permit))
+        let decide = |secret: &SecretFacts| Permit::decide(&self.facts, &self.actor, secret, self.now);
+        let Some(secret) = secret else {
+            // Decided in any case, so that an unknown one takes as long; and noted nowhere.
+            let id = SecretId::from_bytes([0; 16]);
+            let (environment, path) = (EnvironmentId::from_bytes([0; 16]), SecretPath::unnamed(id));
+            let nowhere = SecretFacts { id, environment, path, tags: Tags::default(), service_only: false };
+            std::hint::black_box(decide(&nowhere).is_ok());
+            return Err(Refusal::new(ErrorCode::SecretNotFound));
         };
-        let (secret, permit) = secret.and_then(decide).ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+        let permit = self.decided(decide(secret)).ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
         self.check_login(A::ACTION, Some(secret.environment)).map(|()| permit)
     }
 
@@ -386,12 +392,15 @@ pub struct Authenticator {
     sessions: Arc<IdleSessions>,
     /// Hashed in place of a missing credential, so that the work is the same.
     decoy: PlainCredential,
+    /// Its text, which is read in place of one of another form.
+    decoy_text: Zeroizing<String>,
 }
 
 impl Authenticator {
     /// An authenticator with the keys of this ring.
     pub fn new(keys: Arc<KeyRing>, sessions: Arc<IdleSessions>) -> Self {
-        Self { keys, sessions, decoy: PlainCredential::generate() }
+        let decoy = PlainCredential::generate();
+        Self { keys, sessions, decoy_text: decoy.expose_text(), decoy }
     }
 
     /// The actor that `presented` belongs to; `None` for everything except a session that is used, and an enabled credential
@@ -401,6 +410,9 @@ impl Authenticator {
         let keys = self.keys.now();
         let session = SessionCode::parse(presented).ok();
         let parsed = PlainCredential::parse(presented).ok();
+        if parsed.is_none() && session.is_none() {
+            std::hint::black_box(PlainCredential::parse(&self.decoy_text).is_ok());
+        }
         let hash = match &session {
             Some(code) => keys.sign_on.codes.session(code),
             None => keys.credentials.hash(parsed.as_ref().unwrap_or(&self.decoy)),
@@ -409,13 +421,14 @@ impl Authenticator {
         // It was found by a search that is not constant in time, but over keyed hashes, which tell nothing.
         let stored = found.and_then(|credential| credential.proof.hmac()).unwrap_or(&[0; 32]);
         let same = verify_slices_are_equal(stored, &hash).is_ok();
-        let found = found.filter(|_| same && (parsed.is_some() || session.is_some()))?;
-        if found.proof.login().is_some() != session.is_some() {
-            return None;
-        }
-        let may_be_used = found.is_allowed_from(from) && view.state.has_uses_left(found);
-        let actor = view.actor(found.credential_id, now).filter(|_| may_be_used)?;
+        let is_session = session.is_some();
+        let is_one = |found: &&Credential| same && found.proof.login().is_some() == is_session;
+        let found = found.filter(is_one).filter(|_| is_session || parsed.is_some());
+        let may_be_used = found.is_some_and(|found| found.is_allowed_from(from) && view.state.has_uses_left(found));
+        // Looked for in any case.
+        let id = found.map_or(CredentialId::from_bytes([0; 16]), |found| found.credential_id);
+        let actor = view.actor(id, now).filter(|_| may_be_used)?;
         // Only now: what is disabled is not used.
-        (session.is_none() || self.sessions.is_used(found.credential_id)).then_some(actor)
+        (!is_session || self.sessions.is_used(id)).then_some(actor)
     }
 }

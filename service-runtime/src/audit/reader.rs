@@ -31,6 +31,8 @@ pub struct AuditBlock<T> {
 /// The most bytes that are read at once, several times the longest line.
 pub const BLOCK_BYTES: u64 = 256 << 10;
 
+const NEWLINE: u8 = b'\n';
+
 impl AuditPlace {
     /// The place as bytes.
     pub fn to_bytes(self) -> [u8; 16] {
@@ -68,11 +70,11 @@ pub(super) fn read_back<T>(
     let end = before.filter(|place| place.segment == segment.first).map_or(u64::MAX, |place| place.offset);
     let (start, bytes) = block(&segment.path, end)?;
     // The first piece belongs to the line that begins before the block, unless that is the beginning.
-    let from = if start == 0 { 0 } else { after_newline(bytes.iter().position(is_newline)) };
-    let whole = after_newline(bytes.iter().rposition(is_newline));
+    let from = if start == 0 { 0 } else { after_newline(bytes.iter().position(|byte| *byte == NEWLINE)) };
+    let whole = after_newline(bytes.iter().rposition(|byte| *byte == NEWLINE));
     let mut lines: Vec<(u64, &[u8])> = Vec::new();
     let mut offset = start.saturating_add(length(from));
-    for line in bytes.get(from..whole).unwrap_or_default().split_inclusive(is_newline) {
+    for line in bytes.get(from..whole).unwrap_or_default().split_inclusive(|byte| *byte == NEWLINE) {
         lines.push((offset, line.strip_suffix(b"\n").unwrap_or(line)));
         offset = offset.saturating_add(length(line.len()));
     }
@@ -104,10 +106,6 @@ fn block(path: &Path, end: u64) -> Result<(u64, Vec<u8>), StartError> {
         Ok((start, bytes))
     };
     read().map_err(|error| unreadable(path, &error))
-}
-
-fn is_newline(byte: &u8) -> bool {
-    *byte == b'\n'
 }
 
 fn after_newline(position: Option<usize>) -> usize {

@@ -25,7 +25,17 @@ pub(super) enum At {
 pub(super) fn facts_of(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> Result<Option<SecretFacts>, SqlError> {
     let sql = "SELECT environment_id, path, tag FROM secrets WHERE secret_id = ?1";
     let found = tx.optional(sql, &[&secret.as_bytes()], |row| facts(row, key, secret, 0))?;
+    if found.is_none() {
+        as_if_found(key, secret);
+    }
     Ok(found.flatten())
+}
+
+/// The work of a place that is found, for a secret that is not there: it looks like one that the caller may not see, and takes
+/// about as long.
+pub(super) fn as_if_found(key: &RowKey, secret: SecretId) {
+    let (nowhere, path) = (EnvironmentId::from_bytes([0; 16]), SecretPath::unnamed(secret));
+    std::hint::black_box((tag(key, secret, nowhere, path.as_str()), SecretPath::parse(path.as_str()).is_ok()));
 }
 
 /// The facts in the columns `environment_id, path, tag` of a secret, from `first` on.

@@ -103,6 +103,9 @@ pub(super) fn one_version(
         &[&secret.as_bytes(), &version.get()],
         |row| placed(row, key),
     )?;
+    if found.is_none() {
+        places::as_if_found(key, secret);
+    }
     Ok(found.flatten())
 }
 
@@ -115,6 +118,9 @@ pub(super) fn newest_committed(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) 
         &[&secret.as_bytes()],
         |row| placed(row, key),
     )?;
+    if found.is_none() {
+        places::as_if_found(key, secret);
+    }
     Ok(found.flatten())
 }
 
