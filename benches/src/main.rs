@@ -52,7 +52,7 @@ enum Command {
     Rights(On<rights::Rights>),
     /// Make many services.
     Crowd(On<rights::Crowd>),
-    /// Whether unknown and forbidden take the same time.
+    /// Compare the time that unknown and forbidden take.
     Timing(On<timing::Timing>),
     /// Add a number that was measured elsewhere to the report.
     Note {

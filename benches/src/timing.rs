@@ -1,4 +1,4 @@
-//! Whether answers that must look the same also take the same time: requests in random order, and a rank test.
+//! The times of answers that must look the same: requests in random order, and a rank test.
 //!
 //! For a caller who may see little: a secret that is not there beside one that he may not see, an environment, a service,
 //! and a credential likewise. The first comparison is of a request with itself, the last one of two that may differ.
@@ -35,9 +35,6 @@ const SIGNIFICANT: f64 = 4.0;
 
 impl Timing {
     /// Measures and reports.
-    ///
-    /// # Errors
-    /// A request is answered otherwise.
     pub(crate) async fn measure(&self, services: &Services, report: &mut Report) -> Result<(), Failure> {
         services.without_rate_limits().await?;
         let world = World::new(services).await?;
@@ -108,7 +105,7 @@ impl Comparison {
     }
 }
 
-/// What the narrow caller may and may not see.
+/// A narrow caller, with things that he may and may not see.
 struct World<'a> {
     services: &'a Services,
     narrow: Holder,

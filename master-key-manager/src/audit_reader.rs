@@ -63,12 +63,12 @@ pub async fn page(app: &App, caller: &Caller, before: Option<AuditPlace>, limit:
     Ok(page)
 }
 
-/// What of the log is a caller's to see.
+/// The lines of the log that are a caller's to see.
 enum Sight {
     /// All of it.
     All(Basis),
     /// His own lines, and those about what he has `read-audit` for.
-    Part(Part),
+    Part(Box<Part>),
 }
 
 struct Part {
@@ -91,14 +91,14 @@ impl Sight {
         let (basis, own) = caller.own_credentials(view)?;
         let is_limited = view.state.credential(caller.credential()).is_none_or(|shown| shown.limits.is_some());
         let is_auditor = audited.lines().next().is_some();
-        Ok(Self::Part(Part {
+        Ok(Self::Part(Box::new(Part {
             basis: basis.and(audited.basis()).unwrap_or(basis),
             subject: caller.subject().map_or_else(String::new, |subject| subject.to_string()),
             credentials: is_limited.then(|| own.iter().map(CredentialId::to_string).collect()),
             is_auditor,
             audited,
             secrets: HashMap::new(),
-        }))
+        })))
     }
 
     fn basis(&self) -> Basis {

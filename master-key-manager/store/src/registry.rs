@@ -70,7 +70,7 @@ pub struct OldEntries {
 pub struct DroppedEntries {
     /// The number up to which they are.
     pub up_to: u64,
-    /// Whether there may be more to drop.
+    /// Set if there may be more to drop.
     pub more: bool,
 }
 

@@ -266,7 +266,7 @@ async fn cursor_of_the_log_is_of_its_caller_and_says_nothing() {
     manager.stop().await;
 }
 
-/// What others did is passed over, a bounded part of it for each page.
+/// Lines of others are passed over, a bounded part of the log for each page.
 #[actix_web::test]
 async fn page_looks_at_a_bounded_part_of_the_log() {
     let (_installed, manager) = begun().await;

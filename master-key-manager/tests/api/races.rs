@@ -1,4 +1,4 @@
-//! What ends a right, raced many times against what needs it: nothing is done after the answer that it has ended.
+//! The end of a right, raced many times against acts that need it: nothing is done after the answer that it has ended.
 //!
 //! Each race sends the acts and, somewhat later, what ends the right. Rows are counted in the database when that is answered,
 //! and again when all acts are.
@@ -27,7 +27,7 @@ fn races() -> usize {
 
 const RACES: usize = 60;
 
-/// What needs the right.
+/// An act that needs the right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Act {
     Mint,

@@ -14,7 +14,7 @@ use crate::support::{Installed, Manager, Principal, now, permission};
 fn twins(word: &str) -> Vec<String> {
     let (first, rest) = word.split_at(1);
     let wide = char::from_u32(0xff00 + u32::from(word.as_bytes()[0]) - 0x20).unwrap();
-    [
+    vec![
         word.to_uppercase(),
         format!("{}{rest}", first.to_uppercase()),
         format!("{word} "),
@@ -37,7 +37,6 @@ fn twins(word: &str) -> Vec<String> {
         format!("{word}\\"),
         rest.to_owned(),
     ]
-    .to_vec()
 }
 
 /// Those that were accepted, and what was made of each.
