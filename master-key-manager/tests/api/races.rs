@@ -112,7 +112,7 @@ impl World {
         let acts: Vec<Act> = acts.iter().copied().filter(is_raced).collect();
         let this = &*self;
         // Either the acts begin later, or what ends the right does: when some of them are done, and later.
-        let are_acts_late = race / 4 % 2 == 0;
+        let are_acts_late = (race / 4).is_multiple_of(2);
         let (done, mut seen) = watch::channel(0);
         let ending = async {
             if !are_acts_late {
@@ -136,7 +136,7 @@ impl World {
         let (answers, at_the_answer) = tokio::join!(racing, ending);
         assert_eq!(this.rows(), at_the_answer, "race {race}: something was done after the answer");
         // All of them, now and then; each in its turn.
-        let late = if race % 50 == 0 { &acts[..] } else { &acts[race % acts.len()..][..1] };
+        let late = if race.is_multiple_of(50) { &acts[..] } else { &acts[race % acts.len()..][..1] };
         for act in late {
             let answer = this.act(*act, races() + race).await;
             assert!(answer.status.is_client_error(), "{act:?}: {}", answer.text);
