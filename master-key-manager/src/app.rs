@@ -91,17 +91,12 @@ impl App {
     ) -> Result<(Self, Arc<RevocationSync>), StartError> {
         let raw = config.get();
         let environments = Arc::new(Environments::new(environments));
-        let ring = KeyRing::new(&raw.key_dir, installation.clone(), Arc::clone(&environments), keys);
-        let keys = Arc::new(ring);
+        let keys = Arc::new(KeyRing::new(&raw.key_dir, installation.clone(), Arc::clone(&environments), keys));
         let signing = keys.signing();
         let (issuer, vault) = (signing.issuer, signing.vault);
         let vault_view = Arc::new(VaultView::new(Arc::clone(&clock)));
-        let client = Arc::new(VaultClient::new(
-            &raw.vault_url,
-            raw.vault_tls.clone(),
-            Arc::clone(&signing),
-            Arc::clone(&clock),
-        )?);
+        let client = VaultClient::new(&raw.vault_url, raw.vault_tls.clone(), Arc::clone(&signing), Arc::clone(&clock));
+        let client = Arc::new(client?);
         let sign = event_signer(signing, Arc::clone(&clock));
         let sync = Arc::new(RevocationSync::new(
             (store.clone(), Arc::clone(&registry)),
@@ -116,15 +111,14 @@ impl App {
         let token_sealer = TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault, signers);
         let token_sealer = Arc::new(token_sealer);
         let lives = TokenLifetimes { default: raw.token_life_seconds, max: raw.max_token_life_seconds };
-        let mint = Mint::new(
+        let mint = Arc::new(Mint::new(
             store.clone(),
             Arc::clone(&environments),
             (Arc::clone(&vault_view), token_sealer),
             audit.clone(),
             Arc::clone(&clock),
             lives,
-        );
-        let mint = Arc::new(mint);
+        ));
         let revocations = Arc::new(Revocations::new(
             store.clone(),
             Arc::clone(&registry),
@@ -140,16 +134,7 @@ impl App {
             audit.clone(),
         );
         let sessions = Arc::new(IdleSessions::new(Arc::clone(&clock)));
-        let parts = Parts {
-            registry: Arc::clone(&registry),
-            revocations: Arc::clone(&revocations),
-            mint: Arc::clone(&mint),
-            keys: Arc::clone(&keys),
-            sessions: Arc::clone(&sessions),
-            audit: audit.clone(),
-            clock: Arc::clone(&clock),
-        };
-        let sign_on = Arc::new(SignOn::new(parts, &raw.sign_on)?);
+        let sign_on = sign_on(config, (&keys, &registry, &revocations), (&mint, &sessions), (&audit, &clock))?;
         let locks = Arc::new(KeyedLocks::default());
         let secret_writer = SecretWriter {
             store: store.clone(),
@@ -193,7 +178,7 @@ impl App {
             policy: Arc::new(policy),
             services: Arc::new(services),
             people: Arc::new(people),
-            sign_on,
+            sign_on: Arc::new(sign_on),
             store,
             registry,
             vault_view,
@@ -296,4 +281,22 @@ fn people(
     let registry = (Arc::clone(registry), Arc::clone(revocations));
     let (audit, clock) = (audit.clone(), Arc::clone(clock));
     People::new(Arc::clone(keys), registry, Arc::clone(sessions), audit, clock, config.place())
+}
+
+fn sign_on(
+    config: &Config,
+    (keys, registry, revocations): Changing<'_>,
+    (mint, sessions): (&Arc<Mint>, &Arc<IdleSessions>),
+    (audit, clock): (&AuditLog, &Arc<dyn Clock>),
+) -> Result<SignOn, StartError> {
+    let parts = Parts {
+        registry: Arc::clone(registry),
+        revocations: Arc::clone(revocations),
+        mint: Arc::clone(mint),
+        keys: Arc::clone(keys),
+        sessions: Arc::clone(sessions),
+        audit: audit.clone(),
+        clock: Arc::clone(clock),
+    };
+    SignOn::new(parts, &config.get().sign_on)
 }

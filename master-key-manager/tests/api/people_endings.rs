@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, PersonId};
+use tokio::sync::oneshot;
 
 use crate::people::{give, made};
 use crate::support::{
@@ -137,6 +138,37 @@ async fn nothing_is_done_in_a_session_after_its_end_and_its_tokens_end_with_it()
         })
     })
     .await;
+    manager.stop().await;
+}
+
+/// The end is in the database, and nobody has heard of it: who is still let in by what is in memory does nothing any more.
+#[actix_web::test]
+async fn token_between_the_commit_of_an_end_and_its_answer_is_refused() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = manager.store_value("p", "v").await.expect(201).member("key_id");
+    for number in 0..3 {
+        let (racer, [account, session]) = Racer::new(&manager, &format!("racer-{number}"));
+        let line = crate::people::everything(racer.person, Role::SuperAdmin);
+        manager.put(vec![account, session, line.into()]).await;
+        act(&manager, &racer, 0, &secret).await.expect(201);
+        let (committed, is_committed) = oneshot::channel();
+        let (resume, resumed) = oneshot::channel();
+        manager.faults.after_calls("change_registry", 1, move || async move {
+            committed.send(()).unwrap();
+            resumed.await.unwrap();
+        });
+        let late = async {
+            is_committed.await.unwrap();
+            let late = act(&manager, &racer, 0, &secret).await;
+            resume.send(()).unwrap();
+            late
+        };
+        let (ended, late) = join(end(&manager, &racer, 10 * number), late).await;
+        assert!(matches!(ended.status.as_u16(), 200 | 202), "{}", ended.text);
+        late.expect(401).refused("credential_invalid");
+        act(&manager, &racer, 1, &secret).await.expect(401).refused("credential_invalid");
+    }
     manager.stop().await;
 }
 

@@ -328,7 +328,7 @@ impl Manager {
 
     /// A token request, with this `Authorization` header.
     pub(crate) async fn ask_for_token(&self, authorization: Option<&str>, form: &[(&str, &str)]) -> Answer {
-        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
         let pairs: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
         let mut headers = vec![("content-type", "application/x-www-form-urlencoded")];
         headers.extend(authorization.map(|value| ("authorization", value)));
