@@ -25,6 +25,8 @@ mod groups;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod key_sets;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod known_environments;

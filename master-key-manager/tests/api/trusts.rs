@@ -1,13 +1,12 @@
 //! Trusts: tokens of an external issuer, which runs beside the manager.
 
 use actix_web::http::Method;
-use futures_util::future::join_all;
 use hmac_games::{hs256, unsigned};
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 
 use crate::oauth::{JWT_BEARER, details, now};
-use crate::support::{Answer, FakeIssuer, Installed, IssuerMood, Manager, Reader, Signer};
+use crate::support::{Answer, FakeIssuer, Installed, Manager, Reader, Signer};
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
@@ -39,17 +38,17 @@ mod hmac_games {
 }
 
 /// A manager with a trust for the main branch of `acme/shop`, which stands for a service that may read `shop/**`.
-struct Actions {
-    installed: Installed,
-    manager: Manager,
-    issuer: FakeIssuer,
-    signer: Signer,
-    reader: Reader,
-    trust: String,
+pub(crate) struct Actions {
+    pub(crate) installed: Installed,
+    pub(crate) manager: Manager,
+    pub(crate) issuer: FakeIssuer,
+    pub(crate) signer: Signer,
+    pub(crate) reader: Reader,
+    pub(crate) trust: String,
 }
 
 impl Actions {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let signer = Signer::rsa("one");
         let issuer = FakeIssuer::start(&[&signer]).await;
         let installed = Installed::new(Mode::Production).await.believing(&issuer);
@@ -61,7 +60,7 @@ impl Actions {
         Self { installed, manager, issuer, signer, reader, trust }
     }
 
-    async fn exchange(&self, token: &str, more: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn exchange(&self, token: &str, more: &[(&str, &str)]) -> Answer {
         let wanted = details(&json!([{"environment": "dev", "path": "shop/key"}]));
         let mut form = vec![
             ("grant_type", EXCHANGE),
@@ -73,26 +72,26 @@ impl Actions {
         self.manager.ask_for_token(None, &form).await
     }
 
-    async fn of_main(&self) -> Answer {
+    pub(crate) async fn of_main(&self) -> Answer {
         self.exchange(&self.signer.token(&claims()), &[]).await
     }
 
-    async fn dry_run(&self, token: &str) -> Value {
+    pub(crate) async fn dry_run(&self, token: &str) -> Value {
         let path = format!("/api/trusts/{}:dry-run", self.trust);
         self.manager.post(&path, json!({"jwt": token})).await.expect(200).json()
     }
 
-    async fn make(&self, trust: Value) -> Answer {
+    pub(crate) async fn make(&self, trust: Value) -> Answer {
         let body = json!({"name": "t", "service_id": self.reader.service, "trust": trust});
         self.manager.post("/api/trusts", body).await
     }
 
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("/api/trusts/{}", self.trust)
     }
 }
 
-fn trust(issuer: &FakeIssuer) -> Value {
+pub(crate) fn trust(issuer: &FakeIssuer) -> Value {
     json!({
         "kind": "github-actions", "issuer": GITHUB, "audience": AUDIENCE,
         "keys": {"url": format!("{}/jwks", issuer.url)},
@@ -100,21 +99,21 @@ fn trust(issuer: &FakeIssuer) -> Value {
     })
 }
 
-fn claims() -> Value {
+pub(crate) fn claims() -> Value {
     json!({
         "iss": GITHUB, "aud": AUDIENCE, "sub": MAIN, "repository": "acme/shop", "event_name": "push",
         "exp": now() + 300, "iat": now(), "nbf": now() - 60, "jti": "x"
     })
 }
 
-fn with(name: &str, value: Value) -> Value {
+pub(crate) fn with(name: &str, value: Value) -> Value {
     let mut claims = claims();
     claims[name] = value;
     claims
 }
 
 #[track_caller]
-fn is_refused(answer: Answer, status: u16, error: &str) {
+pub(crate) fn is_refused(answer: Answer, status: u16, error: &str) {
     assert_eq!(answer.json()["error"], error, "{}", answer.text);
     answer.expect(status);
 }
@@ -207,74 +206,6 @@ async fn wrong_tokens_of_every_kind_are_refused_alike() {
     for near in [with("iat", json!(now() + 50)), with("nbf", json!(now() + 50))] {
         actions.exchange(&signer.token(&near), &[]).await.expect(200);
     }
-    actions.manager.stop().await;
-}
-
-#[actix_web::test]
-async fn new_key_of_the_issuer_counts_and_the_withdrawn_one_does_not() {
-    let actions = Actions::new().await;
-    actions.of_main().await.expect(200);
-    let next = Signer::rsa("two");
-    actions.issuer.publish(&[&next]);
-    let token = next.token(&claims());
-    // Within half a minute nothing is fetched again, whoever asks.
-    let strangers: Vec<String> = (0..200).map(|number| Signer::ed25519(&number.to_string()).token(&claims())).collect();
-    for answer in join_all(strangers.iter().map(|token| actions.exchange(token, &[]))).await {
-        is_refused(answer, 400, "invalid_grant");
-    }
-    is_refused(actions.exchange(&token, &[]).await, 400, "invalid_grant");
-    assert_eq!(actions.issuer.asked().len(), 1);
-    actions.manager.clock.pass(31);
-    actions.exchange(&token, &[]).await.expect(200);
-    is_refused(actions.of_main().await, 400, "invalid_grant");
-    assert_eq!(actions.issuer.asked().len(), 2);
-    // An issuer that fails keeps its last keys for a while.
-    actions.issuer.set(IssuerMood::Status(500));
-    actions.manager.clock.pass(3_600);
-    actions.exchange(&token, &[]).await.expect(200);
-    actions.manager.clock.pass(6 * 3_600);
-    is_refused(actions.exchange(&token, &[]).await, 503, "temporarily_unavailable");
-    actions.manager.stop().await;
-}
-
-#[actix_web::test]
-async fn key_sets_that_are_huge_moved_failing_or_slow_admit_nobody() {
-    for mood in [
-        IssuerMood::Endless,
-        IssuerMood::Redirect("/elsewhere".to_owned()),
-        IssuerMood::Status(404),
-        IssuerMood::Document("{}".to_owned()),
-        IssuerMood::Silent,
-    ] {
-        let actions = Actions::new().await;
-        actions.issuer.set(mood.clone());
-        let answer = actions.of_main().await;
-        assert_eq!(answer.headers.get("retry-after").unwrap(), "2", "{mood:?}");
-        is_refused(answer, 503, "temporarily_unavailable");
-        let path = format!("{}:dry-run", actions.path());
-        let dry = actions.manager.post(&path, json!({"jwt": actions.signer.token(&claims())})).await;
-        dry.expect(503).refused("unavailable");
-        assert_eq!(actions.issuer.asked(), ["/jwks"], "{mood:?}");
-        // The control: half a minute later the same token counts.
-        actions.issuer.publish(&[&actions.signer]);
-        actions.manager.clock.pass(31);
-        actions.of_main().await.expect(200);
-        actions.manager.stop().await;
-    }
-}
-
-#[actix_web::test]
-async fn nothing_is_fetched_for_a_token_that_fits_no_trust() {
-    let actions = Actions::new().await;
-    for claims in [
-        with("iss", json!(actions.issuer.url)),
-        with("sub", json!("repo:evil/shop:ref:refs/heads/main")),
-        with("sub", Value::Null),
-    ] {
-        let token = actions.signer.token(&claims);
-        is_refused(actions.exchange(&token, &[]).await, 400, "invalid_grant");
-    }
-    assert!(actions.issuer.asked().is_empty());
     actions.manager.stop().await;
 }
 
@@ -439,21 +370,6 @@ async fn token_that_fits_trusts_of_several_services_names_the_one_it_means() {
 }
 
 /// The key set is waited for, and meanwhile the trust is disabled.
-#[actix_web::test]
-async fn trust_that_is_disabled_while_its_keys_are_fetched_admits_nobody() {
-    let actions = Actions::new().await;
-    actions.issuer.set(IssuerMood::Silent);
-    let disable = async {
-        crate::support::until("it is asked", async || !actions.issuer.asked().is_empty()).await;
-        actions.manager.admin(Method::DELETE, &actions.path(), None).await.expect(200);
-        actions.issuer.publish(&[&actions.signer]);
-    };
-    let (answer, ()) = tokio::join!(actions.of_main(), disable);
-    assert_ne!(answer.status, 200);
-    is_refused(actions.of_main().await, 400, "invalid_grant");
-    actions.manager.stop().await;
-}
-
 #[actix_web::test]
 async fn kubernetes_and_spiffe_workloads_are_admitted_with_pinned_keys() {
     let actions = Actions::new().await;
