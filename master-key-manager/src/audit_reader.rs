@@ -4,17 +4,18 @@
 //! of lines, and no hash of one. A page looks at a bounded part of the log.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use manager_api::audit::AuditLine;
 use manager_api::name::EnvironmentName;
 use manager_policy::{Action, Basis, ReadAudit, Scope, Visible};
 use manager_store::ManagerStore;
 use service_runtime::Refusal;
-use service_runtime::audit::AuditPlace;
+use service_runtime::audit::{AuditLog, AuditPlace};
 use shared_proto::id::{CredentialId, SecretId};
 
-use crate::access::{Caller, View};
-use crate::app::App;
+use crate::access::{Caller, Registry, View};
+use crate::environments::Environments;
 
 /// A page of lines, the newest first.
 #[derive(Debug, Default)]
@@ -25,6 +26,19 @@ pub struct AuditPage {
     pub next: Option<AuditPlace>,
 }
 
+/// The log, and what decides who sees its lines.
+#[derive(Clone, Copy)]
+pub struct AuditReader<'a> {
+    /// The log.
+    pub log: &'a AuditLog,
+    /// Principals, credentials and policy.
+    pub registry: &'a Arc<Registry>,
+    /// The secrets that lines are about.
+    pub store: &'a dyn ManagerStore,
+    /// The environments that lines are about.
+    pub environments: &'a Environments,
+}
+
 /// The most blocks of 256 KiB that a page looks at: 1 MiB, about 2,000 lines. That is the work of a few mints.
 const BLOCKS: usize = 4;
 
@@ -32,8 +46,13 @@ const BLOCKS: usize = 4;
 ///
 /// # Errors
 /// He has lost his right, or log or database cannot be read.
-pub async fn page(app: &App, caller: &Caller, before: Option<AuditPlace>, limit: usize) -> Result<AuditPage, Refusal> {
-    let view = app.registry.now().await?;
+pub async fn page(
+    reader: AuditReader<'_>,
+    caller: &Caller,
+    before: Option<AuditPlace>,
+    limit: usize,
+) -> Result<AuditPage, Refusal> {
+    let view = reader.registry.now().await?;
     let mut sight = Sight::of(&caller.again(&view)?, &view)?;
     let mut page = AuditPage { lines: Vec::new(), next: before };
     'blocks: for _ in 0..BLOCKS {
@@ -43,12 +62,12 @@ pub async fn page(app: &App, caller: &Caller, before: Option<AuditPlace>, limit:
             let wanted = only_with.as_ref().is_none_or(is_wanted).then_some(line)?;
             serde_json::from_slice::<AuditLine>(wanted).ok()
         };
-        let block = app.gate.audit.read_back(page.next, read).await?;
+        let block = reader.log.read_back(page.next, read).await?;
         if let Sight::Part(part) = &mut sight {
-            part.learn(app.store.as_ref(), block.lines.iter().map(|(_, line)| line)).await?;
+            part.learn(reader.store, block.lines.iter().map(|(_, line)| line)).await?;
         }
         for (place, line) in block.lines {
-            page.lines.extend(sight.shown(app, line));
+            page.lines.extend(sight.shown(reader.environments, line));
             if page.lines.len() >= limit {
                 page.next = Some(place);
                 break 'blocks;
@@ -59,7 +78,7 @@ pub async fn page(app: &App, caller: &Caller, before: Option<AuditPlace>, limit:
             break;
         }
     }
-    app.store.look_again_at(sight.basis()).await?;
+    reader.store.look_again_at(sight.basis()).await?;
     Ok(page)
 }
 
@@ -117,11 +136,11 @@ impl Sight {
     }
 
     /// The line as the caller may see it.
-    fn shown(&self, app: &App, line: AuditLine) -> Option<AuditLine> {
+    fn shown(&self, environments: &Environments, line: AuditLine) -> Option<AuditLine> {
         match self {
             Self::All(_) => Some(line),
             Self::Part(part) => {
-                if !part.is_own(&line) && !part.is_audited(app, &line) {
+                if !part.is_own(&line) && !part.is_audited(environments, &line) {
                     return None;
                 }
                 // Their difference to the next one would count what others did.
@@ -142,14 +161,14 @@ impl Part {
     }
 
     /// A line is about several secrets if it names a token for them: he audits all of them, or does not see it.
-    fn is_audited(&self, app: &App, line: &AuditLine) -> bool {
+    fn is_audited(&self, environments: &Environments, line: &AuditLine) -> bool {
         let mut secrets = secrets_of(line).peekable();
         if secrets.peek().is_some() {
             return secrets.all(|secret| self.secrets.get(&secret) == Some(&true));
         }
         let is_environment = self.is_auditor && line.status == SUCCESS && line.action.starts_with("environment.");
         let named = line.target.as_ref().filter(|_| is_environment);
-        let found = named.and_then(|name| app.environments.named(&EnvironmentName::parse(name).ok()?));
+        let found = named.and_then(|name| environments.named(&EnvironmentName::parse(name).ok()?));
         found.is_some_and(|environment| self.audited.shows(&Scope::Environment(environment.id)))
     }
 

@@ -11,7 +11,7 @@ use shared_proto::error::ErrorCode;
 use super::{LIMIT, after};
 use crate::app::App;
 use crate::audit_event::{Act, action};
-use crate::audit_reader::page;
+use crate::audit_reader::{AuditReader, page};
 use crate::http::{Call, Page};
 
 pub(super) const ROUTES: &[Route] = &[Route::get(
@@ -39,8 +39,10 @@ async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let parts = app.into_inner();
     let found = call
         .run(|caller, origin| async move {
-            let found = page(&parts, &caller, before, asked.limit.rows()).await?;
-            parts.gate.audit.record(Act::AuditList, &origin).await?;
+            let App { store, registry, environments, gate, .. } = &*parts;
+            let reader = AuditReader { log: &gate.audit, registry, store: store.as_ref(), environments };
+            let found = page(reader, &caller, before, asked.limit.rows()).await?;
+            gate.audit.record(Act::AuditList, &origin).await?;
             Ok(found)
         })
         .await?;
