@@ -41,6 +41,10 @@ pub struct AuditReader<'a> {
 
 /// The most blocks of 256 KiB that a page looks at: 1 MiB, about 2,000 lines. That is the work of a few mints.
 const BLOCKS: usize = 4;
+/// Lines whose secrets are looked up together.
+const LINES_AT_ONCE: usize = 32;
+/// The most secrets that a page looks up, and those of the last lines.
+const MOST_SECRETS: usize = 512;
 
 /// A page of the lines before a place that a caller may see.
 ///
@@ -63,13 +67,23 @@ pub async fn page(
             serde_json::from_slice::<AuditLine>(wanted).ok()
         };
         let block = reader.log.read_back(page.next, read).await?;
-        if let Sight::Part(part) = &mut sight {
-            part.learn(reader.store, block.lines.iter().map(|(_, line)| line)).await?;
-        }
-        for (place, line) in block.lines {
-            page.lines.extend(sight.shown(reader.environments, line));
-            if page.lines.len() >= limit {
-                page.next = Some(place);
+        let mut lines = block.lines.into_iter();
+        loop {
+            let some: Vec<(AuditPlace, AuditLine)> = lines.by_ref().take(LINES_AT_ONCE).collect();
+            let Some((last, _)) = some.last() else { break };
+            let last = *last;
+            if let Sight::Part(part) = &mut sight {
+                part.learn(reader.store, some.iter().map(|(_, line)| line)).await?;
+            }
+            for (place, line) in some {
+                page.lines.extend(sight.shown(reader.environments, line));
+                if page.lines.len() >= limit {
+                    page.next = Some(place);
+                    break 'blocks;
+                }
+            }
+            if sight.has_looked_up_enough() {
+                page.next = Some(last);
                 break 'blocks;
             }
         }
@@ -125,6 +139,10 @@ impl Sight {
             Self::All(basis) => *basis,
             Self::Part(part) => part.basis,
         }
+    }
+
+    fn has_looked_up_enough(&self) -> bool {
+        matches!(self, Self::Part(part) if part.secrets.len() >= MOST_SECRETS)
     }
 
     /// A text in every line that may be shown, so that others need not be read.

@@ -134,6 +134,10 @@ impl EnvironmentKeeper {
         }
         max_token_life_seconds.map_or(Ok(()), check_life)?;
         let change = EnvironmentChange::Settings { display_name, max_token_life_seconds };
+        if let Some(require_mfa) = require_mfa {
+            // Before anything is changed.
+            self.may_ask_for_factors(&name, require_mfa, caller)?(caller)?;
+        }
         let changed = match (&change, require_mfa) {
             (EnvironmentChange::Settings { display_name: None, max_token_life_seconds: None }, Some(_)) => None,
             _ => Some(self.apply(name.clone(), (EnvironmentAct::Update, change), caller, meta).await?),
@@ -154,17 +158,8 @@ impl EnvironmentKeeper {
         caller: &Caller,
         meta: &Origin,
     ) -> Result<(), Refusal> {
-        let (environment_id, now) = (self.id_of(name, caller)?, self.clock.now());
-        let scope = Scope::Environment(environment_id);
-        let may = move |caller: &Caller| {
-            caller.permit::<ManageEnvironments>(&scope)?;
-            match caller.signed_on() {
-                Some(signed_on) if require_mfa => signed_on.check_recent(now),
-                // Otherwise a login with a stolen password would open what asks for more.
-                Some(signed_on) => signed_on.check_two_factors(now),
-                None => Ok(()),
-            }
-        };
+        let environment_id = self.id_of(name, caller)?;
+        let may = self.may_ask_for_factors(name, require_mfa, caller)?;
         may(caller)?;
         self.audit.record(Act::Environment(EnvironmentAct::Update, name), meta).await?;
         self.revocations
@@ -176,6 +171,25 @@ impl EnvironmentKeeper {
             })
             .await
             .map(|_done| ())
+    }
+
+    /// Whether a caller may switch the rule on or off.
+    fn may_ask_for_factors(
+        &self,
+        name: &EnvironmentName,
+        require_mfa: bool,
+        caller: &Caller,
+    ) -> Result<impl Fn(&Caller) -> Result<(), Refusal> + Send + Sync + use<>, Refusal> {
+        let (scope, now) = (Scope::Environment(self.id_of(name, caller)?), self.clock.now());
+        Ok(move |caller: &Caller| {
+            caller.permit::<ManageEnvironments>(&scope)?;
+            match caller.signed_on() {
+                Some(signed_on) if require_mfa => signed_on.check_recent(now),
+                // Otherwise a login with a stolen password would open what asks for more.
+                Some(signed_on) => signed_on.check_two_factors(now),
+                None => Ok(()),
+            }
+        })
     }
 
     /// Freezes an environment, or undoes that or its disabling. One that is so already stays as it is.

@@ -127,24 +127,25 @@ impl CodeHasher {
     }
 
     /// The code that a device keeps after its person has signed on there. It lets nobody in: with it, failures of
-    /// others do not slow the person down ([`crate::guesses`]). Nothing is stored, and a new sign-on key ends it.
-    pub fn device(&self, person: PersonId, random: [u8; 16]) -> Zeroizing<String> {
+    /// others do not slow the person down ([`crate::guesses`]). Nothing is stored; another password, which has another time,
+    /// ends it, and so does a new sign-on key.
+    pub fn device(&self, (person, password_changed_at): (PersonId, u64), random: [u8; 16]) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new([0; 48]);
         let (device, tag) = bytes.split_at_mut(16);
         device.copy_from_slice(&random);
-        tag.copy_from_slice(&*self.device_tag(person, &random));
+        tag.copy_from_slice(&*self.device_tag((person, password_changed_at), &random));
         Zeroizing::new(format!("{DEVICE_PREFIX}{}", *Zeroizing::new(b64(&*bytes))))
     }
 
-    /// The device that a code was made for, if it was made for this person.
-    pub fn known_device(&self, person: PersonId, text: &str) -> Option<[u8; 16]> {
+    /// The device that a code was made for, if it was made for this person with this password.
+    pub fn known_device(&self, owner: (PersonId, u64), text: &str) -> Option<[u8; 16]> {
         let bytes = from_b64_secret::<48>(text.strip_prefix(DEVICE_PREFIX)?).ok()?;
         let (device, tag) = bytes.split_first_chunk::<16>()?;
-        same(tag.first_chunk()?, &self.device_tag(person, device)).then_some(*device)
+        same(tag.first_chunk()?, &self.device_tag(owner, device)).then_some(*device)
     }
 
-    fn device_tag(&self, person: PersonId, device: &[u8; 16]) -> Zeroizing<[u8; 32]> {
-        keyed_hash(&self.devices, &lp(&[person.as_bytes(), device]))
+    fn device_tag(&self, (person, password_changed_at): (PersonId, u64), device: &[u8; 16]) -> Zeroizing<[u8; 32]> {
+        keyed_hash(&self.devices, &lp(&[person.as_bytes(), &password_changed_at.to_be_bytes(), device]))
     }
 }
 
@@ -293,13 +294,14 @@ mod tests {
     fn device_code_counts_for_its_person_only_and_cannot_be_made_up() {
         let hasher = CodeHasher::new(&SignOnKey::new(&[9; 32]));
         let [ann, bob] = [1, 2].map(|byte| PersonId::from_bytes([byte; 16]));
-        let text = hasher.device(ann, [5; 16]);
-        assert_eq!(hasher.known_device(ann, &text), Some([5; 16]));
-        assert_eq!(hasher.known_device(bob, &text), None);
-        assert_eq!(CodeHasher::new(&SignOnKey::new(&[8; 32])).known_device(ann, &text), None);
-        assert_eq!(hasher.known_device(ann, &format!("spd_{}", b64(&[5; 48]))), None);
+        let text = hasher.device((ann, 7), [5; 16]);
+        assert_eq!(hasher.known_device((ann, 7), &text), Some([5; 16]));
+        assert_eq!(hasher.known_device((bob, 7), &text), None);
+        assert_eq!(hasher.known_device((ann, 8), &text), None, "another password");
+        assert_eq!(CodeHasher::new(&SignOnKey::new(&[8; 32])).known_device((ann, 7), &text), None);
+        assert_eq!(hasher.known_device((ann, 7), &format!("spd_{}", b64(&[5; 48]))), None);
         for wrong in ["", "spd_", "spd_AAAA", &text[4..], &text.replace("spd_", "sps_")] {
-            assert_eq!(hasher.known_device(ann, wrong), None, "{wrong}");
+            assert_eq!(hasher.known_device((ann, 7), wrong), None, "{wrong}");
         }
     }
 

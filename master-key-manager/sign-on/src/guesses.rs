@@ -7,10 +7,13 @@
 //! - From elsewhere, the failures at this account from this address, those of the address at all accounts, and those of
 //!   all strangers at this account count; the longest delay applies.
 //!
-//! An account that does not exist is counted like one that does. The state is bounded: when a table is full, the entry
-//! with the fewest failures gives way, so that a flood of newcomers does not wash a guesser's failures away.
+//! An account that does not exist is counted like one that does. The state is bounded. Accounts share a fixed number of
+//! counts, of which none ever gives way: guesses at names that do not exist wash no failures away, and can only slow others
+//! down. When another table is full, the entry with the fewest failures gives way.
 
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 
 /// A login as far as guessing is concerned.
@@ -37,17 +40,18 @@ pub struct Guesses {
     devices: Table<[u8; 32]>,
     pairs: Table<([u8; 16], Network)>,
     addresses: Table<Network>,
-    accounts: Table<[u8; 16]>,
+    accounts: Slots,
 }
 
 impl Guesses {
-    /// No failures, with room for so many entries in each of four tables; an entry has about 60 bytes.
+    /// No failures, with room for so many entries in each of three tables; an entry has about 60 bytes. The counts of
+    /// accounts are 1 MiB.
     pub fn new(most: usize) -> Self {
         Self {
             devices: Table::new(PAIR, most),
             pairs: Table::new(PAIR, most),
             addresses: Table::new(ADDRESS, most),
-            accounts: Table::new(ACCOUNT, most),
+            accounts: Slots::new(ACCOUNT),
         }
     }
 
@@ -76,9 +80,21 @@ impl Guesses {
         } else {
             self.pairs.count((attempt.account, network), now);
             self.addresses.count(network, now);
-            self.accounts.count(attempt.account, now);
+            self.accounts.count(&attempt.account, now);
         }
         Ok(())
+    }
+
+    /// Takes an attempt back that was not looked at: it is no failure.
+    pub fn withdraw(&mut self, attempt: &Attempt) {
+        let network = Network::of(attempt.address);
+        if let Some(device) = attempt.device {
+            self.devices.take_back(&known(attempt.account, device));
+        } else {
+            self.pairs.take_back(&(attempt.account, network));
+            self.addresses.take_back(&network);
+            self.accounts.take_back(&attempt.account);
+        }
     }
 
     /// Takes an attempt back that was right. The failures of device and account with this address are forgotten; of the
@@ -149,6 +165,16 @@ impl Tally {
         let halves = now.saturating_sub(self.last) / half_life.max(1);
         u32::try_from(halves).ok().and_then(|halves| self.failures.checked_shr(halves)).unwrap_or(0)
     }
+
+    fn wait(self, rule: Rule, now: u64) -> u64 {
+        let delay = rule.delay(self.failures_at(now, rule.half_life));
+        // A clock that went back starts the delay again, and never makes it longer.
+        delay.saturating_sub(now.saturating_sub(self.last))
+    }
+
+    fn counted(self, rule: Rule, now: u64) -> Self {
+        Self { failures: self.failures_at(now, rule.half_life).saturating_add(1), last: now }
+    }
 }
 
 struct Table<K> {
@@ -163,11 +189,7 @@ impl<K: Copy + Eq + std::hash::Hash> Table<K> {
     }
 
     fn wait(&self, key: &K, now: u64) -> u64 {
-        let Some(tally) = self.tallies.get(key) else { return 0 };
-        let delay = self.rule.delay(tally.failures_at(now, self.rule.half_life));
-        // A clock that went back starts the delay again, and never makes it longer.
-        let passed = now.saturating_sub(tally.last);
-        delay.saturating_sub(passed)
+        self.tallies.get(key).map_or(0, |tally| tally.wait(self.rule, now))
     }
 
     fn count(&mut self, key: K, now: u64) {
@@ -179,11 +201,50 @@ impl<K: Copy + Eq + std::hash::Hash> Table<K> {
             }
         }
         let tally = self.tallies.entry(key).or_insert(Tally { failures: 0, last: now });
-        *tally = Tally { failures: tally.failures_at(now, half_life).saturating_add(1), last: now };
+        *tally = tally.counted(self.rule, now);
     }
 
     fn take_back(&mut self, key: &K) {
         if let Some(tally) = self.tallies.get_mut(key) {
+            tally.failures = tally.failures.saturating_sub(1);
+        }
+    }
+}
+
+/// The counts of accounts. Which accounts share one is known to nobody.
+struct Slots {
+    rule: Rule,
+    hasher: RandomState,
+    tallies: Vec<Tally>,
+}
+
+/// Two of a thousand accounts share one with a probability of 0.8 %.
+const SLOTS: u64 = 65_536;
+
+impl Slots {
+    fn new(rule: Rule) -> Self {
+        let tallies = (0..SLOTS).map(|_| Tally { failures: 0, last: 0 }).collect();
+        Self { rule, hasher: RandomState::new(), tallies }
+    }
+
+    fn slot(&self, account: &[u8; 16]) -> usize {
+        usize::try_from(self.hasher.hash_one(account) % SLOTS).unwrap_or(0)
+    }
+
+    fn wait(&self, account: &[u8; 16], now: u64) -> u64 {
+        self.tallies.get(self.slot(account)).map_or(0, |tally| tally.wait(self.rule, now))
+    }
+
+    fn count(&mut self, account: &[u8; 16], now: u64) {
+        let (slot, rule) = (self.slot(account), self.rule);
+        if let Some(tally) = self.tallies.get_mut(slot) {
+            *tally = tally.counted(rule, now);
+        }
+    }
+
+    fn take_back(&mut self, account: &[u8; 16]) {
+        let slot = self.slot(account);
+        if let Some(tally) = self.tallies.get_mut(slot) {
             tally.failures = tally.failures.saturating_sub(1);
         }
     }
@@ -219,6 +280,34 @@ mod tests {
     /// The number of attempts of a persistent guesser that are looked at within these seconds.
     fn guesses_within(guesses: &mut Guesses, attempt: &Attempt, seconds: u64) -> usize {
         (0..seconds).filter(|second| guesses.begin(attempt, NOW + second).is_ok()).count()
+    }
+
+    #[test]
+    fn guesses_at_names_that_do_not_exist_wash_no_failures_of_an_account_away() {
+        let mut guesses = Guesses::new(50);
+        let mut looked_at = 0;
+        for round in 0..300_u32 {
+            // Each time from another address, after newcomers that have more failures than the account.
+            looked_at += usize::from(guesses.begin(&attempt(1, &v4(round)), NOW).is_ok());
+            for invented in 0..100_u32 {
+                let name = u8::try_from(2 + invented).unwrap();
+                for again in 0..2 {
+                    let _counted = guesses.begin(&attempt(name, &v4(1_000 + 400 * round + 2 * invented + again)), NOW);
+                }
+            }
+        }
+        assert!((95..=101).contains(&looked_at), "{looked_at}");
+    }
+
+    #[test]
+    fn attempt_that_was_not_looked_at_is_no_failure() {
+        let mut guesses = Guesses::new(50);
+        for one in [attempt(1, "192.0.2.1"), at_device(1, "192.0.2.1")] {
+            for _ in 0..200 {
+                assert_eq!(guesses.begin(&one, NOW), Ok(()));
+                guesses.withdraw(&one);
+            }
+        }
     }
 
     #[test]

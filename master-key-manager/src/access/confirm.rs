@@ -5,6 +5,7 @@ use manager_store::{ChangeOutcome, RegistryRows, RegistryStore};
 use service_runtime::StartError;
 use shared_proto::Rejected;
 use shared_proto::encoding::b64;
+use shared_proto::event::Event;
 use shared_proto::id::CredentialId;
 
 use super::registry::{altered, load, raise, unreadable};
@@ -41,9 +42,9 @@ impl Registry {
             return Err(StartError::new("The database changed meanwhile; look again with `policy show`."));
         }
         let by = (Author::Operator, "confirmed", now);
-        let mut proposal = state.propose(used_up_since(&state), by, used, key).map_err(|Rejected| altered(Broken))?;
-        proposal.rows.ended_sessions = sessions(&state).collect();
-        match store.change_registry(proposal.rows, Vec::new(), None, now).await.map_err(unreadable)? {
+        let proposal = state.propose(used_up_since(&state), by, used, key).map_err(|Rejected| altered(Broken))?;
+        // Sessions that were made since are not in it, nor is what was minted in any.
+        match store.change_registry(proposal.rows, vec![Event::All], None, now).await.map_err(unreadable)? {
             ChangeOutcome::Made { .. } => {}
             ChangeOutcome::Moved => return Err(StartError::new("The database changed meanwhile; repeat the command.")),
         }

@@ -2,7 +2,7 @@
 
 use manager_api::address::AddressRange;
 use manager_policy::{Action, Actor, Holder, may_act_for, may_hand_out, may_lose};
-use manager_registry::{Change, Credential, CredentialLimit, Kind, Record};
+use manager_registry::{Author, Change, Credential, CredentialLimit, Kind, Record};
 use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
@@ -11,7 +11,7 @@ use shared_proto::id::CredentialId;
 use super::View;
 
 /// The most credentials whose tokens one change revokes one by one. Beyond it, all tokens are revoked.
-const MOST_EVENTS: usize = 256;
+pub(super) const MOST_EVENTS: usize = 256;
 /// The most sessions whose tokens one change looks for.
 const MOST_SESSIONS: usize = 2_000;
 
@@ -50,6 +50,16 @@ pub(super) fn revocations(
     (others.into_iter().map(Event::Credential).collect(), sessions)
 }
 
+/// Tells whether sessions end by themselves: by their own logout, to make room for the next one, or by maintenance. What
+/// others end is revoked as a whole, whatever the database says that was minted.
+pub(super) fn end_by_themselves(before: &View, author: Author, ended: &[CredentialId]) -> bool {
+    match author {
+        Author::Service => true,
+        Author::Operator => false,
+        Author::Caller { credential, .. } => ended == [credential] || before.state.credential(credential).is_none(),
+    }
+}
+
 /// Tells whether an environment asks people for two factors from now on.
 fn asks_for_more(before: &View, change: &Change) -> bool {
     let Some(Record::EnvironmentRules(rules)) = &change.after else { return false };
@@ -67,19 +77,18 @@ fn credential_of<'a>(before: &'a View, change: &Change) -> Option<&'a Credential
 
 /// Tells whether a credential that was enabled is less than it was.
 fn is_less(before: Option<&Credential>, after: Option<&Credential>, now: u64) -> bool {
-    let Some(before) = before.filter(|credential| credential.is_enabled_at(now)) else { return false };
+    // A session is removed when it has ended by the clock, which may have jumped ahead: its tokens need not have ended.
+    let counts = |known: &&Credential| known.proof.login().is_some() || known.is_enabled_at(now);
+    let Some(before) = before.filter(counts) else { return false };
     let Some(after) = after else { return true };
     let ends_earlier = after.expires_at.is_some_and(|end| before.expires_at.is_none_or(|known| end < known));
-    after.disabled_at.is_some() || ends_earlier || is_login_less(before, after) || terms(before) != terms(after)
+    after.disabled_at.is_some() || ends_earlier || is_other_login(before, after) || terms(before) != terms(after)
 }
 
-/// Tells whether the login of a session lost its second factor. One that is repeated, or gets it, takes nothing away.
-fn is_login_less(before: &Credential, after: &Credential) -> bool {
-    match (before.proof.login(), after.proof.login()) {
-        (Some(known), Some(login)) => known.mfa && !login.mfa,
-        (None, None) => false,
-        (Some(_), None) | (None, Some(_)) => true,
-    }
+/// Tells whether the login of a session lost its second factor, or got it: what was minted with one is not what an
+/// environment asks for. One that is repeated takes nothing away.
+fn is_other_login(before: &Credential, after: &Credential) -> bool {
+    before.proof.login().map(|login| login.mfa) != after.proof.login().map(|login| login.mfa)
 }
 
 /// The use that a credential is for, whatever its time is, and whatever login it rests on.

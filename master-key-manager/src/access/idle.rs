@@ -9,6 +9,9 @@ use shared_proto::id::CredentialId;
 /// A session that is not used for so long ends.
 pub const IDLE_SECONDS: u64 = 30 * 60;
 
+/// A session of which the change is under way is kept for so long.
+const JUST_BEGUN_SECONDS: u64 = 60;
+
 /// When each session was last used, by the clock that no change of the date moves. It has room for the sessions of the
 /// registry, and maintenance removes the others.
 pub struct IdleSessions {
@@ -50,7 +53,10 @@ impl IdleSessions {
 
     /// Forgets the sessions that are not in the registry any more.
     pub fn keep(&self, is_known: impl Fn(CredentialId) -> bool) {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).retain(|session, _| is_known(*session));
+        let now = self.clock.boot();
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that has just begun need not be in the registry yet.
+        used.retain(|session, last| is_known(*session) || now.saturating_sub(*last) <= JUST_BEGUN_SECONDS);
     }
 }
 
@@ -86,6 +92,7 @@ mod tests {
         assert!(sessions.is_used(used));
         clock.advance(1);
         assert!(sessions.is_used(used) && !sessions.is_used(unused));
+        clock.advance(JUST_BEGUN_SECONDS + 1);
         sessions.keep(|id| id == used);
         assert!(sessions.used.lock().unwrap().keys().eq([&used]));
     }

@@ -259,7 +259,7 @@ impl Caller {
     /// needs no other one. It is asked when everything else allows the change, so that it tells nothing of what is not allowed.
     ///
     /// # Errors
-    /// `login_required`.
+    /// `login_required`, or `mfa_required` for one that gives a right while an environment asks for two factors.
     pub fn check_change(&self, view: &View, changes: &[Change]) -> Result<(), Refusal> {
         let owner = |name: &RecordName| match name.kind {
             Kind::Credential => {
@@ -278,10 +278,21 @@ impl Caller {
             | Kind::SignOn
             | Kind::EnvironmentRules => None,
         };
+        let gives = |change: &Change| {
+            use Kind::{Credential, Enrolment, Group, Permission, RoleAssignment};
+            change.after.is_some()
+                && matches!(change.name.kind, Credential | Permission | RoleAssignment | Group | Enrolment)
+        };
         let own = self.subject();
         let ends_own = |change: &Change| change.after.is_none() && own.is_some() && owner(&change.name) == own;
         match &self.signed_on {
-            Some(signed_on) if !changes.iter().all(ends_own) => signed_on.check_recent(self.now),
+            Some(signed_on) if !changes.iter().all(ends_own) => {
+                // Otherwise he would read with a credential that he makes for a service.
+                if changes.iter().any(gives) {
+                    signed_on.check_open()?;
+                }
+                signed_on.check_recent(self.now)
+            }
             Some(_) | None => Ok(()),
         }
     }

@@ -25,7 +25,7 @@ use shared_proto::event::Event;
 use tokio::sync::Mutex;
 
 use super::AnchorFile;
-use super::consequences::{keeps_an_administrator, revocations};
+use super::consequences::{MOST_EVENTS, end_by_themselves, keeps_an_administrator, revocations};
 
 /// The registry at one moment.
 pub struct View {
@@ -303,8 +303,14 @@ impl Registry {
         let after = View::after(&before, proposal.after.clone(), &changes, self.strangers);
         may_be_made(&before, &after, &changes)?;
         keeps_an_administrator(&before, &after, &changes, now)?;
-        let (events, ended) = revocations(&before, &after, &changes, now);
-        proposal.rows.ended_sessions = ended;
+        let (mut events, ended) = revocations(&before, &after, &changes, now);
+        if end_by_themselves(&before, author, &ended) {
+            proposal.rows.ended_sessions = ended;
+        } else if events.len() + ended.len() > MOST_EVENTS {
+            events = vec![Event::All];
+        } else {
+            events.extend(ended.into_iter().map(Event::Credential));
+        }
         let read = self.forgotten.load(Ordering::SeqCst);
         match self.write(&proposal, events, sign, now).await {
             Ok(ChangeOutcome::Made { numbers }) => self.take(after, read).await.map(|()| numbers),

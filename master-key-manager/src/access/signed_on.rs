@@ -89,6 +89,14 @@ impl SignedOn {
         if self.must_enrol { Err(Refusal::new(ErrorCode::MfaRequired)) } else { Ok(()) }
     }
 
+    /// Refuses somebody whose login has one factor where an environment asks for two.
+    ///
+    /// # Errors
+    /// `mfa_required`.
+    pub fn check_open(&self) -> Result<(), Refusal> {
+        if self.closed.is_empty() { Ok(()) } else { Err(Refusal::new(ErrorCode::MfaRequired)) }
+    }
+
     /// Refuses somebody whose login is too long ago.
     ///
     /// # Errors

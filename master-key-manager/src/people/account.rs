@@ -47,6 +47,7 @@ impl People {
             totp: None,
             recovery_code: None,
             device_code: None,
+            session: Some(caller.credential()),
             address,
         };
         let proven = self.prove(presented, Ask::Password).await?;

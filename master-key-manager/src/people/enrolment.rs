@@ -155,13 +155,12 @@ impl People {
     ) -> Result<RedeemedEnrolment, Refusal> {
         let code =
             EnrolmentCode::parse(&asked.code).map_err(|error| Refusal::parameter(format!("The code: {error}.")))?;
-        let attempt = redemption_from(address);
-        self.begin(&self.redemptions, &attempt)?;
         let keys = self.sign_on_keys();
         let hmac = keys.codes.enrolment(&code);
         let view = self.registry.now().await?;
-        let found = open_code(&view, &hmac, address, self.clock.now())?;
-        Self::succeeded(&self.redemptions, &attempt);
+        // Only what is wrong counts: whoever guesses behind an address keeps out nobody there who has a code.
+        let wrong = |refusal| self.begin(&self.redemptions, &redemption_from(address)).err().unwrap_or(refusal);
+        let found = open_code(&view, &hmac, address, self.clock.now()).map_err(wrong)?;
         match found.subject {
             Subject::Person(_) => self.first_login(&view, found, asked.password, address, origin).await,
             Subject::Service(_) => self.first_credential(found, asked.password.is_some(), address, origin).await,
@@ -273,6 +272,12 @@ pub(super) fn add_code(view: &View, caller: &Caller, made: Enrolment, now: u64) 
     may_act_for(&view.facts, caller.actor(), made.subject, now).map_err(|excess| {
         Refusal::new(ErrorCode::NotPermitted).detail(format!("It hands out more than you hold: {excess}."))
     })?;
+    let is_narrow =
+        |shown: &Credential| shown.limits.is_some() || shown.allowed_addresses.is_some() || shown.max_uses.is_some();
+    if caller.subject() == Some(made.subject) && view.state.credential(caller.credential()).is_none_or(is_narrow) {
+        let detail = "A credential of your own is as narrow as the one that you show.";
+        return Err(Refusal::new(ErrorCode::NotPermitted).detail(detail));
+    }
     let earlier = view.state.enrolments().filter(|code| code.subject == made.subject);
     let mut changes: Vec<Change> = earlier.map(|code| RecordName::from(code.enrolment_id).into()).collect();
     changes.push(made.into());

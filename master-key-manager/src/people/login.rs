@@ -27,7 +27,7 @@ impl People {
         let CreateSession { name, password, totp, recovery_code, device_code } = asked;
         let keys = self.sign_on_keys();
         let known_device = device_code.clone();
-        let presented = Presented { name, password, totp, recovery_code, device_code, address };
+        let presented = Presented { name, password, totp, recovery_code, device_code, session: None, address };
         let proven = self.prove(presented, Ask::All).await?;
         let (person, now) = (proven.person, self.clock.now());
         let [logins, _] = &self.pace;
@@ -42,6 +42,8 @@ impl People {
         let origin = origin.authenticated("login", DecidingRules::default());
         self.audit.record(Act::Registry(RegistryAct::SessionCreate, Some(session_id.to_string())), &origin).await?;
         let by = (Author::Caller { principal: subject, credential: session_id }, "login", now);
+        // Before it is in the registry, where others look for sessions that were not used.
+        self.sessions.begin(session_id);
         self.revocations
             .change_as(by, |view| {
                 let mut changes = proven.use_up(view)?;
@@ -50,12 +52,12 @@ impl People {
                 Ok(changes)
             })
             .await?;
-        self.sessions.begin(session_id);
         self.let_in(&proven.attempt);
         let view = self.registry.now().await?;
-        let device_code = match known_device.filter(|code| keys.codes.known_device(person, code).is_some()) {
+        let owner = (person, proven.password_changed_at());
+        let device_code = match known_device.filter(|code| keys.codes.known_device(owner, code).is_some()) {
             Some(known) => known,
-            None => keys.codes.device(person, random()),
+            None => keys.codes.device(owner, random()),
         };
         Ok(NewSession {
             session_id,
@@ -83,7 +85,8 @@ impl People {
         let view = self.registry.now().await?;
         let name = known_person(&view, person)?.name.clone();
         let Reauthenticate { password, totp, recovery_code, device_code } = asked;
-        let presented = Presented { name, password, totp, recovery_code, device_code, address };
+        let session = Some(caller.credential());
+        let presented = Presented { name, password, totp, recovery_code, device_code, session, address };
         let proven = self.prove(presented, Ask::All).await?;
         let (session, now) = (caller.credential(), self.clock.now());
         let [_, acts] = &self.pace;

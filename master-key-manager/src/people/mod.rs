@@ -104,6 +104,10 @@ impl People {
         begun.map_err(|early| Refusal::new(ErrorCode::RateLimited).fact(Fact::Wait(early.seconds)))
     }
 
+    fn not_verified(guesses: &Mutex<Guesses>, attempt: &Attempt) {
+        guesses.lock().unwrap_or_else(PoisonError::into_inner).withdraw(attempt);
+    }
+
     fn succeeded(guesses: &Mutex<Guesses>, attempt: &Attempt) {
         guesses.lock().unwrap_or_else(PoisonError::into_inner).succeeded(attempt);
     }

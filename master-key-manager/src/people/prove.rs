@@ -11,7 +11,7 @@ use manager_sign_on::totp::{Seed, Step};
 use service_runtime::Refusal;
 use shared_proto::encoding::random;
 use shared_proto::error::ErrorCode;
-use shared_proto::id::PersonId;
+use shared_proto::id::{CredentialId, PersonId};
 use zeroize::Zeroizing;
 
 use super::{People, account_of, person_named};
@@ -25,6 +25,8 @@ pub(super) struct Presented {
     pub(super) totp: Option<Zeroizing<String>>,
     pub(super) recovery_code: Option<Zeroizing<String>>,
     pub(super) device_code: Option<Zeroizing<String>>,
+    /// The session of the person in which this is presented. It counts as a device: nobody else is in his way there.
+    pub(super) session: Option<CredentialId>,
     pub(super) address: IpAddr,
 }
 
@@ -68,13 +70,15 @@ impl People {
     pub(super) async fn prove(&self, presented: Presented, ask: Ask) -> Result<Proven, Refusal> {
         let view = self.registry.now().await?;
         let keys = self.sign_on_keys();
-        let Presented { name, password, totp, recovery_code, device_code, address } = presented;
+        let Presented { name, password, totp, recovery_code, device_code, session, address } = presented;
         let person = person_named(&view, &name);
         let id = person.map(|person| person.person_id);
-        let device = id.zip(device_code).and_then(|(id, code)| keys.codes.known_device(id, &code));
+        let known = id.and_then(|id| view.state.sign_on_of(id)).cloned();
+        let changed_at = changed_at(known.as_ref());
+        let device = id.zip(device_code).and_then(|(id, code)| keys.codes.known_device((id, changed_at), &code));
+        let device = session.map(|session| *session.as_bytes()).or(device);
         let attempt = Attempt { account: account_of(name.as_str()), address, device };
         self.begin(&self.logins, &attempt)?;
-        let known = id.and_then(|id| view.state.sign_on_of(id)).cloned();
         let text = known.as_ref().and_then(|own| own.password.as_deref());
         let stored = text.and_then(|text| StoredPassword::parse(text).ok());
         let second = self.second_of(&keys, id.zip(known.as_ref()), totp.as_ref(), recovery_code.as_ref());
@@ -87,8 +91,10 @@ impl People {
             });
             verdict.map(|verdict| (verdict, rehashed))
         };
-        let verified = self.hashing.run(verify).await?;
-        let (verdict, rehashed) = verified.map_err(|_| Refusal::new(ErrorCode::Overloaded))?;
+        let verified = self.hashing.run(verify).await;
+        let verified = verified.and_then(|outcome| outcome.map_err(|_| Refusal::new(ErrorCode::Overloaded)));
+        // What was not verified is no wrong guess.
+        let (verdict, rehashed) = verified.inspect_err(|_| Self::not_verified(&self.logins, &attempt))?;
         let second = if ask == Ask::All { second } else { Some(Second::None) };
         let is_enabled = person.is_some_and(|person| person.disabled_at.is_none());
         match (verdict, id, known, second) {
@@ -131,7 +137,17 @@ impl People {
     }
 }
 
+/// The time at which the password was chosen, which is another one for each password.
+fn changed_at(known: Option<&SignOn>) -> u64 {
+    known.and_then(|own| own.password_changed_at).unwrap_or(0)
+}
+
 impl Proven {
+    /// The time at which the password was chosen.
+    pub(super) fn password_changed_at(&self) -> u64 {
+        changed_at(Some(&self.known))
+    }
+
     /// Whether there were two factors.
     pub(super) fn is_multi_factor(&self) -> bool {
         self.second != Second::None

@@ -128,7 +128,7 @@ fn enrolment() -> Enrolment {
         credential: Some(terms),
         address: Some("192.0.2.1".parse().unwrap()),
         author: Some(person().subject()),
-        author_credential: Some(CredentialId::generate()),
+        author_credential: Some(CredentialId::from_bytes([10; 16])),
         created_at: 5,
         expires_at: 9,
     }
