@@ -120,7 +120,7 @@ async fn guesses_are_slowed_and_the_owner_gets_in_from_his_device() {
 }
 
 #[actix_web::test]
-async fn wrong_enrolment_codes_are_slowed_and_a_right_one_counts_afterwards() {
+async fn wrong_enrolment_codes_are_slowed_and_keep_no_right_one_out() {
     let installed = Installed::new(Mode::Production).await;
     let (_, code) = add_person(&installed, "ann", None).await;
     let (manager, clock) = clocked(&installed).await;
@@ -134,8 +134,10 @@ async fn wrong_enrolment_codes_are_slowed_and_a_right_one_counts_afterwards() {
     for _ in 0..6 {
         manager.redeem(&other, Some(PASSWORD)).await.expect(401).refused("enrolment_invalid");
     }
-    manager.redeem(&code, Some(PASSWORD)).await.expect(429).refused("rate_limited");
+    manager.redeem(&other, Some(PASSWORD)).await.expect(429).refused("rate_limited");
     clock.advance(2);
+    manager.redeem(&other, Some(PASSWORD)).await.expect(401).refused("enrolment_invalid");
+    manager.redeem(&other, Some(PASSWORD)).await.expect(429).refused("rate_limited");
     manager.redeem(&code, Some(PASSWORD)).await.expect(200);
     manager.stop().await;
 }
