@@ -202,7 +202,8 @@ pub enum RevocationStatus {
 pub struct RevocationAnswer {
     /// `revoked` only after the vault has signed it.
     pub status: RevocationStatus,
-    /// The event's number; `null` while the manager may not number events.
+    /// The event's number, of several the first; `null` if no token had to be revoked, or while the manager may not number
+    /// events.
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub sequence: Option<u64>,
 }

@@ -13,6 +13,7 @@ use shared_proto::error::ErrorCode;
 use shared_proto::id::PersonId;
 
 use super::revocations::{REVOKED, answer};
+use super::secrets::IDEMPOTENCY_KEY;
 use super::{LIMIT, SMALL_LIMIT, after, next_after};
 use crate::app::App;
 use crate::audit_event::{Outcome, RegistryOutcome, action};
@@ -55,6 +56,7 @@ const END_PROBLEMS: &[ErrorCode] = &[
 pub(super) const ROUTES: &[Route] = &[
     Route::post(action::PERSON_CREATE, "/api/people", "Makes an account for a person.")
         .body::<CreatePerson>(SMALL_LIMIT)
+        .parameters(&[IDEMPOTENCY_KEY])
         .answers(&[Answer::json::<PersonDetails>(201, "It is made.")])
         .problems(CHANGE_PROBLEMS)
         .needs(Access::Credential, || call(create)),
@@ -78,7 +80,7 @@ pub(super) const ROUTES: &[Route] = &[
         "/api/people/{person_id}:reset",
         "Takes password, authenticator and sessions from a person, and makes a code for a new first login.",
     )
-    .parameters(PERSON)
+    .parameters(&[Parameter::path::<PersonId>("person_id", "The person."), IDEMPOTENCY_KEY])
     .answers(&[Answer::json::<NewEnrolment>(201, "The code.")])
     .problems(CHANGE_PROBLEMS)
     .needs(Access::Credential, || call(reset)),
@@ -114,6 +116,7 @@ pub(super) const ROUTES: &[Route] = &[
         "Makes a code for the first login of a person, or for a credential of a service.",
     )
     .body::<CreateEnrolment>(SMALL_LIMIT)
+    .parameters(&[IDEMPOTENCY_KEY])
     .answers(&[Answer::json::<NewEnrolment>(201, "The code.")])
     .problems(CHANGE_PROBLEMS)
     .needs(Access::Credential, || call(enrol)),
