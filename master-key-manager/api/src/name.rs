@@ -126,6 +126,12 @@ impl SecretPath {
         dotted.then(|| self.0.replace('.', "/")).and_then(|text| Self::parse(text).ok())
     }
 
+    /// The path of which this one is the reading: `a.b.c` for `a/b/c`. `None` if it has no slash, or has a dot.
+    pub fn to_dots(&self) -> Option<Self> {
+        let slashed = self.0.contains('/') && !self.0.contains('.');
+        slashed.then(|| self.0.replace('/', ".")).and_then(|text| Self::parse(text).ok())
+    }
+
     /// Whether the path lies in the reserved folder of unnamed submissions.
     pub fn is_reserved(&self) -> bool {
         self.0.split('/').next() == Some(UNNAMED)

@@ -32,7 +32,7 @@ pub struct SecretRequest {
     /// The environment of the path.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub environment: Option<EnvironmentName>,
-    /// The path. Dots mean slashes if it has no slash, and if the caller sees no secret with dots in its name.
+    /// The path. Dots mean slashes, too, if it has no slash. If the caller may read two secrets by it, it names none.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub path: Option<SecretPath>,
     /// The version, instead of a stage.

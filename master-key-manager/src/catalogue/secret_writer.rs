@@ -225,6 +225,7 @@ impl SecretWriter {
                     Delivery::Unclear => return Err(Refusal::outcome_unknown("the vault did not confirm the version")),
                 },
                 BeginOutcome::Closed(closed) => return Err(closed.into()),
+                BeginOutcome::OtherReading => return Err(other_reading()),
                 BeginOutcome::Unverified => return Err(unverified()),
                 BeginOutcome::SigningKeyRevoked => return Err(signing_key_revoked()),
                 BeginOutcome::Taken => {}
@@ -266,6 +267,12 @@ impl SecretWriter {
 /// The refusal of a place that the database holds otherwise than the manager wrote it.
 fn unverified() -> Refusal {
     Refusal::unavailable("the place of the secret in the database is not what the manager wrote")
+}
+
+/// The refusal of a path that names another secret, too.
+fn other_reading() -> Refusal {
+    Refusal::new(ErrorCode::AlreadyExists)
+        .detail("A secret has this path with dots in the place of slashes, or with slashes in the place of dots.")
 }
 
 /// Whether a request is for the environment and the path of a secret.

@@ -49,6 +49,7 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::IdempotencyMismatch,
             ErrorCode::IdempotencyUnknown,
             ErrorCode::IdempotencyConflict,
+            ErrorCode::AlreadyExists,
             ErrorCode::SecretNotFound,
             ErrorCode::Unavailable,
             ErrorCode::OutcomeUnknown,

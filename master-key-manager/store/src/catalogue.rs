@@ -181,6 +181,9 @@ pub enum BeginOutcome {
     SigningKeyRevoked,
     /// Nothing may be written to the environment. Nothing was written.
     Closed(Closed),
+    /// The secret would be new, and another one has its path with dots in the place of slashes, or the other way round.
+    /// Nothing was written.
+    OtherReading,
     /// The database holds the secret at a place that the manager did not give it. Nothing was written.
     Unverified,
 }

@@ -232,7 +232,7 @@ async fn secrets_are_asked_for_by_path_and_the_answer_names_id_and_version() {
             {"key_id": by_id, "version": 1, "envelope": 1},
         ])
     );
-    // Dots mean slashes, as long as no secret has that name itself.
+    // Dots mean slashes.
     let answer = mint(json!([at("shop.db.password")])).await.expect(201).json();
     assert_eq!(
         (&answer["secrets"][0]["key_id"], &answer["secrets"][0]["path"]),
@@ -241,8 +241,14 @@ async fn secrets_are_asked_for_by_path_and_the_answer_names_id_and_version() {
     let mut first = at("shop.db.password");
     first["version"] = json!(1);
     assert_eq!(mint(json!([first])).await.expect(201).json()["secrets"][0]["version"], 1);
-    let dotted = stored(&manager, "shop.db.password", "4").await;
-    assert_eq!(mint(json!([at("shop.db.password")])).await.expect(201).json()["secrets"][0]["key_id"], json!(dotted));
+    // Whoever may write there, and in any folder, takes the name from nobody.
+    let refused = manager.store_value("shop.db.password", "4").await.expect(409).refused("already_exists");
+    assert!(refused.member("detail").contains("dots"), "{}", refused.text);
+    let answer = mint(json!([at("shop.db.password")])).await.expect(201).json();
+    assert_eq!(answer["secrets"][0]["key_id"], json!(slashed));
+    stored(&manager, "bank.key", "5").await;
+    manager.store_value("bank/key", "6").await.expect(409).refused("already_exists");
+    stored(&manager, "bank.key", "7").await;
     mint(json!([at("shop.db/password")])).await.expect(404).refused("secret_not_found");
     mint(json!([at("Shop/db/password")])).await.expect(404).refused("secret_not_found");
     // One secret in two ways is one secret.
@@ -263,11 +269,10 @@ async fn secrets_are_asked_for_by_path_and_the_answer_names_id_and_version() {
 
 /// Somebody who may read one folder asks for places outside of it, and for places that do not exist.
 #[actix_web::test]
-async fn unknown_and_forbidden_places_look_the_same_and_a_hidden_name_hides_nothing() {
+async fn unknown_and_forbidden_places_look_the_same() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
     stored(&manager, "shop/key", "mine").await;
-    stored(&manager, "shop.key", "hidden").await;
     stored(&manager, "bank/key", "hidden").await;
     let reader = manager.reader_of("reader", "dev", "shop/**").await;
     let ask = async |environment: &str, path: &str| {
@@ -279,7 +284,6 @@ async fn unknown_and_forbidden_places_look_the_same_and_a_hidden_name_hides_noth
     assert_eq!(installed.vault.open(&answer.member("access_token"))[0].expose(), b"mine");
     let terms = installed.vault.check_token(&answer.member("access_token")).terms;
     assert_eq!(terms.subject, reader.subject);
-    // A secret with that very name exists. Whoever may not see it gets what he would get without it.
     let answer = ask("dev", "shop.key").await.expect(201);
     assert_eq!(installed.vault.open(&answer.member("access_token"))[0].expose(), b"mine");
     let without_id = |answer: Answer| {

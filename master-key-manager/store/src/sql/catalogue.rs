@@ -167,6 +167,11 @@ fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<BeginOutcome
     if let Err(closed) = open_for_use(tx, key, row.environment)? {
         return Ok(BeginOutcome::Closed(closed));
     }
+    if places::secret_at(tx, key, row.environment, &new.path)? == At::Nothing
+        && has_other_reading(tx, key, row.environment, &new.path)?
+    {
+        return Ok(BeginOutcome::OtherReading);
+    }
     places::insert(tx, key, (row.secret, row.environment), &new.path, new.now)?;
     match places::secret_at(tx, key, row.environment, &new.path)? {
         At::Secret(secret) if secret == row.secret => {}
@@ -190,6 +195,18 @@ fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<BeginOutcome
         TokenSubject::Label(label) => subject_for(tx, key, label)?,
     };
     Ok(BeginOutcome::Pending(subject))
+}
+
+/// Whether a secret has the path that the dots of this one stand for, or is one whose dots stand for this one. A reader
+/// who means one of them would get the other.
+fn has_other_reading(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    environment: EnvironmentId,
+    path: &SecretPath,
+) -> Result<bool, SqlError> {
+    let Some(other) = path.from_dots().or_else(|| path.to_dots()) else { return Ok(false) };
+    Ok(places::secret_at(tx, key, environment, &other)? != At::Nothing)
 }
 
 /// Makes the next number point to the envelope of a committed version.

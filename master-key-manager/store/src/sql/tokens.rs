@@ -95,7 +95,8 @@ fn decide_token(
     }
 }
 
-/// The secret that is meant: of those at places the first one that may be read.
+/// The secret that is meant: the only one at the places that may be read. If there are two, none is meant: whoever made
+/// the later one must not decide what a reader of the earlier one gets.
 fn readable(
     tx: &mut Tx<'_>,
     key: &RowKey,
@@ -106,13 +107,13 @@ fn readable(
         Wanted::Id(secret) => return Ok(Some(*secret)),
         Wanted::At(places) => places,
     };
+    let mut found = Vec::with_capacity(places.len());
     for place in places {
-        let found = places::facts_at(tx, key, place)?;
-        if let Some(facts) = found.filter(|facts| permits.decide(facts).is_some()) {
-            return Ok(Some(facts.id));
-        }
+        let facts = places::facts_at(tx, key, place)?;
+        found.extend(facts.filter(|facts| permits.decide(facts).is_some()).map(|facts| facts.id));
     }
-    Ok(None)
+    let first = found.first().copied();
+    Ok(first.filter(|first| found.iter().all(|other| other == first)))
 }
 
 fn record_token(

@@ -55,6 +55,31 @@ impl Kit<'_> {
         rule(lost.is_ok_and(|page| page.is_none()), "no page begins behind a secret that is not there")
     }
 
+    /// A new secret whose path is another way to write that of a known one.
+    pub(super) async fn other_readings(&self) -> Result<(), String> {
+        for (known, other) in [("read/as/slashes", "read.as.slashes"), ("read.as.dots", "read/as/dots")] {
+            let (path, other) = (SecretPath::parse(known).map_err(text)?, SecretPath::parse(other).map_err(text)?);
+            let new = self.new_version(SecretId::generate(), 1, &path)?;
+            self.store.begin(&self.may()?, new.clone()).await.map_err(text)?;
+            let rival = self.new_version(SecretId::generate(), 1, &other)?;
+            let begun = self.store.begin(&self.may()?, rival.clone()).await;
+            rule(begun == Ok(BeginOutcome::OtherReading), "a path has one reading")?;
+            let left = self.store.secret_at(&self.may()?, self.environment, other).await;
+            rule(left == Ok(None), "a path with two readings is not taken")?;
+            let next = self.new_version(new.row.secret, 2, &path)?;
+            let begun = self.store.begin(&self.may()?, next).await;
+            rule(matches!(begun, Ok(BeginOutcome::Pending(_))), "a known secret is written on")?;
+        }
+        for beside in ["read.as/slashes", "read/as.slashes", "read.as", "read/as"] {
+            let path = SecretPath::parse(beside).map_err(text)?;
+            let begun = self.store.begin(&self.may()?, self.new_version(SecretId::generate(), 1, &path)?).await;
+            let is_other = beside == "read/as";
+            let right = matches!(begun, Ok(BeginOutcome::Pending(_)));
+            rule(right != is_other, "paths that are written otherwise are other paths")?;
+        }
+        Ok(())
+    }
+
     /// The facts about secrets by their places, and below a folder.
     pub(super) async fn facts_of_places(&self) -> Result<(), String> {
         let mut known = Vec::new();

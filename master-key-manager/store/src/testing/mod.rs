@@ -49,6 +49,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.many_environments().await?;
     kit.permits().await?;
     kit.facts_of_places().await?;
+    kit.other_readings().await?;
     kit.ended_lines().await?;
     kit.disabled().await
 }

@@ -50,7 +50,7 @@ impl Kit<'_> {
         rule(pruned.is_empty(), "pruning removes what has expired")
     }
 
-    /// Secrets that are named by places, of which the first that may be read counts.
+    /// Secrets that are named by places, of which one may be read.
     async fn wanted_by_place(&self, row: &VersionRow) -> Result<(), String> {
         let [path, other, nothing] = ["token", "token/other", "token/nothing"].map(SecretPath::parse);
         let (path, other, nothing) = (path.map_err(text)?, other.map_err(text)?, nothing.map_err(text)?);
@@ -74,9 +74,13 @@ impl Kit<'_> {
         let found = decide(vec![at(&[&nothing, &path]), at(&[&other])], None).await?;
         rule(found.is_ok_and(|found| found == [row.secret, second.secret]), "places stand for their secrets")?;
         let found = decide(vec![at(&[&path, &other])], None).await?;
-        rule(found.is_ok_and(|found| found == [row.secret]), "the first place counts")?;
-        let found = decide(vec![at(&[&path, &other])], Some(row.secret)).await?;
-        rule(found.is_ok_and(|found| found == [second.secret]), "of those that may be read")?;
+        rule(matches!(found, Err(TokenDecision::NotFound)), "two secrets that may be read are none")?;
+        let found = decide(vec![at(&[&path, &path])], None).await?;
+        rule(found.is_ok_and(|found| found == [row.secret]), "one secret at two places is one")?;
+        for (hidden, seen) in [(row.secret, second.secret), (second.secret, row.secret)] {
+            let found = decide(vec![at(&[&path, &other])], Some(hidden)).await?;
+            rule(found.is_ok_and(|found| found == [seen]), "the one counts that may be read")?;
+        }
         let unknown = decide(vec![at(&[&nothing])], None).await?;
         rule(matches!(unknown, Err(TokenDecision::NotFound)), "an empty place is told like a hidden one")?;
         let hidden = decide(vec![at(&[&path])], Some(row.secret)).await?;
