@@ -151,12 +151,17 @@ fn merge_request_of_gitlab_counts_only_if_the_trust_names_it() {
     let of = |source: &str| with(claims.clone(), &[("pipeline_source", json!(source))]);
     let trust = define(IssuerKind::Gitlab, "https://gitlab.example", std::slice::from_ref(&project)).unwrap();
     assert_eq!(admits(&trust, &of("push")), Ok(()));
-    assert_eq!(admits(&trust, &claims), Ok(()));
-    assert_eq!(admits(&trust, &of("merge_request_event")), Err(TrustFault::PullRequest));
-    assert_eq!(admits(&trust, &of("external_pull_request_event")), Err(TrustFault::PullRequest));
-    let named = [project, RequiredClaim::exact("pipeline_source", "merge_request_event")];
-    let trust = define(IssuerKind::Gitlab, "https://gitlab.example", &named).unwrap();
-    assert_eq!(admits(&trust, &of("merge_request_event")), Ok(()));
+    // Nothing says that these are none.
+    for unclear in [claims.clone(), of(""), with(claims.clone(), &[("pipeline_source", json!(1))])] {
+        assert_eq!(admits(&trust, &unclear), Err(TrustFault::PullRequest), "{unclear}");
+    }
+    for source in ["merge_request_event", "external_pull_request_event", "parent_pipeline"] {
+        assert_eq!(admits(&trust, &of(source)), Err(TrustFault::PullRequest), "{source}");
+        let named = [project.clone(), RequiredClaim::exact("pipeline_source", source)];
+        let trust = define(IssuerKind::Gitlab, "https://gitlab.example", &named).unwrap();
+        assert_eq!(admits(&trust, &of(source)), Ok(()), "{source}");
+        assert!(admits(&trust, &claims).is_err());
+    }
 }
 
 #[test]

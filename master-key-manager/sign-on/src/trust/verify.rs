@@ -20,8 +20,8 @@ pub enum TrustFault {
     /// A claim is not what the trust requires.
     #[error("the claim {0} is missing, or not what the trust requires")]
     Claim(String),
-    /// The token comes from a pull or merge request, and the trust does not name them.
-    #[error("the token comes from a pull or merge request, which the trust does not name")]
+    /// The token comes from a pull or merge request, or does not say what it comes from, and the trust does not name that.
+    #[error("the token comes from a pull or merge request, or may come from one, which the trust does not name")]
     PullRequest,
 }
 
@@ -115,9 +115,11 @@ impl Trust {
                     && (!by_event || names("event_name", event) || (subject_named && event == "pull_request"))
             }
             IssuerKind::Gitlab => {
+                // A child pipeline says nothing of what started its parent. What has no source says nothing at all.
                 let source = claims.text("pipeline_source").unwrap_or_default();
-                let of_request = source == "merge_request_event" || source == "external_pull_request_event";
-                !of_request || names("pipeline_source", source)
+                let may_be_of_request =
+                    matches!(source, "" | "merge_request_event" | "external_pull_request_event" | "parent_pipeline");
+                !may_be_of_request || names("pipeline_source", source)
             }
             IssuerKind::Kubernetes | IssuerKind::Spiffe | IssuerKind::Generic => true,
         };
