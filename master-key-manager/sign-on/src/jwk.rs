@@ -86,9 +86,12 @@ pub enum JwkError {
     /// `kid` is no text of 1 to 256 bytes.
     #[error("its kid is not a text of 1 to {MAX_KEY_ID_BYTES} bytes without control characters")]
     KeyId,
-    /// Too many keys, or none, or a key id comes twice.
+    /// Too many keys, or a key id comes twice.
     #[error("it is not a set of 1 to {MAX_SET_KEYS} keys with different kid")]
     Set,
+    /// A set, of which no key can be used.
+    #[error("it is a set of keys, none of which can be used")]
+    NoneUsable,
 }
 
 /// A public key with its algorithms.
@@ -247,7 +250,19 @@ impl KeySet {
             }
         }
         let skipped = documents.len() - keys.len();
-        if keys.is_empty() { Err(JwkError::Set) } else { Ok(Self { keys, skipped }) }
+        if keys.is_empty() { Err(JwkError::NoneUsable) } else { Ok(Self { keys, skipped }) }
+    }
+
+    /// Reads what an issuer publishes. It may withdraw all of its keys: a set without a usable key, and one that gives a
+    /// private key away, has none.
+    ///
+    /// # Errors
+    /// It is no key set.
+    pub fn published(document: &[u8]) -> Result<Self, JwkError> {
+        match Self::parse(document) {
+            Err(JwkError::NoneUsable | JwkError::Private) => Ok(Self { keys: Vec::new(), skipped: 0 }),
+            other => other,
+        }
     }
 
     /// The key with this id.

@@ -61,6 +61,22 @@ async fn key_sets_that_are_huge_moved_failing_or_slow_admit_nobody() {
 }
 
 #[actix_web::test]
+async fn issuer_that_withdraws_its_last_key_or_gives_one_away_admits_nobody() {
+    let actions = Actions::new().await;
+    let mut private = actions.signer.jwk();
+    private["d"] = json!("AA");
+    for document in [json!({"keys": []}), json!({"keys": [private]})] {
+        actions.issuer.publish(&[&actions.signer]);
+        actions.manager.clock.pass(601);
+        actions.of_main().await.expect(200);
+        actions.issuer.set(IssuerMood::Document(document.to_string()));
+        actions.manager.clock.pass(601);
+        is_refused(actions.of_main().await, 400, "invalid_request");
+    }
+    actions.manager.stop().await;
+}
+
+#[actix_web::test]
 async fn nothing_is_fetched_for_a_token_that_fits_no_trust() {
     let actions = Actions::new().await;
     for claims in [

@@ -192,7 +192,8 @@ fn set_keeps_the_usable_keys_and_counts_the_others() {
     assert!(set.find("one").is_some() && set.find("two").is_some() && set.find("three").is_none());
     let refused = |document: Value| KeySet::parse(document.to_string().as_bytes()).err();
     assert_eq!(refused(json!({"keys": [one.jwk(), one.jwk()]})), Some(JwkError::Set));
-    assert_eq!(refused(json!({"keys": []})), Some(JwkError::Set));
+    assert_eq!(refused(json!({"keys": []})), Some(JwkError::NoneUsable));
+    assert_eq!(refused(json!({"keys": [{"kty": "EC", "crv": "P-521"}]})), Some(JwkError::NoneUsable));
     assert_eq!(refused(json!({"keys": [1]})), Some(JwkError::Set));
     assert_eq!(refused(json!({"keys": {}})), Some(JwkError::Set));
     assert_eq!(refused(one.jwk()), Some(JwkError::Set));

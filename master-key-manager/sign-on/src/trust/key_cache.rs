@@ -1,7 +1,7 @@
 //! The keys of an issuer in memory: when they are fetched, and how long they count.
 //!
 //! Guarantees that a stranger who names unknown keys causes one fetch in each gap at most, that a key that the issuer
-//! has withdrawn is gone at the next fetch, and that an issuer that cannot be reached keeps its last keys for a bounded
+//! has withdrawn is gone at the next fetch, also if it was the last one, and that an issuer that cannot be reached keeps its last keys for a bounded
 //! time. Only one fetch runs at a time; whoever comes meanwhile gets what is known, or is asked to come again.
 
 use std::future::Future;
@@ -93,12 +93,13 @@ impl KeySetCache {
         may
     }
 
-    /// Ends a fetch with the document. A document that is no key set changes nothing.
+    /// Ends a fetch with the document. A document that is no key set changes nothing. A set without a usable key takes the
+    /// last one away: the issuer has withdrawn its keys.
     ///
     /// # Errors
     /// It is no key set.
     pub fn end(&mut self, document: &[u8], now: u64) -> Result<(), JwkError> {
-        self.good = Some((KeySet::parse(document)?, now));
+        self.good = Some((KeySet::published(document)?, now));
         Ok(())
     }
 }
@@ -245,7 +246,7 @@ mod tests {
         let issuer = Issuer::new(&[&one]);
         assert_eq!(ask(&cache, &issuer, "one", 1000), Ok(()));
         for (now, document) in
-            [(1700, Err(FetchFault)), (1800, Ok("{}")), (1900, Ok("<html>")), (2000, Ok(r#"{"keys":[{"d":"AA"}]}"#))]
+            [(1700, Err(FetchFault)), (1800, Ok("{}")), (1900, Ok("<html>")), (2000, Ok(r#"{"keys":[1]}"#))]
         {
             issuer.fail(document);
             assert_eq!(ask(&cache, &issuer, "one", now), Ok(()), "{now}");
@@ -256,6 +257,25 @@ mod tests {
         issuer.publish(&[&one]);
         assert_eq!(ask(&cache, &issuer, "one", 4601), Err("unavailable"), "within the gap");
         assert_eq!(ask(&cache, &issuer, "one", 4629), Ok(()));
+    }
+
+    #[test]
+    fn set_without_a_usable_key_takes_the_last_one_away() {
+        for document in [
+            r#"{"keys":[]}"#,
+            r#"{"keys":[{"kty":"EC","crv":"P-521","kid":"one"}]}"#,
+            r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"one","d":"AA"}]}"#,
+        ] {
+            let (one, cache) = (Signer::ed25519("one"), cache());
+            let issuer = Issuer::new(&[&one]);
+            assert_eq!(ask(&cache, &issuer, "one", 1000), Ok(()));
+            issuer.fail(Ok(document));
+            assert_eq!(ask(&cache, &issuer, "one", 1600), Err("unknown"), "{document}");
+            issuer.fail(Err(FetchFault));
+            assert_eq!(ask(&cache, &issuer, "one", 1700), Err("unknown"), "{document}");
+            issuer.publish(&[&one]);
+            assert_eq!(ask(&cache, &issuer, "one", 1730), Ok(()), "{document}");
+        }
     }
 
     #[test]
