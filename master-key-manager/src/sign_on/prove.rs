@@ -95,7 +95,7 @@ impl SignOn {
         }
         let by = known.iter().find(|(_, key)| key.thumbprint() == proven.key).map(|(id, _)| *id);
         let actor = by.and_then(|by| view.state.actor(by, now)).ok_or_else(|| refused(WRONG_ASSERTION))?;
-        self.replays.use_once(&proven, actor.credential, now).map_err(|why| match why {
+        self.replays.use_once(&proven, now).map_err(|why| match why {
             Replayed::Used => refused("The assertion was used already, or has expired."),
             Replayed::BeforeStart => Failure::later("assertions from before the start are not accepted"),
             Replayed::Full => Failure::later("too many assertions were used in a short time"),
