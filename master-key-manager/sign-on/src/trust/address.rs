@@ -150,8 +150,8 @@ fn is_one_of(name: &str, domains: &[&str]) -> bool {
 /// Forms of IPv6 that stand for an IPv4 address behind a translator: a way around the rules.
 fn hides_v4(address: Ipv6Addr) -> bool {
     let segments = address.segments();
-    // IPv4-compatible, NAT64 (RFC 6052, RFC 8215), 6to4, Teredo.
-    matches!(segments, [0, 0, 0, 0, 0, 0, ..] | [0x64, 0xff9b, ..] | [0x2002, ..] | [0x2001, 0, ..])
+    // IPv4-compatible, SIIT (RFC 2765), NAT64 (RFC 6052, RFC 8215), 6to4, Teredo.
+    matches!(segments, [0, 0, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, ..] | [0x2002, ..] | [0x2001, 0, ..])
 }
 
 /// The metadata services of Alibaba, Azure and Oracle that are not link-local.
@@ -205,6 +205,9 @@ mod tests {
             "https://[64:ff9b::a9fe:a9fe]/keys",
             "https://[2002:a9fe:a9fe::]/keys",
             "https://[::7f00:1]/keys",
+            "https://[::ffff:0:7f00:1]/keys",
+            "https://[::ffff:0:a9fe:a9fe]/keys",
+            "https://[::ffff:0:5db8:d822]/keys",
             "https://255.255.255.255/keys",
             "https://224.0.0.1/keys",
             "https://metadata.google.internal/keys",
