@@ -1,14 +1,17 @@
 //! The token endpoint of `OAuth` 2.0, and its metadata document. Answers and errors have the form of RFC 6749.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
-use manager_sign_on::oauth::{MAX_BODY_BYTES, METADATA_PATH, Metadata, OauthError, OauthErrorCode, TokenRequest};
+use manager_sign_on::oauth::{
+    MAX_BODY_BYTES, METADATA_PATH, Metadata, OauthError, OauthErrorCode, TokenAnswer, TokenRequest,
+};
 use serde_json::json;
 use service_runtime::Refusal;
-use service_runtime::audit::AuditRecord;
+use service_runtime::audit::{AuditRecord, Origin};
 use service_runtime::http::{Answer, AnswerRoom, Route, client_address, note_known_sender, origin_of, read_form};
 use shared_proto::error::ErrorCode;
 
@@ -47,23 +50,17 @@ async fn token(req: HttpRequest, payload: web::Payload, app: web::Data<App>) -> 
         Ok(()) => read(&req, payload).await,
         Err(failure) => Err(failure),
     };
-    let issued = match request {
+    let (issued, origin) = match request {
         Ok(request) => {
-            let (app, origin, from) = (Arc::clone(&app), origin.clone(), client_address(&req));
+            let (app, mut named, from) = (Arc::clone(&app), origin.clone(), client_address(&req));
             // To its end, whatever the client does: a key set that is fetched half would count as fetched.
             let task = Arc::clone(&app).gate.tasks.run_to_end(async move {
-                let proven = app.sign_on.prove(&request, from).await?;
-                if let Some(subject) = proven.caller.subject() {
-                    app.gate.limits.take_principal(subject)?;
-                }
-                for shown in proven.shown() {
-                    app.gate.count_use(shown).await.map_err(Failure::of_client)?;
-                }
-                app.sign_on.issue(&request, proven, &origin).await
+                let issued = issue(&app, &request, from, &mut named).await;
+                (issued, named)
             });
-            task.await.unwrap_or_else(|_| Err(Refusal::internal("a task broke down").into()))
+            task.await.unwrap_or_else(|_| (Err(Refusal::internal("a task broke down").into()), origin))
         }
-        Err(failure) => Err(failure),
+        Err(failure) => (Err(failure), origin),
     };
     match issued {
         Ok(answer) => {
@@ -73,11 +70,28 @@ async fn token(req: HttpRequest, payload: web::Payload, app: web::Data<App>) -> 
             room.keep_with(with_headers(StatusCode::OK).body(body))
         }
         Err(failure) => {
-            // One sort of line for all refusals of a route; they are sampled.
+            // One sort of line for all refusals of a route; they are sampled, those of each proven client by themselves.
             app.gate.audit.record_refusal(AuditRecord::refused(action::OAUTH_TOKEN, &failure.refusal, &origin));
             Ok(failed(&failure))
         }
     }
+}
+
+/// The token. Whoever is proven to ask is the actor of `origin`, also if he is refused.
+async fn issue(
+    app: &App,
+    request: &TokenRequest,
+    from: Option<IpAddr>,
+    origin: &mut Origin,
+) -> Result<TokenAnswer, Failure> {
+    let proven = app.sign_on.prove(request, from, origin).await?;
+    if let Some(subject) = proven.caller.subject() {
+        app.gate.limits.take_principal(subject)?;
+    }
+    for shown in proven.shown() {
+        app.gate.count_use(shown).await.map_err(Failure::of_client)?;
+    }
+    app.sign_on.issue(request, proven, origin).await
 }
 
 /// Takes a request from its address, by the limits of the moment.

@@ -94,19 +94,17 @@ impl From<Refusal> for Failure {
 }
 
 impl SignOn {
-    /// Makes a token for whoever has proven to be the sender of a request.
+    /// Makes a token for whoever has proven to be the sender of a request, and is the actor of `origin`.
     ///
     /// # Errors
     /// The answer to the client.
     pub async fn issue(&self, request: &TokenRequest, proven: Proven, origin: &Origin) -> Result<TokenAnswer, Failure> {
         let caller = proven.caller;
-        let origin = origin.clone().by(caller.subject(), Some(caller.credential()));
-        let origin = origin.authenticated(caller.method(), caller.rules());
         if let Some(subject) = proven.external_subject {
-            self.audit.record(Act::TrustAdmit(subject), &origin).await.map_err(Refusal::from)?;
+            self.audit.record(Act::TrustAdmit(subject), origin).await.map_err(Refusal::from)?;
         }
         let wanted = MintRequest { secrets: request.wanted.clone(), label: None, life: request.life_seconds };
-        let minted = self.mint.mint(wanted, &caller, &origin).await.inspect_err(|refusal| {
+        let minted = self.mint.mint(wanted, &caller, origin).await.inspect_err(|refusal| {
             if refusal.cause_text() == Some(CHANGED) {
                 self.registry.suspect();
             }

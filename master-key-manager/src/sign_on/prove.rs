@@ -9,6 +9,7 @@ use manager_sign_on::assertion::UnverifiedAssertion;
 use manager_sign_on::jwk::Jwk;
 use manager_sign_on::oauth::{Client, Grant, OauthError, OauthErrorCode, TokenRequest};
 use manager_sign_on::trust::{ProvenByTrust, Trust, UnverifiedClaims, parse_token};
+use service_runtime::audit::Origin;
 use shared_proto::id::{CredentialId, ServiceId, Subject};
 
 use super::endpoint::Failure;
@@ -31,12 +32,18 @@ pub struct Proven {
 const MOST_CANDIDATES: usize = 8;
 
 impl SignOn {
-    /// The sender of a request. A client that authenticates beside an assertion is the one that the assertion is of. Call it
-    /// in a task that runs to its end: a key set may be fetched.
+    /// The sender of a request, who is the actor of `origin` as soon as anything of him is proven. A client that authenticates
+    /// beside an assertion is the one that the assertion is of. Call it in a task that runs to its end: a key set may be
+    /// fetched.
     ///
     /// # Errors
     /// The answer to the client.
-    pub async fn prove(&self, request: &TokenRequest, from: Option<IpAddr>) -> Result<Proven, Failure> {
+    pub async fn prove(
+        &self,
+        request: &TokenRequest,
+        from: Option<IpAddr>,
+        origin: &mut Origin,
+    ) -> Result<Proven, Failure> {
         let client = match &request.client {
             Client::Secret { id, secret } => Some(self.by_secret(id, secret, from).await?),
             Client::Assertion { id, assertion } => {
@@ -44,6 +51,9 @@ impl SignOn {
             }
             Client::Named(_) | Client::Unnamed => None,
         };
+        if let Some(client) = &client {
+            name(&client.caller, origin);
+        }
         let named = match &request.client {
             Client::Named(id) => Some(id.as_str()),
             Client::Secret { .. } | Client::Assertion { .. } | Client::Unnamed => None,
@@ -63,7 +73,10 @@ impl SignOn {
                 let error = "The assertion is not of the client that authenticates.";
                 Err(OauthError::new(OauthErrorCode::UnauthorizedClient, error).into())
             }
-            client => Ok(Proven { client: client.map(|client| client.caller), ..proven }),
+            client => {
+                name(&proven.caller, origin);
+                Ok(Proven { client: client.map(|client| client.caller), ..proven })
+            }
         }
     }
 
@@ -167,6 +180,12 @@ impl Proven {
     pub fn shown(&self) -> impl Iterator<Item = &Caller> {
         self.client.iter().chain([&self.caller])
     }
+}
+
+/// Makes a caller the actor of an origin.
+fn name(caller: &Caller, origin: &mut Origin) {
+    let named = origin.clone().by(caller.subject(), Some(caller.credential()));
+    *origin = named.authenticated(caller.method(), caller.rules());
 }
 
 /// The registered keys of a service that may be used.

@@ -226,6 +226,39 @@ async fn disabled_and_ended_credentials_and_services_get_nothing() {
     shop.manager.stop().await;
 }
 
+/// Strangers are refused first. Neither they nor the other service take the line of a proven client.
+#[actix_web::test]
+async fn refused_line_of_a_proven_client_names_it() {
+    let shop = Shop::new().await;
+    let other = shop.manager.reader_of("other", "dev", "shop/**").await;
+    let hidden = details(&json!([{"environment": "dev", "path": "bank/key"}]));
+    let more = [("authorization_details", hidden.as_str())];
+    for _ in 0..3 {
+        fails(shop.ask(Some(&basic("web", "wrong")), &more).await, 401, "invalid_client");
+    }
+    for (id, secret) in [("web", &shop.reader.credential), ("other", &other.credential)] {
+        fails(shop.ask(Some(&basic(id, secret)), &more).await, 400, "invalid_authorization_details");
+    }
+    // The client is proven, and its grant is not.
+    let wrong = [("grant_type", JWT_BEARER), ("assertion", "a.b.c")];
+    fails(shop.ask(Some(&basic("web", &shop.reader.credential)), &wrong).await, 400, "invalid_grant");
+    let Shop { installed, manager, reader, .. } = shop;
+    manager.stop().await;
+    let lines = std::fs::read_to_string(installed.config.audit_log()).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |reader: &Reader, code: &str| {
+        let refused = |line: &&Value| line["action"] == "oauth.token" && line["code"] == code;
+        let named = |line: &&Value| {
+            line["principal"] == json!(reader.subject) && line["credential"] == json!(reader.credential_id)
+        };
+        lines.iter().filter(refused).filter(named).map(|line| line["method"].clone()).collect::<Vec<_>>()
+    };
+    for service in [&reader, &other] {
+        assert_eq!(of(service, "secret_not_found"), [json!("credential")]);
+    }
+    assert_eq!(of(&reader, "credential_invalid"), [json!("credential")]);
+}
+
 #[actix_web::test]
 async fn metadata_document_names_the_endpoint_and_a_manager_without_an_issuer_has_none() {
     let shop = Shop::new().await;

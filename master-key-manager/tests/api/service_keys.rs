@@ -264,9 +264,11 @@ async fn key_that_is_disabled_on_the_way_to_its_token_gets_none() {
     let form = format!("grant_type={JWT_BEARER}&assertion={assertion}&authorization_details={}", shop.wanted());
     let request = TokenRequest::parse(None, form.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
     let sign_on = &shop.manager.app.sign_on;
-    let Ok(proven) = sign_on.prove(&request, None).await else { panic!("it is proven") };
+    let mut origin = Origin::background();
+    let Ok(proven) = sign_on.prove(&request, None, &mut origin).await else { panic!("it is proven") };
+    assert_eq!(origin.credential(), Some(key.as_str()));
     shop.manager.admin(Method::DELETE, &format!("{}/{key}", shop.keys()), None).await.expect(200);
-    let Err(failure) = sign_on.issue(&request, proven, &Origin::background()).await else { panic!("it is refused") };
+    let Err(failure) = sign_on.issue(&request, proven, &origin).await else { panic!("it is refused") };
     assert_eq!(failure.answer, Answered::Later);
     fails(shop.grant(&signer.token(&shop.claims("2"))).await, 400, "invalid_grant");
     let tokens = shop.manager.admin(Method::GET, "/api/tokens", None).await.expect(200).json();
