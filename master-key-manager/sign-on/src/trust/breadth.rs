@@ -92,7 +92,7 @@ fn advice(kind: IssuerKind) -> &'static str {
             "name a workload or a path of the issuer's own trust domain, by sub (spiffe://domain/path); the whole domain is not enough"
         }
         IssuerKind::Generic => {
-            "require sub, exactly or with a prefix of two parts or more, or another claim that names one client, such as azp or client_id"
+            "require sub, exactly or with a prefix that names one namespace, repository or project, a path below a host, or two parts of another form; or another claim that names one client, such as azp or client_id"
         }
     }
 }
@@ -119,13 +119,32 @@ fn names_namespace(subject: &Expected) -> bool {
 /// A path below the trust domain, whole or begun.
 fn names_workloads(subject: &Expected, domain: &str) -> bool {
     let path = subject.text().strip_prefix(domain).and_then(|rest| rest.strip_prefix('/'));
-    path.is_some_and(|path| path.split('/').next().is_some_and(|first| !first.is_empty()))
+    path.is_some_and(is_workload_path)
 }
 
+/// `ns/` alone is every namespace of a cluster: service meshes write `ns/namespace/sa/name`.
+fn is_workload_path(path: &str) -> bool {
+    let mut parts = path.split('/');
+    !matches!((parts.next(), parts.next()), (None | Some(""), _) | (Some("ns"), Some("")))
+}
+
+/// One subject, or a prefix that is narrow by the rules of the issuers that write subjects like it.
 fn names_generic_subject(subject: &Expected) -> bool {
-    match subject {
-        Expected::Exact(_) => true,
-        Expected::Prefix(prefix) => prefix.split(['/', ':']).filter(|part| !part.is_empty()).count() > 1,
+    let Expected::Prefix(prefix) = subject else { return true };
+    let parts = |text: &str| text.split(['/', ':']).filter(|part| !part.is_empty()).count();
+    // Of a URL the host and a part below it.
+    let below_host = |rest: &str, narrow: fn(&str) -> bool| {
+        rest.split_once('/').is_some_and(|(host, path)| !host.is_empty() && narrow(path))
+    };
+    let (scheme, rest) = prefix.split_once(':').unwrap_or((prefix, ""));
+    match (scheme.to_ascii_lowercase().as_str(), rest.strip_prefix("//")) {
+        ("repo", _) => names_repository(subject, "repo:"),
+        ("project_path", _) => names_repository(subject, "project_path:"),
+        ("system", _) => names_namespace(subject),
+        ("urn", _) => parts(rest) > 1,
+        ("spiffe", rest) => rest.is_some_and(|rest| below_host(rest, is_workload_path)),
+        (_, Some(rest)) => below_host(rest, |path| path.split('/').next().is_some_and(|first| !first.is_empty())),
+        (_, None) => parts(prefix) > 1,
     }
 }
 
