@@ -130,8 +130,9 @@ impl SignOn {
             trust.proof.trust().is_some_and(|it| claims.may_meet(it)) && is_enabled() && is_client() && is_named()
         };
         let candidates: Vec<&Credential> = view.state.trusts().filter(fits).take(MOST_CANDIDATES + 1).collect();
+        // Nothing is verified yet: a stranger is not told how many trusts there are.
         if candidates.len() > MOST_CANDIDATES {
-            return Err(several_trusts());
+            return Err(refused());
         }
         let (mut admitted, mut lacks_keys) = (Vec::new(), false);
         for known in candidates {

@@ -369,7 +369,22 @@ async fn token_that_fits_trusts_of_several_services_names_the_one_it_means() {
     actions.manager.stop().await;
 }
 
-/// The key set is waited for, and meanwhile the trust is disabled.
+/// What is not verified yet tells nobody how many trusts there are.
+#[actix_web::test]
+async fn token_that_fits_too_many_trusts_is_refused_like_any() {
+    let actions = Actions::new().await;
+    for _ in 0..7 {
+        actions.make(trust(&actions.issuer)).await.expect(201);
+    }
+    actions.of_main().await.expect(200);
+    actions.make(trust(&actions.issuer)).await.expect(201);
+    let stranger = Signer::rsa("one").token(&claims());
+    let (full, wrong) = (actions.exchange(&stranger, &[]).await, actions.exchange("a.b.c", &[]).await);
+    assert_eq!((full.status, &full.text), (wrong.status, &wrong.text));
+    assert_eq!(actions.of_main().await.text, wrong.text);
+    actions.manager.stop().await;
+}
+
 #[actix_web::test]
 async fn kubernetes_and_spiffe_workloads_are_admitted_with_pinned_keys() {
     let actions = Actions::new().await;
