@@ -88,8 +88,8 @@ async fn issue(
     if let Some(subject) = proven.caller.subject() {
         app.gate.limits.take_principal(subject)?;
     }
-    for shown in proven.shown() {
-        app.gate.count_use(shown).await.map_err(Failure::of_client)?;
+    for (shown, code) in proven.shown() {
+        app.gate.count_use(shown).await.map_err(|refusal| Failure::of_shown(refusal, code))?;
     }
     app.sign_on.issue(request, proven, origin).await
 }

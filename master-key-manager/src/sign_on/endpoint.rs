@@ -35,9 +35,20 @@ pub enum Answered {
 }
 
 impl Failure {
-    /// The refusal of a credential that cannot be used any more, which looks like a wrong one.
-    pub fn of_client(refusal: Refusal) -> Self {
-        if refusal.code() == ErrorCode::CredentialInvalid { no_client() } else { refusal.into() }
+    /// The refusal of a credential that cannot be used any more, which looks like a wrong one. The code is that of the way
+    /// in which it was shown: only a client is answered as one.
+    pub fn of_shown(refusal: Refusal, code: OauthErrorCode) -> Self {
+        match (refusal.code(), code) {
+            (ErrorCode::CredentialInvalid, OauthErrorCode::InvalidClient) => no_client(),
+            (ErrorCode::CredentialInvalid, code) => Self::unproven(OauthError::new(code, USED_UP)),
+            _ => refusal.into(),
+        }
+    }
+
+    /// The refusal of a grant that proves nothing, whatever its code.
+    pub(super) fn unproven(error: OauthError) -> Self {
+        let refusal = Refusal::new(ErrorCode::CredentialInvalid).cause(error.description);
+        Self { answer: Answered::Error(error), refusal }
     }
 
     /// The same request may succeed later.
@@ -112,5 +123,32 @@ impl SignOn {
         let secrets = granted(&request.wanted, &minted.versions);
         let life = minted.token.expires_at.saturating_sub(self.clock.now());
         Ok(TokenAnswer::new(&request.grant, minted.token.access_token, life, GrantedDetail::new(secrets)))
+    }
+}
+
+const USED_UP: &str = "The key or the trust cannot be used any more.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A use that is refused after the proof: another request used the last one.
+    #[test]
+    fn only_a_client_is_answered_as_one() {
+        let answer = |refusal: ErrorCode, code| match Failure::of_shown(Refusal::new(refusal), code).answer {
+            Answered::Error(error) => Some(error.code),
+            Answered::Later | Answered::Limited(_) | Answered::Defect => None,
+        };
+        for code in [OauthErrorCode::InvalidClient, OauthErrorCode::InvalidGrant, OauthErrorCode::InvalidRequest] {
+            assert_eq!(answer(ErrorCode::CredentialInvalid, code), Some(code));
+            assert_eq!(answer(ErrorCode::Unavailable, code), None);
+        }
+    }
+
+    #[test]
+    fn grant_that_proves_nothing_is_a_wrong_credential_in_the_log_whatever_its_code() {
+        for code in [OauthErrorCode::InvalidGrant, OauthErrorCode::InvalidRequest] {
+            assert_eq!(Failure::unproven(OauthError::new(code, "x")).refusal.code(), ErrorCode::CredentialInvalid);
+        }
     }
 }

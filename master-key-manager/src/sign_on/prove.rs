@@ -26,6 +26,8 @@ pub struct Proven {
     client: Option<Caller>,
     /// `sub` of the token of an external issuer.
     pub(super) external_subject: Option<String>,
+    /// The error of a request whose proof does not count.
+    code: OauthErrorCode,
 }
 
 /// The most trusts that a token is verified against. Each is a signature check.
@@ -63,9 +65,12 @@ impl SignOn {
             (Grant::JwtBearer { assertion }, _) if is_of_a_service(assertion) => {
                 self.by_key(assertion, named, OauthErrorCode::InvalidGrant).await?
             }
-            (Grant::JwtBearer { assertion }, client) => self.by_trust(assertion, named, client.as_ref()).await?,
+            (Grant::JwtBearer { assertion }, client) => {
+                self.by_trust(assertion, named, client.as_ref(), OauthErrorCode::InvalidGrant).await?
+            }
+            // RFC 8693 section 2.2.2.
             (Grant::TokenExchange { subject_token }, client) => {
-                self.by_trust(subject_token, named, client.as_ref()).await?
+                self.by_trust(subject_token, named, client.as_ref(), OauthErrorCode::InvalidRequest).await?
             }
         };
         match client {
@@ -88,7 +93,7 @@ impl SignOn {
         if !service.is_some_and(|service| is_named(&view, service, id)) {
             return Err(no_client());
         }
-        Ok(Proven::new(actor, &view, now, None))
+        Ok(Proven::new(actor, &view, now, OauthErrorCode::InvalidClient))
     }
 
     /// An assertion that is signed with a registered key.
@@ -113,12 +118,18 @@ impl SignOn {
             Replayed::BeforeStart => Failure::later("assertions from before the start are not accepted"),
             Replayed::Full => Failure::later("too many assertions were used in a short time"),
         })?;
-        Ok(Proven::new(actor, &view, now, None))
+        Ok(Proven::new(actor, &view, now, code))
     }
 
     /// A token of an external issuer.
-    async fn by_trust(&self, text: &str, named: Option<&str>, client: Option<&Proven>) -> Result<Proven, Failure> {
-        let refused = || Failure::from(OauthError::new(OauthErrorCode::InvalidGrant, NO_TRUST));
+    async fn by_trust(
+        &self,
+        text: &str,
+        named: Option<&str>,
+        client: Option<&Proven>,
+        code: OauthErrorCode,
+    ) -> Result<Proven, Failure> {
+        let refused = || Failure::unproven(OauthError::new(code, NO_TRUST));
         let token = parse_token(text).map_err(|_| refused())?;
         let claims = UnverifiedClaims::of(&token).map_err(|_| refused())?;
         let (view, now) = (self.registry.now().await?, self.clock.now());
@@ -154,32 +165,39 @@ impl SignOn {
         // Of several for the same service the oldest counts.
         let oldest = admitted.into_iter().min_by_key(|(known, _)| (known.created_at, known.credential_id));
         match oldest {
-            Some((known, proven)) => self.admitted(known, proven).await,
+            Some((known, proven)) => self.admitted(known, proven, code).await,
             None if lacks_keys => Err(Failure::later("the key set of an issuer cannot be fetched")),
             None => Err(refused()),
         }
     }
 
     /// The actor whom a trust admits. The network was waited for: the trust must still be what it was.
-    async fn admitted(&self, known: &Credential, proven: ProvenByTrust) -> Result<Proven, Failure> {
+    async fn admitted(
+        &self,
+        known: &Credential,
+        proven: ProvenByTrust,
+        code: OauthErrorCode,
+    ) -> Result<Proven, Failure> {
         let (view, now) = (self.registry.now().await?, self.clock.now());
         let is_same = view.state.credential(known.credential_id) == Some(known);
         let actor = view.state.actor(known.credential_id, now).filter(|_| is_same && proven.expires > now);
-        let actor = actor.ok_or_else(|| Failure::from(OauthError::new(OauthErrorCode::InvalidGrant, NO_TRUST)))?;
+        let actor = actor.ok_or_else(|| Failure::unproven(OauthError::new(code, NO_TRUST)))?;
         // What is made with the token ends with it.
         let ends_at = Some(actor.ends_at.map_or(proven.expires, |end| end.min(proven.expires)));
-        Ok(Proven::new(Actor { ends_at, ..actor }, &view, now, Some(proven.external_subject)))
+        let external_subject = Some(proven.external_subject);
+        Ok(Proven { external_subject, ..Proven::new(Actor { ends_at, ..actor }, &view, now, code) })
     }
 }
 
 impl Proven {
-    fn new(actor: Actor, view: &View, now: u64, external_subject: Option<String>) -> Self {
-        Self { caller: Caller::new(actor, view, now), client: None, external_subject }
+    fn new(actor: Actor, view: &View, now: u64, code: OauthErrorCode) -> Self {
+        Self { caller: Caller::new(actor, view, now), client: None, external_subject: None, code }
     }
 
-    /// Whatever was shown, of which each is a use.
-    pub fn shown(&self) -> impl Iterator<Item = &Caller> {
-        self.client.iter().chain([&self.caller])
+    /// Whatever was shown, of which each is a use, and the error of one that cannot be used any more.
+    pub fn shown(&self) -> impl Iterator<Item = (&Caller, OauthErrorCode)> {
+        let client = self.client.iter().map(|client| (client, OauthErrorCode::InvalidClient));
+        client.chain([(&self.caller, self.code)])
     }
 }
 

@@ -17,13 +17,13 @@ async fn new_key_of_the_issuer_counts_and_the_withdrawn_one_does_not() {
     // Within half a minute nothing is fetched again, whoever asks.
     let strangers: Vec<String> = (0..200).map(|number| Signer::ed25519(&number.to_string()).token(&claims())).collect();
     for answer in join_all(strangers.iter().map(|token| actions.exchange(token, &[]))).await {
-        is_refused(answer, 400, "invalid_grant");
+        is_refused(answer, 400, "invalid_request");
     }
-    is_refused(actions.exchange(&token, &[]).await, 400, "invalid_grant");
+    is_refused(actions.exchange(&token, &[]).await, 400, "invalid_request");
     assert_eq!(actions.issuer.asked().len(), 1);
     actions.manager.clock.pass(31);
     actions.exchange(&token, &[]).await.expect(200);
-    is_refused(actions.of_main().await, 400, "invalid_grant");
+    is_refused(actions.of_main().await, 400, "invalid_request");
     assert_eq!(actions.issuer.asked().len(), 2);
     // An issuer that fails keeps its last keys for a while.
     actions.issuer.set(IssuerMood::Status(500));
@@ -85,7 +85,7 @@ async fn nothing_is_fetched_for_a_token_that_fits_no_trust() {
         with("sub", Value::Null),
     ] {
         let token = actions.signer.token(&claims);
-        is_refused(actions.exchange(&token, &[]).await, 400, "invalid_grant");
+        is_refused(actions.exchange(&token, &[]).await, 400, "invalid_request");
     }
     assert!(actions.issuer.asked().is_empty());
     actions.manager.stop().await;
@@ -102,6 +102,6 @@ async fn trust_that_is_disabled_while_its_keys_are_fetched_admits_nobody() {
     };
     let (answer, ()) = tokio::join!(actions.of_main(), disable);
     assert_ne!(answer.status, 200);
-    is_refused(actions.of_main().await, 400, "invalid_grant");
+    is_refused(actions.of_main().await, 400, "invalid_request");
     actions.manager.stop().await;
 }

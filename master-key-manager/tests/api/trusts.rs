@@ -191,11 +191,15 @@ async fn wrong_tokens_of_every_kind_are_refused_alike() {
         wrong.push(("header", signer.token_with(&more, &claims())));
     }
     wrong.push(("our own token", actions.of_main().await.expect(200).member("access_token")));
+    let wanted = details(&json!([{"environment": "dev", "path": "shop/key"}]));
     let mut answers = Vec::new();
     for (name, token) in &wrong {
         let answer = actions.exchange(token, &[]).await;
-        assert_eq!(answer.json()["error"], "invalid_grant", "{name}");
+        assert_eq!(answer.json()["error"], "invalid_request", "{name}");
         answers.push(answer.text.clone());
+        // RFC 7521 section 4.1 and RFC 8693 section 2.2.2 name it differently.
+        let form = [("grant_type", JWT_BEARER), ("assertion", token.as_str()), ("authorization_details", &wanted)];
+        assert_eq!(actions.manager.ask_for_token(None, &form).await.json()["error"], "invalid_grant", "{name}");
         // A dry run admits nothing else.
         assert_eq!(actions.dry_run(token).await["admitted"], false, "{name}");
     }
@@ -221,7 +225,7 @@ async fn trusts_are_made_listed_described_and_disabled() {
     assert_eq!(admin(Method::DELETE, &actions.path()).await.expect(200).member("status"), "revoked");
     assert_eq!(actions.installed.vault.applied().len(), 1);
     admin(Method::DELETE, &actions.path()).await.expect(200);
-    is_refused(actions.of_main().await, 400, "invalid_grant");
+    is_refused(actions.of_main().await, 400, "invalid_request");
     assert_eq!(actions.dry_run(&actions.signer.token(&claims())).await["checks"][0]["check"], "trust");
     let change = json!({"name": "late"});
     actions.manager.admin(Method::PATCH, &actions.path(), Some(change)).await.expect(404).refused("trust_not_found");
@@ -244,7 +248,7 @@ async fn trust_that_is_changed_revokes_what_it_gave_and_admits_others() {
     other["claims"] = json!([{"claim": "sub", "exact": "repo:acme/shop:ref:refs/heads/release"}]);
     patch(json!({"trust": other})).await.expect(200);
     crate::support::until("its tokens are revoked", async || actions.installed.vault.applied().len() == 1).await;
-    is_refused(actions.of_main().await, 400, "invalid_grant");
+    is_refused(actions.of_main().await, 400, "invalid_request");
     let release = actions.signer.token(&with("sub", json!("repo:acme/shop:ref:refs/heads/release")));
     actions.exchange(&release, &[]).await.expect(200);
     other["claims"] = json!([{"claim": "repository_owner", "exact": "acme"}]);
@@ -365,7 +369,7 @@ async fn token_that_fits_trusts_of_several_services_names_the_one_it_means() {
         let answer = actions.exchange(&token, &[("client_id", id)]).await.expect(200);
         assert_eq!(actions.installed.vault.check_token(&answer.member("access_token")).terms.subject, subject);
     }
-    is_refused(actions.exchange(&token, &[("client_id", "nobody")]).await, 400, "invalid_grant");
+    is_refused(actions.exchange(&token, &[("client_id", "nobody")]).await, 400, "invalid_request");
     actions.manager.stop().await;
 }
 
@@ -402,7 +406,7 @@ async fn kubernetes_and_spiffe_workloads_are_admitted_with_pinned_keys() {
     });
     actions.exchange(&signer.token(&claims), &[]).await.expect(200);
     claims["kubernetes.io"]["namespace"] = json!("bank");
-    is_refused(actions.exchange(&signer.token(&claims), &[]).await, 400, "invalid_grant");
+    is_refused(actions.exchange(&signer.token(&claims), &[]).await, 400, "invalid_request");
     let workload = json!({
         "kind": "spiffe", "issuer": "spiffe://acme.example", "audience": AUDIENCE, "keys": {"pinned": pinned},
         "claims": [{"claim": "sub", "prefix": "spiffe://acme.example/shop/"}]
@@ -410,7 +414,7 @@ async fn kubernetes_and_spiffe_workloads_are_admitted_with_pinned_keys() {
     actions.make(workload).await.expect(201);
     let svid = |sub: &str| signer.token(&json!({"aud": [AUDIENCE], "sub": sub, "exp": now() + 300}));
     actions.exchange(&svid("spiffe://acme.example/shop/web"), &[]).await.expect(200);
-    is_refused(actions.exchange(&svid("spiffe://acme.example/shop-admin/web"), &[]).await, 400, "invalid_grant");
+    is_refused(actions.exchange(&svid("spiffe://acme.example/shop-admin/web"), &[]).await, 400, "invalid_request");
     actions.manager.stop().await;
 }
 
