@@ -143,7 +143,7 @@ fn names_generic_subject(subject: &Expected) -> bool {
         ("system", _) => names_namespace(subject),
         ("urn", _) => parts(rest) > 1,
         ("spiffe", rest) => rest.is_some_and(|rest| below_host(rest, is_workload_path)),
-        (_, Some(rest)) => below_host(rest, |path| path.split('/').next().is_some_and(|first| !first.is_empty())),
+        (_, Some(rest)) => below_host(rest, |path| !path.starts_with(['/', ':']) && !path.is_empty()),
         (_, None) => parts(prefix) > 1,
     }
 }

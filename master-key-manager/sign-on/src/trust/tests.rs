@@ -261,6 +261,7 @@ fn trust_that_would_admit_strangers_cannot_be_defined() {
         (Generic, other, prefix("sub", "https://id.example/")),
         (Generic, other, prefix("sub", "https://id.example:8443/")),
         (Generic, other, prefix("sub", "https://id.example//")),
+        (Generic, other, prefix("sub", "https://id.example/:")),
         (Generic, other, prefix("sub", "https:///shop/")),
         (Generic, other, prefix("sub", "https://")),
         (Spiffe, "spiffe://cluster.local", prefix("sub", "spiffe://cluster.local/ns/")),
