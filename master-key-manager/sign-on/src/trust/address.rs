@@ -151,10 +151,7 @@ fn is_one_of(name: &str, domains: &[&str]) -> bool {
 fn hides_v4(address: Ipv6Addr) -> bool {
     let segments = address.segments();
     // IPv4-compatible, SIIT (RFC 2765), NAT64 (RFC 6052, RFC 8215), 6to4, Teredo.
-    matches!(
-        segments,
-        [0, 0, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, ..] | [0x2002, ..] | [0x2001, 0, ..]
-    )
+    matches!(segments, [0, 0, 0, 0, 0 | 0xffff, 0, ..] | [0x64, 0xff9b, ..] | [0x2002, ..] | [0x2001, 0, ..])
 }
 
 /// The metadata services of Alibaba, Azure and Oracle that are not link-local.
