@@ -107,6 +107,15 @@ async fn commands_of_the_operations_manual_run() {
             assert!(installation.folder().join("certificates/encrypted-vault/listener.pem").exists());
             continue;
         }
+        if line.starts_with("(umask 077; openssl rand 32 ") {
+            let here = line.replace("/var/lib/splitvault-manager/keys/", "made-");
+            let made = run(installation.folder(), &here);
+            assert!(made.status.success(), "{}", shown(&made));
+            let key = std::fs::read_to_string(installation.folder().join("made-sign-on.key")).unwrap();
+            // 32 bytes in base64url without padding, as `init` writes them.
+            assert_eq!(key.trim_end().len(), 43, "{line}");
+            continue;
+        }
         if line.starts_with("sudo -u postgres ") || line.starts_with("sudo install ") {
             // Run by postgres_manual.rs.
             continue;
