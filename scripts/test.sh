@@ -30,6 +30,8 @@ while (($#)) && [[ ! $only_system ]]; do
 done
 export SPLITVAULT_TEST_ENGINE=${engine:-sqlite}
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+# Tests of the whole system wait for processes and leases more than they compute.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((($(nproc) * 3 + 1) / 2))}
 for tool in cargo openssl python3 c++ curl jq; do
     command -v $tool >/dev/null || die "$tool is missing; install it and run this again"
 done

@@ -24,7 +24,7 @@ pub(super) struct Treasure {
 }
 
 /// Hides secrets in all three environments: several in one, two versions of one, a long one. Their tokens are minted, one of
-/// them by a service. There are services, groups and policy, with the names of secrets as their names.
+/// them by a service. There are services, a person, groups and policy, with the names of secrets as their names.
 pub(super) async fn hide(installation: &Installation) -> Vec<Treasure> {
     let name = || format!("vaulted/{}", random_word());
     let twice = name();
@@ -46,7 +46,8 @@ pub(super) async fn hide(installation: &Installation) -> Vec<Treasure> {
     treasures
 }
 
-/// Services, groups, roles, and permissions that allow and deny. A service mints the token of a secret.
+/// Services, a person with a session, groups, roles, and permissions that allow and deny. A service mints the token of a
+/// secret.
 async fn populate(installation: &Installation, word: &str, secret: &mut Treasure) {
     let create = async |path: &str, body: Value, id: &str| {
         let answer = installation.admin_call("POST", path, Some(body)).await.expect(201);
@@ -69,8 +70,14 @@ async fn populate(installation: &Installation, word: &str, secret: &mut Treasure
     create("/api/roles", role, "").await;
     let narrow = json!({"name": word, "expires_in": "1d", "allowed_addresses": ["127.0.0.0/8"], "max_uses": 9});
     create(&format!("/api/services/{retired}/credentials"), narrow, "").await;
+    let person = create("/api/people", json!({"name": format!("person-{word}")}), "person_id").await;
+    let code = create("/api/enrolments", json!({"person_id": person}), "enrolment_code").await;
+    let password = format!("{} {}", random_word(), random_word());
+    let visit = async |path: &str, body: Value| installation.manager.call("POST", path).json(&body).send().await;
+    visit("/api/enrolments:redeem", json!({"code": code, "password": password})).await.expect(200);
+    visit("/api/sessions", json!({"name": format!("person-{word}"), "password": password})).await.expect(201);
     for (path, body) in [
-        (format!("/api/groups/{group}/members"), Some(json!({"principals": [robot, retired]}))),
+        (format!("/api/groups/{group}/members"), Some(json!({"principals": [robot, retired, person]}))),
         (format!("/api/services/{robot}:approve"), Some(json!({ "required_keys": needs }))),
         (format!("/api/services/{retired}:disable"), None),
     ] {
