@@ -8,6 +8,7 @@ use shared_proto::encoding::b64;
 use shared_proto::event::Event;
 use shared_proto::id::CredentialId;
 
+use super::consequences::MOST_EVENTS;
 use super::registry::{altered, load, raise, unreadable};
 use super::{AnchorFile, Registry};
 
@@ -43,8 +44,10 @@ impl Registry {
         }
         let by = (Author::Operator, "confirmed", now);
         let proposal = state.propose(used_up_since(&state), by, used, key).map_err(|Rejected| altered(Broken))?;
-        // Sessions that were made since are not in it, nor is what was minted in any.
-        match store.change_registry(proposal.rows, vec![Event::All], None, now).await.map_err(unreadable)? {
+        // Whatever the rows of tokens say: they are of that day.
+        let ended: Vec<Event> = sessions(&state).map(Event::Credential).collect();
+        let events = if ended.len() > MOST_EVENTS { vec![Event::All] } else { ended };
+        match store.change_registry(proposal.rows, events, None, now).await.map_err(unreadable)? {
             ChangeOutcome::Made { .. } => {}
             ChangeOutcome::Moved => return Err(StartError::new("The database changed meanwhile; repeat the command.")),
         }
