@@ -62,10 +62,27 @@ pub struct NumberedKey {
 /// A file is not named or formed like such a key, is open to others, or a number is there twice.
 pub fn load_numbered(folder: &Path) -> Result<Vec<NumberedKey>, StartError> {
     check_private_directory(folder)?;
+    let mut names = entries(folder)?;
+    for _ in 0..MOST_READS {
+        let keys = load_named(folder, &names);
+        let again = entries(folder)?;
+        if again == names {
+            return keys;
+        }
+        // A service renames a key while a command beside it reads them.
+        names = again;
+    }
+    Err(refused(folder, "its files change all the time", "run this again"))
+}
+
+/// How often a folder is read anew that changes meanwhile.
+const MOST_READS: usize = 100;
+
+fn load_named(folder: &Path, names: &[String]) -> Result<Vec<NumberedKey>, StartError> {
     let mut keys = Vec::new();
-    for name in entries(folder)? {
-        let path = folder.join(&name);
-        let Some((scope, number, state)) = parse_name(&name) else {
+    for name in names {
+        let path = folder.join(name);
+        let Some((scope, number, state)) = parse_name(name) else {
             return Err(refused(&path, "it is not named like a key of this folder", "move it away"));
         };
         let since = in_place_since(&path)?;
@@ -156,6 +173,28 @@ mod tests {
 
     fn states(folder: &Path) -> Vec<(String, u32, KeyState)> {
         load_numbered(folder).unwrap().into_iter().map(|key| (key.scope, key.number, key.state)).collect()
+    }
+
+    #[test]
+    fn keys_are_read_while_they_change_their_states() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("keys");
+        create_private_directory(&folder).unwrap();
+        create_numbered(&folder, ("env_a", 1), KeyState::Active, &[1; 32]).unwrap();
+        std::thread::scope(|scope| {
+            let changing = scope.spawn(|| {
+                for number in 2..60 {
+                    create_numbered(&folder, ("env_a", number), KeyState::Unconfirmed, &[1; 32]).unwrap();
+                    confirm(&folder, "env_a", number).unwrap();
+                    retire(&folder, "env_a", number - 1).unwrap();
+                }
+            });
+            while !changing.is_finished() {
+                let known = states(&folder);
+                assert!(known.iter().zip(1..).all(|((_, number, _), expected)| *number == expected), "{known:?}");
+            }
+        });
+        assert_eq!(states(&folder).len(), 59);
     }
 
     #[test]
