@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
     }
     token(text);
     code(text);
-    if let Ok(url) = KeySetUrl::parse(text, AddressRules::STRICT) {
+    if let Ok(url) = KeySetUrl::parse(text, &AddressRules::STRICT) {
         assert_eq!(url.as_str(), text);
         assert!(text.starts_with("https://") && !text.contains(['#', '\\', ' ']));
     }
