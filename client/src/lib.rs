@@ -442,7 +442,7 @@ impl Client {
         http::send(self.at_manager(Method::DELETE, &format!("/api/trusts/{id}")), Body::none()).await
     }
 
-    /// What a token of an issuer would give by a trust now.
+    /// The outcome of a token of an issuer by a trust, now.
     ///
     /// # Errors
     ///

@@ -70,7 +70,7 @@ impl Client {
         http::send(self.at_manager(Method::DELETE, &format!("/api/sessions/{session}")), Body::none()).await
     }
 
-    /// Who the caller is.
+    /// The caller.
     ///
     /// # Errors
     ///

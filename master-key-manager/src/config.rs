@@ -85,7 +85,7 @@ pub struct RawConfig {
     pub tls: Option<ServerFiles>,
     /// Whom to believe to be the vault, and the certificate to show it; default the machine's CAs, and none.
     pub vault_tls: Option<ClientFiles>,
-    /// What is handed over with enrolment codes.
+    /// The place that is handed over with enrolment codes.
     #[serde(default)]
     pub public: Public,
     /// What weakens a property.
@@ -279,7 +279,7 @@ impl Config {
         Ok(config)
     }
 
-    /// What is handed over with enrolment codes.
+    /// The place that is handed over with enrolment codes.
     pub fn place(&self) -> Place {
         let raw = &self.raw;
         let url = raw.public.url.clone().unwrap_or_else(|| Place::url_of(&raw.listen, raw.tls.is_some()));

@@ -173,7 +173,7 @@ impl EnvironmentKeeper {
             .map(|_done| ())
     }
 
-    /// Whether a caller may switch the rule on or off.
+    /// True if a caller may switch the rule on or off.
     fn may_ask_for_factors(
         &self,
         name: &EnvironmentName,

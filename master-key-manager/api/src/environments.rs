@@ -38,7 +38,7 @@ pub struct ChangeEnvironment {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 2700))]
     pub max_token_life_seconds: Option<u64>,
-    /// Whether people read there only after a login with two factors.
+    /// True if people read there only after a login with two factors.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub require_mfa: Option<bool>,
 }
@@ -57,7 +57,7 @@ pub struct EnvironmentDetails {
     pub ordinal: u32,
     /// The longest life of a token, in seconds.
     pub max_token_life_seconds: u64,
-    /// Whether people read there only after a login with two factors.
+    /// True if people read there only after a login with two factors.
     #[serde(default)]
     pub require_mfa: bool,
     /// When it was frozen (Unix seconds). Absent if it is not.

@@ -9,7 +9,7 @@ shared_proto::id::ids! {
     AssignmentId = "asg_";
     /// The count of the uses of a credential. It has the bytes of the credential's id.
     UsesId = "use_";
-    /// What a person signs on with. Its bytes are those of the person's id.
+    /// The means by which a person signs on. Its bytes are those of the person's id.
     SignOnId = "sgn_";
     /// An enrolment code.
     EnrolmentId = "enr_";

@@ -59,7 +59,7 @@ pub struct PersonDetails {
     /// When the password was set (Unix seconds). Absent before the first login and after a reset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_changed_at: Option<u64>,
-    /// Whether one-time codes are asked for at the login.
+    /// True if one-time codes are asked for at the login.
     pub totp: bool,
 }
 
@@ -127,7 +127,7 @@ pub struct EnrolmentDetails {
     pub enrolment_id: EnrolmentId,
     /// The principal that it is for.
     pub subject: Subject,
-    /// Who made it. Absent for an operator on the manager's host.
+    /// The author. Absent for an operator on the manager's host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Subject>,
     /// The only address from which it is redeemed. Absent for any.

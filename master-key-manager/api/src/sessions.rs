@@ -46,9 +46,9 @@ pub struct NewSession {
     pub session_code: Zeroizing<String>,
     /// When it ends, used or not (Unix seconds). It also ends when it is not used for 30 minutes.
     pub expires_at: u64,
-    /// Whether the login had two factors.
+    /// True if the login had two factors.
     pub mfa: bool,
-    /// Whether nothing is allowed before an authenticator is set up, which administrators need.
+    /// True if nothing is allowed before an authenticator is set up, which administrators need.
     pub must_enrol_totp: bool,
     /// A code that lets nobody in, to be kept on this device for the next login.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -91,9 +91,9 @@ pub struct SessionDetails {
     pub authenticated_at: u64,
     /// When it ends, used or not (Unix seconds).
     pub expires_at: u64,
-    /// Whether the login had two factors.
+    /// True if the login had two factors.
     pub mfa: bool,
-    /// Whether the request came with it.
+    /// True if the request came with it.
     pub current: bool,
 }
 
@@ -164,11 +164,11 @@ pub struct MyRole {
 pub struct MyLogin {
     /// When the person last proved who he is (Unix seconds).
     pub authenticated_at: u64,
-    /// Whether the login had two factors.
+    /// True if the login had two factors.
     pub mfa: bool,
-    /// Whether nothing is allowed before an authenticator is set up.
+    /// True if nothing is allowed before an authenticator is set up.
     pub must_enrol_totp: bool,
-    /// Whether there is an authenticator.
+    /// True if there is an authenticator.
     pub totp: bool,
     /// The number of recovery codes that were not used.
     pub recovery_codes: usize,

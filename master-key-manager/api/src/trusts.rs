@@ -139,7 +139,7 @@ pub struct DryRunTrust {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TrustDryRunAnswer {
-    /// Whether the token would be admitted now.
+    /// True if the token would be admitted now.
     pub admitted: bool,
     /// The service that it would stand for.
     pub service_id: ServiceId,

@@ -94,7 +94,7 @@ pub enum Proof {
 pub struct Login {
     /// When the person last proved who he is, with all that his account asks for (Unix seconds).
     pub authenticated_at: u64,
-    /// Whether that were two factors.
+    /// True if those were two factors.
     pub mfa: bool,
 }
 

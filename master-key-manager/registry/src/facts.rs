@@ -80,7 +80,7 @@ impl Snapshot {
         })
     }
 
-    /// What a person signs on with, if it was ever made.
+    /// The means by which a person signs on, if it was ever made.
     pub fn sign_on_of(&self, person: PersonId) -> Option<&SignOn> {
         self.sign_on(SignOn::id_of(person))
     }

@@ -116,7 +116,7 @@ records! {
     Permission "permission", permission_id: PermissionId, permission, permissions;
     /// Settings of the installation.
     Settings "settings", settings_id: SettingsId, settings, all_settings;
-    /// What a person signs on with.
+    /// The means by which a person signs on.
     SignOn "sign-on", sign_on_id: SignOnId, sign_on, sign_ons;
     /// A code that was not redeemed.
     Enrolment "enrolment", enrolment_id: EnrolmentId, enrolment, enrolments;

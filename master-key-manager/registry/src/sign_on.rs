@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared_proto::encoding::Bytes;
 use shared_proto::id::{CredentialId, EnvironmentId, PersonId, Subject};
 
-/// What a person signs on with. All of it depends on the sign-on key of the key folder, and opens nothing without it.
+/// The means by which a person signs on. All of it depends on the sign-on key of the key folder, and opens nothing without it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignOn {
@@ -51,7 +51,7 @@ pub struct Enrolment {
     /// The only address from which it is redeemed; absent for any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
-    /// Who made it. Absent for an operator on the manager's host.
+    /// The author. Absent for an operator on the manager's host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Subject>,
     /// The session or credential with which that was done. Absent for an operator.
@@ -82,7 +82,7 @@ pub struct CredentialTerms {
 pub struct EnvironmentRules {
     /// The environment.
     pub environment_id: EnvironmentId,
-    /// Whether people read there only after a login with two factors.
+    /// True if people read there only after a login with two factors.
     #[serde(default)]
     pub require_mfa: bool,
 }

@@ -181,7 +181,8 @@ impl Snapshot {
         self.by_subject.range(first..=last).filter_map(|(_, id)| self.credential(*id))
     }
 
-    pub(crate) fn record(&self, name: &RecordName) -> Option<&Record> {
+    /// The record with a name.
+    pub fn record(&self, name: &RecordName) -> Option<&Record> {
         self.records.get(name).map(Arc::as_ref)
     }
 

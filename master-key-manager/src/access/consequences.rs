@@ -2,7 +2,7 @@
 
 use manager_api::address::AddressRange;
 use manager_policy::{Action, Actor, Holder, may_act_for, may_hand_out, may_lose};
-use manager_registry::{Author, Change, Credential, CredentialLimit, Kind, Record};
+use manager_registry::{Author, Change, Credential, CredentialLimit, Kind, Record, RecordName};
 use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
@@ -162,6 +162,22 @@ pub(super) fn hands_out_no_more(
         may_act_for(&after.facts, actor, credential.subject, now).map_err(refused)?;
     }
     Ok(())
+}
+
+/// Tells whether a change lets somebody read more: by the policy, by a credential, or by a code for one.
+pub(super) fn gives((before, after): (&View, &View), changes: &[Change]) -> bool {
+    let by_credential = |change: &Change| match &change.after {
+        Some(Record::Credential(credential)) => is_more(before.state.credential(credential.credential_id), credential),
+        Some(_) => change.name.kind == Kind::Enrolment,
+        None => false,
+    };
+    // A new one is in no line yet.
+    let is_new_principal =
+        |name: &RecordName| matches!(name.kind, Kind::Service | Kind::Person) && before.state.record(name).is_none();
+    changes.iter().any(by_credential)
+        || changes.iter().any(|change| change.name.kind.is_policy() && !is_new_principal(&change.name))
+            // Whoever would lose it by the way back.
+            && !may_lose(&after.facts, &before.facts, Action::Read).is_empty()
 }
 
 /// The terms that make a credential less than its principal.

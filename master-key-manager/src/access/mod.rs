@@ -42,7 +42,7 @@ use crate::keys::KeyRing;
 
 pub use self::anchor_file::AnchorFile;
 pub use self::confirm::word_for;
-use self::consequences::hands_out_no_more;
+use self::consequences::{gives, hands_out_no_more};
 pub use self::cursor::CursorKey;
 pub use self::idle::{IDLE_SECONDS, IdleSessions};
 pub use self::last_uses::LastUses;
@@ -259,7 +259,7 @@ impl Caller {
     /// needs no other one. It is asked when everything else allows the change, so that it tells nothing of what is not allowed.
     ///
     /// # Errors
-    /// `login_required`, or `mfa_required` for one that gives a right while an environment asks for two factors.
+    /// `login_required`.
     pub fn check_change(&self, view: &View, changes: &[Change]) -> Result<(), Refusal> {
         let owner = |name: &RecordName| match name.kind {
             Kind::Credential => {
@@ -278,21 +278,10 @@ impl Caller {
             | Kind::SignOn
             | Kind::EnvironmentRules => None,
         };
-        let gives = |change: &Change| {
-            use Kind::{Credential, Enrolment, Group, Permission, RoleAssignment};
-            change.after.is_some()
-                && matches!(change.name.kind, Credential | Permission | RoleAssignment | Group | Enrolment)
-        };
         let own = self.subject();
         let ends_own = |change: &Change| change.after.is_none() && own.is_some() && owner(&change.name) == own;
         match &self.signed_on {
-            Some(signed_on) if !changes.iter().all(ends_own) => {
-                // Otherwise he would read with a credential that he makes for a service.
-                if changes.iter().any(gives) {
-                    signed_on.check_open()?;
-                }
-                signed_on.check_recent(self.now)
-            }
+            Some(signed_on) if !changes.iter().all(ends_own) => signed_on.check_recent(self.now),
             Some(_) | None => Ok(()),
         }
     }
@@ -324,7 +313,12 @@ impl Caller {
         };
         let may_be_made = |before: &View, after: &View, changes: &[Change]| {
             let caller = self.later().again(before)?;
-            hands_out_no_more(&caller.actor, (before, after), changes, caller.now)
+            hands_out_no_more(&caller.actor, (before, after), changes, caller.now)?;
+            // Somebody with one factor would read by a credential that he makes, or by what he gives to others.
+            match &caller.signed_on {
+                Some(signed_on) if gives((before, after), changes) => signed_on.check_open(),
+                Some(_) | None => Ok(()),
+            }
         };
         registry.change_if(by, sign, decide, may_be_made).await
     }

@@ -172,7 +172,7 @@ impl Registry {
         self.now().await
     }
 
-    /// Whether somebody may depend on the sign-on key.
+    /// True if somebody may depend on the sign-on key.
     pub fn has_people(&self) -> bool {
         let view = self.view.load();
         view.state.people().next().is_some() || view.state.enrolments().next().is_some()

@@ -23,7 +23,7 @@ const SENSITIVE: [Action; 1] = [Action::Destroy];
 pub struct SignedOn {
     /// The login; `None` for a person without a session, who counts as one with no factor and no recent login.
     login: Option<Login>,
-    /// Whether nothing is allowed before an authenticator is set up.
+    /// True if nothing is allowed before an authenticator is set up.
     must_enrol: bool,
     /// The environments that ask for two factors, which this login lacks.
     closed: Vec<EnvironmentId>,
@@ -76,7 +76,7 @@ impl SignedOn {
         self.login
     }
 
-    /// Whether nothing is allowed before an authenticator is set up.
+    /// True if nothing is allowed before an authenticator is set up.
     pub fn must_enrol(&self) -> bool {
         self.must_enrol
     }

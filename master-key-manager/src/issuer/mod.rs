@@ -191,7 +191,7 @@ impl Mint {
         Ok(())
     }
 
-    /// What the store looks for. For a path that is the secret of that name, and the one that its dots stand for.
+    /// The secret that the store looks for. For a path that is the secret of that name, and the one that its dots stand for.
     fn wanted(&self, one: &WantedSecret) -> Result<(Wanted, Option<Version>), Refusal> {
         let version = version_of(one.version)?;
         let (environment, path) = match &one.target {

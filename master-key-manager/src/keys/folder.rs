@@ -33,7 +33,7 @@ pub struct LoadedKeys {
     pub roots: RootKeys,
     /// Hashes service credentials.
     pub credentials: CredentialHasher,
-    /// What people sign on with depends on it.
+    /// The means by which people sign on depend on it.
     pub sign_on: Arc<SignOnKeys>,
     /// The vault's identity.
     pub pins: Pins,

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::names;
 
-/// What is derived from the sign-on key. It has no `Debug` form.
+/// The keys that are derived from the sign-on key. It has no `Debug` form.
 pub struct SignOnKeys {
     /// Seals seeds, and hashes recovery codes.
     pub key: SignOnKey,

@@ -246,7 +246,7 @@ impl People {
     }
 }
 
-/// Who makes a code, and with what.
+/// The author of a code, and the credential that he showed.
 pub(super) fn author_of(caller: &Caller) -> Option<(Subject, CredentialId)> {
     caller.subject().map(|subject| (subject, caller.credential()))
 }

@@ -165,7 +165,7 @@ fn known_person(view: &View, person: PersonId) -> Result<&Person, Refusal> {
     view.state.person(person).ok_or_else(|| Refusal::new(ErrorCode::PersonNotFound))
 }
 
-/// What a person signs on with; nothing yet for a new one.
+/// The means by which a person signs on; nothing yet for a new one.
 fn sign_on_of(view: &View, person: PersonId) -> SignOn {
     view.state.sign_on_of(person).cloned().unwrap_or_else(|| SignOn::new(person))
 }

@@ -18,7 +18,7 @@ use super::{People, account_of, person_named};
 use crate::access::View;
 use crate::keys::SignOnKeys;
 
-/// What somebody presents. It has no `Debug` form.
+/// The proofs that somebody presents. It has no `Debug` form.
 pub(super) struct Presented {
     pub(super) name: AccountName,
     pub(super) password: Zeroizing<String>,
@@ -30,12 +30,12 @@ pub(super) struct Presented {
     pub(super) address: IpAddr,
 }
 
-/// What was proven. It counts when the registry is changed by [`Proven::use_up`].
+/// A proof that was right. It counts when the registry is changed by [`Proven::use_up`].
 pub(super) struct Proven {
     pub(super) person: PersonId,
     /// The attempt, which is taken back when somebody is let in.
     pub(super) attempt: Attempt,
-    /// What it was compared with.
+    /// The stored form that it was compared with.
     known: SignOn,
     /// The password hashed at the present cost, if that has changed.
     rehashed: Option<String>,
@@ -53,7 +53,7 @@ enum Second {
     Recovery([u8; 32]),
 }
 
-/// Whether a second factor is asked for.
+/// True if a second factor is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
     /// All that the account has.
@@ -148,7 +148,7 @@ impl Proven {
         changed_at(Some(&self.known))
     }
 
-    /// Whether there were two factors.
+    /// True if there were two factors.
     pub(super) fn is_multi_factor(&self) -> bool {
         self.second != Second::None
     }

@@ -194,7 +194,7 @@ impl Proven {
         Self { caller: Caller::new(actor, view, now), client: None, external_subject: None, code }
     }
 
-    /// Whatever was shown, of which each is a use, and the error of one that cannot be used any more.
+    /// All that was shown, of which each is a use, and the error of one that cannot be used any more.
     pub fn shown(&self) -> impl Iterator<Item = (&Caller, OauthErrorCode)> {
         let client = self.client.iter().map(|client| (client, OauthErrorCode::InvalidClient));
         client.chain([(&self.caller, self.code)])

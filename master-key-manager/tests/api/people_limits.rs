@@ -205,6 +205,42 @@ async fn people_read_in_an_environment_that_asks_for_two_factors_with_two_factor
     manager.stop().await;
 }
 
+/// He would read with the credential that he makes for a service.
+#[actix_web::test]
+async fn somebody_with_one_factor_gives_nothing_that_reads_while_two_are_asked_for() {
+    let installed = Installed::new(Mode::Production).await;
+    let (id, code) = add_person(&installed, "ann", None).await;
+    let manager = installed.start().await;
+    let line = json!({
+        "party": id.to_string(), "role": "service_admin", "environment": "dev", "pattern": "shop/**", "reason": "test",
+    });
+    manager.post("/api/roles", line).await.expect(201);
+    let ann = manager.sign_on("ann", &code).await;
+    let needs = json!([{"environment": "dev", "pattern": "shop/**"}]);
+    let register = async |name: &str| {
+        let body = json!({"name": name, "required_keys": needs});
+        ann.post(&manager, "/api/services", Some(body)).await.expect(201).member("service_id")
+    };
+    let (known, other) = (register("known").await, register("other").await);
+    let credential = || Some(json!({"name": "c", "expires_in": "1d"}));
+    let made = ann.post(&manager, &format!("/api/services/{known}/credentials"), credential()).await.expect(201).json();
+    let made = made["details"]["credential_id"].as_str().unwrap().to_owned();
+    let asked = json!({"require_mfa": true});
+    manager.admin(Method::PATCH, "/api/environments/dev", Some(asked)).await.expect(200);
+    for (path, body) in [
+        (format!("/api/services/{known}:approve"), Some(json!({"required_keys": needs, "reason": "test"}))),
+        (format!("/api/services/{known}/credentials"), credential()),
+        (format!("/api/services/{known}/credentials/{made}:renew"), None),
+    ] {
+        ann.post(&manager, &path, body).await.expect(403).refused("mfa_required");
+    }
+    // Taking away is for everybody who may.
+    ann.delete(&manager, &format!("/api/services/{known}/credentials/{made}")).await.expect(200);
+    ann.post(&manager, &format!("/api/services/{other}:disable"), None).await.expect(200);
+    register("third").await;
+    manager.stop().await;
+}
+
 #[actix_web::test]
 async fn somebody_who_becomes_an_administrator_needs_an_authenticator_in_his_living_session_too() {
     let installed = Installed::new(Mode::Production).await;

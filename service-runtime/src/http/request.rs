@@ -146,7 +146,7 @@ fn check_media_type(req: &HttpRequest, media: &str) -> Result<(), Refusal> {
     if only.to_str().is_ok_and(|value| is_media(value, media)) { Ok(()) } else { refused() }
 }
 
-/// Whether a media type is this one (RFC 9110 sections 5.6.6 and 8.3.1). Of its parameters only `charset` could mean another
+/// True if a media type is this one (RFC 9110 sections 5.6.6 and 8.3.1). Of its parameters only `charset` could mean another
 /// text; the others mean nothing for JSON and forms.
 fn is_media(value: &str, media: &str) -> bool {
     let (mut quoted, mut escaped) = (false, false);

@@ -188,7 +188,7 @@ pub struct Route {
     pub(super) summary: &'static str,
     pub(super) parameters: &'static [Parameter],
     pub(super) body: Option<SchemaOf>,
-    /// Whether it takes a form, which another standard describes.
+    /// True if it takes a form, which another standard describes.
     pub(super) form: bool,
     pub(super) answers: &'static [Answer],
     pub(super) problems: &'static [ErrorCode],

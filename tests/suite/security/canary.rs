@@ -55,7 +55,7 @@ struct Canary {
     name: String,
     tokens: Vec<String>,
     credentials: Vec<String>,
-    /// What people sign on with: passwords, codes, a seed.
+    /// The means by which people sign on: passwords, codes, a seed.
     people: Vec<(&'static str, String)>,
     seal_keys: Vec<(String, Vec<u8>)>,
     /// Refusals, and what commands printed.

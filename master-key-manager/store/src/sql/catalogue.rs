@@ -197,7 +197,7 @@ fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<BeginOutcome
     Ok(BeginOutcome::Pending(subject))
 }
 
-/// Whether a secret has the path that the dots of this one stand for, or is one whose dots stand for this one. A reader
+/// True if a secret has the path that the dots of this one stand for, or is one whose dots stand for this one. A reader
 /// who means one of them would get the other.
 fn has_other_reading(
     tx: &mut Tx<'_>,

@@ -92,7 +92,7 @@ impl Signer {
     }
 }
 
-/// What the server answers.
+/// The answers of the server.
 #[derive(Clone, Debug)]
 pub(crate) enum IssuerMood {
     /// The document.

@@ -139,12 +139,12 @@ impl Person {
     }
 }
 
-/// What an authenticator shows, so many steps from now.
+/// The code that an authenticator shows, so many steps from now.
 pub(crate) fn totp_now(seed: &str, steps: i64) -> String {
     totp(seed, (SystemClock.now() / 30).checked_add_signed(steps).unwrap())
 }
 
-/// What an authenticator shows in a step (RFC 6238).
+/// The code that an authenticator shows in a step (RFC 6238).
 pub(crate) fn totp(seed: &str, step: u64) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &base32(seed)), &step.to_be_bytes());
     let tag = tag.as_ref();

@@ -324,7 +324,7 @@ fn trust_of(service: &str) -> Value {
         "keys": {"pinned": keys}, "claims": [{"claim": "sub", "exact": "job"}]}})
 }
 
-/// Whether a route is for people with a session alone, about their own account.
+/// True if a route is for people with a session alone, about their own account.
 pub(crate) fn is_for_people(route: &Route) -> bool {
     matches!(
         route.id,
