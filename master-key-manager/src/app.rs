@@ -14,7 +14,7 @@ use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
 use crate::access::{Authenticator, IdleSessions, LastUses, Limits, Registry};
-use crate::catalogue::{KeyedLocks, SecretWriter, Settler, start_delivery};
+use crate::catalogue::{KeyedLocks, SecretKeeper, SecretWriter, Settler, start_delivery};
 use crate::config::Config;
 use crate::environment_keeper::EnvironmentKeeper;
 use crate::environments::Environments;
@@ -55,6 +55,8 @@ pub struct App {
     pub keys: Arc<KeyRing>,
     /// Stores values, mints tokens and settles versions.
     pub secret_writer: Arc<SecretWriter>,
+    /// Changes secrets without a value.
+    pub secret_keeper: Arc<SecretKeeper>,
     /// Records revocations.
     pub revocations: Arc<Revocations>,
     /// Makes and shows groups, role assignments and permissions.
@@ -149,6 +151,7 @@ impl App {
             clock: Arc::clone(&clock),
             environments: Arc::clone(&environments),
         };
+        let secret_keeper = SecretKeeper::new(store.clone(), Arc::clone(&revocations), audit.clone());
         let last_uses = Arc::new(LastUses::default());
         let services =
             services((&keys, &registry, &revocations), (store.clone(), Arc::clone(&last_uses)), (&audit, &clock));
@@ -185,6 +188,7 @@ impl App {
             client,
             keys,
             secret_writer: Arc::new(secret_writer),
+            secret_keeper: Arc::new(secret_keeper),
             clock,
         };
         Ok((app, sync))

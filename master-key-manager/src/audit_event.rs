@@ -3,12 +3,15 @@
 //! docs/audit-events/master-key-manager.md is made from these enums: `UPDATE_EVIDENCE=1 cargo test audit_event`.
 
 pub mod action;
+mod acts;
 
 use manager_api::name::{EnvironmentName, SecretPath};
 use service_runtime::audit::{self, AuditRecord, AuditStatus, Origin};
 use shared_proto::encoding::b64;
 use shared_proto::id::{CredentialId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
+
+pub use self::acts::{EnvironmentAct, KeyStep, SecretAct};
 
 /// An event that takes effect only when its line is durable.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub enum Act<'a> {
         /// The version whose value is wanted again.
         version: Version,
     },
+    /// An act on a secret that makes no version.
+    Secret(SecretAct, SecretId, &'a SecretPath),
     /// A token is signed. Its line names envelopes by their numbers, as the token does.
     TokenMint {
         /// Its id.
@@ -70,38 +75,6 @@ pub enum Act<'a> {
     KeyRotation(KeyStep, String),
     /// An act on the registry, with the id that it is about.
     Registry(RegistryAct, Option<String>),
-}
-
-/// An act on an environment.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(test, derive(strum::VariantArray, strum::EnumMessage))]
-pub enum EnvironmentAct {
-    /// An environment is made, with a root key.
-    Create,
-    /// An environment is described.
-    Show,
-    /// The settings of an environment are changed.
-    Update,
-    /// An environment is frozen.
-    Freeze,
-    /// An environment is no longer frozen.
-    Unfreeze,
-    /// An environment is no longer disabled.
-    Enable,
-}
-
-impl EnvironmentAct {
-    /// Its action.
-    pub const fn action(self) -> &'static str {
-        match self {
-            Self::Create => action::ENVIRONMENT_CREATE,
-            Self::Show => action::ENVIRONMENT_SHOW,
-            Self::Update => action::ENVIRONMENT_UPDATE,
-            Self::Freeze => action::ENVIRONMENT_FREEZE,
-            Self::Unfreeze => action::ENVIRONMENT_UNFREEZE,
-            Self::Enable => action::ENVIRONMENT_ENABLE,
-        }
-    }
 }
 
 macro_rules! registry_words {
@@ -268,44 +241,6 @@ registry_words! {
     TrustDisable = action::TRUST_DISABLE;
 }
 
-/// A step of a key rotation.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(test, derive(strum::VariantArray, strum::EnumMessage))]
-pub enum KeyStep {
-    /// Wrapped keys of up to 64 rows are exchanged for those of a newer root key.
-    RootKeyExchange,
-    /// The vault is ordered to erase the wrapped keys below an epoch.
-    EpochRetire,
-    /// The file of a root key says that nothing is under it.
-    RootKeyRetire,
-    /// A root key is destroyed.
-    RootKeyDestroy,
-    /// The next token signing key signs tokens.
-    TokenSigningKeyActivate,
-    /// The next token signing key takes the place of one that was revoked.
-    TokenSigningKeyReplace,
-    /// A replaced token signing key is destroyed.
-    TokenSigningKeyDestroy,
-    /// The next identity key is in use.
-    IdentityKeyActivate,
-}
-
-impl KeyStep {
-    /// Its action.
-    pub const fn action(self) -> &'static str {
-        match self {
-            Self::RootKeyExchange => "root_key.exchange",
-            Self::EpochRetire => "epoch.retire",
-            Self::RootKeyRetire => "root_key.retire",
-            Self::RootKeyDestroy => "root_key.destroy",
-            Self::TokenSigningKeyActivate => "token_signing_key.activate",
-            Self::TokenSigningKeyReplace => "token_signing_key.replace",
-            Self::TokenSigningKeyDestroy => "token_signing_key.destroy",
-            Self::IdentityKeyActivate => "identity_key.activate",
-        }
-    }
-}
-
 impl Act<'_> {
     /// Its action.
     pub const fn action(&self) -> &'static str {
@@ -313,6 +248,7 @@ impl Act<'_> {
             Self::SecretStore { .. } => action::SECRET_STORE,
             Self::SecretDestroy { .. } => action::SECRET_DESTROY,
             Self::SecretRollback { .. } => action::SECRET_ROLLBACK,
+            Self::Secret(act, _, _) => act.action(),
             Self::TokenMint { .. } => action::TOKEN_MINT,
             Self::TrustAdmit(_) => "trust.admit",
             Self::SecretShow(_) => action::SECRET_SHOW,
@@ -347,6 +283,7 @@ impl audit::Act for Act<'_> {
             Self::SecretRollback { secret, path, version } => {
                 line.key_id(secret.to_string()).key_path(path.as_str()).secrets([(secret, version)])
             }
+            Self::Secret(_, secret, path) => line.key_id(secret.to_string()).key_path(path.as_str()),
             Self::TokenMint { token, versions } => line.secrets(versions).jti(token.to_string()),
             Self::TrustAdmit(subject) => line.target(subject),
             Self::SecretShow(secret) => line.key_id(secret.to_string()),
@@ -454,18 +391,20 @@ mod tests {
             Act::CatalogueReconcile,
             Act::EnvironmentList,
         ];
-        assert_eq!(once.len() + 3, Act::COUNT, "environments, key rotations and the registry follow");
+        assert_eq!(once.len() + 4, Act::COUNT, "secrets, environments, key rotations and the registry follow");
         let once = once.into_iter().map(|act| (act.get_documentation().unwrap(), act.line(&origin)));
         let step = |step: &KeyStep| Act::KeyRotation(*step, "key".to_owned()).line(&origin);
         let steps = KeyStep::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), step(known)));
         let name = EnvironmentName::parse("dev").unwrap();
+        let on_secret = |act: &SecretAct| Act::Secret(*act, secret, &path).line(&origin);
+        let on_secrets = SecretAct::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), on_secret(known)));
         let act = |act: &EnvironmentAct| Act::Environment(*act, &name).line(&origin);
         let on_environments =
             EnvironmentAct::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), act(known)));
         let registry = |act: &RegistryAct| Act::Registry(*act, Some("id".to_owned())).line(&origin);
         let on_registry =
             RegistryAct::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), registry(known)));
-        let acts: Vec<_> = once.chain(on_environments).chain(on_registry).chain(steps).collect();
+        let acts: Vec<_> = once.chain(on_secrets).chain(on_environments).chain(on_registry).chain(steps).collect();
         let credential = CredentialId::generate();
         let outcomes = [
             Outcome::TokenRevoke(token),

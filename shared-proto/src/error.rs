@@ -111,6 +111,7 @@ error_table! {
     SecondManager, "second_manager", 409, Later, "Two managers with the same identity poll this vault; end one of them.";
     EpochIncomplete, "epoch_incomplete", 409, Later, "A stored version has no key of this epoch yet; rewrap it first.";
     AlreadyExists, "already_exists", 409, No, "The thing to be made is there already.";
+    SecretDeleted, "secret_deleted", 409, No, "The secret is deleted: no token is made for it and nothing is written to it.";
     GroupInUse, "group_in_use", 409, No, "A role assignment, a permission or an owner names the group; delete or change that first.";
     LimitReached, "limit_reached", 409, No, "There are as many of these as there may be.";
     BodyTooLarge, "body_too_large", 413, No, "The body is larger than this route takes.";

@@ -26,6 +26,8 @@ pub const MAX_TAG_KEY_BYTES: usize = 128;
 pub const MAX_TAG_VALUE_BYTES: usize = 512;
 /// The longest reason of a change in bytes.
 pub const MAX_REASON_BYTES: usize = 512;
+/// The longest note of a version in characters.
+pub const MAX_NOTE_CHARACTERS: usize = 256;
 /// The longest `Idempotency-Key` in bytes.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 128;
 
@@ -103,6 +105,10 @@ name_type! {
 name_type! {
     /// A reason that somebody gives for a change, in any language.
     Reason, check_reason
+}
+name_type! {
+    /// A note that somebody adds to a version, in any language.
+    Note, check_note
 }
 name_type! {
     /// A submitter's name for one request (`Idempotency-Key`), by which a repeat is recognized.
@@ -240,6 +246,17 @@ fn check_description(text: &str) -> Result<(), Malformed> {
     check_words(text, MAX_DESCRIPTION_BYTES, length, spelling)
 }
 
+fn check_note(text: &str) -> Result<(), Malformed> {
+    let [length, spelling] = [
+        Malformed("a note has 1 to 256 characters and no control character"),
+        Malformed("a note is in normalization form C, without spaces at its ends or invisible characters"),
+    ];
+    if text.chars().count() > MAX_NOTE_CHARACTERS {
+        return Err(length);
+    }
+    check_words(text, MAX_NOTE_CHARACTERS * 4, length, spelling)
+}
+
 fn check_tag_key(text: &str) -> Result<(), Malformed> {
     let [length, spelling] = [
         Malformed("a key of a tag has 1 to 128 bytes and no control character"),
@@ -299,6 +316,7 @@ shared_proto::schema::described!(AccountName, shared_proto::schema::text("^[a-z0
 shared_proto::schema::described!(Description, shared_proto::schema::name(MAX_DESCRIPTION_BYTES));
 shared_proto::schema::described!(TagKey, shared_proto::schema::name(MAX_TAG_KEY_BYTES));
 shared_proto::schema::described!(TagValue, shared_proto::schema::name(MAX_TAG_VALUE_BYTES));
+shared_proto::schema::described!(Note, shared_proto::schema::name(MAX_NOTE_CHARACTERS));
 shared_proto::schema::described!(Reason, shared_proto::schema::name(MAX_REASON_BYTES));
 shared_proto::schema::described!(IdempotencyKey, shared_proto::schema::text("^[!-~]{1,128}$"));
 shared_proto::schema::described!(EnvironmentName, shared_proto::schema::text("^[a-z0-9][a-z0-9-]{0,62}$"));

@@ -8,7 +8,7 @@ use shared_proto::secret::ValueEncoding;
 use zeroize::Zeroizing;
 
 use crate::cursor::VersionCursor;
-use crate::name::{EnvironmentName, SecretPath, UserLabel};
+use crate::name::{EnvironmentName, Note, SecretPath, UserLabel};
 
 /// Body of `POST /api/keys`. It has no `Debug` form.
 #[derive(Serialize, Deserialize)]
@@ -251,9 +251,12 @@ pub struct DestroyAnswer {
 pub struct Rollback {
     /// The committed version whose value is wanted again.
     pub version: Version,
-    /// The newest committed version, if the rollback shall be refused once there is another one.
+    /// The current version, if the rollback shall be refused once there is another one.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub if_version: Option<Version>,
+    /// A note about the new version.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub note: Option<Note>,
 }
 
 /// Answer to [`Rollback`].
@@ -350,22 +353,6 @@ pub struct SecretList {
     /// `after` of the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-}
-
-/// Answer of `GET /api/secrets/{key_id}`: a secret, without any value.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SecretDetails {
-    /// The secret.
-    pub key_id: SecretId,
-    /// Environment.
-    pub environment: EnvironmentName,
-    /// Name.
-    pub path: SecretPath,
-    /// When its first version was begun, or adopted (Unix seconds).
-    pub created_at: u64,
-    /// The highest version number that was ever used, also by a version that was not stored or is destroyed.
-    pub last_version: Version,
 }
 
 /// Body of `POST /api/reconcile`.

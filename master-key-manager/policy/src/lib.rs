@@ -15,6 +15,7 @@ mod explain;
 mod facts;
 mod hand_out;
 mod line;
+mod move_secret;
 mod pattern;
 mod permit;
 mod reach;
@@ -37,6 +38,7 @@ pub use self::explain::{Access, Considered, Explanation, MAX_NEAR_MISSES, explai
 pub use self::facts::{Facts, Group, PolicyEpoch, Principal, State};
 pub use self::hand_out::{Excess, may_act_for, may_hand_out};
 pub use self::line::{Assignment, Line, LineId, Note, Party, Permission};
+pub use self::move_secret::may_gain;
 pub use self::pattern::{MAX_PATTERN_SEGMENTS, PathPattern};
 pub use self::permit::{AnyAction, Basis, Denied, Permit};
 pub use self::reach::{Period, Reach};

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use manager_api::name::SecretPath;
-use shared_proto::id::{CredentialId, EnvironmentId};
+use shared_proto::id::{CredentialId, EnvironmentId, SecretId};
 
 use crate::decide::decide_region;
 use crate::{ActionType, Actor, Facts, Holder, LineId, Period, PolicyEpoch, Ruling, Scope, Target, Why};
@@ -87,6 +87,8 @@ pub struct Basis {
     credential: CredentialId,
     epoch: PolicyEpoch,
     unchanged: Period,
+    /// The secret that was decided about, with the number of its facts.
+    secret: Option<(SecretId, u64)>,
 }
 
 /// The policy does not allow it.
@@ -110,11 +112,15 @@ impl<A: ActionType> Permit<A> {
             Ruling::Denied(Why::Line(line)) => return Err(Denied { line: Some(line.id()) }),
             Ruling::Denied(_) => return Err(Denied { line: None }),
         };
+        let mut basis = Basis::of(facts, actor, unchanged);
         let (scope, place) = match target {
             Target::Scope(scope) => (scope.clone(), None),
-            Target::Secret(secret) => (Scope::Secret(secret.id), Some((secret.environment, secret.path.clone()))),
+            Target::Secret(secret) => {
+                basis.secret = Some((secret.id, secret.number));
+                (Scope::Secret(secret.id), Some((secret.environment, secret.path.clone())))
+            }
         };
-        Ok(Self { basis: Basis::of(facts, actor, unchanged), scope, place, line, action: PhantomData })
+        Ok(Self { basis, scope, place, line, action: PhantomData })
     }
 }
 
@@ -154,7 +160,8 @@ impl<A> Permit<A> {
 impl Basis {
     pub(crate) fn of(facts: &Facts, actor: &Actor, unchanged: Period) -> Self {
         let (holder, credential) = (actor.holder, actor.credential);
-        Self { holder, credential, epoch: facts.epoch(), unchanged: unchanged.until(actor.ends_at) }
+        let unchanged = unchanged.until(actor.ends_at);
+        Self { holder, credential, epoch: facts.epoch(), unchanged, secret: None }
     }
 
     /// The caller.
@@ -172,6 +179,12 @@ impl Basis {
         self.epoch
     }
 
+    /// The secret that was decided about, with the number of its facts. They may have changed since. `None` if none was, or
+    /// several were, whose facts the transaction that acts has read.
+    pub fn secret(&self) -> Option<(SecretId, u64)> {
+        self.secret
+    }
+
     /// Tells whether the decision is the same at another second. A line that begins or ends may change it.
     pub fn holds_at(&self, now: u64) -> bool {
         self.unchanged.contains(now)
@@ -187,6 +200,7 @@ impl Basis {
     pub fn and(self, other: Self) -> Option<Self> {
         let same = (self.credential, self.epoch) == (other.credential, other.epoch);
         let unchanged = self.unchanged.common(other.unchanged).filter(|_| same)?;
-        Some(Self { unchanged, ..self })
+        let secret = self.secret.filter(|_| self.secret == other.secret);
+        Some(Self { unchanged, secret, ..self })
     }
 }

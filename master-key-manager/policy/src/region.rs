@@ -24,6 +24,8 @@ pub struct SecretFacts {
     pub tags: Tags,
     /// Set for a secret that people never read.
     pub service_only: bool,
+    /// The number of the change by which it has these facts; 0 for those that it was made with.
+    pub number: u64,
 }
 
 /// Something that an act is about.

@@ -8,7 +8,7 @@ use manager_policy::Holder;
 use serde::{Deserialize, Serialize};
 use shared_proto::Rejected;
 use shared_proto::encoding::{Bytes, from_json, lp};
-use shared_proto::id::{CredentialId, Subject};
+use shared_proto::id::{CredentialId, SecretId, Subject};
 
 use crate::{Anchor, Kind, Record, RecordName};
 
@@ -155,8 +155,13 @@ impl WrittenEntry {
     }
 
     /// Tells whether an entry changes something that a permit of this caller with this credential may have been decided from.
-    /// Of services and people that is whether he himself is enabled. An entry that cannot be read does.
-    pub fn may_concern(text: &str, (holder, credential): (Holder, CredentialId)) -> bool {
+    /// Of services and people that is whether he himself is enabled; of a secret, whether it has still the place of this number.
+    /// An entry that cannot be read does.
+    pub fn may_concern(
+        text: &str,
+        (holder, credential): (Holder, CredentialId),
+        secret: Option<(SecretId, u64)>,
+    ) -> bool {
         let Ok(entry) = from_json::<Entry>(text.as_bytes()) else { return true };
         let himself = match holder {
             Holder::Principal(Subject::Service(id)) => Some(RecordName::from(id)),
@@ -168,6 +173,10 @@ impl WrittenEntry {
             Kind::Service | Kind::Person => Some(&change.name) == himself.as_ref(),
             Kind::Group | Kind::RoleAssignment | Kind::Permission | Kind::EnvironmentRules => true,
             Kind::Credential | Kind::Uses | Kind::Settings | Kind::SignOn | Kind::Enrolment => change.name == own,
+            Kind::Place => secret.is_some_and(|(secret, number)| {
+                let is_known = matches!(&change.after, Some(Record::Place(place)) if place.number <= number);
+                change.name == RecordName::from(secret) && !is_known
+            }),
         })
     }
 }

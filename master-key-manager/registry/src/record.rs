@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use shared_proto::Rejected;
 use shared_proto::encoding::from_json;
-use shared_proto::id::{CredentialId, EnvironmentId, PersonId, ServiceId};
+use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, ServiceId};
 
 use crate::credential::{Credential, Uses};
 use crate::lines::{Permission, RoleAssignment};
+use crate::place::Place;
 use crate::principals::{Group, Person, Service};
 use crate::settings::{Settings, SettingsId};
 use crate::sign_on::{Enrolment, EnvironmentRules, SignOn};
@@ -122,6 +123,8 @@ records! {
     Enrolment "enrolment", enrolment_id: EnrolmentId, enrolment, enrolments;
     /// The rules of an environment.
     EnvironmentRules "environment-rules", environment_id: EnvironmentId, environment_rules, all_environment_rules;
+    /// The newest change of the place of a secret.
+    Place "place", secret_id: SecretId, place, places;
 }
 
 /// The name of a record: its kind and its id in that kind.
@@ -166,7 +169,7 @@ impl Kind {
             | Self::RoleAssignment
             | Self::Permission
             | Self::EnvironmentRules => true,
-            Self::Credential | Self::Uses | Self::Settings | Self::SignOn | Self::Enrolment => false,
+            Self::Credential | Self::Uses | Self::Settings | Self::SignOn | Self::Enrolment | Self::Place => false,
         }
     }
 }
@@ -183,7 +186,8 @@ impl Kind {
             | Self::Settings
             | Self::SignOn
             | Self::Enrolment
-            | Self::EnvironmentRules => false,
+            | Self::EnvironmentRules
+            | Self::Place => false,
         }
     }
 }
@@ -202,7 +206,8 @@ impl Record {
             | Self::Settings(_)
             | Self::SignOn(_)
             | Self::Enrolment(_)
-            | Self::EnvironmentRules(_) => None,
+            | Self::EnvironmentRules(_)
+            | Self::Place(_) => None,
         }
     }
 

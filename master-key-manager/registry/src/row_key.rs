@@ -6,11 +6,13 @@
 //! said before.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, RwLock};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use shared_proto::encoding::{lp, random};
+
+use crate::Snapshot;
 
 /// HMAC-SHA-256 over a row.
 pub type RowTag = [u8; 32];
@@ -18,8 +20,14 @@ pub type RowTag = [u8; 32];
 /// The meaning of a row. A tag for one meaning fits no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowKind {
-    /// Environment and path of a secret. They never change; once they do, an earlier place must not be put back.
+    /// Environment and path of a secret without rules that never changed its place.
     Place,
+    /// Environment, path, number and rules of another one.
+    ChangedPlace,
+    /// The description of a secret.
+    Details,
+    /// A version of a secret: what it points to, and when it ends.
+    Version,
     /// An environment with its settings.
     Environment,
     /// The subject of a label.
@@ -36,12 +44,15 @@ pub enum RowKind {
 pub struct RowKey {
     key: hmac::Key,
     unfit: OnceLock<String>,
+    /// The verified state with which numbers of places are compared.
+    pub(crate) state: RwLock<Snapshot>,
 }
 
 impl RowKey {
     /// A key of these bytes.
     pub fn new(key: &[u8; 32]) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), unfit: OnceLock::new() }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        Self { key, unfit: OnceLock::new(), state: RwLock::new(Snapshot::empty()) }
     }
 
     /// A key that nobody else has: what it tags is unknown to everybody else.
@@ -58,11 +69,21 @@ impl RowKey {
 
     /// Tells whether a row is as this key tagged it. The first one that is not is kept for the log, with its name.
     pub fn fits(&self, kind: RowKind, name: impl fmt::Display, parts: &[&[u8]], tag: Option<&RowTag>) -> bool {
-        let fits = tag.is_some_and(|tag| verify_slices_are_equal(&self.tag(kind, parts), tag).is_ok());
+        self.fits_tag(kind, name, &self.tag(kind, parts), tag)
+    }
+
+    /// The same for a tag that was made from the row.
+    pub(crate) fn fits_tag(&self, kind: RowKind, name: impl fmt::Display, made: &RowTag, tag: Option<&RowTag>) -> bool {
+        let fits = tag.is_some_and(|tag| verify_slices_are_equal(made, tag).is_ok());
         if !fits {
-            self.unfit.get_or_init(|| format!("{} {name}", kind.words()));
+            self.note_unfit(kind, name);
         }
         fits
+    }
+
+    /// Keeps the first row that is not as the manager wrote it last.
+    pub(crate) fn note_unfit(&self, kind: RowKind, name: impl fmt::Display) {
+        self.unfit.get_or_init(|| format!("{} {name}", kind.words()));
     }
 
     /// The first row that did not fit; `None` while all did.
@@ -74,7 +95,9 @@ impl RowKey {
 impl RowKind {
     const fn words(self) -> &'static str {
         match self {
-            Self::Place => "place of",
+            Self::Place | Self::ChangedPlace => "place of",
+            Self::Details => "description of",
+            Self::Version => "version of",
             Self::Environment => "environment",
             Self::Label => "subject of the label of",
             Self::Person => "subject",
@@ -93,6 +116,9 @@ impl fmt::Debug for RowKey {
 fn text(kind: RowKind, parts: &[&[u8]]) -> Vec<u8> {
     let domain: &[u8] = match kind {
         RowKind::Place => b"splitvault row place 1",
+        RowKind::ChangedPlace => b"splitvault row changed place 1",
+        RowKind::Details => b"splitvault row details 1",
+        RowKind::Version => b"splitvault row version 1",
         RowKind::Environment => b"splitvault row environment 1",
         RowKind::Label => b"splitvault row label 1",
         RowKind::Person => b"splitvault row person 1",

@@ -129,11 +129,17 @@ impl Snapshot {
     /// It cannot be written as JSON, a line or a limit breaks a rule, or a name is given twice.
     pub fn propose(
         &self,
-        changes: Vec<Change>,
+        mut changes: Vec<Change>,
         (author, reason, made_at): (Author, &str, u64),
         used: u64,
         key: &RegistryKey,
     ) -> Result<Proposal, Rejected> {
+        let number = self.number.max(used).checked_add(1).ok_or(Rejected)?;
+        for change in &mut changes {
+            if let Some(Record::Place(place)) = &mut change.after {
+                place.number = number;
+            }
+        }
         let mut after = self.clone();
         let (mut written, mut removed) = (Vec::new(), Vec::new());
         let versioned = changes.iter().filter(|change| change.name.kind.is_versioned());
@@ -154,7 +160,6 @@ impl Snapshot {
                 None => removed.push(name.clone()),
             }
         }
-        let number = self.number.max(used).checked_add(1).ok_or(Rejected)?;
         let root = Bytes(after.tree.root());
         let (before, reason, policy) = (self.tag, reason.to_owned(), self.policy);
         let entry = Entry { number, before, root, made_at, author, reason, changes, policy, replaced };
@@ -242,7 +247,8 @@ impl Snapshot {
             | Record::Settings(_)
             | Record::SignOn(_)
             | Record::Enrolment(_)
-            | Record::EnvironmentRules(_) => None,
+            | Record::EnvironmentRules(_)
+            | Record::Place(_) => None,
         };
         if let Some(line) = line {
             self.lines.insert_mut(name.clone(), Arc::new(line.map_err(|_| Rejected)?));

@@ -49,7 +49,9 @@ impl Registry {
         let events = if ended.len() > MOST_EVENTS { vec![Event::All] } else { ended };
         match store.change_registry(proposal.rows, events, None, now).await.map_err(unreadable)? {
             ChangeOutcome::Made { .. } => {}
-            ChangeOutcome::Moved => return Err(StartError::new("The database changed meanwhile; repeat the command.")),
+            ChangeOutcome::Moved | ChangeOutcome::Conflict(_) => {
+                return Err(StartError::new("The database changed meanwhile; repeat the command."));
+            }
         }
         raise(anchor, &proposal.after)?;
         Ok(proposal.after)
@@ -111,7 +113,9 @@ async fn take_over(
     while store.vouch(VOUCHED_AT_ONCE).await.map_err(unreadable)? > 0 {}
     match store.change_registry(first.rows, Vec::new(), None, now).await.map_err(unreadable)? {
         ChangeOutcome::Made { .. } => Ok(first.after),
-        ChangeOutcome::Moved => Err(StartError::new("The database changed meanwhile; start again.")),
+        ChangeOutcome::Moved | ChangeOutcome::Conflict(_) => {
+            Err(StartError::new("The database changed meanwhile; start again."))
+        }
     }
 }
 

@@ -47,7 +47,7 @@ pub use self::cursor::CursorKey;
 pub use self::idle::{IDLE_SECONDS, IdleSessions};
 pub use self::last_uses::LastUses;
 pub use self::limits::{Limits, is_loopback};
-pub use self::registry::{Registry, RegistryError, View};
+pub use self::registry::{Asked, Registry, RegistryError, View, conflict_refused};
 use self::signed_on::environment_of;
 pub use self::signed_on::{RECENT_SECONDS, SignedOn, actor_of, manages, manages_identities};
 
@@ -153,7 +153,7 @@ impl Caller {
             // Decided in any case, so that an unknown one takes as long; and noted nowhere.
             let id = SecretId::from_bytes([0; 16]);
             let (environment, path) = (EnvironmentId::from_bytes([0; 16]), SecretPath::unnamed(id));
-            let nowhere = SecretFacts { id, environment, path, tags: Tags::default(), service_only: false };
+            let nowhere = SecretFacts { id, environment, path, tags: Tags::default(), service_only: false, number: 0 };
             std::hint::black_box(decide(&nowhere).is_ok());
             return Err(Refusal::new(ErrorCode::SecretNotFound));
         };
@@ -276,10 +276,14 @@ impl Caller {
             | Kind::Permission
             | Kind::Settings
             | Kind::SignOn
-            | Kind::EnvironmentRules => None,
+            | Kind::EnvironmentRules
+            | Kind::Place => None,
         };
         let own = self.subject();
-        let ends_own = |change: &Change| change.after.is_none() && own.is_some() && owner(&change.name) == own;
+        // Whoever changes a place that others read by afterwards is asked with the right to share.
+        let ends_own = |change: &Change| {
+            change.name.kind == Kind::Place || (change.after.is_none() && own.is_some() && owner(&change.name) == own)
+        };
         match &self.signed_on {
             Some(signed_on) if !changes.iter().all(ends_own) => signed_on.check_recent(self.now),
             Some(_) | None => Ok(()),
@@ -302,14 +306,14 @@ impl Caller {
         registry: &Registry,
         reason: Option<&Reason>,
         sign: Option<SignEvent>,
-        decide: impl FnOnce(&Self, &View) -> Result<Vec<Change>, Refusal> + Send,
+        decide: impl FnOnce(&Self, &View) -> Result<Asked, Refusal> + Send,
     ) -> Result<Vec<u64>, Refusal> {
         let by = (self.author(), reason.map_or("", Reason::as_str), self.now);
         // Decided when the lock is held: what has ended while it was waited for counts no more.
         let decide = |view: &View| {
             let caller = self.later().again(view)?;
-            let changes = decide(&caller, view)?;
-            caller.check_change(view, &changes).map(|()| changes)
+            let asked = decide(&caller, view)?;
+            caller.check_change(view, &asked.changes).map(|()| asked)
         };
         let may_be_made = |before: &View, after: &View, changes: &[Change]| {
             let caller = self.later().again(before)?;
@@ -334,6 +338,18 @@ impl Caller {
         match self.subject() {
             Some(own) if !self.names_subjects() => TokenSubject::Subject(own),
             Some(_) | None => TokenSubject::Label(label),
+        }
+    }
+
+    /// The subject of the token for a submission, with or without a label.
+    ///
+    /// # Errors
+    /// A stranger has no subject of his own.
+    pub fn subject_of_write(&self, label: Option<UserLabel>) -> Result<TokenSubject, Refusal> {
+        match (label, self.subject()) {
+            (Some(label), _) => Ok(self.subject_for(label)),
+            (None, Some(own)) => Ok(TokenSubject::Subject(own)),
+            (None, None) => Err(Refusal::parameter("A caller without a credential names himself with user_id.")),
         }
     }
 

@@ -15,12 +15,16 @@ use manager_policy::{Facts, PolicyEpoch};
 use manager_registry::{
     Author, Broken, Change, Credential, Proposal, RegistryKey, SettingsId, Snapshot, Standing, WrittenEntry,
 };
-use manager_store::{ActError, ChangeOutcome, EventStore, RegistryRows, RegistryStore, SignEvent, Stored, StoredEvent};
+use manager_store::{
+    ActError, ChangeOutcome, EventStore, NewPlace, PlaceConflict, RegistryRows, RegistryStore, SignEvent, Stored,
+    StoredEvent,
+};
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::StoreFault;
 use service_runtime::{Refusal, StartError};
 use shared_proto::Rejected;
 use shared_proto::chain::ChainHead;
+use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use tokio::sync::Mutex;
 
@@ -35,6 +39,23 @@ pub struct View {
     pub facts: Arc<Facts>,
     /// The rate limits that they say.
     pub rate_limits: RateLimits,
+}
+
+/// A change that was decided on.
+#[derive(Default)]
+pub struct Asked {
+    /// The records that change.
+    pub changes: Vec<Change>,
+    /// The places of secrets that change with them. Each has a record of its own.
+    pub places: Vec<NewPlace>,
+    /// The revocations that follow from the places.
+    pub events: Vec<Event>,
+}
+
+impl From<Vec<Change>> for Asked {
+    fn from(changes: Vec<Change>) -> Self {
+        Self { changes, ..Self::default() }
+    }
 }
 
 /// The registry in memory.
@@ -112,6 +133,7 @@ impl Registry {
             }
         };
         raise(&anchor, &state)?;
+        store.follow(&state);
         Ok(Self {
             store,
             key,
@@ -230,13 +252,13 @@ impl Registry {
         let by = (Author::Service, "a change before it was not made", now);
         let Ok(proposal) = self.propose(&view.state, Vec::new(), by) else { return };
         let read = self.forgotten.load(Ordering::SeqCst);
-        let made = self.write(&proposal, Vec::new(), None, now).await;
+        let made = self.write(&proposal, Vec::new(), Vec::new(), None, now).await;
         match made {
             Ok(ChangeOutcome::Made { .. }) => {
                 // If the anchor cannot be written, it is read again.
                 let _taken = self.take(View::after(&view, proposal.after, &[], self.strangers), read).await;
             }
-            Ok(ChangeOutcome::Moved) => self.forget(),
+            Ok(ChangeOutcome::Moved | ChangeOutcome::Conflict(_)) => self.forget(),
             Err(fault) => tracing::warn!(%fault, "a change that was not made is not settled yet"),
         }
     }
@@ -245,11 +267,12 @@ impl Registry {
     async fn write(
         &self,
         proposal: &Proposal,
+        places: Vec<NewPlace>,
         events: Vec<Event>,
         sign: Option<SignEvent>,
         now: u64,
     ) -> Stored<ChangeOutcome> {
-        let made = self.store.change_registry(proposal.rows.clone(), events, sign, now).await;
+        let made = self.store.change_places(proposal.rows.clone(), places, events, sign, now).await;
         if made.is_err() {
             self.unsettled.fetch_max(proposal.rows.entry.number, Ordering::SeqCst);
         }
@@ -267,6 +290,7 @@ impl Registry {
         sign: Option<SignEvent>,
         decide: impl FnOnce(&View) -> Result<Vec<Change>, Refusal> + Send,
     ) -> Result<Vec<u64>, Refusal> {
+        let decide = |view: &View| decide(view).map(Asked::from);
         self.change_if((author, reason, now), sign, decide, |_before, _after, _changes| Ok(())).await
     }
 
@@ -286,7 +310,7 @@ impl Registry {
         &self,
         (author, reason, now): (Author, &str, u64),
         sign: Option<SignEvent>,
-        decide: impl FnOnce(&View) -> Result<Vec<Change>, Refusal> + Send,
+        decide: impl FnOnce(&View) -> Result<Asked, Refusal> + Send,
         may_be_made: impl FnOnce(&View, &View, &[Change]) -> Result<(), Refusal> + Send,
     ) -> Result<Vec<u64>, Refusal> {
         let _one = self.one_at_a_time.lock().await;
@@ -295,7 +319,7 @@ impl Registry {
             self.forget();
         }
         let before = self.read_again().await?;
-        let changes = decide(&before)?;
+        let Asked { changes, places, events: asked } = decide(&before)?;
         if changes.is_empty() {
             return Ok(Vec::new());
         }
@@ -311,9 +335,11 @@ impl Registry {
         } else {
             events.extend(ended.into_iter().map(Event::Credential));
         }
+        events.extend(asked);
         let read = self.forgotten.load(Ordering::SeqCst);
-        match self.write(&proposal, events, sign, now).await {
+        match self.write(&proposal, places, events, sign, now).await {
             Ok(ChangeOutcome::Made { numbers }) => self.take(after, read).await.map(|()| numbers),
+            Ok(ChangeOutcome::Conflict(conflict)) => Err(conflict_refused(conflict)),
             Ok(ChangeOutcome::Moved) => {
                 self.forget();
                 // As every other act on what another process has changed meanwhile.
@@ -392,6 +418,7 @@ impl Registry {
             self.forget();
             return Err(Refusal::outcome_unknown("the anchor of the change was not written"));
         }
+        self.store.follow(&view.state);
         self.view.store(Arc::new(view));
         self.read.store(read, Ordering::SeqCst);
         Ok(())
@@ -458,6 +485,20 @@ impl View {
     fn with(state: Snapshot, facts: Arc<Facts>) -> Self {
         let rate_limits = state.settings(SettingsId::RateLimits).map(|known| known.rate_limits).unwrap_or_default();
         Self { state, facts, rate_limits }
+    }
+}
+
+/// The refusal of another place of a secret.
+pub fn conflict_refused(conflict: PlaceConflict) -> Refusal {
+    match conflict {
+        PlaceConflict::Changed => ActError::SecretChanged.into(),
+        PlaceConflict::OtherRevision => {
+            Refusal::new(ErrorCode::VersionConflict).detail("The secret has another revision than if_revision.")
+        }
+        PlaceConflict::PathTaken => Refusal::new(ErrorCode::AlreadyExists).detail("A secret has this path."),
+        PlaceConflict::OtherReading => Refusal::new(ErrorCode::AlreadyExists)
+            .detail("A secret has this path with dots in the place of slashes, or with slashes in the place of dots."),
+        PlaceConflict::Closed(closed) => closed.into(),
     }
 }
 

@@ -6,6 +6,12 @@ pub const SECRET_STORE: &str = "secret.store";
 pub const SECRET_DESTROY: &str = "secret.destroy";
 /// `POST /api/secrets/{key_id}:rollback`.
 pub const SECRET_ROLLBACK: &str = "secret.rollback";
+/// `POST /api/secrets`.
+pub const SECRET_CREATE: &str = "secret.create";
+/// `PUT /api/secrets/{key_id}`.
+pub const SECRET_UPDATE: &str = "secret.update";
+/// `PATCH /api/secrets/{key_id}`.
+pub const SECRET_CHANGE: &str = "secret.change";
 /// `GET /api/secrets/{key_id}`.
 pub const SECRET_SHOW: &str = "secret.show";
 /// `GET /api/secrets`.

@@ -3,6 +3,7 @@
 //! Guarantees that an acknowledged version is in the vault, under a receipt that was compared, and that a version
 //! number never stands for two values. An unclear outcome is settled before anything builds on it.
 
+mod changes;
 mod delivery;
 mod destroy;
 mod locks;
@@ -11,8 +12,10 @@ mod repeat;
 mod rollback;
 mod secret_writer;
 mod settle;
+mod target;
 mod transfer;
 
+pub use changes::{SecretKeeper, check_rotation};
 pub use delivery::{Delivery, DeliveryQueue, start_delivery};
 pub use destroy::destroy;
 pub use locks::KeyedLocks;
@@ -20,4 +23,5 @@ pub use reconcile::{Reconciliation, reconcile};
 pub use rollback::{RollbackRequest, RolledBack};
 pub use secret_writer::{SecretWriter, StoreRequest, StoredSecret};
 pub use settle::{Reserved, Settled, Settler};
+pub use target::StoreTo;
 pub(crate) use transfer::{Transfer, TransferKeys};

@@ -10,7 +10,8 @@ use service_runtime::{Fact, Refusal};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{Subject, Version};
 
-use super::secret_writer::{SecretWriter, StoreRequest, StoredSecret, Target, act, answer};
+use super::secret_writer::{SecretWriter, StoreRequest, StoredSecret, act, answer};
+use super::target::Target;
 use crate::access::Caller;
 use crate::idempotency::{BodyMark, Comparison};
 use crate::issuer::MintRequest;
@@ -72,15 +73,17 @@ impl SecretWriter {
         caller: &Caller,
         meta: &Origin,
     ) -> Result<StoredSecret, Refusal> {
-        let target = Target { environment, secret: state.secret, path: state.path.clone() };
-        let read = caller.permit_on::<Read>(Some(&target.facts()));
+        let facts = self.store.secret_facts(vec![state.secret]).await?.into_iter().next().flatten();
+        let facts = facts.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+        let target = Target { environment, facts };
+        let read = caller.permit_on::<Read>(Some(&target.facts));
         let token = if request.token && read.is_ok() {
             let wanted = MintRequest {
                 secrets: vec![WantedSecret {
                     target: SecretTarget::Id(state.secret),
                     version: WantedVersion::Number(version),
                 }],
-                label: Some(request.label.clone()).filter(|_| caller.names_subjects()),
+                label: request.label.clone().filter(|_| caller.names_subjects()),
                 life: None,
             };
             Some(self.mint.mint(wanted, caller, meta).await?.token)

@@ -4,7 +4,7 @@
 //! committed. The vault takes only a number that it has never known, so that a manager which was restored to a time
 //! before a rollback never gives its number a second meaning. A pending rollback that is settled later is given up.
 
-use manager_api::name::{IdempotencyKey, SecretPath};
+use manager_api::name::{IdempotencyKey, Note, SecretPath};
 use manager_api::wire::CatalogueState;
 use manager_policy::{Permit, Write};
 use service_runtime::Refusal;
@@ -13,12 +13,12 @@ use shared_proto::error::ErrorCode;
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 
 use super::repeat::First;
-use super::secret_writer::{MAX_TRIES, SecretWriter, next_version};
+use super::secret_writer::{MAX_TRIES, SecretWriter, deleted, next_version, other_version};
 use super::settle::Reserved;
 use crate::access::Caller;
 use crate::audit_event::Act;
 use crate::idempotency::BodyMark;
-use manager_store::{CommitOutcome, NewRollback, RollbackOutcome, SecretState, VersionRow};
+use manager_store::{AboutVersion, CommitOutcome, IfVersion, NewRollback, RollbackOutcome, SecretState, VersionRow};
 
 /// A request for a rollback.
 pub struct RollbackRequest {
@@ -26,8 +26,10 @@ pub struct RollbackRequest {
     pub secret: SecretId,
     /// The version whose value is wanted again.
     pub target: Version,
-    /// The version that must be the newest committed one.
+    /// The version that must be the current one.
     pub if_version: Option<Version>,
+    /// A note about the new version.
+    pub note: Option<Note>,
     /// The idempotency key and the mark of the body, to recognize a repeat.
     pub idempotency: Option<(IdempotencyKey, BodyMark)>,
 }
@@ -50,7 +52,7 @@ impl SecretWriter {
     /// Rolls a secret back. Run it in a task that the client's disconnect does not end.
     ///
     /// # Errors
-    /// `SecretNotFound`: the target is not a committed version. `VersionConflict`: `if_version` is not the newest one.
+    /// `SecretNotFound`: the target is not a committed version. `VersionConflict`: `if_version` is not the current one.
     /// `Unavailable`: nothing has changed. `OutcomeUnknown`: a repeat settles it.
     pub async fn rollback(
         &self,
@@ -127,7 +129,8 @@ impl SecretWriter {
                 secret: request.secret,
                 version,
                 target: request.target,
-                if_version: request.if_version,
+                if_version: request.if_version.map(IfVersion::Current),
+                about: AboutVersion { note: request.note.clone(), author: caller.subject(), ..AboutVersion::default() },
                 idempotency: caller.subject().zip(key.clone()),
                 now: self.clock.now(),
             };
@@ -139,10 +142,8 @@ impl SecretWriter {
                 RollbackOutcome::Taken => {}
                 RollbackOutcome::NotFound => return Err(not_found()),
                 RollbackOutcome::Closed(closed) => return Err(closed.into()),
-                RollbackOutcome::OtherVersion => {
-                    let other = "if_version is not the newest committed version.";
-                    return Err(Refusal::new(ErrorCode::VersionConflict).detail(other));
-                }
+                RollbackOutcome::OtherVersion => return Err(other_version()),
+                RollbackOutcome::Deleted => return Err(deleted()),
             }
             version = next_version(Some(version))?;
         }

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
-use manager_api::tags::Tags;
 use manager_api::wire::{CatalogueState, IssuedToken};
-use manager_policy::{Permit, Read, Scope, SecretFacts, Write};
+use manager_policy::{Permit, Read, Write};
+use manager_registry::SecretRules;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use service_runtime::tasks::by_size;
@@ -21,6 +21,7 @@ use shared_proto::secret::{SecretValue, ValueEncoding};
 use shared_proto::statement::StatedKey;
 
 use super::repeat::First;
+use super::target::{Destination, StoreTo, Target};
 use super::{Delivery, DeliveryQueue, Settler};
 use crate::access::Caller;
 use crate::audit_event::Act;
@@ -31,7 +32,8 @@ use crate::issuer::{Batches, Mint};
 use crate::revocation::VaultView;
 use crate::sealing::Sealer;
 use manager_store::{
-    BeginOutcome, CHANGED, CatalogueStore, CommitOutcome, Environment, NewToken, NewVersion, SecretState, VersionRow,
+    AboutVersion, ActError, BeginOutcome, CHANGED, CatalogueStore, CommitOutcome, Details, IfVersion, NewToken,
+    NewVersion, SecretState, VersionRow,
 };
 
 /// Stores values.
@@ -63,14 +65,16 @@ pub struct SecretWriter {
 
 /// A value to be stored.
 pub struct StoreRequest {
-    /// The submitter's label.
-    pub label: UserLabel,
+    /// The submitter's label; the caller by default.
+    pub label: Option<UserLabel>,
     /// The value.
     pub value: Arc<SecretValue>,
-    /// Its path; a reserved one without it.
-    pub path: Option<SecretPath>,
-    /// Its environment.
-    pub environment: EnvironmentName,
+    /// The secret that it goes to.
+    pub to: StoreTo,
+    /// What the caller has seen of the secret.
+    pub if_version: Option<IfVersion>,
+    /// What is kept with the version, except its author.
+    pub about: AboutVersion,
     /// Whether a token is wanted.
     pub token: bool,
     /// The idempotency key and the mark of the body, to recognize a repeat.
@@ -89,6 +93,8 @@ pub struct StoredSecret {
     pub path: SecretPath,
     /// Text or bytes.
     pub encoding: ValueEncoding,
+    /// When the version ends (Unix seconds); `None` for never.
+    pub expires_at: Option<u64>,
     /// The token, if it was wanted.
     pub token: Option<IssuedToken>,
 }
@@ -102,68 +108,76 @@ impl SecretWriter {
     /// # Errors
     /// `Unavailable`: nothing was acknowledged and nothing will be read. `OutcomeUnknown`: a repeat settles it.
     pub async fn store(&self, request: StoreRequest, caller: Caller, meta: &Origin) -> Result<StoredSecret, Refusal> {
-        let environment = self.environments.known(&caller, &request.environment);
-        let environment =
-            &environment.ok_or_else(|| Refusal::new(ErrorCode::NameInvalid).detail("There is no such environment."))?;
-        let place = match &request.path {
-            Some(path) => Scope::Path(environment.id, path.clone()),
-            None => Scope::Folder(environment.id, SecretPath::unnamed_folder()),
-        };
-        let permit = caller.permit::<Write>(&place)?;
+        let to = self.destination(&request.to, &caller).await?;
+        let permit = self.first_permit(&to, &caller).await?;
         let (Some(subject), Some((key, mark))) = (caller.subject(), request.idempotency.as_ref()) else {
-            return self.store_new(environment, &request, None, (&caller, &permit), meta).await;
+            return self.store_new(&to, &request, &caller, meta).await;
         };
         let _one_at_a_time = self.bodies.locks.lock(&(subject.to_string(), key.clone())).await;
         match self.first_request((&caller, &permit), &subject, key, mark).await? {
-            First::Committed(state, _) if !goes_to(environment, &request, &state) => {
+            First::Committed(state, _) if !goes_to(&to, &request, &state) => {
                 Err(Refusal::new(ErrorCode::IdempotencyConflict))
             }
             First::Committed(state, version) => {
-                self.answer_again(environment, &request, &state, version, &caller, meta).await
+                self.answer_again(&to.environment, &request, &state, version, &caller, meta).await
             }
             // Its body may be forgotten; what the catalogue knows of it must agree.
-            First::Abandoned(state) if !goes_to(environment, &request, &state) => {
+            First::Abandoned(state) if !goes_to(&to, &request, &state) => {
                 Err(Refusal::new(ErrorCode::IdempotencyConflict))
             }
             First::Abandoned(state) => {
                 self.bodies.remember(&subject, key, *mark);
-                self.store_new(environment, &request, Some(state.path), (&caller, &permit), meta).await
+                let to = Destination { path: Some(state.path), ..to };
+                // The secret was made by the first request, if it was to be made.
+                self.store_at(&to, &request, (&caller, true), meta).await
             }
             First::None => {
                 self.bodies.remember(&subject, key, *mark);
-                self.store_new(environment, &request, None, (&caller, &permit), meta).await
+                self.store_new(&to, &request, &caller, meta).await
             }
         }
     }
 
     async fn store_new(
         &self,
-        environment: &Environment,
+        to: &Destination,
         request: &StoreRequest,
-        again_at: Option<SecretPath>,
-        (caller, permit): (&Caller, &Permit<Write>),
+        caller: &Caller,
         meta: &Origin,
     ) -> Result<StoredSecret, Refusal> {
+        self.store_at(to, request, (caller, false), meta).await
+    }
+
+    async fn store_at(
+        &self,
+        to: &Destination,
+        request: &StoreRequest,
+        (caller, again): (&Caller, bool),
+        meta: &Origin,
+    ) -> Result<StoredSecret, Refusal> {
+        let environment = &to.environment;
         // The database decides again; this spares the work and an audit line of a write that does not happen.
         environment.closed().map_or(Ok(()), |closed| Err(Refusal::from(closed)))?;
         // Without the vault nobody waits for anything.
         self.vault_view.keys_for_storing()?;
         let new_id = SecretId::generate();
-        let named = again_at.as_ref().or(request.path.as_ref());
-        let path = named.cloned().unwrap_or_else(|| SecretPath::unnamed(new_id));
+        let path = to.path.clone().unwrap_or_else(|| SecretPath::unnamed(new_id));
         let _one_writer = self.settler.locks().lock(&(environment.id, path.clone())).await;
-        let known = match named {
-            Some(_) => self.store.secret_at(permit, environment.id, path.clone()).await?,
-            None => None,
-        };
+        let new = (new_id, request.rules());
+        let (facts, is_there, permit) = self.permit_at((environment, &path), new, caller).await?;
+        if matches!(request.to, StoreTo::Id(secret) if secret != facts.id) {
+            return Err(ActError::SecretChanged.into());
+        }
+        let known = if is_there { self.store.secret(&permit.to_look(), facts.id).await? } else { None };
+        if known.is_some() && !again && matches!(request.to, StoreTo::New { .. }) {
+            return Err(Refusal::new(ErrorCode::AlreadyExists).detail("A secret has this path."));
+        }
         if let Some(state) = &known {
             self.settler.settle(&state.pending).await?;
         }
-        let secret = known.as_ref().map_or(new_id, |state| state.secret);
         // Who may write and not read gets no token.
-        let target = Target { environment, secret, path };
-        let read: Option<Permit<Read>> =
-            if request.token { caller.permit_on(Some(&target.facts())).ok() } else { None };
+        let target = Target { environment, facts };
+        let read: Option<Permit<Read>> = if request.token { caller.permit_on(Some(&target.facts)).ok() } else { None };
         // Behind the lock of the path: those who wait for that would keep writers of other paths out of their places.
         let _place = if read.is_some() { Some(self.batches.enter().await) } else { None };
         let (seal_key, transport) = self.vault_view.keys_for_storing()?;
@@ -173,7 +187,7 @@ impl SecretWriter {
         let jti = read.is_some().then(TokenId::generate);
         self.audit.record(act(&target, jti), meta).await?;
         let (row, subject) =
-            self.deliver_next(&target, first, request, (caller, permit, signing_key), &transport).await?;
+            self.deliver_next(&target, first, request, (caller, &permit, signing_key), &transport).await?;
         let holder = (subject, caller.credential());
         let longest = environment.max_token_life_seconds;
         let token = jti.map(|jti| self.mint.for_version(jti, holder, &row, (longest, &seal_key)));
@@ -193,14 +207,14 @@ impl SecretWriter {
     ) -> Result<(VersionRow, Subject), Refusal> {
         for _ in 0..MAX_TRIES {
             let (sealer, value) = (Arc::clone(&self.sealer), Arc::clone(&request.value));
-            let (environment, secret) = (target.environment.id, target.secret);
+            let (environment, secret) = (target.environment.id, target.facts.id);
             // EXPOSE: only its length.
             let sealed =
                 by_size(request.value.expose().len(), move || sealer.seal(environment, secret, version, &value));
             let sealed = sealed.await.map_err(|_| Refusal::internal("sealing broke down"))??;
             let row = VersionRow {
-                secret: target.secret,
-                environment: target.environment.id,
+                secret,
+                environment,
                 version,
                 state: CatalogueState::Pending,
                 envelope: version,
@@ -211,8 +225,12 @@ impl SecretWriter {
                 caller.subject().zip(request.idempotency.as_ref().map(|(key, _)| key.as_str().to_owned()));
             let new = NewVersion {
                 row,
-                path: target.path.clone(),
-                subject: caller.subject_for(request.label.clone()),
+                path: target.facts.path.clone(),
+                rules: request.rules().cloned().unwrap_or_default(),
+                details: request.details().cloned().unwrap_or_default(),
+                about: AboutVersion { author: caller.subject(), ..request.about.clone() },
+                if_version: request.if_version,
+                subject: caller.subject_of_write(request.label.clone())?,
                 idempotency,
                 signing_key,
                 now: self.clock.now(),
@@ -225,6 +243,8 @@ impl SecretWriter {
                     Delivery::Unclear => return Err(Refusal::outcome_unknown("the vault did not confirm the version")),
                 },
                 BeginOutcome::Closed(closed) => return Err(closed.into()),
+                BeginOutcome::Deleted => return Err(deleted()),
+                BeginOutcome::OtherVersion => return Err(other_version()),
                 BeginOutcome::OtherReading => return Err(other_reading()),
                 BeginOutcome::Unverified => return Err(unverified()),
                 BeginOutcome::SigningKeyRevoked => return Err(signing_key_revoked()),
@@ -275,25 +295,40 @@ fn other_reading() -> Refusal {
         .detail("A secret has this path with dots in the place of slashes, or with slashes in the place of dots.")
 }
 
-/// Whether a request is for the environment and the path of a secret.
-fn goes_to(environment: &Environment, request: &StoreRequest, state: &SecretState) -> bool {
-    let path = request.path.clone().unwrap_or_else(|| SecretPath::unnamed(state.secret));
-    (environment.id, path) == (state.environment, state.path.clone())
+/// The refusal of a write to a deleted secret.
+pub(super) fn deleted() -> Refusal {
+    Refusal::new(ErrorCode::SecretDeleted)
 }
 
-/// The environment, secret and path of a new version.
-pub(super) struct Target<'a> {
-    pub(super) environment: &'a Environment,
-    pub(super) secret: SecretId,
-    pub(super) path: SecretPath,
+/// The refusal of a write by somebody who has seen another version.
+pub(super) fn other_version() -> Refusal {
+    Refusal::new(ErrorCode::VersionConflict).detail("if_version is not the current version.")
 }
 
-impl Target<'_> {
-    /// The facts that policy decides from. No secret has tags yet.
-    pub(super) fn facts(&self) -> SecretFacts {
-        let (id, environment, path) = (self.secret, self.environment.id, self.path.clone());
-        SecretFacts { id, environment, path, tags: Tags::default(), service_only: false }
+impl StoreRequest {
+    /// The rules of a secret that is made.
+    fn rules(&self) -> Option<&SecretRules> {
+        match &self.to {
+            StoreTo::New { rules, .. } => Some(rules),
+            StoreTo::Path { .. } | StoreTo::Id(_) => None,
+        }
     }
+
+    fn details(&self) -> Option<&Details> {
+        match &self.to {
+            StoreTo::New { details, .. } => Some(details),
+            StoreTo::Path { .. } | StoreTo::Id(_) => None,
+        }
+    }
+}
+
+/// Whether a request is for the environment and the path of a secret.
+fn goes_to(to: &Destination, request: &StoreRequest, state: &SecretState) -> bool {
+    if let StoreTo::Id(secret) = request.to {
+        return secret == state.secret;
+    }
+    let path = to.path.clone().unwrap_or_else(|| SecretPath::unnamed(state.secret));
+    (to.environment.id, path) == (state.environment, state.path.clone())
 }
 
 pub(super) fn answer(
@@ -303,17 +338,18 @@ pub(super) fn answer(
     token: Option<IssuedToken>,
 ) -> StoredSecret {
     StoredSecret {
-        secret: target.secret,
+        secret: target.facts.id,
         version,
         environment: target.environment.name.clone(),
-        path: target.path,
+        path: target.facts.path,
+        expires_at: request.about.expires_at,
         encoding: request.value.encoding(),
         token,
     }
 }
 
 pub(super) fn act<'a>(target: &'a Target<'_>, token: Option<TokenId>) -> Act<'a> {
-    Act::SecretStore { secret: target.secret, path: &target.path, token }
+    Act::SecretStore { secret: target.facts.id, path: &target.facts.path, token }
 }
 
 pub(super) fn next_version(last: Option<Version>) -> Result<Version, Refusal> {

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use manager_api::name::UserLabel;
-use manager_api::tokens::{GrantedSecret, SecretTarget, Stage, WantedSecret, WantedVersion};
+use manager_api::tokens::{GrantedSecret, SecretTarget, WantedSecret, WantedVersion};
 use manager_api::wire::IssuedToken;
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{CredentialId, EnvironmentId, Subject, TokenId, Version};
+use shared_proto::id::{CredentialId, EnvironmentId, Subject, TokenId};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::statement::StatedKey;
 use shared_proto::token::MAX_GRANTS;
@@ -112,7 +112,7 @@ impl Mint {
             }
             permit.ok()
         });
-        let grants = request.secrets.iter().map(|one| self.wanted(one)).collect::<Result<_, _>>()?;
+        let grants = request.secrets.iter().map(|one| self.wanted(one)).collect();
         let order = TokenRequest {
             jti: TokenId::generate(),
             subject,
@@ -129,6 +129,7 @@ impl Mint {
                 return Err(Refusal::new(ErrorCode::MfaRequired));
             }
             TokenDecision::NotFound => return Err(Refusal::new(ErrorCode::SecretNotFound)),
+            TokenDecision::Deleted => return Err(Refusal::new(ErrorCode::SecretDeleted)),
             TokenDecision::Twice => return Err(Refusal::parameter("A token names each secret once.")),
             TokenDecision::SeveralEnvironments => {
                 return Err(Refusal::parameter("All secrets of a token are of one environment."));
@@ -192,16 +193,15 @@ impl Mint {
     }
 
     /// The secret that the store looks for. For a path that is the secret of that name, and the one that its dots stand for.
-    fn wanted(&self, one: &WantedSecret) -> Result<(Wanted, Option<Version>), Refusal> {
-        let version = version_of(one.version)?;
+    fn wanted(&self, one: &WantedSecret) -> (Wanted, WantedVersion) {
         let (environment, path) = match &one.target {
-            SecretTarget::Id(id) => return Ok((Wanted::Id(*id), version)),
+            SecretTarget::Id(id) => return (Wanted::Id(*id), one.version),
             SecretTarget::Path(environment, path) => (environment, path),
         };
         // An unknown environment has as many statements run as one whose secrets the caller may not see.
         let environment = self.environments.named(environment).map_or(NO_ENVIRONMENT, |known| known.id);
         let paths = [Some(path.clone()), path.from_dots()].into_iter().flatten();
-        Ok((Wanted::At(paths.map(|path| (environment, path)).collect()), version))
+        (Wanted::At(paths.map(|path| (environment, path)).collect()), one.version)
     }
 
     /// Begin and end of a token. It ends with its seal key at the latest, because it opens nothing after that.
@@ -225,17 +225,6 @@ pub fn granted(asked: &[WantedSecret], versions: &[VersionRow]) -> Vec<GrantedSe
 
 /// Ids of 128 random bits are not these.
 const NO_ENVIRONMENT: EnvironmentId = EnvironmentId::from_bytes([0; 16]);
-
-/// `None` is the newest committed version.
-fn version_of(wanted: WantedVersion) -> Result<Option<Version>, Refusal> {
-    match wanted {
-        WantedVersion::Number(version) => Ok(Some(version)),
-        WantedVersion::Stage(Stage::Current) => Ok(None),
-        WantedVersion::Stage(Stage::Previous | Stage::Pending) => {
-            Err(Refusal::parameter("No version has the stage previous or pending yet; name current, or a version."))
-        }
-    }
-}
 
 /// The refusal of a token whose signing key was revoked.
 pub(crate) fn signing_key_revoked() -> Refusal {

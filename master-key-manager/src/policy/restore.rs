@@ -83,7 +83,8 @@ fn restoring(view: &View, former: &PolicyState) -> Result<Restoring, Refusal> {
             | Record::Settings(_)
             | Record::SignOn(_)
             | Record::Enrolment(_)
-            | Record::EnvironmentRules(_) => {}
+            | Record::EnvironmentRules(_)
+            | Record::Place(_) => {}
         }
     }
     for known in view.state.groups() {

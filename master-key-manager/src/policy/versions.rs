@@ -200,7 +200,8 @@ impl PolicyKeeper {
             | Record::Settings(_)
             | Record::SignOn(_)
             | Record::Enrolment(_)
-            | Record::EnvironmentRules(_) => None,
+            | Record::EnvironmentRules(_)
+            | Record::Place(_) => None,
         }
     }
 }

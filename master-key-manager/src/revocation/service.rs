@@ -14,7 +14,7 @@ use shared_proto::id::{CredentialId, SecretId, Version};
 use shared_proto::jws::{Kind, sign};
 
 use super::{FeedStatus, VaultView};
-use crate::access::{Caller, Registry, View};
+use crate::access::{Asked, Caller, Registry, View};
 use crate::vault_client::Signing;
 use manager_store::{Decision, ManagerStore, SignEvent};
 
@@ -90,6 +90,19 @@ impl Revocations {
         caller: &Caller,
         reason: Option<&Reason>,
         decide: impl FnOnce(&Caller, &View) -> Result<Vec<Change>, Refusal> + Send,
+    ) -> Result<Sequences, Refusal> {
+        self.change_places(caller, reason, |caller, view| decide(caller, view).map(Asked::from)).await
+    }
+
+    /// The same with places of secrets.
+    ///
+    /// # Errors
+    /// Those of [`Caller::change`]: nothing is changed.
+    pub async fn change_places(
+        &self,
+        caller: &Caller,
+        reason: Option<&Reason>,
+        decide: impl FnOnce(&Caller, &View) -> Result<Asked, Refusal> + Send,
     ) -> Result<Sequences, Refusal> {
         let sign = self.sign_if_caught_up();
         let numbers = caller.change(&self.registry, reason, sign.clone(), decide).await;

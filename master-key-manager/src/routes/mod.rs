@@ -3,6 +3,7 @@
 mod audit;
 mod catalogue;
 mod credentials;
+mod describe;
 mod environments;
 mod groups;
 mod oauth;
@@ -19,6 +20,7 @@ mod sessions;
 mod settings;
 mod tokens;
 mod trusts;
+mod written;
 
 use std::sync::{Arc, LazyLock};
 

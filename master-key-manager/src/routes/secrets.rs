@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use manager_api::cursor::SecretCursor;
-use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath};
+use manager_api::name::{EnvironmentName, IdempotencyKey};
+use manager_api::secrets::{ChangeSecret, CreateSecret, SecretDetails, WriteVersion, WrittenSecret};
 use manager_api::wire::{
-    Destroy, DestroyAnswer, DestructionStatus, Rollback, RollbackAnswer, SecretDetails, SecretList, SecretSummary,
-    StoreKey, StoredKeyAnswer, VersionSummary,
+    Destroy, DestroyAnswer, DestructionStatus, Rollback, RollbackAnswer, SecretList, SecretSummary, StoreKey,
+    StoredKeyAnswer, VersionSummary,
 };
 use manager_policy::{List, Permit};
 use serde::{Deserialize, Serialize};
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
-use shared_proto::Malformed;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
-use shared_proto::secret::{SecretValue, ValueEncoding, ValueError};
 
-use super::{LIMIT, SMALL_LIMIT, after, environment_id, environment_name};
+use super::written::{parse_key, parse_new, parse_next};
+use super::{CHANGED, LIMIT, SMALL_LIMIT, after, changed, describe, environment_id, environment_name};
 use crate::app::App;
 use crate::audit_event::{Act, action};
 use crate::catalogue::{RollbackRequest, StoreRequest, destroy as destroy_versions};
@@ -34,6 +34,29 @@ pub(super) const IDEMPOTENCY_KEY: Parameter = Parameter::header::<IdempotencyKey
     "Idempotency-Key",
     "1 to 128 visible ASCII characters; a repeat within 24 hours is not carried out again.",
 );
+
+/// 64 pairs of metadata and 32 tags of 640 bytes, escaped, with room for the rest.
+const CHANGE_LIMIT: usize = 256 << 10;
+
+/// The faults of writing a version.
+const WRITE_PROBLEMS: &[ErrorCode] = &[
+    ErrorCode::ParameterInvalid,
+    ErrorCode::NameInvalid,
+    ErrorCode::EncodingInvalid,
+    ErrorCode::ValueTooLarge,
+    ErrorCode::IdempotencyMismatch,
+    ErrorCode::IdempotencyUnknown,
+    ErrorCode::IdempotencyConflict,
+    ErrorCode::AlreadyExists,
+    ErrorCode::SecretNotFound,
+    ErrorCode::SecretDeleted,
+    ErrorCode::VersionConflict,
+    ErrorCode::EnvironmentFrozen,
+    ErrorCode::EnvironmentDisabled,
+    ErrorCode::Unavailable,
+    ErrorCode::OutcomeUnknown,
+    ErrorCode::AuditUnavailable,
+];
 
 pub(super) const ROUTES: &[Route] = &[
     Route::post(action::SECRET_STORE, "/api/keys", "Stores a value as a new version and answers with a token for it.")
@@ -99,6 +122,41 @@ pub(super) const ROUTES: &[Route] = &[
         .answers(&[Answer::json::<SecretDetails>(200, "The secret.")])
         .problems(&[ErrorCode::SecretNotFound, ErrorCode::AuditUnavailable])
         .needs(Access::Credential, || call(show)),
+    Route::put(action::SECRET_UPDATE, "/api/secrets/{key_id}", "Writes the next version of a secret.")
+        .body::<WriteVersion>(STORE_LIMIT)
+        .parameters(&[Parameter::path::<SecretId>("key_id", "The secret."), IDEMPOTENCY_KEY])
+        .answers(&[Answer::json::<WrittenSecret>(201, "The version is stored.")])
+        .problems(WRITE_PROBLEMS)
+        .needs(Access::Credential, || call(update)),
+    Route::patch(
+        action::SECRET_CHANGE,
+        "/api/secrets/{key_id}",
+        "Changes the path, the rules or the description of a secret.",
+    )
+    .body::<ChangeSecret>(CHANGE_LIMIT)
+    .parameters(&[Parameter::path::<SecretId>("key_id", "The secret.")])
+    .answers(CHANGED)
+    .problems(&[
+        ErrorCode::ParameterInvalid,
+        ErrorCode::NameInvalid,
+        ErrorCode::NotPermitted,
+        ErrorCode::SecretNotFound,
+        ErrorCode::SecretDeleted,
+        ErrorCode::AlreadyExists,
+        ErrorCode::VersionConflict,
+        ErrorCode::EnvironmentFrozen,
+        ErrorCode::EnvironmentDisabled,
+        ErrorCode::Unavailable,
+        ErrorCode::OutcomeUnknown,
+        ErrorCode::AuditUnavailable,
+    ])
+    .needs(Access::Credential, || call(change)),
+    Route::post(action::SECRET_CREATE, "/api/secrets", "Makes a secret with its first version.")
+        .body::<CreateSecret>(STORE_LIMIT)
+        .parameters(&[IDEMPOTENCY_KEY])
+        .answers(&[Answer::json::<WrittenSecret>(201, "It is stored.")])
+        .problems(WRITE_PROBLEMS)
+        .needs(Access::Credential, || call(create)),
     Route::get(action::SECRET_LIST, "/api/secrets", "Lists secrets and their versions, without values.")
         .parameters(&[
             Parameter::query::<EnvironmentName>("environment", "Only secrets of this environment."),
@@ -113,7 +171,7 @@ pub(super) const ROUTES: &[Route] = &[
 async fn store(call: Call<Json<StoreKey>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let (call, body) = call.with_body();
     let repeat = idempotency_of(&call, &app, &body)?;
-    let request = call.recorded(parse(body, &app, repeat))?;
+    let request = call.recorded(parse_key(body, &app, repeat))?;
     let secret_writer = Arc::clone(&app.secret_writer);
     let stored = call.run(|caller, origin| async move { secret_writer.store(request, caller, &origin).await }).await?;
     Ok(HttpResponse::Created().json(StoredKeyAnswer {
@@ -127,12 +185,50 @@ async fn store(call: Call<Json<StoreKey>>, app: web::Data<App>) -> Result<HttpRe
     }))
 }
 
+async fn create(call: Call<Json<CreateSecret>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
+    let (call, body) = call.with_body();
+    let repeat = idempotency_of(&call, &app, &(action::SECRET_CREATE, &body))?;
+    let request = call.recorded(parse_new(body, repeat))?;
+    write(call, request, &app).await
+}
+
+async fn update(call: Call<Json<WriteVersion>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
+    let (call, body) = call.with_body();
+    let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
+    let repeat = idempotency_of(&call, &app, &(action::SECRET_UPDATE, secret, &body))?;
+    let request = call.recorded(parse_next(secret, body, repeat))?;
+    write(call, request, &app).await
+}
+
+async fn write(call: Call, request: StoreRequest, app: &App) -> Result<HttpResponse, Refusal> {
+    let secret_writer = Arc::clone(&app.secret_writer);
+    let stored = call.run(|caller, origin| async move { secret_writer.store(request, caller, &origin).await }).await?;
+    Ok(HttpResponse::Created().json(WrittenSecret {
+        key_id: stored.secret,
+        version: stored.version,
+        environment: stored.environment,
+        path: stored.path,
+        encoding: stored.encoding,
+        expires_at: stored.expires_at,
+        token: stored.token,
+    }))
+}
+
+async fn change(call: Call<Json<ChangeSecret>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
+    let (call, body) = call.with_body();
+    let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
+    let keeper = Arc::clone(&app.secret_keeper);
+    let done = call.run(|caller, origin| async move { keeper.change(secret, body, &caller, &origin).await }).await?;
+    Ok(changed(done))
+}
+
 async fn rollback(call: Call<Json<Rollback>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let (call, body) = call.with_body();
     let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
     // With the secret and the verb: a key that is used for another request is noticed.
     let idempotency = idempotency_of(&call, &app, &(action::SECRET_ROLLBACK, secret, &body))?;
-    let request = RollbackRequest { secret, target: body.version, if_version: body.if_version, idempotency };
+    let request =
+        RollbackRequest { secret, target: body.version, if_version: body.if_version, note: body.note, idempotency };
     let secret_writer = Arc::clone(&app.secret_writer);
     let done = call.run(|caller, origin| async move { secret_writer.rollback(request, caller, &origin).await }).await?;
     Ok(HttpResponse::Created().json(RollbackAnswer {
@@ -195,21 +291,13 @@ async fn show(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let found = call
         .run(|caller, origin| async move {
             let permit: Permit<List> = caller.permit_on_id(store.as_ref(), secret).await?;
-            let found = store.secret(&permit.to_look(), secret).await?;
+            let found = store.described(&permit.to_look(), secret).await?;
             let found = found.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
             audit.record(Act::SecretShow(secret), &origin).await?;
             Ok(found)
         })
         .await?;
-    let last_version = found.last.ok_or_else(|| Refusal::internal("a secret without a version"))?;
-    let environment = environment_name(&app, found.environment)?;
-    Ok(HttpResponse::Ok().json(SecretDetails {
-        key_id: found.secret,
-        environment,
-        path: found.path,
-        created_at: found.created_at,
-        last_version,
-    }))
+    Ok(HttpResponse::Ok().json(describe::details(&app, found)?))
 }
 
 fn summary(app: &App, row: SecretRow) -> Result<SecretSummary, Refusal> {
@@ -227,30 +315,6 @@ fn version_summary(listed: ListedVersion) -> VersionSummary {
     VersionSummary { version, envelope, state, created_at }
 }
 
-fn parse(body: StoreKey, app: &App, idempotency: Option<(IdempotencyKey, BodyMark)>) -> Result<StoreRequest, Refusal> {
-    let name_invalid = |Malformed(rule): Malformed| Refusal::new(ErrorCode::NameInvalid).detail(rule);
-    if body.path.as_ref().is_some_and(SecretPath::is_reserved) {
-        return Err(name_invalid(Malformed("paths under unnamed/ are given by the service")));
-    }
-    let environment = match body.environment {
-        Some(name) => Ok(name),
-        None if app.gate.mode.is_development() => EnvironmentName::parse(DEVELOPMENT_DEFAULT),
-        None => Err(Malformed("an environment is needed")),
-    };
-    let value = SecretValue::from_json(body.encoding.unwrap_or(ValueEncoding::Text), body.key_data);
-    Ok(StoreRequest {
-        label: body.user_id,
-        value: value.map(Arc::new).map_err(|error| match error {
-            ValueError::TooLarge => Refusal::new(ErrorCode::ValueTooLarge),
-            ValueError::NotBase64 => Refusal::new(ErrorCode::EncodingInvalid),
-        })?,
-        path: body.path,
-        environment: environment.map_err(name_invalid)?,
-        token: body.token.unwrap_or(true),
-        idempotency,
-    })
-}
-
 fn idempotency_of(
     call: &Call,
     app: &App,
@@ -262,5 +326,3 @@ fn idempotency_of(
     let mark = mark.map_err(|_| Refusal::internal("a body has no canonical form"))?;
     Ok(Some((key, mark)))
 }
-
-const DEVELOPMENT_DEFAULT: &str = "dev";

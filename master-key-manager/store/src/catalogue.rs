@@ -1,14 +1,15 @@
 //! Secrets and their versions.
 
 use async_trait::async_trait;
-use manager_api::name::SecretPath;
+use manager_api::name::{Note, SecretPath};
 use manager_api::wire::CatalogueState;
 use manager_policy::{AnyAction, Permit, Read, Visible, Write};
+use manager_registry::SecretRules;
 use shared_proto::encoding::Bytes;
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 use shared_proto::jwk::Thumbprint;
 
-use crate::{Acted, Closed, FactStore, NewToken, Stored, TokenSubject};
+use crate::{Acted, Closed, Details, FactStore, NewToken, Stages, Stored, TokenSubject};
 
 /// How long an idempotency key is remembered, in seconds.
 pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
@@ -145,6 +146,12 @@ pub struct SecretState {
     pub environment: EnvironmentId,
     /// Its path.
     pub path: SecretPath,
+    /// Its rules.
+    pub rules: SecretRules,
+    /// How often place, rules and description have changed.
+    pub revision: u64,
+    /// The versions that have a stage.
+    pub stages: Stages,
     /// When its first version was begun, or adopted (Unix seconds).
     pub created_at: u64,
     /// The highest version number ever used.
@@ -160,6 +167,14 @@ pub struct NewVersion {
     pub row: VersionRow,
     /// The secret's path, for its first version.
     pub path: SecretPath,
+    /// The secret's rules, for its first version.
+    pub rules: SecretRules,
+    /// The secret's description, for its first version.
+    pub details: Details,
+    /// What is kept with the version.
+    pub about: AboutVersion,
+    /// What the caller has seen of the secret.
+    pub if_version: Option<IfVersion>,
     /// The subject of the token that follows.
     pub subject: TokenSubject,
     /// The submitter and idempotency key by which a repeat is recognized.
@@ -168,6 +183,43 @@ pub struct NewVersion {
     pub signing_key: Option<Thumbprint>,
     /// Unix seconds.
     pub now: u64,
+}
+
+/// What is kept with a version, beside its envelope.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AboutVersion {
+    /// Why it was written.
+    pub note: Option<Note>,
+    /// The principal who wrote it.
+    pub author: Option<Subject>,
+    /// When it ends (Unix seconds); `None` for never.
+    pub expires_at: Option<u64>,
+    /// Set for one that becomes pending, and not current, when it is committed.
+    pub is_pending: bool,
+}
+
+/// What a caller has seen of a secret before he writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfVersion {
+    /// It has no current version: it does not exist, or all of it is destroyed.
+    Absent,
+    /// This one is current.
+    Current(Version),
+}
+
+impl IfVersion {
+    /// The condition of a number: 0 for absent.
+    pub fn of(number: u64) -> Option<Self> {
+        if number == 0 { Some(Self::Absent) } else { Version::new(number).ok().map(Self::Current) }
+    }
+
+    /// Tells whether it holds for a secret with this current version.
+    pub fn holds(self, current: Option<Version>) -> bool {
+        match self {
+            Self::Absent => current.is_none(),
+            Self::Current(seen) => current == Some(seen),
+        }
+    }
 }
 
 /// The outcome of recording a [`NewVersion`].
@@ -181,6 +233,10 @@ pub enum BeginOutcome {
     SigningKeyRevoked,
     /// Nothing may be written to the environment. Nothing was written.
     Closed(Closed),
+    /// The secret is deleted. Nothing was written.
+    Deleted,
+    /// Another version than the caller has seen is current. Nothing was written.
+    OtherVersion,
     /// The secret would be new, and another one has its path with dots in the place of slashes, or the other way round.
     /// Nothing was written.
     OtherReading,
@@ -197,8 +253,10 @@ pub struct NewRollback {
     pub version: Version,
     /// The committed version whose envelope it points to.
     pub target: Version,
-    /// The newest committed version, if the caller says which one it must be.
-    pub if_version: Option<Version>,
+    /// What the caller has seen of the secret.
+    pub if_version: Option<IfVersion>,
+    /// What is kept with the version.
+    pub about: AboutVersion,
     /// The caller and idempotency key by which a repeat is recognized.
     pub idempotency: Option<(Subject, String)>,
     /// Unix seconds.
@@ -214,8 +272,10 @@ pub enum RollbackOutcome {
     Taken,
     /// The target is missing or not committed.
     NotFound,
-    /// Another version than `if_version` is the newest committed one.
+    /// Another version than the caller has seen is current.
     OtherVersion,
+    /// The secret is deleted.
+    Deleted,
     /// Nothing may be written to the environment.
     Closed(Closed),
 }

@@ -14,6 +14,7 @@ mod events;
 mod facts;
 mod identity;
 mod installation;
+mod places;
 mod reconcile;
 mod registry;
 mod rotation;
@@ -27,8 +28,8 @@ use service_runtime::sql::StoreFault;
 pub(crate) use self::act::basis_for;
 pub use self::act::{ActError, Acted, CHANGED};
 pub use self::catalogue::{
-    BeginOutcome, CatalogueStore, CommitOutcome, EnvelopeRow, KEPT_SECONDS, ListedVersion, NewRollback, NewVersion,
-    RollbackOutcome, SCANNED_AT_ONCE, SecretPage, SecretRow, SecretState, VersionRow,
+    AboutVersion, BeginOutcome, CatalogueStore, CommitOutcome, EnvelopeRow, IfVersion, KEPT_SECONDS, ListedVersion,
+    NewRollback, NewVersion, RollbackOutcome, SCANNED_AT_ONCE, SecretPage, SecretRow, SecretState, VersionRow,
 };
 pub use self::environments::{
     Closed, CreateOutcome, Environment, EnvironmentChange, EnvironmentStore, MAX_ENVIRONMENTS, NewEnvironment,
@@ -39,6 +40,9 @@ pub use self::events::{
 pub use self::facts::FactStore;
 pub use self::identity::{IdentityStore, USES_AT_ONCE};
 pub use self::installation::{Installation, InstallationStore, NewInstallation};
+pub use self::places::{
+    DescribedSecret, Details, NewDetails, NewPlace, PlaceConflict, PlaceStore, PlacedSecret, Stages,
+};
 pub use self::reconcile::ReconcileStore;
 pub use self::registry::{
     ChangeOutcome, DroppedEntries, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore,
@@ -62,6 +66,7 @@ pub trait ManagerStore:
     + FactStore
     + IdentityStore
     + InstallationStore
+    + PlaceStore
     + ReconcileStore
     + RotationStore
     + TokenStore

@@ -1,10 +1,10 @@
 //! The rows of registry: records, and the log that authenticates them.
 
 use async_trait::async_trait;
-use manager_registry::{Record, Rows, WrittenEntry, WrittenRecord};
+use manager_registry::{Record, Rows, Snapshot, WrittenEntry, WrittenRecord};
 use shared_proto::event::Event;
 
-use crate::{SignEvent, Stored};
+use crate::{NewPlace, PlaceConflict, SignEvent, Stored};
 
 /// The bytes of entries after which a page of them ends.
 pub const POLICY_BYTES_AT_ONCE: usize = 4 << 20;
@@ -27,7 +27,20 @@ pub trait RegistryStore: Send + Sync {
         events: Vec<Event>,
         sign: Option<SignEvent>,
         now: u64,
+    ) -> Stored<ChangeOutcome> {
+        self.change_places(rows, Vec::new(), events, sign, now).await
+    }
+    /// The same, with places that change with it. The rows have a change of each. Nothing is written if a place has a conflict.
+    async fn change_places(
+        &self,
+        rows: Rows,
+        places: Vec<NewPlace>,
+        events: Vec<Event>,
+        sign: Option<SignEvent>,
+        now: u64,
     ) -> Stored<ChangeOutcome>;
+    /// Has the numbers of places compared with this verified state from now on.
+    fn follow(&self, state: &Snapshot);
     /// Deletes entries that are no versions of the policy, the oldest first. At most `limit` entries are looked at.
     async fn drop_entries(&self, old: OldEntries, limit: usize) -> Stored<DroppedEntries>;
     /// Tags up to `limit` rows of each table of a database from before rows had tags and there were entries, and returns
@@ -84,4 +97,6 @@ pub enum ChangeOutcome {
     },
     /// The database has another newest entry. Nothing was written.
     Moved,
+    /// A place cannot change so. Nothing was written.
+    Conflict(PlaceConflict),
 }

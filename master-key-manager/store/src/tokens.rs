@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use manager_api::name::{SecretPath, UserLabel};
+use manager_api::tokens::WantedVersion;
 use manager_policy::{Basis, Permit, Read, ReadAudit, SecretFacts};
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
@@ -91,8 +92,8 @@ pub struct TokenRequest {
     pub subject: TokenSubject,
     /// The key for its signature.
     pub signing_key: Thumbprint,
-    /// The secrets that it opens; `None` means the newest committed version.
-    pub grants: Vec<(Wanted, Option<Version>)>,
+    /// The secrets that it opens, with the version of each.
+    pub grants: Vec<(Wanted, WantedVersion)>,
     /// Decides whether its caller may read them.
     pub permits: ReadPermits,
     /// Unix seconds.
@@ -165,6 +166,8 @@ pub enum TokenDecision {
     },
     /// A version is missing or not committed, or its caller may not read it.
     NotFound,
+    /// A secret that its caller may read is deleted.
+    Deleted,
     /// A secret is named twice.
     Twice,
     /// The versions belong to more than one environment.

@@ -207,6 +207,7 @@ pub struct Draft(Route);
 
 static GET: Method = Method::GET;
 static POST: Method = Method::POST;
+static PUT: Method = Method::PUT;
 static PATCH: Method = Method::PATCH;
 static DELETE: Method = Method::DELETE;
 
@@ -219,6 +220,11 @@ impl Route {
     /// A row for `POST`.
     pub const fn post(id: &'static str, path: &'static str, summary: &'static str) -> Draft {
         Draft::new(&POST, id, path, summary)
+    }
+
+    /// A row for `PUT`.
+    pub const fn put(id: &'static str, path: &'static str, summary: &'static str) -> Draft {
+        Draft::new(&PUT, id, path, summary)
     }
 
     /// A row for `PATCH`.

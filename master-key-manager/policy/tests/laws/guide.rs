@@ -75,6 +75,7 @@ fn example_of_the_guide_is_decided_as_it_says() {
             path: path_of(path),
             tags: tags_of(&pairs(tags)),
             service_only: false,
+            number: 0,
         };
         let caller: Actor = actor(Holder::Principal(subject(who)));
         let ruling = decide(&facts, &caller, Action::parse(action).unwrap(), &secret, now.parse().unwrap());

@@ -62,6 +62,7 @@ pub(crate) fn secret_of(environment: u8, path: &str, tags: &[(&str, &str)]) -> S
         path: path_of(path),
         tags: tags_of(tags),
         service_only: false,
+        number: 0,
     }
 }
 
@@ -148,7 +149,7 @@ pub(crate) fn secret() -> impl Strategy<Value = SecretFacts> {
     (0..3_u8, environment(), path(), tags(), prop::bool::weighted(0.2)).prop_map(
         |(id, environment, path, tags, service_only)| {
             let id = SecretId::from_bytes([id; 16]);
-            SecretFacts { id, environment, path, tags, service_only }
+            SecretFacts { id, environment, path, tags, service_only, number: 0 }
         },
     )
 }

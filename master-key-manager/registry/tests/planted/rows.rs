@@ -228,14 +228,14 @@ fn an_entry_concerns_the_credential_that_it_changes_and_no_other() {
     let disabling = &rows.log.last().unwrap().text;
     for (number, concerned) in [(1, false), (2, true), (3, false)] {
         let own = (Holder::Stranger, CredentialId::from_bytes([number; 16]));
-        assert_eq!(WrittenEntry::may_concern(disabling, own), concerned, "{number}");
+        assert_eq!(WrittenEntry::may_concern(disabling, own, None), concerned, "{number}");
     }
     let of_a_service = propose(state, vec![service(6)]).rows.entry.text;
     let of = |number: u8| Holder::Principal(Subject::Service(ServiceId::from_bytes([number; 16])));
     let other = CredentialId::from_bytes([9; 16]);
-    assert!(WrittenEntry::may_concern(&of_a_service, (of(1), other)), "its own");
-    assert!(!WrittenEntry::may_concern(&of_a_service, (of(2), other)), "another one's");
+    assert!(WrittenEntry::may_concern(&of_a_service, (of(1), other), None), "its own");
+    assert!(!WrittenEntry::may_concern(&of_a_service, (of(2), other), None), "another one's");
     for text in ["", "{}", &disabling[1..]] {
-        assert!(WrittenEntry::may_concern(text, (of(2), other)), "{text}");
+        assert!(WrittenEntry::may_concern(text, (of(2), other), None), "{text}");
     }
 }

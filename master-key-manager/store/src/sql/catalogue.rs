@@ -1,7 +1,7 @@
 //! Secrets and versions.
 
 use async_trait::async_trait;
-use manager_api::name::SecretPath;
+use manager_api::name::{Note, SecretPath};
 use manager_api::wire::CatalogueState;
 use manager_policy::{AnyAction, Basis, Permit, Read, Scope, SecretFacts, Visible, Write};
 use manager_registry::{RowKey, RowKind, RowTag};
@@ -9,30 +9,38 @@ use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 
-use super::SqlStore;
 use super::environments::open_for_use;
 use super::events::is_revoked;
 use super::identity::subject_for;
 use super::lists::secrets;
-use super::places::{self, At};
-use super::rows::{newest_committed, newest_event, one_version, secret_state, version, version_row};
+use super::places::{self, At, UnverifiedPlace};
+use super::rows::{newest_event, one_version, optional_version, secret_state, version, version_row};
 use super::tokens::insert_for_commit;
+use super::{SqlStore, details, stages};
 use crate::{
-    ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, FactStore, KEPT_SECONDS, NewRollback, NewToken,
-    NewVersion, RollbackOutcome, SecretPage, SecretState, Stored, TokenSubject, VersionRow, basis_for, grants_of,
+    AboutVersion, ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, FactStore, KEPT_SECONDS, NewRollback,
+    NewToken, NewVersion, RollbackOutcome, SecretPage, SecretState, Stored, TokenSubject, VersionRow, basis_for,
+    grants_of,
 };
 
 #[async_trait]
 impl FactStore for SqlStore {
     async fn secret_facts(&self, secrets: Vec<SecretId>) -> Stored<Vec<Option<SecretFacts>>> {
         let key = self.key();
-        let facts = move |tx: &mut Tx<'_>| secrets.iter().map(|secret| places::facts_of(tx, &key, *secret)).collect();
+        let facts = move |tx: &mut Tx<'_>| {
+            let facts = |secret: &SecretId| Ok(places::placed(tx, &key, *secret)?.map(|found| found.facts));
+            secrets.iter().map(facts).collect()
+        };
         self.sql.read("secret_facts", facts).await
     }
 
     async fn facts_at(&self, places: Vec<(EnvironmentId, SecretPath)>) -> Stored<Vec<Option<SecretFacts>>> {
         let key = self.key();
-        let facts = move |tx: &mut Tx<'_>| places.iter().map(|place| places::facts_at(tx, &key, place)).collect();
+        let facts = move |tx: &mut Tx<'_>| {
+            let facts =
+                |place: &(EnvironmentId, SecretPath)| Ok(places::placed_at(tx, &key, place)?.map(|found| found.facts));
+            places.iter().map(facts).collect()
+        };
         self.sql.read("facts_at", facts).await
     }
 
@@ -167,17 +175,29 @@ fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<BeginOutcome
     if let Err(closed) = open_for_use(tx, key, row.environment)? {
         return Ok(BeginOutcome::Closed(closed));
     }
-    if places::secret_at(tx, key, row.environment, &new.path)? == At::Nothing
-        && has_other_reading(tx, key, row.environment, &new.path)?
-    {
-        return Ok(BeginOutcome::OtherReading);
-    }
-    places::insert(tx, key, (row.secret, row.environment), &new.path, new.now)?;
+    let mut current = None;
     match places::secret_at(tx, key, row.environment, &new.path)? {
-        At::Secret(secret) if secret == row.secret => {}
+        At::Secret(secret) if secret == row.secret => {
+            if places::placed(tx, key, secret)?.is_some_and(|found| found.rules.deletion.is_some()) {
+                return Ok(BeginOutcome::Deleted);
+            }
+            current = current_version(tx, secret)?;
+        }
         // Somebody else may have made the path, under another id.
         At::Secret(_) => return Ok(BeginOutcome::Taken),
-        At::Unfit | At::Nothing => return Ok(BeginOutcome::Unverified),
+        At::Unfit => return Ok(BeginOutcome::Unverified),
+        At::Nothing if places::number_of(tx, row.secret)?.is_some() => return Ok(BeginOutcome::Unverified),
+        At::Nothing if places::has_other_reading(tx, key, row.environment, &new.path, row.secret)? => {
+            return Ok(BeginOutcome::OtherReading);
+        }
+        At::Nothing => {
+            let rules = new.rules.write().map_err(|_| SqlError::unreadable())?;
+            places::insert(tx, key, (row.secret, row.environment), (&new.path, &rules), new.now)?;
+            details::write(tx, key, row.secret, &new.details)?;
+        }
+    }
+    if new.if_version.is_some_and(|wanted| !wanted.holds(current)) {
+        return Ok(BeginOutcome::OtherVersion);
     }
     if is_taken(tx, row.secret, row.version)? {
         return Ok(BeginOutcome::Taken);
@@ -186,7 +206,7 @@ fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<BeginOutcome
         "INSERT INTO envelopes (secret_id, envelope, state, epoch, digest) VALUES (?1, ?2, 'pending', ?3, ?4)",
         &[&row.secret.as_bytes(), &row.version.get(), &row.epoch, &row.digest.0],
     )?;
-    insert_pending(tx, row, new.now)?;
+    insert_pending(tx, key, row, &new.about, new.now)?;
     if let Some(asked) = &new.idempotency {
         remember(tx, key, asked, row, new.now)?;
     }
@@ -197,36 +217,27 @@ fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<BeginOutcome
     Ok(BeginOutcome::Pending(subject))
 }
 
-/// True if a secret has the path that the dots of this one stand for, or is one whose dots stand for this one. A reader
-/// who means one of them would get the other.
-fn has_other_reading(
-    tx: &mut Tx<'_>,
-    key: &RowKey,
-    environment: EnvironmentId,
-    path: &SecretPath,
-) -> Result<bool, SqlError> {
-    let Some(other) = path.from_dots().or_else(|| path.to_dots()) else { return Ok(false) };
-    Ok(places::secret_at(tx, key, environment, &other)? != At::Nothing)
-}
-
 /// Makes the next number point to the envelope of a committed version.
 fn begin_rollback(tx: &mut Tx<'_>, key: &RowKey, new: &NewRollback) -> Result<RollbackOutcome, SqlError> {
-    let target = one_version(tx, key, new.secret, new.target)?.map(|(row, _)| row);
-    let Some(target) = target.filter(|row| row.state == CatalogueState::Committed) else {
+    let target = one_version(tx, key, new.secret, new.target)?;
+    let Some((target, placed)) = target.filter(|(row, _)| row.state == CatalogueState::Committed) else {
         return Ok(RollbackOutcome::NotFound);
     };
+    if placed.rules.deletion.is_some() {
+        return Ok(RollbackOutcome::Deleted);
+    }
     if let Err(closed) = open_for_use(tx, key, target.environment)? {
         return Ok(RollbackOutcome::Closed(closed));
     }
-    if new.if_version.is_some() && newest_committed(tx, key, new.secret)?.map(|(row, _)| row.version) != new.if_version
-    {
+    let current = current_version(tx, new.secret)?;
+    if new.if_version.is_some_and(|wanted| !wanted.holds(current)) {
         return Ok(RollbackOutcome::OtherVersion);
     }
     if is_taken(tx, new.secret, new.version)? {
         return Ok(RollbackOutcome::Taken);
     }
     let row = VersionRow { version: new.version, state: CatalogueState::Pending, ..target };
-    insert_pending(tx, &row, new.now)?;
+    insert_pending(tx, key, &row, &new.about, new.now)?;
     if let Some(asked) = &new.idempotency {
         remember(tx, key, asked, &row, new.now)?;
     }
@@ -237,12 +248,44 @@ fn is_taken(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<bool,
     tx.exists("SELECT 1 FROM versions WHERE secret_id = ?1 AND version = ?2", &[&secret.as_bytes(), &version.get()])
 }
 
-fn insert_pending(tx: &mut Tx<'_>, row: &VersionRow, now: u64) -> Result<(), SqlError> {
+fn current_version(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<Version>, SqlError> {
+    let sql = "SELECT current_version FROM secrets WHERE secret_id = ?1";
+    Ok(tx.optional(sql, &[&secret.as_bytes()], |row| optional_version(row, 0))?.flatten())
+}
+
+fn insert_pending(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    row: &VersionRow,
+    about: &AboutVersion,
+    now: u64,
+) -> Result<(), SqlError> {
+    let AboutVersion { note, author, expires_at, is_pending } = about;
+    let stage = if *is_pending { "pending" } else { "current" };
     tx.execute(
-        "INSERT INTO versions (secret_id, version, envelope, state, created_at) VALUES (?1, ?2, ?3, 'pending', ?4)",
-        &[&row.secret.as_bytes(), &row.version.get(), &row.envelope.get(), &now],
+        "INSERT INTO versions (secret_id, version, envelope, state, stage, note, author, expires_at, tag, created_at)
+         VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9)",
+        &[
+            &row.secret.as_bytes(),
+            &row.version.get(),
+            &row.envelope.get(),
+            &stage,
+            &note.as_ref().map_or("", Note::as_str),
+            &author.map(|author| author.to_string()),
+            expires_at,
+            &version_tag(key, row, *expires_at),
+            &now,
+        ],
     )
     .map(|_rows| ())
+}
+
+/// The tag of a version, over what decisions about it rest on.
+pub(super) fn version_tag(key: &RowKey, row: &VersionRow, expires_at: Option<u64>) -> RowTag {
+    let numbers = [row.version.get(), row.envelope.get(), expires_at.unwrap_or_default()].map(u64::to_be_bytes);
+    let parts: Vec<&[u8]> =
+        std::iter::once(row.secret.as_bytes().as_slice()).chain(numbers.iter().map(<[u8; 8]>::as_slice)).collect();
+    key.tag(RowKind::Version, &parts)
 }
 
 fn remember(
@@ -336,6 +379,9 @@ fn set_state(tx: &mut Tx<'_>, secret: SecretId, version: Version, state: &str) -
         "UPDATE envelopes SET state = ?3 WHERE secret_id = ?1 AND envelope = ?2 AND state = 'pending'",
         &[&secret.as_bytes(), &version.get(), &state],
     )?;
+    if turned > 0 && state == "committed" {
+        stages::advance(tx, secret, version)?;
+    }
     Ok(turned > 0)
 }
 
@@ -354,16 +400,21 @@ fn facts_below(
     folder: Option<&SecretPath>,
     limit: usize,
 ) -> Result<Vec<SecretFacts>, SqlError> {
-    let facts = |row: &Row<'_>| places::facts_with(row, key, (SecretId::from_bytes(row.get(0)?), environment), 1);
+    let read = |row: &Row<'_>| UnverifiedPlace::read(row, SecretId::from_bytes(row.get(0)?), 1);
     let found = if let Some(folder) = folder {
         // What is below `a` is from `a/` to before `a0`, because the byte after `/` is `0`.
         let (from, to) = (format!("{folder}/"), format!("{folder}0"));
-        let sql = "SELECT secret_id, path, tag FROM secrets WHERE environment_id = ?1 AND path >= ?2 AND path < ?3
-            ORDER BY path LIMIT ?4";
-        tx.all(sql, &[&environment.as_bytes(), &from, &to, &row_limit(limit)], facts)
+        let sql = "SELECT secret_id, environment_id, path, number, rules, tag FROM secrets
+            WHERE environment_id = ?1 AND path >= ?2 AND path < ?3 ORDER BY path LIMIT ?4";
+        tx.all(sql, &[&environment.as_bytes(), &from, &to, &row_limit(limit)], read)?
     } else {
-        let sql = "SELECT secret_id, path, tag FROM secrets WHERE environment_id = ?1 ORDER BY path LIMIT ?2";
-        tx.all(sql, &[&environment.as_bytes(), &row_limit(limit)], facts)
+        let sql = "SELECT secret_id, environment_id, path, number, rules, tag FROM secrets
+            WHERE environment_id = ?1 ORDER BY path LIMIT ?2";
+        tx.all(sql, &[&environment.as_bytes(), &row_limit(limit)], read)?
     };
-    Ok(found?.into_iter().flatten().collect())
+    let mut facts = Vec::with_capacity(found.len());
+    for place in found {
+        facts.extend(place.verify(tx, key)?.map(|placed| placed.facts));
+    }
+    Ok(facts)
 }

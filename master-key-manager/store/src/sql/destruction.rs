@@ -8,6 +8,7 @@ use shared_proto::id::{SecretId, Version};
 
 use super::events::{apply, defer, number};
 use super::rows::one_version;
+use super::stages;
 use crate::events::Effect;
 use crate::{Destroyed, SignEvent};
 
@@ -26,6 +27,7 @@ pub(super) fn destroy(
             &[&secret.as_bytes(), &version.get()],
         )?;
     }
+    stages::mend(tx, secret)?;
     let mut done = Destroyed::default();
     for version in versions {
         let row = one_version(tx, key, secret, *version)?.map(|(row, _)| row);
@@ -71,5 +73,5 @@ pub(super) fn destroy_envelope(tx: &mut Tx<'_>, secret: SecretId, envelope: Vers
     ] {
         tx.execute(statement, &[&secret.as_bytes(), &envelope.get()])?;
     }
-    Ok(())
+    stages::mend(tx, secret)
 }

@@ -8,7 +8,7 @@ use manager_registry::RowKey;
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 
-use super::places;
+use super::places::UnverifiedPlace;
 use super::rows::{state, version};
 use crate::{ListedVersion, SCANNED_AT_ONCE, SecretPage, SecretRow};
 
@@ -20,11 +20,8 @@ const CHUNK: usize = 512;
 /// A version with its secret, before it is known whether it may be seen.
 struct Line {
     secret: SecretId,
-    /// As the row says it, for the order.
-    path: String,
     listed: ListedVersion,
-    /// `None` if the place is not the manager's.
-    facts: Option<SecretFacts>,
+    place: UnverifiedPlace,
 }
 
 /// A range of paths: from the first on, up to and without the second.
@@ -88,16 +85,15 @@ impl List<'_> {
         let mut after = after;
         loop {
             let asked = self.next_read();
-            let key = self.key;
             let lines = tx.all(
-                "SELECT s.secret_id, s.environment_id, s.path, s.tag, v.version, v.envelope, v.state, v.created_at
+                "SELECT s.secret_id, s.environment_id, s.path, s.number, s.rules, s.tag, v.version, v.envelope, v.state, v.created_at
                  FROM secrets s CROSS JOIN versions v
                  WHERE s.secret_id = ?1 AND v.secret_id = ?1 AND v.version > ?2 ORDER BY v.version LIMIT ?3",
                 &[&secret.as_bytes(), &after.get(), &row_limit(asked)],
-                |row| line(row, key),
+                line,
             )?;
             let (read, last) = (lines.len(), lines.last().map(|line| line.listed.version));
-            if self.take(lines) {
+            if self.take(tx, lines)? {
                 return Ok(true);
             }
             match last.filter(|_| read == asked) {
@@ -117,20 +113,19 @@ impl List<'_> {
     ) -> Result<bool, SqlError> {
         while first.as_str() < end {
             let asked = self.next_read();
-            let key = self.key;
             // SQLite keeps the order of a cross join, which is the order of the page: nothing is sorted, so that no more
             // rows are read than are looked at.
             let lines = tx.all(
-                "SELECT s.secret_id, s.environment_id, s.path, s.tag, v.version, v.envelope, v.state, v.created_at
+                "SELECT s.secret_id, s.environment_id, s.path, s.number, s.rules, s.tag, v.version, v.envelope, v.state, v.created_at
                  FROM secrets s CROSS JOIN versions v
                  WHERE s.environment_id = ?1 AND s.path >= ?2 AND s.path < ?3 AND v.secret_id = s.secret_id
                  ORDER BY s.path, v.version LIMIT ?4",
                 &[&environment.as_bytes(), &first, &end, &row_limit(asked)],
-                |row| line(row, key),
+                line,
             )?;
             let read = lines.len();
-            let last = lines.last().map(|line| (line.secret, line.listed.version, line.path.clone()));
-            if self.take(lines) {
+            let last = lines.last().map(|line| (line.secret, line.listed.version, line.place.path().to_owned()));
+            if self.take(tx, lines)? {
                 return Ok(true);
             }
             let Some((secret, number, path)) = last.filter(|_| read == asked) else { return Ok(false) };
@@ -150,18 +145,19 @@ impl List<'_> {
     }
 
     /// Shows those that may be seen; says whether the page is full, or enough was looked at.
-    fn take(&mut self, lines: Vec<Line>) -> bool {
+    fn take(&mut self, tx: &mut Tx<'_>, lines: Vec<Line>) -> Result<bool, SqlError> {
         for line in lines {
             if self.shown == self.limit {
-                return true;
+                return Ok(true);
             }
             self.left = self.left.saturating_sub(1);
             self.last = Some((line.secret, line.listed.version));
-            if let Some(facts) = line.facts.filter(|facts| self.visible.shows(facts)) {
-                self.show(facts, line.listed);
+            let place = line.place.verify(tx, self.key)?;
+            if let Some(place) = place.filter(|place| self.visible.shows(&place.facts)) {
+                self.show(place.facts, line.listed);
             }
         }
-        self.shown == self.limit || self.left == 0
+        Ok(self.shown == self.limit || self.left == 0)
     }
 
     fn show(&mut self, facts: SecretFacts, listed: ListedVersion) {
@@ -178,15 +174,15 @@ impl List<'_> {
     }
 }
 
-fn line(row: &Row<'_>, key: &RowKey) -> Result<Line, SqlError> {
+fn line(row: &Row<'_>) -> Result<Line, SqlError> {
     let secret = SecretId::from_bytes(row.get(0)?);
     let listed = ListedVersion {
-        version: version(row, 4)?,
-        envelope: version(row, 5)?,
-        state: state(row, 6)?,
-        created_at: row.get(7)?,
+        version: version(row, 6)?,
+        envelope: version(row, 7)?,
+        state: state(row, 8)?,
+        created_at: row.get(9)?,
     };
-    Ok(Line { secret, path: row.get(2)?, listed, facts: places::facts(row, key, secret, 1)? })
+    Ok(Line { secret, listed, place: UnverifiedPlace::read(row, secret, 1)? })
 }
 
 fn environments(tx: &mut Tx<'_>) -> Result<Vec<EnvironmentId>, SqlError> {

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod destruction;
+mod details;
 mod environments;
 mod events;
 mod files;
@@ -10,11 +11,13 @@ mod identity;
 mod installation;
 mod lists;
 mod places;
+mod placing;
 mod reconcile;
 mod registry;
 mod rotation;
 mod rows;
 pub mod schema;
+mod stages;
 mod tokens;
 mod vouch;
 

@@ -1,14 +1,17 @@
-//! Places of secrets: the environment and the path that decisions are made from. No row gives one unless its tag fits.
+//! Places of secrets: the environment, the path and the rules that decisions are made from. No row gives one unless its tag
+//! fits, and it has the number of the newest change.
 //!
-//! Guarantees that a secret has the place that the manager gave it, or none: an attacker with write access to the database
-//! cannot move it to where he may read, or put it in the place of another one.
+//! Guarantees that a secret has the place that the manager gave it last, or none: an attacker with write access to the
+//! database cannot move it to where he may read, put it in the place of another one, or put back where it was.
 
 use manager_api::name::SecretPath;
-use manager_api::tags::Tags;
-use manager_policy::SecretFacts;
-use manager_registry::{RowKey, RowKind, RowTag};
+use manager_registry::{PlaceRow, RowKey, RowTag};
 use service_runtime::sql::{Row, SqlError, Tx};
+use shared_proto::Rejected;
 use shared_proto::id::{EnvironmentId, SecretId};
+
+use super::registry::newest_number;
+use crate::PlacedSecret;
 
 /// A secret at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,64 +24,107 @@ pub(super) enum At {
     Unfit,
 }
 
-/// The facts about a secret; `None` for one that is unknown, or has a place that the manager did not give it.
-pub(super) fn facts_of(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> Result<Option<SecretFacts>, SqlError> {
-    let sql = "SELECT environment_id, path, tag FROM secrets WHERE secret_id = ?1";
-    let found = tx.optional(sql, &[&secret.as_bytes()], |row| facts(row, key, secret, 0))?;
-    if found.is_none() {
-        as_if_found(key, secret);
+/// The columns of a row, of which nothing is used before it is verified.
+pub(super) struct UnverifiedPlace {
+    secret: SecretId,
+    environment: EnvironmentId,
+    path: String,
+    number: u64,
+    rules: String,
+    tag: Option<RowTag>,
+}
+
+impl UnverifiedPlace {
+    /// The columns `environment_id, path, number, rules, tag`, from `first` on.
+    pub(super) fn read(row: &Row<'_>, secret: SecretId, first: usize) -> Result<Self, SqlError> {
+        Ok(Self {
+            secret,
+            environment: EnvironmentId::from_bytes(row.get(first)?),
+            path: row.get(first + 1)?,
+            number: row.get(first + 2)?,
+            rules: row.get(first + 3)?,
+            tag: row.get(first + 4)?,
+        })
     }
-    Ok(found.flatten())
+
+    /// The path as the row says it, for the order of a list.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The secret; `None` if it has a place that the manager did not give it last.
+    pub(super) fn verify(&self, tx: &mut Tx<'_>, key: &RowKey) -> Result<Option<PlacedSecret>, SqlError> {
+        let Self { secret, environment, path, number, rules, tag } = self;
+        let row = PlaceRow { secret: *secret, environment: *environment, path, number: *number, rules };
+        let newest = || newest_number(tx).map_err(Unverified::Sql);
+        match row.verified(key, tag.as_ref(), newest) {
+            Ok(found) => Ok(found.map(|(facts, rules)| PlacedSecret { facts, rules })),
+            Err(Unverified::Sql(error)) => Err(error),
+            Err(Unverified::Unreadable) => Err(SqlError::unreadable()),
+        }
+    }
+}
+
+/// The reason why a row cannot be verified.
+enum Unverified {
+    Sql(SqlError),
+    Unreadable,
+}
+
+impl From<Rejected> for Unverified {
+    fn from(Rejected: Rejected) -> Self {
+        Self::Unreadable
+    }
+}
+
+/// A secret; `None` for one that is unknown, or has a place that the manager did not give it.
+pub(super) fn placed(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> Result<Option<PlacedSecret>, SqlError> {
+    let sql = "SELECT environment_id, path, number, rules, tag FROM secrets WHERE secret_id = ?1";
+    let found = tx.optional(sql, &[&secret.as_bytes()], |row| UnverifiedPlace::read(row, secret, 0))?;
+    verified_or_as_if(tx, key, secret, found)
+}
+
+/// The secret of a row that was looked for. It takes about as long for one that is not there.
+pub(super) fn verified_or_as_if(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    secret: SecretId,
+    found: Option<UnverifiedPlace>,
+) -> Result<Option<PlacedSecret>, SqlError> {
+    match found {
+        Some(found) => found.verify(tx, key),
+        None => {
+            as_if_found(key, secret);
+            Ok(None)
+        }
+    }
 }
 
 /// The work of a place that is found, for a secret that is not there: it looks like one that the caller may not see, and takes
 /// about as long.
 pub(super) fn as_if_found(key: &RowKey, secret: SecretId) {
-    let (nowhere, path) = (EnvironmentId::from_bytes([0; 16]), SecretPath::unnamed(secret));
-    std::hint::black_box((tag(key, secret, nowhere, path.as_str()), SecretPath::parse(path.as_str()).is_ok()));
+    let (environment, path) = (EnvironmentId::from_bytes([0; 16]), SecretPath::unnamed(secret));
+    let row = PlaceRow { secret, environment, path: path.as_str(), number: 0, rules: "" };
+    std::hint::black_box((row.tag(key), SecretPath::parse(path.as_str()).is_ok()));
 }
 
-/// The facts in the columns `environment_id, path, tag` of a secret, from `first` on.
-pub(super) fn facts(
-    row: &Row<'_>,
-    key: &RowKey,
-    secret: SecretId,
-    first: usize,
-) -> Result<Option<SecretFacts>, SqlError> {
-    let environment = EnvironmentId::from_bytes(row.get(first)?);
-    facts_with(row, key, (secret, environment), first + 1)
-}
-
-/// The same with the columns `path, tag`.
-pub(super) fn facts_with(
-    row: &Row<'_>,
-    key: &RowKey,
-    (secret, environment): (SecretId, EnvironmentId),
-    first: usize,
-) -> Result<Option<SecretFacts>, SqlError> {
-    let (path, tag): (String, Option<RowTag>) = (row.get(first)?, row.get(first + 1)?);
-    if !key.fits(RowKind::Place, secret, &[secret.as_bytes(), environment.as_bytes(), path.as_bytes()], tag.as_ref()) {
-        return Ok(None);
-    }
-    let path = SecretPath::parse(path).map_err(|_| SqlError::unreadable())?;
-    Ok(Some(SecretFacts { id: secret, environment, path, tags: Tags::default(), service_only: false }))
-}
-
-/// The facts about the secret at a place; `None` if there is none, or one that the manager did not put there.
-pub(super) fn facts_at(
+/// The secret at a place; `None` if there is none, or one that the manager did not put there.
+pub(super) fn placed_at(
     tx: &mut Tx<'_>,
     key: &RowKey,
     (environment, path): &(EnvironmentId, SecretPath),
-) -> Result<Option<SecretFacts>, SqlError> {
-    let found = tx.optional(
-        "SELECT secret_id, environment_id, path, tag FROM secrets WHERE environment_id = ?1 AND path = ?2",
+) -> Result<Option<PlacedSecret>, SqlError> {
+    let found = row_at(tx, *environment, path)?;
+    verified_or_as_if(tx, key, SecretId::from_bytes([0; 16]), found)
+}
+
+fn row_at(tx: &mut Tx<'_>, environment: EnvironmentId, path: &SecretPath) -> Result<Option<UnverifiedPlace>, SqlError> {
+    tx.optional(
+        "SELECT secret_id, environment_id, path, number, rules, tag FROM secrets
+         WHERE environment_id = ?1 AND path = ?2",
         &[&environment.as_bytes(), &path.as_str()],
-        |row| facts(row, key, SecretId::from_bytes(row.get(0)?), 1),
-    )?;
-    if found.is_none() {
-        as_if_found(key, SecretId::from_bytes([0; 16]));
-    }
-    Ok(found.flatten())
+        |row| UnverifiedPlace::read(row, SecretId::from_bytes(row.get(0)?), 1),
+    )
 }
 
 /// The secret at a path.
@@ -88,39 +134,52 @@ pub(super) fn secret_at(
     environment: EnvironmentId,
     path: &SecretPath,
 ) -> Result<At, SqlError> {
-    let found = tx.optional(
-        "SELECT secret_id, environment_id, path, tag FROM secrets WHERE environment_id = ?1 AND path = ?2",
-        &[&environment.as_bytes(), &path.as_str()],
-        |row| {
-            let secret = SecretId::from_bytes(row.get(0)?);
-            Ok(facts(row, key, secret, 1)?.map_or(At::Unfit, |_| At::Secret(secret)))
-        },
-    )?;
-    Ok(found.unwrap_or(At::Nothing))
+    let Some(found) = row_at(tx, environment, path)? else { return Ok(At::Nothing) };
+    Ok(found.verify(tx, key)?.map_or(At::Unfit, |secret| At::Secret(secret.facts.id)))
 }
 
-/// Gives a secret its place. One whose id or path exists stays as it is.
+/// True if a secret has the path that the dots of this one stand for, or is one whose dots stand for this one. A reader
+/// who means one of them would get the other.
+pub(super) fn has_other_reading(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    environment: EnvironmentId,
+    path: &SecretPath,
+    own: SecretId,
+) -> Result<bool, SqlError> {
+    let Some(other) = path.from_dots().or_else(|| path.to_dots()) else { return Ok(false) };
+    let at = secret_at(tx, key, environment, &other)?;
+    Ok(at != At::Nothing && at != At::Secret(own))
+}
+
+/// Gives a secret its place and its rules. One whose id or path exists stays as it is.
 pub(super) fn insert(
     tx: &mut Tx<'_>,
     key: &RowKey,
     (secret, environment): (SecretId, EnvironmentId),
-    path: &SecretPath,
+    (path, rules): (&SecretPath, &str),
     now: u64,
 ) -> Result<(), SqlError> {
+    let place = PlaceRow { secret, environment, path: path.as_str(), number: 0, rules };
     tx.execute(
-        "INSERT INTO secrets (secret_id, environment_id, path, tag, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO secrets (secret_id, environment_id, path, rules, tag, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT DO NOTHING",
-        &[
-            &secret.as_bytes(),
-            &environment.as_bytes(),
-            &path.as_str(),
-            &tag(key, secret, environment, path.as_str()),
-            &now,
-        ],
+        &[&secret.as_bytes(), &environment.as_bytes(), &path.as_str(), &rules, &place.tag(key), &now],
     )
     .map(|_rows| ())
 }
 
-pub(super) fn tag(key: &RowKey, secret: SecretId, environment: EnvironmentId, path: &str) -> RowTag {
-    key.tag(RowKind::Place, &[secret.as_bytes(), environment.as_bytes(), path.as_bytes()])
+/// The number of the newest change of a secret's place, as its row says it; `None` for an unknown one.
+pub(super) fn number_of(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<u64>, SqlError> {
+    let sql = "SELECT number FROM secrets WHERE secret_id = ?1";
+    tx.optional(sql, &[&secret.as_bytes()], |row| row.get(0))
+}
+
+/// Gives a secret another place or other rules.
+pub(super) fn replace(tx: &mut Tx<'_>, key: &RowKey, place: &PlaceRow<'_>) -> Result<(), SqlError> {
+    tx.execute(
+        "UPDATE secrets SET path = ?2, number = ?3, rules = ?4, tag = ?5, revision = revision + 1 WHERE secret_id = ?1",
+        &[&place.secret.as_bytes(), &place.path, &place.number, &place.rules, &place.tag(key)],
+    )
+    .map(|_rows| ())
 }

@@ -9,9 +9,8 @@ use service_runtime::sql::{SqlError, Tx};
 use shared_proto::encoding::Bytes;
 use shared_proto::receipt::ReceiptFacts;
 
-use super::SqlStore;
-use super::places;
 use super::rows::{state, version};
+use super::{SqlStore, places, stages};
 use crate::{Acted, ReconcileStore, basis_for};
 
 #[async_trait]
@@ -64,7 +63,7 @@ fn adopt(tx: &mut Tx<'_>, key: &RowKey, facts: &[ReceiptFacts], now: u64) -> Res
         if !lacks(tx, fact)? {
             continue;
         }
-        places::insert(tx, key, (fact.secret, fact.environment), &SecretPath::unnamed(fact.secret), now)?;
+        places::insert(tx, key, (fact.secret, fact.environment), (&SecretPath::unnamed(fact.secret), ""), now)?;
         tx.execute(
             "INSERT INTO envelopes (secret_id, envelope, state, epoch, digest) VALUES (?1, ?2, 'committed', ?3, ?4)
              ON CONFLICT (secret_id, envelope) DO UPDATE
@@ -82,6 +81,7 @@ fn adopt(tx: &mut Tx<'_>, key: &RowKey, facts: &[ReceiptFacts], now: u64) -> Res
             "DELETE FROM idempotency WHERE secret_id = ?1 AND version = ?2",
             &[&fact.secret.as_bytes(), &fact.version.get()],
         )?;
+        stages::mend(tx, fact.secret)?;
         adopted += 1;
     }
     Ok(adopted)

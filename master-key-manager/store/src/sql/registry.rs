@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use manager_api::name::AccountName;
 use manager_policy::{Basis, PolicyEpoch};
 use manager_registry::{
-    Credential, Kind, Proof, Record, RecordName, RoleAssignment, RowKey, Rows, Service, WrittenEntry, WrittenRecord,
+    Credential, Kind, Proof, Record, RecordName, RoleAssignment, RowKey, Rows, Service, Snapshot, WrittenEntry,
+    WrittenRecord,
 };
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::Malformed;
@@ -12,13 +13,13 @@ use shared_proto::encoding::Bytes;
 use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, ServiceId, Subject, TokenId};
 
-use super::SqlStore;
 use super::events::{defer, number};
 use super::vouch::vouch;
+use super::{SqlStore, placing};
 use crate::events::Effect;
 use crate::{
-    ActError, ChangeOutcome, DroppedEntries, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore, SignEvent,
-    Stored, event_name,
+    ActError, ChangeOutcome, DroppedEntries, NewPlace, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore,
+    SignEvent, Stored, event_name,
 };
 
 #[async_trait]
@@ -35,15 +36,22 @@ impl RegistryStore for SqlStore {
         self.sql.read("policy_entries", move |tx| policy_entries(tx, from, limit)).await
     }
 
-    async fn change_registry(
+    async fn change_places(
         &self,
         rows: Rows,
+        places: Vec<NewPlace>,
         events: Vec<Event>,
         sign: Option<SignEvent>,
         now: u64,
     ) -> Stored<ChangeOutcome> {
         let key = self.key();
-        self.sql.write("change_registry", move |tx| change(tx, &key, &rows, &events, sign.as_ref(), now)).await
+        self.sql
+            .write("change_registry", move |tx| change(tx, &key, (&rows, &places), &events, sign.as_ref(), now))
+            .await
+    }
+
+    fn follow(&self, state: &Snapshot) {
+        self.key.follow(state);
     }
 
     async fn drop_entries(&self, old: OldEntries, limit: usize) -> Stored<DroppedEntries> {
@@ -173,14 +181,21 @@ pub(super) fn newest_number(tx: &mut Tx<'_>) -> Result<u64, SqlError> {
 fn change(
     tx: &mut Tx<'_>,
     key: &RowKey,
-    rows: &Rows,
+    (rows, places): (&Rows, &[NewPlace]),
     events: &[Event],
     sign: Option<&SignEvent>,
     now: u64,
 ) -> Result<ChangeOutcome, SqlError> {
+    if newest_number(tx)? != rows.expected {
+        return Ok(ChangeOutcome::Moved);
+    }
+    if let Some(conflict) = placing::conflict(tx, key, places)? {
+        return Ok(ChangeOutcome::Conflict(conflict));
+    }
     if !write(tx, rows)? {
         return Ok(ChangeOutcome::Moved);
     }
+    placing::write(tx, key, places, rows.entry.number)?;
     let mut numbers = Vec::new();
     let mut events = events.to_vec();
     events.extend(revocations_of(tx, &rows.ended_sessions)?);
@@ -265,8 +280,12 @@ pub(super) fn outdated(tx: &mut Tx<'_>, basis: Basis, now: u64) -> Result<Option
     }
     let later: Vec<String> =
         tx.all("SELECT entry FROM registry_log WHERE number > ?1 ORDER BY number", &[&decided], |row| row.get(0))?;
-    let concerned = later.iter().any(|entry| WrittenEntry::may_concern(entry, (basis.holder(), basis.credential())));
-    Ok(concerned.then_some(ActError::PolicyChanged))
+    let caller = (basis.holder(), basis.credential());
+    if later.iter().any(|entry| WrittenEntry::may_concern(entry, caller, None)) {
+        return Ok(Some(ActError::PolicyChanged));
+    }
+    let is_about = |entry: &String| WrittenEntry::may_concern(entry, caller, basis.secret());
+    Ok(later.iter().any(is_about).then_some(ActError::SecretChanged))
 }
 
 /// The most entries that are made while a request is under way, and that its acts look at.

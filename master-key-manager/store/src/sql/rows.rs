@@ -1,6 +1,7 @@
 //! Reading of rows and words, and queries that several areas ask. A row that does not fit its type is an error, never a
 //! guess.
 
+use manager_api::tokens::Stage;
 use manager_api::wire::CatalogueState;
 use manager_policy::SecretFacts;
 use manager_registry::RowKey;
@@ -10,11 +11,15 @@ use shared_proto::encoding::Bytes;
 use shared_proto::event::{EventHash, NO_EVENT};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 
-use super::places;
-use crate::{EnvelopeRow, SecretState, StoredEvent, VersionRow, event_name};
+use super::places::{self, UnverifiedPlace};
+use crate::{EnvelopeRow, PlacedSecret, SecretState, Stages, StoredEvent, VersionRow, event_name};
 
 pub(super) fn version(row: &Row<'_>, column: usize) -> Result<Version, SqlError> {
     Version::new(row.get(column)?).map_err(|_| SqlError::unreadable())
+}
+
+pub(super) fn optional_version(row: &Row<'_>, column: usize) -> Result<Option<Version>, SqlError> {
+    row.get::<Option<u64>>(column)?.map(|number| Version::new(number).map_err(|_| SqlError::unreadable())).transpose()
 }
 
 pub(super) fn state(row: &Row<'_>, column: usize) -> Result<CatalogueState, SqlError> {
@@ -79,14 +84,23 @@ pub(super) fn chain_head(tx: &mut Tx<'_>) -> Result<ChainHead, SqlError> {
     Ok(ChainHead { number, hash, lasting: lasting.unwrap_or(NO_EVENT) })
 }
 
-/// A version with the facts about its secret, if the place of that is the manager's.
-pub(super) type Placed = (VersionRow, SecretFacts);
+/// A version with its secret, if the place of that is the manager's.
+pub(super) type Placed = (VersionRow, PlacedSecret);
 
-/// Columns of [`version_row`], then `path, tag`.
-fn placed(row: &Row<'_>, key: &RowKey) -> Result<Option<Placed>, SqlError> {
+/// Columns of [`version_row`], then `environment_id, path, number, rules, tag`.
+fn with_place(row: &Row<'_>) -> Result<(VersionRow, UnverifiedPlace), SqlError> {
     let found = version_row(row)?;
-    let facts = places::facts_with(row, key, (found.secret, found.environment), 7)?;
-    Ok(facts.map(|facts| (found, facts)))
+    Ok((found, UnverifiedPlace::read(row, found.secret, 7)?))
+}
+
+fn verified(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    secret: SecretId,
+    found: Option<(VersionRow, UnverifiedPlace)>,
+) -> Result<Option<Placed>, SqlError> {
+    let (row, place) = found.unzip();
+    Ok(row.zip(places::verified_or_as_if(tx, key, secret, place)?))
 }
 
 pub(super) fn one_version(
@@ -96,38 +110,67 @@ pub(super) fn one_version(
     version: Version,
 ) -> Result<Option<Placed>, SqlError> {
     let found = tx.optional(
-        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest, s.path, s.tag
+        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest,
+                s.environment_id, s.path, s.number, s.rules, s.tag
          FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
          JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
          WHERE v.secret_id = ?1 AND v.version = ?2",
         &[&secret.as_bytes(), &version.get()],
-        |row| placed(row, key),
+        with_place,
     )?;
-    if found.is_none() {
-        places::as_if_found(key, secret);
-    }
-    Ok(found.flatten())
+    verified(tx, key, secret, found)
 }
 
-pub(super) fn newest_committed(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> Result<Option<Placed>, SqlError> {
-    let found = tx.optional(
-        "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest, s.path, s.tag
-         FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
-         JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
-         WHERE v.secret_id = ?1 AND v.state = 'committed' ORDER BY v.version DESC LIMIT 1",
-        &[&secret.as_bytes()],
-        |row| placed(row, key),
-    )?;
-    if found.is_none() {
-        places::as_if_found(key, secret);
-    }
-    Ok(found.flatten())
+/// The version with a stage. It is committed.
+pub(super) fn staged_version(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    secret: SecretId,
+    stage: Stage,
+) -> Result<Option<Placed>, SqlError> {
+    // Written out: statements are constants.
+    let sql = match stage {
+        Stage::Current => {
+            "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest,
+                    s.environment_id, s.path, s.number, s.rules, s.tag
+             FROM secrets s JOIN versions v ON v.secret_id = s.secret_id AND v.version = s.current_version
+             JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
+             WHERE s.secret_id = ?1 AND v.state = 'committed'"
+        }
+        Stage::Previous => {
+            "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest,
+                    s.environment_id, s.path, s.number, s.rules, s.tag
+             FROM secrets s JOIN versions v ON v.secret_id = s.secret_id AND v.version = s.previous_version
+             JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
+             WHERE s.secret_id = ?1 AND v.state = 'committed'"
+        }
+        Stage::Pending => {
+            "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest,
+                    s.environment_id, s.path, s.number, s.rules, s.tag
+             FROM secrets s JOIN versions v ON v.secret_id = s.secret_id AND v.version = s.pending_version
+             JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
+             WHERE s.secret_id = ?1 AND v.state = 'committed'"
+        }
+    };
+    let found = tx.optional(sql, &[&secret.as_bytes()], with_place)?;
+    verified(tx, key, secret, found)
 }
 
 pub(super) fn secret_state(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> Result<Option<SecretState>, SqlError> {
-    let Some(SecretFacts { environment, path, .. }) = places::facts_of(tx, key, secret)? else { return Ok(None) };
-    let created_at =
-        tx.one("SELECT created_at FROM secrets WHERE secret_id = ?1", &[&secret.as_bytes()], |row| row.get(0))?;
+    let Some(PlacedSecret { facts, rules }) = places::placed(tx, key, secret)? else { return Ok(None) };
+    let (created_at, revision, stages) = tx.one(
+        "SELECT created_at, revision, current_version, previous_version, pending_version
+         FROM secrets WHERE secret_id = ?1",
+        &[&secret.as_bytes()],
+        |row| {
+            let stages = Stages {
+                current: optional_version(row, 2)?,
+                previous: optional_version(row, 3)?,
+                pending: optional_version(row, 4)?,
+            };
+            Ok((row.get(0)?, row.get(1)?, stages))
+        },
+    )?;
     let last = tx.optional(
         "SELECT version FROM versions WHERE secret_id = ?1 ORDER BY version DESC LIMIT 1",
         &[&secret.as_bytes()],
@@ -141,5 +184,6 @@ pub(super) fn secret_state(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> R
         &[&secret.as_bytes()],
         version_row,
     )?;
-    Ok(Some(SecretState { secret, environment, path, created_at, last, pending }))
+    let SecretFacts { environment, path, .. } = facts;
+    Ok(Some(SecretState { secret, environment, path, rules, revision, stages, created_at, last, pending }))
 }

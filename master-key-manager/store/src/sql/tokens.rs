@@ -1,12 +1,14 @@
 //! Access tokens, stored by their claims.
 
 use async_trait::async_trait;
+use manager_api::tokens::WantedVersion;
+use manager_api::wire::CatalogueState;
 use manager_policy::{Basis, Permit, ReadAudit, Scope};
 use manager_registry::RowKey;
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::event::Event;
-use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId, Version};
+use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId};
 use shared_proto::token::Grant;
 
 use super::SqlStore;
@@ -15,7 +17,7 @@ use super::events::is_revoked;
 use super::identity::subject_for;
 use super::places;
 use super::registry::outdated;
-use super::rows::{Placed, newest_committed, newest_event, one_version};
+use super::rows::{Placed, newest_event, one_version, staged_version};
 use crate::{
     ActError, Acted, CommitOutcome, KEPT_SECONDS, NewToken, OwnToken, ReadPermits, Stored, TokenDecision, TokenRequest,
     TokenRow, TokenStore, TokenSubject, VersionRow, Wanted, basis_for, event_name, grants_of,
@@ -75,9 +77,12 @@ fn decide_token(
     for (wanted, version) in &order.grants {
         let Some(secret) = readable(tx, key, wanted, &order.permits)? else { return Ok(Ok(TokenDecision::NotFound)) };
         let found = committed_version(tx, key, secret, *version)?;
-        let permitted = found.and_then(|(row, facts)| Some((row, order.permits.decide(&facts)?)));
+        let permitted = found.and_then(|(row, found)| Some((row, order.permits.decide(&found.facts)?, found.rules)));
         // Who may not read it is told what he is told of one that is missing.
-        let Some((row, permit)) = permitted else { return Ok(Ok(TokenDecision::NotFound)) };
+        let Some((row, permit, rules)) = permitted else { return Ok(Ok(TokenDecision::NotFound)) };
+        if rules.deletion.is_some() {
+            return Ok(Ok(TokenDecision::Deleted));
+        }
         let basis = permit.basis_for(&Scope::Secret(secret));
         common = basis.and_then(|basis| common.map_or(Some(basis), |common| common.and(basis)));
         if common.is_none() {
@@ -109,7 +114,7 @@ fn readable(
     };
     let mut found = Vec::with_capacity(places.len());
     for place in places {
-        let facts = places::facts_at(tx, key, place)?;
+        let facts = places::placed_at(tx, key, place)?.map(|found| found.facts);
         found.extend(facts.filter(|facts| permits.decide(facts).is_some()).map(|facts| facts.id));
     }
     let first = found.first().copied();
@@ -206,11 +211,15 @@ fn committed_version(
     tx: &mut Tx<'_>,
     key: &RowKey,
     secret: SecretId,
-    version: Option<Version>,
+    version: WantedVersion,
 ) -> Result<Option<Placed>, SqlError> {
-    let Some(version) = version else { return newest_committed(tx, key, secret) };
-    let row = one_version(tx, key, secret, version)?;
-    Ok(row.filter(|(row, _)| row.state == manager_api::wire::CatalogueState::Committed))
+    match version {
+        WantedVersion::Stage(stage) => staged_version(tx, key, secret, stage),
+        WantedVersion::Number(version) => {
+            let row = one_version(tx, key, secret, version)?;
+            Ok(row.filter(|(row, _)| row.state == CatalogueState::Committed))
+        }
+    }
 }
 
 fn tokens(tx: &mut Tx<'_>, after: Option<TokenId>, limit: usize, now: u64) -> Result<Vec<TokenRow>, SqlError> {

@@ -1,13 +1,13 @@
 //! Tags for the rows of a database from before rows had them. An operator vouches for them, once, before its first entry
 //! of the registry.
 
-use manager_registry::RowKey;
+use manager_registry::{PlaceRow, RowKey};
 use service_runtime::sql::{SqlError, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId};
 
 use super::identity::label_tag;
 use super::registry::newest_number;
-use super::{catalogue, environments, events, places};
+use super::{catalogue, environments, events};
 
 /// Tags up to `limit` rows of each table that have no tag, and returns how many there were. A row with a wrong one keeps
 /// it. A database with an entry was written with tags, and gets none.
@@ -28,12 +28,13 @@ pub(super) fn vouch(tx: &mut Tx<'_>, key: &RowKey, limit: usize) -> Result<usize
 
 fn secrets(tx: &mut Tx<'_>, key: &RowKey, limit: usize) -> Result<usize, SqlError> {
     let rows: Vec<([u8; 16], [u8; 16], String)> = tx.all(
-        "SELECT secret_id, environment_id, path FROM secrets WHERE tag IS NULL LIMIT ?1",
+        "SELECT secret_id, environment_id, path FROM secrets WHERE tag IS NULL AND rules = '' AND number = 0 LIMIT ?1",
         &[&row_limit(limit)],
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
     for (secret, environment, path) in &rows {
-        let tag = places::tag(key, SecretId::from_bytes(*secret), EnvironmentId::from_bytes(*environment), path);
+        let (id, environment) = (SecretId::from_bytes(*secret), EnvironmentId::from_bytes(*environment));
+        let tag = PlaceRow { secret: id, environment, path, number: 0, rules: "" }.tag(key);
         tx.execute("UPDATE secrets SET tag = ?2 WHERE secret_id = ?1", &[secret, &tag])?;
     }
     Ok(rows.len())

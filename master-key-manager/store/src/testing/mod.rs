@@ -4,6 +4,7 @@ mod catalogue;
 mod environments;
 mod events;
 mod lists;
+mod places;
 mod policy;
 mod reconcile;
 mod registry;
@@ -14,9 +15,12 @@ mod tokens;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use manager_api::name::{AccountName, EnvironmentName, SecretPath, UserLabel};
+use manager_api::tokens::{Stage, WantedVersion};
 use manager_api::wire::CatalogueState;
 use manager_policy::{ActionType, Actor, AnyAction, Facts, KnownEnvironments, List, Permit, Scope, Visible};
-use manager_registry::{Author, Change, Credential, Proof, Record, RegistryKey, RoleAssignment, Service, Snapshot};
+use manager_registry::{
+    Author, Change, Credential, Proof, Record, RegistryKey, RoleAssignment, SecretRules, Service, Snapshot,
+};
 use shared_proto::encoding::Bytes;
 use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, SecretId, ServiceId, Subject, TokenId, Version};
@@ -24,8 +28,9 @@ use shared_proto::identity::Mode;
 use shared_proto::token::Grant;
 
 use crate::{
-    ActError, Acted, Decision, Environment, Installation, ManagerStore, NewInstallation, NewToken, NewVersion,
-    ReadPermits, SecretPage, SignEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow, Wanted,
+    AboutVersion, ActError, Acted, Decision, Details, Environment, Installation, ManagerStore, NewInstallation,
+    NewToken, NewVersion, ReadPermits, SecretPage, SignEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow,
+    Wanted,
 };
 
 /// Runs the kit on an empty store.
@@ -50,6 +55,9 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.permits().await?;
     kit.facts_of_places().await?;
     kit.other_readings().await?;
+    kit.stages().await?;
+    kit.places().await?;
+    kit.descriptions().await?;
     kit.ended_lines().await?;
     kit.disabled().await
 }
@@ -66,6 +74,11 @@ struct Kit<'a> {
 }
 
 const NOW: u64 = 1_000;
+
+/// The version with a number, or the current one.
+fn wanted(version: Option<Version>) -> WantedVersion {
+    version.map_or(WantedVersion::Stage(Stage::Current), WantedVersion::Number)
+}
 
 impl<'a> Kit<'a> {
     async fn install(store: &'a dyn ManagerStore) -> Result<Self, String> {
@@ -154,7 +167,7 @@ impl<'a> Kit<'a> {
             jti: TokenId::generate(),
             subject: TokenSubject::Label(self.label.clone()),
             signing_key: Bytes([5; 32]),
-            grants: grants.into_iter().map(|(secret, version)| (Wanted::Id(secret), version)).collect(),
+            grants: grants.into_iter().map(|(secret, version)| (Wanted::Id(secret), wanted(version))).collect(),
             permits: ReadPermits::new(move |_| Permit::decide(&facts, &actor, &Scope::Installation, NOW).ok()),
             issued_at: NOW,
             expires_at: NOW + 900,
@@ -173,7 +186,18 @@ impl<'a> Kit<'a> {
             digest: Bytes(digest),
         };
         let subject = TokenSubject::Label(self.label.clone());
-        Ok(NewVersion { row, path: path.clone(), subject, idempotency: None, signing_key: None, now: NOW })
+        Ok(NewVersion {
+            row,
+            path: path.clone(),
+            rules: SecretRules::default(),
+            details: Details::default(),
+            about: AboutVersion::default(),
+            if_version: None,
+            subject,
+            idempotency: None,
+            signing_key: None,
+            now: NOW,
+        })
     }
 
     fn new_token(&self, row: &VersionRow) -> NewToken {

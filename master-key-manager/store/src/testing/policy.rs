@@ -16,8 +16,8 @@ use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, TokenId, Ver
 use super::environments::new_environment;
 use super::{Kit, NOW, refused, rule, signer, text};
 use crate::{
-    ActError, CommitOutcome, Decision, EnvironmentChange, NewRollback, NewVersion, ReadPermits, TokenDecision,
-    TokenRequest,
+    AboutVersion, ActError, CommitOutcome, Decision, EnvironmentChange, NewRollback, NewVersion, ReadPermits,
+    TokenDecision, TokenRequest,
 };
 
 impl Kit<'_> {
@@ -111,6 +111,7 @@ impl Kit<'_> {
             version: Version::FIRST,
             target: Version::FIRST,
             if_version: None,
+            about: AboutVersion::default(),
             idempotency: None,
             now: NOW,
         };
@@ -155,7 +156,15 @@ impl Kit<'_> {
         let denied = self.store.decide_token(denied).await;
         rule(matches!(denied, Ok(TokenDecision::NotFound)), "who may not read a secret is told that it is missing")?;
         let (version, target) = (new.row.version, Version::FIRST);
-        let back = NewRollback { secret, version, target, if_version: None, idempotency: None, now: NOW };
+        let back = NewRollback {
+            secret,
+            version,
+            target,
+            if_version: None,
+            about: AboutVersion::default(),
+            idempotency: None,
+            now: NOW,
+        };
         refused(self.store.begin_rollback(&self.only(&other)?, back).await, why, "rollback of another secret")?;
         let destroyed = self.store.destroy(&self.only(&other)?, secret, vec![Version::FIRST], None, NOW).await;
         refused(destroyed, why, "destruction of another secret")?;

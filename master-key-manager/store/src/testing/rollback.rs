@@ -7,7 +7,10 @@ use shared_proto::id::{SecretId, Version};
 use shared_proto::receipt::{ReceiptFacts, VersionState};
 
 use super::{Kit, NOW, rule, signer, text};
-use crate::{BeginOutcome, CommitOutcome, Destroyed, NewRollback, RollbackOutcome, TokenDecision, VersionRow};
+use crate::{
+    AboutVersion, BeginOutcome, CommitOutcome, Destroyed, IfVersion, NewRollback, RollbackOutcome, TokenDecision,
+    VersionRow,
+};
 
 impl Kit<'_> {
     pub(super) async fn rollbacks(&self) -> Result<(), String> {
@@ -130,7 +133,9 @@ impl Kit<'_> {
         if_version: Option<Version>,
     ) -> Result<RollbackOutcome, String> {
         let (version, target) = (Version::new(number).map_err(text)?, Version::new(target).map_err(text)?);
-        let new = NewRollback { secret, version, target, if_version, idempotency: None, now: NOW };
+        let if_version = if_version.map(IfVersion::Current);
+        let about = AboutVersion::default();
+        let new = NewRollback { secret, version, target, if_version, about, idempotency: None, now: NOW };
         self.store.begin_rollback(&self.may()?, new).await.map_err(text)
     }
 

@@ -4,7 +4,7 @@ use manager_api::name::SecretPath;
 use manager_policy::{Permit, Scope};
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId};
 
-use super::{Kit, NOW, rule, text};
+use super::{Kit, NOW, rule, text, wanted};
 use crate::{ActError, CommitOutcome, NewToken, ReadPermits, TokenDecision, TokenRequest, VersionRow, Wanted};
 
 impl Kit<'_> {
@@ -57,13 +57,13 @@ impl Kit<'_> {
         let second = self.new_version(SecretId::generate(), 1, &other)?.row;
         self.store.begin(&self.may()?, self.new_version(second.secret, 1, &other)?).await.map_err(text)?;
         self.store.commit(second.secret, second.version, None).await.map_err(text)?;
-        let decide = async |wanted: Vec<Wanted>, hidden: Option<SecretId>| {
+        let decide = async |asked: Vec<Wanted>, hidden: Option<SecretId>| {
             let (facts, actor) = (self.facts(), self.actor.clone());
             let permits = ReadPermits::new(move |secret| {
                 let seen = Some(secret.id) != hidden;
                 seen.then(|| Permit::decide(&facts, &actor, &Scope::Installation, NOW).ok()).flatten()
             });
-            let grants = wanted.into_iter().map(|one| (one, None)).collect();
+            let grants = asked.into_iter().map(|one| (one, wanted(None))).collect();
             let order = TokenRequest { grants, permits, ..self.new_order(Vec::new()) };
             let decided = self.store.decide_token(order).await.map_err(text)?;
             let TokenDecision::Recorded { versions, .. } = &decided else { return Ok::<_, String>(Err(decided)) };

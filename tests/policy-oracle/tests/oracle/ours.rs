@@ -66,6 +66,7 @@ pub(crate) fn secret(secret: &Secret) -> SecretFacts {
         path: SecretPath::parse(secret.names.join("/")).unwrap(),
         tags: tags(&secret.tags),
         service_only: secret.service_only,
+        number: 0,
     }
 }
 

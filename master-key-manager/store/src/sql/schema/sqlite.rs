@@ -12,6 +12,7 @@ pub(super) const STEPS: &[&str] = &[
     REGISTRY,
     CREDENTIALS,
     TAGS,
+    SECRET_LIFE,
 ];
 
 const FIRST: &str = "
@@ -247,4 +248,32 @@ ALTER TABLE environments ADD COLUMN tag BLOB CHECK (length(tag) = 32);
 ALTER TABLE subjects ADD COLUMN tag BLOB CHECK (length(tag) = 32);
 ALTER TABLE pending_revocations ADD COLUMN tag BLOB CHECK (length(tag) = 32);
 ALTER TABLE idempotency ADD COLUMN tag BLOB CHECK (length(tag) = 32);
+";
+
+const SECRET_LIFE: &str = "
+-- number: of the entry of the registry that changed place or rules last; 0 as they were made. rules: JSON; empty for none.
+-- The tag is over place, number and rules.
+ALTER TABLE secrets ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE secrets ADD COLUMN rules TEXT NOT NULL DEFAULT '';
+-- Informs, and is shown: JSON with a tag of its own; empty for nothing.
+ALTER TABLE secrets ADD COLUMN details TEXT NOT NULL DEFAULT '';
+ALTER TABLE secrets ADD COLUMN details_tag BLOB CHECK (length(details_tag) = 32);
+-- Grows with each change of place, rules and details.
+ALTER TABLE secrets ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+-- The versions that have a stage.
+ALTER TABLE secrets ADD COLUMN current_version INTEGER;
+ALTER TABLE secrets ADD COLUMN previous_version INTEGER;
+ALTER TABLE secrets ADD COLUMN pending_version INTEGER;
+UPDATE secrets SET current_version = (
+    SELECT MAX(v.version) FROM versions v WHERE v.secret_id = secrets.secret_id AND v.state = 'committed');
+UPDATE secrets SET previous_version = (
+    SELECT MAX(v.version) FROM versions v
+    WHERE v.secret_id = secrets.secret_id AND v.state = 'committed' AND v.version < secrets.current_version);
+-- stage: the one that the version gets when it is committed. expires_at: Unix seconds; NULL for never. The tag is over what
+-- decisions rest on; NULL: from before versions had tags.
+ALTER TABLE versions ADD COLUMN stage TEXT NOT NULL DEFAULT 'current' CHECK (stage IN ('current', 'pending'));
+ALTER TABLE versions ADD COLUMN note TEXT NOT NULL DEFAULT '';
+ALTER TABLE versions ADD COLUMN author TEXT;
+ALTER TABLE versions ADD COLUMN expires_at INTEGER;
+ALTER TABLE versions ADD COLUMN tag BLOB CHECK (length(tag) = 32);
 ";

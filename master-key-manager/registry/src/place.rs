@@ -1,0 +1,237 @@
+//! Places of secrets, and what else decisions about them rest on: tags, audience, deletion.
+//!
+//! They are rows of the catalogue, each with its own tag, so that a million of them cost no memory. A tag alone does not tell
+//! an earlier row that somebody put back. So each change of a place is a change of the registry, too, which keeps its number:
+//! a row counts only with the number of the newest change of it, or as it was made if there was none.
+
+use std::sync::PoisonError;
+
+use manager_api::name::SecretPath;
+use manager_api::tags::Tags;
+use manager_policy::SecretFacts;
+use serde::{Deserialize, Serialize};
+use shared_proto::Rejected;
+use shared_proto::encoding::from_json;
+use shared_proto::id::{EnvironmentId, SecretId, Subject};
+
+use crate::{RowKey, RowKind, RowTag, Snapshot};
+
+/// The newest change of the place of a secret. A secret that has its place since it was made has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// The secret.
+    pub secret_id: SecretId,
+    /// The number of the entry that made the change. The entry sets it.
+    pub number: u64,
+}
+
+impl Place {
+    /// A change of the place of a secret, which gets its number with its entry.
+    pub const fn changed(secret_id: SecretId) -> Self {
+        Self { secret_id, number: 0 }
+    }
+}
+
+/// The rules of a secret, on which decisions about it rest beside its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRules {
+    /// Its tags.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
+    /// Set for a secret that people never read.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub service_only: bool,
+    /// Set for a secret that is read after an approval only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub requires_approval: bool,
+    /// The deletion; absent while the secret is active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
+}
+
+/// The deletion of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deletion {
+    /// When it was deleted (Unix seconds).
+    pub deleted_at: u64,
+    /// The time until which it can be taken back (Unix seconds).
+    pub recoverable_until: u64,
+    /// The principal who deleted it; absent for a stranger of development mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_by: Option<Subject>,
+    /// Set once its envelopes are erased, or are about to be. There is no way back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub destroyed: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl SecretRules {
+    /// The text of a row: empty for no rules.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON.
+    pub fn write(&self) -> Result<String, Rejected> {
+        if *self == Self::default() { Ok(String::new()) } else { serde_json::to_string(self).map_err(|_| Rejected) }
+    }
+
+    /// The rules of a text.
+    ///
+    /// # Errors
+    /// It is none that [`Self::write`] made.
+    pub fn read(text: &str) -> Result<Self, Rejected> {
+        if text.is_empty() { Ok(Self::default()) } else { from_json(text.as_bytes()).map_err(|_| Rejected) }
+    }
+}
+
+/// A row of the catalogue, as far as decisions rest on it. Nothing of it is used before [`PlaceRow::verified`].
+#[derive(Clone, Copy, Debug)]
+pub struct PlaceRow<'a> {
+    /// The secret.
+    pub secret: SecretId,
+    /// Its environment.
+    pub environment: EnvironmentId,
+    /// Its path.
+    pub path: &'a str,
+    /// The number of the change by which it has this place.
+    pub number: u64,
+    /// The text of its rules.
+    pub rules: &'a str,
+}
+
+impl PlaceRow<'_> {
+    /// The tag of the row.
+    pub fn tag(&self, key: &RowKey) -> RowTag {
+        let number = self.number.to_be_bytes();
+        let parts: [&[u8]; 5] =
+            [self.secret.as_bytes(), self.environment.as_bytes(), self.path.as_bytes(), &number, self.rules.as_bytes()];
+        match parts.split_first_chunk::<3>() {
+            // As rows are that have no rules and never changed, also those of earlier releases.
+            Some((place, _)) if self.number == 0 && self.rules.is_empty() => key.tag(RowKind::Place, place),
+            _ => key.tag(RowKind::ChangedPlace, &parts),
+        }
+    }
+
+    /// What the row says, if the manager wrote it and it was not put back; `None` otherwise. `newest` is the number of the
+    /// newest entry that the transaction sees which has read the row: a change that it does not see yet does not count.
+    ///
+    /// # Errors
+    /// The manager wrote it, and it cannot be read; or those of `newest`.
+    pub fn verified<E: From<Rejected>>(
+        &self,
+        key: &RowKey,
+        tag: Option<&RowTag>,
+        newest: impl FnOnce() -> Result<u64, E>,
+    ) -> Result<Option<(SecretFacts, SecretRules)>, E> {
+        if !key.fits_tag(RowKind::ChangedPlace, self.secret, &self.tag(key), tag) {
+            return Ok(None);
+        }
+        if let Some(change) = key.change_after(self)
+            && newest()? >= change
+        {
+            key.note_unfit(RowKind::ChangedPlace, self.secret);
+            return Ok(None);
+        }
+        let rules = SecretRules::read(self.rules)?;
+        let path = SecretPath::parse(self.path.to_owned()).map_err(|_| Rejected)?;
+        let facts = SecretFacts {
+            id: self.secret,
+            environment: self.environment,
+            path,
+            tags: rules.tags.clone(),
+            service_only: rules.service_only,
+            number: self.number,
+        };
+        Ok(Some((facts, rules)))
+    }
+}
+
+impl RowKey {
+    /// Has the numbers of places compared with those of a verified state from now on.
+    pub fn follow(&self, state: &Snapshot) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state.clone();
+    }
+
+    /// The number of the entry after which a place counts no more; `None` for the newest one, and for one that the state does
+    /// not know yet: it is in the database before this process takes it into use. A number that was given to no change is not
+    /// newer than the state for long: the next entry has it.
+    fn change_after(&self, row: &PlaceRow<'_>) -> Option<u64> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let known = state.place(row.secret).map_or(0, |place| place.number);
+        if row.number == known || row.number > state.number() {
+            return None;
+        }
+        // One with another number that is not older belongs to no change.
+        Some(if row.number < known { known } else { 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Author, Change, Record, RegistryKey};
+
+    fn row<'a>(number: u64, rules: &'a str) -> PlaceRow<'a> {
+        let (secret, environment) = (SecretId::from_bytes([1; 16]), EnvironmentId::from_bytes([2; 16]));
+        PlaceRow { secret, environment, path: "a/b", number, rules }
+    }
+
+    fn verified(row: &PlaceRow<'_>, key: &RowKey, tag: Option<&RowTag>) -> Option<(SecretFacts, SecretRules)> {
+        row.verified(key, tag, || Ok::<_, Rejected>(u64::MAX)).unwrap()
+    }
+
+    fn changed(state: &Snapshot) -> Snapshot {
+        let change = Change::from(Record::from(Place::changed(row(0, "").secret)));
+        let key = RegistryKey::new(&[7; 32]);
+        state.propose(vec![change], (Author::Service, "", 1), 0, &key).unwrap().after
+    }
+
+    #[test]
+    fn a_row_from_before_rows_had_rules_fits_as_it_was_made() {
+        let key = RowKey::new(&[1; 32]);
+        let row = row(0, "");
+        let former = key.tag(RowKind::Place, &[row.secret.as_bytes(), row.environment.as_bytes(), row.path.as_bytes()]);
+        let (facts, rules) = verified(&row, &key, Some(&former)).unwrap();
+        assert_eq!((facts.path.as_str(), rules), ("a/b", SecretRules::default()));
+    }
+
+    #[test]
+    fn rules_without_their_tag_are_no_rules() {
+        let key = RowKey::new(&[1; 32]);
+        let rules = r#"{"tags":{"team":"pay"},"service_only":true}"#;
+        let tag = row(0, rules).tag(&key);
+        let (facts, _) = verified(&row(0, rules), &key, Some(&tag)).unwrap();
+        assert!(facts.service_only && !facts.tags.is_empty());
+        for other in [row(0, ""), row(0, r#"{"service_only":true}"#), row(1, rules)] {
+            assert!(verified(&other, &key, Some(&tag)).is_none());
+        }
+        assert!(verified(&row(0, rules), &key, None).is_none());
+    }
+
+    #[test]
+    fn a_row_of_before_a_change_counts_no_more() {
+        let key = RowKey::new(&[1; 32]);
+        let state = changed(&changed(&Snapshot::empty()));
+        let number = state.place(row(0, "").secret).unwrap().number;
+        assert_eq!(number, 2);
+        key.follow(&state);
+        let fits = |number: u64| {
+            let row = row(number, "");
+            verified(&row, &key, Some(&row.tag(&key))).is_some()
+        };
+        // The last one is written, and not known yet.
+        assert_eq!([0, 1, 2, 3].map(fits), [false, false, true, true]);
+        key.follow(&changed(&state));
+        assert_eq!([2, 3].map(fits), [false, true]);
+        // A transaction that began before the change sees what held then.
+        let (before, tag) = (row(2, ""), row(2, "").tag(&key));
+        assert!(before.verified(&key, Some(&tag), || Ok::<_, Rejected>(2)).unwrap().is_some());
+        assert!(before.verified(&key, Some(&tag), || Ok::<_, Rejected>(3)).unwrap().is_none());
+    }
+}

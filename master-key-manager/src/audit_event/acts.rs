@@ -1,0 +1,90 @@
+//! Acts of which several are alike: on environments, on secrets, on keys.
+
+use super::action;
+
+/// An act on an environment.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(strum::VariantArray, strum::EnumMessage))]
+pub enum EnvironmentAct {
+    /// An environment is made, with a root key.
+    Create,
+    /// An environment is described.
+    Show,
+    /// The settings of an environment are changed.
+    Update,
+    /// An environment is frozen.
+    Freeze,
+    /// An environment is no longer frozen.
+    Unfreeze,
+    /// An environment is no longer disabled.
+    Enable,
+}
+
+impl EnvironmentAct {
+    /// Its action.
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::Create => action::ENVIRONMENT_CREATE,
+            Self::Show => action::ENVIRONMENT_SHOW,
+            Self::Update => action::ENVIRONMENT_UPDATE,
+            Self::Freeze => action::ENVIRONMENT_FREEZE,
+            Self::Unfreeze => action::ENVIRONMENT_UNFREEZE,
+            Self::Enable => action::ENVIRONMENT_ENABLE,
+        }
+    }
+}
+
+/// An act on a secret that makes no version.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(strum::VariantArray, strum::EnumMessage))]
+pub enum SecretAct {
+    /// The path, the rules or the description of a secret are changed.
+    Change,
+}
+
+impl SecretAct {
+    /// Its action.
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::Change => action::SECRET_CHANGE,
+        }
+    }
+}
+
+/// A step of a key rotation.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(strum::VariantArray, strum::EnumMessage))]
+pub enum KeyStep {
+    /// Wrapped keys of up to 64 rows are exchanged for those of a newer root key.
+    RootKeyExchange,
+    /// The vault is ordered to erase the wrapped keys below an epoch.
+    EpochRetire,
+    /// The file of a root key says that nothing is under it.
+    RootKeyRetire,
+    /// A root key is destroyed.
+    RootKeyDestroy,
+    /// The next token signing key signs tokens.
+    TokenSigningKeyActivate,
+    /// The next token signing key takes the place of one that was revoked.
+    TokenSigningKeyReplace,
+    /// A replaced token signing key is destroyed.
+    TokenSigningKeyDestroy,
+    /// The next identity key is in use.
+    IdentityKeyActivate,
+}
+
+impl KeyStep {
+    /// Its action.
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::RootKeyExchange => "root_key.exchange",
+            Self::EpochRetire => "epoch.retire",
+            Self::RootKeyRetire => "root_key.retire",
+            Self::RootKeyDestroy => "root_key.destroy",
+            Self::TokenSigningKeyActivate => "token_signing_key.activate",
+            Self::TokenSigningKeyReplace => "token_signing_key.replace",
+            Self::TokenSigningKeyDestroy => "token_signing_key.destroy",
+            Self::IdentityKeyActivate => "identity_key.activate",
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Changes of a secret that are no versions: its path, its rules and its description.
+//!
+//! Guarantees that a change which gives the secret to somebody needs the right to share it, that tokens of before are revoked
+//! with a change of what decisions rest on, and that it is decided on the state of the moment.
+
+use std::sync::Arc;
+
+use manager_api::name::SecretPath;
+use manager_api::secrets::{ChangeSecret, MAX_ROTATION_DAYS};
+use manager_policy::{Action, Permit, SecretFacts, Share, Write, may_gain};
+use manager_registry::{Place, SecretRules};
+use manager_store::{Details, ManagerStore, NewDetails, NewPlace, PlacedSecret};
+use service_runtime::Refusal;
+use service_runtime::audit::{AuditLog, Origin};
+use shared_proto::error::ErrorCode;
+use shared_proto::event::Event;
+use shared_proto::id::SecretId;
+
+use super::secret_writer::deleted;
+use crate::access::{Asked, Caller, View, conflict_refused};
+use crate::audit_event::{Act, SecretAct};
+use crate::revocation::{Revocations, Sequences};
+
+/// Changes secrets.
+pub struct SecretKeeper {
+    store: Arc<dyn ManagerStore>,
+    revocations: Arc<Revocations>,
+    audit: AuditLog,
+}
+
+/// A secret with the state that a change is made on.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) placed: PlacedSecret,
+    pub(super) details: Details,
+    pub(super) revision: u64,
+}
+
+/// The place and the rules of a secret after a change.
+#[derive(Clone)]
+pub(super) struct After {
+    pub(super) path: SecretPath,
+    pub(super) rules: SecretRules,
+    pub(super) details: Option<Details>,
+}
+
+impl SecretKeeper {
+    /// A keeper of the secrets of this store.
+    pub fn new(store: Arc<dyn ManagerStore>, revocations: Arc<Revocations>, audit: AuditLog) -> Self {
+        Self { store, revocations, audit }
+    }
+
+    /// Changes a secret.
+    ///
+    /// # Errors
+    /// `SecretNotFound`: it is unknown, or the caller may not write to it. `NotPermitted`: he may not write at its new place, or
+    /// somebody would gain the right to read, and he may not share it. `AlreadyExists`, `VersionConflict`, `SecretDeleted`.
+    pub async fn change(
+        &self,
+        secret: SecretId,
+        asked: ChangeSecret,
+        caller: &Caller,
+        origin: &Origin,
+    ) -> Result<Sequences, Refusal> {
+        check(&asked)?;
+        let known = self.known(secret).await?;
+        let permit = caller.permit_on::<Write>(known.as_ref().map(|known| &known.placed.facts))?;
+        let known = known.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+        if known.placed.rules.deletion.is_some() {
+            return Err(deleted());
+        }
+        if asked.if_revision.is_some_and(|seen| seen != known.revision) {
+            return Err(conflict_refused(manager_store::PlaceConflict::OtherRevision));
+        }
+        let (rules, details) = (rules_after(&known.placed.rules, &asked), details_after(&known.details, &asked));
+        let path = asked.path.clone().unwrap_or_else(|| known.placed.facts.path.clone());
+        let is_same_place = path == known.placed.facts.path && rules == known.placed.rules;
+        if is_same_place && details == known.details {
+            let basis = permit.basis_for(permit.scope());
+            self.store.look_again_at(basis.ok_or_else(|| Refusal::internal("a permit is not for its scope"))?).await?;
+            return Ok(Sequences { numbers: Vec::new(), applied: true });
+        }
+        if !is_same_place {
+            let details = Some(details).filter(|details| *details != known.details);
+            let after = After { path, rules, details };
+            may_change(caller, (&known, &after))?;
+            self.audit.record(Act::Secret(SecretAct::Change, secret, &after.path), origin).await?;
+            return self.replace(&known, after, (asked.if_revision, asked.reason.as_ref()), caller).await;
+        }
+        self.audit.record(Act::Secret(SecretAct::Change, secret, &path), origin).await?;
+        let new = NewDetails { secret, details, expected: known.revision };
+        let changed = self.store.describe(&permit, new).await?;
+        changed.map_err(conflict_refused)?;
+        Ok(Sequences { numbers: Vec::new(), applied: true })
+    }
+
+    /// The state of a secret that a change is made on.
+    pub(super) async fn known(&self, secret: SecretId) -> Result<Option<Known>, Refusal> {
+        let found = self.store.placed(vec![secret]).await?.into_iter().next().flatten();
+        Ok(found.map(|(placed, details, revision)| Known { placed, details, revision }))
+    }
+
+    /// Gives a secret another place or other rules.
+    async fn replace(
+        &self,
+        known: &Known,
+        after: After,
+        (if_revision, reason): (Option<u64>, Option<&manager_api::name::Reason>),
+        caller: &Caller,
+    ) -> Result<Sequences, Refusal> {
+        let decide = |caller: &Caller, _view: &View| {
+            may_change(caller, (known, &after))?;
+            Ok(asked_for(caller, known, after.clone(), if_revision))
+        };
+        self.revocations.change_places(caller, reason, decide).await
+    }
+}
+
+/// The change of the registry for another place or other rules of a secret.
+pub(super) fn asked_for(caller: &Caller, known: &Known, after: After, if_revision: Option<u64>) -> Asked {
+    let facts = &known.placed.facts;
+    // Also for the holder of a credential that is limited to a part, and whatever the policy says about the others.
+    let is_told_apart = caller.facts().tell_apart(facts, &facts_after(facts, &after));
+    let place = NewPlace {
+        secret: facts.id,
+        environment: facts.environment,
+        expected: facts.number,
+        path: after.path,
+        rules: after.rules,
+        details: after.details,
+        if_revision,
+    };
+    let events = if is_told_apart { vec![Event::Secret(facts.id)] } else { Vec::new() };
+    Asked { changes: vec![Place::changed(facts.id).into()], places: vec![place], events }
+}
+
+/// Refuses a change that the caller may not make: writing at both ends, and sharing if somebody gains the right to read.
+pub(super) fn may_change(caller: &Caller, (known, after): (&Known, &After)) -> Result<(), Refusal> {
+    let before = &known.placed.facts;
+    caller.permit_on::<Write>(Some(before))?;
+    let new = facts_after(before, after);
+    let at_the_new_place: Result<Permit<Write>, Refusal> = caller.permit_on(Some(&new));
+    at_the_new_place.map_err(|_| not_permitted("You may not write at the new place of the secret."))?;
+    let needs_less = known.placed.rules.requires_approval && !after.rules.requires_approval;
+    if needs_less || may_gain(caller.facts(), before, &new, Action::Read, caller.now()) {
+        let share: Result<Permit<Share>, Refusal> = caller.permit_on(Some(before));
+        share.map_err(|_| not_permitted("Somebody could read the secret afterwards, and you may not share it."))?;
+        if let Some(signed_on) = caller.signed_on() {
+            signed_on.check_open()?;
+            signed_on.check_recent(caller.now())?;
+        }
+    }
+    Ok(())
+}
+
+fn not_permitted(detail: &'static str) -> Refusal {
+    Refusal::new(ErrorCode::NotPermitted).detail(detail)
+}
+
+fn facts_after(before: &SecretFacts, after: &After) -> SecretFacts {
+    let (path, tags) = (after.path.clone(), after.rules.tags.clone());
+    SecretFacts { path, tags, service_only: after.rules.service_only, ..before.clone() }
+}
+
+fn check(asked: &ChangeSecret) -> Result<(), Refusal> {
+    if asked.path.as_ref().is_some_and(SecretPath::is_reserved) {
+        return Err(Refusal::new(ErrorCode::NameInvalid).detail("Paths under unnamed/ are given by the service."));
+    }
+    check_rotation(asked.rotation_days.flatten())
+}
+
+/// Refuses a rotation period out of its range.
+///
+/// # Errors
+/// `parameter_invalid`.
+pub fn check_rotation(days: Option<u16>) -> Result<(), Refusal> {
+    if days.is_some_and(|days| !(1..=MAX_ROTATION_DAYS).contains(&days)) {
+        return Err(Refusal::parameter("rotation_days is 1 to 3650."));
+    }
+    Ok(())
+}
+
+fn rules_after(before: &SecretRules, asked: &ChangeSecret) -> SecretRules {
+    SecretRules {
+        tags: asked.tags.clone().unwrap_or_else(|| before.tags.clone()),
+        service_only: asked.service_only.unwrap_or(before.service_only),
+        ..before.clone()
+    }
+}
+
+fn details_after(before: &Details, asked: &ChangeSecret) -> Details {
+    Details {
+        kind: asked.kind.or(before.kind),
+        class: asked.class.unwrap_or(before.class),
+        description: asked.description.clone().unwrap_or_else(|| before.description.clone()),
+        owner: asked.owner.unwrap_or(before.owner),
+        metadata: asked.metadata.clone().unwrap_or_else(|| before.metadata.clone()),
+        rotation_days: asked.rotation_days.unwrap_or(before.rotation_days),
+    }
+}

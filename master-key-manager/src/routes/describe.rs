@@ -1,0 +1,54 @@
+//! Secrets of the catalogue as answers.
+
+use manager_api::kind::{Class, SecretKind};
+use manager_api::secrets::{SecretDetails, SecretStatus, StagedVersions};
+use manager_registry::Deletion;
+use manager_store::{DescribedSecret, Stages};
+use service_runtime::Refusal;
+
+use super::environment_name;
+use crate::app::App;
+
+/// The description of a secret.
+pub(super) fn details(app: &App, found: DescribedSecret) -> Result<SecretDetails, Refusal> {
+    let DescribedSecret { state, details } = found;
+    let details = details.ok_or_else(|| Refusal::unavailable("the description is not what the manager wrote"))?;
+    let last_version = state.last.ok_or_else(|| Refusal::internal("a secret without a version"))?;
+    let environment = environment_name(app, state.environment)?;
+    let kind = details.kind.unwrap_or(SecretKind::Text);
+    let class = details.class.unwrap_or_else(|| Class::default_of(kind, environment.as_str() == "dev"));
+    let deletion = state.rules.deletion;
+    Ok(SecretDetails {
+        key_id: state.secret,
+        environment,
+        path: state.path,
+        kind,
+        class,
+        rotation_days: details.rotation_days.unwrap_or(class.rotation_days()),
+        description: details.description,
+        owner: details.owner,
+        tags: state.rules.tags,
+        metadata: details.metadata,
+        service_only: state.rules.service_only,
+        state: status(deletion.as_ref()),
+        deleted_at: deletion.map(|deletion| deletion.deleted_at),
+        recoverable_until: deletion.filter(|deletion| !deletion.destroyed).map(|deletion| deletion.recoverable_until),
+        stages: staged(state.stages),
+        revision: state.revision,
+        created_at: state.created_at,
+        last_version,
+    })
+}
+
+fn status(deletion: Option<&Deletion>) -> SecretStatus {
+    match deletion {
+        None => SecretStatus::Active,
+        Some(Deletion { destroyed: true, .. }) => SecretStatus::Destroyed,
+        Some(Deletion { destroyed: false, .. }) => SecretStatus::Deleted,
+    }
+}
+
+fn staged(stages: Stages) -> StagedVersions {
+    let Stages { current, previous, pending } = stages;
+    StagedVersions { current, previous, pending }
+}

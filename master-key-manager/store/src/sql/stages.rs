@@ -1,0 +1,52 @@
+//! Stages: names that point to committed versions of a secret.
+//!
+//! `current` is what a reader gets who names no version, `previous` is what `current` was before, and `pending` is on its way
+//! to become `current`. A version gets its stage in the transaction that commits it.
+
+use service_runtime::sql::{SqlError, Tx};
+use shared_proto::id::{SecretId, Version};
+
+/// Gives a version that was committed now the stage that it was begun with. One with a lower number than the version that has
+/// the stage does not get it.
+pub(super) fn advance(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<(), SqlError> {
+    let sql = "SELECT stage FROM versions WHERE secret_id = ?1 AND version = ?2";
+    let stage: Option<String> = tx.optional(sql, &[&secret.as_bytes(), &version.get()], |row| row.get(0))?;
+    let statement = match stage.as_deref() {
+        None => return Ok(()),
+        Some("current") => {
+            "UPDATE secrets SET previous_version = current_version, current_version = ?2
+             WHERE secret_id = ?1 AND (current_version IS NULL OR current_version < ?2)"
+        }
+        Some("pending") => {
+            "UPDATE secrets SET pending_version = ?2
+             WHERE secret_id = ?1 AND (pending_version IS NULL OR pending_version < ?2)"
+        }
+        Some(_) => return Err(SqlError::unreadable()),
+    };
+    tx.execute(statement, &[&secret.as_bytes(), &version.get()]).map(|_rows| ())
+}
+
+/// Takes stages away from versions that are no longer committed. `current` and `previous` fall back to the newest committed
+/// versions before them.
+pub(super) fn mend(tx: &mut Tx<'_>, secret: SecretId) -> Result<(), SqlError> {
+    for statement in [
+        "UPDATE secrets SET pending_version = NULL WHERE secret_id = ?1 AND NOT EXISTS (
+             SELECT 1 FROM versions v WHERE v.secret_id = secrets.secret_id AND v.version = secrets.pending_version
+             AND v.state = 'committed')",
+        "UPDATE secrets SET current_version = (
+             SELECT MAX(v.version) FROM versions v WHERE v.secret_id = secrets.secret_id AND v.state = 'committed'
+             AND v.version <> COALESCE(secrets.pending_version, 0))
+         WHERE secret_id = ?1 AND NOT EXISTS (
+             SELECT 1 FROM versions v WHERE v.secret_id = secrets.secret_id AND v.version = secrets.current_version
+             AND v.state = 'committed')",
+        "UPDATE secrets SET previous_version = (
+             SELECT MAX(v.version) FROM versions v WHERE v.secret_id = secrets.secret_id AND v.state = 'committed'
+             AND v.version < secrets.current_version AND v.version <> COALESCE(secrets.pending_version, 0))
+         WHERE secret_id = ?1 AND (previous_version = current_version OR NOT EXISTS (
+             SELECT 1 FROM versions v WHERE v.secret_id = secrets.secret_id AND v.version = secrets.previous_version
+             AND v.state = 'committed'))",
+    ] {
+        tx.execute(statement, &[&secret.as_bytes()])?;
+    }
+    Ok(())
+}
