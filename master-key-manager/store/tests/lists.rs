@@ -151,7 +151,7 @@ mod large {
     }
 
     const LIST: &str =
-        "SELECT s.secret_id, s.environment_id, s.path, s.tag, v.version, v.envelope, v.state, v.created_at
+        "SELECT s.secret_id, s.environment_id, s.path, s.number, s.rules, s.tag, v.version, v.envelope, v.state, v.created_at
     FROM secrets s CROSS JOIN versions v
     WHERE s.environment_id = ?1 AND s.path >= ?2 AND s.path < ?3 AND v.secret_id = s.secret_id
     ORDER BY s.path, v.version LIMIT ?4";
@@ -171,7 +171,7 @@ mod large {
         check(&store, &caller, "SQLite").await;
         let plan = database.read("plan", |tx| {
         let sql = concat!(
-            "EXPLAIN QUERY PLAN SELECT s.secret_id, s.environment_id, s.path, s.tag, v.version, v.envelope, v.state, ",
+            "EXPLAIN QUERY PLAN SELECT s.secret_id, s.environment_id, s.path, s.number, s.rules, s.tag, v.version, v.envelope, v.state, ",
             "v.created_at FROM secrets s CROSS JOIN versions v WHERE s.environment_id = ?1 AND s.path >= ?2 AND ",
             "s.path < ?3 AND v.secret_id = s.secret_id ORDER BY s.path, v.version LIMIT ?4"
         );
@@ -197,7 +197,7 @@ mod large {
         check(&store, &caller, "PostgreSQL").await;
         let plan = database.read("plan", |tx| {
             let sql = concat!(
-                "EXPLAIN SELECT s.secret_id, s.environment_id, s.path, s.tag, v.version, v.envelope, v.state, ",
+                "EXPLAIN SELECT s.secret_id, s.environment_id, s.path, s.number, s.rules, s.tag, v.version, v.envelope, v.state, ",
                 "v.created_at FROM secrets s CROSS JOIN versions v WHERE s.environment_id = ?1 AND s.path >= ?2 AND ",
                 "s.path < ?3 AND v.secret_id = s.secret_id ORDER BY s.path, v.version LIMIT ?4"
             );

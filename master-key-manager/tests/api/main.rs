@@ -30,6 +30,8 @@ mod key_sets;
 mod keys;
 #[cfg(test)]
 mod known_environments;
+mod moving;
+#[cfg(test)]
 mod names;
 #[cfg(test)]
 mod narrow_callers;

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use manager_api::name::AccountName;
-use manager_registry::{Author, Change, Rows, Service, WrittenEntry};
+use manager_registry::{Author, Change, Rows, Service, Snapshot, WrittenEntry};
 use manager_store::sql::SqlStore;
-use manager_store::{ChangeOutcome, DroppedEntries, OldEntries, RegistryRows, RegistryStore, SignEvent, Stored};
+use manager_store::{
+    ChangeOutcome, DroppedEntries, NewPlace, OldEntries, RegistryRows, RegistryStore, SignEvent, Stored,
+};
 use master_key_manager::access::Registry;
 use master_key_manager::installation::{InstallationLock, open_registry, open_store};
 use rusqlite::Connection;
@@ -42,9 +44,10 @@ impl RegistryStore for Kept {
         self.inner.policy_entries(from, limit).await
     }
 
-    async fn change_registry(
+    async fn change_places(
         &self,
         rows: Rows,
+        places: Vec<NewPlace>,
         events: Vec<Event>,
         sign: Option<SignEvent>,
         now: u64,
@@ -53,7 +56,11 @@ impl RegistryStore for Kept {
             *self.rows.lock().unwrap() = Some(rows);
             return Err(StoreFault::Unavailable);
         }
-        self.inner.change_registry(rows, events, sign, now).await
+        self.inner.change_places(rows, places, events, sign, now).await
+    }
+
+    fn follow(&self, state: &Snapshot) {
+        self.inner.follow(state);
     }
 
     async fn drop_entries(&self, old: OldEntries, limit: usize) -> Stored<DroppedEntries> {

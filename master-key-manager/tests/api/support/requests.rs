@@ -181,6 +181,11 @@ impl Facts {
             action::SECRET_STORE => {
                 Some(json!({"user_id": "u", "key_data": "late", "path": "late", "environment": "dev"}))
             }
+            action::SECRET_CREATE => {
+                Some(json!({"path": format!("made-{}", self.number), "value": "late", "environment": "dev"}))
+            }
+            action::SECRET_UPDATE => Some(json!({"value": "late"})),
+            action::SECRET_CHANGE => Some(json!({"description": "late"})),
             action::SECRET_DESTROY => Some(json!({"versions": [1]})),
             action::SECRET_ROLLBACK => Some(json!({"version": 1})),
             action::TOKEN_MINT => Some(json!({"secrets": [{"key_id": self.secret}]})),
@@ -239,7 +244,8 @@ impl Facts {
             _ => Some(self.policy_body(route)?),
         };
         // Nothing is rolled back to what is destroyed.
-        let secret = if route.id == action::SECRET_ROLLBACK { &self.secret } else { &self.doomed };
+        let living = [action::SECRET_ROLLBACK, action::SECRET_UPDATE, action::SECRET_CHANGE].contains(&route.id);
+        let secret = if living { &self.secret } else { &self.doomed };
         let target = route.path.replace("{key_id}", secret).replace("{jti}", &self.jti).replace("{name}", "staging");
         let policy = &self.policy;
         let (group, line) = match route.id {
