@@ -1,5 +1,8 @@
 //! Requests for access tokens, as bodies of `POST /api/tokens` and inside `authorization_details` of `/oauth/token`.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use shared_proto::Malformed;
 use shared_proto::encoding::{present, read_from_objects_only};
@@ -9,7 +12,7 @@ use crate::name::{EnvironmentName, SecretPath, UserLabel};
 use crate::wire::IssuedToken;
 
 /// A name that points to a version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
@@ -19,6 +22,34 @@ pub enum Stage {
     Previous,
     /// The next version, during a rotation.
     Pending,
+}
+
+impl Stage {
+    /// Every stage.
+    pub const ALL: [Self; 3] = [Self::Current, Self::Previous, Self::Pending];
+
+    /// The name of the stage.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Previous => "previous",
+            Self::Pending => "pending",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Stage {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        Self::ALL.into_iter().find(|stage| stage.as_str() == text).ok_or(Malformed("not a stage"))
+    }
 }
 
 /// A secret that a token is wanted for: by id, or by environment and path.
@@ -105,7 +136,7 @@ pub enum SecretTarget {
 }
 
 /// The version that is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum WantedVersion {
     /// The one with this number.
     Number(Version),
