@@ -9,6 +9,7 @@ mod error;
 mod http;
 mod people;
 mod policy;
+pub mod references;
 mod secret;
 mod services;
 

@@ -10,6 +10,7 @@ mod public;
 use crate::pem::{self, Block};
 use crate::{Refused, symmetric};
 
+pub(crate) use openssh::p256_pair;
 pub use public::{KeyAlgorithm, PublicKey};
 
 /// What is known of a key. Nothing here is secret.

@@ -32,7 +32,8 @@ pub(super) fn scalars(text: &str, needle: &str) -> Result<Vec<YamlScalar>, Malfo
             Event::Scalar(content, style, _, _) => {
                 let content = Zeroizing::new(content.into_owned());
                 if !begin_node(&mut open) && content.contains(needle) {
-                    let place = position.of(span).filter(|place| holds(text, place, style, &content));
+                    let place = position.of(span).and_then(|place| behind_properties(text, place));
+                    let place = place.filter(|place| holds(text, place, style, &content));
                     let place = place.ok_or(Malformed("a reference in YAML is in a plain or quoted scalar on one line"))?;
                     found.push(YamlScalar { place, content });
                 }
@@ -74,6 +75,17 @@ fn begin_node(open: &mut [Collection]) -> bool {
         }
         Some(Collection::Sequence) | None => false,
     }
+}
+
+/// The place without the anchor and the tag in front.
+fn behind_properties(text: &str, mut place: Range<usize>) -> Option<Range<usize>> {
+    // No scalar begins with these.
+    while text.get(place.clone())?.starts_with(['&', '!']) {
+        let found = text.get(place.clone())?;
+        let (_, rest) = found.split_once([' ', '\t'])?;
+        place.start = place.end - rest.trim_start_matches([' ', '\t']).len();
+    }
+    Some(place)
 }
 
 /// Whether exactly this scalar stands at the place.

@@ -1,7 +1,8 @@
 //! Keys in the forms of OpenSSH (PROTOCOL.key, `authorized_keys`).
 
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair};
-use ssh_key::private::{EcdsaKeypair, KeypairData};
+use ssh_encoding::Decode as _;
+use ssh_key::private::{EcdsaKeypair, EcdsaPrivateKey, KeypairData};
 use ssh_key::public::KeyData;
 use ssh_key::{HashAlg, Mpint, PrivateKey};
 
@@ -36,7 +37,7 @@ pub(super) fn from_private(bytes: &[u8]) -> Result<KeyBlock, Refused> {
         KeypairData::Rsa(pair) => {
             let [p, q, n] = [&pair.private.p, &pair.private.q, &pair.public.n].map(Mpint::as_positive_bytes);
             let (Some(p), Some(q), Some(n)) = (p, q, n) else { return Err(OUT_OF_FORM) };
-            if p.len() > MOST_RSA_BYTES || q.len() > MOST_RSA_BYTES || product(p, q) != n {
+            if p.len() > MOST_RSA_BYTES || q.len() > MOST_RSA_BYTES || product(p, q).as_slice() != n {
                 return Err(APART);
             }
         }
@@ -128,12 +129,17 @@ fn product(one: &[u8], other: &[u8]) -> zeroize::Zeroizing<Vec<u8>> {
 const MOST_RSA_BYTES: usize = 513;
 
 /// The pair of OpenSSH for the point and scalar of P-256.
-pub(crate) fn p256_pair(point: &[u8], scalar: [u8; 32]) -> Result<EcdsaKeypair, Refused> {
+pub(crate) fn p256_pair(point: &[u8], scalar: &[u8]) -> Result<EcdsaKeypair, Refused> {
     const REFUSED: Refused = Refused::new("the generated key cannot be written in the form of OpenSSH");
     let public = ssh_key::public::EcdsaPublicKey::from_sec1_bytes(point).map_err(|_| REFUSED)?;
     match public {
         ssh_key::public::EcdsaPublicKey::NistP256(public) => {
-            Ok(EcdsaKeypair::NistP256 { public, private: scalar.into() })
+            // The crate makes the private half only by reading it: a length and the bytes.
+            let mut written = zeroize::Zeroizing::new(Vec::with_capacity(36));
+            written.extend_from_slice(&32_u32.to_be_bytes());
+            written.extend_from_slice(scalar);
+            let private = EcdsaPrivateKey::decode(&mut written.as_slice()).map_err(|_| REFUSED)?;
+            Ok(EcdsaKeypair::NistP256 { public, private })
         }
         _ => Err(REFUSED),
     }

@@ -1,0 +1,8 @@
+//! Values of the wild against the crate as its callers see it. Keys are made when a test runs; the few texts that are here
+//! are examples of RFCs and hold no key that is in use.
+
+mod certificates;
+mod generated;
+mod keys;
+mod quotes;
+mod tools;
