@@ -109,6 +109,22 @@ SIGN_ON = [
     + "&authorization_details=" + urllib.parse.quote(DETAILS),
 ]
 
+# The first byte chooses the kind, by its place in SecretKind::ALL.
+KINDS = ["password", "api-key", "service-token", "ssh-key", "certificate", "database", "vpn", "oauth-client", "jwt",
+         "session-secret", "webhook", "encryption-key", "signing-key", "backup-key", "json", "yaml", "text", "binary"]
+PUBLIC = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"
+SECRET_KINDS = [
+    ("ssh-key", "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"
+                "-----END PRIVATE KEY-----\n"),
+    ("ssh-key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBm/RAlphM3+hUG6wWfcO5bIUIaqMLa2ywxcOK1wMWbh a@b\n"),
+    ("signing-key", PUBLIC), ("certificate", "text\n-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"),
+    ("encryption-key", "0123456789abcdef0123456789abcdef"), ("jwt", JWT),
+    ("database", '{"host":"db","port":5432,"user":"app","password":"HUNTER2"}'), ("json", '{"password":"a","b":[1,{}]}'),
+    ("json", '{"a":"sv://dev/a#f@1","b":"x${sv://dev/b}y"}'), ("yaml", "a: &x sv://dev/a\nb: [*x, 'c']\n"),
+    ("yaml", "? {a: 1}\n: |\n  text\n--- !t\n- \"b\"\n"), ("text", "sv://dev/a%23b@previous\n"), ("api-key", "acme_" + "a" * 38),
+    ("text", '{"form":"key-pair","self_signed":{"names":[{"dns":"a"}],"days":1}}'),
+]
+
 CORPORA = {
     "access_token": compact("access_token", "token"),
     "base64": ["", "AA", "AP8=", "-_-_", '"AAAAAAAAAAAAAAAA"', "A" * 43, "spv_AAA"],
@@ -127,6 +143,7 @@ CORPORA = {
     "names": NAMES + [entry["text"] for entry in spread(vectors("id"), 4)],
     "pem": ["-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"
             "-----END PRIVATE KEY-----\n", "A" * 43 + "\n", b"\x00\x20A", b"\x01\x00=\x02\x00+"],
+    "secret_kinds": [bytes([KINDS.index(kind)]) + text.encode() for kind, text in SECRET_KINDS],
     "sign_on": SIGN_ON,
 }
 

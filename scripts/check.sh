@@ -110,6 +110,24 @@ drawn='\bstd::(fs|net::(?!\{?(IpAddr|Ipv[46]Addr)\b)|time|thread|process|env|io)
 forbid "hand time and random bytes over" "$drawn" "${sign_on[@]}"
 grep -qP "$drawn" master-key-manager/sign-on/src/testing.rs || die "the pattern finds nothing"
 
+step "kinds of secrets are pure"
+# Values of strangers are parsed there, and keys are made. Time and randomness are handed over.
+mapfile -t pure < <(cargo tree --locked -p manager-secret-kinds --edges normal,build --prefix none --format '{p}' | cut -d' ' -f1 | sort -u)
+grep -qx shared-proto <<<"$(printf '%s\n' "${pure[@]}")" || die "cargo tree lists nothing for manager-secret-kinds"
+! printf '%s\n' "${pure[@]}" | grep -xE 'tokio|futures.*|async-trait|actix.*|service-runtime|manager-store|rusqlite|.*postgres|reqwest|rsa' ||
+    die "manager-secret-kinds neither waits nor reads: no runtime, no web, no database, and no RSA of the crate rsa"
+mapfile -t kinds < <(find master-key-manager/secret-kinds/src -name '*.rs' ! -name testing.rs)
+# RSA keys are made inside aws-lc-rs, which takes no randomness of ours.
+drawn='\basync\b|\bstd::(fs|net::(?!\{?(IpAddr|Ipv[46]Addr)\b)|time|thread|process|env|io)\b'
+drawn+='|(?<!crate)(?<!RsaKeyPair)::generate(_pkcs8|_for)?\(|\brand(om)?::(?!(\{?(Pool|Random)\b))|\bSystemRandom\b|\bnow_utc\b'
+forbid "hand time and random bytes over" "$drawn" "${kinds[@]}"
+grep -qP "$drawn" <<<'let key = Ed25519KeyPair::generate();' || die "the pattern finds nothing"
+grep -qP "$drawn" <<<'use std::time::SystemTime;' || die "the pattern finds nothing"
+mapfile -t elsewhere < <(printf '%s\n' "${rust[@]}" | grep -vE '/tests/|^fuzz/|/testing\.rs$|^master-key-manager/secret-kinds/src/generate/key_pair\.rs$')
+made='\bRsaKeyPair::generate\(|\brsa::KeyPair::generate\('
+forbid "RSA keys of others are made in generate/key_pair.rs" "$made" "${elsewhere[@]}"
+grep -qP "$made" master-key-manager/secret-kinds/src/generate/key_pair.rs || die "the pattern finds nothing"
+
 step "the rsa crate performs no private operation (RUSTSEC-2023-0071)"
 # It may parse, check and convert. What it offers for signing and decrypting lies in other modules, or in methods that
 # need a source of randomness or a padding scheme from them. Tests may make weak keys with it, to be refused.

@@ -37,24 +37,12 @@ pub struct Field {
 
 /// The fields of a kind; none of a kind that has no structure.
 pub fn fields_of(kind: SecretKind) -> &'static [Field] {
-    match kind {
-        SecretKind::Database => DATABASE,
-        SecretKind::Vpn => VPN,
-        SecretKind::OauthClient => OAUTH_CLIENT,
-        SecretKind::Webhook => WEBHOOK,
-        _ => &[],
-    }
+    structure(kind).map_or(&[], |(fields, _)| fields)
 }
 
 /// The fields of a kind of which a value has at least one: without it there is nothing secret in it.
 pub fn essential_fields(kind: SecretKind) -> &'static [&'static str] {
-    match kind {
-        SecretKind::Database => &["password", "url"],
-        SecretKind::Vpn => &["password", "shared_key", "private_key", "config"],
-        SecretKind::OauthClient => &["client_secret", "private_key"],
-        SecretKind::Webhook => &["url", "secret"],
-        _ => &[],
-    }
+    structure(kind).map_or(&[], |(_, essential)| essential)
 }
 
 /// A field of a value of a structured kind, or a member of a `json` object that is a text, a number, `true` or `false`.
@@ -122,6 +110,30 @@ pub fn port(text: &str) -> Option<u16> {
     if digits { text.parse().ok() } else { None }
 }
 
+/// The fields of a kind, and those of which one is essential.
+fn structure(kind: SecretKind) -> Option<(&'static [Field], &'static [&'static str])> {
+    match kind {
+        SecretKind::Database => Some((DATABASE, &["password", "url"])),
+        SecretKind::Vpn => Some((VPN, &["password", "shared_key", "private_key", "config"])),
+        SecretKind::OauthClient => Some((OAUTH_CLIENT, &["client_secret", "private_key"])),
+        SecretKind::Webhook => Some((WEBHOOK, &["url", "secret"])),
+        SecretKind::Password
+        | SecretKind::ApiKey
+        | SecretKind::ServiceToken
+        | SecretKind::SshKey
+        | SecretKind::Certificate
+        | SecretKind::Jwt
+        | SecretKind::SessionSecret
+        | SecretKind::EncryptionKey
+        | SecretKind::SigningKey
+        | SecretKind::BackupKey
+        | SecretKind::Json
+        | SecretKind::Yaml
+        | SecretKind::Text
+        | SecretKind::Binary => None,
+    }
+}
+
 type Object<'a> = (&'a str, BTreeMap<String, &'a RawValue>);
 
 fn object_of(kind: SecretKind, value: &[u8]) -> Result<Object<'_>, Malformed> {
@@ -134,7 +146,7 @@ fn object_of(kind: SecretKind, value: &[u8]) -> Result<Object<'_>, Malformed> {
 
 /// The place of a part of a text in it.
 fn place_in(whole: &str, part: &str) -> Option<Range<usize>> {
-    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
     let place = start..start.checked_add(part.len())?;
     (whole.get(place.clone()) == Some(part)).then_some(place)
 }

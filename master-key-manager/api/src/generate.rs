@@ -99,10 +99,10 @@ pub enum Generate {
         algorithm: KeyPairAlgorithm,
         /// The certificate signing request that is wanted with it.
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-        request: Option<CertificateRequest>,
+        request: Option<Box<CertificateRequest>>,
         /// The self-signed certificate that is wanted with it, instead of a request.
         #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-        self_signed: Option<SelfSigned>,
+        self_signed: Option<Box<SelfSigned>>,
     },
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use manager_api::kind::SecretKind;
 use manager_api::name::SecretPath;
 use manager_api::path_key::PathKey;
-use manager_api::reference::{MAX_TARGETS, Reference, Template, references_in};
+use manager_api::reference::{FieldName, MAX_TARGETS, Reference, Template, references_in};
 use manager_api::tokens::WantedVersion;
 use serde::Deserialize;
 
@@ -74,7 +74,7 @@ fn texts_of_the_grammar_are_read_and_written_as_its_vectors_say() {
     for vector in &grammar.positive {
         let reference: Reference = vector.text.parse().unwrap_or_else(|error| panic!("{}: {error}", vector.text));
         assert_eq!((reference.environment.as_str(), reference.path.as_str()), (&*vector.environment, &*vector.path));
-        assert_eq!(reference.field.as_ref().map(|field| field.as_str()), vector.field.as_deref());
+        assert_eq!(reference.field.as_ref().map(FieldName::as_str), vector.field.as_deref());
         let (version, stage) = match reference.version {
             None => (None, None),
             Some(WantedVersion::Number(number)) => (Some(number.get()), None),

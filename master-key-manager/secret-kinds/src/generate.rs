@@ -64,7 +64,7 @@ pub fn generate(request: &Generate, random: &mut dyn Random, now: u64) -> Result
         Generate::Uuid {} => bytes::uuid(random),
         Generate::SshKey { algorithm, comment } => ssh::make(*algorithm, comment.as_ref(), random),
         Generate::KeyPair { algorithm, request, self_signed } => {
-            key_pair::make(*algorithm, request.as_ref(), self_signed.as_ref(), random, now)
+            key_pair::make(*algorithm, request.as_deref(), self_signed.as_deref(), random, now)
         }
     }
 }

@@ -19,11 +19,9 @@ pub(crate) fn check(value: &[u8]) -> Result<(), Refused> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let walked = Walk { depth: DEEPEST }.deserialize(&mut reader).and_then(|()| reader.end());
     walked.map_err(|error| {
-        let reason = match error.classify() {
-            // The walk's own errors are of this class.
-            serde_json::error::Category::Data => "the JSON has a member twice, or is nested deeper than 64",
-            _ => "the value is not JSON",
-        };
+        // The walk's own errors are of this class.
+        let reason =
+            if error.is_data() { "the JSON has a member twice, or is nested deeper than 64" } else { "the value is not JSON" };
         Refused::at_line(reason, error.line())
     })
 }

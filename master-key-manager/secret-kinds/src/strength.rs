@@ -1,7 +1,5 @@
 //! The strength of a password that somebody gave: how many guesses it takes to find it.
 
-use zxcvbn::Score;
-
 /// The strength of a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Strength {
@@ -25,15 +23,7 @@ pub fn strength(value: &[u8]) -> Strength {
         return Strength { score: 0, guesses_log10: 0.0 };
     }
     let estimate = zxcvbn::zxcvbn(&text, &[]);
-    let score = match estimate.score() {
-        Score::Zero => 0,
-        Score::One => 1,
-        Score::Two => 2,
-        Score::Three => 3,
-        // The enum may grow.
-        _ => 4,
-    };
-    Strength { score, guesses_log10: estimate.guesses_log10() }
+    Strength { score: u8::from(estimate.score()).min(4), guesses_log10: estimate.guesses_log10() }
 }
 
 const LOOKED_AT: usize = 32;

@@ -139,7 +139,7 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..20 {
             let before = vec![format!("*a{}", level - 1); 10].join(", ");
-            bomb.push_str(&format!("a{level}: &a{level} [{before}]\n"));
+            bomb += &format!("a{level}: &a{level} [{before}]\n");
         }
         assert!(check(bomb.as_bytes()).unwrap_err().reason().contains("nodes"));
         assert_eq!(check(bomb.lines().take(4).collect::<Vec<_>>().join("\n").as_bytes()), Ok(()));

@@ -48,21 +48,19 @@ impl Template {
     ///
     /// As [`references_in`].
     pub fn read(kind: SecretKind, text: &str) -> Result<Self, Malformed> {
-        let strings: Vec<(Range<usize>, Zeroizing<String>)> = match kind {
-            // Most values have no reference and need no parser; an escape could hide one.
-            SecretKind::Json if text.contains(SCHEME) || text.contains('\\') => {
-                json::strings(text)?.into_iter().map(|found| (found.place, found.content)).collect()
-            }
-            SecretKind::Yaml if text.contains(SCHEME) || text.contains('\\') => {
-                yaml::scalars(text, SCHEME)?.into_iter().map(|found| (found.place, found.content)).collect()
-            }
-            SecretKind::Text => {
-                let line = text.strip_suffix('\n').unwrap_or(text);
-                let line = line.strip_suffix('\r').unwrap_or(line);
-                let end = if line.contains('\n') { text.len() } else { line.len() };
-                vec![(0..end, Zeroizing::new(text.get(..end).unwrap_or_default().to_owned()))]
-            }
-            _ => Vec::new(),
+        // Most values have no reference and need no parser; an escape could hide one.
+        let may_have = text.contains(SCHEME) || text.contains('\\');
+        let strings: Vec<(Range<usize>, Zeroizing<String>)> = if kind == SecretKind::Json && may_have {
+            json::strings(text)?.into_iter().map(|found| (found.place, found.content)).collect()
+        } else if kind == SecretKind::Yaml && may_have {
+            yaml::scalars(text, SCHEME)?.into_iter().map(|found| (found.place, found.content)).collect()
+        } else if kind == SecretKind::Text {
+            let line = text.strip_suffix('\n').unwrap_or(text);
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            let end = if line.contains('\n') { text.len() } else { line.len() };
+            vec![(0..end, Zeroizing::new(text.get(..end).unwrap_or_default().to_owned()))]
+        } else {
+            Vec::new()
         };
         let quoted = kind != SecretKind::Text;
         let mut slots = Vec::new();

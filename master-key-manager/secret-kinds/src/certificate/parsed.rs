@@ -1,5 +1,7 @@
 //! One certificate, read.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
     ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
@@ -8,7 +10,7 @@ use aws_lc_rs::signature::{
     VerificationAlgorithm,
 };
 use der::asn1::{AnyRef, ObjectIdentifier};
-use der::{Decode as _, Encode as _, Reader as _, SliceReader, Tagged as _};
+use der::{Decode as _, Encode as _, Reader as _, SliceReader, Tag, Tagged as _};
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
@@ -110,31 +112,22 @@ impl Parsed {
 
 /// Texts of names have many types; those that are UTF-8 are read.
 fn text_of(value: &AnyRef<'_>) -> Option<String> {
-    use der::Tag;
-    match value.tag() {
-        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String => {
-            let text = std::str::from_utf8(value.value()).ok()?;
-            Some(text.chars().filter(|character| !character.is_control()).take(128).collect())
-        }
-        _ => None,
-    }
+    let utf8 = [Tag::Utf8String, Tag::PrintableString, Tag::Ia5String].contains(&value.tag());
+    let text = std::str::from_utf8(value.value()).ok().filter(|_| utf8)?;
+    Some(text.chars().filter(|character| !character.is_control()).take(128).collect())
 }
 
 fn name(name: &GeneralName) -> Option<String> {
     let plain = |text: &str| text.chars().filter(|character| !character.is_control()).take(512).collect::<String>();
-    match name {
-        GeneralName::DnsName(name) => Some(plain(name.as_str())),
-        GeneralName::Rfc822Name(name) => Some(plain(name.as_str())),
-        GeneralName::UniformResourceIdentifier(name) => Some(plain(name.as_str())),
-        GeneralName::IpAddress(address) => match address.as_bytes() {
-            [a, b, c, d] => Some(format!("{a}.{b}.{c}.{d}")),
-            bytes => {
-                let bytes = <[u8; 16]>::try_from(bytes).ok()?;
-                Some(core::net::Ipv6Addr::from(bytes).to_string())
-            }
-        },
-        _ => None,
+    if let GeneralName::DnsName(name) | GeneralName::Rfc822Name(name) | GeneralName::UniformResourceIdentifier(name) = name
+    {
+        return Some(plain(name.as_str()));
     }
+    let GeneralName::IpAddress(address) = name else { return None };
+    if let Ok(bytes) = <[u8; 4]>::try_from(address.as_bytes()) {
+        return Some(Ipv4Addr::from(bytes).to_string());
+    }
+    <[u8; 16]>::try_from(address.as_bytes()).ok().map(|bytes| Ipv6Addr::from(bytes).to_string())
 }
 
 /// The bytes of the first element, as they are.

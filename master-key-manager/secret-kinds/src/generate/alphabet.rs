@@ -37,9 +37,10 @@ mod tests {
         for _ in 0..DRAWN {
             counts[draw()] += 1;
         }
-        let expected = f64::from(DRAWN) / symbols as f64;
+        let number = |count: usize| f64::from(u32::try_from(count).unwrap());
+        let expected = f64::from(DRAWN) / number(symbols);
         let chi_square: f64 = counts.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
-        let freedom = (symbols - 1) as f64;
+        let freedom = number(symbols - 1);
         (chi_square - freedom) / (2.0 * freedom).sqrt()
     }
 

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{Generated, PublicFacts, subject};
 use crate::Refused;
-use crate::key::{KeyAlgorithm, KeyBlock, PublicKey, read_block};
+use crate::key::{KeyBlock, PublicKey, read_block};
 use crate::pem::Block;
 use crate::random::Random;
 
@@ -21,6 +21,13 @@ use crate::random::Random;
 pub(super) struct KeyPair {
     pub(super) pkcs8: Zeroizing<Vec<u8>>,
     pub(super) public: PublicKey,
+}
+
+/// A curve that keys are made on.
+#[derive(Clone, Copy)]
+pub(super) enum Curve {
+    P256,
+    P384,
 }
 
 pub(super) fn make(
@@ -36,8 +43,8 @@ pub(super) fn make(
     let pair = match algorithm {
         KeyPairAlgorithm::Rsa3072 => rsa(KeySize::Rsa3072)?,
         KeyPairAlgorithm::Rsa4096 => rsa(KeySize::Rsa4096)?,
-        KeyPairAlgorithm::EcP256 => curve(KeyAlgorithm::EcP256, random)?.0,
-        KeyPairAlgorithm::EcP384 => curve(KeyAlgorithm::EcP384, random)?.0,
+        KeyPairAlgorithm::EcP256 => curve(Curve::P256, random)?.0,
+        KeyPairAlgorithm::EcP384 => curve(Curve::P384, random)?.0,
         KeyPairAlgorithm::Ed25519 => ed25519(random)?.0,
     };
     let mut public = PublicFacts {
@@ -77,13 +84,12 @@ pub(super) fn ed25519(random: &mut dyn Random) -> Result<(KeyPair, Zeroizing<[u8
 
 /// A key of a curve, with its scalar and point.
 pub(super) fn curve(
-    algorithm: KeyAlgorithm,
+    curve: Curve,
     random: &mut dyn Random,
 ) -> Result<(KeyPair, Zeroizing<Vec<u8>>, Vec<u8>), Refused> {
-    let (agrees, signs, length) = match algorithm {
-        KeyAlgorithm::EcP256 => (&ECDH_P256, &ECDSA_P256_SHA256_ASN1_SIGNING, 32),
-        KeyAlgorithm::EcP384 => (&ECDH_P384, &ECDSA_P384_SHA384_ASN1_SIGNING, 48),
-        _ => return Err(FAILED),
+    let (agrees, signs, length) = match curve {
+        Curve::P256 => (&ECDH_P256, &ECDSA_P256_SHA256_ASN1_SIGNING, 32),
+        Curve::P384 => (&ECDH_P384, &ECDSA_P384_SHA384_ASN1_SIGNING, 48),
     };
     let mut scalar = Zeroizing::new(vec![0; length]);
     for _ in 0..TRIES {
@@ -102,10 +108,8 @@ impl KeyPair {
     /// Reads the key as any reader will.
     fn from_pkcs8(pkcs8: Zeroizing<Vec<u8>>) -> Result<Self, Refused> {
         let block = Block { label: "PRIVATE KEY", encrypted: false, der: pkcs8.clone(), line: 1 };
-        match read_block(&block)? {
-            Some(KeyBlock::Private(public)) => Ok(Self { pkcs8, public }),
-            _ => Err(FAILED),
-        }
+        let Some(KeyBlock::Private(public)) = read_block(&block)? else { return Err(FAILED) };
+        Ok(Self { pkcs8, public })
     }
 }
 

@@ -8,9 +8,10 @@ use ssh_key::private::{Ed25519Keypair, Ed25519PrivateKey, KeypairData, RsaKeypai
 use ssh_key::public::{Ed25519PublicKey, RsaPublicKey};
 use ssh_key::{HashAlg, LineEnding, Mpint, PrivateKey};
 
-use super::{Generated, PublicFacts, key_pair};
+use super::key_pair::{self, Curve};
+use super::{Generated, PublicFacts};
 use crate::Refused;
-use crate::key::{KeyAlgorithm, p256_pair};
+use crate::key::p256_pair;
 use crate::random::Random;
 
 pub(super) fn make(
@@ -21,7 +22,7 @@ pub(super) fn make(
     let data = match algorithm {
         SshAlgorithm::Ed25519 => ed25519(random)?,
         SshAlgorithm::EcdsaP256 => {
-            let (_, scalar, point) = key_pair::curve(KeyAlgorithm::EcP256, random)?;
+            let (_, scalar, point) = key_pair::curve(Curve::P256, random)?;
             KeypairData::Ecdsa(p256_pair(&point, &scalar)?)
         }
         SshAlgorithm::Rsa3072 => rsa(KeySize::Rsa3072)?,

@@ -65,18 +65,16 @@ impl PublicKey {
         let info = SubjectPublicKeyInfoRef::from_der(spki).map_err(|_| OUT_OF_FORM)?;
         let curve = info.algorithm.parameters.and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
         let algorithm = algorithm(info.algorithm.oid, curve)?;
-        let bits = match algorithm {
-            KeyAlgorithm::Rsa => {
-                let key = info.subject_public_key.as_bytes().ok_or(OUT_OF_FORM)?;
-                Some(rsa_bits(key)?)
-            }
-            _ => bits_of(algorithm),
+        let is_rsa = algorithm == KeyAlgorithm::Rsa;
+        let bits = if is_rsa {
+            let key = info.subject_public_key.as_bytes().ok_or(OUT_OF_FORM)?;
+            Some(rsa_bits(key)?)
+        } else {
+            bits_of(algorithm)
         };
         if let Some(verifies) = verification(algorithm) {
-            ParsedPublicKey::new(verifies, spki).map_err(|_| match algorithm {
-                KeyAlgorithm::Rsa => Refused::new("an RSA key has 2048 to 8192 bits"),
-                _ => OUT_OF_FORM,
-            })?;
+            let refused = if is_rsa { Refused::new("an RSA key has 2048 to 8192 bits") } else { OUT_OF_FORM };
+            ParsedPublicKey::new(verifies, spki).map_err(|_| refused)?;
         }
         Ok(Self { algorithm, bits, spki: spki.to_vec(), ssh_fingerprint: None })
     }

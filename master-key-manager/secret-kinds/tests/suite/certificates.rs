@@ -40,10 +40,8 @@ fn chain() -> Chain {
 }
 
 fn facts(value: &str) -> CertificateFacts {
-    match checked(Certificate, value).facts {
-        Facts::Certificate(facts) => *facts,
-        other => panic!("{other:?}"),
-    }
+    let Facts::Certificate(facts) = checked(Certificate, value).facts else { panic!("no facts of a certificate") };
+    *facts
 }
 
 #[test]

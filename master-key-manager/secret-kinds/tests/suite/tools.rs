@@ -37,10 +37,8 @@ pub(crate) fn reason(kind: SecretKind, value: &str) -> String {
 }
 
 pub(crate) fn key_facts(kind: SecretKind, value: &str) -> manager_secret_kinds::key::KeyFacts {
-    match checked(kind, value).facts {
-        Facts::Key(facts) => facts,
-        other => panic!("{other:?}"),
-    }
+    let Facts::Key(facts) = checked(kind, value).facts else { panic!("no facts of a key") };
+    facts
 }
 
 /// A block of PEM with lines of `width` characters.
