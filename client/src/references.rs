@@ -21,10 +21,7 @@ pub trait FetchReferences {
     type Error;
 
     /// Reads these versions with the reader's rights, and answers in the order of the request. Fields are not looked at.
-    fn fetch(
-        &self,
-        wanted: &[ReferenceTarget],
-    ) -> impl Future<Output = Result<Vec<FetchedValue>, Self::Error>> + Send;
+    fn fetch(&self, wanted: &[ReferenceTarget]) -> impl Future<Output = Result<Vec<FetchedValue>, Self::Error>> + Send;
 }
 
 /// A version that was read. It has no `Debug` form.
@@ -133,8 +130,7 @@ impl Resolution {
         let mut known = BTreeMap::new();
         let mut height = 0;
         for reference in node.template.references() {
-            let (target, next) =
-                self.targets.get_key_value(&reference.target()).ok_or(ResolveError::OtherAnswer)?;
+            let (target, next) = self.targets.get_key_value(&reference.target()).ok_or(ResolveError::OtherAnswer)?;
             if open.contains(&target) {
                 return Err(ResolveError::Circle);
             }
@@ -252,7 +248,8 @@ mod tests {
             ("all", Yaml, "url: sv://dev/url\nkey: sv://dev/key\n"),
             ("key", Password, "sv://dev/db"),
         ]);
-        let resolved = secrets.resolve(Json, r#"{"a": "sv://dev/url", "b": "sv://dev/all", "c": "sv://dev/key@current"}"#);
+        let resolved =
+            secrets.resolve(Json, r#"{"a": "sv://dev/url", "b": "sv://dev/all", "c": "sv://dev/key@current"}"#);
         assert_eq!(
             resolved.unwrap(),
             r#"{"a": "postgres://app:p\"w@h", "b": "url: \"postgres://app:p\\\"w@h\"\nkey: \"sv://dev/db\"\n", "c": "sv://dev/db"}"#

@@ -14,7 +14,7 @@ use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
 use crate::access::{Authenticator, IdleSessions, LastUses, Limits, Registry};
-use crate::catalogue::{KeyedLocks, SecretKeeper, SecretWriter, Settler, start_delivery};
+use crate::catalogue::{KeyedLocks, SecretKeeper, SecretWriter, Settler, Values, start_delivery};
 use crate::config::Config;
 use crate::environment_keeper::EnvironmentKeeper;
 use crate::environments::Environments;
@@ -148,6 +148,7 @@ impl App {
             batches: Batches::for_each_core(),
             bodies: Arc::new(Bodies::new(Arc::clone(&clock))),
             audit: audit.clone(),
+            values: Values::default(),
             clock: Arc::clone(&clock),
             environments: Arc::clone(&environments),
         };

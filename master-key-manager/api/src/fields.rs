@@ -240,7 +240,10 @@ mod tests {
         assert_eq!(of("user"), None);
         let json = br#"{"a":true,"b":{"c":1},"d":null,"e":-1.50}"#;
         let of = |name| read(SecretKind::Json, json, name);
-        assert_eq!((of("a").as_deref(), of("b"), of("d"), of("e").as_deref()), (Some("true"), None, None, Some("-1.50")));
+        assert_eq!(
+            (of("a").as_deref(), of("b"), of("d"), of("e").as_deref()),
+            (Some("true"), None, None, Some("-1.50"))
+        );
         assert_eq!(read(SecretKind::Password, VALUE, "password"), None);
         assert_eq!(read(SecretKind::Database, br#"{"password":"a","password":"b"}"#, "password"), None);
         assert_eq!(read(SecretKind::Json, b"[1]", "0"), None);
@@ -260,7 +263,9 @@ mod tests {
         let added = with("user", "app").unwrap();
         assert_eq!(read(SecretKind::Database, added.as_bytes(), "user").as_deref(), Some("app"));
         assert_eq!(read(SecretKind::Database, added.as_bytes(), "host").as_deref(), Some("db"));
-        for (name, text) in [("port", "0"), ("port", "65536"), ("port", "+1"), ("port", ""), ("other", "a"), ("user", "")] {
+        for (name, text) in
+            [("port", "0"), ("port", "65536"), ("port", "+1"), ("port", ""), ("other", "a"), ("user", "")]
+        {
             assert_eq!(with(name, text), None, "{name} {text}");
         }
         let empty = with_field(SecretKind::Json, b" {} ", "a\"", "b").ok().map(|text| text.to_string());

@@ -189,14 +189,10 @@ mod tests {
         assert_eq!(SecretKind::ALL.len(), 18);
         let high: Vec<_> =
             SecretKind::ALL.iter().filter(|kind| Class::default_of(**kind, false) == Class::High).collect();
-        assert_eq!(high.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(), [
-            "certificate",
-            "database",
-            "vpn",
-            "encryption-key",
-            "signing-key",
-            "backup-key"
-        ]);
+        assert_eq!(
+            high.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
+            ["certificate", "database", "vpn", "encryption-key", "signing-key", "backup-key"]
+        );
         assert_eq!(Class::default_of(SecretKind::ApiKey, false).rotation_days(), 180);
         assert_eq!(Class::default_of(SecretKind::Yaml, false).rotation_days(), 365);
         assert!(SecretKind::ALL.iter().all(|kind| Class::default_of(*kind, true).rotation_days() == 365));

@@ -103,8 +103,9 @@ impl FromStr for Reference {
             return Err(Malformed("a reference is too long"));
         }
         let rest = text.strip_prefix(SCHEME).ok_or(Malformed("a reference begins with sv://"))?;
-        let (environment, rest) =
-            rest.split_once('/').ok_or(Malformed("a reference has an environment and a path, sv://environment/path"))?;
+        let (environment, rest) = rest
+            .split_once('/')
+            .ok_or(Malformed("a reference has an environment and a path, sv://environment/path"))?;
         let (rest, version) = match rest.split_once('@') {
             Some((rest, version)) => (rest, Some(parse_version(version)?)),
             None => (rest, None),
@@ -161,7 +162,8 @@ pub fn encoded(path: &str) -> String {
 
 /// The inverse of [`encoded`]. A special character that is not encoded is refused, and so is every other code.
 pub fn decoded(text: &str) -> Result<String, Malformed> {
-    const REFUSED: Malformed = Malformed("a % # @ : or * of a path is written %25 %23 %40 %3A or %2A, and nothing else is");
+    const REFUSED: Malformed =
+        Malformed("a % # @ : or * of a path is written %25 %23 %40 %3A or %2A, and nothing else is");
     let mut path = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(position) = rest.find(|c| SPECIAL.iter().any(|(special, _)| *special == c)) {

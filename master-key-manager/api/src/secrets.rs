@@ -7,6 +7,7 @@ use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::secret::ValueEncoding;
 use zeroize::Zeroizing;
 
+use crate::generate::Generate;
 use crate::kind::{Class, SecretKind};
 use crate::metadata::Metadata;
 use crate::name::{Description, EnvironmentName, Note, Reason, SecretPath, UserLabel};
@@ -41,6 +42,9 @@ pub struct CreateSecret {
     #[cfg_attr(feature = "openapi", schema(value_type = String, max_length = 1_398_104))]
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub value: Option<Zeroizing<String>>,
+    /// The value that the manager makes, in place of `value`. It is not in the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub generate: Option<Generate>,
     /// Encoding of `value`; text by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub encoding: Option<ValueEncoding>,
@@ -89,6 +93,9 @@ pub struct WriteVersion {
     #[cfg_attr(feature = "openapi", schema(value_type = String, max_length = 1_398_104))]
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub value: Option<Zeroizing<String>>,
+    /// The value that the manager makes, in place of `value`. It is not in the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub generate: Option<Generate>,
     /// Encoding of `value`; text by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub encoding: Option<ValueEncoding>,
@@ -140,9 +147,47 @@ pub struct WrittenSecret {
     /// When the version ends (Unix seconds). Absent for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
+    /// What is public of a value that was generated. Absent in the answer to a repeat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public: Option<GeneratedFacts>,
+    /// The strength of a password that was given. Absent for other kinds, and in the answer to a repeat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<PasswordStrength>,
     /// The token, if one was wanted and the caller may read the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<IssuedToken>,
+}
+
+/// What is public of a generated value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct GeneratedFacts {
+    /// The public key: a line of OpenSSH for an SSH key, PEM for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// Fingerprint of the public key (`SHA256:…`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// The certificate signing request, in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The self-signed certificate, in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// The random bits of a value that is no key pair, rounded down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits: Option<u32>,
+}
+
+/// The strength of a password, as `zxcvbn` estimates it from its first 32 characters.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PasswordStrength {
+    /// 0 (among the first guesses) to 4 (safe also when a hash of it is stolen).
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 4))]
+    pub score: u8,
+    /// The decimal logarithm of the number of guesses.
+    pub guesses_log10: f64,
 }
 
 /// Body of `PATCH /api/secrets/{key_id}`. What is absent stays as it is; what may be `null` is removed by it.

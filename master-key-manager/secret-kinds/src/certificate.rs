@@ -104,7 +104,8 @@ enum Key {
 impl Key {
     fn with(self, block: &Block<'_>) -> Result<Self, Refused> {
         let found = read_block(block)?;
-        let found = found.ok_or(Refused::at_line("this block of PEM is no certificate and no private key", block.line))?;
+        let found =
+            found.ok_or(Refused::at_line("this block of PEM is no certificate and no private key", block.line))?;
         let next = match found {
             KeyBlock::Parameters => return Ok(self),
             KeyBlock::Public(_) => {
@@ -115,7 +116,9 @@ impl Key {
         };
         match self {
             Self::Absent => Ok(next),
-            Self::Encrypted | Self::Public(..) => Err(Refused::at_line("the value holds more than one key", block.line)),
+            Self::Encrypted | Self::Public(..) => {
+                Err(Refused::at_line("the value holds more than one key", block.line))
+            }
         }
     }
 }

@@ -20,8 +20,11 @@ pub(crate) fn check(value: &[u8]) -> Result<(), Refused> {
     let walked = Walk { depth: DEEPEST }.deserialize(&mut reader).and_then(|()| reader.end());
     walked.map_err(|error| {
         // The walk's own errors are of this class.
-        let reason =
-            if error.is_data() { "the JSON has a member twice, or is nested deeper than 64" } else { "the value is not JSON" };
+        let reason = if error.is_data() {
+            "the JSON has a member twice, or is nested deeper than 64"
+        } else {
+            "the value is not JSON"
+        };
         Refused::at_line(reason, error.line())
     })
 }
@@ -102,10 +105,13 @@ mod tests {
 
     #[test]
     fn documents_are_taken_and_what_two_readers_could_read_differently_is_not() {
-        for good in ["{}", " [1, -2.5e3, null, true, \"\\u00e9\"]\r\n", "1", "\"a\"", r#"{"a":{"a":1},"b":[{"a":2}]}"#] {
+        for good in ["{}", " [1, -2.5e3, null, true, \"\\u00e9\"]\r\n", "1", "\"a\"", r#"{"a":{"a":1},"b":[{"a":2}]}"#]
+        {
             assert_eq!(check(good.as_bytes()), Ok(()), "{good}");
         }
-        for bad in ["", " ", "{", "{}{}", "{'a':1}", "[1,]", "NaN", "\"\\ud800\"", r#"{"a":1,"\u0061":2}"#, "\u{feff}{}"] {
+        for bad in
+            ["", " ", "{", "{}{}", "{'a':1}", "[1,]", "NaN", "\"\\ud800\"", r#"{"a":1,"\u0061":2}"#, "\u{feff}{}"]
+        {
             assert!(check(bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(check(b"\"\xff\"").is_err() && check(b"\xff\xfe{\0}\0").unwrap_err().reason().contains("UTF-16"));

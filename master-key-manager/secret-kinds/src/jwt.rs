@@ -55,7 +55,11 @@ fn object<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, Refused> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
 fn seconds(time: f64) -> Result<u64, Refused> {
     let sensible = (0.0..=LAST_TIME).contains(&time);
-    if sensible { Ok(time as u64) } else { Err(Refused::new("a time of the JWT lies outside of the years 1970 to 9999")) }
+    if sensible {
+        Ok(time as u64)
+    } else {
+        Err(Refused::new("a time of the JWT lies outside of the years 1970 to 9999"))
+    }
 }
 
 /// The end of the year 9999.

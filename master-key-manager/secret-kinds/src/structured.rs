@@ -15,9 +15,7 @@ pub(crate) fn check(kind: SecretKind, value: &[u8]) -> Result<Vec<&'static str>,
         let Some(member) = members.get(known.name) else { continue };
         let written = member.get();
         let in_form = match known.form {
-            FieldForm::Text => {
-                serde_json::from_str::<Zeroizing<String>>(written).is_ok_and(|text| !text.is_empty())
-            }
+            FieldForm::Text => serde_json::from_str::<Zeroizing<String>>(written).is_ok_and(|text| !text.is_empty()),
             FieldForm::Port => fields::port(written).is_some_and(|port| port > 0),
         };
         if !in_form {

@@ -33,7 +33,8 @@ pub(crate) fn check(value: &[u8]) -> Result<KeyFacts, Refused> {
 
 fn decoded(value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let text = std::str::from_utf8(value).ok()?;
-    let base64 = || [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].iter().find_map(|form| form.decode(text).ok());
+    let base64 =
+        || [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].iter().find_map(|form| form.decode(text).ok());
     hex::decode(text).ok().or_else(base64).map(Zeroizing::new)
 }
 
@@ -49,7 +50,13 @@ mod tests {
         assert_eq!(bits("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh-_".as_bytes()), Some(264));
         assert_eq!(bits(&[7, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 200]), Some(128));
         assert_eq!(bits("a passphrase of somebody".as_bytes()), Some(24 * 8));
-        for bad in ["0123456789abcdef0123456789abcd", "short", "", "00000000000000000000000000000000", "AAECAwQFBgcICQoLDA0ODw==\n"] {
+        for bad in [
+            "0123456789abcdef0123456789abcd",
+            "short",
+            "",
+            "00000000000000000000000000000000",
+            "AAECAwQFBgcICQoLDA0ODw==\n",
+        ] {
             assert!(check(bad.as_bytes()).is_err(), "{bad:?}");
         }
         assert!(check(&vec![1; MOST_BYTES + 1]).is_err());

@@ -56,7 +56,8 @@ impl Walk {
             Event::Alias(anchor) => {
                 self.begin(None)?;
                 // An anchor that is still open is not known yet: the document would contain itself.
-                let nodes = self.anchors.get(anchor).copied().ok_or("an alias stands for something that contains it")?;
+                let nodes =
+                    self.anchors.get(anchor).copied().ok_or("an alias stands for something that contains it")?;
                 self.count(nodes)?;
             }
             Event::SequenceStart(anchor, _) => self.open(*anchor, None)?,
@@ -125,9 +126,13 @@ mod tests {
 
     #[test]
     fn documents_out_of_form_are_refused_with_their_line() {
-        for (bad, line) in
-            [("a: 1\nb: [", None), ("a: 1\na: 2\n", Some(2)), ("a: &x [*x]\n", Some(1)), ("a: *x\n", None), ("\tb: 1", None)]
-        {
+        for (bad, line) in [
+            ("a: 1\nb: [", None),
+            ("a: 1\na: 2\n", Some(2)),
+            ("a: &x [*x]\n", Some(1)),
+            ("a: *x\n", None),
+            ("\tb: 1", None),
+        ] {
             let refused = check(bad.as_bytes()).expect_err(bad);
             assert!(line.is_none() || refused.line() == line, "{bad}: {refused}");
         }

@@ -163,6 +163,10 @@ fn facts_after(before: &SecretFacts, after: &After) -> SecretFacts {
 }
 
 fn check(asked: &ChangeSecret) -> Result<(), Refusal> {
+    let ChangeSecret { if_revision, reason, .. } = asked;
+    if *asked == (ChangeSecret { if_revision: *if_revision, reason: reason.clone(), ..ChangeSecret::default() }) {
+        return Err(Refusal::parameter("Name what shall change."));
+    }
     if asked.path.as_ref().is_some_and(SecretPath::is_reserved) {
         return Err(Refusal::new(ErrorCode::NameInvalid).detail("Paths under unnamed/ are given by the service."));
     }

@@ -14,6 +14,7 @@ mod secret_writer;
 mod settle;
 mod target;
 mod transfer;
+mod value;
 
 pub use changes::{SecretKeeper, check_rotation};
 pub use delivery::{Delivery, DeliveryQueue, start_delivery};
@@ -25,3 +26,4 @@ pub use secret_writer::{SecretWriter, StoreRequest, StoredSecret};
 pub use settle::{Reserved, Settled, Settler};
 pub use target::StoreTo;
 pub(crate) use transfer::{Transfer, TransferKeys};
+pub use value::{NewValue, Values};

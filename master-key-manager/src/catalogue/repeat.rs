@@ -91,6 +91,6 @@ impl SecretWriter {
             self.audit.record(act(&target, None), meta).await?;
             None
         };
-        Ok(answer(target, version, request, token))
+        Ok(answer(target, version, (request.encoding(), request.about.expires_at), token))
     }
 }

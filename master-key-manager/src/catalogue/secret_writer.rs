@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
+use manager_api::kind::SecretKind;
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use manager_api::wire::{CatalogueState, IssuedToken};
 use manager_policy::{Permit, Read, Write};
 use manager_registry::SecretRules;
+use manager_secret_kinds::{PublicFacts, Strength};
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use service_runtime::tasks::by_size;
@@ -22,6 +24,7 @@ use shared_proto::statement::StatedKey;
 
 use super::repeat::First;
 use super::target::{Destination, StoreTo, Target};
+use super::value::{NewValue, Values};
 use super::{Delivery, DeliveryQueue, Settler};
 use crate::access::Caller;
 use crate::audit_event::Act;
@@ -57,6 +60,8 @@ pub struct SecretWriter {
     pub bodies: Arc<Bodies>,
     /// The audit log.
     pub audit: AuditLog,
+    /// Makes and checks values.
+    pub values: Values,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The environments at this moment.
@@ -68,7 +73,7 @@ pub struct StoreRequest {
     /// The submitter's label; the caller by default.
     pub label: Option<UserLabel>,
     /// The value.
-    pub value: Arc<SecretValue>,
+    pub value: NewValue,
     /// The secret that it goes to.
     pub to: StoreTo,
     /// What the caller has seen of the secret.
@@ -95,6 +100,10 @@ pub struct StoredSecret {
     pub encoding: ValueEncoding,
     /// When the version ends (Unix seconds); `None` for never.
     pub expires_at: Option<u64>,
+    /// What is public of a value that was made; `None` for one that was given, and for a repeat.
+    pub public: Option<PublicFacts>,
+    /// The strength of a password that was given; `None` for other kinds, and for a repeat.
+    pub strength: Option<Strength>,
     /// The token, if it was wanted.
     pub token: Option<IssuedToken>,
 }
@@ -175,6 +184,14 @@ impl SecretWriter {
         if let Some(state) = &known {
             self.settler.settle(&state.pending).await?;
         }
+        let kind = match &request.to {
+            StoreTo::New { details, .. } => details.kind,
+            StoreTo::Path { .. } | StoreTo::Id(_) => known.as_ref().and_then(|state| state.kind),
+        };
+        let now = self.clock.now();
+        let checked = self.values.checked(&request.value, kind.unwrap_or(SecretKind::Text), now).await?;
+        let expires_at = earlier(request.about.expires_at, checked.expires_at);
+        let version = NewContent { value: Arc::clone(&checked.value), expires_at };
         // Who may write and not read gets no token.
         let target = Target { environment, facts };
         let read: Option<Permit<Read>> = if request.token { caller.permit_on(Some(&target.facts)).ok() } else { None };
@@ -187,13 +204,14 @@ impl SecretWriter {
         let jti = read.is_some().then(TokenId::generate);
         self.audit.record(act(&target, jti), meta).await?;
         let (row, subject) =
-            self.deliver_next(&target, first, request, (caller, &permit, signing_key), &transport).await?;
+            self.deliver_next(&target, first, (request, &version), (caller, &permit, signing_key), &transport).await?;
         let holder = (subject, caller.credential());
         let longest = environment.max_token_life_seconds;
         let token = jti.map(|jti| self.mint.for_version(jti, holder, &row, (longest, &seal_key)));
         let token = read.zip(token);
         let token = self.commit(row, token, seal_key).await?;
-        Ok(answer(target, row.version, request, token))
+        let stored = answer(target, row.version, (version.value.encoding(), expires_at), token);
+        Ok(StoredSecret { public: checked.public, strength: checked.strength, ..stored })
     }
 
     /// Sends the value under the first version number that is free, in the catalogue and in the vault.
@@ -201,16 +219,16 @@ impl SecretWriter {
         &self,
         target: &Target<'_>,
         mut version: Version,
-        request: &StoreRequest,
+        (request, content): (&StoreRequest, &NewContent),
         (caller, permit, signing_key): (&Caller, &Permit<Write>, Option<Thumbprint>),
         transport: &StatedKey,
     ) -> Result<(VersionRow, Subject), Refusal> {
         for _ in 0..MAX_TRIES {
-            let (sealer, value) = (Arc::clone(&self.sealer), Arc::clone(&request.value));
+            let (sealer, value) = (Arc::clone(&self.sealer), Arc::clone(&content.value));
             let (environment, secret) = (target.environment.id, target.facts.id);
             // EXPOSE: only its length.
             let sealed =
-                by_size(request.value.expose().len(), move || sealer.seal(environment, secret, version, &value));
+                by_size(content.value.expose().len(), move || sealer.seal(environment, secret, version, &value));
             let sealed = sealed.await.map_err(|_| Refusal::internal("sealing broke down"))??;
             let row = VersionRow {
                 secret,
@@ -228,7 +246,11 @@ impl SecretWriter {
                 path: target.facts.path.clone(),
                 rules: request.rules().cloned().unwrap_or_default(),
                 details: request.details().cloned().unwrap_or_default(),
-                about: AboutVersion { author: caller.subject(), ..request.about.clone() },
+                about: AboutVersion {
+                    author: caller.subject(),
+                    expires_at: content.expires_at,
+                    ..request.about.clone()
+                },
                 if_version: request.if_version,
                 subject: caller.subject_of_write(request.label.clone())?,
                 idempotency,
@@ -305,7 +327,26 @@ pub(super) fn other_version() -> Refusal {
     Refusal::new(ErrorCode::VersionConflict).detail("if_version is not the current version.")
 }
 
+/// The value of a version that is written, and its end.
+struct NewContent {
+    value: Arc<SecretValue>,
+    expires_at: Option<u64>,
+}
+
+/// The earlier one of two ends, of which either may be missing.
+fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}
+
 impl StoreRequest {
+    /// The encoding of the value in answers.
+    pub(super) fn encoding(&self) -> ValueEncoding {
+        match &self.value {
+            NewValue::Given(value) => value.encoding(),
+            NewValue::Made(_) => ValueEncoding::Text,
+        }
+    }
+
     /// The rules of a secret that is made.
     fn rules(&self) -> Option<&SecretRules> {
         match &self.to {
@@ -334,7 +375,7 @@ fn goes_to(to: &Destination, request: &StoreRequest, state: &SecretState) -> boo
 pub(super) fn answer(
     target: Target<'_>,
     version: Version,
-    request: &StoreRequest,
+    (encoding, expires_at): (ValueEncoding, Option<u64>),
     token: Option<IssuedToken>,
 ) -> StoredSecret {
     StoredSecret {
@@ -342,8 +383,10 @@ pub(super) fn answer(
         version,
         environment: target.environment.name.clone(),
         path: target.facts.path,
-        expires_at: request.about.expires_at,
-        encoding: request.value.encoding(),
+        expires_at,
+        encoding,
+        public: None,
+        strength: None,
         token,
     }
 }

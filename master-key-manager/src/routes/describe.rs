@@ -1,8 +1,9 @@
 //! Secrets of the catalogue as answers.
 
 use manager_api::kind::{Class, SecretKind};
-use manager_api::secrets::{SecretDetails, SecretStatus, StagedVersions};
+use manager_api::secrets::{GeneratedFacts, PasswordStrength, SecretDetails, SecretStatus, StagedVersions};
 use manager_registry::Deletion;
+use manager_secret_kinds::{PublicFacts, Strength};
 use manager_store::{DescribedSecret, Stages};
 use service_runtime::Refusal;
 
@@ -38,6 +39,18 @@ pub(super) fn details(app: &App, found: DescribedSecret) -> Result<SecretDetails
         created_at: state.created_at,
         last_version,
     })
+}
+
+/// What is public of a generated value. The end of a certificate is that of its version, and a checksum is in no answer: it is a part
+/// of the value.
+pub(super) fn generated(public: PublicFacts) -> GeneratedFacts {
+    let PublicFacts { public_key, fingerprint, request, certificate, bits, expires_at: _, checksum: _ } = public;
+    GeneratedFacts { public_key, fingerprint, request, certificate, bits }
+}
+
+/// The strength of a password.
+pub(super) fn strength(strength: Strength) -> PasswordStrength {
+    PasswordStrength { score: strength.score, guesses_log10: strength.guesses_log10 }
 }
 
 fn status(deletion: Option<&Deletion>) -> SecretStatus {

@@ -43,6 +43,7 @@ const WRITE_PROBLEMS: &[ErrorCode] = &[
     ErrorCode::ParameterInvalid,
     ErrorCode::NameInvalid,
     ErrorCode::EncodingInvalid,
+    ErrorCode::ValueInvalid,
     ErrorCode::ValueTooLarge,
     ErrorCode::IdempotencyMismatch,
     ErrorCode::IdempotencyUnknown,
@@ -67,6 +68,7 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::ParameterInvalid,
             ErrorCode::NameInvalid,
             ErrorCode::EncodingInvalid,
+            ErrorCode::ValueInvalid,
             ErrorCode::ValueTooLarge,
             ErrorCode::IdempotencyForbidden,
             ErrorCode::IdempotencyMismatch,
@@ -210,6 +212,8 @@ async fn write(call: Call, request: StoreRequest, app: &App) -> Result<HttpRespo
         path: stored.path,
         encoding: stored.encoding,
         expires_at: stored.expires_at,
+        public: stored.public.map(describe::generated),
+        strength: stored.strength.map(describe::strength),
         token: stored.token,
     }))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use manager_api::generate::Generate;
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath};
 use manager_api::secrets::{CreateSecret, EnvironmentSelector, NewStage, WriteVersion};
 use manager_api::wire::StoreKey;
@@ -15,7 +16,7 @@ use shared_proto::secret::{SecretValue, ValueEncoding, ValueError};
 use zeroize::Zeroizing;
 
 use crate::app::App;
-use crate::catalogue::{StoreRequest, StoreTo, check_rotation};
+use crate::catalogue::{NewValue, StoreRequest, StoreTo, check_rotation};
 use crate::idempotency::BodyMark;
 
 /// The idempotency key and the mark of the body.
@@ -32,7 +33,7 @@ pub(super) fn parse_key(body: StoreKey, app: &App, idempotency: Repeat) -> Resul
     let environment = EnvironmentSelector::Name(environment.map_err(name_invalid)?);
     Ok(StoreRequest {
         label: Some(body.user_id),
-        value: value(body.encoding, body.key_data)?,
+        value: NewValue::Given(value(body.encoding, body.key_data)?),
         to: StoreTo::Path { environment, path: body.path },
         if_version: None,
         about: AboutVersion::default(),
@@ -63,10 +64,10 @@ pub(super) fn parse_new(body: CreateSecret, idempotency: Repeat) -> Result<Store
         metadata: body.metadata,
         rotation_days: body.rotation_days,
     };
-    let value = body.value.ok_or_else(|| Refusal::parameter("A secret has a value."))?;
+    let value = new_value(body.encoding, body.value, body.generate)?;
     Ok(StoreRequest {
         label: body.user_id,
-        value: self::value(body.encoding, value)?,
+        value,
         to: StoreTo::New { environment, path, rules, details: Box::new(details) },
         if_version: None,
         about: AboutVersion { note: body.note, expires_at: body.expires_at, ..AboutVersion::default() },
@@ -81,10 +82,10 @@ pub(super) fn parse_next(secret: SecretId, body: WriteVersion, idempotency: Repe
         None => None,
         Some(number) => Some(IfVersion::of(number).ok_or_else(|| Refusal::parameter("if_version is too large."))?),
     };
-    let value = body.value.ok_or_else(|| Refusal::parameter("A version has a value."))?;
+    let value = new_value(body.encoding, body.value, body.generate)?;
     Ok(StoreRequest {
         label: body.user_id,
-        value: self::value(body.encoding, value)?,
+        value,
         to: StoreTo::Id(secret),
         if_version,
         about: AboutVersion {
@@ -102,6 +103,20 @@ fn one_of<T>(two: (Option<T>, Option<T>), detail: &'static str) -> Result<T, Ref
     match two {
         (Some(one), None) | (None, Some(one)) => Ok(one),
         (None, None) | (Some(_), Some(_)) => Err(Refusal::parameter(detail)),
+    }
+}
+
+/// The value that a body gives, or asks for.
+fn new_value(
+    encoding: Option<ValueEncoding>,
+    given: Option<Zeroizing<String>>,
+    generate: Option<Generate>,
+) -> Result<NewValue, Refusal> {
+    match (given, generate) {
+        (Some(text), None) => Ok(NewValue::Given(value(encoding, text)?)),
+        (None, Some(request)) if encoding.is_none() => Ok(NewValue::Made(Box::new(request))),
+        (None, Some(_)) => Err(Refusal::parameter("A value that is generated is text: encoding is for given ones.")),
+        (None, None) | (Some(_), Some(_)) => Err(Refusal::parameter("Give value or generate, and not both.")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Secrets and their versions.
 
 use async_trait::async_trait;
+use manager_api::kind::SecretKind;
 use manager_api::name::{Note, SecretPath};
 use manager_api::wire::CatalogueState;
 use manager_policy::{AnyAction, Permit, Read, Visible, Write};
@@ -148,6 +149,8 @@ pub struct SecretState {
     pub path: SecretPath,
     /// Its rules.
     pub rules: SecretRules,
+    /// The kind of its values; `None` for text.
+    pub kind: Option<SecretKind>,
     /// How often place, rules and description have changed.
     pub revision: u64,
     /// The versions that have a stage.

@@ -29,7 +29,10 @@ mod key_sets;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod known_environments;
+#[cfg(test)]
 mod moving;
 #[cfg(test)]
 mod names;

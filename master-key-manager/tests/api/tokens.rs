@@ -256,7 +256,7 @@ async fn secrets_are_asked_for_by_path_and_the_answer_names_id_and_version() {
     for (member, value) in [("stage", "previous"), ("stage", "pending")] {
         let mut wanted = at("other");
         wanted[member] = json!(value);
-        mint(json!([wanted])).await.expect(400).refused("parameter_invalid");
+        mint(json!([wanted])).await.expect(404).refused("secret_not_found");
     }
     for wrong in
         [json!({"path": "other"}), json!({"environment": "dev"}), json!({}), json!({"key_id": by_id, "path": "other"})]

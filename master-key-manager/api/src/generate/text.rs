@@ -111,7 +111,9 @@ mod tests {
         assert!(Exclusions::parse("").is_ok() && Exclusions::parse(" ").is_err() && Exclusions::parse(&*long).is_err());
         assert!(Separator::parse("").is_ok() && Separator::parse(" - ").is_ok() && Separator::parse("----").is_err());
         assert!(Separator::parse("\n").is_err());
-        assert!(KeyComment::parse("a b").is_ok() && KeyComment::parse("a\nb").is_err() && KeyComment::parse(" a").is_err());
+        assert!(
+            KeyComment::parse("a b").is_ok() && KeyComment::parse("a\nb").is_err() && KeyComment::parse(" a").is_err()
+        );
         assert!(SubjectText::parse("é".repeat(64)).is_ok() && SubjectText::parse(&*long).is_err());
         assert!(SubjectText::parse("a\0").is_err() && SubjectText::parse("").is_err());
         assert!(CountryCode::parse("DE").is_ok() && CountryCode::parse("de").is_err());

@@ -112,7 +112,11 @@ impl Template {
                     }
                 }
             }
-            if slot.quoted { push(&mut filled, &json::quoted(&content))? } else { push(&mut filled, &content)? }
+            if slot.quoted {
+                push(&mut filled, &json::quoted(&content))?
+            } else {
+                push(&mut filled, &content)?
+            }
             done = slot.place.end;
         }
         push(&mut filled, text.get(done..).ok_or(OTHER)?)?;

@@ -34,7 +34,8 @@ pub(super) fn scalars(text: &str, needle: &str) -> Result<Vec<YamlScalar>, Malfo
                 if !begin_node(&mut open) && content.contains(needle) {
                     let place = position.of(span).and_then(|place| behind_properties(text, place));
                     let place = place.filter(|place| holds(text, place, style, &content));
-                    let place = place.ok_or(Malformed("a reference in YAML is in a plain or quoted scalar on one line"))?;
+                    let place =
+                        place.ok_or(Malformed("a reference in YAML is in a plain or quoted scalar on one line"))?;
                     found.push(YamlScalar { place, content });
                 }
             }

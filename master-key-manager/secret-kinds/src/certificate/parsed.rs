@@ -119,7 +119,8 @@ fn text_of(value: &AnyRef<'_>) -> Option<String> {
 
 fn name(name: &GeneralName) -> Option<String> {
     let plain = |text: &str| text.chars().filter(|character| !character.is_control()).take(512).collect::<String>();
-    if let GeneralName::DnsName(name) | GeneralName::Rfc822Name(name) | GeneralName::UniformResourceIdentifier(name) = name
+    if let GeneralName::DnsName(name) | GeneralName::Rfc822Name(name) | GeneralName::UniformResourceIdentifier(name) =
+        name
     {
         return Some(plain(name.as_str()));
     }

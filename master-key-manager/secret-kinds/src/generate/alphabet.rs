@@ -18,7 +18,12 @@ pub(super) fn words() -> &'static [&'static str; 2048] {
 }
 
 /// The random bits of `count` symbols of so many, rounded down.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "small numbers")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "small numbers"
+)]
 pub(super) fn bits(count: usize, symbols: usize) -> u32 {
     (count as f64 * (symbols as f64).log2()) as u32
 }

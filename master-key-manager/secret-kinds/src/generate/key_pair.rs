@@ -83,10 +83,7 @@ pub(super) fn ed25519(random: &mut dyn Random) -> Result<(KeyPair, Zeroizing<[u8
 }
 
 /// A key of a curve, with its scalar and point.
-pub(super) fn curve(
-    curve: Curve,
-    random: &mut dyn Random,
-) -> Result<(KeyPair, Zeroizing<Vec<u8>>, Vec<u8>), Refused> {
+pub(super) fn curve(curve: Curve, random: &mut dyn Random) -> Result<(KeyPair, Zeroizing<Vec<u8>>, Vec<u8>), Refused> {
     let (agrees, signs, length) = match curve {
         Curve::P256 => (&ECDH_P256, &ECDSA_P256_SHA256_ASN1_SIGNING, 32),
         Curve::P384 => (&ECDH_P384, &ECDSA_P384_SHA384_ASN1_SIGNING, 48),

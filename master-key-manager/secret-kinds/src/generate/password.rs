@@ -42,7 +42,9 @@ pub(super) fn characters(
     let count = usize::from(length.get());
     let bits = alphabet::bits(count, symbols.len());
     if bits < FEWEST_BITS {
-        return Err(Refused::new("the password would have less than 40 bits; make it longer, or exclude fewer characters"));
+        return Err(Refused::new(
+            "the password would have less than 40 bits; make it longer, or exclude fewer characters",
+        ));
     }
     let mut pool = Pool::new(random);
     for _ in 0..TRIES {
@@ -104,8 +106,10 @@ mod tests {
             let has = |test: fn(&u8) -> bool| text.as_bytes().iter().any(test);
             assert!(has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase));
             assert!(has(u8::is_ascii_digit) && has(u8::is_ascii_punctuation));
-            let text =
-                made(r#"{"form":"password","length":40,"classes":{"symbols":false},"exclude":"abcABC","no_lookalikes":true}"#, seed);
+            let text = made(
+                r#"{"form":"password","length":40,"classes":{"symbols":false},"exclude":"abcABC","no_lookalikes":true}"#,
+                seed,
+            );
             assert!(text.value.bytes().all(|byte| byte.is_ascii_alphanumeric() && !b"abcABC0O1lI|".contains(&byte)));
         }
     }
@@ -120,7 +124,9 @@ mod tests {
         assert!(refused(none).unwrap().contains("at least one class"));
         assert!(refused(r#"{"form":"password","exclude":"0123456789"}"#).unwrap().contains("as a whole"));
         let digits = |length| {
-            format!(r#"{{"form":"password","length":{length},"classes":{{"lower":false,"upper":false,"symbols":false}}}}"#)
+            format!(
+                r#"{{"form":"password","length":{length},"classes":{{"lower":false,"upper":false,"symbols":false}}}}"#
+            )
         };
         assert!(refused(&digits(12)).unwrap().contains("40 bits"));
         assert_eq!(refused(&digits(13)), None);

@@ -1,11 +1,11 @@
 //! Certificates and requests for a key that was made.
 
 use manager_api::generate::{CertificateRequest, SelfSigned, Subject, SubjectName};
+use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
     SanType, SerialNumber,
 };
-use rcgen::string::Ia5String;
 use time::OffsetDateTime;
 
 use super::key_pair::KeyPair;

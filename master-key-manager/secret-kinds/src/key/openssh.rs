@@ -18,7 +18,8 @@ const MAX_LINE_BYTES: usize = 4096;
 
 /// Reads the bytes of an `OPENSSH PRIVATE KEY`.
 pub(super) fn from_private(bytes: &[u8]) -> Result<KeyBlock, Refused> {
-    const OUT_OF_FORM: Refused = Refused::new("the private key is not in the form of OpenSSH, or holds more than one key");
+    const OUT_OF_FORM: Refused =
+        Refused::new("the private key is not in the form of OpenSSH, or holds more than one key");
     const APART: Refused = Refused::new("the halves of the private key do not belong together");
     let key = PrivateKey::from_bytes(bytes).map_err(|_| OUT_OF_FORM)?;
     let public = of_data(key.public_key().key_data())?;

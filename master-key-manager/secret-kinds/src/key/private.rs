@@ -28,7 +28,8 @@ pub(super) fn from_pkcs8(der: &[u8]) -> Result<PublicKey, Refused> {
             let key = agreement::PrivateKey::from_private_key_der(&agreement::X25519, der).map_err(|_| OUT_OF_FORM)?;
             PublicKey::of(&key.compute_public_key().map_err(|_| OUT_OF_FORM)?)
         }
-        algorithm @ (KeyAlgorithm::EcP256 | KeyAlgorithm::EcP384 | KeyAlgorithm::EcP521 | KeyAlgorithm::SecurityKey) => {
+        algorithm
+        @ (KeyAlgorithm::EcP256 | KeyAlgorithm::EcP384 | KeyAlgorithm::EcP521 | KeyAlgorithm::SecurityKey) => {
             let signs = curve_of(algorithm).ok_or(OUT_OF_FORM)?;
             let pair = EcdsaKeyPair::from_private_key_der(signs, der).map_err(|_| OUT_OF_FORM)?;
             PublicKey::of(pair.public_key())
@@ -78,5 +79,6 @@ pub(super) fn curve_of(algorithm: KeyAlgorithm) -> Option<&'static EcdsaSigningA
     }
 }
 
-const RSA_REFUSED: Refused =
-    Refused::new("the RSA private key is not in its form, has fewer than 2048 or more than 8192 bits, or its parts do not fit");
+const RSA_REFUSED: Refused = Refused::new(
+    "the RSA private key is not in its form, has fewer than 2048 or more than 8192 bits, or its parts do not fit",
+);

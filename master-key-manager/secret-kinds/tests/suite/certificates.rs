@@ -3,7 +3,10 @@
 use manager_api::kind::SecretKind::Certificate;
 use manager_secret_kinds::certificate::{CertificateFacts, PrivateKeyFact};
 use manager_secret_kinds::{Facts, Validity, check};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA512};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+    PKCS_RSA_SHA512,
+};
 use time::OffsetDateTime;
 
 use crate::tools::{NOW, checked, made, pem, reason};
@@ -55,11 +58,17 @@ fn chain_is_read_in_any_order_and_ends_with_its_leaf() {
         let facts = facts(&value);
         assert_eq!((facts.chain_length, facts.complete, facts.private_key), (3, true, PrivateKeyFact::Fits));
         assert_eq!(facts.chain_ends_at, Some(NOW + 20 * DAY));
-        assert_eq!((facts.common_name.as_deref(), facts.names.as_slice()), (Some("a.example"), &["a.example".to_owned()][..]));
+        assert_eq!(
+            (facts.common_name.as_deref(), facts.names.as_slice()),
+            (Some("a.example"), &["a.example".to_owned()][..])
+        );
         assert_eq!((facts.fingerprint.len(), facts.not_before), (64, NOW - DAY));
     }
     let without_root = facts(&format!("{leaf}{issuer}"));
-    assert_eq!((without_root.chain_length, without_root.complete, without_root.private_key), (2, false, PrivateKeyFact::Absent));
+    assert_eq!(
+        (without_root.chain_length, without_root.complete, without_root.private_key),
+        (2, false, PrivateKeyFact::Absent)
+    );
     let alone = facts(&leaf);
     assert_eq!((alone.chain_length, alone.complete), (1, false));
 }
@@ -67,10 +76,16 @@ fn chain_is_read_in_any_order_and_ends_with_its_leaf() {
 #[test]
 fn files_as_tools_write_them_are_read() {
     let Chain { issuer, leaf, key, .. } = chain();
-    let text = format!("Certificate:\n    Data:\n        Version: 3 (0x2)\n{leaf}\nBag Attributes\n    friendlyName: x\n{issuer}{key}\n# end");
+    let text = format!(
+        "Certificate:\n    Data:\n        Version: 3 (0x2)\n{leaf}\nBag Attributes\n    friendlyName: x\n{issuer}{key}\n# end"
+    );
     assert_eq!(facts(&text).private_key, PrivateKeyFact::Fits);
     assert_eq!(facts(&text.replace('\n', "\r\n")).chain_length, 2);
-    let encrypted = pem("ENCRYPTED PRIVATE KEY", &[0x30, 0x12, 0x30, 0x0b, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 0x0d, 4, 3, 1, 2, 3], 64);
+    let encrypted = pem(
+        "ENCRYPTED PRIVATE KEY",
+        &[0x30, 0x12, 0x30, 0x0b, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 5, 0x0d, 4, 3, 1, 2, 3],
+        64,
+    );
     assert_eq!(facts(&format!("{leaf}{encrypted}")).private_key, PrivateKeyFact::Encrypted);
 }
 
@@ -126,7 +141,13 @@ fn changed_signature_of_any_link_is_found() {
 
 #[test]
 fn chain_of_rsa_is_verified() {
-    let key = || KeyPair::from_pkcs8_pem_and_sign_algo(&made(r#"{"form":"key-pair","algorithm":"rsa-3072"}"#, 1).value, &PKCS_RSA_SHA512).unwrap();
+    let key = || {
+        KeyPair::from_pkcs8_pem_and_sign_algo(
+            &made(r#"{"form":"key-pair","algorithm":"rsa-3072"}"#, 1).value,
+            &PKCS_RSA_SHA512,
+        )
+        .unwrap()
+    };
     let root = CertifiedIssuer::self_signed(params("root", true, 9), key()).unwrap();
     let leaf = params("b.example", false, 9).signed_by(&KeyPair::generate().unwrap(), &root).unwrap();
     assert_eq!(facts(&format!("{}{}", root.pem(), leaf.pem())).chain_length, 2);

@@ -29,7 +29,10 @@ fn each_form_is_of_its_kind() {
     ] {
         let made = made(request, 1);
         checked(kind, &made.value);
-        assert!(strength(made.value.as_bytes()).score == 4 || made.public.bits.is_none_or(|bits| bits > 70), "{request}");
+        assert!(
+            strength(made.value.as_bytes()).score == 4 || made.public.bits.is_none_or(|bits| bits > 70),
+            "{request}"
+        );
     }
 }
 
@@ -82,11 +85,13 @@ fn self_signed_certificate_holds_names_subject_and_days() {
 
 #[test]
 fn request_for_a_certificate_names_the_same_key() {
-    let made = made(r#"{"form":"key-pair","request":{"subject":{"common_name":"a"},"names":[{"dns":"a.example"}]}}"#, 4);
+    let made =
+        made(r#"{"form":"key-pair","request":{"subject":{"common_name":"a"},"names":[{"dns":"a.example"}]}}"#, 4);
     let request = made.public.request.as_deref().unwrap();
     assert!(request.starts_with("-----BEGIN CERTIFICATE REQUEST-----"));
     let request = x509_cert::request::CertReq::from_der(&der(request)).unwrap();
-    let public = x509_cert::spki::SubjectPublicKeyInfoOwned::from_der(&der(made.public.public_key.as_deref().unwrap())).unwrap();
+    let public =
+        x509_cert::spki::SubjectPublicKeyInfoOwned::from_der(&der(made.public.public_key.as_deref().unwrap())).unwrap();
     assert_eq!(request.info.public_key, public);
     assert_eq!(key_facts(SecretKind::SigningKey, &made.value).fingerprint, made.public.fingerprint);
 }

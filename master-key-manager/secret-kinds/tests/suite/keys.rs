@@ -107,7 +107,10 @@ fn keys_of_curves_are_read_in_the_form_of_sec1() {
     ] {
         let pair = EcdsaKeyPair::generate(signs).unwrap();
         let sec1: EcPrivateKeyRfc5915Der<'_> = pair.private_key().as_der().unwrap();
-        let text = format!("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{}", pem("EC PRIVATE KEY", sec1.as_ref(), 64));
+        let text = format!(
+            "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{}",
+            pem("EC PRIVATE KEY", sec1.as_ref(), 64)
+        );
         let facts = key_facts(SshKey, &text);
         assert_eq!((facts.algorithm, facts.private), (Some(algorithm), true));
         let pkcs8 = pem("PRIVATE KEY", pair.to_pkcs8v1().unwrap().as_ref(), 64);

@@ -23,14 +23,16 @@ fn with_canary() -> impl Strategy<Value = String> {
         "[ -~\n]{0,40}".prop_map(|text| format!("{text}{CANARY}{text}")),
     ];
     // Cut anywhere, and with a piece in the middle, so that each check fails somewhere else.
-    (whole, any::<prop::sample::Index>(), "[-\\[\\]{}\":,a-z\n .=%&*]{0,6}", any::<bool>()).prop_map(|(text, at, piece, cut)| {
-        let mut position = at.index(text.len() + 1);
-        while !text.is_char_boundary(position) {
-            position -= 1;
-        }
-        let (before, after) = text.split_at(position);
-        if cut { format!("{before}{piece}") } else { format!("{before}{piece}{after}") }
-    })
+    (whole, any::<prop::sample::Index>(), "[-\\[\\]{}\":,a-z\n .=%&*]{0,6}", any::<bool>()).prop_map(
+        |(text, at, piece, cut)| {
+            let mut position = at.index(text.len() + 1);
+            while !text.is_char_boundary(position) {
+                position -= 1;
+            }
+            let (before, after) = text.split_at(position);
+            if cut { format!("{before}{piece}") } else { format!("{before}{piece}{after}") }
+        },
+    )
 }
 
 proptest! {

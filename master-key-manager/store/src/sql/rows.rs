@@ -11,6 +11,7 @@ use shared_proto::encoding::Bytes;
 use shared_proto::event::{EventHash, NO_EVENT};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 
+use super::details;
 use super::places::{self, UnverifiedPlace};
 use crate::{EnvelopeRow, PlacedSecret, SecretState, Stages, StoredEvent, VersionRow, event_name};
 
@@ -185,5 +186,7 @@ pub(super) fn secret_state(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> R
         version_row,
     )?;
     let SecretFacts { environment, path, .. } = facts;
-    Ok(Some(SecretState { secret, environment, path, rules, revision, stages, created_at, last, pending }))
+    // A description that somebody else wrote is as none.
+    let kind = details::of(tx, key, secret)?.and_then(|details| details.kind);
+    Ok(Some(SecretState { secret, environment, path, rules, kind, revision, stages, created_at, last, pending }))
 }

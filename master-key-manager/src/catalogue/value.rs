@@ -1,0 +1,106 @@
+//! The value of a new version: given and checked against its kind, or made here.
+//!
+//! Guarantees that a value which is not what its kind says is not stored, that no refusal repeats a value, and that the work of
+//! making keys has a bound, whoever asks for it.
+
+use std::sync::Arc;
+
+use manager_api::generate::Generate;
+use manager_api::kind::SecretKind;
+use manager_secret_kinds::random::Random;
+use manager_secret_kinds::{PublicFacts, Refused, Strength};
+use service_runtime::Refusal;
+use service_runtime::tasks::{blocking, by_size};
+use shared_proto::error::ErrorCode;
+use shared_proto::secret::{SecretValue, ValueEncoding};
+use tokio::sync::Semaphore;
+
+/// The value that a version gets.
+#[derive(Clone)]
+pub enum NewValue {
+    /// This one.
+    Given(Arc<SecretValue>),
+    /// One that the manager makes.
+    Made(Box<Generate>),
+}
+
+/// A value that is what its kind says.
+pub(super) struct CheckedValue {
+    pub(super) value: Arc<SecretValue>,
+    /// The end that the value itself has (Unix seconds).
+    pub(super) expires_at: Option<u64>,
+    /// What is public of a value that was made here.
+    pub(super) public: Option<PublicFacts>,
+    /// The strength of a password that was given.
+    pub(super) strength: Option<Strength>,
+}
+
+/// Makes and checks values.
+pub struct Values {
+    turns: Semaphore,
+}
+
+/// Keys that are made at once: an RSA key takes a core for seconds.
+const MADE_AT_ONCE: usize = 2;
+
+impl Default for Values {
+    fn default() -> Self {
+        Self { turns: Semaphore::new(MADE_AT_ONCE) }
+    }
+}
+
+impl Values {
+    /// The value of a version of this kind, at a time in Unix seconds.
+    ///
+    /// # Errors
+    /// `ValueInvalid`: it is not what its kind says, or what is to be made contradicts itself or its kind.
+    pub(super) async fn checked(&self, new: &NewValue, kind: SecretKind, now: u64) -> Result<CheckedValue, Refusal> {
+        match new {
+            NewValue::Given(value) => given(Arc::clone(value), kind, now).await,
+            NewValue::Made(request) => self.made(Box::clone(request), kind, now).await,
+        }
+    }
+
+    async fn made(&self, request: Box<Generate>, kind: SecretKind, now: u64) -> Result<CheckedValue, Refusal> {
+        let broken = |_| Refusal::internal("a task broke down");
+        let _turn = self.turns.acquire().await.map_err(|_| Refusal::internal("no turns are given"))?;
+        let work = move || {
+            let made = manager_secret_kinds::generate(&request, &mut FromSystem, now)?;
+            // EXPOSE: what was made is looked at as what is given, and goes to the vault.
+            let checked = manager_secret_kinds::check(kind, made.value.as_bytes(), now)?;
+            let value = SecretValue::from_json(ValueEncoding::Text, made.value);
+            let value = value.map_err(|_| Refused::new("what was made is too large"))?;
+            let (expires_at, public) = (checked.expires_at.or(made.public.expires_at), Some(made.public));
+            Ok(CheckedValue { value: Arc::new(value), expires_at, public, strength: None })
+        };
+        blocking(work).await.map_err(broken)?.map_err(refused)
+    }
+}
+
+async fn given(value: Arc<SecretValue>, kind: SecretKind, now: u64) -> Result<CheckedValue, Refusal> {
+    let broken = |_| Refusal::internal("a task broke down");
+    // EXPOSE: only its length.
+    let bytes = value.expose().len();
+    let work = move || {
+        // EXPOSE: it is compared with the rules of its kind; what comes out of it has no part of it.
+        let checked = manager_secret_kinds::check(kind, value.expose(), now)?;
+        let strength =
+            // EXPOSE: two numbers come out of it.
+            (kind == SecretKind::Password).then(|| manager_secret_kinds::strength(value.expose()));
+        Ok(CheckedValue { value, expires_at: checked.expires_at, public: None, strength })
+    };
+    by_size(bytes, work).await.map_err(broken)?.map_err(refused)
+}
+
+fn refused(why: Refused) -> Refusal {
+    Refusal::new(ErrorCode::ValueInvalid).detail(why.to_string())
+}
+
+/// The random generator of the operating system.
+struct FromSystem;
+
+impl Random for FromSystem {
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Refused> {
+        aws_lc_rs::rand::fill(bytes).map_err(|_| Refused::new("the operating system gives no randomness"))
+    }
+}
