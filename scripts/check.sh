@@ -114,8 +114,8 @@ step "kinds of secrets are pure"
 # Values of strangers are parsed there, and keys are made. Time and randomness are handed over.
 mapfile -t pure < <(cargo tree --locked -p manager-secret-kinds --edges normal,build --prefix none --format '{p}' | cut -d' ' -f1 | sort -u)
 grep -qx shared-proto <<<"$(printf '%s\n' "${pure[@]}")" || die "cargo tree lists nothing for manager-secret-kinds"
-! printf '%s\n' "${pure[@]}" | grep -xE 'tokio|futures.*|async-trait|actix.*|service-runtime|manager-store|rusqlite|.*postgres|reqwest|rsa' ||
-    die "manager-secret-kinds neither waits nor reads: no runtime, no web, no database, and no RSA of the crate rsa"
+! printf '%s\n' "${pure[@]}" | grep -xE 'tokio|futures.*|async-trait|actix.*|service-runtime|manager-store|rusqlite|.*postgres|reqwest' ||
+    die "manager-secret-kinds neither waits nor reads: no runtime, no web, no database"
 mapfile -t kinds < <(find master-key-manager/secret-kinds/src -name '*.rs' ! -name testing.rs)
 # RSA keys are made inside aws-lc-rs, which takes no randomness of ours.
 drawn='\basync\b|\bstd::(fs|net::(?!\{?(IpAddr|Ipv[46]Addr)\b)|time|thread|process|env|io)\b'

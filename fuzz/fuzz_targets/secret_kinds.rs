@@ -53,7 +53,10 @@ fuzz_target!(|data: &[u8]| {
 /// What is filled in is of its kind as the text was, and has no reference where one was.
 fn references(kind: SecretKind, text: &str, template: &Template) {
     let references = template.references();
-    assert!(references.iter().map(|reference| reference.target()).collect::<std::collections::BTreeSet<_>>().len() <= MAX_TARGETS);
+    assert!(
+        references.iter().map(|reference| reference.target()).collect::<std::collections::BTreeSet<_>>().len()
+            <= MAX_TARGETS
+    );
     let filled = template.fill(text, |_| Some("x: [\"\n")).unwrap();
     if references.is_empty() && !text.contains("$${") && !text.contains('\\') {
         assert_eq!(*filled, text);

@@ -36,11 +36,7 @@ pub(crate) fn blocks(value: &[u8]) -> Result<Vec<Block<'_>>, Refused> {
     if value.len() > MAX_PEM_BYTES {
         return Err(Refused::new("keys and certificates have at most 262144 bytes"));
     }
-    let text = text::utf8(value).map_err(|refused| match value {
-        // DER begins with a SEQUENCE.
-        [0x30, 0x82 | 0x81 | 0x80, ..] => Refused::new("the value is binary (DER or PKCS#12); convert it to PEM"),
-        _ => refused,
-    })?;
+    let text = utf8(value)?;
     let mut lines = text.split('\n').map(|line| line.trim_end_matches(['\r', ' ', '\t'])).zip(1..);
     let mut found = Vec::new();
     while let Some((line, number)) = lines.next() {
@@ -56,6 +52,15 @@ pub(crate) fn blocks(value: &[u8]) -> Result<Vec<Block<'_>>, Refused> {
         found.push(block(label, number, &mut lines)?);
     }
     if found.is_empty() { Err(nothing_found(text)) } else { Ok(found) }
+}
+
+/// The text of keys and certificates.
+pub(crate) fn utf8(value: &[u8]) -> Result<&str, Refused> {
+    text::utf8(value).map_err(|refused| match value {
+        // DER begins with a SEQUENCE.
+        [0x30, 0x82 | 0x81 | 0x80, ..] => Refused::new("the value is binary (DER or PKCS#12); convert it to PEM"),
+        _ => refused,
+    })
 }
 
 fn block<'a>(

@@ -131,7 +131,7 @@ mod tests {
             ("a: 1\na: 2\n", Some(2)),
             ("a: &x [*x]\n", Some(1)),
             ("a: *x\n", None),
-            ("\tb: 1", None),
+            ("a: \"x\nb: 1", None),
         ] {
             let refused = check(bad.as_bytes()).expect_err(bad);
             assert!(line.is_none() || refused.line() == line, "{bad}: {refused}");

@@ -81,20 +81,9 @@ mod tests {
     fn checksum_is_crc_32_in_base_62() {
         // The check value of the algorithm in catalogues of CRCs.
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-        assert_eq!(checksum_of("123456789"), "3jZRQA".to_owned().replace("3jZRQA", &base62(0xcbf4_3926)));
+        assert_eq!(checksum_of("123456789"), "3jZRME");
         assert_eq!(crc32(b""), 0);
         assert_eq!(checksum_of(""), "000000");
-    }
-
-    fn base62(mut number: u64) -> String {
-        let mut digits = Vec::new();
-        while number > 0 {
-            digits.push(alphabet::BASE62[usize::try_from(number % 62).unwrap()]);
-            number /= 62;
-        }
-        digits.resize(6, b'0');
-        digits.reverse();
-        String::from_utf8(digits).unwrap()
     }
 
     #[test]

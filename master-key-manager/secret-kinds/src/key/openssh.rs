@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::public::{KeyAlgorithm, PublicKey};
 use super::{KeyBlock, KeyFacts, facts, private};
-use crate::{Refused, text};
+use crate::{Refused, pem};
 
 /// The most public keys of one value.
 const MOST_LINES: usize = 64;
@@ -51,7 +51,7 @@ pub(super) fn public_lines(value: &[u8]) -> Result<Option<KeyFacts>, Refused> {
     if value.len() > MOST_LINES * MAX_LINE_BYTES {
         return Err(Refused::new("public keys have at most 262144 bytes"));
     }
-    let text = text::utf8(value)?;
+    let text = pem::utf8(value)?;
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
     let mut found: Option<KeyFacts> = None;
     for (count, (line, number)) in lines.enumerate() {

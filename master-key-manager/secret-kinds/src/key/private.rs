@@ -25,7 +25,9 @@ pub(super) fn from_pkcs8(der: &[u8]) -> Result<PublicKey, Refused> {
             PublicKey::of(pair.public_key())
         }
         KeyAlgorithm::X25519 => {
-            let key = agreement::PrivateKey::from_private_key_der(&agreement::X25519, der).map_err(|_| OUT_OF_FORM)?;
+            let bytes = OctetStringRef::from_der(info.private_key).map_err(|_| OUT_OF_FORM)?;
+            let key = agreement::PrivateKey::from_private_key(&agreement::X25519, bytes.as_bytes());
+            let key = key.map_err(|_| OUT_OF_FORM)?;
             PublicKey::of(&key.compute_public_key().map_err(|_| OUT_OF_FORM)?)
         }
         algorithm

@@ -9,7 +9,7 @@ use rcgen::{
 };
 use time::OffsetDateTime;
 
-use crate::tools::{NOW, checked, made, pem, reason};
+use crate::tools::{NOW, checked, der, made, pem, reason};
 
 const DAY: u64 = 86_400;
 
@@ -111,9 +111,9 @@ fn what_does_not_belong_together_is_refused_with_the_reason() {
         (format!("{}{}", one.leaf, pem("X509 CRL", &[0x30, 0], 64)), "no certificate and no private key"),
         (pem("CERTIFICATE", &[0x30, 0], 64), "X.509"),
         (pem("CERTIFICATE REQUEST", &[0x30, 0], 64), "no certificate"),
-        (one.leaf.replacen("-----END", "AAAA\n-----END", 1), "X.509"),
+        (pem("CERTIFICATE", &[der(&one.leaf), vec![0]].concat(), 64), "X.509"),
         (format!("\u{feff}{}", one.leaf), "byte order mark"),
-        (one.leaf.repeat(17), "comes twice"),
+        (one.leaf.repeat(17), "more than 16"),
         (one.leaf[..200].to_owned(), "does not end"),
         ("hunter2".to_owned(), "no block"),
     ] {
@@ -131,7 +131,7 @@ fn leaf_key_spki(key: &KeyPair) -> Vec<u8> {
 fn changed_signature_of_any_link_is_found() {
     let Chain { root, issuer, leaf, .. } = chain();
     for (changed, rest) in [(&leaf, [&issuer, &root]), (&issuer, [&leaf, &root])] {
-        let mut bytes = crate::tools::der(changed);
+        let mut bytes = der(changed);
         let last = bytes.len() - 3;
         bytes[last] ^= 1;
         let value = format!("{}{}{}", pem("CERTIFICATE", &bytes, 64), rest[0], rest[1]);

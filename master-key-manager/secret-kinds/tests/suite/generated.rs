@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use manager_api::kind::SecretKind;
 use manager_secret_kinds::certificate::PrivateKeyFact;
 use manager_secret_kinds::generate::verify;
-use manager_secret_kinds::{Facts, Generated, generate, strength};
+use manager_secret_kinds::random::Random;
+use manager_secret_kinds::{Facts, Generated, Refused, generate, strength};
 use static_assertions::assert_not_impl_any;
 use x509_cert::der::Decode as _;
 
@@ -94,6 +95,37 @@ fn request_for_a_certificate_names_the_same_key() {
         x509_cert::spki::SubjectPublicKeyInfoOwned::from_der(&der(made.public.public_key.as_deref().unwrap())).unwrap();
     assert_eq!(request.info.public_key, public);
     assert_eq!(key_facts(SecretKind::SigningKey, &made.value).fingerprint, made.public.fingerprint);
+}
+
+/// A source of zeros.
+struct Zeros;
+
+impl Random for Zeros {
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Refused> {
+        bytes.fill(0);
+        Ok(())
+    }
+}
+
+/// A source that gives nothing.
+struct Silent;
+
+impl Random for Silent {
+    fn fill(&mut self, _bytes: &mut [u8]) -> Result<(), Refused> {
+        Err(Refused::new("no randomness"))
+    }
+}
+
+#[test]
+fn source_that_gives_nothing_makes_nothing() {
+    for form in ["password", "passphrase", "api-key", "key-256", "token", "uuid", "ssh-key", "key-pair"] {
+        let request = serde_json::from_str(&format!("{{\"form\":\"{form}\"}}")).unwrap();
+        let refused = generate(&request, &mut Silent, NOW).err().unwrap_or_else(|| panic!("{form}"));
+        assert_eq!(refused.reason(), "no randomness");
+    }
+    // Zeros are no key of a curve: they are drawn again, and not for ever.
+    let request = serde_json::from_str(r#"{"form":"key-pair","algorithm":"ec-p384"}"#).unwrap();
+    assert!(generate(&request, &mut Zeros, NOW).is_err());
 }
 
 #[test]

@@ -47,7 +47,8 @@ proptest! {
                 prop_assert!(!said.to_lowercase().contains("canary"), "{said}");
             }
             for error in [field(*kind, text.as_bytes(), CANARY).err(), with_field(*kind, text.as_bytes(), CANARY, CANARY).err()] {
-                prop_assert!(!format!("{error:?}").contains(CANARY));
+                let said = format!("{error:?}");
+                prop_assert!(!said.contains(CANARY), "{said}");
             }
         }
     }
