@@ -128,13 +128,7 @@ impl App {
             sign,
             Arc::clone(&clock),
         ));
-        let policy = PolicyKeeper::new(
-            (store.clone(), Arc::clone(&registry)),
-            Arc::clone(&environments),
-            Arc::clone(&revocations),
-            Arc::clone(&keys),
-            audit.clone(),
-        );
+        let policy = policy((&keys, &registry, &revocations), (store.clone(), &environments), &audit);
         let sessions = Arc::new(IdleSessions::new(Arc::clone(&clock)));
         let sign_on = sign_on(config, (&keys, &registry, &revocations), (&mint, &sessions), (&audit, &clock))?;
         let locks = Arc::new(KeyedLocks::default());
@@ -260,6 +254,15 @@ fn jwk(key: &PublicJwk) -> serde_json::Value {
 }
 
 type Changing<'a> = (&'a Arc<KeyRing>, &'a Arc<Registry>, &'a Arc<Revocations>);
+
+fn policy(
+    (keys, registry, revocations): Changing<'_>,
+    (store, environments): (Arc<dyn ManagerStore>, &Arc<Environments>),
+    audit: &AuditLog,
+) -> PolicyKeeper {
+    let registry = (store, Arc::clone(registry));
+    PolicyKeeper::new(registry, Arc::clone(environments), Arc::clone(revocations), Arc::clone(keys), audit.clone())
+}
 
 fn services(
     (keys, registry, revocations): Changing<'_>,

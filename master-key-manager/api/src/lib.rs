@@ -7,6 +7,7 @@
 pub mod address;
 pub mod audit;
 pub mod cursor;
+pub mod edit;
 pub mod environments;
 pub mod fields;
 pub mod generate;

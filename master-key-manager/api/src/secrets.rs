@@ -7,6 +7,7 @@ use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::secret::ValueEncoding;
 use zeroize::Zeroizing;
 
+use crate::edit::Edit;
 use crate::generate::Generate;
 use crate::kind::{Class, SecretKind};
 use crate::metadata::Metadata;
@@ -208,21 +209,21 @@ pub struct ChangeSecret {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub kind: Option<SecretKind>,
     /// The class; `null` for that of its kind.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[serde(default, skip_serializing_if = "Edit::keeps")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Class>))]
-    pub class: Option<Option<Class>>,
+    pub class: Edit<Class>,
     /// The rotation period, 1 to 3,650 days; `null` for that of its class.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[serde(default, skip_serializing_if = "Edit::keeps")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<u16>, minimum = 1, maximum = 3650))]
-    pub rotation_days: Option<Option<u16>>,
+    pub rotation_days: Edit<u16>,
     /// A description for people, or `null`.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[serde(default, skip_serializing_if = "Edit::keeps")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Description>))]
-    pub description: Option<Option<Description>>,
+    pub description: Edit<Description>,
     /// The person, service or group that answers for it, or `null`.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    #[serde(default, skip_serializing_if = "Edit::keeps")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<PartyId>))]
-    pub owner: Option<Option<PartyId>>,
+    pub owner: Edit<PartyId>,
     /// All its metadata from then on.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub metadata: Option<Metadata>,
@@ -232,11 +233,6 @@ pub struct ChangeSecret {
     /// The reason for the change.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub reason: Option<Reason>,
-}
-
-/// Reads a member that may be `null`, which is not the same as an absent one.
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// An environment by its id, its name or its ordinal.
@@ -398,8 +394,8 @@ mod tests {
     #[test]
     fn null_removes_and_absence_keeps() {
         let read = |text: &str| serde_json::from_str::<ChangeSecret>(text);
-        assert_eq!(read(r#"{"owner": null}"#).unwrap().owner, Some(None));
-        assert_eq!(read("{}").unwrap().owner, None);
+        assert_eq!(read(r#"{"owner": null}"#).unwrap().owner, Edit::Remove);
+        assert_eq!(read("{}").unwrap().owner, Edit::Keep);
         assert!(read(r#"{"path": null}"#).is_err(), "a secret has a path");
     }
 }

@@ -170,7 +170,7 @@ fn check(asked: &ChangeSecret) -> Result<(), Refusal> {
     if asked.path.as_ref().is_some_and(SecretPath::is_reserved) {
         return Err(Refusal::new(ErrorCode::NameInvalid).detail("Paths under unnamed/ are given by the service."));
     }
-    check_rotation(asked.rotation_days.flatten())
+    check_rotation(asked.rotation_days.value().copied())
 }
 
 /// Refuses a rotation period out of its range.
@@ -195,10 +195,10 @@ fn rules_after(before: &SecretRules, asked: &ChangeSecret) -> SecretRules {
 fn details_after(before: &Details, asked: &ChangeSecret) -> Details {
     Details {
         kind: asked.kind.or(before.kind),
-        class: asked.class.unwrap_or(before.class),
-        description: asked.description.clone().unwrap_or_else(|| before.description.clone()),
-        owner: asked.owner.unwrap_or(before.owner),
+        class: asked.class.after(before.class.as_ref()),
+        description: asked.description.after(before.description.as_ref()),
+        owner: asked.owner.after(before.owner.as_ref()),
         metadata: asked.metadata.clone().unwrap_or_else(|| before.metadata.clone()),
-        rotation_days: asked.rotation_days.unwrap_or(before.rotation_days),
+        rotation_days: asked.rotation_days.after(before.rotation_days.as_ref()),
     }
 }

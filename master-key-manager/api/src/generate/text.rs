@@ -83,6 +83,7 @@ text_type! {
     "^[A-Z]{2}$"
 }
 
+#[expect(clippy::derivable_impls, reason = "other texts of the macro have no default, or another one")]
 impl Default for Exclusions {
     fn default() -> Self {
         Self(String::new())

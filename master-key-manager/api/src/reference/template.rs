@@ -113,9 +113,9 @@ impl Template {
                 }
             }
             if slot.quoted {
-                push(&mut filled, &json::quoted(&content))?
+                push(&mut filled, &json::quoted(&content))?;
             } else {
-                push(&mut filled, &content)?
+                push(&mut filled, &content)?;
             }
             done = slot.place.end;
         }

@@ -91,13 +91,11 @@ pub(super) fn verified_or_as_if(
     secret: SecretId,
     found: Option<UnverifiedPlace>,
 ) -> Result<Option<PlacedSecret>, SqlError> {
-    match found {
-        Some(found) => found.verify(tx, key),
-        None => {
-            as_if_found(key, secret);
-            Ok(None)
-        }
-    }
+    let Some(found) = found else {
+        as_if_found(key, secret);
+        return Ok(None);
+    };
+    found.verify(tx, key)
 }
 
 /// The work of a place that is found, for a secret that is not there: it looks like one that the caller may not see, and takes

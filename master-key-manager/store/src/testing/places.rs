@@ -40,7 +40,11 @@ impl Kit<'_> {
         match self.store.decide_token(order).await.map_err(text)? {
             TokenDecision::Recorded { versions, .. } => Ok(versions.first().map(|row| row.version.get())),
             TokenDecision::NotFound => Ok(None),
-            _ => Err("a stage is found or not".to_owned()),
+            TokenDecision::Deleted
+            | TokenDecision::Twice
+            | TokenDecision::SeveralEnvironments
+            | TokenDecision::SigningKeyRevoked
+            | TokenDecision::Closed(_) => Err("a stage is found or not".to_owned()),
         }
     }
 
