@@ -195,6 +195,9 @@ const OPEN: [(&str, &[&str]); 7] = [
         "service_admin",
         &[
             "secret.store",
+            "secret.create",
+            "secret.update",
+            "secret.change",
             "secret.rollback",
             "secret.show",
             "secret.list",
@@ -241,7 +244,7 @@ const OPEN: [(&str, &[&str]); 7] = [
         "publisher",
         &[
             "secret.store",
-            "secret.rollback",
+            "secret.create", "secret.update", "secret.change", "secret.rollback",
             "secret.show",
             "secret.list",
             "token.list",
