@@ -82,7 +82,7 @@ impl Resolution {
     ///
     /// Each variant of [`ResolveError`] but [`ResolveError::Circle`].
     pub async fn read<F: FetchReferences>(value: FetchedValue, fetch: &F) -> Result<Self, ResolveError<F::Error>> {
-        let (root, mut wanted) = Node::read(value)?;
+        let (root, mut wanted) = Node::read(&value)?;
         let mut targets = BTreeMap::new();
         for level in 0.. {
             wanted.retain(|target| !targets.contains_key(target));
@@ -101,7 +101,7 @@ impl Resolution {
                 return Err(ResolveError::OtherAnswer);
             }
             for (target, value) in asked.into_iter().zip(fetched) {
-                let (node, further) = Node::read(value)?;
+                let (node, further) = Node::read(&value)?;
                 wanted.extend(further);
                 targets.insert(target, node);
             }
@@ -169,7 +169,7 @@ struct Filled {
 
 impl Node {
     /// Reads a value, and the targets of its references, which its author could all read.
-    fn read<E>(fetched: FetchedValue) -> Result<(Self, BTreeSet<ReferenceTarget>), ResolveError<E>> {
+    fn read<E>(fetched: &FetchedValue) -> Result<(Self, BTreeSet<ReferenceTarget>), ResolveError<E>> {
         // EXPOSE: the value is searched for references and becomes a part of the result.
         let text = std::str::from_utf8(fetched.value.expose()).map_err(|_| ResolveError::NotText)?;
         let text = Zeroizing::new(text.to_owned());

@@ -94,7 +94,8 @@ mod tests {
             let reason = |value: &[u8]| check(kind, value, 0).err().map(|refused| refused.reason());
             assert_eq!(reason(b"sk_live_0123456789"), None);
             assert!(reason(b"sk_live\n").is_some_and(|reason| reason.contains("line break")));
-            for bad in [&b""[..], b"a b", b"\xef\xbb\xbfabc", b"a\tb", "schlüssel".as_bytes(), b"\xff", &[b'a'; 16_385]]
+            for bad in
+                [&b""[..], b"a b", b"\xef\xbb\xbfabc", b"a\tb", "schlüssel".as_bytes(), b"\xff", &vec![b'a'; 16_385]]
             {
                 assert!(reason(bad).is_some());
             }

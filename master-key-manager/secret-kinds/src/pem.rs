@@ -58,7 +58,7 @@ pub(crate) fn blocks(value: &[u8]) -> Result<Vec<Block<'_>>, Refused> {
 pub(crate) fn utf8(value: &[u8]) -> Result<&str, Refused> {
     text::utf8(value).map_err(|refused| match value {
         // DER begins with a SEQUENCE.
-        [0x30, 0x82 | 0x81 | 0x80, ..] => Refused::new("the value is binary (DER or PKCS#12); convert it to PEM"),
+        [0x30, 0x80..=0x82, ..] => Refused::new("the value is binary (DER or PKCS#12); convert it to PEM"),
         _ => refused,
     })
 }

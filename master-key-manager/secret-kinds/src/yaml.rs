@@ -107,6 +107,8 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
@@ -144,7 +146,7 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..20 {
             let before = vec![format!("*a{}", level - 1); 10].join(", ");
-            bomb += &format!("a{level}: &a{level} [{before}]\n");
+            writeln!(bomb, "a{level}: &a{level} [{before}]").unwrap();
         }
         assert!(check(bomb.as_bytes()).unwrap_err().reason().contains("nodes"));
         assert_eq!(check(bomb.lines().take(4).collect::<Vec<_>>().join("\n").as_bytes()), Ok(()));

@@ -48,6 +48,7 @@ text_type! {
 }
 text_type! {
     /// Characters that a password must not have, in any order.
+    #[derive(Default)]
     Exclusions, "excluded characters are at most 64 visible characters of ASCII",
     |text| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic()),
     "^[!-~]{0,64}$"
@@ -81,13 +82,6 @@ text_type! {
     CountryCode, "a country is two capital letters",
     |text| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()),
     "^[A-Z]{2}$"
-}
-
-#[expect(clippy::derivable_impls, reason = "other texts of the macro have no default, or another one")]
-impl Default for Exclusions {
-    fn default() -> Self {
-        Self(String::new())
-    }
 }
 
 impl Default for Separator {

@@ -112,11 +112,8 @@ impl Template {
                     }
                 }
             }
-            if slot.quoted {
-                push(&mut filled, &json::quoted(&content))?;
-            } else {
-                push(&mut filled, &content)?;
-            }
+            let content = if slot.quoted { json::quoted(&content) } else { content };
+            push(&mut filled, &content)?;
             done = slot.place.end;
         }
         push(&mut filled, text.get(done..).ok_or(OTHER)?)?;

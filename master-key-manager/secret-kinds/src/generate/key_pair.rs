@@ -23,6 +23,13 @@ pub(super) struct KeyPair {
     pub(super) public: PublicKey,
 }
 
+/// A key of a curve with its scalar and its point.
+pub(super) struct CurveKey {
+    pub(super) pair: KeyPair,
+    pub(super) scalar: Zeroizing<Vec<u8>>,
+    pub(super) point: Vec<u8>,
+}
+
 /// A curve that keys are made on.
 #[derive(Clone, Copy)]
 pub(super) enum Curve {
@@ -43,8 +50,8 @@ pub(super) fn make(
     let pair = match algorithm {
         KeyPairAlgorithm::Rsa3072 => rsa(KeySize::Rsa3072)?,
         KeyPairAlgorithm::Rsa4096 => rsa(KeySize::Rsa4096)?,
-        KeyPairAlgorithm::EcP256 => curve(Curve::P256, random)?.0,
-        KeyPairAlgorithm::EcP384 => curve(Curve::P384, random)?.0,
+        KeyPairAlgorithm::EcP256 => curve(Curve::P256, random)?.pair,
+        KeyPairAlgorithm::EcP384 => curve(Curve::P384, random)?.pair,
         KeyPairAlgorithm::Ed25519 => ed25519(random)?.0,
     };
     let mut public = PublicFacts {
@@ -82,8 +89,8 @@ pub(super) fn ed25519(random: &mut dyn Random) -> Result<(KeyPair, Zeroizing<[u8
     Ok((KeyPair::from_pkcs8(Zeroizing::new(der.as_ref().to_vec()))?, seed))
 }
 
-/// A key of a curve, with its scalar and point.
-pub(super) fn curve(curve: Curve, random: &mut dyn Random) -> Result<(KeyPair, Zeroizing<Vec<u8>>, Vec<u8>), Refused> {
+/// A key of a curve.
+pub(super) fn curve(curve: Curve, random: &mut dyn Random) -> Result<CurveKey, Refused> {
     let (agrees, signs, length) = match curve {
         Curve::P256 => (&ECDH_P256, &ECDSA_P256_SHA256_ASN1_SIGNING, 32),
         Curve::P384 => (&ECDH_P384, &ECDSA_P384_SHA384_ASN1_SIGNING, 48),
@@ -96,7 +103,8 @@ pub(super) fn curve(curve: Curve, random: &mut dyn Random) -> Result<(KeyPair, Z
         let point = key.compute_public_key().map_err(|_| FAILED)?.as_ref().to_vec();
         let pair = EcdsaKeyPair::from_private_key_and_public_key(signs, &scalar, &point).map_err(|_| FAILED)?;
         let der = pair.to_pkcs8v1().map_err(|_| FAILED)?;
-        return Ok((KeyPair::from_pkcs8(Zeroizing::new(der.as_ref().to_vec()))?, scalar, point));
+        let pair = KeyPair::from_pkcs8(Zeroizing::new(der.as_ref().to_vec()))?;
+        return Ok(CurveKey { pair, scalar, point });
     }
     Err(FAILED)
 }

@@ -22,8 +22,8 @@ pub(super) fn make(
     let data = match algorithm {
         SshAlgorithm::Ed25519 => ed25519(random)?,
         SshAlgorithm::EcdsaP256 => {
-            let (_, scalar, point) = key_pair::curve(Curve::P256, random)?;
-            KeypairData::Ecdsa(p256_pair(&point, &scalar)?)
+            let key = key_pair::curve(Curve::P256, random)?;
+            KeypairData::Ecdsa(p256_pair(&key.point, &key.scalar)?)
         }
         SshAlgorithm::Rsa3072 => rsa(KeySize::Rsa3072)?,
         SshAlgorithm::Rsa4096 => rsa(KeySize::Rsa4096)?,

@@ -10,4 +10,6 @@ mod keys;
 #[cfg(test)]
 mod quotes;
 #[cfg(test)]
+mod references;
+#[cfg(test)]
 mod tools;
