@@ -244,7 +244,10 @@ const OPEN: [(&str, &[&str]); 7] = [
         "publisher",
         &[
             "secret.store",
-            "secret.create", "secret.update", "secret.change", "secret.rollback",
+            "secret.create",
+            "secret.update",
+            "secret.change",
+            "secret.rollback",
             "secret.show",
             "secret.list",
             "token.list",
