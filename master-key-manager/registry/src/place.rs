@@ -177,7 +177,7 @@ mod tests {
     use super::*;
     use crate::{Author, Change, Record, RegistryKey};
 
-    fn row<'a>(number: u64, rules: &'a str) -> PlaceRow<'a> {
+    fn row(number: u64, rules: &str) -> PlaceRow<'_> {
         let (secret, environment) = (SecretId::from_bytes([1; 16]), EnvironmentId::from_bytes([2; 16]));
         PlaceRow { secret, environment, path: "a/b", number, rules }
     }
