@@ -5,6 +5,7 @@
 //! one.
 
 mod anchor_file;
+mod asked;
 mod confirm;
 mod consequences;
 mod cursor;
@@ -41,13 +42,14 @@ use zeroize::Zeroizing;
 use crate::keys::KeyRing;
 
 pub use self::anchor_file::AnchorFile;
+pub use self::asked::{Asked, conflict_refused};
 pub use self::confirm::word_for;
 use self::consequences::{gives, hands_out_no_more};
 pub use self::cursor::CursorKey;
 pub use self::idle::{IDLE_SECONDS, IdleSessions};
 pub use self::last_uses::LastUses;
 pub use self::limits::{Limits, is_loopback};
-pub use self::registry::{Asked, Registry, RegistryError, View, conflict_refused};
+pub use self::registry::{Registry, RegistryError, View};
 use self::signed_on::environment_of;
 pub use self::signed_on::{RECENT_SECONDS, SignedOn, actor_of, manages, manages_identities};
 

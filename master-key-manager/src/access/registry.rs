@@ -16,19 +16,18 @@ use manager_registry::{
     Author, Broken, Change, Credential, Proposal, RegistryKey, SettingsId, Snapshot, Standing, WrittenEntry,
 };
 use manager_store::{
-    ActError, ChangeOutcome, EventStore, NewPlace, PlaceConflict, RegistryRows, RegistryStore, SignEvent, Stored,
-    StoredEvent,
+    ActError, ChangeOutcome, EventStore, NewPlace, RegistryRows, RegistryStore, SignEvent, Stored, StoredEvent,
 };
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::StoreFault;
 use service_runtime::{Refusal, StartError};
 use shared_proto::Rejected;
 use shared_proto::chain::ChainHead;
-use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use tokio::sync::Mutex;
 
 use super::AnchorFile;
+use super::asked::{Asked, conflict_refused};
 use super::consequences::{MOST_EVENTS, end_by_themselves, keeps_an_administrator, revocations};
 
 /// The registry at one moment.
@@ -39,23 +38,6 @@ pub struct View {
     pub facts: Arc<Facts>,
     /// The rate limits that they say.
     pub rate_limits: RateLimits,
-}
-
-/// A change that was decided on.
-#[derive(Default)]
-pub struct Asked {
-    /// The records that change.
-    pub changes: Vec<Change>,
-    /// The places of secrets that change with them. Each has a record of its own.
-    pub places: Vec<NewPlace>,
-    /// The revocations that follow from the places.
-    pub events: Vec<Event>,
-}
-
-impl From<Vec<Change>> for Asked {
-    fn from(changes: Vec<Change>) -> Self {
-        Self { changes, ..Self::default() }
-    }
 }
 
 /// The registry in memory.
@@ -485,20 +467,6 @@ impl View {
     fn with(state: Snapshot, facts: Arc<Facts>) -> Self {
         let rate_limits = state.settings(SettingsId::RateLimits).map(|known| known.rate_limits).unwrap_or_default();
         Self { state, facts, rate_limits }
-    }
-}
-
-/// The refusal of another place of a secret.
-pub fn conflict_refused(conflict: PlaceConflict) -> Refusal {
-    match conflict {
-        PlaceConflict::Changed => ActError::SecretChanged.into(),
-        PlaceConflict::OtherRevision => {
-            Refusal::new(ErrorCode::VersionConflict).detail("The secret has another revision than if_revision.")
-        }
-        PlaceConflict::PathTaken => Refusal::new(ErrorCode::AlreadyExists).detail("A secret has this path."),
-        PlaceConflict::OtherReading => Refusal::new(ErrorCode::AlreadyExists)
-            .detail("A secret has this path with dots in the place of slashes, or with slashes in the place of dots."),
-        PlaceConflict::Closed(closed) => closed.into(),
     }
 }
 
