@@ -14,7 +14,9 @@ use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
 use crate::access::{Authenticator, IdleSessions, LastUses, Limits, Registry};
-use crate::catalogue::{KeyedLocks, SecretKeeper, SecretWriter, Settler, Values, start_delivery};
+use crate::catalogue::{
+    KeyedLocks, Retention, SecretKeeper, SecretWriter, Settler, Values, VersionKeeper, start_delivery,
+};
 use crate::config::Config;
 use crate::environment_keeper::EnvironmentKeeper;
 use crate::environments::Environments;
@@ -57,6 +59,8 @@ pub struct App {
     pub secret_writer: Arc<SecretWriter>,
     /// Changes secrets without a value.
     pub secret_keeper: Arc<SecretKeeper>,
+    /// Shows and compares versions, and changes their notes and stages.
+    pub version_keeper: Arc<VersionKeeper>,
     /// Records revocations.
     pub revocations: Arc<Revocations>,
     /// Makes and shows groups, role assignments and permissions.
@@ -147,6 +151,7 @@ impl App {
             environments: Arc::clone(&environments),
         };
         let secret_keeper = SecretKeeper::new(store.clone(), Arc::clone(&revocations), audit.clone());
+        let version_keeper = VersionKeeper::new(store.clone(), audit.clone());
         let last_uses = Arc::new(LastUses::default());
         let services =
             services((&keys, &registry, &revocations), (store.clone(), Arc::clone(&last_uses)), (&audit, &clock));
@@ -184,6 +189,7 @@ impl App {
             keys,
             secret_writer: Arc::new(secret_writer),
             secret_keeper: Arc::new(secret_keeper),
+            version_keeper: Arc::new(version_keeper),
             clock,
         };
         Ok((app, sync))
@@ -202,6 +208,16 @@ impl App {
         }
     }
 
+    /// The rules of retention.
+    pub fn retention(&self) -> Retention {
+        Retention {
+            store: self.store.clone(),
+            settler: Arc::clone(&self.secret_writer.settler),
+            revocations: Arc::clone(&self.revocations),
+            audit: self.gate.audit.clone(),
+        }
+    }
+
     /// The work beside requests.
     pub fn maintenance(&self) -> Maintenance {
         Maintenance {
@@ -213,6 +229,7 @@ impl App {
             credentials: self.store.clone(),
             last_uses: Arc::clone(&self.gate.last_uses),
             people: Arc::clone(&self.people),
+            retention: self.retention(),
             clock: Arc::clone(&self.clock),
             no_descriptors: Arc::clone(&self.no_descriptors),
         }

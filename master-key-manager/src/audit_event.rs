@@ -11,7 +11,7 @@ use shared_proto::encoding::b64;
 use shared_proto::id::{CredentialId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 
-pub use self::acts::{EnvironmentAct, KeyStep, SecretAct};
+pub use self::acts::{EnvironmentAct, KeyStep, SecretAct, VersionAct};
 
 /// An event that takes effect only when its line is durable.
 #[derive(Debug)]
@@ -46,6 +46,17 @@ pub enum Act<'a> {
     },
     /// An act on a secret that makes no version.
     Secret(SecretAct, SecretId, &'a SecretPath),
+    /// An act on versions that stores and destroys none, with their numbers.
+    Version(VersionAct, SecretId, Vec<Version>),
+    /// Versions are destroyed that the rule of their secret does not keep.
+    VersionRetire {
+        /// Their secret.
+        secret: SecretId,
+        /// Its path.
+        path: &'a SecretPath,
+        /// The versions.
+        versions: Vec<Version>,
+    },
     /// A token is signed. Its line names envelopes by their numbers, as the token does.
     TokenMint {
         /// Its id.
@@ -248,6 +259,8 @@ impl Act<'_> {
             Self::SecretStore { .. } => action::SECRET_STORE,
             Self::SecretDestroy { .. } => action::SECRET_DESTROY,
             Self::SecretRollback { .. } => action::SECRET_ROLLBACK,
+            Self::Version(act, ..) => act.action(),
+            Self::VersionRetire { .. } => "version.retire",
             Self::Secret(act, _, _) => act.action(),
             Self::TokenMint { .. } => action::TOKEN_MINT,
             Self::TrustAdmit(_) => "trust.admit",
@@ -276,7 +289,7 @@ impl audit::Act for Act<'_> {
                     None => line,
                 }
             }
-            Self::SecretDestroy { secret, path, versions } => {
+            Self::SecretDestroy { secret, path, versions } | Self::VersionRetire { secret, path, versions } => {
                 let line = line.key_id(secret.to_string()).key_path(path.as_str());
                 line.secrets(versions.into_iter().map(|version| (secret, version)))
             }
@@ -284,6 +297,10 @@ impl audit::Act for Act<'_> {
                 line.key_id(secret.to_string()).key_path(path.as_str()).secrets([(secret, version)])
             }
             Self::Secret(_, secret, path) => line.key_id(secret.to_string()).key_path(path.as_str()),
+            Self::Version(_, secret, versions) => {
+                let line = line.key_id(secret.to_string());
+                line.secrets(versions.into_iter().map(|version| (secret, version)))
+            }
             Self::TokenMint { token, versions } => line.secrets(versions).jti(token.to_string()),
             Self::TrustAdmit(subject) => line.target(subject),
             Self::SecretShow(secret) => line.key_id(secret.to_string()),
@@ -381,6 +398,7 @@ mod tests {
             Act::SecretStore { secret, path: &path, token: Some(token) },
             Act::SecretDestroy { secret, path: &path, versions: vec![version] },
             Act::SecretRollback { secret, path: &path, version },
+            Act::VersionRetire { secret, path: &path, versions: vec![version] },
             Act::TokenMint { token, versions: vec![(secret, version)] },
             Act::TrustAdmit("repo:acme/shop:ref:refs/heads/main".to_owned()),
             Act::SecretShow(secret),
@@ -391,20 +409,28 @@ mod tests {
             Act::CatalogueReconcile,
             Act::EnvironmentList,
         ];
-        assert_eq!(once.len() + 4, Act::COUNT, "secrets, environments, key rotations and the registry follow");
+        assert_eq!(
+            once.len() + 5,
+            Act::COUNT,
+            "secrets, versions, environments, key rotations and the registry follow"
+        );
         let once = once.into_iter().map(|act| (act.get_documentation().unwrap(), act.line(&origin)));
         let step = |step: &KeyStep| Act::KeyRotation(*step, "key".to_owned()).line(&origin);
         let steps = KeyStep::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), step(known)));
         let name = EnvironmentName::parse("dev").unwrap();
         let on_secret = |act: &SecretAct| Act::Secret(*act, secret, &path).line(&origin);
         let on_secrets = SecretAct::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), on_secret(known)));
+        let on_version = |act: &VersionAct| Act::Version(*act, secret, vec![version]).line(&origin);
+        let on_versions =
+            VersionAct::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), on_version(known)));
         let act = |act: &EnvironmentAct| Act::Environment(*act, &name).line(&origin);
         let on_environments =
             EnvironmentAct::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), act(known)));
         let registry = |act: &RegistryAct| Act::Registry(*act, Some("id".to_owned())).line(&origin);
         let on_registry =
             RegistryAct::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), registry(known)));
-        let acts: Vec<_> = once.chain(on_secrets).chain(on_environments).chain(on_registry).chain(steps).collect();
+        let acts: Vec<_> =
+            once.chain(on_secrets).chain(on_versions).chain(on_environments).chain(on_registry).chain(steps).collect();
         let credential = CredentialId::generate();
         let outcomes = [
             Outcome::TokenRevoke(token),

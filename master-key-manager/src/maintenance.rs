@@ -1,4 +1,5 @@
-//! The work beside requests: settling pending versions, reading principals and policy that another process changed, and deleting what has expired or ended.
+//! The work beside requests: settling pending versions, reading principals and policy that another process changed, deleting what has
+//! expired or ended, and destroying former versions that are not kept.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,10 +7,11 @@ use std::time::Duration;
 
 use service_runtime::clock::Clock;
 use service_runtime::process::can_open_files;
+use shared_proto::id::SecretId;
 use tokio::sync::watch;
 
 use crate::access::{LastUses, Registry};
-use crate::catalogue::Settler;
+use crate::catalogue::{Retention, Settler};
 use crate::people::People;
 use crate::revocation::{FeedStatus, VaultView, stopped};
 use manager_store::{EventStore, IdentityStore, ManagerStore, OldEntries, PRUNED_AT_ONCE, USES_AT_ONCE};
@@ -32,6 +34,8 @@ pub struct Maintenance {
     pub last_uses: Arc<LastUses>,
     /// People, whose ended sessions and codes are removed.
     pub people: Arc<People>,
+    /// The rules by which former versions are destroyed.
+    pub retention: Retention,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file; kept up to date here.
@@ -72,6 +76,7 @@ impl Maintenance {
         let (mut pruned_at, mut swept_at): (Option<u64>, Option<u64>) = (None, None);
         let mut is_told = false;
         let mut dropped = 0;
+        let mut retained = None;
         loop {
             tokio::select! {
                 biased;
@@ -109,6 +114,7 @@ impl Maintenance {
                 let now = self.clock.now().min(vault_time);
                 self.prune(now, &stop).await;
                 dropped = self.drop_entries(dropped, now, &stop).await;
+                retained = self.keep_few(retained, now, &stop).await;
             }
         }
     }
@@ -143,6 +149,18 @@ impl Maintenance {
             }
         }
         after
+    }
+
+    /// Destroys former versions that the rules of their secrets do not keep, behind a secret. Returns where the next round
+    /// begins.
+    async fn keep_few(&self, after: Option<SecretId>, now: u64, stop: &watch::Receiver<bool>) -> Option<SecretId> {
+        match self.retention.round(after, now, || *stop.borrow()).await {
+            Ok(last) => last,
+            Err(refusal) => {
+                tracing::warn!(%refusal, "former versions were not destroyed");
+                after
+            }
+        }
     }
 
     /// Writes the last uses of credentials: each once an hour. Those of an hour that is not written are lost with a crash.

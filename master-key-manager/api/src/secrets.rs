@@ -13,6 +13,7 @@ use crate::kind::{Class, SecretKind};
 use crate::metadata::Metadata;
 use crate::name::{Description, EnvironmentName, Note, Reason, SecretPath, UserLabel};
 use crate::policy::PartyId;
+use crate::retention::Retention;
 use crate::tags::Tags;
 use crate::wire::IssuedToken;
 
@@ -68,6 +69,9 @@ pub struct CreateSecret {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 3650))]
     pub rotation_days: Option<u16>,
+    /// The rule by which its former versions are destroyed; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub retention: Option<Retention>,
     /// True for a secret that people never read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub service_only: bool,
@@ -227,6 +231,10 @@ pub struct ChangeSecret {
     /// All its metadata from then on.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub metadata: Option<Metadata>,
+    /// The rule by which its former versions are destroyed, or `null`.
+    #[serde(default, skip_serializing_if = "Edit::keeps")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Retention>))]
+    pub retention: Edit<Retention>,
     /// The revision, if nothing shall be changed once there is another one.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub if_revision: Option<u64>,
@@ -337,6 +345,9 @@ pub struct SecretDetails {
     pub tags: Tags,
     /// Its metadata.
     pub metadata: Metadata,
+    /// The rule by which its former versions are destroyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
     /// True for a secret that people never read.
     pub service_only: bool,
     /// Its state.

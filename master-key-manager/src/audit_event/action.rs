@@ -14,6 +14,18 @@ pub const SECRET_UPDATE: &str = "secret.update";
 pub const SECRET_CHANGE: &str = "secret.change";
 /// `GET /api/secrets/{key_id}`.
 pub const SECRET_SHOW: &str = "secret.show";
+/// `GET /api/secrets/{key_id}/versions`.
+pub const VERSION_LIST: &str = "version.list";
+/// `POST /api/secrets/{key_id}/versions`. Only refusals have it: a version that is stored has `secret.store`.
+pub const VERSION_CREATE: &str = "version.create";
+/// `GET /api/secrets/{key_id}/versions/{version}`.
+pub const VERSION_SHOW: &str = "version.show";
+/// `GET /api/secrets/{key_id}/versions/{version}:diff`.
+pub const VERSION_DIFF: &str = "version.diff";
+/// `PATCH /api/secrets/{key_id}/versions/{version}`.
+pub const VERSION_UPDATE: &str = "version.update";
+/// `DELETE /api/secrets/{key_id}/versions/{version}`. Only refusals have it: what is destroyed has `secret.destroy`.
+pub const VERSION_DESTROY: &str = "version.destroy";
 /// `GET /api/secrets`.
 pub const SECRET_LIST: &str = "secret.list";
 /// `POST /api/tokens`.

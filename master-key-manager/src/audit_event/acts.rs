@@ -51,6 +51,32 @@ impl SecretAct {
     }
 }
 
+/// An act on versions that stores and destroys none.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(strum::VariantArray, strum::EnumMessage))]
+pub enum VersionAct {
+    /// A list of the versions of a secret is given out.
+    List,
+    /// A version is described.
+    Show,
+    /// Two versions are compared.
+    Compare,
+    /// The note or the stages of a version are changed.
+    Update,
+}
+
+impl VersionAct {
+    /// Its action.
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::List => action::VERSION_LIST,
+            Self::Show => action::VERSION_SHOW,
+            Self::Compare => action::VERSION_DIFF,
+            Self::Update => action::VERSION_UPDATE,
+        }
+    }
+}
+
 /// A step of a key rotation.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(strum::VariantArray, strum::EnumMessage))]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use manager_api::name::SecretPath;
 use manager_api::secrets::{ChangeSecret, MAX_ROTATION_DAYS};
-use manager_policy::{Action, Permit, SecretFacts, Share, Write, may_gain};
+use manager_policy::{Action, Destroy, Permit, SecretFacts, Share, Write, may_gain};
 use manager_registry::{Place, SecretRules};
 use manager_store::{Details, ManagerStore, NewDetails, NewPlace, PlacedSecret};
 use service_runtime::Refusal;
@@ -54,7 +54,7 @@ impl SecretKeeper {
     ///
     /// # Errors
     /// `SecretNotFound`: it is unknown, or the caller may not write to it. `NotPermitted`: he may not write at its new place, or
-    /// somebody would gain the right to read, and he may not share it. `AlreadyExists`, `VersionConflict`, `SecretDeleted`.
+    /// somebody would gain the right to read, and he may not share it; or former versions would be destroyed, and he may not do that. `AlreadyExists`, `VersionConflict`, `SecretDeleted`.
     pub async fn change(
         &self,
         secret: SecretId,
@@ -87,6 +87,7 @@ impl SecretKeeper {
             self.audit.record(Act::Secret(SecretAct::Change, secret, &after.path), origin).await?;
             return self.replace(&known, after, (asked.if_revision, asked.reason.as_ref()), caller).await;
         }
+        may_keep_few(caller, &known, &details)?;
         self.audit.record(Act::Secret(SecretAct::Change, secret, &path), origin).await?;
         let new = NewDetails { secret, details, expected: known.revision };
         let changed = self.store.describe(&permit, new).await?;
@@ -141,6 +142,9 @@ pub(super) fn may_change(caller: &Caller, (known, after): (&Known, &After)) -> R
     let new = facts_after(before, after);
     let at_the_new_place: Result<Permit<Write>, Refusal> = caller.permit_on(Some(&new));
     at_the_new_place.map_err(|_| not_permitted("You may not write at the new place of the secret."))?;
+    if let Some(details) = &after.details {
+        may_keep_few(caller, known, details)?;
+    }
     let needs_less = known.placed.rules.requires_approval && !after.rules.requires_approval;
     if needs_less || may_gain(caller.facts(), before, &new, Action::Read, caller.now()) {
         let share: Result<Permit<Share>, Refusal> = caller.permit_on(Some(before));
@@ -151,6 +155,17 @@ pub(super) fn may_change(caller: &Caller, (known, after): (&Known, &After)) -> R
         }
     }
     Ok(())
+}
+
+/// Refuses a rule of retention that destroys more than the one before, from a caller who may not destroy.
+fn may_keep_few(caller: &Caller, known: &Known, after: &Details) -> Result<(), Refusal> {
+    if !after.retention.is_some_and(|rule| rule.destroys_more_than(known.details.retention)) {
+        return Ok(());
+    }
+    let destroy: Result<Permit<Destroy>, Refusal> = caller.permit_on(Some(&known.placed.facts));
+    destroy
+        .map(|_permit| ())
+        .map_err(|_| not_permitted("The rule would destroy versions, and you may not destroy them."))
 }
 
 fn not_permitted(detail: &'static str) -> Refusal {
@@ -200,5 +215,6 @@ fn details_after(before: &Details, asked: &ChangeSecret) -> Details {
         owner: asked.owner.after(before.owner.as_ref()),
         metadata: asked.metadata.clone().unwrap_or_else(|| before.metadata.clone()),
         rotation_days: asked.rotation_days.after(before.rotation_days.as_ref()),
+        retention: asked.retention.after(before.retention.as_ref()),
     }
 }

@@ -174,6 +174,18 @@ impl Revocations {
         Ok((Sequences { numbers: done.numbers, applied }, done.kept))
     }
 
+    /// Destroys versions that the rule of their secret does not keep, and does not wait for the vault.
+    ///
+    /// # Errors
+    /// The database cannot be written: nothing is destroyed.
+    pub async fn destroy_outlived(&self, secret: SecretId, versions: Vec<Version>, now: u64) -> Result<(), Refusal> {
+        let sign = self.sign_if_caught_up();
+        let done = self.store.destroy_outlived(secret, versions, sign, now).await;
+        // Also after an unclear outcome: an event may be there.
+        self.vault_view.wake();
+        Ok(done.map(|_destroyed| ())?)
+    }
+
     /// Waits a moment until the vault has signed that all these events are applied. Returns whether it has.
     pub async fn confirm(&self, numbers: &[u64]) -> bool {
         let Some(last) = numbers.iter().max() else { return true };

@@ -30,6 +30,7 @@ pub(super) fn details(app: &App, found: DescribedSecret) -> Result<SecretDetails
         owner: details.owner,
         tags: state.rules.tags,
         metadata: details.metadata,
+        retention: details.retention,
         service_only: state.rules.service_only,
         state: status(deletion.as_ref()),
         deleted_at: deletion.map(|deletion| deletion.deleted_at),

@@ -20,6 +20,7 @@ mod sessions;
 mod settings;
 mod tokens;
 mod trusts;
+mod versions;
 mod written;
 
 use std::sync::{Arc, LazyLock};
@@ -51,6 +52,8 @@ pub const OPERATOR_ROUTES: Table = Table::new(&[&[LIVE, operator_ready::<App>()]
 /// Every route that others may reach.
 pub const ROUTES: Table = Table::new(&[
     public::ROUTES,
+    // Before the rows with a secret alone, which would take the rest for a part of the id.
+    versions::ROUTES,
     secrets::ROUTES,
     tokens::ROUTES,
     revocations::ROUTES,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::error::ErrorCode;
-use shared_proto::id::SecretId;
+use shared_proto::id::{SecretId, Version};
 
 use super::written::{parse_key, parse_new, parse_next};
 use super::{CHANGED, LIMIT, SMALL_LIMIT, after, changed, describe, environment_id, environment_name};
@@ -28,7 +28,7 @@ use crate::revocation::Sequences;
 use manager_store::{ListedVersion, SecretPage, SecretRow};
 
 /// A value of 1 MiB in which every character is escaped as `\u0000` has 6 MiB; the rest is for the other members.
-const STORE_LIMIT: usize = (6 << 20) + (64 << 10);
+pub(super) const STORE_LIMIT: usize = (6 << 20) + (64 << 10);
 
 pub(super) const IDEMPOTENCY_KEY: Parameter = Parameter::header::<IdempotencyKey>(
     "Idempotency-Key",
@@ -39,7 +39,7 @@ pub(super) const IDEMPOTENCY_KEY: Parameter = Parameter::header::<IdempotencyKey
 const CHANGE_LIMIT: usize = 256 << 10;
 
 /// The faults of writing a version.
-const WRITE_PROBLEMS: &[ErrorCode] = &[
+pub(super) const WRITE_PROBLEMS: &[ErrorCode] = &[
     ErrorCode::ParameterInvalid,
     ErrorCode::NameInvalid,
     ErrorCode::EncodingInvalid,
@@ -54,6 +54,15 @@ const WRITE_PROBLEMS: &[ErrorCode] = &[
     ErrorCode::VersionConflict,
     ErrorCode::EnvironmentFrozen,
     ErrorCode::EnvironmentDisabled,
+    ErrorCode::Unavailable,
+    ErrorCode::OutcomeUnknown,
+    ErrorCode::AuditUnavailable,
+];
+
+/// The faults of destroying versions.
+pub(super) const DESTROY_PROBLEMS: &[ErrorCode] = &[
+    ErrorCode::ParameterInvalid,
+    ErrorCode::SecretNotFound,
     ErrorCode::Unavailable,
     ErrorCode::OutcomeUnknown,
     ErrorCode::AuditUnavailable,
@@ -88,13 +97,7 @@ pub(super) const ROUTES: &[Route] = &[
             Answer::json::<DestroyAnswer>(200, "The vault has erased them, or other versions keep them."),
             Answer::json::<DestroyAnswer>(202, "It is recorded and will reach the vault."),
         ])
-        .problems(&[
-            ErrorCode::ParameterInvalid,
-            ErrorCode::SecretNotFound,
-            ErrorCode::Unavailable,
-            ErrorCode::OutcomeUnknown,
-            ErrorCode::AuditUnavailable,
-        ])
+        .problems(DESTROY_PROBLEMS)
         .needs(Access::Credential, || call(destroy)),
     // Before the rows with `{key_id}` alone, which would take the verb for a part of the id.
     Route::post(
@@ -202,7 +205,7 @@ async fn update(call: Call<Json<WriteVersion>>, app: web::Data<App>) -> Result<H
     write(call, request, &app).await
 }
 
-async fn write(call: Call, request: StoreRequest, app: &App) -> Result<HttpResponse, Refusal> {
+pub(super) async fn write(call: Call, request: StoreRequest, app: &App) -> Result<HttpResponse, Refusal> {
     let secret_writer = Arc::clone(&app.secret_writer);
     let stored = call.run(|caller, origin| async move { secret_writer.store(request, caller, &origin).await }).await?;
     Ok(HttpResponse::Created().json(WrittenSecret {
@@ -247,11 +250,20 @@ async fn rollback(call: Call<Json<Rollback>>, app: web::Data<App>) -> Result<Htt
 async fn destroy(call: Call<Json<Destroy>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let (call, body) = call.with_body();
     let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
+    destroy_of(call, app, secret, body.versions).await
+}
+
+pub(super) async fn destroy_of(
+    call: Call,
+    app: web::Data<App>,
+    secret: SecretId,
+    versions: Vec<Version>,
+) -> Result<HttpResponse, Refusal> {
     let app = app.into_inner();
     let done = call
         .run(|caller, origin| async move {
             let App { store, secret_writer, revocations, gate, .. } = &*app;
-            let asked = (caller.permit_on_id(store.as_ref(), secret).await?, secret, body.versions);
+            let asked = (caller.permit_on_id(store.as_ref(), secret).await?, secret, versions);
             destroy_versions(store.as_ref(), &secret_writer.settler, revocations, &gate.audit, asked, &origin).await
         })
         .await?;
@@ -319,7 +331,7 @@ fn version_summary(listed: ListedVersion) -> VersionSummary {
     VersionSummary { version, envelope, state, created_at }
 }
 
-fn idempotency_of(
+pub(super) fn idempotency_of(
     call: &Call,
     app: &App,
     body: &impl Serialize,

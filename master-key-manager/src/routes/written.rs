@@ -63,6 +63,7 @@ pub(super) fn parse_new(body: CreateSecret, idempotency: Repeat) -> Result<Store
         owner: body.owner,
         metadata: body.metadata,
         rotation_days: body.rotation_days,
+        retention: body.retention,
     };
     let value = new_value(body.encoding, body.value, body.generate)?;
     Ok(StoreRequest {

@@ -12,6 +12,7 @@ mod environments;
 mod event_name;
 mod events;
 mod facts;
+mod history;
 mod identity;
 mod installation;
 mod places;
@@ -38,6 +39,10 @@ pub use self::events::{
     DROPPED_AT_ONCE, Decision, Destroyed, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, StoredEvent,
 };
 pub use self::facts::FactStore;
+pub use self::history::{
+    ChangedVersion, Expiry, HistoryPage, HistoryPart, HistoryStore, OUTLIVED_AT_ONCE, Outlived, StageChange,
+    VersionChange, VersionEntry,
+};
 pub use self::identity::{IdentityStore, USES_AT_ONCE};
 pub use self::installation::{Installation, InstallationStore, NewInstallation};
 pub use self::places::{
@@ -64,6 +69,7 @@ pub trait ManagerStore:
     + EnvironmentStore
     + EventStore
     + FactStore
+    + HistoryStore
     + IdentityStore
     + InstallationStore
     + PlaceStore

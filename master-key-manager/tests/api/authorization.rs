@@ -179,6 +179,9 @@ const OPEN: [(&str, &[&str]); 7] = [
     (
         "service_user",
         &[
+            "version.list",
+            "version.show",
+            "version.diff",
             "secret.show",
             "secret.list",
             "token.list",
@@ -194,6 +197,14 @@ const OPEN: [(&str, &[&str]); 7] = [
     (
         "service_admin",
         &[
+            "secret.create",
+            "secret.update",
+            "secret.change",
+            "version.list",
+            "version.show",
+            "version.diff",
+            "version.create",
+            "version.update",
             "secret.store",
             "secret.create",
             "secret.update",
@@ -243,6 +254,14 @@ const OPEN: [(&str, &[&str]); 7] = [
     (
         "publisher",
         &[
+            "secret.create",
+            "secret.update",
+            "secret.change",
+            "version.list",
+            "version.show",
+            "version.diff",
+            "version.create",
+            "version.update",
             "secret.store",
             "secret.create",
             "secret.update",
@@ -278,6 +297,9 @@ const OPEN: [(&str, &[&str]); 7] = [
     (
         "auditor",
         &[
+            "version.list",
+            "version.show",
+            "version.diff",
             "secret.show",
             "secret.list",
             "token.list",

@@ -67,6 +67,8 @@ mod rate_limits;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod revocation;
 #[cfg(test)]
 mod rights;
@@ -96,5 +98,7 @@ mod trusts;
 mod twins;
 #[cfg(test)]
 mod unsettled;
+#[cfg(test)]
+mod versions;
 #[cfg(test)]
 mod visible_lists;

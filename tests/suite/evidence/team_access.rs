@@ -15,6 +15,11 @@ async fn service_without_a_stored_secret_gets_its_tokens_by_the_commands_of_the_
     run("docs/oauth.md", 6, Installation::builder().manager_table(issuer).running().await).await;
 }
 
+#[tokio::test]
+async fn versions_are_written_compared_rolled_back_and_destroyed_by_the_commands_of_the_page() {
+    run("docs/versions.md", 7, Installation::running().await).await;
+}
+
 /// Runs the blocks of a page in one shell, which ends at the first line that fails.
 async fn run(page: &str, least: usize, installation: Installation) {
     let page = std::fs::read_to_string(repository().join(page)).unwrap();

@@ -1,7 +1,7 @@
 //! Secrets and versions.
 
 use async_trait::async_trait;
-use manager_api::name::{Note, SecretPath};
+use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
 use manager_policy::{AnyAction, Basis, Permit, Read, Scope, SecretFacts, Visible, Write};
 use manager_registry::{RowKey, RowKind, RowTag};
@@ -16,6 +16,7 @@ use super::lists::secrets;
 use super::places::{self, At, UnverifiedPlace};
 use super::rows::{newest_event, one_version, optional_version, secret_state, version, version_row};
 use super::tokens::insert_for_commit;
+use super::version_tags::Tagged;
 use super::{SqlStore, details, stages};
 use crate::{
     AboutVersion, ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, FactStore, KEPT_SECONDS, NewRollback,
@@ -261,6 +262,14 @@ fn insert_pending(
     now: u64,
 ) -> Result<(), SqlError> {
     let AboutVersion { note, author, expires_at, is_pending } = about;
+    let tagged = Tagged {
+        note: note.as_ref().map_or_else(String::new, |note| note.as_str().to_owned()),
+        author: author.map(|author| author.to_string()),
+        expires_at: *expires_at,
+        created_at: now,
+        tag: None,
+    };
+    let tag = tagged.new_tag(key, (row.secret, row.version, row.envelope));
     let stage = if *is_pending { "pending" } else { "current" };
     tx.execute(
         "INSERT INTO versions (secret_id, version, envelope, state, stage, note, author, expires_at, tag, created_at)
@@ -270,22 +279,14 @@ fn insert_pending(
             &row.version.get(),
             &row.envelope.get(),
             &stage,
-            &note.as_ref().map_or("", Note::as_str),
-            &author.map(|author| author.to_string()),
-            expires_at,
-            &version_tag(key, row, *expires_at),
-            &now,
+            &tagged.note,
+            &tagged.author,
+            &tagged.expires_at,
+            &tag,
+            &tagged.created_at,
         ],
     )
     .map(|_rows| ())
-}
-
-/// The tag of a version, over what decisions about it rest on.
-pub(super) fn version_tag(key: &RowKey, row: &VersionRow, expires_at: Option<u64>) -> RowTag {
-    let numbers = [row.version.get(), row.envelope.get(), expires_at.unwrap_or_default()].map(u64::to_be_bytes);
-    let parts: Vec<&[u8]> =
-        std::iter::once(row.secret.as_bytes().as_slice()).chain(numbers.iter().map(<[u8; 8]>::as_slice)).collect();
-    key.tag(RowKind::Version, &parts)
 }
 
 fn remember(

@@ -10,6 +10,7 @@ use shared_proto::encoding::Bytes;
 use shared_proto::receipt::ReceiptFacts;
 
 use super::rows::{state, version};
+use super::version_tags::Tagged;
 use super::{SqlStore, places, stages};
 use crate::{Acted, ReconcileStore, basis_for};
 
@@ -70,11 +71,14 @@ fn adopt(tx: &mut Tx<'_>, key: &RowKey, facts: &[ReceiptFacts], now: u64) -> Res
              SET state = excluded.state, epoch = excluded.epoch, digest = excluded.digest",
             &[&fact.secret.as_bytes(), &fact.version.get(), &fact.epoch, &fact.digest.0],
         )?;
+        let tag =
+            Tagged { created_at: now, ..Tagged::default() }.new_tag(key, (fact.secret, fact.version, fact.version));
         tx.execute(
-            "INSERT INTO versions (secret_id, version, envelope, state, created_at)
-             VALUES (?1, ?2, ?2, 'committed', ?3) ON CONFLICT (secret_id, version) DO UPDATE
-             SET envelope = excluded.envelope, state = excluded.state",
-            &[&fact.secret.as_bytes(), &fact.version.get(), &now],
+            "INSERT INTO versions (secret_id, version, envelope, state, tag, created_at)
+             VALUES (?1, ?2, ?2, 'committed', ?3, ?4) ON CONFLICT (secret_id, version) DO UPDATE
+             SET envelope = excluded.envelope, state = excluded.state, note = excluded.note, author = excluded.author,
+                 expires_at = excluded.expires_at, tag = excluded.tag, created_at = excluded.created_at",
+            &[&fact.secret.as_bytes(), &fact.version.get(), &tag, &now],
         )?;
         // Whoever was given the number, and lost it to this content, repeats his request as a new one.
         tx.execute(

@@ -13,6 +13,7 @@ use shared_proto::id::{EnvironmentId, SecretId, Version};
 
 use super::details;
 use super::places::{self, UnverifiedPlace};
+use super::version_tags::{Standing, Tagged};
 use crate::{EnvelopeRow, PlacedSecret, SecretState, Stages, StoredEvent, VersionRow, event_name};
 
 pub(super) fn version(row: &Row<'_>, column: usize) -> Result<Version, SqlError> {
@@ -88,19 +89,28 @@ pub(super) fn chain_head(tx: &mut Tx<'_>) -> Result<ChainHead, SqlError> {
 /// A version with its secret, if the place of that is the manager's.
 pub(super) type Placed = (VersionRow, PlacedSecret);
 
-/// Columns of [`version_row`], then `environment_id, path, number, rules, tag`.
-fn with_place(row: &Row<'_>) -> Result<(VersionRow, UnverifiedPlace), SqlError> {
+/// A version of the database, before it is known whether the manager wrote it.
+type Unverified = (VersionRow, (UnverifiedPlace, Tagged));
+
+/// Columns of [`version_row`], then `environment_id, path, number, rules, tag` of the secret, and those of [`Tagged`].
+fn with_place(row: &Row<'_>) -> Result<Unverified, SqlError> {
     let found = version_row(row)?;
-    Ok((found, UnverifiedPlace::read(row, found.secret, 7)?))
+    Ok((found, (UnverifiedPlace::read(row, found.secret, 7)?, Tagged::read(row, 12)?)))
 }
 
 fn verified(
     tx: &mut Tx<'_>,
     key: &RowKey,
     secret: SecretId,
-    found: Option<(VersionRow, UnverifiedPlace)>,
+    found: Option<Unverified>,
 ) -> Result<Option<Placed>, SqlError> {
-    let (row, place) = found.unzip();
+    let (row, rest) = found.unzip();
+    let (place, tagged) = rest.unzip();
+    let is_own = |row: &VersionRow| {
+        let standing = tagged.as_ref().map(|tagged| tagged.standing(key, (row.secret, row.version, row.envelope)));
+        standing != Some(Standing::Planted)
+    };
+    let row = row.filter(is_own);
     Ok(row.zip(places::verified_or_as_if(tx, key, secret, place)?))
 }
 
@@ -112,7 +122,8 @@ pub(super) fn one_version(
 ) -> Result<Option<Placed>, SqlError> {
     let found = tx.optional(
         "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest,
-                s.environment_id, s.path, s.number, s.rules, s.tag
+                s.environment_id, s.path, s.number, s.rules, s.tag,
+                v.note, v.author, v.expires_at, v.created_at, v.tag
          FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
          JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
          WHERE v.secret_id = ?1 AND v.version = ?2",
@@ -133,21 +144,24 @@ pub(super) fn staged_version(
     let sql = match stage {
         Stage::Current => {
             "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest,
-                    s.environment_id, s.path, s.number, s.rules, s.tag
+                    s.environment_id, s.path, s.number, s.rules, s.tag,
+                    v.note, v.author, v.expires_at, v.created_at, v.tag
              FROM secrets s JOIN versions v ON v.secret_id = s.secret_id AND v.version = s.current_version
              JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
              WHERE s.secret_id = ?1 AND v.state = 'committed'"
         }
         Stage::Previous => {
             "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest,
-                    s.environment_id, s.path, s.number, s.rules, s.tag
+                    s.environment_id, s.path, s.number, s.rules, s.tag,
+                    v.note, v.author, v.expires_at, v.created_at, v.tag
              FROM secrets s JOIN versions v ON v.secret_id = s.secret_id AND v.version = s.previous_version
              JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
              WHERE s.secret_id = ?1 AND v.state = 'committed'"
         }
         Stage::Pending => {
             "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest,
-                    s.environment_id, s.path, s.number, s.rules, s.tag
+                    s.environment_id, s.path, s.number, s.rules, s.tag,
+                    v.note, v.author, v.expires_at, v.created_at, v.tag
              FROM secrets s JOIN versions v ON v.secret_id = s.secret_id AND v.version = s.pending_version
              JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
              WHERE s.secret_id = ?1 AND v.state = 'committed'"

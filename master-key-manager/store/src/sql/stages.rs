@@ -6,6 +6,36 @@
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::{SecretId, Version};
 
+use super::rows::optional_version;
+use crate::Stages;
+
+/// The versions of a secret that have a stage; none of an unknown one.
+pub(super) fn of(tx: &mut Tx<'_>, secret: SecretId) -> Result<Stages, SqlError> {
+    let sql = "SELECT current_version, previous_version, pending_version FROM secrets WHERE secret_id = ?1";
+    let found = tx.optional(sql, &[&secret.as_bytes()], |row| {
+        let (current, previous) = (optional_version(row, 0)?, optional_version(row, 1)?);
+        Ok(Stages { current, previous, pending: optional_version(row, 2)? })
+    })?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Gives `previous` to a version.
+pub(super) fn give_previous(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<(), SqlError> {
+    let sql = "UPDATE secrets SET previous_version = ?2 WHERE secret_id = ?1";
+    tx.execute(sql, &[&secret.as_bytes(), &version.get()]).map(|_rows| ())
+}
+
+/// Takes `previous` and `pending` away from a version. No other one gets them.
+pub(super) fn take(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<(), SqlError> {
+    for statement in [
+        "UPDATE secrets SET previous_version = NULL WHERE secret_id = ?1 AND previous_version = ?2",
+        "UPDATE secrets SET pending_version = NULL WHERE secret_id = ?1 AND pending_version = ?2",
+    ] {
+        tx.execute(statement, &[&secret.as_bytes(), &version.get()])?;
+    }
+    Ok(())
+}
+
 /// Gives a version that was committed now the stage that it was begun with. One with a lower number than the version that has
 /// the stage does not get it.
 pub(super) fn advance(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<(), SqlError> {
@@ -27,7 +57,7 @@ pub(super) fn advance(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Re
 }
 
 /// Takes stages away from versions that are no longer committed. `current` and `previous` fall back to the newest committed
-/// versions before them.
+/// versions before them; a `previous` that was taken away stays so.
 pub(super) fn mend(tx: &mut Tx<'_>, secret: SecretId) -> Result<(), SqlError> {
     for statement in [
         "UPDATE secrets SET pending_version = NULL WHERE secret_id = ?1 AND NOT EXISTS (
@@ -42,7 +72,7 @@ pub(super) fn mend(tx: &mut Tx<'_>, secret: SecretId) -> Result<(), SqlError> {
         "UPDATE secrets SET previous_version = (
              SELECT MAX(v.version) FROM versions v WHERE v.secret_id = secrets.secret_id AND v.state = 'committed'
              AND v.version < secrets.current_version AND v.version <> COALESCE(secrets.pending_version, 0))
-         WHERE secret_id = ?1 AND (previous_version = current_version OR NOT EXISTS (
+         WHERE secret_id = ?1 AND previous_version IS NOT NULL AND (previous_version = current_version OR NOT EXISTS (
              SELECT 1 FROM versions v WHERE v.secret_id = secrets.secret_id AND v.version = secrets.previous_version
              AND v.state = 'committed'))",
     ] {

@@ -7,6 +7,7 @@ use shared_proto::id::{EnvironmentId, SecretId};
 
 use super::identity::label_tag;
 use super::registry::newest_number;
+use super::version_tags::tag_versions;
 use super::{catalogue, environments, events};
 
 /// Tags up to `limit` rows of each table that have no tag, and returns how many there were. A row with a wrong one keeps
@@ -20,6 +21,7 @@ pub(super) fn vouch(tx: &mut Tx<'_>, key: &RowKey, limit: usize) -> Result<usize
         done += 1;
         environments::write_tag(tx, key, &environment)?;
     }
+    done += tag_versions(tx, key, limit)?;
     done += labels(tx, key, limit)?;
     done += events::tag_waiting(tx, key, limit)?;
     done += catalogue::tag_repeats(tx, key, limit)?;

@@ -3,6 +3,7 @@
 mod catalogue;
 mod environments;
 mod events;
+mod history;
 mod lists;
 mod places;
 mod policy;
@@ -58,6 +59,9 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.stages().await?;
     kit.places().await?;
     kit.descriptions().await?;
+    kit.histories().await?;
+    kit.changed_versions().await?;
+    kit.retention().await?;
     kit.ended_lines().await?;
     kit.disabled().await
 }

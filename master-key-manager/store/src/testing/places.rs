@@ -19,7 +19,7 @@ use crate::{
 
 impl Kit<'_> {
     /// Writes a version and commits it.
-    async fn written(&self, new: NewVersion) -> Result<BeginOutcome, String> {
+    pub(super) async fn written(&self, new: NewVersion) -> Result<BeginOutcome, String> {
         let (secret, version) = (new.row.secret, new.row.version);
         let begun = self.store.begin(&self.may()?, new).await.map_err(text)?;
         if matches!(begun, BeginOutcome::Pending(_)) {

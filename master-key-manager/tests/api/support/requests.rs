@@ -213,7 +213,13 @@ impl Facts {
             action::SESSION_REAUTHENTICATE => Some(json!({"password": PASSWORD})),
             action::PASSWORD_CHANGE => Some(json!({"old_password": PASSWORD, "new_password": PASSWORD})),
             action::TOTP_CONFIRM => Some(json!({"code": "000000"})),
+            action::VERSION_CREATE => Some(json!({"value": "late", "token": false})),
+            action::VERSION_UPDATE => Some(json!({"note": "late"})),
             action::SECRET_SHOW
+            | action::VERSION_LIST
+            | action::VERSION_SHOW
+            | action::VERSION_DIFF
+            | action::VERSION_DESTROY
             | action::SECRET_LIST
             | action::TOKEN_LIST
             | action::TOKEN_REVOKE
@@ -244,9 +250,11 @@ impl Facts {
             _ => Some(self.policy_body(route)?),
         };
         // Nothing is rolled back to what is destroyed.
-        let living = [action::SECRET_ROLLBACK, action::SECRET_UPDATE, action::SECRET_CHANGE].contains(&route.id);
+        let living = [action::SECRET_ROLLBACK, action::SECRET_UPDATE, action::SECRET_CHANGE].contains(&route.id)
+            || route.id.starts_with("version.") && route.id != action::VERSION_DESTROY;
         let secret = if living { &self.secret } else { &self.doomed };
         let target = route.path.replace("{key_id}", secret).replace("{jti}", &self.jti).replace("{name}", "staging");
+        let target = target.replace("{version}", "1");
         let policy = &self.policy;
         let (group, line) = match route.id {
             action::GROUP_DELETE => (&policy.doomed_group, &policy.permission),
@@ -264,6 +272,9 @@ impl Facts {
         let mut target = target.replace("{enrolment_id}", enrolment);
         if route.id == action::SESSION_LIST {
             target = format!("{target}?person={member}");
+        }
+        if route.id == action::VERSION_DIFF {
+            target = format!("{target}?with=1");
         }
         target = target.replace("{trust_id}", &self.trust);
         let form = (route.id == action::OAUTH_TOKEN).then(|| self.form.clone());

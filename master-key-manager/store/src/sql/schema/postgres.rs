@@ -233,11 +233,14 @@ UPDATE secrets SET current_version = (
 UPDATE secrets SET previous_version = (
     SELECT MAX(v.version) FROM versions v
     WHERE v.secret_id = secrets.secret_id AND v.state = 'committed' AND v.version < secrets.current_version);
--- stage: the one that the version gets when it is committed. expires_at: Unix seconds; NULL for never. The tag is over what
--- decisions rest on; NULL: from before versions had tags.
+-- stage: the one that the version gets when it is committed. expires_at: Unix seconds; NULL for never. The tag is over all of
+-- the row but state and stage; NULL: from before versions had tags.
 ALTER TABLE versions ADD COLUMN stage TEXT COLLATE "C" NOT NULL DEFAULT 'current' CHECK (stage IN ('current', 'pending'));
 ALTER TABLE versions ADD COLUMN note TEXT COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE versions ADD COLUMN author TEXT COLLATE "C";
 ALTER TABLE versions ADD COLUMN expires_at BIGINT;
 ALTER TABLE versions ADD COLUMN tag BYTEA CHECK (octet_length(tag) = 32);
+-- 1: the details have a rule of retention. It is for finding them; the rule is in the details.
+ALTER TABLE secrets ADD COLUMN has_retention BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX secrets_with_retention ON secrets (secret_id) WHERE has_retention = 1;
 "#;

@@ -1,0 +1,156 @@
+//! Requests and answers about the versions of a secret.
+
+use serde::{Deserialize, Serialize};
+use shared_proto::encoding::present;
+use shared_proto::id::{SecretId, Subject, Version};
+
+use crate::edit::Edit;
+use crate::name::Note;
+use crate::tokens::Stage;
+
+/// State of a version, as its readers see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum VersionStatus {
+    /// The vault's receipt has not come yet: it cannot be read.
+    Pending,
+    /// It is stored, and has the stage `current` or `pending`.
+    Committed,
+    /// It is stored, and another version has taken its place. It is read by its number, or as `previous`.
+    Superseded,
+    /// It never reached the vault and never will.
+    Abandoned,
+    /// It was destroyed.
+    Destroyed,
+}
+
+/// A version of a secret, without its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VersionDetails {
+    /// Its number.
+    pub version: Version,
+    /// Number of the envelope that it points to. It is an older one after a rollback.
+    pub envelope: Version,
+    /// Its state.
+    pub state: VersionStatus,
+    /// Its stages.
+    pub stages: Vec<Stage>,
+    /// When it was made (Unix seconds).
+    pub created_at: u64,
+    /// The principal who wrote it. Absent for a stranger in development mode, and for an adopted version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub author: Option<Subject>,
+    /// The note about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+    /// When it ends (Unix seconds). Absent for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// True for a version from before versions were authenticated: its author and its end are unknown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified: bool,
+}
+
+/// Answer of `GET /api/secrets/{key_id}/versions`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VersionHistory {
+    /// A page of versions.
+    pub versions: Vec<VersionDetails>,
+    /// `after` of the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Version>,
+}
+
+/// The order of a history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum HistorySort {
+    /// The newest first.
+    #[default]
+    #[serde(rename = "-version")]
+    NewestFirst,
+    /// The oldest first.
+    #[serde(rename = "version")]
+    OldestFirst,
+}
+
+/// Body of `PATCH /api/secrets/{key_id}/versions/{version}`. What is absent stays as it is; `null` removes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ChangeVersion {
+    /// The note about it, or `null`.
+    #[serde(default, skip_serializing_if = "Edit::keeps")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Note>))]
+    pub note: Edit<Note>,
+    /// `previous` gives the stage to this version; `null` takes `previous` or `pending` away from it.
+    #[serde(default, skip_serializing_if = "Edit::keeps")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<GivenStage>))]
+    pub stage: Edit<GivenStage>,
+    /// The current version, if nothing shall be changed once there is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub if_version: Option<Version>,
+}
+
+/// The stage that a version can be given later. `current` moves by a write, a rollback or a promotion, and `pending` is what
+/// a version is written with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum GivenStage {
+    /// The version that readers of `previous` get.
+    Previous,
+}
+
+/// Metadata in which two versions may differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum DifferingMember {
+    /// The envelope that they point to.
+    Envelope,
+    /// Who wrote them.
+    Author,
+    /// What is noted about them.
+    Note,
+    /// When they end.
+    ExpiresAt,
+}
+
+/// Answer of `GET /api/secrets/{key_id}/versions/{version}:diff`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VersionDifference {
+    /// The secret.
+    pub key_id: SecretId,
+    /// The version of the path.
+    pub version: VersionDetails,
+    /// The version that it is compared with.
+    pub with: VersionDetails,
+    /// The members in which they differ.
+    pub differs: Vec<DifferingMember>,
+    /// True if both have the same value. Absent if that is not known, or the caller may not read the secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_value: Option<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_removes_and_absence_keeps() {
+        let read = |text: &str| serde_json::from_str::<ChangeVersion>(text);
+        assert_eq!(read("{}").unwrap(), ChangeVersion::default());
+        assert_eq!(read(r#"{"stage": null}"#).unwrap().stage, Edit::Remove);
+        assert_eq!(read(r#"{"stage": "previous"}"#).unwrap().stage, Edit::Set(GivenStage::Previous));
+        assert_eq!(read(r#"{"note": null}"#).unwrap().note, Edit::Remove);
+        for bad in [r#"{"stage": "current"}"#, r#"{"stage": "pending"}"#, r#"{"if_version": 0}"#, r#"{"value": "x"}"#] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The history of a secret: its versions, the difference of two of them, and what may be changed about one.
+
+use std::sync::Arc;
+
+use manager_api::edit::Edit;
+use manager_api::versions::{ChangeVersion, DifferingMember, GivenStage, HistorySort, VersionStatus};
+use manager_policy::{AnyAction, List, Permit, Read, Write};
+use manager_store::{
+    ChangedVersion, Expiry, HistoryPage, HistoryPart, ManagerStore, StageChange, VersionChange, VersionEntry,
+};
+use service_runtime::Refusal;
+use service_runtime::audit::{AuditLog, Origin};
+use shared_proto::error::ErrorCode;
+use shared_proto::id::{SecretId, Version};
+
+use super::secret_writer::{deleted, other_version};
+use crate::access::Caller;
+use crate::audit_event::{Act, VersionAct};
+
+/// Shows versions, compares them, and changes what may change about them.
+pub struct VersionKeeper {
+    store: Arc<dyn ManagerStore>,
+    audit: AuditLog,
+}
+
+/// Two versions side by side.
+pub struct Difference {
+    /// The one that was asked about.
+    pub version: VersionEntry,
+    /// The other one.
+    pub with: VersionEntry,
+    /// Where they differ.
+    pub differs: Vec<DifferingMember>,
+    /// Whether they have the same value, if that is known and the caller may read it.
+    pub same_value: Option<bool>,
+}
+
+impl VersionKeeper {
+    /// A keeper of the versions of this store.
+    pub fn new(store: Arc<dyn ManagerStore>, audit: AuditLog) -> Self {
+        Self { store, audit }
+    }
+
+    /// A page of the versions of a secret.
+    ///
+    /// # Errors
+    /// `SecretNotFound`: it is unknown, or the caller may not list it.
+    pub async fn history(
+        &self,
+        secret: SecretId,
+        (sort, after, limit): (HistorySort, Option<Version>, usize),
+        caller: &Caller,
+        origin: &Origin,
+    ) -> Result<HistoryPage, Refusal> {
+        let permit: Permit<List> = caller.permit_on_id(self.store.as_ref(), secret).await?;
+        let part = HistoryPart { newest_first: sort == HistorySort::NewestFirst, after, limit };
+        let page = self.store.history(&permit.to_look(), secret, part).await?.ok_or_else(not_found)?;
+        self.audit.record(Act::Version(VersionAct::List, secret, Vec::new()), origin).await?;
+        Ok(page)
+    }
+
+    /// One version.
+    ///
+    /// # Errors
+    /// `SecretNotFound`: the secret or the version is unknown, or the caller may not list it.
+    pub async fn show(
+        &self,
+        secret: SecretId,
+        version: Version,
+        caller: &Caller,
+        origin: &Origin,
+    ) -> Result<VersionEntry, Refusal> {
+        let permit: Permit<List> = caller.permit_on_id(self.store.as_ref(), secret).await?;
+        let [entry] = self.entries(&permit.to_look(), secret, [version]).await?;
+        self.audit.record(Act::Version(VersionAct::Show, secret, vec![version]), origin).await?;
+        Ok(entry)
+    }
+
+    /// The difference of two versions. Whether their values are the same is told to those only who may read them.
+    ///
+    /// # Errors
+    /// `SecretNotFound`: the secret or a version is unknown, or the caller may not list it.
+    pub async fn compare(
+        &self,
+        secret: SecretId,
+        [version, with]: [Version; 2],
+        caller: &Caller,
+        origin: &Origin,
+    ) -> Result<Difference, Refusal> {
+        let facts = self.store.secret_facts(vec![secret]).await?.into_iter().next().flatten();
+        let permit: Permit<List> = caller.permit_on(facts.as_ref())?;
+        let read: Option<Permit<Read>> = caller.permit_on(facts.as_ref()).ok();
+        let [one, other] = self.entries(&permit.to_look(), secret, [version, with]).await?;
+        // Both rights are looked at again by the store, which knows them as they were decided.
+        let again = match &read {
+            Some(read) => Some(self.store.entries(&read.to_look(), secret, vec![version]).await?),
+            None => None,
+        };
+        let same_value = read.filter(|_| again.is_some()).and_then(|read| same_value(&read, &one, &other));
+        self.audit.record(Act::Version(VersionAct::Compare, secret, vec![version, with]), origin).await?;
+        Ok(Difference { differs: differs(&one, &other), version: one, with: other, same_value })
+    }
+
+    /// Changes the note of a version, or its stages. The version as it is then.
+    ///
+    /// # Errors
+    /// `SecretNotFound`: the secret or the version is unknown, or the caller may not write it. `VersionConflict`: another
+    /// version is current, or the version cannot have or lose the stage. `SecretDeleted`, and a closed environment.
+    pub async fn change(
+        &self,
+        (secret, version): (SecretId, Version),
+        asked: ChangeVersion,
+        caller: &Caller,
+        origin: &Origin,
+    ) -> Result<VersionEntry, Refusal> {
+        let permit: Permit<Write> = caller.permit_on_id(self.store.as_ref(), secret).await?;
+        let [_known] = self.entries(&permit.to_look(), secret, [version]).await?;
+        self.audit.record(Act::Version(VersionAct::Update, secret, vec![version]), origin).await?;
+        let stage = match asked.stage {
+            Edit::Keep => StageChange::Keep,
+            Edit::Remove => StageChange::Take,
+            Edit::Set(GivenStage::Previous) => StageChange::GivePrevious,
+        };
+        let change = VersionChange { secret, version, note: asked.note, stage, if_version: asked.if_version };
+        match self.store.change_version(&permit, change).await? {
+            ChangedVersion::Made(entry) => Ok(entry),
+            ChangedVersion::NotFound => Err(not_found()),
+            ChangedVersion::Deleted => Err(deleted()),
+            ChangedVersion::OtherVersion => Err(other_version()),
+            ChangedVersion::StageStays => Err(Refusal::new(ErrorCode::VersionConflict).detail(STAGE_STAYS)),
+            ChangedVersion::Closed(closed) => Err(closed.into()),
+        }
+    }
+
+    async fn entries<const N: usize>(
+        &self,
+        look: &Permit<AnyAction>,
+        secret: SecretId,
+        versions: [Version; N],
+    ) -> Result<[VersionEntry; N], Refusal> {
+        let found = self.store.entries(look, secret, versions.to_vec()).await?;
+        let found: Option<Vec<VersionEntry>> = found.into_iter().collect();
+        found.and_then(|found| found.try_into().ok()).ok_or_else(not_found)
+    }
+}
+
+const STAGE_STAYS: &str =
+    "A stored version that is neither current nor pending can be previous, and current is not taken away.";
+
+/// Whether two versions have the same value; `None` if that is not known. The permit shows that the caller may read both: the
+/// answer is a test of a guess.
+fn same_value(_read: &Permit<Read>, one: &VersionEntry, other: &VersionEntry) -> Option<bool> {
+    let is_stored = |entry: &VersionEntry| match entry.status {
+        VersionStatus::Committed | VersionStatus::Superseded | VersionStatus::Destroyed => true,
+        VersionStatus::Pending | VersionStatus::Abandoned => false,
+    };
+    // Two envelopes may have one value all the same: that is for fingerprints of values to say.
+    (one.envelope == other.envelope && is_stored(one) && is_stored(other)).then_some(true)
+}
+
+fn differs(one: &VersionEntry, other: &VersionEntry) -> Vec<DifferingMember> {
+    let end = |entry: &VersionEntry| match entry.expiry {
+        Expiry::Known(end) => end,
+        Expiry::Unverified => None,
+    };
+    let members = [
+        (DifferingMember::Envelope, one.envelope != other.envelope),
+        (DifferingMember::Author, one.author != other.author),
+        (DifferingMember::Note, one.note != other.note),
+        (DifferingMember::ExpiresAt, end(one) != end(other)),
+    ];
+    members.into_iter().filter(|(_, differs)| *differs).map(|(member, _)| member).collect()
+}
+
+fn not_found() -> Refusal {
+    Refusal::new(ErrorCode::SecretNotFound)
+}

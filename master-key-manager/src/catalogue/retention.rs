@@ -1,0 +1,99 @@
+//! Retention: the destruction of versions that the rule of their secret does not keep.
+//!
+//! Order: the path is locked → the versions are read → the audit line is durable → those that the rule still does not keep are
+//! destroyed. Guarantees that a round is bounded, and that a version with a stage and the newest one stay.
+
+use std::sync::Arc;
+
+use manager_store::{ManagerStore, OUTLIVED_AT_ONCE};
+use service_runtime::Refusal;
+use service_runtime::audit::{AuditLog, Origin};
+use shared_proto::id::SecretId;
+
+use super::Settler;
+use crate::audit_event::Act;
+use crate::revocation::Revocations;
+
+/// Secrets that one round looks at: a second of work at most.
+const SECRETS_IN_A_ROUND: usize = 4_096;
+/// Versions that one round destroys: each is an event, which the vault applies in turn.
+const VERSIONS_IN_A_ROUND: usize = 1_024;
+/// Secrets that are read at once.
+const SECRETS_AT_ONCE: usize = 256;
+
+/// Carries out the rules of retention.
+pub struct Retention {
+    /// The rules, and the versions that they are about.
+    pub store: Arc<dyn ManagerStore>,
+    /// Holds the locks of paths.
+    pub settler: Arc<Settler>,
+    /// Destroys.
+    pub revocations: Arc<Revocations>,
+    /// The audit log.
+    pub audit: AuditLog,
+}
+
+/// What is left for a round.
+struct Left {
+    secrets: usize,
+    versions: usize,
+}
+
+impl Retention {
+    /// Looks at the secrets behind one of them, until `is_stopped` or a bound is reached, and returns the last one that was
+    /// looked at; `None` after the last of all. What is destroyed at `now` cannot be undone: it is a time that the vault
+    /// agrees with.
+    ///
+    /// # Errors
+    /// The database or the audit log does not work.
+    pub async fn round(
+        &self,
+        mut after: Option<SecretId>,
+        now: u64,
+        is_stopped: impl Fn() -> bool,
+    ) -> Result<Option<SecretId>, Refusal> {
+        let mut left = Left { secrets: SECRETS_IN_A_ROUND, versions: VERSIONS_IN_A_ROUND };
+        while left.secrets > 0 && left.versions > 0 && !is_stopped() {
+            let asked = SECRETS_AT_ONCE.min(left.secrets);
+            let secrets = self.store.with_retention(after, asked).await?;
+            left.secrets = left.secrets.saturating_sub(secrets.len());
+            let is_last = secrets.len() < asked;
+            for secret in secrets {
+                while left.versions > 0 && !is_stopped() {
+                    let destroyed = self.destroy_outlived(secret, now).await?;
+                    left.versions = left.versions.saturating_sub(destroyed);
+                    if destroyed < OUTLIVED_AT_ONCE {
+                        after = Some(secret);
+                        break;
+                    }
+                }
+                if after != Some(secret) {
+                    return Ok(after);
+                }
+            }
+            if is_last {
+                return Ok(None);
+            }
+        }
+        Ok(after)
+    }
+
+    /// Destroys what the rule of a secret does not keep, up to a bound, and returns how many versions that were. A secret
+    /// that is being written is left to the next round.
+    async fn destroy_outlived(&self, secret: SecretId, now: u64) -> Result<usize, Refusal> {
+        let Some(found) = self.store.outlived(secret, now).await?.filter(|found| !found.versions.is_empty()) else {
+            return Ok(0);
+        };
+        let Some(_held) = self.settler.locks().try_lock(&(found.environment, found.path)) else { return Ok(0) };
+        // Read again under the lock: a writer may just have finished.
+        let Some(found) = self.store.outlived(secret, now).await?.filter(|found| !found.versions.is_empty()) else {
+            return Ok(0);
+        };
+        let act = Act::VersionRetire { secret, path: &found.path, versions: found.versions.clone() };
+        // What cannot be undone is on the disk before it happens.
+        self.audit.record(act, &Origin::background()).await?;
+        let count = found.versions.len();
+        self.revocations.destroy_outlived(secret, found.versions, now).await?;
+        Ok(count)
+    }
+}
