@@ -28,10 +28,8 @@ impl One {
     /// The versions whose envelope the vault was told to erase.
     fn erased(&self) -> Vec<u64> {
         let events = self.installed.vault.applied().into_iter();
-        let numbers = events.filter_map(|event| match event {
-            Event::Destroy(_, _, version) => Some(version.get()),
-            _ => None,
-        });
+        let number = |event| if let Event::Destroy(_, _, version) = event { Some(version.get()) } else { None };
+        let numbers = events.filter_map(number);
         numbers.collect()
     }
 

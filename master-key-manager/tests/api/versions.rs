@@ -286,7 +286,9 @@ async fn of_two_writers_who_have_seen_the_same_version_one_wins() {
         let answers = join_all(answers).await;
         let (won, lost): (Vec<Answer>, Vec<Answer>) = answers.into_iter().partition(|answer| answer.status == 201);
         assert_eq!((won.len(), lost.len()), (1, 2), "race {race}");
-        lost.into_iter().for_each(|answer| drop(answer.expect(409).refused("version_conflict")));
+        for answer in lost {
+            answer.expect(409).refused("version_conflict");
+        }
         seen = won[0].json()["version"].as_u64().unwrap();
         assert_eq!(one.states().await[0], format!("{seen} committed current"));
     }

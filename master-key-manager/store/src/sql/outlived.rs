@@ -162,7 +162,9 @@ mod tests {
 
     fn found(kept: Kept, stages: Stages, made: &[(u64, u64)]) -> Vec<u64> {
         let mut search = Search::new(kept, stages, 64);
-        made.iter().for_each(|(number, at)| search.look_at(Version::new(*number).unwrap(), *at));
+        for (number, at) in made {
+            search.look_at(Version::new(*number).unwrap(), *at);
+        }
         search.found.into_iter().map(Version::get).collect()
     }
 

@@ -216,10 +216,6 @@ impl Facts {
             action::VERSION_CREATE => Some(json!({"value": "late", "token": false})),
             action::VERSION_UPDATE => Some(json!({"note": "late"})),
             action::SECRET_SHOW
-            | action::VERSION_LIST
-            | action::VERSION_SHOW
-            | action::VERSION_DIFF
-            | action::VERSION_DESTROY
             | action::SECRET_LIST
             | action::TOKEN_LIST
             | action::TOKEN_REVOKE
@@ -305,8 +301,12 @@ impl Facts {
     }
 }
 
-/// Routes about people, groups or policy without a body.
-const WITHOUT_BODY: [&str; 25] = [
+/// Routes about versions, people, groups or policy without a body.
+const WITHOUT_BODY: [&str; 29] = [
+    action::VERSION_LIST,
+    action::VERSION_SHOW,
+    action::VERSION_DIFF,
+    action::VERSION_DESTROY,
     action::GROUP_LIST,
     action::GROUP_SHOW,
     action::GROUP_DELETE,
