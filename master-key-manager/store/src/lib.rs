@@ -8,6 +8,7 @@
 
 mod act;
 mod catalogue;
+mod comparison;
 mod environments;
 mod event_name;
 mod events;
@@ -32,6 +33,7 @@ pub use self::catalogue::{
     AboutVersion, BeginOutcome, CatalogueStore, CommitOutcome, EnvelopeRow, IfVersion, KEPT_SECONDS, ListedVersion,
     NewRollback, NewVersion, RollbackOutcome, SCANNED_AT_ONCE, SecretPage, SecretRow, SecretState, VersionRow,
 };
+pub use self::comparison::{ComparisonStore, EnvelopePage};
 pub use self::environments::{
     Closed, CreateOutcome, Environment, EnvironmentChange, EnvironmentStore, MAX_ENVIRONMENTS, NewEnvironment,
 };
@@ -66,6 +68,7 @@ pub type Stored<T> = Result<T, StoreFault>;
 pub trait ManagerStore:
     RegistryStore
     + CatalogueStore
+    + ComparisonStore
     + EnvironmentStore
     + EventStore
     + FactStore

@@ -2,6 +2,7 @@
 //! for all engines.
 
 mod catalogue;
+mod comparison;
 mod destruction;
 mod details;
 mod environments;

@@ -1,6 +1,7 @@
 //! The rules that every engine keeps, one file for each area. The kit runs on each engine.
 
 mod catalogue;
+mod comparison;
 mod environments;
 mod events;
 mod history;
@@ -48,6 +49,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.rollbacks().await?;
     kit.events().await?;
     kit.rotation().await?;
+    kit.comparisons().await?;
     kit.reconcile().await?;
     kit.destruction().await?;
     kit.environments().await?;

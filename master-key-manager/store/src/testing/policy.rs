@@ -86,6 +86,10 @@ impl Kit<'_> {
         refused(store.secret_at(&may(by)?, self.environment, path).await, why, "secret_at")?;
         refused(store.secret(&look, secret).await, why, "secret")?;
         refused(store.version(&look, secret, version).await, why, "version")?;
+        refused(store.comparable(&may(by)?, secret, vec![version]).await, why, "comparable")?;
+        let readable = Visible::decide_about(facts, by.1, Action::Read, NOW);
+        let envelopes = store.readable_envelopes(&readable, self.environment, None, 9);
+        refused(envelopes.await, why, "readable_envelopes")?;
         refused(store.begin(&may(by)?, next).await, why, "begin")?;
         refused(store.secrets(&Visible::decide(facts, by.1, NOW), None, None, 9).await, why, "secrets")?;
         refused(store.missing(&may(by)?, Vec::new()).await, why, "missing")?;

@@ -1,0 +1,57 @@
+//! The versions whose values may be compared.
+
+use async_trait::async_trait;
+use manager_policy::{Permit, Read, Visible};
+use shared_proto::id::{EnvironmentId, SecretId, Version};
+
+use crate::{Acted, Closed, VersionRow};
+
+/// The versions whose values may be compared. Whoever compares a value tests a guess at it, so that takes what reading
+/// takes:
+///
+/// ```
+/// use manager_policy::{Permit, Read};
+/// use manager_store::ComparisonStore;
+/// use shared_proto::id::{SecretId, Version};
+/// async fn may_read(store: &dyn ComparisonStore, permit: Permit<Read>, secret: SecretId, version: Version) {
+///     let _ = store.comparable(&permit, secret, vec![version]).await;
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// use manager_policy::{Permit, Write};
+/// use manager_store::ComparisonStore;
+/// use shared_proto::id::{SecretId, Version};
+/// async fn may_write(store: &dyn ComparisonStore, permit: Permit<Write>, secret: SecretId, version: Version) {
+///     let _ = store.comparable(&permit, secret, vec![version]).await;
+/// }
+/// ```
+#[async_trait]
+pub trait ComparisonStore: Send + Sync {
+    /// Committed versions of a secret, in the order of the request; [`Closed`] if nothing is given out of its
+    /// environment. `None` if one of them is missing or not committed.
+    async fn comparable(
+        &self,
+        permit: &Permit<Read>,
+        secret: SecretId,
+        versions: Vec<Version>,
+    ) -> Acted<Option<Result<Vec<VersionRow>, Closed>>>;
+    /// A page of up to `limit` envelopes of an environment after one of them, in order, of secrets that lie in
+    /// `readable`. A page with fewer looked at [`crate::SCANNED_AT_ONCE`] rows, or is the last one.
+    async fn readable_envelopes(
+        &self,
+        readable: &Visible,
+        environment: EnvironmentId,
+        after: Option<(SecretId, Version)>,
+        limit: usize,
+    ) -> Acted<EnvelopePage>;
+}
+
+/// A page of envelopes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvelopePage {
+    /// Secrets with the numbers of envelopes.
+    pub envelopes: Vec<(SecretId, Version)>,
+    /// The last one that was looked at; `None` if there are no more.
+    pub next: Option<(SecretId, Version)>,
+}
