@@ -83,6 +83,15 @@ COMMANDS = [
     {"transfer_key": "AAAA", "transport_kid": "A" * 43, "envelopes": [
         {"environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "secret_id": SECRET, "version": 1, "epoch": 1, "digest": "A" * 43,
          "moved": "A" * 64, "commit": "A" * 43, "nonce": "A" * 16, "ciphertext": "AAAA"}]},
+    {"transfer_key": "AAAA", "transport_kid": "A" * 43, "envelopes": [
+        {"environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "secret_id": SECRET, "version": 1, "epoch": 1, "digest": "A" * 43,
+         "moved": "A" * 64, "commit": "A" * 43, "nonce": "A" * 16, "ciphertext": "AAAA", "fingerprint": "A" * 64}]},
+    {"transfer_key": "AAAA", "transport_kid": "A" * 43, "nonce": "kFYrw4pDvyzxQ1arP7wwow", "values": [
+        {"environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "secret_id": SECRET, "version": 1, "fingerprint": "A" * 64}]},
+    {"transfer_key": "AAAA", "transport_kid": "A" * 43, "nonce": "kFYrw4pDvyzxQ1arP7wwow", "one":
+        {"environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "secret_id": SECRET, "version": 1, "binding_key": "A" * 54},
+     "others": [
+        {"environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "secret_id": SECRET, "version": 2, "binding_key": "A" * 54}]},
 ]
 CONFIGURATIONS = [
     'mode = "production"\nlisten = "127.0.0.1:8001"\ndata_dir = "data"\nworkers = 2\n[audit]\nsync = "os"\n'

@@ -14,6 +14,7 @@ use shared_proto::id::VaultId;
 use shared_proto::identity::{Issuer, Owner};
 
 use crate::config::Config;
+use crate::fingerprints::Comparer;
 use crate::grant::{Authority, TokenCache};
 use crate::http::CommandGate;
 use crate::ingest::{Ingest, ReceiptSigner};
@@ -66,6 +67,8 @@ pub struct Vault {
     pub ingest: Arc<Ingest>,
     /// Exchanges wrapped keys.
     pub rewrapper: Arc<Rewrapper>,
+    /// Compares fingerprints of values.
+    pub comparer: Arc<Comparer>,
     /// Signs receipts.
     pub receipts: Arc<ReceiptSigner>,
     /// Ciphertext rows.
@@ -160,24 +163,7 @@ impl Vault {
             manager_clock: Arc::clone(&manager_clock),
             audit: audit.clone(),
         };
-        let transfer_keys = Arc::new(TransferKeys::new(Arc::clone(&ring), Arc::clone(&clock)));
-        let receipts = Arc::new(ReceiptSigner::new(Arc::clone(&ring), Arc::clone(&clock)));
-        let ingest = Arc::new(Ingest::new(
-            Arc::clone(&ring),
-            Arc::clone(&transfer_keys),
-            Arc::clone(&store),
-            Arc::clone(&receipts),
-            audit.clone(),
-            Arc::clone(&clock),
-        ));
-        let rewrapper = Arc::new(Rewrapper::new(
-            Arc::clone(&ring),
-            Arc::clone(&transfer_keys),
-            (Arc::clone(&store), Arc::clone(&rows)),
-            Arc::clone(&receipts),
-            audit.clone(),
-            Arc::clone(&clock),
-        ));
+        let carriers = Carriers::new(&ring, (&store, &rows), &audit, &clock);
         let vault = Self {
             id: keys.id,
             issuer: keys.issuer,
@@ -186,15 +172,16 @@ impl Vault {
             statements,
             seal_keys,
             manager_keys,
-            transfer_keys,
+            transfer_keys: carriers.transfer_keys,
             feed,
             refusals,
             tokens,
             reader: Arc::new(reader),
             command_gate: Arc::new(command_gate),
-            ingest,
-            rewrapper,
-            receipts,
+            ingest: Arc::new(carriers.ingest),
+            rewrapper: Arc::new(carriers.rewrapper),
+            comparer: Arc::new(carriers.comparer),
+            receipts: carriers.receipts,
             rows,
             store,
             audit,
@@ -226,6 +213,51 @@ impl Vault {
         self.transfer_keys.sweep();
         self.feed.forget_expired();
         self.rows.sweep();
+    }
+}
+
+/// What carries out the manager's orders about rows.
+struct Carriers {
+    transfer_keys: Arc<TransferKeys>,
+    receipts: Arc<ReceiptSigner>,
+    ingest: Ingest,
+    rewrapper: Rewrapper,
+    comparer: Comparer,
+}
+
+impl Carriers {
+    fn new(
+        ring: &Arc<KeyRing>,
+        (store, rows): (&Arc<dyn VaultStore>, &Arc<RowCache>),
+        audit: &AuditLog,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let transfer_keys = Arc::new(TransferKeys::new(Arc::clone(ring), Arc::clone(clock)));
+        let receipts = Arc::new(ReceiptSigner::new(Arc::clone(ring), Arc::clone(clock)));
+        let ingest = Ingest::new(
+            Arc::clone(ring),
+            Arc::clone(&transfer_keys),
+            Arc::clone(store),
+            Arc::clone(&receipts),
+            audit.clone(),
+            Arc::clone(clock),
+        );
+        let rewrapper = Rewrapper::new(
+            Arc::clone(ring),
+            Arc::clone(&transfer_keys),
+            (Arc::clone(store), Arc::clone(rows)),
+            Arc::clone(&receipts),
+            audit.clone(),
+            Arc::clone(clock),
+        );
+        let comparer = Comparer::new(
+            Arc::clone(ring),
+            Arc::clone(&transfer_keys),
+            Arc::<dyn VaultStore>::clone(store),
+            audit.clone(),
+            Arc::clone(clock),
+        );
+        Self { transfer_keys, receipts, ingest, rewrapper, comparer }
     }
 }
 

@@ -34,6 +34,10 @@ pub enum Act {
     WrappedKeyAdd(usize),
     /// The wrapped keys below an epoch are erased.
     EpochRetire,
+    /// A value is compared with that of a version.
+    ValueCompare(SecretId),
+    /// The value of a version is compared with those of so many others.
+    ValueFind(SecretId, usize),
 }
 
 impl audit::Act for Act {
@@ -48,6 +52,8 @@ impl audit::Act for Act {
             Self::WrappedKeyHandOut(count) => line("wrapped_key.hand_out").count(rows(count)),
             Self::WrappedKeyAdd(count) => line("wrapped_key.add").count(rows(count)),
             Self::EpochRetire => line(action::EPOCH_RETIRE),
+            Self::ValueCompare(secret) => line("value.compare").key_id(secret.to_string()),
+            Self::ValueFind(secret, others) => line("value.find").key_id(secret.to_string()).count(rows(others)),
         }
     }
 }
@@ -112,6 +118,8 @@ mod tests {
             Act::WrappedKeyHandOut(1),
             Act::WrappedKeyAdd(1),
             Act::EpochRetire,
+            Act::ValueCompare(secret),
+            Act::ValueFind(secret, 1),
         ];
         let outcomes = [
             Outcome::EnvelopeNotStored(secret),

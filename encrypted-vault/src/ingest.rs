@@ -8,7 +8,7 @@ use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use service_runtime::tasks::by_size;
 use shared_proto::Rejected;
-use shared_proto::envelope::{Ciphertext, Header, Inner, digest};
+use shared_proto::envelope::{BoundFingerprint, Ciphertext, Header, Inner, MovedFingerprint, digest};
 use shared_proto::error::ErrorCode;
 use shared_proto::receipt::{Receipt, ReceiptFacts, VersionState};
 use shared_proto::secret::TransferKey;
@@ -18,7 +18,7 @@ use shared_proto::wire::vault::{
 
 use crate::audit_event::{Act, Outcome};
 use crate::keys::{KeyRing, LoadedKeys};
-use crate::store::{NewRow, VaultStore, WrappedKey};
+use crate::store::{NewRow, VaultStore, WrappedFingerprint, WrappedKey};
 use crate::transfer::TransferKeys;
 
 /// Takes envelopes in.
@@ -156,7 +156,20 @@ fn take_in(keys: &LoadedKeys, transfer_key: &TransferKey, envelope: EnvelopeToSt
     }
     let inner = Inner::from_moved(transfer_key, &envelope.moved)?;
     let (storage_key, stored) = keys.storage.store(&inner)?;
-    Ok(NewRow { name, digest, ciphertext, key: WrappedKey { epoch: envelope.epoch, storage_key, stored } })
+    let fingerprint = envelope.fingerprint.map(|moved| take_in_fingerprint(keys, transfer_key, &moved)).transpose()?;
+    Ok(NewRow { name, digest, ciphertext, key: WrappedKey { epoch: envelope.epoch, storage_key, stored }, fingerprint })
+}
+
+fn take_in_fingerprint(
+    keys: &LoadedKeys,
+    transfer_key: &TransferKey,
+    moved: &MovedFingerprint,
+) -> Result<WrappedFingerprint, Rejected> {
+    let bound = BoundFingerprint::from_moved(transfer_key, moved)?;
+    let (storage_key, stored) = keys.storage.store_fingerprint(&bound)?;
+    #[cfg(feature = "sabotage")]
+    let stored = crate::sabotage::stored_in_clear(&bound).unwrap_or(stored);
+    Ok(WrappedFingerprint { storage_key, stored })
 }
 
 fn name_of(envelope: &EnvelopeToStore) -> VersionName {

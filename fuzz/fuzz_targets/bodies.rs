@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared_proto::encoding::from_json;
 use shared_proto::secret::{MAX_VALUE_BYTES, SecretValue, ValueEncoding};
+use shared_proto::wire::fingerprint::ComparisonAnswer;
 use shared_proto::wire::vault::{
     HandoutAnswer, OpenedKey, PollAnswer, PushAnswer, ReadAnswer, ReadKeys, Receipts, ReplayAnswer, RetireAnswer,
     StoreAnswer, VaultStatements,
@@ -35,6 +36,7 @@ fuzz_target!(|data: &[u8]| {
     answer::<HandoutAnswer>(data);
     answer::<ReadAnswer>(data);
     answer::<RetireAnswer>(data);
+    answer::<ComparisonAnswer>(data);
 });
 
 fn route<T: Serialize + DeserializeOwned>(data: &[u8]) -> Option<T> {

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use shared_proto::command::{CommandClaims, LIFE_SECONDS};
 use shared_proto::encoding::from_json;
 use shared_proto::jws::{Compact, Kind};
+use shared_proto::wire::fingerprint::{Compare, Find};
 use shared_proto::wire::vault::{Handout, Inventory, Poll, Push, Replay, Retire, Rewrap, Settle, Store};
 use splitvault_fuzz::installation::{INSTALLATION, NOW};
 use splitvault_fuzz::meaning::{is_no_signature, means_one_thing};
@@ -23,6 +24,8 @@ fuzz_target!(|data: &[u8]| {
     body::<Handout>(data);
     body::<Rewrap>(data);
     body::<Retire>(data);
+    body::<Compare>(data);
+    body::<Find>(data);
 });
 
 fn claims(data: &[u8]) {

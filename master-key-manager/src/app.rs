@@ -15,7 +15,7 @@ use shared_proto::jwk::PublicJwk;
 
 use crate::access::{Authenticator, IdleSessions, LastUses, Limits, Registry};
 use crate::catalogue::{
-    KeyedLocks, Retention, SecretKeeper, SecretWriter, Settler, Values, VersionKeeper, start_delivery,
+    Fingerprints, Retention, SecretKeeper, SecretWriter, Settler, TransferKeys, Values, VersionKeeper, start_delivery,
 };
 use crate::config::Config;
 use crate::environment_keeper::EnvironmentKeeper;
@@ -61,6 +61,8 @@ pub struct App {
     pub secret_keeper: Arc<SecretKeeper>,
     /// Shows and compares versions, and changes their notes and stages.
     pub version_keeper: Arc<VersionKeeper>,
+    /// Asks the vault whether values are the same.
+    pub fingerprints: Arc<Fingerprints>,
     /// Records revocations.
     pub revocations: Arc<Revocations>,
     /// Makes and shows groups, role assignments and permissions.
@@ -135,13 +137,13 @@ impl App {
         let policy = policy((&keys, &registry, &revocations), (store.clone(), &environments), &audit);
         let sessions = Arc::new(IdleSessions::new(Arc::clone(&clock)));
         let sign_on = sign_on(config, (&keys, &registry, &revocations), (&mint, &sessions), (&audit, &clock))?;
-        let locks = Arc::new(KeyedLocks::default());
+        let fingerprints = fingerprints((&store, &sealer, &keys), (&vault_view, &client), (&audit, &clock));
         let secret_writer = SecretWriter {
             store: store.clone(),
             vault_view: Arc::clone(&vault_view),
             sealer,
             delivery: start_delivery(Arc::clone(&client), Arc::clone(&keys), Arc::clone(&clock)),
-            settler: Arc::new(Settler::new(store.clone(), Arc::clone(&client), Arc::clone(&keys), locks)),
+            settler: Arc::new(Settler::new(store.clone(), Arc::clone(&client), Arc::clone(&keys), Arc::default())),
             mint,
             batches: Batches::for_each_core(),
             bodies: Arc::new(Bodies::new(Arc::clone(&clock))),
@@ -177,6 +179,7 @@ impl App {
             installation,
             environments,
             environment_keeper: Arc::new(keeper),
+            fingerprints: Arc::new(fingerprints),
             revocations,
             policy: Arc::new(policy),
             services: Arc::new(services),
@@ -295,6 +298,20 @@ fn services(
         audit: audit.clone(),
         clock: Arc::clone(clock),
     }
+}
+
+fn fingerprints(
+    (store, sealer, keys): (&Arc<dyn ManagerStore>, &Arc<Sealer>, &Arc<KeyRing>),
+    (vault_view, client): (&Arc<VaultView>, &Arc<VaultClient>),
+    (audit, clock): (&AuditLog, &Arc<dyn Clock>),
+) -> Fingerprints {
+    Fingerprints::new(
+        store.clone(),
+        (Arc::clone(sealer), Arc::clone(keys)),
+        (Arc::clone(vault_view), Arc::clone(client)),
+        TransferKeys::new(Arc::clone(clock)),
+        audit.clone(),
+    )
 }
 
 fn people(

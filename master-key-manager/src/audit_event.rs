@@ -4,6 +4,7 @@
 
 pub mod action;
 mod acts;
+pub mod value;
 
 use manager_api::name::{EnvironmentName, SecretPath};
 use service_runtime::audit::{self, AuditRecord, AuditStatus, Origin};
@@ -429,6 +430,7 @@ mod tests {
         let registry = |act: &RegistryAct| Act::Registry(*act, Some("id".to_owned())).line(&origin);
         let on_registry =
             RegistryAct::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), registry(known)));
+        let once = once.chain(value::documented(&origin));
         let acts: Vec<_> =
             once.chain(on_secrets).chain(on_versions).chain(on_environments).chain(on_registry).chain(steps).collect();
         let credential = CredentialId::generate();

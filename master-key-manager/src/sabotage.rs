@@ -10,7 +10,7 @@ pub use service_runtime::sabotage::is_on;
 use shared_proto::Rejected;
 use shared_proto::encoding::{Bytes, b64};
 use shared_proto::envelope::seal::{SealedVersion, release_key};
-use shared_proto::envelope::{Header, Inner, key_unwrap};
+use shared_proto::envelope::{BoundFingerprint, Header, Inner, key_unwrap};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::secret::{ReleaseKey, RootKey, TransferKey};
 
@@ -20,6 +20,8 @@ pub const ONE_RELEASE_KEY: &str = "one_release_key_per_environment";
 pub const KEEP_TRANSFER_KEY: &str = "keep_transfer_key";
 /// Each wrapped data key is also written to the data directory, outside its transfer key.
 pub const BARE_INNER: &str = "bare_inner";
+/// Each bound fingerprint is also written to the data directory, outside its transfer key.
+pub const BARE_FINGERPRINT: &str = "bare_fingerprint";
 /// Every version is sealed as the same one. The vault has the same switch.
 pub const UNBOUND_HEADER: &str = "unbound_header";
 
@@ -32,7 +34,10 @@ pub fn set_data_dir(path: &Path) {
 
 /// The switches that are on, for the start line.
 pub fn names() -> Vec<&'static str> {
-    [ONE_RELEASE_KEY, KEEP_TRANSFER_KEY, BARE_INNER, UNBOUND_HEADER].into_iter().filter(|name| is_on(name)).collect()
+    [ONE_RELEASE_KEY, KEEP_TRANSFER_KEY, BARE_INNER, BARE_FINGERPRINT, UNBOUND_HEADER]
+        .into_iter()
+        .filter(|name| is_on(name))
+        .collect()
 }
 
 /// The header that everything in a vault is sealed with.
@@ -86,6 +91,23 @@ pub fn leak_inner(version: &SealedVersion) {
             b64(&*bare)
         );
         append("bare-inner.jsonl", &line);
+    }
+}
+
+/// Leaks a bound fingerprint.
+pub fn leak_fingerprint(version: &SealedVersion, fingerprint: &BoundFingerprint) {
+    let header = &version.header;
+    let key = TransferKey::generate();
+    let bare = fingerprint.move_with(&key).and_then(|moved| key_unwrap::<48, 40>(key.expose(), &moved.0));
+    if let (true, Ok(bare)) = (is_on(BARE_FINGERPRINT), bare) {
+        let line = format!(
+            "{{\"environment\":\"{}\",\"secret_id\":\"{}\",\"version\":{},\"fingerprint\":\"{}\"}}\n",
+            header.environment,
+            header.secret,
+            header.version,
+            b64(&*bare)
+        );
+        append("bare-fingerprint.jsonl", &line);
     }
 }
 

@@ -153,7 +153,9 @@ impl VaultClient {
             | Operation::Inventory
             | Operation::Handout
             | Operation::Rewrap
-            | Operation::Retire => self.commands.clone(),
+            | Operation::Retire
+            | Operation::Compare
+            | Operation::Find => self.commands.clone(),
         };
         let request = self
             .http
@@ -246,7 +248,9 @@ fn time_of(op: Operation) -> Duration {
         | Operation::Inventory
         | Operation::Handout
         | Operation::Rewrap
-        | Operation::Retire => Duration::from_secs(5),
+        | Operation::Retire
+        | Operation::Compare
+        | Operation::Find => Duration::from_secs(5),
     }
 }
 

@@ -34,6 +34,10 @@ pub enum Operation {
     Rewrap,
     /// Erase the wrapped keys below an epoch, and take no more of them.
     Retire,
+    /// Compare fingerprints of values with those of versions.
+    Compare,
+    /// Compare the fingerprint of a version with those of others.
+    Find,
 }
 
 impl Operation {
@@ -49,6 +53,8 @@ impl Operation {
             Self::Handout => "handout",
             Self::Rewrap => "rewrap",
             Self::Retire => "retire",
+            Self::Compare => "compare",
+            Self::Find => "find",
         }
     }
 
@@ -63,7 +69,9 @@ impl Operation {
             | Self::Inventory
             | Self::Handout
             | Self::Rewrap
-            | Self::Retire => 64 << 10,
+            | Self::Retire
+            | Self::Compare
+            | Self::Find => 64 << 10,
         }
     }
 }

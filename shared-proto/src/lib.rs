@@ -6,6 +6,7 @@
 
 pub mod chain;
 pub mod command;
+pub mod comparison;
 pub mod credential;
 pub mod derive;
 pub mod encoding;

@@ -48,6 +48,10 @@ secret_keys! {
     StorageKey;
     /// Content key of one access token: seals its release keys.
     ContentKey;
+    /// Fingerprint key (k): the keys of value fingerprints are derived from it; manager only.
+    FingerprintKey;
+    /// Binding key (BK): wraps the value fingerprint of one envelope.
+    BindingKey;
 }
 
 /// The kind of a value, text or bytes, and its form in JSON.
@@ -140,7 +144,7 @@ mod tests {
             assert_not_impl_any!($name: std::fmt::Debug, std::fmt::Display, Clone, Copy, serde::Serialize, PartialEq);
         )*};
     }
-    mute!(DataKey, RootKey, ReleaseKey, TransferKey, StorageKey, ContentKey, SecretValue);
+    mute!(DataKey, RootKey, ReleaseKey, TransferKey, StorageKey, ContentKey, FingerprintKey, BindingKey, SecretValue);
 
     #[test]
     fn a_value_of_exactly_one_mebibyte_is_taken_and_one_byte_more_is_not() {

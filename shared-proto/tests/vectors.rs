@@ -17,6 +17,8 @@ mod documents;
 mod encodings;
 #[path = "vectors/envelope.rs"]
 mod envelope;
+#[path = "vectors/fingerprint.rs"]
+mod fingerprint;
 #[path = "vectors/support.rs"]
 mod support;
 #[path = "vectors/tokens.rs"]
@@ -34,6 +36,7 @@ fn every_vector_file_has_a_test() {
     let tested = [
         "access_token",
         "command",
+        "comparison",
         "credential",
         "derive",
         "encoding",
@@ -53,6 +56,7 @@ fn every_vector_file_has_a_test() {
         "statement",
         "token_info",
         "transfer_key",
+        "value_fingerprint",
     ];
     assert_eq!(files, tested);
 }

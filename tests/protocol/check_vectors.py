@@ -210,6 +210,38 @@ def check_fingerprint(_, entry, positive):
         raise AssertionError("the fingerprint differs" if positive else "this fingerprint must not come out")
 
 
+def check_value_fingerprint(_, entry, positive):
+    key, storage, stored = from_hex(entry, "fingerprint_key", "storage_key", "stored")
+    place, (kind, value) = place_of(entry), value_of(entry)
+    binding = p.binding_key(key, p.header(*place, entry["version"]))
+    expected = p.value_fingerprint(key, place[1], kind, value)
+
+    def read():
+        if p.read_fingerprint(binding, storage, stored) != expected:
+            raise p.Refused("another fingerprint")
+
+    if not positive:
+        return must_refuse(read)
+    read()
+    bound = p.bound_fingerprint(key, *place, entry["version"], kind, value)
+    must_match(entry, "fingerprint", expected)
+    must_match(entry, "binding_key", binding)
+    must_match(entry, "bound", bound)
+    must_match(entry, "stored", p.aes_wrap(storage, bound))
+    (transfer,) = from_hex(entry, "transfer_key")
+    must_match(entry, "moved_binding_key", p.aes_wrap(transfer, binding))
+    return must_match(entry, "moved", p.aes_wrap(transfer, bound))
+
+
+def check_comparison(_, entry, positive):
+    def verify():
+        nonce = p.b64_decode(entry["nonce"])
+        document = p.parse_json(entry["text"])
+        return p.verify_comparison(document, entry["vault"], nonce, entry["count"], pins_of(entry))
+
+    return must_be(verify(), entry["results"]) if positive else must_refuse(verify)
+
+
 def check_credential(_, entry, positive):
     if not positive:
         return must_refuse(lambda: p.parse_credential(entry["credential"]))

@@ -12,6 +12,7 @@ import sys
 import vectors_documents
 import vectors_envelope
 import vectors_feed
+import vectors_fingerprint
 import vectors_orders
 import vectors_rotation
 import vectors_tokens
@@ -35,7 +36,11 @@ def main():
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file differs")
     check = parser.parse_args().check
     different = 0
-    for module in (vectors_envelope, vectors_documents, vectors_tokens, vectors_orders, vectors_rotation, vectors_feed):
+    modules = (
+        *(vectors_envelope, vectors_documents, vectors_tokens, vectors_orders, vectors_rotation, vectors_feed),
+        vectors_fingerprint,
+    )
+    for module in modules:
         for name, (description, content) in module.files().items():
             path, text = VECTORS / f"{name}.json", render(description, content)
             if check:

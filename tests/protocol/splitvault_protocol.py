@@ -425,6 +425,29 @@ def unwrap_transfer_key(transport_private, wrapped):
     return transfer_key
 
 
+def fingerprint_key(credential_hmac_key):
+    """k of section 3, which is in no file of its own."""
+    return hmac.digest(credential_hmac_key, b"splitvault fingerprint key 1", "sha256")
+
+
+def value_fingerprint(key, environment, kind, value):
+    return hmac.digest(derive(key, "fingerprint-hash", environment), bytes([kind]) + value, "sha256")
+
+
+def binding_key(key, header_bytes):
+    return derive(key, "fingerprint-bind", header_bytes)
+
+
+def bound_fingerprint(key, vault, environment, secret, version, kind, value):
+    """The fingerprint of a value, bound to an envelope."""
+    bind = binding_key(key, header(vault, environment, secret, version))
+    return aes_wrap(bind, value_fingerprint(key, environment, kind, value))
+
+
+def read_fingerprint(binding, storage_key, stored):
+    return aes_unwrap(binding, aes_unwrap(storage_key, stored, 48), 40)
+
+
 # --- HPKE: RFC 9180 base mode, single shot, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM ----------------------
 # By hand, because vectors need a fixed ephemeral key; check_vectors.py holds it against the RFC and the package's own.
 
@@ -485,7 +508,9 @@ EVENT_CLAIMS = ("iss", "aud", "iat", "jti", "seq", "prev", "events")
 TOKEN_CLAIMS = (
     *("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "env", "grants", "rseq", "seals", "rk"),
 )
-OPERATIONS = ("poll", "push", "replay", "store", "settle", "inventory", "handout", "rewrap", "retire")
+OPERATIONS = (
+    *("poll", "push", "replay", "store", "settle", "inventory", "handout", "rewrap", "retire", "compare", "find"),
+)
 
 
 def sign_jws(kind, private_key, claims):
@@ -857,6 +882,33 @@ def verify_retirement(retirement, vault_id, identities):
         raise Refused("another vault")
     _check_signature(retirement, identities, message)
     return retirement
+
+
+COMPARISON_FIELDS = ("vault", "nonce", "results", "time", "kid", "signature")
+LIKENESSES = ("same", "different", "unknown")
+
+
+def _comparison_message(comparison):
+    vault, nonce = parse_id(comparison["vault"], "vlt"), b64_decode(comparison["nonce"], 16)
+    results = comparison["results"]
+    if not isinstance(results, list) or any(parse_string(result) not in LIKENESSES for result in results):
+        raise Refused("not results")
+    return lp("splitvault/1/comparison", vault, nonce, lp(*results), u64(parse_integer(comparison["time"])))
+
+
+def make_comparison(identity_key, vault_id, nonce, results, time):
+    comparison = {"vault": vault_id, "nonce": b64(nonce), "results": results, "time": time}
+    return {**comparison, **_signed(identity_key, _comparison_message(comparison))}
+
+
+def verify_comparison(comparison, vault_id, nonce, count, identities):
+    """The results for the `count` versions of the request with this nonce."""
+    exact_members(comparison, COMPARISON_FIELDS)
+    message = _comparison_message(comparison)
+    if comparison["vault"] != vault_id or comparison["nonce"] != b64(nonce) or len(comparison["results"]) != count:
+        raise Refused("another vault or request")
+    _check_signature(comparison, identities, message)
+    return comparison["results"]
 
 
 # --- 9. Credentials ---------------------------------------------------------------------------------------------------

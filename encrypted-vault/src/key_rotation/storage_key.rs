@@ -12,7 +12,7 @@ use shared_proto::Rejected;
 
 use super::KeyRotation;
 use crate::keys::LoadedKeys;
-use crate::store::{KeyOfRow, WrappedKey};
+use crate::store::{FingerprintOfRow, KeyOfRow, WrappedFingerprint, WrappedKey};
 
 /// Rows in one transaction: writes wait for it, so it is short.
 const AT_ONCE: usize = 256;
@@ -33,11 +33,12 @@ impl KeyRotation {
         if self.keys.earlier_in_use() {
             return Ok(());
         }
-        let left = self.pass(&keys).await.map_err(|fault| StartError::new(format!("{fault}.")))?;
+        let failed = |fault: StoreFault| StartError::new(format!("{fault}."));
+        let left = self.pass(&keys).await.map_err(failed)? + self.pass_fingerprints(&keys).await.map_err(failed)?;
         if left > 0 {
             self.next_pass.store(boot + RETRY_SECONDS, Ordering::SeqCst);
             return Err(StartError::new(format!(
-                "{left} wrapped keys do not open with the storage key that they name; they were altered, or that key is gone."
+                "{left} wrapped keys or fingerprints do not open with the storage key that they name; they were altered, or that key is gone."
             )));
         }
         let over = if self.statements.clock_is_confirmed() {
@@ -80,6 +81,29 @@ impl KeyRotation {
             self.store.exchange(exchanged).await?;
         }
     }
+
+    /// As [`Self::pass`], with the fingerprints of the rows.
+    async fn pass_fingerprints(&self, keys: &LoadedKeys) -> Result<u64, StoreFault> {
+        let (mut after, mut left) = (None, 0);
+        loop {
+            let page = self.store.fingerprints_not_under(keys.storage.newest(), after, AT_ONCE).await?;
+            let Some(last) = page.last() else { return Ok(left) };
+            after = Some((last.secret, last.version));
+            let found = page.len();
+            let exchanged: Vec<_> = page.into_iter().filter_map(|old| rewrapped_fingerprint(keys, old).ok()).collect();
+            left += u64::try_from(found - exchanged.len()).unwrap_or(u64::MAX);
+            self.store.exchange_fingerprints(exchanged).await?;
+        }
+    }
+}
+
+fn rewrapped_fingerprint(
+    keys: &LoadedKeys,
+    old: FingerprintOfRow,
+) -> Result<(FingerprintOfRow, WrappedFingerprint), Rejected> {
+    let bound = keys.storage.load_fingerprint(old.fingerprint.storage_key, &old.fingerprint.stored)?;
+    let (storage_key, stored) = keys.storage.store_fingerprint(&bound)?;
+    Ok((old, WrappedFingerprint { storage_key, stored }))
 }
 
 fn rewrapped(keys: &LoadedKeys, old: KeyOfRow) -> Result<(KeyOfRow, WrappedKey), Rejected> {

@@ -7,7 +7,7 @@ use service_runtime::StartError;
 use service_runtime::key_folder::refused;
 use service_runtime::key_slots::{KeyState, load_numbered};
 use shared_proto::Rejected;
-use shared_proto::envelope::{Inner, StoredKey};
+use shared_proto::envelope::{BoundFingerprint, Inner, StoredFingerprint, StoredKey};
 use shared_proto::secret::StorageKey;
 
 /// The storage keys by number.
@@ -52,6 +52,17 @@ impl StorageKeys {
     /// The inverse of [`Self::store`].
     pub fn load_inner(&self, number: u32, stored: &StoredKey) -> Result<Inner, Rejected> {
         Inner::from_stored(&self.keys.get(&number).ok_or(Rejected)?.key, stored)
+    }
+
+    /// The form at rest of a bound fingerprint, and the number of the storage key that wraps it.
+    pub fn store_fingerprint(&self, bound: &BoundFingerprint) -> Result<(u32, StoredFingerprint), Rejected> {
+        let held = self.keys.get(&self.newest).ok_or(Rejected)?;
+        Ok((self.newest, bound.store_with(&held.key)?))
+    }
+
+    /// The inverse of [`Self::store_fingerprint`].
+    pub fn load_fingerprint(&self, number: u32, stored: &StoredFingerprint) -> Result<BoundFingerprint, Rejected> {
+        BoundFingerprint::from_stored(&self.keys.get(&number).ok_or(Rejected)?.key, stored)
     }
 
     /// Whether rows can be under any key beside the newest.

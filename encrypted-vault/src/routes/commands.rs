@@ -12,6 +12,7 @@ use shared_proto::Rejected;
 use shared_proto::command::Operation;
 use shared_proto::error::ErrorCode;
 use shared_proto::feed::{FeedNonce, FeedState};
+use shared_proto::wire::fingerprint::{Compare, ComparisonAnswer, Find};
 use shared_proto::wire::vault::{
     self as wire, Inventory, MAX_PAGE, Poll, PollAnswer, Push, PushAnswer, Receipts, Replay, ReplayAnswer,
 };
@@ -27,7 +28,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post(
         action::COMMAND_RUN,
         "/api/commands",
-        "Carries out a signed command of the manager: poll, replay, store, settle, inventory, handout, rewrap or retire.",
+        "Carries out a signed command of the manager: poll, replay, store, settle, inventory, handout, rewrap, retire, compare or find.",
     )
     .body::<CommandOrder>(16 << 20)
     .answers(&[Answer::json::<CommandAnswer>(200, "The answer to the command.")])
@@ -50,6 +51,7 @@ const ON_COMMANDS: &[ErrorCode] = &[
     ErrorCode::EventConflict,
     ErrorCode::SecondManager,
     ErrorCode::EpochIncomplete,
+    ErrorCode::RateLimited,
     ErrorCode::AuditUnavailable,
     ErrorCode::StorageUnavailable,
     ErrorCode::OutcomeUnknown,
@@ -69,6 +71,8 @@ enum CommandOrder {
     Handout(wire::Handout),
     Rewrap(wire::Rewrap),
     Retire(wire::Retire),
+    Compare(Compare),
+    Find(Find),
 }
 
 /// The answer of `/api/commands`.
@@ -82,6 +86,7 @@ enum CommandAnswer {
     Receipts(Receipts),
     Handout(wire::HandoutAnswer),
     Retire(wire::RetireAnswer),
+    Comparison(ComparisonAnswer),
 }
 
 /// `POST /api/commands`.
@@ -117,6 +122,8 @@ async fn carry_out(command: Command, req: &HttpRequest, vault: &Arc<Vault>) -> R
             let (order, rewrapper) = (body.parse()?, Arc::clone(&vault.rewrapper));
             to_its_end(vault, async move { rewrapper.retire(order, &meta).await }).await
         }
+        Operation::Compare => Ok(HttpResponse::Ok().json(vault.comparer.compare(body.parse()?, &meta).await?)),
+        Operation::Find => Ok(HttpResponse::Ok().json(vault.comparer.find(body.parse()?, &meta).await?)),
         Operation::Replay => replay(vault, &body.parse()?, &meta).await,
         Operation::Inventory => inventory(vault, &body.parse()?, &meta).await,
         Operation::Push => Err(Refusal::new(ErrorCode::CommandInvalid)),

@@ -6,7 +6,9 @@ use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::receipt::VersionState;
 use shared_proto::wire::vault::VersionName;
 
-use super::{KeyOfRow, NewEvent, NewKey, NewRow, Statements, VaultStore, WrappedKey};
+use super::{
+    FingerprintOfRow, KeyOfRow, NewEvent, NewKey, NewRow, Statements, VaultStore, WrappedFingerprint, WrappedKey,
+};
 
 /// Runs the kit on an empty store.
 ///
@@ -17,6 +19,7 @@ pub async fn check(store: &dyn VaultStore) -> Result<(), String> {
     tombstones(store).await?;
     epochs(store).await?;
     storage_keys(store).await?;
+    fingerprints(store).await?;
     events(store).await?;
     statements(store).await
 }
@@ -141,6 +144,43 @@ async fn storage_keys(store: &dyn VaultStore) -> Result<(), String> {
     Ok(())
 }
 
+async fn fingerprints(store: &dyn VaultStore) -> Result<(), String> {
+    let under = |storage_key, byte| WrappedFingerprint { storage_key, stored: Bytes([byte; 48]) };
+    let with = NewRow { fingerprint: Some(under(1, 4)), ..new_row(SecretId::generate(), 1, 1)? };
+    let also = NewRow { fingerprint: Some(under(1, 5)), ..new_row(SecretId::generate(), 7, 1)? };
+    let without = new_row(SecretId::generate(), 1, 1)?;
+    store.insert(vec![with.clone(), also.clone(), without.clone()], 1).await.map_err(text)?;
+    let again = NewRow { fingerprint: Some(under(1, 6)), ..without.clone() };
+    store.insert(vec![again, NewRow { fingerprint: Some(under(1, 6)), ..with.clone() }], 2).await.map_err(text)?;
+    let elsewhere = VersionName { environment: EnvironmentId::generate(), ..with.name };
+    let asked = vec![without.name, with.name, elsewhere, also.name, with.name];
+    let found = store.fingerprints(asked).await.map_err(text)?;
+    rule(
+        found == [None, with.fingerprint, None, also.fingerprint, with.fingerprint],
+        "fingerprints are found by environment, secret and version, and never change",
+    )?;
+    let mut after = None;
+    while let Some(old) = store.fingerprints_not_under(9, after, 1).await.map_err(text)?.pop() {
+        rule(after.is_none_or(|last| last < (old.secret, old.version)), "the search for fingerprints goes forward")?;
+        after = Some((old.secret, old.version));
+        let changed = FingerprintOfRow { fingerprint: under(1, 8), ..old };
+        store.exchange_fingerprints(vec![(changed, under(8, 8))]).await.map_err(text)?;
+        store.exchange_fingerprints(vec![(old, under(9, 9))]).await.map_err(text)?;
+    }
+    let found = store.fingerprints(vec![with.name, also.name, without.name]).await.map_err(text)?;
+    rule(
+        found == [Some(under(9, 9)), Some(under(9, 9)), None],
+        "every fingerprint is exchanged, and none that changed meanwhile",
+    )?;
+    let event = NewEvent { after: 0, seq: 1, compact: "event 1".to_owned(), destroys: Some(with.name) };
+    store.append_events(vec![event], 3).await.map_err(text)?;
+    store.drop_events(vec![1]).await.map_err(text)?;
+    let found = store.fingerprints(vec![with.name, also.name]).await.map_err(text)?;
+    rule(found == [None, Some(under(9, 9))], "a destroyed version has no fingerprint")?;
+    let left = store.fingerprints_not_under(0, None, 9).await.map_err(text)?;
+    rule(left.len() == 1, "nor is one left behind")
+}
+
 async fn events(store: &dyn VaultStore) -> Result<(), String> {
     let row = new_row(SecretId::generate(), 1, 1)?;
     store.insert(vec![row.clone()], 1).await.map_err(text)?;
@@ -193,6 +233,7 @@ fn new_row(secret_id: SecretId, version: u64, epoch: u32) -> Result<NewRow, Stri
         digest: Bytes(shared_proto::encoding::random()),
         ciphertext,
         key: WrappedKey { epoch, storage_key: 1, stored: Bytes([4; 48]) },
+        fingerprint: None,
     })
 }
 

@@ -2,6 +2,7 @@
 //! ciphertext rows and signed events only, and nothing that it returns is trusted without a key.
 
 mod conformance;
+mod fingerprints;
 mod sql;
 
 use async_trait::async_trait;
@@ -12,6 +13,8 @@ use shared_proto::envelope::{Ciphertext, EnvelopeDigest, StoredKey};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::receipt::ReceiptFacts;
 use shared_proto::wire::vault::VersionName;
+
+pub use fingerprints::{FingerprintOfRow, FingerprintStore, WrappedFingerprint};
 pub use sql::{SqlStore, schema};
 
 /// The wrapped data key of a row under one epoch of its root key.
@@ -36,6 +39,8 @@ pub struct NewRow {
     pub ciphertext: Ciphertext,
     /// Its wrapped data key.
     pub key: WrappedKey,
+    /// Its bound fingerprint, if the manager sent one.
+    pub fingerprint: Option<WrappedFingerprint>,
 }
 
 /// A row of the database. It does not matter which environment it names: headers are built from tokens.
@@ -111,7 +116,7 @@ pub struct NewEvent {
 
 /// The database of the vault.
 #[async_trait]
-pub trait VaultStore: Send + Sync {
+pub trait VaultStore: FingerprintStore {
     /// Stores rows in one durable commit. Returns for each the facts that are now under its name: those of the new row,
     /// an older one or a tombstone, and `None` when its epoch is retired. Existing rows are never changed.
     async fn insert(&self, rows: Vec<NewRow>, now: u64) -> Result<Vec<Option<ReceiptFacts>>, StoreFault>;

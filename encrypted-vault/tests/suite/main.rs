@@ -13,6 +13,8 @@ mod support;
 mod altered_rows;
 mod commands;
 mod feed_snapshot;
+mod fingerprints;
+mod fingerprints_at_rest;
 mod history;
 mod ingest;
 mod init;

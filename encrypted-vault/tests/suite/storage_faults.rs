@@ -45,7 +45,7 @@ async fn postgres_keeps_the_rules_of_every_store() {
 }
 
 /// The place of a test's database.
-fn on_server(kept: &test_postgres::Database) -> Location {
+pub(crate) fn on_server(kept: &test_postgres::Database) -> Location {
     let options = PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() };
     Location::new(Some(&kept.socket_url()), Some(&options), Path::new("/"), PathBuf::new(), false).unwrap()
 }

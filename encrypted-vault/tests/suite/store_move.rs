@@ -9,6 +9,7 @@ use service_runtime::StartError;
 use service_runtime::process::DirectoryLock;
 use service_runtime::sql::{Location, PostgresOptions};
 use shared_proto::command::Operation;
+use shared_proto::comparison::Likeness;
 use shared_proto::event::Event;
 use shared_proto::id::{SecretId, VaultId};
 use shared_proto::identity::Owner;
@@ -41,7 +42,16 @@ async fn vault_opens_after_a_move_what_it_opened_before_and_nothing_that_was_rev
         .database()
         .execute("INSERT INTO retired_epochs (environment_id, epoch) VALUES (randomblob(16), 1)", [])
         .unwrap();
-    let tables = ["installation", "envelopes", "wrapped_keys", "tombstones", "events", "statements", "retired_epochs"];
+    let tables = [
+        "installation",
+        "envelopes",
+        "wrapped_keys",
+        "value_fingerprints",
+        "tombstones",
+        "events",
+        "statements",
+        "retired_epochs",
+    ];
 
     let kept = Kept::create();
     let options = PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() };
@@ -79,5 +89,8 @@ async fn vault_opens_after_a_move_what_it_opened_before_and_nothing_that_was_rev
     world.config = old;
     world.vault = world.start().await.unwrap();
     assert_eq!(world.value(&world.token(&[later]), &later).await.unwrap(), "w");
+    for (kept, value) in [(secret, "v"), (later, "w")] {
+        assert_eq!(world.guesses(&[(kept, value), (kept, "x")]).await, [Likeness::Same, Likeness::Different]);
+    }
     assert!(world.value(&draft.sign(), &secret).await.is_err());
 }

@@ -102,7 +102,7 @@ async fn a_token_for_another_vault_is_refused_even_when_that_vaults_row_is_here(
     let ciphertext = Ciphertext::new(envelope.commit, envelope.nonce, envelope.ciphertext.0).unwrap();
     let name = VersionName { environment: manager.environment, secret_id: secret.id, version: secret.version };
     let key = WrappedKey { epoch: 1, storage_key, stored };
-    let row = NewRow { name, digest: secret.digest, ciphertext, key };
+    let row = NewRow { name, digest: secret.digest, ciphertext, key, fingerprint: None };
     target.world.vault.store.insert(vec![row], NOW).await.unwrap();
     let theirs = target.world.draft(&[secret]);
     assert_eq!(target.world.value(&theirs.sign(), &secret).await, Err((401, "token_invalid".to_owned())));

@@ -37,6 +37,7 @@ use shared_proto::credential::PlainCredential;
 use shared_proto::encoding::{lp, random};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject};
+use shared_proto::secret::FingerprintKey;
 use zeroize::Zeroizing;
 
 use crate::keys::KeyRing;
@@ -75,6 +76,11 @@ impl CredentialHasher {
     /// The key of places in lists that callers carry from page to page.
     pub fn cursors(&self) -> CursorKey {
         CursorKey::new(&self.derive(b"splitvault cursor key 1"))
+    }
+
+    /// The key of value fingerprints. The root keys are not: they are exchanged, and a fingerprint cannot be made again.
+    pub fn fingerprints(&self) -> FingerprintKey {
+        FingerprintKey::from_bytes(self.derive(b"splitvault fingerprint key 1"))
     }
 
     fn derive(&self, label: &[u8]) -> Zeroizing<[u8; 32]> {

@@ -2,6 +2,7 @@
 //! the vault's commit. Each gets its own receipt.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use service_runtime::Refusal;
 use service_runtime::clock::Clock;
@@ -63,7 +64,8 @@ impl DeliveryQueue {
 /// Starts the task that makes commands of queued envelopes. It ends when all clones of the queue are dropped.
 pub fn start_delivery(client: Arc<VaultClient>, keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> DeliveryQueue {
     let (queue, inbox) = mpsc::channel(QUEUE);
-    let carrier = Arc::new(Carrier { client, keys, transfer: TransferKeys::new(clock) });
+    let transfer = TransferKeys::new(clock);
+    let carrier = Arc::new(Carrier { client, keys, transfer, said: AtomicBool::new(false) });
     tokio::spawn(carry(carrier, inbox));
     DeliveryQueue(queue)
 }
@@ -109,6 +111,8 @@ struct Carrier {
     client: Arc<VaultClient>,
     keys: Arc<KeyRing>,
     transfer: TransferKeys,
+    /// Whether it was said that the vault takes no fingerprints.
+    said: AtomicBool,
 }
 
 impl Carrier {
@@ -133,9 +137,18 @@ impl Carrier {
                 }
             }
         }
-        let command =
+        let mut command =
             Store { transfer_key: transfer.wrapped.clone(), transport_kid: transfer.transport_kid, envelopes };
-        let outcomes = match self.client.command::<StoreAnswer>(Operation::Store, &command).await {
+        let mut answer = self.client.command::<StoreAnswer>(Operation::Store, &command).await;
+        if let Err(CallError::Refused(ErrorCode::BodyInvalid)) = answer {
+            // A vault of before does not know the member, and has written nothing.
+            command.envelopes.iter_mut().for_each(|envelope| envelope.fingerprint = None);
+            answer = self.client.command(Operation::Store, &command).await;
+            if answer.is_ok() && !self.said.swap(true, Ordering::SeqCst) {
+                tracing::warn!("the vault takes no fingerprints of values; update it, so that values can be compared");
+            }
+        }
+        let outcomes = match answer {
             Ok(answer) if answer.results.len() == expected.len() => {
                 expected.iter().zip(&answer.results).map(|(facts, result)| self.judge(facts, result)).collect()
             }
@@ -172,9 +185,11 @@ fn envelope(
     sealed: Sealed,
     key: &shared_proto::secret::TransferKey,
 ) -> Result<(ReceiptFacts, EnvelopeToStore), Refusal> {
-    let Sealed { version, epoch } = sealed;
+    let Sealed { version, epoch, fingerprint } = sealed;
     #[cfg(feature = "sabotage")]
     crate::sabotage::leak_inner(&version);
+    #[cfg(feature = "sabotage")]
+    crate::sabotage::leak_fingerprint(&version, &fingerprint);
     let header = version.header;
     let facts = ReceiptFacts {
         environment: header.environment,
@@ -194,6 +209,7 @@ fn envelope(
         commit: version.ciphertext.commitment,
         nonce: version.ciphertext.nonce,
         ciphertext: ByteString(version.ciphertext.bytes),
+        fingerprint: Some(fingerprint.move_with(key).map_err(cipher_refused)?),
     };
     Ok((facts, envelope))
 }

@@ -6,6 +6,7 @@
 mod changes;
 mod delivery;
 mod destroy;
+mod fingerprints;
 mod history;
 mod locks;
 mod reconcile;
@@ -21,6 +22,7 @@ mod value;
 pub use changes::{SecretKeeper, check_rotation};
 pub use delivery::{Delivery, DeliveryQueue, start_delivery};
 pub use destroy::destroy;
+pub use fingerprints::{Elsewhere, Fingerprints};
 pub use history::{Difference, VersionKeeper};
 pub use locks::KeyedLocks;
 pub use reconcile::{Reconciliation, reconcile};

@@ -12,6 +12,7 @@ use service_runtime::key_slots::{IDENTITY_NEXT, IDENTITY_RETIRED, NextIdentity, 
 use shared_proto::Rejected;
 use shared_proto::id::VaultId;
 use shared_proto::identity::{IdentityDocument, IdentityKey, Owner, Pins};
+use shared_proto::secret::FingerprintKey;
 
 use super::{RootKeys, SignOnKeys, TokenKey, TokenKeys, names};
 use crate::access::CredentialHasher;
@@ -33,6 +34,8 @@ pub struct LoadedKeys {
     pub roots: RootKeys,
     /// Hashes service credentials.
     pub credentials: CredentialHasher,
+    /// The keys of value fingerprints are derived from it.
+    pub fingerprints: FingerprintKey,
     /// The means by which people sign on depend on it.
     pub sign_on: Arc<SignOnKeys>,
     /// The vault's identity.
@@ -99,6 +102,7 @@ impl LoadedKeys {
             let fix = "put the vault's identity.json there";
             return Err(refused(&folder.file(PINS), "it pins a manager", fix));
         };
+        let credentials = credential_hasher(&folder)?;
         Ok(Self {
             tokens,
             identity: Arc::new(identity.active),
@@ -106,7 +110,8 @@ impl LoadedKeys {
             next_identity: identity.next,
             retired_identities: identity.retired,
             roots: RootKeys::load(&folder.file(names::ROOT_KEYS), environments)?,
-            credentials: credential_hasher(&folder)?,
+            fingerprints: credentials.fingerprints(),
+            credentials,
             sign_on: Arc::new(SignOnKeys::load(&folder)?),
             pins,
             vault,

@@ -21,6 +21,8 @@ mod environments;
 #[cfg(test)]
 mod feed_snapshot;
 #[cfg(test)]
+mod fingerprints;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod idempotency;

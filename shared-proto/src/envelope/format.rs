@@ -62,15 +62,21 @@ pub(super) fn frame(value: &SecretValue) -> Zeroizing<Vec<u8>> {
     let total = padded_length(PREFIX_BYTES + bytes.len());
     // Room for the tag, so that encrypting in place does not move the plaintext.
     let mut out = Zeroizing::new(Vec::with_capacity(total + TAG_BYTES));
-    out.push(match value.encoding() {
-        ValueEncoding::Text => 0,
-        ValueEncoding::Base64 => 1,
-    });
+    out.push(kind_of(value.encoding()));
     // A value is at most 1 MiB, so its length fits.
     out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend_from_slice(bytes);
     out.resize(total, 0);
     out
+}
+
+/// The byte of a value's kind, which is a part of the value.
+#[cfg(any(feature = "seal", test))]
+pub(super) fn kind_of(encoding: ValueEncoding) -> u8 {
+    match encoding {
+        ValueEncoding::Text => 0,
+        ValueEncoding::Base64 => 1,
+    }
 }
 
 /// The inverse of [`frame`]. Refuses every frame that it would not have made.

@@ -4,6 +4,7 @@
 //! release key that a token brings. `docs/protocol.md` section 3 has the picture.
 
 mod derive;
+mod fingerprint;
 mod format;
 mod header;
 mod keys;
@@ -12,6 +13,9 @@ pub mod open;
 #[cfg(feature = "seal")]
 pub mod seal;
 
+#[cfg(feature = "seal")]
+pub use fingerprint::binding_key;
+pub use fingerprint::{BoundFingerprint, MovedBindingKey, MovedFingerprint, StoredFingerprint, ValueFingerprint};
 pub use format::{COMMITMENT_BYTES, Ciphertext, EnvelopeDigest, KeyCommitment, NONCE_BYTES, digest};
 pub use header::Header;
 pub use keys::{Inner, MovedKey, StoredKey, key_unwrap, key_wrap};

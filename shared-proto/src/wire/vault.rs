@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::encoding::{ByteString, Bytes, read_from_objects_only};
+use crate::encoding::{ByteString, Bytes, present, read_from_objects_only};
 use crate::error::ErrorCode;
 use crate::event::EventHash;
 use crate::feed::{FeedNonce, FeedState};
@@ -223,6 +223,10 @@ pub struct EnvelopeToStore {
     /// Encrypted frame and tag.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub ciphertext: ByteString,
+    /// The bound value fingerprint under the transfer key. A manager of before sends none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, nullable = false))]
+    pub fingerprint: Option<Bytes<48>>,
 }
 
 /// The result for one envelope of a [`Store`] or one row of a [`Rewrap`].

@@ -3,9 +3,11 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use shared_proto::encoding::{Bytes, lp};
-use shared_proto::envelope::{Ciphertext, Header, Inner, digest, open, seal};
+use shared_proto::envelope::{
+    BoundFingerprint, Ciphertext, Header, Inner, ValueFingerprint, binding_key, digest, open, seal,
+};
 use shared_proto::id::{EnvironmentId, SecretId, VaultId, Version};
-use shared_proto::secret::{RootKey, SecretValue, StorageKey, TransferKey, ValueEncoding};
+use shared_proto::secret::{FingerprintKey, RootKey, SecretValue, StorageKey, TransferKey, ValueEncoding};
 use zeroize::Zeroizing;
 
 fn header() -> impl Strategy<Value = Header> {
@@ -116,5 +118,38 @@ proptest! {
         prop_assert!(opened.is_err());
         // The digest covers all but the wrapped key, which is bound by its own integrity check.
         prop_assert_eq!(digest(&header, &changed) == sealed.digest, place < 48);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_fingerprint_is_read_in_its_own_envelope_and_tells_equal_values_only(
+        (own, other) in neighbours(),
+        (value, changed) in (vec(any::<u8>(), 0..80), vec(any::<u8>(), 0..80)),
+    ) {
+        let plain = |bytes: &[u8]| {
+            SecretValue::from_json(ValueEncoding::Base64, shared_proto::encoding::base64_value(bytes)).unwrap()
+        };
+        let (key, storage_key, transfer_key) =
+            (FingerprintKey::generate(), StorageKey::generate(), TransferKey::generate());
+        let bind = |header: &Header, bytes: &[u8]| {
+            let fingerprint = ValueFingerprint::of(&key, header.environment, &plain(bytes)).unwrap();
+            fingerprint.bind_with(&binding_key(&key, header).unwrap()).unwrap()
+        };
+        let moved = bind(&own, &value).move_with(&transfer_key).unwrap();
+        let stored = BoundFingerprint::from_moved(&transfer_key, &moved).unwrap().store_with(&storage_key).unwrap();
+        let kept = BoundFingerprint::from_stored(&storage_key, &stored).unwrap();
+        prop_assert!(kept.is_same(&bind(&own, &value)));
+        prop_assert_eq!(kept.is_same(&bind(&own, &changed)), value == changed);
+        prop_assert_eq!(kept.is_same(&bind(&other, &value)), own == other);
+        let read = kept.unbind_with(&binding_key(&key, &own).unwrap()).unwrap();
+        let elsewhere = bind(&other, &value).unbind_with(&binding_key(&key, &other).unwrap()).unwrap();
+        prop_assert_eq!(read.is_same(&elsewhere), own.environment == other.environment);
+        prop_assert_eq!(kept.unbind_with(&binding_key(&key, &other).unwrap()).is_ok(), own == other);
+        prop_assert!(kept.unbind_with(&binding_key(&FingerprintKey::generate(), &own).unwrap()).is_err());
+        prop_assert!(BoundFingerprint::from_stored(&StorageKey::generate(), &stored).is_err());
+        prop_assert!(BoundFingerprint::from_moved(&TransferKey::generate(), &moved).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared_proto::encoding::from_json;
+use shared_proto::wire::fingerprint::{Compare, Find};
 use shared_proto::wire::vault::{Handout, HandoutAnswer, Inventory, ReadAnswer, Rewrap, Settle, Store, StoreAnswer};
 
 const SECRET: &str = "sec_oxOWVv1CMnimDzkbyT2sXA";
@@ -45,6 +46,33 @@ fn array_in_the_place_of_an_object_is_refused_wherever_it_stands() {
     let rest = [("commit", b32.clone()), ("nonce", json!("A".repeat(16))), ("ciphertext", json!("AAAA"))];
     let envelope = [&row[..3], &[("epoch", json!(1))], &row[3..], &rest].concat();
     as_object_only::<Store>(&envelope, |one| keys(&mut json!({"envelopes": [one]})));
+    let nonce = json!("A".repeat(22));
+    let value = [version.as_slice(), &[("fingerprint", b48.clone())]].concat();
+    as_object_only::<Compare>(&value, |one| keys(&mut json!({"nonce": nonce, "values": [one]})));
+    let named = [version.as_slice(), &[("binding_key", json!("A".repeat(54)))]].concat();
+    let other: Value = named.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    as_object_only::<Find>(&named, |one| keys(&mut json!({"nonce": nonce, "one": one, "others": [other]})));
+    as_object_only::<Find>(&named, |one| keys(&mut json!({"nonce": nonce, "one": other, "others": [one]})));
+}
+
+#[test]
+fn fingerprint_of_an_envelope_may_be_absent_but_is_not_null() {
+    let envelope = |fingerprint: Option<Value>| {
+        let mut envelope = json!({
+            "environment": "env_Ml06QyPiCkikrdAdwc2cKQ", "secret_id": SECRET, "version": 1, "epoch": 1,
+            "digest": "A".repeat(43), "moved": "A".repeat(64), "commit": "A".repeat(43), "nonce": "A".repeat(16),
+            "ciphertext": "AAAA",
+        });
+        if let Some(fingerprint) = fingerprint {
+            envelope["fingerprint"] = fingerprint;
+        }
+        json!({"transfer_key": "AAAA", "transport_kid": "A".repeat(43), "envelopes": [envelope]})
+    };
+    assert!(reads::<Store>(&envelope(None)));
+    assert!(reads::<Store>(&envelope(Some(json!("A".repeat(64))))));
+    for wrong in [Value::Null, json!(""), json!("A".repeat(43)), json!("A".repeat(66)), json!([1])] {
+        assert!(!reads::<Store>(&envelope(Some(wrong.clone()))), "{wrong}");
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn cipher(key: &[u8; 32]) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap())
 }
 
-fn header_of(entry: &Value) -> Header {
+pub(crate) fn header_of(entry: &Value) -> Header {
     Header {
         vault: read(entry, "vault"),
         environment: read(entry, "environment"),
@@ -41,7 +41,7 @@ fn any_header() -> Header {
     header_of(&file["positive"][0])
 }
 
-fn secret_value(entry: &Value) -> SecretValue {
+pub(crate) fn secret_value(entry: &Value) -> SecretValue {
     let bytes = value(entry);
     let (encoding, text) = match text(entry, "kind") {
         "text" => (ValueEncoding::Text, Zeroizing::new(String::from_utf8(bytes).unwrap())),

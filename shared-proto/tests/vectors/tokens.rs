@@ -121,7 +121,7 @@ fn command() {
         Ok::<_, Rejected>(claims)
     };
     let positive = |entry: &Value| same("op", accepted(verify(entry))?.op.as_str(), text(entry, "op"));
-    run("command", (12, 230), positive, |entry| refused(verify(entry)));
+    run("command", (14, 230), positive, |entry| refused(verify(entry)));
 }
 
 fn verify_event(context: &Value, compact: &str) -> Result<EventClaims, Rejected> {

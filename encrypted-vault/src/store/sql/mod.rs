@@ -3,6 +3,7 @@
 mod events;
 mod facts;
 mod files;
+mod fingerprints;
 mod installation;
 mod rows;
 pub mod schema;

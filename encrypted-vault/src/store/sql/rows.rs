@@ -8,7 +8,7 @@ use shared_proto::receipt::ReceiptFacts;
 use shared_proto::wire::vault::VersionName;
 
 use super::facts::{cursor, existing, facts_of, name_at};
-use super::wrapped_keys;
+use super::{fingerprints, wrapped_keys};
 use crate::store::{NewRow, Row, WrappedKey, stored, tombstone};
 
 /// Stores a row, unless its name is taken or its epoch is retired.
@@ -36,6 +36,9 @@ pub(super) fn insert(tx: &mut Tx<'_>, row: &NewRow, now: u64) -> Result<Option<R
         ],
     )?;
     wrapped_keys::insert(tx, secret_id, version, &row.key)?;
+    if let Some(fingerprint) = &row.fingerprint {
+        fingerprints::insert(tx, (secret_id, version), fingerprint)?;
+    }
     Ok(Some(stored(environment, secret_id, version, row.key.epoch, row.digest)))
 }
 
@@ -113,6 +116,7 @@ pub(super) fn tombstones(tx: &mut Tx<'_>) -> Result<Vec<(SecretId, Version)>, Sq
 pub(super) fn destroy(tx: &mut Tx<'_>, name: VersionName, now: u64) -> Result<(), SqlError> {
     let (secret, version) = (name.secret_id.as_bytes(), name.version.get());
     tx.execute("DELETE FROM wrapped_keys WHERE secret_id = ?1 AND version = ?2", &[&secret, &version])?;
+    fingerprints::erase(tx, name.secret_id, name.version)?;
     tx.execute("DELETE FROM envelopes WHERE secret_id = ?1 AND version = ?2", &[&secret, &version])?;
     bury(tx, name, now)
 }

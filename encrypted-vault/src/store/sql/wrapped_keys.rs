@@ -166,11 +166,18 @@ pub(super) fn exchange(tx: &mut Tx<'_>, old: &KeyOfRow, new: &WrappedKey) -> Res
     Ok(())
 }
 
-/// The number of wrapped keys under each storage key.
+/// The number of wrapped keys under each storage key, and of fingerprints there whose row has no wrapped key with them.
 pub(super) fn count_by_storage_key(tx: &mut Tx<'_>) -> Result<Vec<(u32, u64)>, SqlError> {
-    tx.all("SELECT storage_key, count(*) FROM wrapped_keys GROUP BY storage_key ORDER BY storage_key", &[], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })
+    tx.all(
+        "SELECT u.storage_key, count(*) FROM (
+             SELECT storage_key FROM wrapped_keys UNION ALL
+             SELECT f.storage_key FROM value_fingerprints f WHERE NOT EXISTS (
+                 SELECT 1 FROM wrapped_keys k
+                 WHERE k.secret_id = f.secret_id AND k.version = f.version AND k.storage_key = f.storage_key)) AS u
+         GROUP BY u.storage_key ORDER BY u.storage_key",
+        &[],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
 }
 
 /// The wrapped key of a row that begins with its epoch, its storage key and itself.

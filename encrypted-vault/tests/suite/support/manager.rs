@@ -6,15 +6,18 @@ use shared_proto::chain::{ChainHead, Step};
 use shared_proto::command::{CommandClaims, Operation};
 use shared_proto::encoding::Bytes;
 use shared_proto::envelope::seal::{new_transfer_key, release_key, seal};
-use shared_proto::envelope::{EnvelopeDigest, Header, Inner, MovedKey, WrappedTransferKey};
+use shared_proto::envelope::{
+    BoundFingerprint, EnvelopeDigest, Header, Inner, MovedKey, ValueFingerprint, WrappedTransferKey, binding_key,
+};
 use shared_proto::event::{Event, EventClaims, EventHash, NO_EVENT, event_hash};
 use shared_proto::id::{EnvironmentId, ManagerId, SecretId, VaultId, Version};
 use shared_proto::identity::{IdentityDocument, IdentityKey, Issuer, Mode, Owner};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::jws::{self, Kind};
 use shared_proto::rsa_key::{RsaPrivate, encrypting_key};
-use shared_proto::secret::{ReleaseKey, RootKey, SecretValue, TransferKey, ValueEncoding};
+use shared_proto::secret::{FingerprintKey, ReleaseKey, RootKey, SecretValue, TransferKey, ValueEncoding};
 use shared_proto::statement::{KeyStatement, Purpose};
+use shared_proto::wire::fingerprint::{Compare, Find, ValueToCompare, VersionToCompare};
 use shared_proto::wire::vault::{
     EnvelopeToStore, Handout, InstanceId, Poll, Push, Rewrap, RowToRewrap, Store, VersionName,
 };
@@ -39,6 +42,7 @@ pub(crate) struct Manager {
     /// The newest root key and its epoch.
     pub(crate) root: RootKey,
     pub(crate) epoch: u32,
+    pub(crate) fingerprints: FingerprintKey,
     pub(crate) transfer: (TransferKey, WrappedTransferKey),
     pub(crate) transport_kid: Thumbprint,
     /// The identities of the vault that it accepts.
@@ -60,6 +64,7 @@ impl Manager {
             environment: EnvironmentId::generate(),
             root: RootKey::generate(),
             epoch: 1,
+            fingerprints: FingerprintKey::generate(),
             transfer: new_transfer_key(&encrypting_key(transport.public()).unwrap()).unwrap(),
             transport_kid: transport.public().thumbprint(),
             pins: Vec::new(),
@@ -99,6 +104,7 @@ impl Manager {
         value: &str,
     ) -> (Secret, EnvelopeToStore) {
         let version = Version::new(version).unwrap();
+        let fingerprint = self.fingerprint(id, version, (encoding, value));
         let value = SecretValue::from_json(encoding, Zeroizing::new(value.to_owned())).unwrap();
         let sealed = seal(self.header(id, version), &value, &self.root).unwrap();
         let envelope = EnvelopeToStore {
@@ -111,8 +117,54 @@ impl Manager {
             commit: sealed.ciphertext.commitment,
             nonce: sealed.ciphertext.nonce,
             ciphertext: shared_proto::encoding::ByteString(sealed.ciphertext.bytes),
+            fingerprint: Some(fingerprint.move_with(&self.transfer.0).unwrap()),
         };
         (Secret { id, version, digest: sealed.digest }, envelope)
+    }
+
+    /// The fingerprint of a value, bound to a version.
+    pub(crate) fn fingerprint(
+        &self,
+        id: SecretId,
+        version: Version,
+        (encoding, value): (ValueEncoding, &str),
+    ) -> BoundFingerprint {
+        let value = SecretValue::from_json(encoding, Zeroizing::new(value.to_owned())).unwrap();
+        let key = binding_key(&self.fingerprints, &self.header(id, version)).unwrap();
+        ValueFingerprint::of(&self.fingerprints, self.environment, &value).unwrap().bind_with(&key).unwrap()
+    }
+
+    /// The question whether each version has the text.
+    pub(crate) fn compare_body(&self, guesses: &[(Secret, &str)]) -> Compare {
+        let values = guesses.iter().map(|(secret, guess)| {
+            let bound = self.fingerprint(secret.id, secret.version, (ValueEncoding::Text, guess));
+            let fingerprint = bound.move_with(&self.transfer.0).unwrap();
+            let VersionName { environment, secret_id, version } = self.name(secret);
+            ValueToCompare { environment, secret_id, version, fingerprint }
+        });
+        Compare {
+            transfer_key: self.transfer.1.clone(),
+            transport_kid: self.transport_kid,
+            nonce: Bytes(shared_proto::encoding::random()),
+            values: values.collect(),
+        }
+    }
+
+    /// The question which versions have the value of one.
+    pub(crate) fn find_body(&self, one: &Secret, others: &[Secret]) -> Find {
+        let named = |secret: &Secret| {
+            let key = binding_key(&self.fingerprints, &self.header(secret.id, secret.version)).unwrap();
+            let VersionName { environment, secret_id, version } = self.name(secret);
+            let binding_key = key.move_with(&self.transfer.0).unwrap();
+            VersionToCompare { environment, secret_id, version, binding_key }
+        };
+        Find {
+            transfer_key: self.transfer.1.clone(),
+            transport_kid: self.transport_kid,
+            nonce: Bytes(shared_proto::encoding::random()),
+            one: named(one),
+            others: others.iter().map(named).collect(),
+        }
     }
 
     pub(crate) fn store_body(&self, envelopes: Vec<EnvelopeToStore>) -> Store {

@@ -18,11 +18,13 @@ use service_runtime::files::create_private;
 use service_runtime::http::ServeConfig;
 use service_runtime::sql::{Faults, Location};
 use shared_proto::command::Operation;
+use shared_proto::comparison::Likeness;
 use shared_proto::event::Event;
 use shared_proto::id::SecretId;
 use shared_proto::identity::{IdentityDocument, Mode, Owner, Pins};
 use shared_proto::jwk::{PublicJwk, Thumbprint};
 use shared_proto::statement::Purpose;
+use shared_proto::wire::fingerprint::ComparisonAnswer;
 use shared_proto::wire::vault::{EnvelopeToStore, Poll, PushAnswer, StoreAnswer};
 use tempfile::TempDir;
 
@@ -173,6 +175,20 @@ impl World {
         let answer = self.store(vec![envelope]).await;
         assert!(answer.results[0].error.is_none());
         secret
+    }
+
+    /// How the values of versions are to texts.
+    pub(crate) async fn guesses(&self, guesses: &[(Secret, &str)]) -> Vec<Likeness> {
+        let body = self.manager.compare_body(guesses);
+        let answer: ComparisonAnswer = self.order(Operation::Compare, &body).await.expect(200);
+        answer.comparison.verify(&self.vault_pins(), &body.nonce, guesses.len()).unwrap().to_vec()
+    }
+
+    /// How the values of versions are to that of one.
+    pub(crate) async fn likeness(&self, one: &Secret, others: &[Secret]) -> Vec<Likeness> {
+        let body = self.manager.find_body(one, others);
+        let answer: ComparisonAnswer = self.order(Operation::Find, &body).await.expect(200);
+        answer.comparison.verify(&self.vault_pins(), &body.nonce, others.len()).unwrap().to_vec()
     }
 
     /// Numbers an event and pushes it.

@@ -9,7 +9,7 @@ use shared_proto::id::{EnvironmentId, SecretId, Version};
 
 use super::SqlStore;
 use super::environments::open_for_use;
-use super::places;
+use super::places::UnverifiedPlace;
 use super::rows::{one_version, version};
 use crate::{Acted, Closed, ComparisonStore, EnvelopePage, SCANNED_AT_ONCE, VersionRow, basis_for};
 
@@ -47,8 +47,9 @@ fn comparable(
 ) -> Result<Option<Result<Vec<VersionRow>, Closed>>, SqlError> {
     let mut rows = Vec::with_capacity(versions.len());
     for number in versions {
-        let found = one_version(tx, key, secret, *number)?.map(|(row, _)| row);
-        let Some(row) = found.filter(|row| row.state == CatalogueState::Committed) else { return Ok(None) };
+        let found = one_version(tx, key, secret, *number)?.filter(|(_, placed)| placed.rules.deletion.is_none());
+        let found = found.map(|(row, _)| row).filter(|row| row.state == CatalogueState::Committed);
+        let Some(row) = found else { return Ok(None) };
         if let Err(closed) = open_for_use(tx, key, row.environment)? {
             return Ok(Some(Err(closed)));
         }
@@ -68,24 +69,28 @@ fn readable_envelopes(
     let (secret, number) = after.map_or(([0; 16], 0), |(secret, number)| (*secret.as_bytes(), number.get()));
     // Every row counts, also those of other environments: so the work has a bound.
     let rows = tx.all(
-        "SELECT e.secret_id, e.envelope, e.state = 'committed', s.environment_id, s.path, s.tag
+        "SELECT e.secret_id, e.envelope, e.state = 'committed', s.environment_id, s.path, s.number, s.rules, s.tag
          FROM envelopes e JOIN secrets s ON s.secret_id = e.secret_id
          WHERE (e.secret_id, e.envelope) > (?1, ?2) ORDER BY e.secret_id, e.envelope LIMIT ?3",
         &[&secret, &number, &row_limit(SCANNED_AT_ONCE)],
         |row| {
             let (secret, number) = (SecretId::from_bytes(row.get(0)?), version(row, 1)?);
             let here = row.get::<bool>(2)? && EnvironmentId::from_bytes(row.get(3)?) == environment;
-            let facts = if here { places::facts(row, key, secret, 3)? } else { None };
-            Ok(((secret, number), facts))
+            let place = if here { Some(UnverifiedPlace::read(row, secret, 3)?) } else { None };
+            Ok(((secret, number), place))
         },
     )?;
     let (read, mut page) = (rows.len(), EnvelopePage::default());
-    for (envelope, facts) in rows {
+    for (envelope, place) in rows {
         if page.envelopes.len() == limit {
             return Ok(page);
         }
         page.next = Some(envelope);
-        if facts.is_some_and(|facts| readable.shows(&facts)) {
+        let placed = match place {
+            Some(place) => place.verify(tx, key)?,
+            None => None,
+        };
+        if placed.is_some_and(|placed| placed.rules.deletion.is_none() && readable.shows(&placed.facts)) {
             page.envelopes.push(envelope);
         }
     }

@@ -8,6 +8,7 @@ mod principals;
 mod readers;
 mod requests;
 mod vault;
+mod vault_fingerprints;
 mod vault_rotation;
 mod vault_rows;
 
@@ -22,6 +23,7 @@ pub(crate) use principals::{Principal, now, permission};
 pub(crate) use readers::Reader;
 pub(crate) use requests::{Facts, changes_the_registry, guarded_routes, is_for_people, routes_of_services};
 pub(crate) use vault::{FakeVault, Feed, Row, StoreMood, head_of, number_of, raw_key};
+pub(crate) use vault_fingerprints::ComparisonMood;
 pub(crate) use vault_rotation::RewrapMood;
 
 /// Compares with a committed file, or writes it when asked.

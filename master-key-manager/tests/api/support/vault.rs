@@ -10,7 +10,7 @@ use shared_proto::chain::{ChainHead, Step};
 use shared_proto::command::{CommandClaims, Operation};
 use shared_proto::encoding::{Bytes, from_json, random};
 use shared_proto::envelope::open::open;
-use shared_proto::envelope::{Ciphertext, Header, Inner};
+use shared_proto::envelope::{BoundFingerprint, Ciphertext, Header, Inner};
 use shared_proto::error::{ErrorCode, Problem};
 use shared_proto::event::{Event, EventClaims, event_hash};
 use shared_proto::feed::{FeedNonce, FeedState};
@@ -26,7 +26,7 @@ use shared_proto::statement::{KeyStatement, Purpose};
 use shared_proto::token::{AccessClaims, Expected, TokenTerms};
 use shared_proto::wire::vault::{EnvelopeToStore, Poll, PollAnswer, Push, PushAnswer, Replay, ReplayAnswer};
 
-use super::{Holder, RewrapMood, rsa_pem};
+use super::{ComparisonMood, Holder, RewrapMood, rsa_pem};
 
 /// What is under a version number.
 #[derive(Clone)]
@@ -101,6 +101,9 @@ pub(crate) struct State {
     pub(crate) rewrap_mood: RewrapMood,
     /// Handed out instead of what is stored.
     pub(crate) planted: Option<Arc<Inner>>,
+    /// The bound fingerprints of stored versions.
+    pub(crate) fingerprints: BTreeMap<(SecretId, Version), Arc<BoundFingerprint>>,
+    pub(crate) comparison_mood: ComparisonMood,
     /// Every command that was obeyed.
     pub(crate) orders: Vec<Operation>,
     /// The end of the chain when it had so many events, of which this was the last.
@@ -161,6 +164,8 @@ impl FakeVault {
                 stated_transport: None,
                 rewrap_mood: RewrapMood::Honest,
                 planted: None,
+                fingerprints: BTreeMap::new(),
+                comparison_mood: ComparisonMood::Honest,
                 orders: Vec::new(),
                 known_head: None,
             }),
@@ -354,6 +359,7 @@ impl FakeVault {
             }
             if let Event::Destroy(environment, secret, version) = claims.event {
                 state.rows.insert((secret, version), Row::Tombstone { environment });
+                state.fingerprints.remove(&(secret, version));
             }
             state.events.push(compact.clone());
         }
@@ -389,12 +395,15 @@ async fn command(req: HttpRequest, body: web::Bytes, vault: web::Data<FakeVault>
             HttpResponse::Ok().json(ReplayAnswer { events })
         }
         Operation::Store if vault.state().store_mood == StoreMood::Silent => std::future::pending().await,
+        Operation::Store if vault.refuses_as_before(&body) => problem(ErrorCode::BodyInvalid),
         Operation::Store => vault.store(&from_json(&body).unwrap()),
         Operation::Settle => vault.settle(&from_json(&body).unwrap()),
         Operation::Inventory => vault.inventory(&from_json(&body).unwrap()),
         Operation::Handout => vault.handout(&from_json(&body).unwrap()),
         Operation::Rewrap => vault.rewrap(&from_json(&body).unwrap()),
         Operation::Retire => vault.retire(&from_json(&body).unwrap()),
+        Operation::Compare => vault.compare(&from_json(&body).unwrap()),
+        Operation::Find => vault.find(&from_json(&body).unwrap()),
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use service_runtime::clock::{Clock as _, SystemClock};
 use shared_proto::encoding::Bytes;
-use shared_proto::envelope::Inner;
 use shared_proto::envelope::open::unwrap_transfer_key;
+use shared_proto::envelope::{BoundFingerprint, Inner};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, Version};
 use shared_proto::receipt::{Receipt, ReceiptFacts, VersionState};
@@ -30,6 +30,10 @@ impl FakeVault {
             let name = (envelope.secret_id, envelope.version);
             let stores = matches!(mood, StoreMood::Honest | StoreMood::StoreAndGarble);
             if stores && !state.rows.contains_key(&name) {
+                if let Some(moved) = &envelope.fingerprint {
+                    let bound = BoundFingerprint::from_moved(&transfer, moved).unwrap();
+                    state.fingerprints.insert(name, Arc::new(bound));
+                }
                 state.rows.insert(
                     name,
                     Row::Stored {

@@ -1,7 +1,7 @@
 //! The schema on PostgreSQL. Text is compared by its bytes, as SQLite does.
 
 /// All steps.
-pub(super) const STEPS: &[&str] = &[FIRST];
+pub(super) const STEPS: &[&str] = &[FIRST, VALUE_FINGERPRINTS];
 
 const FIRST: &str = r#"
 CREATE TABLE installation (vault_id BYTEA NOT NULL, mode TEXT COLLATE "C" NOT NULL);
@@ -20,3 +20,9 @@ CREATE TABLE statements (
     position BIGINT PRIMARY KEY, document TEXT COLLATE "C" NOT NULL, stated_at BIGINT NOT NULL DEFAULT 0);
 CREATE TABLE retired_epochs (environment_id BYTEA PRIMARY KEY, epoch BIGINT NOT NULL);
 "#;
+
+const VALUE_FINGERPRINTS: &str = "
+CREATE TABLE value_fingerprints (
+    secret_id BYTEA NOT NULL, version BIGINT NOT NULL, storage_key BIGINT NOT NULL, wrapped BYTEA NOT NULL,
+    PRIMARY KEY (secret_id, version));
+";

@@ -21,4 +21,9 @@ CREATE TABLE statements (position INTEGER PRIMARY KEY, document TEXT NOT NULL);
 CREATE TABLE retired_epochs (environment_id BLOB PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
 ALTER TABLE statements ADD COLUMN stated_at INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+CREATE TABLE value_fingerprints (
+    secret_id BLOB NOT NULL, version INTEGER NOT NULL, storage_key INTEGER NOT NULL, wrapped BLOB NOT NULL,
+    PRIMARY KEY (secret_id, version)) WITHOUT ROWID;
+",
 ];
