@@ -13,6 +13,10 @@ use crate::{repository, target_dir};
 pub struct Report {
     /// Values that he opened.
     pub opened: Vec<Opened>,
+    /// Values that he guessed, and was told that they are right.
+    pub guessed: Vec<Opened>,
+    /// Versions that he knows to have the same value, a group for each.
+    pub alike: Vec<Vec<String>>,
     /// Credentials that a manager would take, in hex.
     pub credentials: Vec<String>,
     /// Names that he read.

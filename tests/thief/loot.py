@@ -51,6 +51,9 @@ class Loot:
     wrapped: dict = field(default_factory=dict)  # 48 bytes, `stored` or `moved` → where
     places: dict = field(default_factory=dict)  # a wrapped key → {(secret, version)}, where its place says so
     inners: dict = field(default_factory=dict)  # 40 bytes → where
+    versions: set = field(default_factory=set)  # (environment, secret, version) that may have a fingerprint
+    environments: dict = field(default_factory=dict)  # secret → environment, from the manager's catalogue
+    numbers: set = field(default_factory=set)  # (secret, version) from there
     rsa_ciphertexts: dict = field(default_factory=dict)  # TK' → where
     rsa_keys: list = field(default_factory=list)
     envelopes: set = field(default_factory=set)
@@ -110,6 +113,7 @@ class Loot:
         elif isinstance(document, dict):
             self.add_claims(document)
             self.add_envelope(document, where)
+            self.add_fingerprint(document, where)
             if isinstance(document.get("hmac"), str):
                 self.hashes.add(decode_loosely(document["hmac"].encode()))
             for name, value in document.items():
@@ -130,6 +134,19 @@ class Loot:
                 self.add_place(decode_loosely(str(document.get("moved")).encode()), secret, document["version"])
             except (p.Refused, TypeError) as error:
                 self.notes.append(f"{where}: an envelope that does not parse: {error}")
+
+    def add_fingerprint(self, document, where):
+        """A bound fingerprint in a recorded command, or wherever else one is written down with its version."""
+        names = ("environment", "secret_id", "version", "fingerprint")
+        if set(names) <= set(document):
+            try:
+                environment, secret = (p.b64_decode(document[name][4:], 16) for name in names[:2])
+                version, piece = p.parse_version(document["version"]), decode_loosely(document["fingerprint"].encode())
+            except (p.Refused, TypeError, AttributeError) as error:
+                self.notes.append(f"{where}: a fingerprint that does not parse: {error}")
+                return
+            self.versions.add((environment, secret, version))
+            self.add_place(piece, secret, version)
 
     def add_traffic(self, record, where):
         """A recorded request and response; bodies are looked through like files."""
@@ -186,12 +203,21 @@ class Loot:
                 self.envelopes.add(Envelope(*values))
             else:
                 self.notes.append(f"{where}: a row that is no envelope")
+        if table == "secrets" and isinstance(row.get("environment_id"), bytes):
+            self.environments[row.get("secret_id")] = row["environment_id"]
+        if table in ("versions", "envelopes") and "ciphertext" not in row:
+            self.numbers |= {(row.get("secret_id"), row[name]) for name in ("version", "envelope") if name in row}
         if table == "registry_records":
             self.records.add((row.get("kind"), row.get("id")))
         if isinstance(row.get("hmac"), bytes):
             self.hashes.add(row["hmac"])
         if isinstance(row.get("wrapped"), bytes):
             self.add_place(row["wrapped"], row.get("secret_id"), row.get("version"))
+        if table == "value_fingerprints" and isinstance(row.get("wrapped"), bytes):
+            # It should be under the storage key. A bound or a bare one, filled up, may lie there in its place.
+            for piece in (row["wrapped"][:40], row["wrapped"][:32]):
+                self.add_bytes(piece, f"{where}.wrapped")
+                self.add_place(piece, row.get("secret_id"), row.get("version"))
         for column, value in row.items():
             if not isinstance(value, bytes):
                 continue

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import canary
+import guesses
 import postgres
 import tamper
 from loot import p
@@ -66,6 +67,7 @@ class Installation:
         for (environment, secret, version), value in self.values.items():
             sealed = p.seal_envelope(VAULT, environment, secret, version, self.roots[environment], p.BYTES, value)
             self.envelopes[(environment, secret, version)] = sealed
+        self.credential_key = RANDOM.randbytes(32)
         self.write_vault()
         self.write_manager()
         self.write_traffic()
@@ -73,6 +75,11 @@ class Installation:
 
     def release_key(self, place):
         return p.release_key(self.roots[place[0]], self.envelopes[place]["digest"])
+
+    def bound(self, environment, secret, version):
+        value = self.values[(environment, secret, version)]
+        key = p.fingerprint_key(self.credential_key)
+        return p.bound_fingerprint(key, VAULT, environment, secret, version, p.BYTES, value)
 
     def token(self, places):
         claims = {"iss": ISSUER, "sub": p.format_id("usr", bytes(16)), "aud": VAULT_ID, "exp": NOW + 900, "nbf": NOW}
@@ -99,6 +106,8 @@ class Installation:
                  PRIMARY KEY(secret_id, version));
                CREATE TABLE wrapped_keys(secret_id BLOB, version INTEGER, epoch INTEGER, storage_key INTEGER,
                  wrapped BLOB, PRIMARY KEY(secret_id, version, epoch));
+               CREATE TABLE value_fingerprints(secret_id BLOB, version INTEGER, storage_key INTEGER, wrapped BLOB,
+                 PRIMARY KEY(secret_id, version));
                CREATE TABLE tombstones(secret_id BLOB, version INTEGER, environment_id BLOB, created_at INTEGER,
                  PRIMARY KEY(secret_id, version));
                CREATE TABLE events(seq INTEGER PRIMARY KEY, compact TEXT);
@@ -110,6 +119,8 @@ class Installation:
             connection.execute("INSERT INTO envelopes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             wrapped = (secret, version, 1, 1, p.aes_wrap(self.storage_key, e["inner"]))
             connection.execute("INSERT INTO wrapped_keys VALUES (?, ?, ?, ?, ?)", wrapped)
+            bound = p.aes_wrap(self.storage_key, self.bound(environment, secret, version))
+            connection.execute("INSERT INTO value_fingerprints VALUES (?, ?, 1, ?)", (secret, version, bound))
         connection.execute("INSERT INTO installation VALUES (?, 'production')", (VAULT,))
         for seq in (1, 2):
             connection.execute("INSERT INTO events VALUES (?, ?)", (seq, f"compact form {seq}"))
@@ -119,7 +130,7 @@ class Installation:
     def write_manager(self):
         folder = self.folder
         write(folder / "manager-keys/token-signing.pem", pem(self.signing))
-        self.credential, credential_key = RANDOM.randbytes(32), RANDOM.randbytes(32)
+        self.credential, credential_key = RANDOM.randbytes(32), self.credential_key
         write(folder / "manager-keys/credential-hmac.key", p.b64(credential_key) + "\n")
         write(folder / "manager-keys/pins/vault.json", json.dumps({"id": VAULT_ID, "mode": "production"}))
         for environment, root in self.roots.items():
@@ -130,10 +141,10 @@ class Installation:
         proof = {"type": "opaque", "hmac": p.b64(hmac.digest(credential_key, self.credential, "sha256"))}
         record = json.dumps({"credential_id": "crd_1", "proof": proof})
         connection.execute("INSERT INTO registry_records VALUES ('credential', 'crd_1', ?)", (record,))
-        connection.execute("CREATE TABLE secrets(secret_id BLOB, path TEXT)")
+        connection.execute("CREATE TABLE secrets(secret_id BLOB, environment_id BLOB, path TEXT)")
         connection.execute("CREATE TABLE envelopes(secret_id BLOB, envelope INTEGER, digest BLOB)")
-        for number, ((_, secret, version), e) in enumerate(self.envelopes.items()):
-            connection.execute("INSERT INTO secrets VALUES (?, ?)", (secret, f"payments/key-{number}"))
+        for number, ((environment, secret, version), e) in enumerate(self.envelopes.items()):
+            connection.execute("INSERT INTO secrets VALUES (?, ?, ?)", (secret, environment, f"payments/key-{number}"))
             connection.execute("INSERT INTO envelopes VALUES (?, ?, ?)", (secret, version, e["digest"]))
         connection.commit()
         connection.close()
@@ -144,6 +155,7 @@ class Installation:
             moved = e["inner"] if bare else p.aes_wrap(self.transfer_key, e["inner"])
             place = {"environment": p.format_id("env", environment), "secret_id": p.format_id("sec", secret)}
             pieces = {name: p.b64(e[name]) for name in ("digest", "commit", "nonce", "ciphertext")}
+            pieces["fingerprint"] = p.b64(p.aes_wrap(self.transfer_key, self.bound(environment, secret, version)))
             envelopes.append({**place, "version": version, "epoch": 1, "moved": p.b64(moved), **pieces})
         wrapped = p.wrap_transfer_key(self.transport.public_key(), self.transfer_key)
         kid = p.kid_of(self.transport.public_key())
@@ -479,6 +491,7 @@ def main():
         test_command_line(one)
         test_tamper(one)
         test_credentials(one)
+        guesses.test(one, stolen, check)
     test_canary()
     print(f"{len(PASSED)} passed, {len(FAILED)} failed")
     sys.exit(bool(FAILED))

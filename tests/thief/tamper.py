@@ -156,7 +156,7 @@ def _whole_places(database):
     envelopes = database.rows.get("envelopes", [])
 
     def rows_of(place):
-        tables = ("envelopes", "wrapped_keys")
+        tables = ("envelopes", "wrapped_keys", "value_fingerprints")
         return [
             (t, row) for t in tables for row in database.rows.get(t, []) if (row["secret_id"], row["version"]) == place
         ]

@@ -6,9 +6,13 @@ He knows docs/protocol.md and nothing else of ours. He takes all subdirectories 
 "request_body_b64", "response_body_b64"} or a list of it), `tokens/*.jwt`, and whatever else lies there. Each piece is
 tried in every place where it fits, so a control needs only to hand him one piece more.
 
+He tests guesses at values (`--guesses`, a file with one text a line): against each version that he knows of, with whatever
+he has of its fingerprint, in every form that it may have. And he says which versions have the same value, where something
+that he has of them is the same.
+
 He also looks for credentials that a manager would take: plain ones, and anything whose keyed hash is stored.
 
-Output: {"scenario", "opened": [{"secret_id", "version", "value_b64"}], "credentials", "names", "canary": [{"file", "encoding"}],
+Output: {"scenario", "opened": [{"secret_id", "version", "value_b64"}], "guessed": the same, "alike": [["secret version", …]], "credentials", "names", "canary": [{"file", "encoding"}],
 "pieces": {counts}, "notes"}. The exit code is 0 whether or not something opened, and 1 if the thief himself failed.
 """
 
@@ -56,26 +60,29 @@ class Thief:
         self.loot = loot
         self.budget = budget
         self.opened = {}
+        self.guessed = {}
         self.data_keys = {}  # DEK → where from
         self.credentials = set()
         self.counts = {"transfer_keys": 0, "release_keys": 0, "content_keys": 0, "inners_unwrapped": 0, "attempts": 0}
 
-    def run(self):
+    def run(self, guesses=()):
         loot = self.loot
         self.find_credentials()
         self.open_transfer_keys()
         release_keys = self.open_tokens()
         self.counts["release_keys"] = len(release_keys)
         # What a key may be; those from the places of keys are tried first, and in full.
-        certain, guesses = list(loot.keys), [key for key in loot.guesses if key not in loot.keys]
+        certain, candidates = list(loot.keys), [key for key in loot.guesses if key not in loot.keys]
         self.unwrap_inners(certain, guessed=False)
-        self.unwrap_inners(guesses, guessed=True)
+        self.unwrap_inners(candidates, guessed=True)
         self.unwrap_data_keys([*release_keys, *certain], certain, guessed=False)
-        self.unwrap_data_keys(guesses, guesses, guessed=True)
+        self.unwrap_data_keys(candidates, candidates, guessed=True)
         for dek in [*self.data_keys, *release_keys, *certain]:
             self.open_values(dek, guessed=False)
-        for dek in guesses:
+        for dek in candidates:
             self.open_values(dek, guessed=True)
+        if guesses:
+            self.test_guesses(guesses)
 
     def spend(self, guessed):
         """Whether one more attempt may be made. Only attempts with guesses are counted against the budget."""
@@ -188,6 +195,45 @@ class Thief:
                     value = frame
                 self.opened[(p.b64(envelope.secret), envelope.version, value)] = None
 
+    def known_versions(self):
+        """(environment, secret, version): from envelopes, from fingerprints on the way, from the manager's catalogue."""
+        loot = self.loot
+        known = {(envelope.environment, envelope.secret, envelope.version) for envelope in loot.envelopes}
+        catalogue = {(loot.environments[s], s, v) for s, v in loot.numbers if s in loot.environments}
+        return sorted(known | loot.versions | catalogue)
+
+    def test_guesses(self, guesses):
+        """Every guess at every version, under every key that the fingerprint key may be or be made of."""
+        loot, keys = self.loot, {**self.loot.keys, **self.loot.guesses}
+        pieces = {*loot.inners, *keys}
+        masters = [(key, key not in loot.keys) for key in keys]
+        for master, guessed in masters:
+            for key in (master, p.fingerprint_key(master)):
+                for environment, secret, version in self.known_versions():
+                    for vault in loot.vaults:
+                        if not self.spend(guessed):
+                            return
+                        binding = p.binding_key(key, p.header(vault, environment, secret, version))
+                        unwrap = Unwrapper(binding)
+                        read = {unwrap(i) for i in loot.inners if (secret, version) in loot.places.get(i, ())} - {None}
+                        for fingerprint in read:
+                            loot.add_place(fingerprint, secret, version)
+                        if guessed and not read:
+                            continue  # what may be a key and reads nothing is not worth all guesses
+                        for guess in guesses:
+                            for kind in (p.TEXT, p.BYTES):
+                                fingerprint = p.value_fingerprint(key, environment, kind, guess)
+                                found = fingerprint in read or p.aes_wrap(binding, fingerprint) in pieces
+                                # A bare one says that some version has the value; where it lies says which.
+                                if found or (secret, version) in loot.places.get(fingerprint, ()):
+                                    self.guessed[(p.b64(secret), version, guess)] = None
+
+    def alike(self):
+        """Versions that have a piece in common."""
+        groups = [places for places in self.loot.places.values() if len(places) > 1]
+        named = [sorted(f"sec_{p.b64(secret)} {version}" for secret, version in places) for places in groups]
+        return sorted(group for number, group in enumerate(named) if group not in named[:number])
+
     def report(self, scenario, canary_hits):
         loot = self.loot
         found = {
@@ -205,13 +251,18 @@ class Thief:
             "registry_records": len(loot.records),
             "credential_hashes": len(loot.hashes),
         }
-        opened = [
-            {"secret_id": f"sec_{secret}", "version": version, "value_b64": base64.b64encode(value).decode()}
-            for secret, version, value in sorted(self.opened)
-        ]
+        opened, guessed = (
+            [
+                {"secret_id": f"sec_{secret}", "version": version, "value_b64": base64.b64encode(value).decode()}
+                for secret, version, value in sorted(values)
+            ]
+            for values in (self.opened, self.guessed)
+        )
         return {
             "scenario": scenario,
             "opened": opened,
+            "guessed": guessed,
+            "alike": self.alike(),
             "credentials": sorted(credential.hex() for credential in self.credentials),
             "names": sorted(loot.names),
             "canary": canary_hits,
@@ -220,10 +271,10 @@ class Thief:
         }
 
 
-def rob(scenario, folder, budget=DEFAULT_BUDGET, canary_sha256=None, canary_length=None):
+def rob(scenario, folder, budget=DEFAULT_BUDGET, canary_sha256=None, canary_length=None, guesses=()):
     """The report on one loot directory."""
     thief = Thief(gather(folder), budget)
-    thief.run()
+    thief.run(guesses)
     hits = []
     if canary_sha256 is not None:
         hits = canary.search(thief.loot.files, canary_sha256, canary_length)
@@ -240,10 +291,13 @@ def main():
     parser.add_argument("--canary-sha256", type=bytes.fromhex, metavar="HEX", help="look for a value with this hash")
     parser.add_argument("--canary-length", type=int, metavar="N", help="its length in bytes: look at every position")
     parser.add_argument("--budget", type=int, default=DEFAULT_BUDGET, help="attempts with guessed keys")
+    parser.add_argument("--guesses", type=pathlib.Path, metavar="FILE", help="values that he tests, one a line")
     arguments = parser.parse_args()
     if not arguments.loot.is_dir():
         parser.error(f"{arguments.loot} is no directory")
-    report = rob(arguments.scenario, arguments.loot, arguments.budget, arguments.canary_sha256, arguments.canary_length)
+    guesses = arguments.guesses.read_bytes().splitlines() if arguments.guesses else ()
+    search = arguments.canary_sha256, arguments.canary_length
+    report = rob(arguments.scenario, arguments.loot, arguments.budget, *search, guesses)
     text = json.dumps(report, indent=1) + "\n"
     if arguments.json:
         arguments.json.write_text(text)

@@ -14,6 +14,7 @@ mod stolen_token;
 mod stranger_probes;
 mod traces;
 mod treasure;
+mod value_guessed;
 mod vault_database_altered;
 mod vault_database_stolen;
 mod vault_stolen;
