@@ -14,6 +14,7 @@ use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
 use crate::access::{Authenticator, IdleSessions, LastUses, Limits, Registry};
+use crate::approvals::Approvals;
 use crate::catalogue::{
     Fingerprints, Retention, SecretKeeper, SecretWriter, Settler, TransferKeys, Values, VersionKeeper, start_delivery,
 };
@@ -63,6 +64,8 @@ pub struct App {
     pub version_keeper: Arc<VersionKeeper>,
     /// Asks the vault whether values are the same.
     pub fingerprints: Arc<Fingerprints>,
+    /// Acts that await the approval of somebody else.
+    pub approvals: Arc<Approvals>,
     /// Records revocations.
     pub revocations: Arc<Revocations>,
     /// Makes and shows groups, role assignments and permissions.
@@ -152,8 +155,9 @@ impl App {
             clock: Arc::clone(&clock),
             environments: Arc::clone(&environments),
         };
-        let secret_keeper = SecretKeeper::new(store.clone(), Arc::clone(&revocations), audit.clone());
+        let secret_keeper = Arc::new(SecretKeeper::new(store.clone(), Arc::clone(&revocations), audit.clone()));
         let version_keeper = VersionKeeper::new(store.clone(), audit.clone());
+        let approvals = approvals((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&audit, &clock));
         let last_uses = Arc::new(LastUses::default());
         let services =
             services((&keys, &registry, &revocations), (store.clone(), Arc::clone(&last_uses)), (&audit, &clock));
@@ -191,7 +195,8 @@ impl App {
             client,
             keys,
             secret_writer: Arc::new(secret_writer),
-            secret_keeper: Arc::new(secret_keeper),
+            secret_keeper,
+            approvals: Arc::new(approvals),
             version_keeper: Arc::new(version_keeper),
             clock,
         };
@@ -233,6 +238,8 @@ impl App {
             last_uses: Arc::clone(&self.gate.last_uses),
             people: Arc::clone(&self.people),
             retention: self.retention(),
+            secret_keeper: Arc::clone(&self.secret_keeper),
+            approvals: Arc::clone(&self.approvals),
             clock: Arc::clone(&self.clock),
             no_descriptors: Arc::clone(&self.no_descriptors),
         }
@@ -274,6 +281,21 @@ fn jwk(key: &PublicJwk) -> serde_json::Value {
 }
 
 type Changing<'a> = (&'a Arc<KeyRing>, &'a Arc<Registry>, &'a Arc<Revocations>);
+
+fn approvals(
+    (_, registry, revocations): Changing<'_>,
+    (store, keeper): (Arc<dyn ManagerStore>, &Arc<SecretKeeper>),
+    (audit, clock): (&AuditLog, &Arc<dyn Clock>),
+) -> Approvals {
+    Approvals {
+        store,
+        registry: Arc::clone(registry),
+        revocations: Arc::clone(revocations),
+        keeper: Arc::clone(keeper),
+        audit: audit.clone(),
+        clock: Arc::clone(clock),
+    }
+}
 
 fn policy(
     (keys, registry, revocations): Changing<'_>,

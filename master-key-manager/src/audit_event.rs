@@ -224,6 +224,14 @@ registry_words! {
     TrustUpdate = action::TRUST_UPDATE;
     /// A token of an external issuer is checked with a trust.
     TrustDryRun = action::TRUST_DRY_RUN;
+    /// Somebody asks for an act that somebody else approves.
+    ApprovalCreate = action::APPROVAL_CREATE;
+    /// A list of approvals is given out.
+    ApprovalList = action::APPROVAL_LIST;
+    /// An approval is described.
+    ApprovalShow = action::APPROVAL_SHOW;
+    /// Somebody approves what somebody else has asked for.
+    ApprovalApprove = action::APPROVAL_APPROVE;
 }
 
 registry_words! {
@@ -251,6 +259,10 @@ registry_words! {
     ServiceKeyDisable = action::SERVICE_KEY_DISABLE;
     /// A trust is disabled, and the tokens that were made by it are revoked.
     TrustDisable = action::TRUST_DISABLE;
+    /// What somebody has asked for is refused; or what was approved ends, with the tokens of its secret.
+    ApprovalReject = action::APPROVAL_REJECT;
+    /// What somebody has asked for himself is taken back; or what was approved ends, with the tokens of its secret.
+    ApprovalCancel = action::APPROVAL_CANCEL;
 }
 
 impl Act<'_> {

@@ -17,7 +17,7 @@ use shared_proto::id::EnvironmentId;
 use shared_proto::token::MAX_LIFE_SECONDS;
 use tokio::sync::Mutex;
 
-use crate::access::Caller;
+use crate::access::{Caller, View};
 use crate::audit_event::{Act, EnvironmentAct};
 use crate::keys::KeyRing;
 use crate::revocation::{Revocations, Sequences};
@@ -128,67 +128,67 @@ impl EnvironmentKeeper {
         caller: &Caller,
         meta: &Origin,
     ) -> Result<Environment, Refusal> {
-        let ChangeEnvironment { display_name, max_token_life_seconds, require_mfa } = asked;
-        if display_name.is_none() && max_token_life_seconds.is_none() && require_mfa.is_none() {
-            return Err(Refusal::parameter("A change names a setting."));
-        }
-        max_token_life_seconds.map_or(Ok(()), check_life)?;
-        let change = EnvironmentChange::Settings { display_name, max_token_life_seconds };
-        if let Some(require_mfa) = require_mfa {
+        let (wanted, settings) = wanted(asked)?;
+        if let Some(wanted) = &wanted {
             // Before anything is changed.
-            self.may_ask_for_factors(&name, require_mfa, caller)?(caller)?;
+            let view = self.revocations.view().await?;
+            self.may_change_rules(&name, wanted.clone(), caller)?(caller, &view)?;
         }
-        let changed = match (&change, require_mfa) {
-            (EnvironmentChange::Settings { display_name: None, max_token_life_seconds: None }, Some(_)) => None,
-            _ => Some(self.apply(name.clone(), (EnvironmentAct::Update, change), caller, meta).await?),
+        let changed = match settings {
+            Some(change) => Some(self.apply(name.clone(), (EnvironmentAct::Update, change), caller, meta).await?),
+            None => None,
         };
-        if let Some(require_mfa) = require_mfa {
-            self.require_mfa(&name, require_mfa, caller, meta).await?;
+        if let Some(wanted) = wanted {
+            self.change_rules(&name, wanted, caller, meta).await?;
         }
         let known = changed.or_else(|| self.keys.environments().named(&name));
         known.ok_or_else(|| Refusal::new(ErrorCode::EnvironmentNotFound))
     }
 
-    /// Says whether people read in an environment only after a login with two factors. It is in the registry: whoever can
-    /// write to the database alone cannot switch it off.
-    async fn require_mfa(
+    /// Changes the rules of an environment. They are in the registry: whoever can write to the database alone cannot change
+    /// them.
+    async fn change_rules(
         &self,
         name: &EnvironmentName,
-        require_mfa: bool,
+        wanted: WantedRules,
         caller: &Caller,
         meta: &Origin,
     ) -> Result<(), Refusal> {
-        let environment_id = self.id_of(name, caller)?;
-        let may = self.may_ask_for_factors(name, require_mfa, caller)?;
-        may(caller)?;
+        let may = self.may_change_rules(name, wanted, caller)?;
+        let view = self.revocations.view().await?;
+        may(caller, &view)?;
+        drop(view);
         self.audit.record(Act::Environment(EnvironmentAct::Update, name), meta).await?;
-        self.revocations
-            .change(caller, None, move |caller, view| {
-                may(caller)?;
-                let known = view.state.environment_rules(environment_id).is_some_and(|rules| rules.require_mfa);
-                let wanted = EnvironmentRules { environment_id, require_mfa };
-                Ok(if known == require_mfa { Vec::new() } else { vec![wanted.into()] })
-            })
-            .await
-            .map(|_done| ())
+        let decide = move |caller: &Caller, view: &View| {
+            let (before, after) = may(caller, view)?;
+            Ok(if before == after { Vec::new() } else { vec![after.into()] })
+        };
+        self.revocations.change(caller, None, decide).await.map(|_done| ())
     }
 
-    /// True if a caller may switch the rule on or off.
-    fn may_ask_for_factors(
+    /// Decides whether a caller may change rules, and gives those of before and after.
+    fn may_change_rules(
         &self,
         name: &EnvironmentName,
-        require_mfa: bool,
+        wanted: WantedRules,
         caller: &Caller,
-    ) -> Result<impl Fn(&Caller) -> Result<(), Refusal> + Send + Sync + use<>, Refusal> {
-        let (scope, now) = (Scope::Environment(self.id_of(name, caller)?), self.clock.now());
-        Ok(move |caller: &Caller| {
+    ) -> Result<
+        impl Fn(&Caller, &View) -> Result<(EnvironmentRules, EnvironmentRules), Refusal> + Send + Sync + use<>,
+        Refusal,
+    > {
+        let (id, now) = (self.id_of(name, caller)?, self.clock.now());
+        let scope = Scope::Environment(id);
+        Ok(move |caller: &Caller, view: &View| {
             caller.permit::<ManageEnvironments>(&scope)?;
+            let before = view.state.environment_rules(id).copied().unwrap_or(EnvironmentRules::new(id));
+            let after = wanted.after(before);
             match caller.signed_on() {
-                Some(signed_on) if require_mfa => signed_on.check_recent(now),
                 // Otherwise a login with a stolen password would open what asks for more.
-                Some(signed_on) => signed_on.check_two_factors(now),
-                None => Ok(()),
+                Some(signed_on) if wanted.asks_for_less(&before) => signed_on.check_two_factors(now)?,
+                Some(signed_on) => signed_on.check_recent(now)?,
+                None => {}
             }
+            Ok((before, after))
         })
     }
 
@@ -286,6 +286,52 @@ impl EnvironmentKeeper {
         Ok(())
     }
 }
+
+/// The rules that a change names.
+#[derive(Clone, Debug)]
+struct WantedRules {
+    require_mfa: Option<bool>,
+    deletion_days: Option<u16>,
+    destroy_needs_approval: Option<bool>,
+}
+
+impl WantedRules {
+    fn after(&self, before: EnvironmentRules) -> EnvironmentRules {
+        EnvironmentRules {
+            environment_id: before.environment_id,
+            require_mfa: self.require_mfa.unwrap_or(before.require_mfa),
+            deletion_days: self.deletion_days.or(before.deletion_days),
+            destroy_needs_approval: self.destroy_needs_approval.unwrap_or(before.destroy_needs_approval),
+        }
+    }
+
+    /// Tells whether it names a rule as one that protects less.
+    fn asks_for_less(&self, before: &EnvironmentRules) -> bool {
+        self.require_mfa == Some(false)
+            || self.destroy_needs_approval == Some(false)
+            || self.deletion_days.is_some_and(|days| days < before.deletion_days())
+    }
+}
+
+/// The rules and the settings that a change names. It names one at least.
+fn wanted(asked: ChangeEnvironment) -> Result<(Option<WantedRules>, Option<EnvironmentChange>), Refusal> {
+    let ChangeEnvironment { display_name, max_token_life_seconds, require_mfa, deletion_days, destroy_needs_approval } =
+        asked;
+    max_token_life_seconds.map_or(Ok(()), check_life)?;
+    if deletion_days.is_some_and(|days| !DELETION_DAYS.contains(&days)) {
+        return Err(Refusal::parameter("deletion_days is 7 to 365."));
+    }
+    let has_rules = require_mfa.is_some() || deletion_days.is_some() || destroy_needs_approval.is_some();
+    let has_settings = display_name.is_some() || max_token_life_seconds.is_some();
+    if !has_rules && !has_settings {
+        return Err(Refusal::parameter("A change names a setting."));
+    }
+    let rules = has_rules.then_some(WantedRules { require_mfa, deletion_days, destroy_needs_approval });
+    Ok((rules, has_settings.then_some(EnvironmentChange::Settings { display_name, max_token_life_seconds })))
+}
+
+/// The days for which a deleted secret can be taken back.
+const DELETION_DAYS: std::ops::RangeInclusive<u16> = 7..=365;
 
 fn check_life(seconds: u64) -> Result<(), Refusal> {
     if (1..=MAX_LIFE_SECONDS).contains(&seconds) {

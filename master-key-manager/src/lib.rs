@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod app;
+pub mod approvals;
 pub mod audit_event;
 pub mod audit_reader;
 pub mod catalogue;

@@ -11,7 +11,8 @@ use shared_proto::id::SecretId;
 use tokio::sync::watch;
 
 use crate::access::{LastUses, Registry};
-use crate::catalogue::{Retention, Settler};
+use crate::approvals::Approvals;
+use crate::catalogue::{Retention, SecretKeeper, Settler};
 use crate::people::People;
 use crate::revocation::{FeedStatus, VaultView, stopped};
 use manager_store::{EventStore, IdentityStore, ManagerStore, OldEntries, PRUNED_AT_ONCE, USES_AT_ONCE};
@@ -36,6 +37,10 @@ pub struct Maintenance {
     pub people: Arc<People>,
     /// The rules by which former versions are destroyed.
     pub retention: Retention,
+    /// Destroys deleted secrets whose time has passed.
+    pub secret_keeper: Arc<SecretKeeper>,
+    /// Approvals of which nothing comes any more, and which are removed after a while.
+    pub approvals: Arc<Approvals>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file; kept up to date here.
@@ -73,7 +78,7 @@ impl Maintenance {
     pub async fn run(self, interval: Duration, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut pruned_at, mut swept_at): (Option<u64>, Option<u64>) = (None, None);
+        let (mut pruned_at, mut swept_at, mut erased_at): (Option<u64>, Option<u64>, Option<u64>) = (None, None, None);
         let mut is_told = false;
         let mut dropped = 0;
         let mut retained = None;
@@ -105,6 +110,12 @@ impl Maintenance {
                     tracing::warn!(%refusal, "ended sessions were not removed");
                 }
             }
+            if erased_at.is_none_or(|at| boot.saturating_sub(at) >= SWEEP_SECONDS)
+                && let Some(vault_time) = self.vault_view.vault_time()
+            {
+                erased_at = Some(boot);
+                self.finish_deletions(self.clock.now().min(vault_time), &stop).await;
+            }
             if pruned_at.is_none_or(|at| boot.saturating_sub(at) >= PRUNE_SECONDS)
                 && let Some(vault_time) = self.vault_view.vault_time()
             {
@@ -116,6 +127,17 @@ impl Maintenance {
                 dropped = self.drop_entries(dropped, now, &stop).await;
                 retained = self.keep_few(retained, now, &stop).await;
             }
+        }
+    }
+
+    /// Destroys the deleted secrets whose time has passed, and removes old approvals. Both clocks say so: one that jumped ahead
+    /// must not destroy what can be taken back.
+    async fn finish_deletions(&self, now: u64, stop: &watch::Receiver<bool>) {
+        if let Err(refusal) = self.secret_keeper.erase_due(now, || !*stop.borrow()).await {
+            tracing::warn!(%refusal, "deleted secrets were not looked for");
+        }
+        if let Err(refusal) = self.approvals.remove_old(now).await {
+            tracing::warn!(%refusal, "old approvals were not removed");
         }
     }
 

@@ -83,6 +83,7 @@ error_table! {
     EnrolmentInvalid, "enrolment_invalid", 401, No, "The enrolment code is unknown, was redeemed, has ended, or is for another address; ask for a new one.";
     LoginRequired, "login_required", 403, No, "The last login is too long ago for this; repeat it with POST /api/sessions:reauthenticate.";
     MfaRequired, "mfa_required", 403, No, "This needs a login with two factors; set up an authenticator, and log in with its code.";
+    ApprovalRequired, "approval_required", 403, No, "This needs the approval of somebody else: ask for it with POST /api/approvals, or with the :destroy of the secret.";
     NotPermitted, "not_permitted", 403, No, "The policy does not allow this to the caller.";
     SecretNotFound, "secret_not_found", 404, No, "No such secret or version, or it is not yours to see.";
     EnvironmentNotFound, "environment_not_found", 404, No, "There is no such environment.";
@@ -97,6 +98,7 @@ error_table! {
     PersonNotFound, "person_not_found", 404, No, "There is no such person.";
     EnrolmentNotFound, "enrolment_not_found", 404, No, "There is no such enrolment code.";
     TrustNotFound, "trust_not_found", 404, No, "There is no such trust.";
+    ApprovalNotFound, "approval_not_found", 404, No, "There is no such approval, or it is not yours to see.";
     RouteNotFound, "route_not_found", 404, No, "There is no such route.";
     MethodNotAllowed, "method_not_allowed", 405, No, "The route exists, but not for this method.";
     IdempotencyUnknown, "idempotency_unknown", 409, No, "The first request succeeded, but its body can no longer be compared; id and version are given.";
@@ -112,6 +114,8 @@ error_table! {
     EpochIncomplete, "epoch_incomplete", 409, Later, "A stored version has no key of this epoch yet; rewrap it first.";
     AlreadyExists, "already_exists", 409, No, "The thing to be made is there already.";
     SecretDeleted, "secret_deleted", 409, No, "The secret is deleted: no token is made for it and nothing is written to it.";
+    SecretNotDeleted, "secret_not_deleted", 409, No, "The secret is not deleted; only a deleted one is destroyed or taken back.";
+    ApprovalDecided, "approval_decided", 409, No, "The approval is decided, used, withdrawn or ended, and takes no other decision.";
     GroupInUse, "group_in_use", 409, No, "A role assignment, a permission or an owner names the group; delete or change that first.";
     LimitReached, "limit_reached", 409, No, "There are as many of these as there may be.";
     ValueInvalid, "value_invalid", 400, No, "The value is not what its kind says, or cannot be made as asked; the detail says why and never repeats it.";

@@ -11,6 +11,7 @@
 mod support;
 
 mod altered_rows;
+mod carving;
 mod commands;
 mod feed_snapshot;
 mod fingerprints;

@@ -41,6 +41,13 @@ pub struct ChangeEnvironment {
     /// True if people read there only after a login with two factors.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub require_mfa: Option<bool>,
+    /// The days for which a deleted secret can be taken back, 7 to 365.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 7, maximum = 365))]
+    pub deletion_days: Option<u16>,
+    /// True if a secret is destroyed only when a second principal has approved it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub destroy_needs_approval: Option<bool>,
 }
 
 /// An environment.
@@ -60,6 +67,11 @@ pub struct EnvironmentDetails {
     /// True if people read there only after a login with two factors.
     #[serde(default)]
     pub require_mfa: bool,
+    /// The days for which a deleted secret can be taken back.
+    pub deletion_days: u16,
+    /// True if a secret is destroyed only when a second principal has approved it.
+    #[serde(default)]
+    pub destroy_needs_approval: bool,
     /// When it was frozen (Unix seconds). Absent if it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen_at: Option<u64>,

@@ -13,6 +13,8 @@ shared_proto::id::ids! {
     SignOnId = "sgn_";
     /// An enrolment code.
     EnrolmentId = "enr_";
+    /// An act that awaits approval, or did.
+    ApprovalId = "apr_";
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@
 //! is refused everywhere.
 
 pub mod address;
+pub mod approvals;
 pub mod audit;
 pub mod cursor;
+pub mod deletion;
 pub mod edit;
 pub mod environments;
 pub mod fields;

@@ -126,6 +126,11 @@ impl SecretPath {
         Self(UNNAMED.to_owned())
     }
 
+    /// The path of a secret that is destroyed. It gives the path that it had to others.
+    pub fn destroyed(secret: SecretId) -> Self {
+        Self(format!("{DESTROYED}/{secret}"))
+    }
+
     /// The path that dots stand for: `a/b/c` for `a.b.c`. `None` if it has a slash, has no dot, or dots are part of a name.
     pub fn from_dots(&self) -> Option<Self> {
         let dotted = self.0.contains('.') && !self.0.contains('/');
@@ -138,9 +143,10 @@ impl SecretPath {
         slashed.then(|| self.0.replace('/', ".")).and_then(|text| Self::parse(text).ok())
     }
 
-    /// Whether the path lies in the reserved folder of unnamed submissions.
+    /// Whether the path lies in a folder whose paths the service gives: of unnamed submissions, and of destroyed secrets.
     pub fn is_reserved(&self) -> bool {
-        self.0.split('/').next() == Some(UNNAMED)
+        let folder = self.0.split('/').next();
+        folder == Some(UNNAMED) || folder == Some(DESTROYED)
     }
 }
 
@@ -322,6 +328,7 @@ shared_proto::schema::described!(IdempotencyKey, shared_proto::schema::text("^[!
 shared_proto::schema::described!(EnvironmentName, shared_proto::schema::text("^[a-z0-9][a-z0-9-]{0,62}$"));
 
 const UNNAMED: &str = "unnamed";
+const DESTROYED: &str = "destroyed";
 
 #[cfg(test)]
 mod tests {

@@ -75,6 +75,9 @@ pub struct CreateSecret {
     /// True for a secret that people never read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub service_only: bool,
+    /// True for a secret that is read after an approval only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requires_approval: bool,
     /// A note about the first version.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub note: Option<Note>,
@@ -209,6 +212,9 @@ pub struct ChangeSecret {
     /// True for a secret that people never read.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub service_only: Option<bool>,
+    /// True for a secret that is read after an approval only.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub requires_approval: Option<bool>,
     /// The kind of its values.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub kind: Option<SecretKind>,
@@ -350,6 +356,9 @@ pub struct SecretDetails {
     pub retention: Option<Retention>,
     /// True for a secret that people never read.
     pub service_only: bool,
+    /// True for a secret that is read after an approval only.
+    #[serde(default)]
+    pub requires_approval: bool,
     /// Its state.
     pub state: SecretStatus,
     /// When it was deleted (Unix seconds).

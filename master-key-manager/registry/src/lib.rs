@@ -11,6 +11,7 @@
 //! no clock.
 
 mod anchor;
+mod approval;
 mod credential;
 mod digest;
 mod entry;
@@ -26,6 +27,7 @@ mod sign_on;
 mod snapshot;
 
 pub use self::anchor::{Anchor, Standing};
+pub use self::approval::{Approval, ApprovedRead, AskedAct};
 pub use self::credential::{Credential, CredentialLimit, Login, Proof, Uses};
 pub use self::entry::{Author, Change, Entry, RegistryKey, Tag, WrittenEntry};
 pub use self::facts::is_administrator;

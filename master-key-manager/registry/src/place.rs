@@ -7,6 +7,7 @@
 use std::sync::PoisonError;
 
 use manager_api::name::SecretPath;
+use manager_api::secrets::SecretStatus;
 use manager_api::tags::Tags;
 use manager_policy::SecretFacts;
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,26 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl SecretRules {
+    /// The state of the secret.
+    pub fn status(&self) -> SecretStatus {
+        match self.deletion {
+            None => SecretStatus::Active,
+            Some(Deletion { destroyed: true, .. }) => SecretStatus::Destroyed,
+            Some(Deletion { destroyed: false, .. }) => SecretStatus::Deleted,
+        }
+    }
+
+    /// Tells whether the secret is in a list of secrets with a state; without one, of those that are active.
+    pub fn is_listed(&self, state: Option<SecretStatus>) -> bool {
+        self.status() == state.unwrap_or(SecretStatus::Active)
+    }
+
+    /// The time from which on the service has something to erase (Unix seconds): when a deleted secret can be taken back no
+    /// more, and at once of one that is destroyed. `None` for an active one.
+    pub fn erase_at(&self) -> Option<u64> {
+        self.deletion.map(|deletion| if deletion.destroyed { 0 } else { deletion.recoverable_until })
+    }
+
     /// The text of a row: empty for no rules.
     ///
     /// # Errors

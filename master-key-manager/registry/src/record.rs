@@ -5,6 +5,7 @@ use shared_proto::Rejected;
 use shared_proto::encoding::from_json;
 use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, ServiceId};
 
+use crate::approval::Approval;
 use crate::credential::{Credential, Uses};
 use crate::lines::{Permission, RoleAssignment};
 use crate::place::Place;
@@ -12,7 +13,7 @@ use crate::principals::{Group, Person, Service};
 use crate::settings::{Settings, SettingsId};
 use crate::sign_on::{Enrolment, EnvironmentRules, SignOn};
 use crate::{Change, Snapshot};
-use manager_api::id::{AssignmentId, EnrolmentId, GroupId, PermissionId, SignOnId, UsesId};
+use manager_api::id::{ApprovalId, AssignmentId, EnrolmentId, GroupId, PermissionId, SignOnId, UsesId};
 
 macro_rules! records {
     ($($(#[$doc:meta])* $kind:ident $text:literal, $id:ident: $Id:ident, $one:ident, $all:ident;)+) => {
@@ -125,6 +126,8 @@ records! {
     EnvironmentRules "environment-rules", environment_id: EnvironmentId, environment_rules, all_environment_rules;
     /// The newest change of the place of a secret.
     Place "place", secret_id: SecretId, place, places;
+    /// An act that awaits approval, or did.
+    Approval "approval", approval_id: ApprovalId, approval, approvals;
 }
 
 /// The name of a record: its kind and its id in that kind.
@@ -169,7 +172,13 @@ impl Kind {
             | Self::RoleAssignment
             | Self::Permission
             | Self::EnvironmentRules => true,
-            Self::Credential | Self::Uses | Self::Settings | Self::SignOn | Self::Enrolment | Self::Place => false,
+            Self::Credential
+            | Self::Uses
+            | Self::Settings
+            | Self::SignOn
+            | Self::Enrolment
+            | Self::Place
+            | Self::Approval => false,
         }
     }
 }
@@ -187,7 +196,8 @@ impl Kind {
             | Self::SignOn
             | Self::Enrolment
             | Self::EnvironmentRules
-            | Self::Place => false,
+            | Self::Place
+            | Self::Approval => false,
         }
     }
 }
@@ -207,7 +217,8 @@ impl Record {
             | Self::SignOn(_)
             | Self::Enrolment(_)
             | Self::EnvironmentRules(_)
-            | Self::Place(_) => None,
+            | Self::Place(_)
+            | Self::Approval(_) => None,
         }
     }
 

@@ -85,6 +85,27 @@ pub struct EnvironmentRules {
     /// True if people read there only after a login with two factors.
     #[serde(default)]
     pub require_mfa: bool,
+    /// The days for which a deleted secret can be taken back; absent for [`EnvironmentRules::DELETION_DAYS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_days: Option<u16>,
+    /// True if a second administrator approves that a secret is destroyed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub destroy_needs_approval: bool,
+}
+
+impl EnvironmentRules {
+    /// The days for which a deleted secret can be taken back, where nothing else is said.
+    pub const DELETION_DAYS: u16 = 30;
+
+    /// Those of an environment about which nothing is said.
+    pub const fn new(environment_id: EnvironmentId) -> Self {
+        Self { environment_id, require_mfa: false, deletion_days: None, destroy_needs_approval: false }
+    }
+
+    /// The days for which a deleted secret can be taken back.
+    pub fn deletion_days(&self) -> u16 {
+        self.deletion_days.unwrap_or(Self::DELETION_DAYS)
+    }
 }
 
 impl SignOn {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use manager_api::id::ApprovalId;
 use manager_api::name::AccountName;
 use manager_policy::{Limit, Line};
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
@@ -9,11 +10,13 @@ use shared_proto::Rejected;
 use shared_proto::encoding::Bytes;
 use shared_proto::id::{CredentialId, Subject};
 
+use crate::approval::ApprovedRead;
 use crate::digest::Tree;
 use crate::entry::NO_ENTRY;
 use crate::record::Record;
 use crate::{
-    Anchor, Author, Change, Credential, Entry, Kind, RecordName, RegistryKey, Tag, WrittenEntry, WrittenRecord,
+    Anchor, Approval, Author, Change, Credential, Entry, Kind, RecordName, RegistryKey, Tag, WrittenEntry,
+    WrittenRecord,
 };
 
 /// All records, as they were after one entry. Clones share what they have in common.
@@ -28,6 +31,8 @@ pub struct Snapshot {
     by_hmac: RedBlackTreeMapSync<[u8; 32], CredentialId>,
     by_subject: RedBlackTreeSetSync<(Subject, CredentialId)>,
     trusts: RedBlackTreeSetSync<CredentialId>,
+    /// Approvals by the principal who asked for them.
+    by_asker: RedBlackTreeSetSync<(Subject, ApprovalId)>,
     by_name: RedBlackTreeMapSync<(Kind, String), RecordName>,
     /// Lines of the policy and limits of credentials, as their records say them.
     lines: RedBlackTreeMapSync<RecordName, Arc<Line>>,
@@ -76,6 +81,7 @@ impl Snapshot {
             by_hmac: RedBlackTreeMapSync::new_sync(),
             by_subject: RedBlackTreeSetSync::new_sync(),
             trusts: RedBlackTreeSetSync::new_sync(),
+            by_asker: RedBlackTreeSetSync::new_sync(),
             by_name: RedBlackTreeMapSync::new_sync(),
             lines: RedBlackTreeMapSync::new_sync(),
             limits: RedBlackTreeMapSync::new_sync(),
@@ -186,6 +192,17 @@ impl Snapshot {
         self.by_subject.range(first..=last).filter_map(|(_, id)| self.credential(*id))
     }
 
+    /// Every approval that a principal has asked for, ordered by id.
+    pub fn approvals_of(&self, subject: Subject) -> impl Iterator<Item = &Approval> {
+        let [first, last] = [[0; 16], [u8::MAX; 16]].map(|id| (subject, ApprovalId::from_bytes(id)));
+        self.by_asker.range(first..=last).filter_map(|(_, id)| self.approval(*id))
+    }
+
+    /// The secrets that a principal may read by approvals in force at a time.
+    pub fn approved_reads(&self, subject: Subject, now: u64) -> Vec<ApprovedRead> {
+        self.approvals_of(subject).filter_map(|approval| approval.read_in_force(now)).collect()
+    }
+
     /// The record with a name.
     pub fn record(&self, name: &RecordName) -> Option<&Record> {
         self.records.get(name).map(Arc::as_ref)
@@ -249,6 +266,10 @@ impl Snapshot {
             | Record::Enrolment(_)
             | Record::EnvironmentRules(_)
             | Record::Place(_) => None,
+            Record::Approval(approval) => {
+                self.by_asker.insert_mut((approval.asked_by, approval.approval_id));
+                None
+            }
         };
         if let Some(line) = line {
             self.lines.insert_mut(name.clone(), Arc::new(line.map_err(|_| Rejected)?));
@@ -281,6 +302,9 @@ impl Snapshot {
         self.lines.remove_mut(name);
         if let Some(unique) = record.unique_name() {
             self.by_name.remove_mut(&(name.kind, unique.to_owned()));
+        }
+        if let Record::Approval(approval) = record {
+            self.by_asker.remove_mut(&(approval.asked_by, approval.approval_id));
         }
         if let Record::Credential(credential) = record {
             let id = credential.credential_id;

@@ -1,6 +1,9 @@
 //! The confirmation of a database by an operator: of one of an earlier day, or of an earlier release.
 
-use manager_registry::{Anchor, Author, Broken, Change, Proposal, RecordName, RegistryKey, SignOn, Snapshot, Standing};
+use manager_api::approvals::ApprovalState;
+use manager_registry::{
+    Anchor, Approval, Author, Broken, Change, Proposal, RecordName, RegistryKey, SignOn, Snapshot, Standing,
+};
 use manager_store::{ChangeOutcome, RegistryRows, RegistryStore};
 use service_runtime::StartError;
 use shared_proto::Rejected;
@@ -43,7 +46,7 @@ impl Registry {
             return Err(StartError::new("The database changed meanwhile; look again with `policy show`."));
         }
         let by = (Author::Operator, "confirmed", now);
-        let proposal = state.propose(used_up_since(&state), by, used, key).map_err(|Rejected| altered(Broken))?;
+        let proposal = state.propose(used_up_since(&state, now), by, used, key).map_err(|Rejected| altered(Broken))?;
         // Whatever the rows of tokens say: they are of that day.
         let ended: Vec<Event> = sessions(&state).map(Event::Credential).collect();
         let events = if ended.len() > MOST_EVENTS { vec![Event::All] } else { ended };
@@ -86,13 +89,16 @@ pub fn word_for(state: &Snapshot) -> String {
 }
 
 /// What a state of an earlier day brings back that may have been used up since: sessions, enrolment codes and recovery
-/// codes end.
-fn used_up_since(state: &Snapshot) -> Vec<Change> {
+/// codes end, and so do acts that await approval or were approved.
+fn used_up_since(state: &Snapshot, now: u64) -> Vec<Change> {
     let sessions = sessions(state).map(|session| Change::from(RecordName::from(session)));
     let codes = state.enrolments().map(|code| Change::from(RecordName::from(code.enrolment_id)));
     let people = state.sign_ons().filter(|own| !own.recovery.is_empty());
     let people = people.map(|own| Change::from(SignOn { recovery: Vec::new(), ..own.clone() }));
-    sessions.chain(codes).chain(people).collect()
+    let lasts = |known: &&Approval| known.over_since(now).is_none();
+    let ended = |known: &Approval| Approval { state: ApprovalState::Ended, ended_at: Some(now), ..known.clone() };
+    let approvals = state.approvals().filter(lasts).map(|known| Change::from(ended(known)));
+    sessions.chain(codes).chain(people).chain(approvals).collect()
 }
 
 fn sessions(state: &Snapshot) -> impl Iterator<Item = CredentialId> + '_ {

@@ -27,7 +27,9 @@ use manager_policy::{
     Action, ActionType, Actor, AnyAction, Basis, Denied, Facts, Holder, KnownEnvironments, Permit, Scope, SecretFacts,
     Visible,
 };
-use manager_registry::{Author, Change, Credential, Kind, RecordName, RegistryKey, RowKey, is_administrator};
+use manager_registry::{
+    ApprovedRead, Author, Change, Credential, Kind, Record, RecordName, RegistryKey, RowKey, is_administrator,
+};
 use manager_sign_on::code::SessionCode;
 use manager_store::{FactStore, SignEvent, TokenSubject};
 use service_runtime::Refusal;
@@ -123,6 +125,8 @@ pub struct Caller {
     rules: DecidingRules,
     /// How a person has signed on; `None` for a service.
     signed_on: Option<SignedOn>,
+    /// What he may read by approvals.
+    approved: Vec<ApprovedRead>,
 }
 
 impl Caller {
@@ -131,7 +135,11 @@ impl Caller {
         let credential = view.state.credential(actor.credential);
         let method = credential.map_or("none", |credential| credential.proof.method());
         let (facts, signed_on) = (Arc::clone(&view.facts), view.signed_on(&actor, now));
-        Self { actor, facts, now, method, rules: DecidingRules::default(), signed_on }
+        let approved = match actor.holder {
+            Holder::Principal(subject) => view.state.approved_reads(subject, now),
+            Holder::Stranger => Vec::new(),
+        };
+        Self { actor, facts, now, method, rules: DecidingRules::default(), signed_on, approved }
     }
 
     /// The permit for an action in a scope. The store checks what it was decided from again, in the transaction that
@@ -176,6 +184,11 @@ impl Caller {
     fn check_login(&self, action: Action, environment: Option<EnvironmentId>) -> Result<(), Refusal> {
         let Some(signed_on) = &self.signed_on else { return Ok(()) };
         signed_on.check(action, environment, self.now)
+    }
+
+    /// What he may read by approvals in force, beside what the policy says.
+    pub fn approved(&self) -> &[ApprovedRead] {
+        &self.approved
     }
 
     /// How a person has signed on; `None` for a service and for a stranger.
@@ -285,12 +298,19 @@ impl Caller {
             | Kind::Settings
             | Kind::SignOn
             | Kind::EnvironmentRules
-            | Kind::Place => None,
+            | Kind::Place
+            | Kind::Approval => None,
         };
         let own = self.subject();
         // Whoever changes a place that others read by afterwards is asked with the right to share.
+        let asks = |change: &Change| match &change.after {
+            Some(Record::Approval(approval)) => own == Some(approval.asked_by),
+            Some(_) | None => change.name.kind == Kind::Approval,
+        };
         let ends_own = |change: &Change| {
-            change.name.kind == Kind::Place || (change.after.is_none() && own.is_some() && owner(&change.name) == own)
+            change.name.kind == Kind::Place
+                || asks(change)
+                || (change.after.is_none() && own.is_some() && owner(&change.name) == own)
         };
         match &self.signed_on {
             Some(signed_on) if !changes.iter().all(ends_own) => signed_on.check_recent(self.now),

@@ -288,7 +288,7 @@ impl Registry {
     }
 
     /// Makes a change, if `may_be_made` lets it, which sees the state before and after it.
-    pub(super) async fn change_if(
+    pub(crate) async fn change_if(
         &self,
         (author, reason, now): (Author, &str, u64),
         sign: Option<SignEvent>,

@@ -12,6 +12,24 @@ pub const SECRET_CREATE: &str = "secret.create";
 pub const SECRET_UPDATE: &str = "secret.update";
 /// `PATCH /api/secrets/{key_id}`.
 pub const SECRET_CHANGE: &str = "secret.change";
+/// `DELETE /api/secrets/{key_id}`.
+pub const SECRET_DELETE: &str = "secret.delete";
+/// `POST /api/secrets/{key_id}:undelete`.
+pub const SECRET_UNDELETE: &str = "secret.undelete";
+/// `POST /api/secrets/{key_id}:destroy`.
+pub const SECRET_ERASE: &str = "secret.erase";
+/// `POST /api/approvals`.
+pub const APPROVAL_CREATE: &str = "approval.create";
+/// `GET /api/approvals`.
+pub const APPROVAL_LIST: &str = "approval.list";
+/// `GET /api/approvals/{approval_id}`.
+pub const APPROVAL_SHOW: &str = "approval.show";
+/// `POST /api/approvals/{approval_id}:approve`.
+pub const APPROVAL_APPROVE: &str = "approval.approve";
+/// `POST /api/approvals/{approval_id}:reject`.
+pub const APPROVAL_REJECT: &str = "approval.reject";
+/// `POST /api/approvals/{approval_id}:cancel`.
+pub const APPROVAL_CANCEL: &str = "approval.cancel";
 /// `GET /api/secrets/{key_id}`.
 pub const SECRET_SHOW: &str = "secret.show";
 /// `GET /api/secrets/{key_id}/versions`.

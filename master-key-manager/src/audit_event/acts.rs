@@ -40,6 +40,12 @@ impl EnvironmentAct {
 pub enum SecretAct {
     /// The path, the rules or the description of a secret are changed.
     Change,
+    /// A secret is deleted for a time, and its tokens are revoked.
+    Delete,
+    /// The deletion of a secret is taken back.
+    Undelete,
+    /// A deleted secret is destroyed with all its versions: by command, after an approval, or because its time has passed.
+    Destroy,
 }
 
 impl SecretAct {
@@ -47,6 +53,9 @@ impl SecretAct {
     pub const fn action(self) -> &'static str {
         match self {
             Self::Change => action::SECRET_CHANGE,
+            Self::Delete => action::SECRET_DELETE,
+            Self::Undelete => action::SECRET_UNDELETE,
+            Self::Destroy => action::SECRET_ERASE,
         }
     }
 }

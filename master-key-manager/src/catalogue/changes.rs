@@ -23,15 +23,15 @@ use crate::revocation::{Revocations, Sequences};
 
 /// Changes secrets.
 pub struct SecretKeeper {
-    store: Arc<dyn ManagerStore>,
-    revocations: Arc<Revocations>,
-    audit: AuditLog,
+    pub(super) store: Arc<dyn ManagerStore>,
+    pub(super) revocations: Arc<Revocations>,
+    pub(super) audit: AuditLog,
 }
 
 /// A secret with the state that a change is made on.
 #[derive(Clone)]
-pub(super) struct Known {
-    pub(super) placed: PlacedSecret,
+pub(crate) struct Known {
+    pub(crate) placed: PlacedSecret,
     pub(super) details: Details,
     pub(super) revision: u64,
 }
@@ -96,7 +96,7 @@ impl SecretKeeper {
     }
 
     /// The state of a secret that a change is made on.
-    pub(super) async fn known(&self, secret: SecretId) -> Result<Option<Known>, Refusal> {
+    pub(crate) async fn known(&self, secret: SecretId) -> Result<Option<Known>, Refusal> {
         let found = self.store.placed(vec![secret]).await?.into_iter().next().flatten();
         Ok(found.map(|(placed, details, revision)| Known { placed, details, revision }))
     }
@@ -122,6 +122,8 @@ pub(super) fn asked_for(caller: &Caller, known: &Known, after: After, if_revisio
     let facts = &known.placed.facts;
     // Also for the holder of a credential that is limited to a part, and whatever the policy says about the others.
     let is_told_apart = caller.facts().tell_apart(facts, &facts_after(facts, &after));
+    // Tokens of before were made without an approval.
+    let needs_more = after.rules.requires_approval && !known.placed.rules.requires_approval;
     let place = NewPlace {
         secret: facts.id,
         environment: facts.environment,
@@ -131,7 +133,7 @@ pub(super) fn asked_for(caller: &Caller, known: &Known, after: After, if_revisio
         details: after.details,
         if_revision,
     };
-    let events = if is_told_apart { vec![Event::Secret(facts.id)] } else { Vec::new() };
+    let events = if is_told_apart || needs_more { vec![Event::Secret(facts.id)] } else { Vec::new() };
     Asked { changes: vec![Place::changed(facts.id).into()], places: vec![place], events }
 }
 
@@ -183,7 +185,8 @@ fn check(asked: &ChangeSecret) -> Result<(), Refusal> {
         return Err(Refusal::parameter("Name what shall change."));
     }
     if asked.path.as_ref().is_some_and(SecretPath::is_reserved) {
-        return Err(Refusal::new(ErrorCode::NameInvalid).detail("Paths under unnamed/ are given by the service."));
+        return Err(Refusal::new(ErrorCode::NameInvalid)
+            .detail("Paths under unnamed/ and destroyed/ are given by the service."));
     }
     check_rotation(asked.rotation_days.value().copied())
 }
@@ -203,6 +206,7 @@ fn rules_after(before: &SecretRules, asked: &ChangeSecret) -> SecretRules {
     SecretRules {
         tags: asked.tags.clone().unwrap_or_else(|| before.tags.clone()),
         service_only: asked.service_only.unwrap_or(before.service_only),
+        requires_approval: asked.requires_approval.unwrap_or(before.requires_approval),
         ..before.clone()
     }
 }

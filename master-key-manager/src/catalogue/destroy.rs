@@ -10,7 +10,7 @@ use service_runtime::audit::{AuditLog, Origin};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, Version};
 
-use super::Settler;
+use super::{Settler, rules_of};
 use crate::audit_event::Act;
 use crate::revocation::{Revocations, Sequences};
 use manager_store::CatalogueStore;
@@ -37,6 +37,12 @@ pub async fn destroy(
     }
     let look = permit.to_look();
     let state = store.secret(&look, secret).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+    let view = revocations.view().await?;
+    if rules_of(&view, state.environment).destroy_needs_approval {
+        // Otherwise one alone would destroy a secret version by version.
+        let detail = "Here a secret is destroyed as a whole: delete it, and have its destruction approved.";
+        return Err(Refusal::new(ErrorCode::ApprovalRequired).detail(detail));
+    }
     let held = settler.locks().lock(&(state.environment, state.path.clone())).await;
     let pending = store.secret(&look, secret).await?.map(|state| state.pending).unwrap_or_default();
     let asked: Vec<_> = pending.into_iter().filter(|row| versions.contains(&row.version)).collect();

@@ -4,8 +4,10 @@
 //! number never stands for two values. An unclear outcome is settled before anything builds on it.
 
 mod changes;
+mod deletion;
 mod delivery;
 mod destroy;
+mod erasing;
 mod fingerprints;
 mod history;
 mod locks;
@@ -19,7 +21,9 @@ mod target;
 mod transfer;
 mod value;
 
+pub(crate) use changes::Known;
 pub use changes::{SecretKeeper, check_rotation};
+pub(crate) use deletion::{check_still_at, destroyed_place, ended_destructions, rules_of};
 pub use delivery::{Delivery, DeliveryQueue, start_delivery};
 pub use destroy::destroy;
 pub use fingerprints::{Elsewhere, Fingerprints};

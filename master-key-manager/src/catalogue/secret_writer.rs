@@ -192,9 +192,12 @@ impl SecretWriter {
         let checked = self.values.checked(&request.value, kind.unwrap_or(SecretKind::Text), now).await?;
         let expires_at = earlier(request.about.expires_at, checked.expires_at);
         let version = NewContent { value: Arc::clone(&checked.value), expires_at };
-        // Who may write and not read gets no token.
+        // Who may write and not read gets no token; nor does anybody for a secret that is read after an approval only. Rules
+        // that change from here on, the permit does not outlive.
+        let rules = known.as_ref().map_or(request.rules(), |state| Some(&state.rules));
+        let is_wanted = request.token && !rules.is_some_and(|rules| rules.requires_approval);
         let target = Target { environment, facts };
-        let read: Option<Permit<Read>> = if request.token { caller.permit_on(Some(&target.facts)).ok() } else { None };
+        let read: Option<Permit<Read>> = if is_wanted { caller.permit_on(Some(&target.facts)).ok() } else { None };
         // Behind the lock of the path: those who wait for that would keep writers of other paths out of their places.
         let _place = if read.is_some() { Some(self.batches.enter().await) } else { None };
         let (seal_key, transport) = self.vault_view.keys_for_storing()?;

@@ -119,6 +119,7 @@ impl Mint {
             signing_key: signer.kid(),
             grants,
             permits,
+            approved: caller.approved().to_vec(),
             issued_at,
             expires_at,
         };
@@ -130,6 +131,7 @@ impl Mint {
             }
             TokenDecision::NotFound => return Err(Refusal::new(ErrorCode::SecretNotFound)),
             TokenDecision::Deleted => return Err(Refusal::new(ErrorCode::SecretDeleted)),
+            TokenDecision::ApprovalRequired => return Err(Refusal::new(ErrorCode::ApprovalRequired)),
             TokenDecision::Twice => return Err(Refusal::parameter("A token names each secret once.")),
             TokenDecision::SeveralEnvironments => {
                 return Err(Refusal::parameter("All secrets of a token are of one environment."));

@@ -84,7 +84,8 @@ fn restoring(view: &View, former: &PolicyState) -> Result<Restoring, Refusal> {
             | Record::SignOn(_)
             | Record::Enrolment(_)
             | Record::EnvironmentRules(_)
-            | Record::Place(_) => {}
+            | Record::Place(_)
+            | Record::Approval(_) => {}
         }
     }
     for known in view.state.groups() {

@@ -201,7 +201,8 @@ impl PolicyKeeper {
             | Record::SignOn(_)
             | Record::Enrolment(_)
             | Record::EnvironmentRules(_)
-            | Record::Place(_) => None,
+            | Record::Place(_)
+            | Record::Approval(_) => None,
         }
     }
 }

@@ -123,6 +123,67 @@ impl Revocations {
         self.changed(sign.is_some(), numbers).await
     }
 
+    /// The same with places of secrets.
+    ///
+    /// # Errors
+    /// Those of [`Registry::change`]: nothing is changed.
+    pub async fn change_places_as(
+        &self,
+        by: (Author, &str, u64),
+        decide: impl FnOnce(&View) -> Result<Asked, Refusal> + Send,
+    ) -> Result<Sequences, Refusal> {
+        let sign = self.sign_if_caught_up();
+        let numbers = self.registry.change_if(by, sign.clone(), decide, |_before, _after, _changes| Ok(())).await;
+        self.changed(sign.is_some(), numbers).await
+    }
+
+    /// The registry at this moment.
+    ///
+    /// # Errors
+    /// It cannot be read, or fails its verification.
+    pub async fn view(&self) -> Result<Arc<View>, Refusal> {
+        Ok(self.registry.now().await?)
+    }
+
+    /// The progress of an event that was recorded before.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn progress_of(&self, event: Event) -> Result<Sequences, Refusal> {
+        let numbers: Vec<u64> = self.store.number_of(event).await?.into_iter().collect();
+        // One that has no number waits for it, or has ended long ago.
+        let applied = if numbers.is_empty() { self.store.deferred().await? == 0 } else { self.confirm(&numbers).await };
+        Ok(Sequences { numbers, applied })
+    }
+
+    /// Erases versions of a destroyed secret, up to so many steps of [`manager_store::ERASED_AT_ONCE`], and waits a moment
+    /// for the vault's signature. Returns whether there are more. `None` for a secret that is not destroyed.
+    ///
+    /// # Errors
+    /// The database cannot be written. What was erased is erased, and the next call goes on.
+    pub async fn erase(&self, secret: SecretId, steps: usize) -> Result<Option<(Sequences, bool)>, Refusal> {
+        let (mut numbers, mut deferred, mut more) = (Vec::new(), false, true);
+        for _ in 0..steps {
+            let Some(step) = self.store.erase(secret, self.sign_if_caught_up(), self.clock.now()).await? else {
+                return Ok(None);
+            };
+            numbers.extend(step.numbers);
+            (deferred, more) = (deferred || step.deferred, step.more);
+            if !more {
+                break;
+            }
+        }
+        self.vault_view.wake();
+        if numbers.is_empty() && !deferred {
+            // It was erased before, and the vault may not know all of it.
+            let (newest, _hash) = self.store.newest_event().await?;
+            let applied = self.store.deferred().await? == 0 && self.confirm(&[newest]).await;
+            return Ok(Some((Sequences { numbers, applied }, more)));
+        }
+        let applied = !deferred && self.confirm(&numbers).await;
+        Ok(Some((Sequences { numbers, applied }, more)))
+    }
+
     fn sign_if_caught_up(&self) -> Option<SignEvent> {
         let caught_up = self.vault_view.view().status == FeedStatus::CaughtUp;
         caught_up.then(|| Arc::clone(&self.sign))

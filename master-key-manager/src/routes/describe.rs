@@ -1,8 +1,7 @@
 //! Secrets of the catalogue as answers.
 
 use manager_api::kind::{Class, SecretKind};
-use manager_api::secrets::{GeneratedFacts, PasswordStrength, SecretDetails, SecretStatus, StagedVersions};
-use manager_registry::Deletion;
+use manager_api::secrets::{GeneratedFacts, PasswordStrength, SecretDetails, StagedVersions};
 use manager_secret_kinds::{PublicFacts, Strength};
 use manager_store::{DescribedSecret, Stages};
 use service_runtime::Refusal;
@@ -19,6 +18,7 @@ pub(super) fn details(app: &App, found: DescribedSecret) -> Result<SecretDetails
     let kind = details.kind.unwrap_or(SecretKind::Text);
     let class = details.class.unwrap_or_else(|| Class::default_of(kind, environment.as_str() == "dev"));
     let deletion = state.rules.deletion;
+    let status = state.rules.status();
     Ok(SecretDetails {
         key_id: state.secret,
         environment,
@@ -32,7 +32,8 @@ pub(super) fn details(app: &App, found: DescribedSecret) -> Result<SecretDetails
         metadata: details.metadata,
         retention: details.retention,
         service_only: state.rules.service_only,
-        state: status(deletion.as_ref()),
+        requires_approval: state.rules.requires_approval,
+        state: status,
         deleted_at: deletion.map(|deletion| deletion.deleted_at),
         recoverable_until: deletion.filter(|deletion| !deletion.destroyed).map(|deletion| deletion.recoverable_until),
         stages: staged(state.stages),
@@ -52,14 +53,6 @@ pub(super) fn generated(public: PublicFacts) -> GeneratedFacts {
 /// The strength of a password.
 pub(super) fn strength(strength: Strength) -> PasswordStrength {
     PasswordStrength { score: strength.score, guesses_log10: strength.guesses_log10 }
-}
-
-fn status(deletion: Option<&Deletion>) -> SecretStatus {
-    match deletion {
-        None => SecretStatus::Active,
-        Some(Deletion { destroyed: true, .. }) => SecretStatus::Destroyed,
-        Some(Deletion { destroyed: false, .. }) => SecretStatus::Deleted,
-    }
 }
 
 fn staged(stages: Stages) -> StagedVersions {

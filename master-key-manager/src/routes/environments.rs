@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use manager_api::environments::{ChangeEnvironment, CreateEnvironment, EnvironmentDetails, EnvironmentList};
 use manager_api::name::EnvironmentName;
+use manager_registry::EnvironmentRules;
 use serde::Deserialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
@@ -173,8 +174,8 @@ fn name_of(call: &Call) -> Result<EnvironmentName, Refusal> {
 }
 
 fn details(app: &App, environment: Environment) -> EnvironmentDetails {
-    let require_mfa =
-        app.registry.known().state.environment_rules(environment.id).is_some_and(|rules| rules.require_mfa);
+    let known = app.registry.known().state.environment_rules(environment.id).copied();
+    let rules = known.unwrap_or(EnvironmentRules::new(environment.id));
     let root_key_epoch = app.keys.now().roots.newest(environment.id).map(|(epoch, _)| epoch);
     EnvironmentDetails {
         environment_id: environment.id,
@@ -182,7 +183,9 @@ fn details(app: &App, environment: Environment) -> EnvironmentDetails {
         display_name: environment.display_name,
         ordinal: environment.ordinal,
         max_token_life_seconds: environment.max_token_life_seconds,
-        require_mfa,
+        require_mfa: rules.require_mfa,
+        deletion_days: rules.deletion_days(),
+        destroy_needs_approval: rules.destroy_needs_approval,
         frozen_at: environment.frozen_at,
         disabled_at: environment.disabled_at,
         created_at: environment.created_at,

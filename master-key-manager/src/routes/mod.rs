@@ -1,8 +1,10 @@
 //! The routes of the manager: a file for each resource, with its rows and handlers.
 
+mod approvals;
 mod audit;
 mod catalogue;
 mod credentials;
+mod deletion;
 mod describe;
 mod environments;
 mod groups;
@@ -54,7 +56,11 @@ pub const ROUTES: Table = Table::new(&[
     public::ROUTES,
     // Before the rows with a secret alone, which would take the rest for a part of the id.
     versions::ROUTES,
+    // Before the rows with a secret alone, which would take the verb for a part of the id.
+    deletion::VERBS,
     secrets::ROUTES,
+    deletion::ROUTES,
+    approvals::ROUTES,
     tokens::ROUTES,
     revocations::ROUTES,
     audit::ROUTES,

@@ -63,6 +63,7 @@ pub(super) const WRITE_PROBLEMS: &[ErrorCode] = &[
 pub(super) const DESTROY_PROBLEMS: &[ErrorCode] = &[
     ErrorCode::ParameterInvalid,
     ErrorCode::SecretNotFound,
+    ErrorCode::ApprovalRequired,
     ErrorCode::Unavailable,
     ErrorCode::OutcomeUnknown,
     ErrorCode::AuditUnavailable,

@@ -34,6 +34,8 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::NameInvalid,
             ErrorCode::SecretNotFound,
             ErrorCode::MfaRequired,
+            ErrorCode::SecretDeleted,
+            ErrorCode::ApprovalRequired,
             ErrorCode::Unavailable,
             ErrorCode::OutcomeUnknown,
             ErrorCode::AuditUnavailable,

@@ -55,7 +55,12 @@ pub(super) fn parse_new(body: CreateSecret, idempotency: Repeat) -> Result<Store
         (body.environment.map(EnvironmentSelector::Name), body.environment_id),
         "A secret has an environment: give environment or environment_id, and not both.",
     )?;
-    let rules = SecretRules { tags: body.tags, service_only: body.service_only, ..SecretRules::default() };
+    let rules = SecretRules {
+        tags: body.tags,
+        service_only: body.service_only,
+        requires_approval: body.requires_approval,
+        ..SecretRules::default()
+    };
     let details = Details {
         kind,
         class: body.class,
@@ -131,7 +136,7 @@ fn value(encoding: Option<ValueEncoding>, text: Zeroizing<String>) -> Result<Arc
 
 fn check_path(path: Option<&SecretPath>) -> Result<(), Refusal> {
     if path.is_some_and(SecretPath::is_reserved) {
-        return Err(name_invalid(Malformed("paths under unnamed/ are given by the service")));
+        return Err(name_invalid(Malformed("paths under unnamed/ and destroyed/ are given by the service")));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod act;
 mod catalogue;
 mod comparison;
 mod environments;
+mod erasure;
 mod event_name;
 mod events;
 mod facts;
@@ -37,6 +38,7 @@ pub use self::comparison::{ComparisonStore, EnvelopePage};
 pub use self::environments::{
     Closed, CreateOutcome, Environment, EnvironmentChange, EnvironmentStore, MAX_ENVIRONMENTS, NewEnvironment,
 };
+pub use self::erasure::{DueErasure, ERASED_AT_ONCE, Erased, ErasureStore};
 pub use self::events::{
     DROPPED_AT_ONCE, Decision, Destroyed, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, StoredEvent,
 };
@@ -70,6 +72,7 @@ pub trait ManagerStore:
     + CatalogueStore
     + ComparisonStore
     + EnvironmentStore
+    + ErasureStore
     + EventStore
     + FactStore
     + HistoryStore

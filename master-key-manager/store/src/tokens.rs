@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use manager_api::name::{SecretPath, UserLabel};
 use manager_api::tokens::WantedVersion;
 use manager_policy::{Basis, Permit, Read, ReadAudit, SecretFacts};
+use manager_registry::ApprovedRead;
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::token::Grant;
@@ -96,6 +97,8 @@ pub struct TokenRequest {
     pub grants: Vec<(Wanted, WantedVersion)>,
     /// Decides whether its caller may read them.
     pub permits: ReadPermits,
+    /// What its caller may read by approvals. They are of the state that the permits are decided from.
+    pub approved: Vec<ApprovedRead>,
     /// Unix seconds.
     pub issued_at: u64,
     /// Unix seconds. The environment's longest life cuts it.
@@ -168,6 +171,8 @@ pub enum TokenDecision {
     NotFound,
     /// A secret that its caller may read is deleted.
     Deleted,
+    /// A secret that its caller may read requires an approval, and none is in force.
+    ApprovalRequired,
     /// A secret is named twice.
     Twice,
     /// The versions belong to more than one environment.

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod adopted;
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
+mod approved_reads;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod audit_reading;
@@ -16,6 +20,10 @@ mod commands;
 mod crashes;
 #[cfg(test)]
 mod credentials;
+#[cfg(test)]
+mod deletion;
+#[cfg(test)]
+mod deletion_races;
 #[cfg(test)]
 mod environments;
 #[cfg(test)]

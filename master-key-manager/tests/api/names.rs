@@ -35,7 +35,7 @@ async fn name_outside_the_rules_is_refused_with_the_rule_and_never_quoted() {
     for (member, name, rule) in [
         ("path", "canary//x", PATH_SEGMENTS),
         ("path", "canary\\x", PATH_CHARACTERS),
-        ("path", "unnamed/canary", "paths under unnamed/ are given by the service"),
+        ("path", "unnamed/canary", "paths under unnamed/ and destroyed/ are given by the service"),
         ("environment", "CANARY", ENVIRONMENT),
         ("environment", "", ENVIRONMENT),
         ("environment", "canary", "There is no such environment."),

@@ -196,7 +196,11 @@ async fn policy_that_changes_after_the_decision_lets_no_route_act() {
     all.each_route_acts().await;
 }
 
-const DECIDED_ANEW: [&str; 14] = [
+const DECIDED_ANEW: [&str; 18] = [
+    "secret.delete",
+    "secret.undelete",
+    "secret.erase",
+    "approval.",
     "group.",
     "member.",
     "role.",

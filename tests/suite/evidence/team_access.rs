@@ -20,6 +20,11 @@ async fn versions_are_written_compared_rolled_back_and_destroyed_by_the_commands
     run("docs/versions.md", 7, Installation::running().await).await;
 }
 
+#[tokio::test]
+async fn secret_is_deleted_destroyed_and_read_after_an_approval_by_the_commands_of_the_page() {
+    run("docs/deletion.md", 9, Installation::running().await).await;
+}
+
 /// Runs the blocks of a page in one shell, which ends at the first line that fails.
 async fn run(page: &str, least: usize, installation: Installation) {
     let page = std::fs::read_to_string(repository().join(page)).unwrap();

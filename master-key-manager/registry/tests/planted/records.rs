@@ -1,15 +1,17 @@
 //! Records of every kind.
 
-use manager_api::id::{AssignmentId, EnrolmentId, GroupId, PermissionId};
-use manager_api::name::{AccountName, Description, DisplayName, EmailAddress, Reason, TagKey, TagValue};
+use manager_api::approvals::ApprovalState;
+use manager_api::id::{ApprovalId, AssignmentId, EnrolmentId, GroupId, PermissionId};
+use manager_api::name::{AccountName, Description, DisplayName, EmailAddress, Reason, SecretPath, TagKey, TagValue};
 use manager_api::policy::{Action, Effect, PartyId, PatternText, Role};
 use manager_api::tags::Tags;
 use manager_registry::{
-    Author, Change, Credential, CredentialLimit, CredentialTerms, Enrolment, EnvironmentRules, Group, Kind, Login,
-    Permission, Person, Proof, RegistryKey, RequiredKeys, RoleAssignment, Service, SignOn, Snapshot, Terms,
+    Approval, AskedAct, Author, Change, Credential, CredentialLimit, CredentialTerms, Enrolment, EnvironmentRules,
+    Group, Kind, Login, Permission, Person, Proof, RegistryKey, RequiredKeys, RoleAssignment, Service, SignOn,
+    Snapshot, Terms,
 };
 use shared_proto::encoding::Bytes;
-use shared_proto::id::{CredentialId, EnvironmentId, PersonId, ServiceId, Subject};
+use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, ServiceId, Subject};
 
 fn name(text: &str) -> AccountName {
     AccountName::parse(text).unwrap()
@@ -135,7 +137,29 @@ fn enrolment() -> Enrolment {
 }
 
 fn rules() -> EnvironmentRules {
-    EnvironmentRules { environment_id: EnvironmentId::from_bytes([8; 16]), require_mfa: true }
+    EnvironmentRules {
+        environment_id: EnvironmentId::from_bytes([8; 16]),
+        require_mfa: true,
+        deletion_days: Some(9),
+        destroy_needs_approval: true,
+    }
+}
+
+fn approval() -> Approval {
+    Approval {
+        approval_id: ApprovalId::from_bytes([11; 16]),
+        act: AskedAct::Read { secret_id: SecretId::from_bytes([12; 16]), seconds: 60 },
+        environment_id: EnvironmentId::from_bytes([8; 16]),
+        path: SecretPath::parse("a/b").unwrap(),
+        asked_by: service().subject(),
+        reason: Reason::parse("a test").unwrap(),
+        asked_at: 5,
+        expires_at: 9,
+        state: ApprovalState::Approved,
+        decided_by: Some(person().subject()),
+        decided_at: Some(6),
+        ended_at: None,
+    }
 }
 
 fn key() -> RegistryKey {
@@ -159,6 +183,7 @@ fn record_of_every_kind_reads_back_as_it_was_written() {
         sign_on().into(),
         enrolment().into(),
         rules().into(),
+        approval().into(),
     ];
     let made = propose(&Snapshot::empty(), changes).unwrap();
     let read = Snapshot::load(&made.rows.written, &made.rows.entry, &key()).unwrap();
@@ -172,11 +197,12 @@ fn record_of_every_kind_reads_back_as_it_was_written() {
     assert_eq!(read.sign_on_of(person().person_id), Some(&sign_on()));
     assert_eq!(read.enrolment(enrolment().enrolment_id), Some(&enrolment()));
     assert_eq!(read.environment_rules(rules().environment_id), Some(&rules()));
+    assert_eq!(read.approvals_of(service().subject()).collect::<Vec<_>>(), [&approval()]);
     assert_eq!(format!("{:?}", sign_on()), format!("SignOn({})", SignOn::id_of(person().person_id)));
     assert_eq!(read.facts(false), made.after.facts(false));
     assert_eq!(read.facts(false).state().lines.len(), 2);
     let entry = made.rows.entry.read(&key()).unwrap();
-    assert_eq!(entry.changes.len(), 10, "the log reads back, too");
+    assert_eq!(entry.changes.len(), 11, "the log reads back, too");
 }
 
 #[test]

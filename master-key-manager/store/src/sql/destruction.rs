@@ -1,16 +1,19 @@
 //! Destruction: of the catalogue's versions, and of envelopes when no version points to them any more.
 
+use std::collections::BTreeSet;
+
+use manager_api::secrets::SecretStatus;
 use manager_api::wire::CatalogueState;
 use manager_registry::RowKey;
-use service_runtime::sql::{SqlError, Tx};
+use service_runtime::sql::{SqlError, Tx, row_limit};
 use shared_proto::event::Event;
 use shared_proto::id::{SecretId, Version};
 
 use super::events::{apply, defer, number};
-use super::rows::one_version;
-use super::stages;
+use super::rows::{one_version, version};
+use super::{places, stages};
 use crate::events::Effect;
-use crate::{Destroyed, SignEvent};
+use crate::{Destroyed, ERASED_AT_ONCE, Erased, SignEvent};
 
 pub(super) fn destroy(
     tx: &mut Tx<'_>,
@@ -49,6 +52,45 @@ pub(super) fn destroy(
         }
     }
     Ok(done)
+}
+
+/// Destroys the first versions of a secret that may still be opened, or become so, with their envelopes. A write that is under
+/// way is not committed any more: the vault refuses its envelope, or erases it.
+pub(super) fn erase(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    secret: SecretId,
+    sign: Option<&SignEvent>,
+    now: u64,
+) -> Result<Option<Erased>, SqlError> {
+    let found = places::placed(tx, key, secret)?;
+    let Some(placed) = found.filter(|placed| placed.rules.status() == SecretStatus::Destroyed) else { return Ok(None) };
+    let envelopes: BTreeSet<Version> = tx
+        .all(
+            "SELECT envelope FROM versions WHERE secret_id = ?1 AND state IN ('pending', 'committed')
+             ORDER BY version LIMIT ?2",
+            &[&secret.as_bytes(), &row_limit(ERASED_AT_ONCE)],
+            |row| version(row, 0),
+        )?
+        .into_iter()
+        .collect();
+    let mut done = Erased::default();
+    for envelope in envelopes {
+        let event = Event::Destroy(placed.facts.environment, secret, envelope);
+        if let Some(sign) = sign {
+            apply(tx, key, &Effect::Event(event), now)?;
+            done.numbers.push(number(tx, &event, sign, now)?);
+        } else {
+            defer(tx, key, &Effect::Event(event), now)?;
+            done.deferred = true;
+        }
+    }
+    let has_more = "SELECT 1 FROM versions WHERE secret_id = ?1 AND state IN ('pending', 'committed')";
+    done.more = tx.exists(has_more, &[&secret.as_bytes()])?;
+    if !done.more {
+        tx.execute("UPDATE secrets SET erase_at = NULL WHERE secret_id = ?1", &[&secret.as_bytes()])?;
+    }
+    Ok(Some(done))
 }
 
 /// Tells whether a committed version points to an envelope.

@@ -6,6 +6,7 @@ mod comparison;
 mod destruction;
 mod details;
 mod environments;
+mod erasure;
 mod events;
 mod files;
 mod history;

@@ -173,11 +173,17 @@ pub(super) fn number_of(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<u64>
     tx.optional(sql, &[&secret.as_bytes()], |row| row.get(0))
 }
 
-/// Gives a secret another place or other rules.
-pub(super) fn replace(tx: &mut Tx<'_>, key: &RowKey, place: &PlaceRow<'_>) -> Result<(), SqlError> {
+/// Gives a secret another place or other rules. `erase_at` is the time from which on something of it is to be erased.
+pub(super) fn replace(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    place: &PlaceRow<'_>,
+    erase_at: Option<u64>,
+) -> Result<(), SqlError> {
     tx.execute(
-        "UPDATE secrets SET path = ?2, number = ?3, rules = ?4, tag = ?5, revision = revision + 1 WHERE secret_id = ?1",
-        &[&place.secret.as_bytes(), &place.path, &place.number, &place.rules, &place.tag(key)],
+        "UPDATE secrets SET path = ?2, number = ?3, rules = ?4, tag = ?5, erase_at = ?6, revision = revision + 1
+         WHERE secret_id = ?1",
+        &[&place.secret.as_bytes(), &place.path, &place.number, &place.rules, &place.tag(key), &erase_at],
     )
     .map(|_rows| ())
 }

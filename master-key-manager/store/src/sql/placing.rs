@@ -100,7 +100,8 @@ pub(super) fn write(tx: &mut Tx<'_>, key: &RowKey, new: &[NewPlace], number: u64
     for place in new {
         let rules = place.rules.write().map_err(|_| SqlError::unreadable())?;
         let (secret, environment, path) = (place.secret, place.environment, place.path.as_str());
-        places::replace(tx, key, &PlaceRow { secret, environment, path, number, rules: &rules })?;
+        let row = PlaceRow { secret, environment, path, number, rules: &rules };
+        places::replace(tx, key, &row, place.rules.erase_at())?;
         if let Some(description) = &place.details {
             details::write(tx, key, secret, description)?;
         }

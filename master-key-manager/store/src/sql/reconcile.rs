@@ -85,6 +85,11 @@ fn adopt(tx: &mut Tx<'_>, key: &RowKey, facts: &[ReceiptFacts], now: u64) -> Res
             "DELETE FROM idempotency WHERE secret_id = ?1 AND version = ?2",
             &[&fact.secret.as_bytes(), &fact.version.get()],
         )?;
+        // What comes back of a destroyed secret is erased like the rest.
+        tx.execute(
+            "UPDATE secrets SET erase_at = 0 WHERE secret_id = ?1 AND path = ?2",
+            &[&fact.secret.as_bytes(), &SecretPath::destroyed(fact.secret).as_str()],
+        )?;
         stages::mend(tx, fact.secret)?;
         adopted += 1;
     }

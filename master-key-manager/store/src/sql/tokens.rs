@@ -74,6 +74,7 @@ fn decide_token(
 ) -> Result<Acted<TokenDecision>, SqlError> {
     let mut versions: Vec<VersionRow> = Vec::with_capacity(order.grants.len());
     let mut common: Option<Basis> = None;
+    let mut end = order.expires_at;
     for (wanted, version) in &order.grants {
         let Some(secret) = readable(tx, key, wanted, &order.permits)? else { return Ok(Ok(TokenDecision::NotFound)) };
         let found = committed_version(tx, key, secret, *version)?;
@@ -82,6 +83,13 @@ fn decide_token(
         let Some((row, permit, rules)) = permitted else { return Ok(Ok(TokenDecision::NotFound)) };
         if rules.deletion.is_some() {
             return Ok(Ok(TokenDecision::Deleted));
+        }
+        if rules.requires_approval {
+            let approved = order.approved.iter().filter(|right| right.secret == secret && now < right.until);
+            let Some(until) = approved.map(|right| right.until).max() else {
+                return Ok(Ok(TokenDecision::ApprovalRequired));
+            };
+            end = end.min(until);
         }
         let basis = permit.basis_for(&Scope::Secret(secret));
         common = basis.and_then(|basis| common.map_or(Some(basis), |common| common.and(basis)));
@@ -95,7 +103,7 @@ fn decide_token(
     }
     let Some(basis) = common else { return Ok(Ok(TokenDecision::NotFound)) };
     match outdated(tx, basis, now)? {
-        None => record_token(tx, key, (basis, versions), order).map(Ok),
+        None => record_token(tx, key, (basis, versions), (order, end)).map(Ok),
         Some(why) => Ok(Err(why)),
     }
 }
@@ -125,7 +133,7 @@ fn record_token(
     tx: &mut Tx<'_>,
     key: &RowKey,
     (basis, versions): (Basis, Vec<VersionRow>),
-    order: &TokenRequest,
+    (order, end): (&TokenRequest, u64),
 ) -> Result<TokenDecision, SqlError> {
     if is_revoked(tx, &order.signing_key)? {
         return Ok(TokenDecision::SigningKeyRevoked);
@@ -150,7 +158,7 @@ fn record_token(
         grants: grants_of(&versions),
         versions: versions.iter().map(|row| row.version).collect(),
         issued_at: order.issued_at,
-        expires_at: end_of((order.issued_at, order.expires_at), life, basis),
+        expires_at: end_of((order.issued_at, end), life, basis),
     };
     let (rseq, _hash) = newest_event(tx)?;
     insert(tx, &token, rseq)?;

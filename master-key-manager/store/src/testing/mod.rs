@@ -3,6 +3,7 @@
 mod catalogue;
 mod comparison;
 mod environments;
+mod erasure;
 mod events;
 mod history;
 mod lists;
@@ -64,6 +65,8 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.histories().await?;
     kit.changed_versions().await?;
     kit.retention().await?;
+    kit.erasure().await?;
+    kit.approvals().await?;
     kit.ended_lines().await?;
     kit.disabled().await
 }
@@ -175,6 +178,7 @@ impl<'a> Kit<'a> {
             signing_key: Bytes([5; 32]),
             grants: grants.into_iter().map(|(secret, version)| (Wanted::Id(secret), wanted(version))).collect(),
             permits: ReadPermits::new(move |_| Permit::decide(&facts, &actor, &Scope::Installation, NOW).ok()),
+            approved: Vec::new(),
             issued_at: NOW,
             expires_at: NOW + 900,
         }

@@ -41,6 +41,7 @@ impl Kit<'_> {
             TokenDecision::Recorded { versions, .. } => Ok(versions.first().map(|row| row.version.get())),
             TokenDecision::NotFound => Ok(None),
             TokenDecision::Deleted
+            | TokenDecision::ApprovalRequired
             | TokenDecision::Twice
             | TokenDecision::SeveralEnvironments
             | TokenDecision::SigningKeyRevoked
@@ -89,7 +90,11 @@ impl Kit<'_> {
         proposed.map_err(|_| "a change is written".to_owned())
     }
 
-    async fn change_place(&self, places: Vec<NewPlace>, events: Vec<Event>) -> Result<ChangeOutcome, String> {
+    pub(super) async fn change_place(
+        &self,
+        places: Vec<NewPlace>,
+        events: Vec<Event>,
+    ) -> Result<ChangeOutcome, String> {
         let secrets: Vec<SecretId> = places.iter().map(|place| place.secret).collect();
         let proposal = self.place_change(&secrets)?;
         let made = self.store.change_places(proposal.rows, places, events, Some(signer()), NOW).await.map_err(text)?;

@@ -31,6 +31,7 @@ pub(crate) struct Facts {
     /// The body of a token request.
     pub(crate) form: String,
     policy: Policy,
+    life: Life,
 }
 
 /// Groups and lines, of each kind one to be deleted.
@@ -43,6 +44,40 @@ struct Policy {
     doomed_permission: String,
     assignment: String,
     version: u64,
+}
+
+/// Secrets and acts that await approval, each for another request.
+struct Life {
+    active: String,
+    deleted: String,
+    erased: String,
+    /// It is read after an approval.
+    guarded: String,
+    /// An act that a service has asked for.
+    approval: String,
+    /// One that the administrator has asked for.
+    own: String,
+}
+
+impl Life {
+    async fn new(manager: &Manager, number: usize, reader: &str) -> Self {
+        let store = async |name: &str| {
+            let path = format!("life/{name}-{number}");
+            manager.store_value(&path, "v").await.expect(201).member("key_id")
+        };
+        let (active, deleted, erased) = (store("active").await, store("deleted").await, store("erased").await);
+        for secret in [&deleted, &erased] {
+            manager.admin(Method::DELETE, &format!("/api/secrets/{secret}"), None).await.expect(200);
+        }
+        let guarded = store("guarded").await;
+        let guard = Some(json!({"requires_approval": true}));
+        manager.admin(Method::PATCH, &format!("/api/secrets/{guarded}"), guard).await.expect(200);
+        let ask = Some(json!({"key_id": guarded, "seconds": 60, "reason": "test"}));
+        let approval = manager.with(reader, Method::POST, "/api/approvals", ask.clone()).await.expect(202);
+        let own = manager.admin(Method::POST, "/api/approvals", ask).await.expect(202);
+        let (approval, own) = (approval.member("approval_id"), own.member("approval_id"));
+        Self { active, deleted, erased, guarded, approval, own }
+    }
 }
 
 /// People, each for other requests.
@@ -146,6 +181,7 @@ impl Facts {
         let (policy, people) = (Policy::new(manager, number).await, People::new(manager, number).await);
         let reader = manager.reader_of(&format!("keyed-{number}"), "dev", "**").await;
         let keyed = reader.service.to_string();
+        let life = Life::new(manager, number, &reader.credential).await;
         let required = json!({"required_keys": [{"environment": "dev", "pattern": "facts"}]});
         manager.admin(Method::PATCH, &format!("/api/services/{keyed}"), Some(required)).await.expect(200);
         let register = json!({"name": "k", "expires_in": "1d", "jwk": Signer::ed25519("a").jwk()});
@@ -168,6 +204,7 @@ impl Facts {
             trust,
             form,
             policy,
+            life,
             service,
             exchanged,
             people,
@@ -188,6 +225,15 @@ impl Facts {
             action::SECRET_CHANGE => Some(json!({"description": "late"})),
             action::SECRET_DESTROY => Some(json!({"versions": [1]})),
             action::SECRET_ROLLBACK => Some(json!({"version": 1})),
+            action::SECRET_ERASE => Some(json!({"reason": "late"})),
+            action::APPROVAL_CREATE => Some(json!({"key_id": self.life.guarded, "seconds": 120, "reason": "late"})),
+            action::SECRET_DELETE
+            | action::SECRET_UNDELETE
+            | action::APPROVAL_LIST
+            | action::APPROVAL_SHOW
+            | action::APPROVAL_APPROVE
+            | action::APPROVAL_REJECT
+            | action::APPROVAL_CANCEL => None,
             action::TOKEN_MINT => Some(json!({"secrets": [{"key_id": self.secret}]})),
             action::REVOCATION_CREATE => Some(json!({"kind": "all"})),
             action::CATALOGUE_RECONCILE => Some(json!({"adopt": true})),
@@ -246,9 +292,15 @@ impl Facts {
             _ => Some(self.policy_body(route)?),
         };
         // Nothing is rolled back to what is destroyed.
-        let living = [action::SECRET_ROLLBACK, action::SECRET_UPDATE, action::SECRET_CHANGE].contains(&route.id)
-            || route.id.starts_with("version.") && route.id != action::VERSION_DESTROY;
-        let secret = if living { &self.secret } else { &self.doomed };
+        let living = route.id.starts_with("version.") && route.id != action::VERSION_DESTROY;
+        let secret = match route.id {
+            action::SECRET_ROLLBACK | action::SECRET_UPDATE | action::SECRET_CHANGE => &self.secret,
+            action::SECRET_DELETE => &self.life.active,
+            action::SECRET_UNDELETE => &self.life.deleted,
+            action::SECRET_ERASE => &self.life.erased,
+            _ if living => &self.secret,
+            _ => &self.doomed,
+        };
         let target = route.path.replace("{key_id}", secret).replace("{jti}", &self.jti).replace("{name}", "staging");
         let target = target.replace("{version}", "1");
         let policy = &self.policy;
@@ -273,6 +325,8 @@ impl Facts {
             target = format!("{target}?with=1");
         }
         target = target.replace("{trust_id}", &self.trust);
+        let approval = if route.id == action::APPROVAL_CANCEL { &self.life.own } else { &self.life.approval };
+        target = target.replace("{approval_id}", approval);
         let form = (route.id == action::OAUTH_TOKEN).then(|| self.form.clone());
         Some(Request { method: route.method.clone(), target, body, form })
     }

@@ -279,4 +279,8 @@ ALTER TABLE versions ADD COLUMN tag BLOB CHECK (length(tag) = 32);
 -- 1: the details have a rule of retention. It is for finding them; the rule is in the details.
 ALTER TABLE secrets ADD COLUMN has_retention INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX secrets_with_retention ON secrets (secret_id) WHERE has_retention = 1;
+-- Deletion. The time from which on maintenance looks at a deleted secret; NULL for nothing to do. It finds them, and decides
+-- nothing.
+ALTER TABLE secrets ADD COLUMN erase_at INTEGER;
+CREATE INDEX secrets_to_erase ON secrets (erase_at, secret_id) WHERE erase_at IS NOT NULL;
 ";

@@ -1,0 +1,238 @@
+//! Deciding an act: approving, refusing, taking it back, and ending what was approved.
+
+use manager_api::approvals::ApprovalState;
+use manager_api::id::ApprovalId;
+use manager_api::name::Reason;
+use manager_api::policy::PartyId;
+use manager_policy::{ActionType, Approve, Destroy, Permit, Read};
+use manager_registry::{Approval, AskedAct, Change, Place};
+use service_runtime::Refusal;
+use service_runtime::audit::Origin;
+use shared_proto::error::ErrorCode;
+use shared_proto::event::Event;
+use shared_proto::id::Subject;
+
+use super::{Approvals, decided, is_own, may_approve, not_found, not_permitted};
+use crate::access::{Asked, Caller, View, actor_of};
+use crate::audit_event::{Act, Outcome, RegistryAct, RegistryOutcome, SecretAct};
+use crate::catalogue::{Known, check_still_at, destroyed_place, ended_destructions};
+use crate::revocation::Sequences;
+
+impl Approvals {
+    /// Approves an act that somebody else has asked for. A destruction is carried out with it; whether versions are left for
+    /// later is returned with the act.
+    ///
+    /// # Errors
+    /// `ApprovalNotFound`: it is unknown, or the caller may not approve there. `NotPermitted`: it is his own, or that of
+    /// somebody who acts for him, or he does not hold the right. `ApprovalDecided`. Those of a secret that is no longer what
+    /// it was asked for.
+    pub async fn approve(
+        &self,
+        id: ApprovalId,
+        reason: Option<&Reason>,
+        caller: &Caller,
+        origin: &Origin,
+    ) -> Result<(Approval, Sequences, bool), Refusal> {
+        let view = self.registry.now().await?;
+        let asked = view.state.approval(id).ok_or_else(not_found)?.act;
+        let known = self.keeper.known(asked.secret()).await?;
+        // Decided before its line, and once more on the state that it is made of.
+        may_be_approved(&caller.again(&view)?, &view, id, known.as_ref())?;
+        let known = known.ok_or_else(not_found)?;
+        drop(view);
+        self.audit.record(Act::Registry(RegistryAct::ApprovalApprove, Some(id.to_string())), origin).await?;
+        let secret = asked.secret();
+        if let AskedAct::Destroy { .. } = asked {
+            self.audit.record(Act::Secret(SecretAct::Destroy, secret, &known.placed.facts.path), origin).await?;
+        }
+        let mut made = None;
+        let decide = |caller: &Caller, view: &View| {
+            let approval = may_be_approved(caller, view, id, Some(&known))?;
+            let (state, places) = match approval.act {
+                AskedAct::Destroy { .. } => (ApprovalState::Used, vec![destroyed_place(&known)?]),
+                AskedAct::Read { .. } => (ApprovalState::Approved, Vec::new()),
+            };
+            let mut changes: Vec<Change> = places.iter().map(|place| Place::changed(place.secret).into()).collect();
+            if !places.is_empty() {
+                changes.extend(ended_destructions(view, secret, Some(approval), caller.now()));
+            }
+            let (decided_by, decided_at) = (caller.subject(), Some(caller.now()));
+            let approval = Approval { state, decided_by, decided_at, ..approval.clone() };
+            made = Some(approval.clone());
+            changes.push(approval.into());
+            Ok(Asked { changes, places, events: Vec::new() })
+        };
+        let done = self.revocations.change_places(caller, reason, decide).await?;
+        let approval = made.ok_or_else(|| Refusal::internal("an approval was not decided"))?;
+        match approval.act {
+            AskedAct::Destroy { .. } => {
+                let (done, more) = self.keeper.erase_now(secret).await;
+                Ok((approval, done, more))
+            }
+            AskedAct::Read { .. } => Ok((approval, done, false)),
+        }
+    }
+
+    /// Refuses an act that somebody else has asked for, or ends what was approved.
+    ///
+    /// # Errors
+    /// `ApprovalNotFound`: it is unknown, or the caller may not approve there. `NotPermitted`: it is his own.
+    /// `ApprovalDecided`.
+    pub async fn reject(
+        &self,
+        id: ApprovalId,
+        reason: Option<&Reason>,
+        caller: &Caller,
+        origin: &Origin,
+    ) -> Result<(Approval, Sequences), Refusal> {
+        let view = self.registry.now().await?;
+        let asked = view.state.approval(id).ok_or_else(not_found)?.act;
+        drop(view);
+        let known = self.keeper.known(asked.secret()).await?;
+        let facts = known.as_ref().map(|known| &known.placed.facts);
+        let may = |caller: &Caller, view: &View, approval: &Approval| {
+            if !may_approve(caller, facts) {
+                return Err(not_found());
+            }
+            if let Some(known) = &known {
+                check_still_at(view, known)?;
+            }
+            if is_own(caller, approval) {
+                Err(not_permitted("It is your own: take it back with :cancel."))
+            } else {
+                Ok(())
+            }
+        };
+        self.end(id, (ApprovalState::Rejected, RegistryOutcome::ApprovalReject), reason, (caller, origin), may).await
+    }
+
+    /// Takes back an act that the caller has asked for, or ends what was approved to him.
+    ///
+    /// # Errors
+    /// `ApprovalNotFound`: it is unknown, or not the caller's. `ApprovalDecided`.
+    pub async fn cancel(
+        &self,
+        id: ApprovalId,
+        reason: Option<&Reason>,
+        caller: &Caller,
+        origin: &Origin,
+    ) -> Result<(Approval, Sequences), Refusal> {
+        let may = |caller: &Caller, _view: &View, approval: &Approval| {
+            if is_own(caller, approval) { Ok(()) } else { Err(not_found()) }
+        };
+        self.end(id, (ApprovalState::Cancelled, RegistryOutcome::ApprovalCancel), reason, (caller, origin), may).await
+    }
+
+    /// Gives an open act its last state, or withdraws what is in force, with the tokens of its secret.
+    async fn end(
+        &self,
+        id: ApprovalId,
+        (state, told): (ApprovalState, RegistryOutcome),
+        reason: Option<&Reason>,
+        (caller, origin): (&Caller, &Origin),
+        may: impl Fn(&Caller, &View, &Approval) -> Result<(), Refusal> + Send + Sync,
+    ) -> Result<(Approval, Sequences), Refusal> {
+        let mut made = None;
+        let decide = |caller: &Caller, view: &View| {
+            let approval = view.state.approval(id).ok_or_else(not_found)?;
+            may(caller, view, approval)?;
+            let now = caller.now();
+            let ended = match approval.state_at(now) {
+                ApprovalState::Open => {
+                    Approval { state, decided_by: caller.subject(), decided_at: Some(now), ..approval.clone() }
+                }
+                ApprovalState::Approved => {
+                    Approval { state: ApprovalState::Withdrawn, ended_at: Some(now), ..approval.clone() }
+                }
+                ApprovalState::Used
+                | ApprovalState::Rejected
+                | ApprovalState::Cancelled
+                | ApprovalState::Withdrawn
+                | ApprovalState::Ended => return Err(decided()),
+            };
+            let is_withdrawn = ended.state == ApprovalState::Withdrawn;
+            // Also those of others, who get new ones: a token does not say by which approval it was made.
+            let events = if is_withdrawn { vec![Event::Secret(ended.act.secret())] } else { Vec::new() };
+            made = Some(ended.clone());
+            Ok(Asked { changes: vec![ended.into()], places: Vec::new(), events })
+        };
+        let done = self.revocations.change_places(caller, reason, decide).await?;
+        self.audit.note(Outcome::Registry(told, id.to_string()), origin);
+        Ok((made.ok_or_else(|| Refusal::internal("an approval was not ended"))?, done))
+    }
+}
+
+/// The act, if a caller may approve it as things are.
+fn may_be_approved<'a>(
+    caller: &Caller,
+    view: &'a View,
+    id: ApprovalId,
+    known: Option<&Known>,
+) -> Result<&'a Approval, Refusal> {
+    let approval = view.state.approval(id).ok_or_else(not_found)?;
+    let facts = known.map(|known| &known.placed.facts);
+    let may_approve: Result<Permit<Approve>, Refusal> = caller.permit_on(facts);
+    let Some(known) = known.filter(|_| may_approve.is_ok()) else {
+        return Err(if is_own(caller, approval) { own() } else { not_found() });
+    };
+    if is_own(caller, approval) {
+        return Err(own());
+    }
+    let decider = caller.subject().ok_or_else(not_found)?;
+    if acts_for(view, decider, approval.asked_by) {
+        return Err(not_permitted("The same people answer for you and for the one who asked."));
+    }
+    if !approval.is_open_at(caller.now()) {
+        return Err(decided());
+    }
+    check_still_at(view, known)?;
+    match approval.act {
+        AskedAct::Destroy { .. } => {
+            both_hold::<Destroy>(caller, view, approval.asked_by, known)?;
+            destroyed_place(known).map(|_place| ())?;
+        }
+        AskedAct::Read { .. } => {
+            both_hold::<Read>(caller, view, approval.asked_by, known)?;
+            if known.placed.rules.deletion.is_some() {
+                return Err(Refusal::new(ErrorCode::SecretDeleted));
+            }
+        }
+    }
+    Ok(approval)
+}
+
+/// Nobody hands out more than he holds, and nobody gets by an approval what the policy does not let him do.
+fn both_hold<A: ActionType>(caller: &Caller, view: &View, asked_by: Subject, known: &Known) -> Result<(), Refusal> {
+    let facts = &known.placed.facts;
+    let own: Result<Permit<A>, Refusal> = caller.permit_on(Some(facts));
+    if let Err(refusal) = own {
+        let is_policy = refusal.code() == ErrorCode::SecretNotFound;
+        return Err(if is_policy {
+            not_permitted("You do not hold the right that you would approve.")
+        } else {
+            refusal
+        });
+    }
+    let of_asker = Permit::<A>::decide(&view.facts, &actor_of(asked_by), facts, caller.now());
+    of_asker.map(|_permit| ()).map_err(|_denied| not_permitted("The one who asked may not do it any more."))
+}
+
+/// Tells whether the same people answer for two principals: one is a service that the other one owns, or both are services of
+/// one owner.
+fn acts_for(view: &View, one: Subject, other: Subject) -> bool {
+    let owner = |subject: Subject| match subject {
+        Subject::Service(id) => view.state.service(id).and_then(|service| service.owner),
+        Subject::Person(_) => None,
+    };
+    let is_of = |owner: Option<PartyId>, subject: Subject| match owner {
+        Some(PartyId::Principal(principal)) => principal == subject,
+        Some(PartyId::Group(id)) => view.state.group(id).is_some_and(|group| group.members.contains(&subject)),
+        None => false,
+    };
+    let (first, second) = (owner(one), owner(other));
+    is_of(first, other) || is_of(second, one) || (first.is_some() && first == second)
+}
+
+fn own() -> Refusal {
+    not_permitted("Nobody approves what he has asked for himself.")
+}

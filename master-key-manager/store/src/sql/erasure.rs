@@ -1,0 +1,32 @@
+//! Erasing whole secrets.
+
+use async_trait::async_trait;
+use service_runtime::sql::{SqlError, Tx, row_limit};
+use shared_proto::id::SecretId;
+
+use super::{SqlStore, destruction};
+use crate::{DueErasure, Erased, ErasureStore, SignEvent, Stored};
+
+#[async_trait]
+impl ErasureStore for SqlStore {
+    async fn due_erasures(&self, after: Option<DueErasure>, now: u64, limit: usize) -> Stored<Vec<DueErasure>> {
+        self.sql.read("due_erasures", move |tx| due(tx, after, now, limit)).await
+    }
+
+    async fn erase(&self, secret: SecretId, sign: Option<SignEvent>, now: u64) -> Stored<Option<Erased>> {
+        let key = self.key();
+        self.sql.write("erase", move |tx| destruction::erase(tx, &key, secret, sign.as_ref(), now)).await
+    }
+}
+
+fn due(tx: &mut Tx<'_>, after: Option<DueErasure>, now: u64, limit: usize) -> Result<Vec<DueErasure>, SqlError> {
+    // Every id is greater than no bytes, and no time is below 0.
+    let (at, id): (u64, &[u8]) = after.as_ref().map_or((0, &[]), |last| (last.at, last.secret.as_bytes()));
+    tx.all(
+        "SELECT erase_at, secret_id FROM secrets
+         WHERE erase_at IS NOT NULL AND (erase_at, secret_id) > (?1, ?2) AND erase_at <= ?3
+         ORDER BY erase_at, secret_id LIMIT ?4",
+        &[&at, &id, &now, &row_limit(limit)],
+        |row| Ok(DueErasure { at: row.get(0)?, secret: SecretId::from_bytes(row.get(1)?) }),
+    )
+}
