@@ -33,7 +33,7 @@ use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
 use crate::sealing::Sealer;
 use crate::services::Services;
 use crate::sign_on::{Parts, SignOn};
-use crate::vault_client::VaultClient;
+use crate::vault_client::{Signing, VaultClient};
 use manager_store::{Environment, Installation, ManagerStore};
 
 /// The parts that handlers work with.
@@ -106,8 +106,7 @@ impl App {
         let signing = keys.signing();
         let (issuer, vault) = (signing.issuer, signing.vault);
         let vault_view = Arc::new(VaultView::new(Arc::clone(&clock)));
-        let client = VaultClient::new(&raw.vault_url, raw.vault_tls.clone(), Arc::clone(&signing), Arc::clone(&clock));
-        let client = Arc::new(client?);
+        let client = vault_client(config, &signing, &clock)?;
         let sign = event_signer(signing, Arc::clone(&clock));
         let sync = Arc::new(RevocationSync::new(
             (store.clone(), Arc::clone(&registry)),
@@ -161,8 +160,7 @@ impl App {
         let last_uses = Arc::new(LastUses::default());
         let services =
             services((&keys, &registry, &revocations), (store.clone(), Arc::clone(&last_uses)), (&audit, &clock));
-        let parts = (store.clone(), Arc::clone(&keys), Arc::clone(&revocations));
-        let keeper = EnvironmentKeeper::new(parts.0, parts.1, parts.2, audit.clone(), Arc::clone(&clock));
+        let keeper = environment_keeper((&keys, &registry, &revocations), store.clone(), (&audit, &clock));
         let people = people(config, (&keys, &registry, &revocations), &sessions, (&audit, &clock))?;
         let gate = Gate {
             mode: raw.mode,
@@ -281,6 +279,25 @@ fn jwk(key: &PublicJwk) -> serde_json::Value {
 }
 
 type Changing<'a> = (&'a Arc<KeyRing>, &'a Arc<Registry>, &'a Arc<Revocations>);
+
+fn vault_client(
+    config: &Config,
+    signing: &Arc<Signing>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<VaultClient>, StartError> {
+    let raw = config.get();
+    let client = VaultClient::new(&raw.vault_url, raw.vault_tls.clone(), Arc::clone(signing), Arc::clone(clock));
+    client.map(Arc::new)
+}
+
+fn environment_keeper(
+    (keys, _, revocations): Changing<'_>,
+    store: Arc<dyn ManagerStore>,
+    (audit, clock): (&AuditLog, &Arc<dyn Clock>),
+) -> EnvironmentKeeper {
+    let (keys, revocations) = (Arc::clone(keys), Arc::clone(revocations));
+    EnvironmentKeeper::new(store, keys, revocations, audit.clone(), Arc::clone(clock))
+}
 
 fn approvals(
     (_, registry, revocations): Changing<'_>,

@@ -132,7 +132,7 @@ impl EnvironmentKeeper {
         if let Some(wanted) = &wanted {
             // Before anything is changed.
             let view = self.revocations.view().await?;
-            self.may_change_rules(&name, wanted.clone(), caller)?(caller, &view)?;
+            may_change_rules((self.id_of(&name, caller)?, self.clock.now()), wanted, (caller, &view))?;
         }
         let changed = match settings {
             Some(change) => Some(self.apply(name.clone(), (EnvironmentAct::Update, change), caller, meta).await?),
@@ -154,42 +154,16 @@ impl EnvironmentKeeper {
         caller: &Caller,
         meta: &Origin,
     ) -> Result<(), Refusal> {
-        let may = self.may_change_rules(name, wanted, caller)?;
+        let (id, now) = (self.id_of(name, caller)?, self.clock.now());
         let view = self.revocations.view().await?;
-        may(caller, &view)?;
+        may_change_rules((id, now), &wanted, (caller, &view))?;
         drop(view);
         self.audit.record(Act::Environment(EnvironmentAct::Update, name), meta).await?;
         let decide = move |caller: &Caller, view: &View| {
-            let (before, after) = may(caller, view)?;
+            let (before, after) = may_change_rules((id, now), &wanted, (caller, view))?;
             Ok(if before == after { Vec::new() } else { vec![after.into()] })
         };
         self.revocations.change(caller, None, decide).await.map(|_done| ())
-    }
-
-    /// Decides whether a caller may change rules, and gives those of before and after.
-    fn may_change_rules(
-        &self,
-        name: &EnvironmentName,
-        wanted: WantedRules,
-        caller: &Caller,
-    ) -> Result<
-        impl Fn(&Caller, &View) -> Result<(EnvironmentRules, EnvironmentRules), Refusal> + Send + Sync + use<>,
-        Refusal,
-    > {
-        let (id, now) = (self.id_of(name, caller)?, self.clock.now());
-        let scope = Scope::Environment(id);
-        Ok(move |caller: &Caller, view: &View| {
-            caller.permit::<ManageEnvironments>(&scope)?;
-            let before = view.state.environment_rules(id).copied().unwrap_or(EnvironmentRules::new(id));
-            let after = wanted.after(before);
-            match caller.signed_on() {
-                // Otherwise a login with a stolen password would open what asks for more.
-                Some(signed_on) if wanted.asks_for_less(&before) => signed_on.check_two_factors(now)?,
-                Some(signed_on) => signed_on.check_recent(now)?,
-                None => {}
-            }
-            Ok((before, after))
-        })
     }
 
     /// Freezes an environment, or undoes that or its disabling. One that is so already stays as it is.
@@ -311,6 +285,23 @@ impl WantedRules {
             || self.destroy_needs_approval == Some(false)
             || self.deletion_days.is_some_and(|days| days < before.deletion_days())
     }
+}
+
+/// Decides whether a caller may change the rules of an environment, and gives those of before and after.
+fn may_change_rules(
+    (id, now): (EnvironmentId, u64),
+    wanted: &WantedRules,
+    (caller, view): (&Caller, &View),
+) -> Result<(EnvironmentRules, EnvironmentRules), Refusal> {
+    caller.permit::<ManageEnvironments>(&Scope::Environment(id))?;
+    let before = view.state.environment_rules(id).copied().unwrap_or(EnvironmentRules::new(id));
+    match caller.signed_on() {
+        // Otherwise a login with a stolen password would open what asks for more.
+        Some(signed_on) if wanted.asks_for_less(&before) => signed_on.check_two_factors(now)?,
+        Some(signed_on) => signed_on.check_recent(now)?,
+        None => {}
+    }
+    Ok((before, wanted.after(before)))
 }
 
 /// The rules and the settings that a change names. It names one at least.

@@ -214,10 +214,12 @@ async fn of_decisions_at_once_one_counts() {
         let destroyed = two.manager.described(&secret).await["state"] == "destroyed";
         assert_eq!(destroyed, state == "used", "{state}");
         assert!(!(destroyed && back.status.is_success()));
-        let erased = two.installed.vault.applied().into_iter().filter(|event| match event {
-            Event::Destroy(_, of, _) => of.to_string() == secret,
-            _ => false,
-        });
+        let erased = two
+            .installed
+            .vault
+            .applied()
+            .into_iter()
+            .filter(|event| if let Event::Destroy(_, of, _) = event { of.to_string() == secret } else { false });
         assert_eq!(erased.count(), usize::from(destroyed));
     }
     two.manager.stop().await;

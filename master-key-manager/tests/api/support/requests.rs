@@ -215,25 +215,7 @@ impl Facts {
     /// `uncovered` in the table of authorization.
     pub(crate) fn request(&self, route: &Route) -> Option<Request> {
         let body = match route.id {
-            action::SECRET_STORE => {
-                Some(json!({"user_id": "u", "key_data": "late", "path": "late", "environment": "dev"}))
-            }
-            action::SECRET_CREATE => {
-                Some(json!({"path": format!("made-{}", self.number), "value": "late", "environment": "dev"}))
-            }
-            action::SECRET_UPDATE => Some(json!({"value": "late"})),
-            action::SECRET_CHANGE => Some(json!({"description": "late"})),
-            action::SECRET_DESTROY => Some(json!({"versions": [1]})),
-            action::SECRET_ROLLBACK => Some(json!({"version": 1})),
-            action::SECRET_ERASE => Some(json!({"reason": "late"})),
-            action::APPROVAL_CREATE => Some(json!({"key_id": self.life.guarded, "seconds": 120, "reason": "late"})),
-            action::SECRET_DELETE
-            | action::SECRET_UNDELETE
-            | action::APPROVAL_LIST
-            | action::APPROVAL_SHOW
-            | action::APPROVAL_APPROVE
-            | action::APPROVAL_REJECT
-            | action::APPROVAL_CANCEL => None,
+            id if WITHOUT_BODY.contains(&id) => None,
             action::TOKEN_MINT => Some(json!({"secrets": [{"key_id": self.secret}]})),
             action::REVOCATION_CREATE => Some(json!({"kind": "all"})),
             action::CATALOGUE_RECONCILE => Some(json!({"adopt": true})),
@@ -259,37 +241,8 @@ impl Facts {
             action::SESSION_REAUTHENTICATE => Some(json!({"password": PASSWORD})),
             action::PASSWORD_CHANGE => Some(json!({"old_password": PASSWORD, "new_password": PASSWORD})),
             action::TOTP_CONFIRM => Some(json!({"code": "000000"})),
-            action::VERSION_CREATE => Some(json!({"value": "late", "token": false})),
-            action::VERSION_UPDATE => Some(json!({"note": "late"})),
-            action::SECRET_SHOW
-            | action::SECRET_LIST
-            | action::TOKEN_LIST
-            | action::TOKEN_REVOKE
-            | action::REVOCATION_LIST
-            | action::AUDIT_LIST
-            | action::SERVICE_SHOW
-            | action::SERVICE_LIST
-            | action::SERVICE_ENABLE
-            | action::SERVICE_DISABLE
-            | action::SERVICE_SECRETS
-            | action::CREDENTIAL_LIST
-            | action::CREDENTIAL_RENEW
-            | action::CREDENTIAL_DISABLE
-            | action::ENVIRONMENT_LIST
-            | action::ENVIRONMENT_SHOW
-            | action::ENVIRONMENT_FREEZE
-            | action::ENVIRONMENT_UNFREEZE
-            | action::ENVIRONMENT_DISABLE
-            | action::ENVIRONMENT_ENABLE
-            | action::RATE_LIMIT_SHOW
-            | action::SERVICE_KEY_LIST
-            | action::SERVICE_KEY_DISABLE
-            | action::TRUST_LIST
-            | action::TRUST_SHOW
-            | action::TRUST_DISABLE => None,
             _ if route.access == Access::Public => None,
-            _ if WITHOUT_BODY.contains(&route.id) => None,
-            _ => Some(self.policy_body(route)?),
+            _ => Some(self.secret_body(route).or_else(|| self.policy_body(route))?),
         };
         // Nothing is rolled back to what is destroyed.
         let living = route.id.starts_with("version.") && route.id != action::VERSION_DESTROY;
@@ -331,6 +284,27 @@ impl Facts {
         Some(Request { method: route.method.clone(), target, body, form })
     }
 
+    /// The body of a request about secrets, versions or approvals.
+    fn secret_body(&self, route: &Route) -> Option<Value> {
+        Some(match route.id {
+            action::SECRET_STORE => {
+                json!({"user_id": "u", "key_data": "late", "path": "late", "environment": "dev"})
+            }
+            action::SECRET_CREATE => {
+                json!({"path": format!("made-{}", self.number), "value": "late", "environment": "dev"})
+            }
+            action::SECRET_UPDATE => json!({"value": "late"}),
+            action::SECRET_CHANGE => json!({"description": "late"}),
+            action::SECRET_DESTROY => json!({"versions": [1]}),
+            action::SECRET_ROLLBACK => json!({"version": 1}),
+            action::SECRET_ERASE => json!({"reason": "late"}),
+            action::APPROVAL_CREATE => json!({"key_id": self.life.guarded, "seconds": 120, "reason": "late"}),
+            action::VERSION_CREATE => json!({"value": "late", "token": false}),
+            action::VERSION_UPDATE => json!({"note": "late"}),
+            _ => return None,
+        })
+    }
+
     /// The body of a request about groups or policy.
     fn policy_body(&self, route: &Route) -> Option<Value> {
         let policy = &self.policy;
@@ -355,8 +329,41 @@ impl Facts {
     }
 }
 
-/// Routes about versions, people, groups or policy without a body.
-const WITHOUT_BODY: [&str; 29] = [
+/// Routes without a body.
+const WITHOUT_BODY: &[&str] = &[
+    action::SECRET_DELETE,
+    action::SECRET_UNDELETE,
+    action::APPROVAL_LIST,
+    action::APPROVAL_SHOW,
+    action::APPROVAL_APPROVE,
+    action::APPROVAL_REJECT,
+    action::APPROVAL_CANCEL,
+    action::SECRET_SHOW,
+    action::SECRET_LIST,
+    action::TOKEN_LIST,
+    action::TOKEN_REVOKE,
+    action::REVOCATION_LIST,
+    action::AUDIT_LIST,
+    action::SERVICE_SHOW,
+    action::SERVICE_LIST,
+    action::SERVICE_ENABLE,
+    action::SERVICE_DISABLE,
+    action::SERVICE_SECRETS,
+    action::CREDENTIAL_LIST,
+    action::CREDENTIAL_RENEW,
+    action::CREDENTIAL_DISABLE,
+    action::ENVIRONMENT_LIST,
+    action::ENVIRONMENT_SHOW,
+    action::ENVIRONMENT_FREEZE,
+    action::ENVIRONMENT_UNFREEZE,
+    action::ENVIRONMENT_DISABLE,
+    action::ENVIRONMENT_ENABLE,
+    action::RATE_LIMIT_SHOW,
+    action::SERVICE_KEY_LIST,
+    action::SERVICE_KEY_DISABLE,
+    action::TRUST_LIST,
+    action::TRUST_SHOW,
+    action::TRUST_DISABLE,
     action::VERSION_LIST,
     action::VERSION_SHOW,
     action::VERSION_DIFF,
