@@ -6,6 +6,7 @@
 
 mod answer;
 mod error;
+mod finding;
 mod http;
 mod people;
 mod policy;
@@ -23,8 +24,7 @@ use manager_api::service_keys::{RegisterKey, RegisteredKey, RegisteredKeyList};
 use manager_api::tokens::{MintAnswer, MintToken, SecretRequest};
 use manager_api::trusts::{ChangeTrust, CreateTrust, DryRunTrust, TrustDetails, TrustDryRunAnswer, TrustList};
 use manager_api::wire::{
-    Destroy, DestroyAnswer, RevocationAnswer, Revoke, Rollback, RollbackAnswer, SecretList, StoreKey, StoredKeyAnswer,
-    TokenList,
+    Destroy, DestroyAnswer, RevocationAnswer, Revoke, Rollback, RollbackAnswer, StoreKey, StoredKeyAnswer, TokenList,
 };
 use reqwest::Method;
 use shared_proto::id::{CredentialId, SecretId, ServiceId, TokenId, Version};
@@ -33,6 +33,7 @@ use shared_proto::wire::vault::{OpenedKey, ReadAnswer, ReadKeys};
 
 pub use answer::{Opened, Stored, Token};
 pub use error::{ClientError, TransportFault};
+pub use finding::Finding;
 pub use policy::LineFilter;
 pub use secret::{AccessToken, Credential};
 pub use {manager_api, shared_proto};
@@ -244,23 +245,6 @@ impl Client {
             request = request.header("Idempotency-Key", key);
         }
         http::send(request, Body::json(rollback)?).await
-    }
-
-    /// A page of secrets, without values. `after` is `next` of the page before.
-    ///
-    /// # Errors
-    ///
-    /// The manager refuses, cannot be reached, or answers out of form.
-    pub async fn list_secrets(
-        &self,
-        environment: Option<&EnvironmentName>,
-        after: Option<&str>,
-    ) -> Result<SecretList, ClientError> {
-        let request = self
-            .at_manager(Method::GET, "/api/secrets")
-            .query("environment", environment.map(EnvironmentName::as_str))
-            .query("after", after);
-        http::send(request, Body::none()).await
     }
 
     /// A page of living tokens; the tokens themselves are kept nowhere.

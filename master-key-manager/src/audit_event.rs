@@ -71,6 +71,8 @@ pub enum Act<'a> {
     SecretShow(SecretId),
     /// A list of secrets is given out.
     SecretList,
+    /// What is in a folder is given out.
+    FolderList,
     /// A list of tokens is given out.
     TokenList,
     /// A list of revocations is given out.
@@ -279,6 +281,7 @@ impl Act<'_> {
             Self::TrustAdmit(_) => "trust.admit",
             Self::SecretShow(_) => action::SECRET_SHOW,
             Self::SecretList => action::SECRET_LIST,
+            Self::FolderList => action::FOLDER_LIST,
             Self::TokenList => action::TOKEN_LIST,
             Self::RevocationList => action::REVOCATION_LIST,
             Self::AuditList => action::AUDIT_LIST,
@@ -318,6 +321,7 @@ impl audit::Act for Act<'_> {
             Self::TrustAdmit(subject) => line.target(subject),
             Self::SecretShow(secret) => line.key_id(secret.to_string()),
             Self::SecretList
+            | Self::FolderList
             | Self::TokenList
             | Self::RevocationList
             | Self::AuditList
@@ -416,6 +420,7 @@ mod tests {
             Act::TrustAdmit("repo:acme/shop:ref:refs/heads/main".to_owned()),
             Act::SecretShow(secret),
             Act::SecretList,
+            Act::FolderList,
             Act::TokenList,
             Act::RevocationList,
             Act::AuditList,

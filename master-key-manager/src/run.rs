@@ -11,6 +11,7 @@ use service_runtime::signals::{shutdown_or_loss, shutdown_signal};
 use tokio::sync::watch;
 
 use crate::app::App;
+use crate::catalogue::fill_index;
 use crate::config::Config;
 use crate::installation::{InstallationLock, check_installation, open_registry, open_store, read_installation};
 use crate::keys::LoadedKeys;
@@ -30,6 +31,7 @@ pub async fn run(config: &Config) -> Result<(), StartError> {
     check_installation(config, &store).await?;
     // Before the rows that it lets an operator vouch for, and the sign-on key that it makes in a key folder of an earlier release.
     let registry = Arc::new(open_registry(config, store.clone()).await?);
+    fill_index(store.as_ref()).await?;
     let (installation, environments) = read_installation(config, &store).await?;
     let keys = LoadedKeys::at_start(&raw.key_dir, &installation, &environments)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

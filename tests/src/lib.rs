@@ -38,6 +38,7 @@ pub mod power;
 pub mod proxy;
 mod service;
 pub mod thief;
+mod versions;
 mod wait;
 mod workload;
 

@@ -55,7 +55,7 @@ shared_proto::schema::described!(
 );
 
 macro_rules! sealed_cursor {
-    ($(#[$doc:meta])* $name:ident, $length:literal, $pattern:literal) => {
+    ($(#[$doc:meta])* $name:ident, |$length:ident| $fits:expr, $pattern:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
         pub struct $name(String);
@@ -67,7 +67,8 @@ macro_rules! sealed_cursor {
             /// It has another form.
             pub fn parse(text: String) -> Result<Self, Malformed> {
                 let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-                if text.len() == $length && text.bytes().all(fits) {
+                let $length = text.len();
+                if $fits && text.bytes().all(fits) {
                     Ok(Self(text))
                 } else {
                     Err(Malformed("a cursor is the next of an earlier page"))
@@ -93,13 +94,13 @@ macro_rules! sealed_cursor {
 
 sealed_cursor! {
     /// The place at which a page of the list of secrets ends. Only the manager can read it, and only for the caller whom it
-    /// was given to. It is 52 bytes.
-    SecretCursor, 70, "^[A-Za-z0-9_-]{70}$"
+    /// was given to, with the same order. It is 92 bytes, or more in steps of 64 where paths are long.
+    SecretCursor, |length| (123..=806).contains(&length), "^[A-Za-z0-9_-]{123,806}$"
 }
 
 sealed_cursor! {
     /// The place at which a page of audit lines ends, as a [`SecretCursor`]. It is 44 bytes.
-    AuditCursor, 59, "^[A-Za-z0-9_-]{59}$"
+    AuditCursor, |length| length == 59, "^[A-Za-z0-9_-]{59}$"
 }
 
 #[cfg(test)]

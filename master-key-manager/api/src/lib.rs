@@ -27,6 +27,7 @@ pub mod policy_questions;
 pub mod policy_versions;
 pub mod reference;
 pub mod retention;
+pub mod search;
 pub mod secrets;
 pub mod service_keys;
 pub mod services;

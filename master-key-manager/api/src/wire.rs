@@ -330,31 +330,6 @@ pub struct VersionSummary {
     pub created_at: u64,
 }
 
-/// A secret, without any value.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SecretSummary {
-    /// The secret.
-    pub key_id: SecretId,
-    /// Environment.
-    pub environment: EnvironmentName,
-    /// Name.
-    pub path: SecretPath,
-    /// Its versions on this page, ascending.
-    pub versions: Vec<VersionSummary>,
-}
-
-/// Answer of `GET /api/secrets`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SecretList {
-    /// A page of versions, ordered by secret and number. A secret with more versions appears again on the next page.
-    pub secrets: Vec<SecretSummary>,
-    /// `after` of the next page; absent on the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-}
-
 /// Body of `POST /api/reconcile`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -46,6 +46,8 @@ pub const VERSION_UPDATE: &str = "version.update";
 pub const VERSION_DESTROY: &str = "version.destroy";
 /// `GET /api/secrets`.
 pub const SECRET_LIST: &str = "secret.list";
+/// `GET /api/folders`.
+pub const FOLDER_LIST: &str = "folder.list";
 /// `POST /api/tokens`.
 pub const TOKEN_MINT: &str = "token.mint";
 /// `GET /api/tokens`.

@@ -1,9 +1,10 @@
 //! Secrets of the catalogue as answers.
 
 use manager_api::kind::{Class, SecretKind};
+use manager_api::search::{FolderEntry, SecretSummary};
 use manager_api::secrets::{GeneratedFacts, PasswordStrength, SecretDetails, StagedVersions};
 use manager_secret_kinds::{PublicFacts, Strength};
-use manager_store::{DescribedSecret, Stages};
+use manager_store::{DescribedSecret, ListedSecret, Stages};
 use service_runtime::Refusal;
 
 use super::environment_name;
@@ -53,6 +54,39 @@ pub(super) fn generated(public: PublicFacts) -> GeneratedFacts {
 /// The strength of a password.
 pub(super) fn strength(strength: Strength) -> PasswordStrength {
     PasswordStrength { score: strength.score, guesses_log10: strength.guesses_log10 }
+}
+
+/// A secret in a list.
+pub(super) fn summary(app: &App, listed: ListedSecret) -> Result<SecretSummary, Refusal> {
+    let details = listed.details.as_ref();
+    Ok(SecretSummary {
+        key_id: listed.secret,
+        environment: environment_name(app, listed.environment)?,
+        kind: details.map(|details| details.kind),
+        class: details.map(|details| details.class),
+        owner: details.and_then(|details| details.details.owner),
+        path: listed.path,
+        state: listed.rules.status(),
+        tags: listed.rules.tags,
+        stages: staged(listed.stages),
+        revision: listed.revision,
+        created_at: listed.created_at,
+        updated_at: listed.updated_at,
+        rotation_due_at: listed.rotation_due_at,
+        expires_at: listed.expires_at,
+    })
+}
+
+/// A secret or a folder in a folder.
+pub(super) fn folder_entry(entry: manager_store::FolderEntry) -> FolderEntry {
+    match entry {
+        manager_store::FolderEntry::Secret { path, secret } => {
+            FolderEntry { path, key_id: Some(secret), count: None, at_least: false }
+        }
+        manager_store::FolderEntry::Folder { path, count, is_least } => {
+            FolderEntry { path, key_id: None, count: Some(count), at_least: is_least }
+        }
+    }
 }
 
 fn staged(stages: Stages) -> StagedVersions {

@@ -1,12 +1,14 @@
 //! The routes of the manager: a file for each resource, with its rows and handlers.
 
 mod approvals;
+mod asked;
 mod audit;
 mod catalogue;
 mod credentials;
 mod deletion;
 mod describe;
 mod environments;
+mod finding;
 mod groups;
 mod oauth;
 mod people;
@@ -61,6 +63,7 @@ pub const ROUTES: Table = Table::new(&[
     secrets::ROUTES,
     deletion::ROUTES,
     approvals::ROUTES,
+    finding::ROUTES,
     tokens::ROUTES,
     revocations::ROUTES,
     audit::ROUTES,

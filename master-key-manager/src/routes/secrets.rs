@@ -1,31 +1,28 @@
-//! Storing, destroying, describing and listing secrets.
+//! Storing, destroying and describing secrets.
 
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use manager_api::cursor::SecretCursor;
-use manager_api::name::{EnvironmentName, IdempotencyKey};
+use manager_api::name::IdempotencyKey;
 use manager_api::secrets::{ChangeSecret, CreateSecret, SecretDetails, WriteVersion, WrittenSecret};
 use manager_api::wire::{
-    Destroy, DestroyAnswer, DestructionStatus, Rollback, RollbackAnswer, SecretList, SecretSummary, StoreKey,
-    StoredKeyAnswer, VersionSummary,
+    Destroy, DestroyAnswer, DestructionStatus, Rollback, RollbackAnswer, StoreKey, StoredKeyAnswer,
 };
 use manager_policy::{List, Permit};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, Version};
 
 use super::written::{parse_key, parse_new, parse_next};
-use super::{CHANGED, LIMIT, SMALL_LIMIT, after, changed, describe, environment_id, environment_name};
+use super::{CHANGED, SMALL_LIMIT, changed, describe, environment_name};
 use crate::app::App;
 use crate::audit_event::{Act, action};
 use crate::catalogue::{RollbackRequest, StoreRequest, destroy as destroy_versions};
-use crate::http::{Call, Page};
+use crate::http::Call;
 use crate::idempotency::BodyMark;
 use crate::revocation::Sequences;
-use manager_store::{ListedVersion, SecretPage, SecretRow};
 
 /// A value of 1 MiB in which every character is escaped as `\u0000` has 6 MiB; the rest is for the other members.
 pub(super) const STORE_LIMIT: usize = (6 << 20) + (64 << 10);
@@ -163,15 +160,6 @@ pub(super) const ROUTES: &[Route] = &[
         .answers(&[Answer::json::<WrittenSecret>(201, "It is stored.")])
         .problems(WRITE_PROBLEMS)
         .needs(Access::Credential, || call(create)),
-    Route::get(action::SECRET_LIST, "/api/secrets", "Lists secrets and their versions, without values.")
-        .parameters(&[
-            Parameter::query::<EnvironmentName>("environment", "Only secrets of this environment."),
-            after::<SecretCursor>(),
-            LIMIT,
-        ])
-        .answers(&[Answer::json::<SecretList>(200, "A page.")])
-        .problems(&[ErrorCode::ParameterInvalid, ErrorCode::NameInvalid, ErrorCode::AuditUnavailable])
-        .needs(Access::Credential, || call(list)),
 ];
 
 async fn store(call: Call<Json<StoreKey>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
@@ -277,31 +265,6 @@ pub(super) async fn destroy_of(
     Ok(answer.json(DestroyAnswer { status, sequences: done.numbers, kept }))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    environment: Option<EnvironmentName>,
-    after: Option<SecretCursor>,
-    #[serde(default)]
-    limit: Page,
-}
-
-async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
-    let asked: Asked = call.query()?;
-    let environment = asked.environment.map(|name| environment_id(&app, call.caller(), &name)).transpose();
-    let environment = call.recorded(environment)?;
-    let (caller, cursors) = (call.caller().clone(), app.keys.now().credentials.cursors());
-    let after = call.recorded(asked.after.map(|cursor| cursors.open(&caller, &cursor)).transpose())?;
-    let (store, visible) = (Arc::clone(&app.store), caller.visible());
-    let read = async move { store.secrets(&visible, environment, after, asked.limit.rows()).await };
-    let page = call.give_out(Act::SecretList, read).await?;
-    // The database is an older one than that of the page before.
-    let SecretPage { rows, next } = page.ok_or_else(|| Refusal::parameter("The page before is of another list."))?;
-    let next = next.map(|last| cursors.seal(&caller, last).map(|cursor| cursor.as_str().to_owned())).transpose()?;
-    let secrets = rows.into_iter().map(|row| summary(&app, row)).collect::<Result<_, _>>()?;
-    Ok(HttpResponse::Ok().json(SecretList { secrets, next }))
-}
-
 async fn show(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
     let (store, audit) = (Arc::clone(&app.store), app.gate.audit.clone());
@@ -315,21 +278,6 @@ async fn show(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
         })
         .await?;
     Ok(HttpResponse::Ok().json(describe::details(&app, found)?))
-}
-
-fn summary(app: &App, row: SecretRow) -> Result<SecretSummary, Refusal> {
-    let versions = row.versions.into_iter();
-    Ok(SecretSummary {
-        key_id: row.secret,
-        environment: environment_name(app, row.environment)?,
-        path: row.path,
-        versions: versions.map(version_summary).collect(),
-    })
-}
-
-fn version_summary(listed: ListedVersion) -> VersionSummary {
-    let ListedVersion { version, envelope, state, created_at } = listed;
-    VersionSummary { version, envelope, state, created_at }
 }
 
 pub(super) fn idempotency_of(

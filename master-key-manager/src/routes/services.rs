@@ -220,6 +220,9 @@ async fn enable(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal
     Ok(HttpResponse::Ok().json(details(&app, enabled)?))
 }
 
+/// The name of the list, for its cursors.
+const SOLE_SECRETS: &str = "sole-secrets";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AskedSecrets {
@@ -231,7 +234,7 @@ async fn sole_secrets(call: Call, app: web::Data<App>) -> Result<HttpResponse, R
     let asked: AskedSecrets = call.query()?;
     let services = Arc::clone(&app.services);
     let (asker, cursors) = (call.caller().clone(), app.keys.now().credentials.cursors());
-    let after = call.recorded(asked.after.map(|cursor| cursors.open(&asker, &cursor)).transpose())?;
+    let after = call.recorded(asked.after.map(|cursor| cursors.open(&asker, SOLE_SECRETS, &cursor)).transpose())?;
     let page = call
         .run(|caller, origin| async move {
             let page = services.sole_secrets(id, after, &caller).await?;
@@ -243,7 +246,8 @@ async fn sole_secrets(call: Call, app: web::Data<App>) -> Result<HttpResponse, R
         Ok::<_, Refusal>(SoleSecret { key_id, environment: environment_name(&app, environment)?, path })
     };
     let secrets = page.secrets.into_iter().map(secret).collect::<Result<_, _>>()?;
-    let next = page.next.map(|last| cursors.seal(&asker, last).map(|cursor| cursor.as_str().to_owned())).transpose()?;
+    let next = page.next.map(|last| cursors.seal(&asker, SOLE_SECRETS, &last)).transpose()?;
+    let next = next.map(|cursor| cursor.as_str().to_owned());
     Ok(HttpResponse::Ok().json(SoleSecretList { secrets, next }))
 }
 

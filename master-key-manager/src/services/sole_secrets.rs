@@ -2,9 +2,9 @@
 
 use manager_api::name::SecretPath;
 use manager_policy::{Access, Action, Facts, Holder, Line, Principal, Role, SecretFacts, State, who_can};
-use manager_store::SecretPage;
+use manager_store::{Position, SecretPage, SecretQuery};
 use service_runtime::Refusal;
-use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, Version};
+use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject};
 
 use super::{Services, manages, seen};
 use crate::access::Caller;
@@ -14,12 +14,12 @@ use crate::access::Caller;
 pub struct SoleSecrets {
     /// The secrets, in the order of environment and path.
     pub secrets: Vec<(SecretId, EnvironmentId, SecretPath)>,
-    /// The version after which the next page begins, if there may be one. The caller need not be allowed to see it. A page
+    /// The position after which the next page begins, if there may be one. The caller need not be allowed to see it. A page
     /// may be empty and have a next one.
-    pub next: Option<(SecretId, Version)>,
+    pub next: Option<Position>,
 }
 
-/// The versions of secrets that one page looks through.
+/// The secrets that one page looks through.
 const SCANNED: usize = 200;
 
 impl Services {
@@ -31,18 +31,16 @@ impl Services {
     pub async fn sole_secrets(
         &self,
         id: ServiceId,
-        after: Option<(SecretId, Version)>,
+        after: Option<Position>,
         caller: &Caller,
     ) -> Result<SoleSecrets, Refusal> {
         let view = self.registry.now().await?;
         let caller = caller.again(&view)?;
         let (service, _) = seen(&caller, &view, id)?;
         let basis = manages(&caller, &service.required).ok_or_else(super::not_permitted)?;
-        let page = self.store.secrets(&caller.visible(), None, after, SCANNED).await?;
-        let gone = || Refusal::parameter("The secret that the page before ended with is gone; begin again.");
-        let SecretPage { rows, next } = page.ok_or_else(gone)?;
-        // Each secret is judged once, whatever its versions are.
-        let next = next.map(|(secret, _)| (secret, Version::LAST));
+        // In every state: what was deleted may come back.
+        let page = self.store.secrets(&caller.visible(), SecretQuery::default(), after, SCANNED).await?;
+        let SecretPage { rows, next } = page;
         let found = self.store.secret_facts(rows.iter().map(|row| row.secret).collect()).await?;
         let facts = as_if_enabled(&view.facts, service.subject());
         let now = self.clock.now();

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use manager_api::kind::SecretKind;
 use manager_api::name::{Note, SecretPath};
 use manager_api::wire::CatalogueState;
-use manager_policy::{AnyAction, Permit, Read, Visible, Write};
+use manager_policy::{AnyAction, Permit, Read, Write};
 use manager_registry::SecretRules;
 use shared_proto::encoding::Bytes;
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
@@ -14,9 +14,6 @@ use crate::{Acted, Closed, Details, FactStore, NewToken, Stages, Stored, TokenSu
 
 /// How long an idempotency key is remembered, in seconds.
 pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
-
-/// Rows that one page of a list looks at, at most: a few milliseconds.
-pub const SCANNED_AT_ONCE: usize = 4_096;
 
 /// Secrets and their versions.
 ///
@@ -77,16 +74,6 @@ pub trait CatalogueStore: FactStore {
     async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()>;
     /// Versions without a receipt, oldest first.
     async fn pending(&self, limit: usize) -> Stored<Vec<VersionRow>>;
-    /// A page of up to `limit` versions after one of them, in the order of environment, path and version, with their
-    /// secrets. What is not visible is left out of it. A page with fewer looked at [`SCANNED_AT_ONCE`] rows, or is the
-    /// last one. `None` if the secret after which it begins is missing.
-    async fn secrets(
-        &self,
-        visible: &Visible,
-        environment: Option<EnvironmentId>,
-        after: Option<(SecretId, Version)>,
-        limit: usize,
-    ) -> Acted<Option<SecretPage>>;
     /// The version that an idempotency key of the caller stands for.
     async fn idempotent(
         &self,
@@ -299,40 +286,4 @@ pub enum CommitOutcome {
     Closed(Closed),
     /// The version is neither pending nor committed.
     No,
-}
-
-/// A page of the list.
-#[derive(Clone, Debug, Default)]
-pub struct SecretPage {
-    /// The secrets.
-    pub rows: Vec<SecretRow>,
-    /// The version after which the next page begins. The caller need not be allowed to see it. `None` after the last
-    /// page.
-    pub next: Option<(SecretId, Version)>,
-}
-
-/// A secret in the list.
-#[derive(Clone, Debug)]
-pub struct SecretRow {
-    /// The secret.
-    pub secret: SecretId,
-    /// Its environment.
-    pub environment: EnvironmentId,
-    /// Its path.
-    pub path: SecretPath,
-    /// Its versions on the page, ascending.
-    pub versions: Vec<ListedVersion>,
-}
-
-/// A version in the list.
-#[derive(Clone, Copy, Debug)]
-pub struct ListedVersion {
-    /// The version.
-    pub version: Version,
-    /// Number of the envelope that it points to.
-    pub envelope: Version,
-    /// Its state.
-    pub state: CatalogueState,
-    /// When it was begun (Unix seconds).
-    pub created_at: u64,
 }

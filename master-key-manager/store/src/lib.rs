@@ -21,6 +21,7 @@ mod places;
 mod reconcile;
 mod registry;
 mod rotation;
+mod search;
 pub mod sql;
 pub mod testing;
 mod tokens;
@@ -31,8 +32,8 @@ use service_runtime::sql::StoreFault;
 pub(crate) use self::act::basis_for;
 pub use self::act::{ActError, Acted, CHANGED};
 pub use self::catalogue::{
-    AboutVersion, BeginOutcome, CatalogueStore, CommitOutcome, EnvelopeRow, IfVersion, KEPT_SECONDS, ListedVersion,
-    NewRollback, NewVersion, RollbackOutcome, SCANNED_AT_ONCE, SecretPage, SecretRow, SecretState, VersionRow,
+    AboutVersion, BeginOutcome, CatalogueStore, CommitOutcome, EnvelopeRow, IfVersion, KEPT_SECONDS, NewRollback,
+    NewVersion, RollbackOutcome, SecretState, VersionRow,
 };
 pub use self::comparison::{ComparisonStore, EnvelopePage};
 pub use self::environments::{
@@ -57,6 +58,10 @@ pub use self::registry::{
     ChangeOutcome, DroppedEntries, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore,
 };
 pub use self::rotation::{KeyFacts, RotationState, RotationStore};
+pub use self::search::{
+    Bounds, FolderEntry, FolderPage, FolderQuery, ListedDetails, ListedSecret, MOST_COUNTED, Order, OrderBy, Position,
+    SCANNED_AT_ONCE, SearchStore, SecretPage, SecretQuery, TagFilter, WALKED_AT_ONCE,
+};
 pub use self::tokens::{
     NewToken, OwnToken, PRUNED_AT_ONCE, ReadPermits, TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject,
     Wanted, grants_of,
@@ -81,6 +86,7 @@ pub trait ManagerStore:
     + PlaceStore
     + ReconcileStore
     + RotationStore
+    + SearchStore
     + TokenStore
 {
     /// Whether the last use of the disk succeeded.

@@ -1,210 +1,221 @@
-//! The list of secrets over a large catalogue of which its caller sees a small part, on both engines.
+//! Lists over a large catalogue, beside writers, and over an index that somebody altered, on both engines.
 
 #[cfg(test)]
-mod large {
-    use std::path::{Path, PathBuf};
-    use std::sync::Arc;
+mod catalogue;
+
+#[cfg(test)]
+mod lists {
+    use std::collections::BTreeSet;
     use std::time::Instant;
 
-    use manager_api::id::PermissionId;
-    use manager_api::name::{AccountName, EnvironmentName};
-    use manager_api::tags::Tags;
-    use manager_policy::{Action, Effect, Facts, Line, Note, Party, Period, Permission, Reach, State, Visible};
-    use manager_registry::{
-        Author, Change, Credential, Proof, Record, RegistryKey, RowKey, RowKind, Service, Snapshot,
-    };
-    use manager_store::sql::SqlStore;
-    use manager_store::sql::schema::SCHEMA;
+    use manager_api::kind::SecretKind;
+    use manager_api::name::{TagKey, TagValue};
+    use manager_api::secrets::SecretStatus;
     use manager_store::{
-        CatalogueStore as _, Environment, Installation, InstallationStore as _, NewInstallation, SCANNED_AT_ONCE,
+        Details, NewDetails, Order, OrderBy, PlaceStore as _, SCANNED_AT_ONCE, SearchStore as _, SecretQuery, TagFilter,
     };
-    use service_runtime::sql::{Database, Location, PostgresOptions, Tx};
-    use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, SecretId, ServiceId, Subject, Version};
-    use shared_proto::identity::Mode;
+    use manager_store::{FolderEntry, FolderQuery, MOST_COUNTED};
+    use service_runtime::sql::Tx;
 
-    const KEY: [u8; 32] = [8; 32];
-    const NOW: u64 = 1_000;
-    /// Secrets that the caller does not see, in folders before and behind his, and in his own.
-    const HIDDEN: u64 = 100_000;
-    const SEEN: u64 = 100;
-    const ENVIRONMENT: [u8; 16] = [5; 16];
+    use crate::catalogue::{Catalogue, ENVIRONMENT, Engine, HIDDEN, environment};
 
-    /// Secrets of other folders, made by the engine itself: `a…` before the caller's, `z…` behind it.
-    const MANY_SQLITE: &[&str] = &[
-    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-     INSERT INTO secrets (secret_id, environment_id, path, created_at)
-     SELECT CAST(printf('%016d', i) AS BLOB), ?2, CASE i % 2 WHEN 0 THEN 'a' ELSE 'z' END || printf('/%d', i), 1 FROM n",
-];
-    const MANY_POSTGRES: &[&str] = &["INSERT INTO secrets (secret_id, environment_id, path, created_at)
-     SELECT convert_to(lpad(i::text, 16, '0'), 'UTF8'), ?2, CASE i % 2 WHEN 0 THEN 'a' ELSE 'z' END || '/' || i, 1
-     FROM generate_series(1, ?1) AS n (i)"];
-    const VERSIONS: &[&str] = &[
-        "INSERT INTO envelopes (secret_id, envelope, state, epoch, digest)
-     SELECT secret_id, 1, 'committed', 1, ?1 FROM secrets",
-        "INSERT INTO versions (secret_id, version, envelope, state, created_at)
-     SELECT secret_id, 1, 1, 'committed', 1 FROM secrets",
-    ];
+    const SEEN: usize = 100;
 
-    struct Caller {
-        facts: Facts,
-        state: Snapshot,
-        credential: CredentialId,
-        subject: Subject,
-    }
-
-    impl Caller {
-        fn sees(&self, patterns: &[&str]) -> Visible {
-            let line = |pattern: &&str| {
-                Arc::new(Line::Permission(Permission {
-                    id: PermissionId::generate(),
-                    party: Party::Principal(self.subject),
-                    effect: Effect::Allow,
-                    actions: [Action::List].into_iter().collect(),
-                    reach: Reach { environment: None, pattern: pattern.parse().unwrap() },
-                    condition: Tags::default(),
-                    period: Period::ALWAYS,
-                    note: Note { author: None, reason: None },
-                }))
-            };
-            let state = State { lines: patterns.iter().map(line).collect(), ..self.facts.state().clone() };
-            let actor = self.state.actor(self.credential, NOW).unwrap();
-            Visible::decide(&Facts::new(self.facts.epoch(), state), &actor, NOW)
-        }
-    }
-
-    /// A catalogue with many secrets.
-    async fn filled(location: &Location, many: &'static [&'static str]) -> (Database, SqlStore, Caller) {
-        let database = Database::open(location, &SCHEMA, true).unwrap();
-        let store = SqlStore::on(database.clone()).with_key(RowKey::new(&KEY));
-        let id = ServiceId::generate();
-        let (subject, credential) = (Subject::Service(id), CredentialId::generate());
-        let records = [
-            Record::from(Service::new(id, AccountName::parse("reader").unwrap(), NOW)),
-            Credential::new(credential, subject, Proof::opaque([1; 32]), NOW).into(),
-        ];
-        let by = (Author::Operator, "", NOW);
-        let changes = records.map(Change::from).to_vec();
-        let first = Snapshot::empty().propose(changes, by, 0, &RegistryKey::new(&[3; 32])).unwrap();
-        let environment = EnvironmentId::from_bytes(ENVIRONMENT);
-        let new = NewInstallation {
-            installation: Installation {
-                mode: Mode::Production,
-                manager: ManagerId::generate(),
-                anonymous: CredentialId::generate(),
-            },
-            environments: vec![Environment::new(environment, EnvironmentName::parse("dev").unwrap(), 1, NOW)],
-            registry: first.rows,
-        };
-        store.install(new).await.unwrap();
-        let key = RowKey::new(&KEY);
-        let fill = move |tx: &mut Tx<'_>| {
-            for sql in many {
-                tx.execute(sql, &[&HIDDEN, &ENVIRONMENT])?;
-            }
-            for number in 0..SEEN {
-                let (secret, path) = (SecretId::generate(), format!("team/{number:03}/key"));
-                let tag = key.tag(RowKind::Place, &[secret.as_bytes(), &ENVIRONMENT, path.as_bytes()]);
-                tx.execute(
-                    "INSERT INTO secrets (secret_id, environment_id, path, tag, created_at) VALUES (?1, ?2, ?3, ?4, 1)",
-                    &[&secret.as_bytes(), &ENVIRONMENT, &path, &tag],
-                )?;
-            }
-            tx.execute(VERSIONS[0], &[&[0_u8; 32]])?;
-            tx.execute(VERSIONS[1], &[]).map(|_rows| ())
-        };
-        database.write("fill", fill).await.unwrap();
-        let (facts, state) = (first.after.facts(false), first.after);
-        (database, store, Caller { facts, state, credential, subject })
-    }
-
-    /// The paths of all pages, and how many pages there were.
-    async fn read(store: &SqlStore, visible: &Visible, limit: usize) -> (Vec<String>, usize) {
-        let (mut paths, mut pages, mut after): (_, _, Option<(SecretId, Version)>) = (Vec::new(), 0, None);
-        loop {
-            let page = store.secrets(visible, None, after, limit).await.unwrap().unwrap();
-            pages += 1;
-            paths.extend(page.rows.iter().map(|row| row.path.as_str().to_owned()));
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return (paths, pages),
-            }
-        }
-    }
-
-    async fn check(store: &SqlStore, caller: &Caller, engine: &str) {
+    async fn small_part_of_a_large_catalogue(engine: Engine) {
+        let all = Catalogue::on(engine).await;
         let seen: Vec<String> = (0..SEEN).map(|number| format!("team/{number:03}/key")).collect();
+        for path in &seen {
+            all.write(path).await;
+        }
+        all.hide_many().await;
         let begun = Instant::now();
-        let (paths, pages) = read(store, &caller.sees(&["team/**"]), 30).await;
-        println!("{engine}: {pages} pages of his own folder in {:?}", begun.elapsed());
+        let (paths, pages) = all.read(&all.sees(&["team/**"]), &SecretQuery::default(), 30).await;
+        println!("{engine:?}: {pages} pages of his own folder in {:?}", begun.elapsed());
         // Nothing of the folders around his is looked at: each page is full, and the last one ends the list.
         assert_eq!((paths, pages), (seen.clone(), 4));
-        let (paths, pages) =
-            read(store, &caller.sees(&["team/001/key", "nobody/**", "team/01/**", "team/010/**"]), 100).await;
+        let some = all.sees(&["team/001/key", "nobody/**", "team/01/**", "team/010/**"]);
+        let (paths, pages) = all.read(&some, &SecretQuery::default(), 100).await;
         assert_eq!((paths, pages), (vec![seen[1].clone(), seen[10].clone()], 1));
+        for by in [OrderBy::CreatedAt, OrderBy::DueAt] {
+            let query = SecretQuery { order: Order { by, descending: true }, ..SecretQuery::default() };
+            let (paths, pages) = all.read(&all.sees(&["team/**"]), &query, 30).await;
+            assert_eq!((paths.into_iter().collect::<BTreeSet<_>>().len(), pages), (SEEN, 4), "{by:?}");
+        }
+        // A part of a name is found by the index of names, whatever else there is.
+        let query = SecretQuery { name: Some("M/007/K".to_owned()), ..SecretQuery::default() };
+        assert_eq!(all.read(&all.sees(&["**"]), &query, 10).await, (vec![seen[7].clone()], 1));
         // A pattern without a beginning: all rows are looked at, a bounded number for each page.
         let begun = Instant::now();
-        let (paths, pages) = read(store, &caller.sees(&["*/*/key"]), 100).await;
-        println!("{engine}: {pages} pages of everything in {:?}", begun.elapsed());
+        let (paths, pages) = all.read(&all.sees(&["*/*/key"]), &SecretQuery::default(), 100).await;
+        println!("{engine:?}: {pages} pages of everything in {:?}", begun.elapsed());
         assert_eq!(paths, seen);
-        let all = usize::try_from(HIDDEN + SEEN).unwrap();
-        assert!(pages >= all / SCANNED_AT_ONCE && pages <= all / SCANNED_AT_ONCE + 3, "{pages}");
-    }
-
-    const LIST: &str =
-        "SELECT s.secret_id, s.environment_id, s.path, s.number, s.rules, s.tag, v.version, v.envelope, v.state, v.created_at
-    FROM secrets s CROSS JOIN versions v
-    WHERE s.environment_id = ?1 AND s.path >= ?2 AND s.path < ?3 AND v.secret_id = s.secret_id
-    ORDER BY s.path, v.version LIMIT ?4";
-
-    /// The statement is the one that the store uses.
-    #[test]
-    fn explained_statement_is_that_of_the_list() {
-        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
-        assert!(words(include_str!("../src/sql/lists.rs")).contains(&words(LIST)));
+        let looks = (HIDDEN + SEEN) / SCANNED_AT_ONCE;
+        assert!(pages >= looks && pages <= looks + 3, "{pages}");
+        all.close().await;
     }
 
     #[tokio::test]
     async fn a_small_part_of_a_large_catalogue_is_read_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let location = Location::File(dir.path().join("manager.db"));
-        let (database, store, caller) = filled(&location, MANY_SQLITE).await;
-        check(&store, &caller, "SQLite").await;
-        let plan = database.read("plan", |tx| {
-        let sql = concat!(
-            "EXPLAIN QUERY PLAN SELECT s.secret_id, s.environment_id, s.path, s.number, s.rules, s.tag, v.version, v.envelope, v.state, ",
-            "v.created_at FROM secrets s CROSS JOIN versions v WHERE s.environment_id = ?1 AND s.path >= ?2 AND ",
-            "s.path < ?3 AND v.secret_id = s.secret_id ORDER BY s.path, v.version LIMIT ?4"
-        );
-        tx.all(sql, &[&ENVIRONMENT, &"team/", &"team0", &9_u64], |row| row.get::<String>(3))
-    });
-        let plan = plan.await.unwrap().join("; ");
-        assert!(plan.contains("SEARCH s USING INDEX") && plan.contains("SEARCH v USING PRIMARY KEY"), "{plan}");
-        assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{plan}");
-        manager_store::ManagerStore::close(&store).await;
+        small_part_of_a_large_catalogue(Engine::Sqlite).await;
     }
 
     #[tokio::test]
     async fn a_small_part_of_a_large_catalogue_is_read_alone_on_postgres_too() {
-        let kept = test_postgres::Database::create();
-        let options = PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() };
-        let (base, file) = (Path::new("/"), PathBuf::new());
-        let location = Location::new(Some(&kept.socket_url()), Some(&options), base, file, false).unwrap();
-        let (database, store, caller) = filled(&location, MANY_POSTGRES).await;
-        database
-            .write("analyze", |tx| tx.execute("ANALYZE secrets", &[]).and_then(|_| tx.execute("ANALYZE versions", &[])))
-            .await
-            .unwrap();
-        check(&store, &caller, "PostgreSQL").await;
-        let plan = database.read("plan", |tx| {
-            let sql = concat!(
-                "EXPLAIN SELECT s.secret_id, s.environment_id, s.path, s.number, s.rules, s.tag, v.version, v.envelope, v.state, ",
-                "v.created_at FROM secrets s CROSS JOIN versions v WHERE s.environment_id = ?1 AND s.path >= ?2 AND ",
-                "s.path < ?3 AND v.secret_id = s.secret_id ORDER BY s.path, v.version LIMIT ?4"
-            );
-            tx.all(sql, &[&ENVIRONMENT, &"a/", &"a0", &100_u64], |row| row.get::<String>(0))
-        });
-        let plan = plan.await.unwrap().join("; ");
-        assert!(plan.contains("Index Scan") && !plan.contains("Seq Scan"), "{plan}");
-        manager_store::ManagerStore::close(&store).await;
+        small_part_of_a_large_catalogue(Engine::Postgres).await;
+    }
+
+    /// What an attacker with write access to the database may do to the index.
+    const PLANTS: [&str; 10] = [
+        "UPDATE search_secrets SET path = 'team/planted', name = 'team/planted' WHERE path = 'other/hidden'",
+        "UPDATE search_secrets SET kind = 'api-key'",
+        "UPDATE search_secrets SET state = 'active', due_at = 1",
+        "UPDATE search_secrets SET owner = 'svc_AAAAAAAAAAAAAAAAAAAAAA'",
+        "INSERT INTO search_tags (key, value, secret_id) SELECT 'team', 'pay', secret_id FROM search_secrets",
+        "UPDATE search_secrets SET tags = '\u{1}team\u{2}pay\u{1}'",
+        "UPDATE search_secrets SET path = 'team/a' WHERE path = 'team/b'",
+        "UPDATE search_secrets SET created_at = 9, updated_at = 9",
+        "UPDATE search_secrets SET name = 'needle'",
+        "DELETE FROM search_secrets WHERE path = 'team/c'",
+    ];
+
+    async fn planted_index(engine: Engine) {
+        for plant in PLANTS {
+            let all = Catalogue::on(engine).await;
+            for path in ["team/a", "team/b", "team/c", "other/hidden"] {
+                all.write(path).await;
+            }
+            all.alter(plant).await;
+            let tag = TagFilter { key: TagKey::parse("team").unwrap(), value: Some(TagValue::parse("pay").unwrap()) };
+            let queries = [
+                SecretQuery::default(),
+                SecretQuery { kind: Some(SecretKind::ApiKey), ..SecretQuery::default() },
+                SecretQuery { tags: vec![tag], ..SecretQuery::default() },
+                SecretQuery { owner: "svc_AAAAAAAAAAAAAAAAAAAAAA".parse().ok(), ..SecretQuery::default() },
+                SecretQuery { state: Some(SecretStatus::Deleted), ..SecretQuery::default() },
+                SecretQuery { due_by: Some(1_000), ..SecretQuery::default() },
+                SecretQuery { name: Some("needle".to_owned()), ..SecretQuery::default() },
+            ];
+            for by in [OrderBy::Path, OrderBy::CreatedAt, OrderBy::UpdatedAt, OrderBy::DueAt] {
+                for (number, query) in queries.iter().enumerate() {
+                    let query = SecretQuery { order: Order { by, descending: false }, ..query.clone() };
+                    let (paths, _) = all.read(&all.sees(&["team/**"]), &query, 2).await;
+                    let once: BTreeSet<_> = paths.iter().collect();
+                    assert_eq!(once.len(), paths.len(), "{plant}: {paths:?}");
+                    let true_ones = ["team/a", "team/b", "team/c"];
+                    assert!(paths.iter().all(|path| true_ones.contains(&path.as_str())), "{plant}: {paths:?}");
+                    // None of them is what these conditions say.
+                    assert!(number == 0 || paths.is_empty(), "{plant}: {query:?} {paths:?}");
+                }
+            }
+            let query = FolderQuery { environment: environment(), under: None, begins: None };
+            let page = all.store.folders(&all.sees(&["team/**"]), query, 9).await.unwrap();
+            let paths = page.entries.iter().map(|entry| match entry {
+                FolderEntry::Folder { path, .. } | FolderEntry::Secret { path, .. } => path.as_str(),
+            });
+            assert!(paths.eq(["team"]), "{plant}");
+            all.close().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn planted_rows_of_the_index_show_nothing_hidden_and_nothing_false() {
+        planted_index(Engine::Sqlite).await;
+    }
+
+    #[tokio::test]
+    async fn planted_rows_of_the_index_show_nothing_hidden_and_nothing_false_on_postgres_too() {
+        planted_index(Engine::Postgres).await;
+    }
+
+    async fn pages_beside_writers(engine: Engine) {
+        for by in [OrderBy::Path, OrderBy::CreatedAt, OrderBy::DueAt] {
+            for descending in [false, true] {
+                let all = Catalogue::on(engine).await;
+                let mut first = Vec::new();
+                for number in 0..30 {
+                    first.push(all.write(&format!("m/{number:02}")).await);
+                }
+                let query = SecretQuery { order: Order { by, descending }, ..SecretQuery::default() };
+                let (mut seen, mut after, mut round) = (Vec::new(), None, 0);
+                loop {
+                    let visible = all.sees(&["**"]);
+                    let page = all.store.secrets(&visible, query.clone(), after, 4).await.unwrap();
+                    seen.extend(page.rows.iter().map(|row| row.secret));
+                    // Others come before and behind, and one of those that were seen is described.
+                    all.write(&format!("a/{round}")).await;
+                    all.write(&format!("z/{round}")).await;
+                    let new = NewDetails { secret: first[0], details: Details::default(), expected: round };
+                    all.store.describe(&all.may(), new).await.unwrap().unwrap();
+                    round += 1;
+                    assert!(round < 99, "the list ends");
+                    match page.next {
+                        Some(next) if round < 20 => after = Some(next),
+                        _ => break,
+                    }
+                }
+                let made: BTreeSet<_> = first.iter().collect();
+                let old: Vec<_> = seen.iter().filter(|secret| made.contains(secret)).collect();
+                assert_eq!(old.len(), made.len(), "{by:?} {descending}");
+                assert_eq!(old.into_iter().collect::<BTreeSet<_>>().len(), made.len(), "{by:?} {descending}");
+                all.close().await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_have_everything_once_while_others_write() {
+        pages_beside_writers(Engine::Sqlite).await;
+    }
+
+    #[tokio::test]
+    async fn pages_have_everything_once_while_others_write_on_postgres_too() {
+        pages_beside_writers(Engine::Postgres).await;
+    }
+
+    #[tokio::test]
+    async fn names_are_found_without_the_index_of_names() {
+        let all = Catalogue::on(Engine::Postgres).await;
+        all.write("team/needle").await;
+        all.alter("DROP INDEX search_names").await;
+        let query = SecretQuery { name: Some("NEED".to_owned()), ..SecretQuery::default() };
+        assert_eq!(all.read(&all.sees(&["**"]), &query, 10).await, (vec!["team/needle".to_owned()], 1));
+        all.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_large_folder_is_counted_up_to_a_limit_and_left() {
+        let all = Catalogue::on(Engine::Sqlite).await;
+        all.hide_many().await;
+        for number in 0..3 {
+            all.write(&format!("b/{number}")).await;
+        }
+        all.vouch().await;
+        let query = FolderQuery { environment: environment(), under: None, begins: None };
+        let page = all.store.folders(&all.sees(&["**"]), query, 9).await.unwrap();
+        let counts: Vec<(u64, bool)> = page
+            .entries
+            .iter()
+            .map(|entry| match entry {
+                FolderEntry::Folder { count, is_least, .. } => (*count, *is_least),
+                FolderEntry::Secret { .. } => (0, false),
+            })
+            .collect();
+        assert_eq!(counts, [(MOST_COUNTED, true), (3, false), (MOST_COUNTED, true)]);
+        assert_eq!(page.next, None);
+        all.close().await;
+    }
+
+    /// The control: the database that a test alters is the one that is read.
+    #[tokio::test]
+    async fn secret_without_its_row_in_the_index_is_not_listed() {
+        let all = Catalogue::on(Engine::Sqlite).await;
+        all.write("team/a").await;
+        let kept = all.read(&all.sees(&["**"]), &SecretQuery::default(), 9).await.0;
+        all.alter("DELETE FROM search_secrets").await;
+        let lost = all.read(&all.sees(&["**"]), &SecretQuery::default(), 9).await.0;
+        assert_eq!((kept.len(), lost.len()), (1, 0));
+        let rows = |tx: &mut Tx<'_>| tx.exists("SELECT 1 FROM secrets WHERE environment_id = ?1", &[&ENVIRONMENT]);
+        assert!(all.database.read("rows", rows).await.unwrap());
+        all.close().await;
     }
 }

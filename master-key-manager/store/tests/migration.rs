@@ -18,7 +18,8 @@ fn no_step_writes_rows_of_its_own() {
     let path = dir.path().join("manager.db");
     let mut conn = open_writer(&path).unwrap();
     migrate(&mut conn, SCHEMA.sqlite).unwrap();
-    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table'";
+    // The index of names keeps rows about itself; a copy leaves it out.
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND substr(name, 1, 13) <> 'search_names_'";
     let mut statement = conn.prepare(tables).unwrap();
     let tables: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
     assert!(tables.len() > 10);

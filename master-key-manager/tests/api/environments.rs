@@ -209,7 +209,7 @@ async fn a_freeze_that_comes_while_a_value_travels_ends_the_write_without_a_toke
     manager.faults.after_calls("begin", 1, move || other(EnvironmentChange::Freeze(1)));
     let late = store(&manager, "dev", "p").await.expect(409).refused("environment_frozen").json();
     let listed = manager.admin(Method::GET, "/api/secrets", None).await.expect(200).json()["secrets"][0].clone();
-    let written = (&listed["key_id"], &listed["versions"][0]["version"]);
+    let written = (&listed["key_id"], &listed["stages"]["current"]);
     assert_eq!((&late["key_id"], &late["version"]), written, "it says what is stored");
     assert!(manager.store.pending(9).await.unwrap().is_empty(), "what the vault has is in the catalogue");
     let tokens = manager.admin(Method::GET, "/api/tokens", None).await.expect(200).json();

@@ -29,6 +29,8 @@ mod environments;
 #[cfg(test)]
 mod feed_snapshot;
 #[cfg(test)]
+mod finding;
+#[cfg(test)]
 mod fingerprints;
 #[cfg(test)]
 mod groups;

@@ -57,11 +57,7 @@ async fn value_of(installed: &Installed, manager: &Manager, secret: &str, versio
 
 /// Number, envelope and state of each version.
 async fn versions(manager: &Manager) -> Vec<(u64, u64, String)> {
-    let list = manager.admin(Method::GET, "/api/secrets", None).await.expect(200).json();
-    let versions = list["secrets"][0]["versions"].as_array().unwrap().clone();
-    let number = |version: &Value, name: &str| version[name].as_u64().unwrap();
-    let line = |v: &Value| (number(v, "version"), number(v, "envelope"), v["state"].as_str().unwrap().to_owned());
-    versions.iter().map(line).collect()
+    manager.versions().into_iter().map(|one| (one.version, one.envelope, one.state)).collect()
 }
 
 fn line(version: u64, envelope: u64, state: &str) -> (u64, u64, String) {

@@ -55,7 +55,7 @@ impl<'c> Tx<'c> {
     }
 
     /// The statement for the engine, where the catalogs differ.
-    pub(super) fn choose(&self, on_file: &'static str, on_server: &'static str) -> &'static str {
+    pub fn choose(&self, on_file: &'static str, on_server: &'static str) -> &'static str {
         match self.on {
             On::File(_) => on_file,
             On::Server(_) => on_server,

@@ -52,19 +52,11 @@ async fn caught_up(installation: &Installation) {
 
 /// Every version in the catalogue with its name and state.
 async fn catalogue(installation: &Installation) -> Vec<(VersionKey, String, String)> {
-    let (mut found, mut next) = (Vec::new(), Some(String::new()));
-    while let Some(after) = next {
-        let after = if after.is_empty() { after } else { format!("&after={after}") };
-        let page =
-            installation.admin_call("GET", &format!("/api/secrets?limit=200{after}"), None).await.expect(200).json();
-        for secret in page["secrets"].as_array().unwrap() {
-            let (key_id, path) = (text(&secret["key_id"]), text(&secret["path"]));
-            for version in secret["versions"].as_array().unwrap() {
-                let key = (key_id.clone(), version["version"].as_u64().unwrap());
-                found.push((key, path.clone(), text(&version["state"])));
-            }
+    let mut found = Vec::new();
+    for (key_id, path) in installation.secrets().await {
+        for (version, state) in installation.versions(&key_id).await {
+            found.push(((key_id.clone(), version), path.clone(), state));
         }
-        next = page["next"].as_str().map(str::to_owned);
     }
     found
 }

@@ -25,6 +25,11 @@ async fn secret_is_deleted_destroyed_and_read_after_an_approval_by_the_commands_
     run("docs/deletion.md", 9, Installation::running().await).await;
 }
 
+#[tokio::test]
+async fn secrets_are_found_by_the_commands_of_the_page() {
+    run("docs/find-secrets.md", 6, Installation::running().await).await;
+}
+
 /// Runs the blocks of a page in one shell, which ends at the first line that fails.
 async fn run(page: &str, least: usize, installation: Installation) {
     let page = std::fs::read_to_string(repository().join(page)).unwrap();

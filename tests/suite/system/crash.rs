@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use system_tests::proxy::Verdict;
 use system_tests::{Installation, Stored, wait_until};
 
@@ -36,10 +36,10 @@ async fn kill_manager_while_it_stores(installation: &mut Installation, reaches_v
 }
 
 async fn versions(installation: &Installation) -> Vec<(u64, String)> {
-    let list = installation.admin_call("GET", "/api/secrets", None).await.expect(200).json();
-    let secret = list["secrets"].as_array().unwrap().first().cloned().unwrap_or_default();
-    let one = |entry: &Value| (entry["version"].as_u64().unwrap(), entry["state"].as_str().unwrap().to_owned());
-    secret["versions"].as_array().map(|list| list.iter().map(one).collect()).unwrap_or_default()
+    match installation.secrets().await.first() {
+        Some((key_id, _)) => installation.versions(key_id).await,
+        None => Vec::new(),
+    }
 }
 
 #[tokio::test]

@@ -16,11 +16,10 @@ async fn submit(installation: &Installation, key: &str) -> Answer {
 }
 
 async fn states(installation: &Installation) -> Vec<String> {
-    let list = installation.admin_call("GET", "/api/secrets", None).await.expect(200).json();
-    let secrets = list["secrets"].as_array().unwrap();
-    assert!(secrets.len() <= 1, "{list}");
-    let versions = secrets.first().map(|secret| secret["versions"].as_array().unwrap().clone()).unwrap_or_default();
-    versions.iter().map(|version| version["state"].as_str().unwrap().to_owned()).collect()
+    let secrets = installation.secrets().await;
+    assert!(secrets.len() <= 1, "{secrets:?}");
+    let Some((key_id, _)) = secrets.first() else { return Vec::new() };
+    installation.versions(key_id).await.into_iter().map(|(_, state)| state).collect()
 }
 
 /// What a client with the same key does until it has an answer.

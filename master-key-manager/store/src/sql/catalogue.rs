@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
-use manager_policy::{AnyAction, Basis, Permit, Read, Scope, SecretFacts, Visible, Write};
+use manager_policy::{AnyAction, Basis, Permit, Read, Scope, SecretFacts, Write};
 use manager_registry::{RowKey, RowKind, RowTag};
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
@@ -12,16 +12,15 @@ use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 use super::environments::open_for_use;
 use super::events::is_revoked;
 use super::identity::subject_for;
-use super::lists::secrets;
 use super::places::{self, At, UnverifiedPlace};
 use super::rows::{newest_event, one_version, optional_version, secret_state, version, version_row};
+use super::search::index;
 use super::tokens::insert_for_commit;
 use super::version_tags::Tagged;
 use super::{SqlStore, details, stages};
 use crate::{
     AboutVersion, ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, FactStore, KEPT_SECONDS, NewRollback,
-    NewToken, NewVersion, RollbackOutcome, SecretPage, SecretState, Stored, TokenSubject, VersionRow, basis_for,
-    grants_of,
+    NewToken, NewVersion, RollbackOutcome, SecretState, Stored, TokenSubject, VersionRow, basis_for, grants_of,
 };
 
 #[async_trait]
@@ -141,17 +140,6 @@ impl CatalogueStore for SqlStore {
             .await
     }
 
-    async fn secrets(
-        &self,
-        visible: &Visible,
-        environment: Option<EnvironmentId>,
-        after: Option<(SecretId, Version)>,
-        limit: usize,
-    ) -> Acted<Option<SecretPage>> {
-        let (key, visible) = (self.key(), visible.clone());
-        self.read_as("secrets", visible.basis(), move |tx| secrets(tx, &key, &visible, environment, after, limit)).await
-    }
-
     async fn idempotent(
         &self,
         permit: &Permit<Write>,
@@ -195,6 +183,7 @@ fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<BeginOutcome
             let rules = new.rules.write().map_err(|_| SqlError::unreadable())?;
             places::insert(tx, key, (row.secret, row.environment), (&new.path, &rules), new.now)?;
             details::write(tx, key, row.secret, &new.details)?;
+            index::enter(tx, key, entry(new))?;
         }
     }
     if new.if_version.is_some_and(|wanted| !wanted.holds(current)) {
@@ -216,6 +205,12 @@ fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<BeginOutcome
         TokenSubject::Label(label) => subject_for(tx, key, label)?,
     };
     Ok(BeginOutcome::Pending(subject))
+}
+
+fn entry(new: &NewVersion) -> index::Entry<'_> {
+    let (secret, environment, path) = (new.row.secret, new.row.environment, new.path.as_str());
+    let (rules, details) = (&new.rules, &new.details);
+    index::Entry { secret, environment, path, rules, details, created_at: new.now, updated_at: new.now }
 }
 
 /// Makes the next number point to the envelope of a committed version.

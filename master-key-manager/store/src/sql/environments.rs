@@ -81,7 +81,11 @@ pub(super) fn environments(tx: &mut Tx<'_>, key: &RowKey) -> Result<Vec<Environm
     )
 }
 
-fn with_id(tx: &mut Tx<'_>, key: &RowKey, environment: EnvironmentId) -> Result<Option<Environment>, SqlError> {
+pub(super) fn with_id(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    environment: EnvironmentId,
+) -> Result<Option<Environment>, SqlError> {
     tx.optional(
         "SELECT environment_id, name, display_name, ordinal, max_token_life_seconds, frozen_at, disabled_at, created_at,
              tag

@@ -12,7 +12,6 @@ mod files;
 mod history;
 mod identity;
 mod installation;
-mod lists;
 mod outlived;
 mod places;
 mod placing;
@@ -21,6 +20,7 @@ mod registry;
 mod rotation;
 mod rows;
 pub mod schema;
+mod search;
 mod stages;
 mod tokens;
 mod version_tags;
@@ -36,7 +36,7 @@ use service_runtime::sql::{Database, Faults, SqlError, Tx};
 
 pub use self::files::{read_key_facts, read_owner};
 use self::registry::outdated;
-use crate::{Acted, ManagerStore};
+use crate::{Acted, Bounds, ManagerStore};
 
 /// The store. Clones share it.
 #[derive(Clone, Debug)]
@@ -44,13 +44,15 @@ pub struct SqlStore {
     sql: Database,
     /// Authenticates rows that decisions rest on.
     key: Arc<RowKey>,
+    /// Of lists.
+    bounds: Bounds,
 }
 
 impl SqlStore {
     /// A store on a database that has the newest [`schema`]. Its key is a new one: it knows no row that another store
     /// wrote, until it gets the key of the installation.
     pub fn on(database: Database) -> Self {
-        Self { sql: database, key: Arc::new(RowKey::generate()) }
+        Self { sql: database, key: Arc::new(RowKey::generate()), bounds: Bounds::default() }
     }
 
     /// The same store with the key that authenticates the rows of its installation.
@@ -63,6 +65,12 @@ impl SqlStore {
     #[must_use]
     pub fn with_faults(self, faults: Faults) -> Self {
         Self { sql: self.sql.with_faults(faults), ..self }
+    }
+
+    /// The same store with other bounds of its lists. For tests.
+    #[must_use]
+    pub fn with_bounds(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
     }
 
     fn key(&self) -> Arc<RowKey> {

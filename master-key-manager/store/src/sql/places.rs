@@ -47,11 +47,6 @@ impl UnverifiedPlace {
         })
     }
 
-    /// The path as the row says it, for the order of a list.
-    pub(super) fn path(&self) -> &str {
-        &self.path
-    }
-
     /// The secret; `None` if it has a place that the manager did not give it last.
     pub(super) fn verify(&self, tx: &mut Tx<'_>, key: &RowKey) -> Result<Option<PlacedSecret>, SqlError> {
         let Self { secret, environment, path, number, rules, tag } = self;

@@ -9,6 +9,7 @@ use shared_proto::id::SecretId;
 use super::environments::open_for_use;
 use super::places::{self, At};
 use super::rows::secret_state;
+use super::search::index;
 use super::{SqlStore, details};
 use crate::{
     Acted, DescribedSecret, Details, NewDetails, NewPlace, PlaceConflict, PlaceStore, PlacedSecret, Stored, basis_for,
@@ -60,6 +61,7 @@ fn describe(tx: &mut Tx<'_>, key: &RowKey, new: &NewDetails) -> Result<Result<u6
     }
     details::write(tx, key, new.secret, &new.details)?;
     tx.execute("UPDATE secrets SET revision = revision + 1 WHERE secret_id = ?1", &[&new.secret.as_bytes()])?;
+    index::described(tx, key, (new.secret, placed.facts.environment), &new.details)?;
     Ok(Ok(new.expected + 1))
 }
 
@@ -102,8 +104,10 @@ pub(super) fn write(tx: &mut Tx<'_>, key: &RowKey, new: &[NewPlace], number: u64
         let (secret, environment, path) = (place.secret, place.environment, place.path.as_str());
         let row = PlaceRow { secret, environment, path, number, rules: &rules };
         places::replace(tx, key, &row, place.rules.erase_at())?;
+        index::placed(tx, secret, path, &place.rules)?;
         if let Some(description) = &place.details {
             details::write(tx, key, secret, description)?;
+            index::described(tx, key, (secret, environment), description)?;
         }
     }
     Ok(())

@@ -4,15 +4,16 @@ use async_trait::async_trait;
 use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
 use manager_policy::{Operate, Permit, Scope};
-use manager_registry::RowKey;
+use manager_registry::{RowKey, SecretRules};
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::encoding::Bytes;
 use shared_proto::receipt::ReceiptFacts;
 
 use super::rows::{state, version};
+use super::search::index;
 use super::version_tags::Tagged;
 use super::{SqlStore, places, stages};
-use crate::{Acted, ReconcileStore, basis_for};
+use crate::{Acted, Details, ReconcileStore, basis_for};
 
 #[async_trait]
 impl ReconcileStore for SqlStore {
@@ -64,7 +65,18 @@ fn adopt(tx: &mut Tx<'_>, key: &RowKey, facts: &[ReceiptFacts], now: u64) -> Res
         if !lacks(tx, fact)? {
             continue;
         }
-        places::insert(tx, key, (fact.secret, fact.environment), (&SecretPath::unnamed(fact.secret), ""), now)?;
+        let path = SecretPath::unnamed(fact.secret);
+        if places::number_of(tx, fact.secret)?.is_none() {
+            places::insert(tx, key, (fact.secret, fact.environment), (&path, ""), now)?;
+            let (rules, details) = (SecretRules::default(), Details::default());
+            let (secret, environment, path) = (fact.secret, fact.environment, path.as_str());
+            let (rules, details) = (&rules, &details);
+            index::enter(
+                tx,
+                key,
+                index::Entry { secret, environment, path, rules, details, created_at: now, updated_at: now },
+            )?;
+        }
         tx.execute(
             "INSERT INTO envelopes (secret_id, envelope, state, epoch, digest) VALUES (?1, ?2, 'committed', ?3, ?4)
              ON CONFLICT (secret_id, envelope) DO UPDATE

@@ -7,6 +7,7 @@ use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::{SecretId, Version};
 
 use super::rows::optional_version;
+use super::search::index;
 use crate::Stages;
 
 /// The versions of a secret that have a stage; none of an unknown one.
@@ -22,7 +23,8 @@ pub(super) fn of(tx: &mut Tx<'_>, secret: SecretId) -> Result<Stages, SqlError> 
 /// Gives `previous` to a version.
 pub(super) fn give_previous(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<(), SqlError> {
     let sql = "UPDATE secrets SET previous_version = ?2 WHERE secret_id = ?1";
-    tx.execute(sql, &[&secret.as_bytes(), &version.get()]).map(|_rows| ())
+    tx.execute(sql, &[&secret.as_bytes(), &version.get()])?;
+    index::moved(tx, secret)
 }
 
 /// Takes `previous` and `pending` away from a version. No other one gets them.
@@ -33,7 +35,7 @@ pub(super) fn take(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Resul
     ] {
         tx.execute(statement, &[&secret.as_bytes(), &version.get()])?;
     }
-    Ok(())
+    index::moved(tx, secret)
 }
 
 /// Gives a version that was committed now the stage that it was begun with. One with a lower number than the version that has
@@ -53,7 +55,8 @@ pub(super) fn advance(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Re
         }
         Some(_) => return Err(SqlError::unreadable()),
     };
-    tx.execute(statement, &[&secret.as_bytes(), &version.get()]).map(|_rows| ())
+    tx.execute(statement, &[&secret.as_bytes(), &version.get()])?;
+    index::moved(tx, secret)
 }
 
 /// Takes stages away from versions that are no longer committed. `current` and `previous` fall back to the newest committed
@@ -78,5 +81,5 @@ pub(super) fn mend(tx: &mut Tx<'_>, secret: SecretId) -> Result<(), SqlError> {
     ] {
         tx.execute(statement, &[&secret.as_bytes()])?;
     }
-    Ok(())
+    index::moved(tx, secret)
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use manager_api::name::SecretPath;
-use manager_api::wire::CatalogueState;
 use shared_proto::chain::ChainHead;
 use shared_proto::event::{Event, NO_EVENT, event_hash};
 use shared_proto::id::{SecretId, TokenId};
@@ -101,7 +100,7 @@ impl Kit<'_> {
     /// Before the credential is disabled.
     async fn revoked_signing_key_makes_no_token(&self, sign: SignEvent) -> Result<(), String> {
         let row = self.list(&self.sees(), None, None, 99).await?.rows;
-        let committed = row.iter().find(|row| row.versions.iter().any(|one| one.state == CatalogueState::Committed));
+        let committed = row.iter().find(|row| row.stages.current.is_some());
         let order = self.new_order(vec![(committed.ok_or("a committed version is needed")?.secret, None)]);
         let revoked = Decision::revoke_signing_key(&self.may()?, order.signing_key).map_err(text)?;
         let numbers = self.store.number(vec![revoked], sign, NOW).await;

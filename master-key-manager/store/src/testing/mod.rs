@@ -13,6 +13,7 @@ mod reconcile;
 mod registry;
 mod rollback;
 mod rotation;
+mod searches;
 mod tokens;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,8 +33,8 @@ use shared_proto::token::Grant;
 
 use crate::{
     AboutVersion, ActError, Acted, Decision, Details, Environment, Installation, ManagerStore, NewInstallation,
-    NewToken, NewVersion, ReadPermits, SecretPage, SignEvent, TokenDecision, TokenRequest, TokenSubject, VersionRow,
-    Wanted,
+    NewToken, NewVersion, Position, ReadPermits, SecretPage, SecretQuery, SignEvent, TokenDecision, TokenRequest,
+    TokenSubject, VersionRow, Wanted,
 };
 
 /// Runs the kit on an empty store.
@@ -69,6 +70,18 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.approvals().await?;
     kit.ended_lines().await?;
     kit.disabled().await
+}
+
+/// Runs the rules of lists on an empty store, whose bounds may be others.
+///
+/// # Errors
+/// The sentence of the first rule that it breaks.
+pub async fn check_lists(store: &dyn ManagerStore) -> Result<(), String> {
+    let kit = Kit::install(store).await?;
+    kit.pages().await?;
+    kit.searches().await?;
+    kit.folders().await?;
+    kit.index().await
 }
 
 struct Kit<'a> {
@@ -155,11 +168,11 @@ impl<'a> Kit<'a> {
         &self,
         visible: &Visible,
         environment: Option<EnvironmentId>,
-        after: Option<(SecretId, Version)>,
+        after: Option<Position>,
         limit: usize,
     ) -> Result<SecretPage, String> {
-        let page = self.store.secrets(visible, environment, after, limit).await.map_err(text)?;
-        page.ok_or_else(|| "a page begins behind its cursor".to_owned())
+        let query = SecretQuery { environment, ..SecretQuery::default() };
+        self.store.secrets(visible, query, after, limit).await.map_err(text)
     }
 
     fn revocation(&self, event: Event) -> Result<Decision, String> {

@@ -16,8 +16,8 @@ use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, TokenId, Ver
 use super::environments::new_environment;
 use super::{Kit, NOW, refused, rule, signer, text};
 use crate::{
-    AboutVersion, ActError, CommitOutcome, Decision, EnvironmentChange, NewRollback, NewVersion, ReadPermits,
-    TokenDecision, TokenRequest,
+    AboutVersion, ActError, CommitOutcome, Decision, EnvironmentChange, FolderQuery, NewRollback, NewVersion,
+    ReadPermits, SecretQuery, TokenDecision, TokenRequest,
 };
 
 impl Kit<'_> {
@@ -91,7 +91,10 @@ impl Kit<'_> {
         let envelopes = store.readable_envelopes(&readable, self.environment, None, 9);
         refused(envelopes.await, why, "readable_envelopes")?;
         refused(store.begin(&may(by)?, next).await, why, "begin")?;
-        refused(store.secrets(&Visible::decide(facts, by.1, NOW), None, None, 9).await, why, "secrets")?;
+        let (visible, query) = (Visible::decide(facts, by.1, NOW), SecretQuery::default());
+        refused(store.secrets(&visible, query, None, 9).await, why, "secrets")?;
+        let query = FolderQuery { environment: self.environment, under: None, begins: None };
+        refused(store.folders(&visible, query, 9).await, why, "folders")?;
         refused(store.missing(&may(by)?, Vec::new()).await, why, "missing")?;
         refused(store.adopt(&may(by)?, Vec::new(), NOW).await, why, "adopt")?;
         refused(store.move_back(&may(by)?, Vec::new()).await, why, "move_back")?;

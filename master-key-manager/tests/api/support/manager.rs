@@ -59,6 +59,8 @@ pub(crate) struct Manager {
     pub(crate) app: Arc<App>,
     /// The same database without planned faults.
     pub(crate) store: SqlStore,
+    /// Its file.
+    pub(crate) database: PathBuf,
     pub(crate) faults: Faults,
     pub(crate) credential: String,
     pub(crate) clock: Arc<MovedClock>,
@@ -223,6 +225,7 @@ impl Installed {
         Manager {
             app,
             store,
+            database: self.config.database(),
             faults,
             credential: self.credential.clone(),
             clock: moved,

@@ -11,6 +11,7 @@ mod vault;
 mod vault_fingerprints;
 mod vault_rotation;
 mod vault_rows;
+mod versions;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

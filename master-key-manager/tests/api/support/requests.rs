@@ -271,6 +271,9 @@ impl Facts {
         let People { subject, member, session, enrolment, .. } = &self.people;
         let target = target.replace("{person_id}", subject).replace("{session_id}", session);
         let mut target = target.replace("{enrolment_id}", enrolment);
+        if route.id == action::FOLDER_LIST {
+            target.push_str("?environment=dev");
+        }
         if route.id == action::SESSION_LIST {
             target = format!("{target}?person={member}");
         }
@@ -340,6 +343,7 @@ const WITHOUT_BODY: &[&str] = &[
     action::APPROVAL_CANCEL,
     action::SECRET_SHOW,
     action::SECRET_LIST,
+    action::FOLDER_LIST,
     action::TOKEN_LIST,
     action::TOKEN_REVOKE,
     action::REVOCATION_LIST,

@@ -8,6 +8,10 @@ use crate::{StartError, sqlite::migrate};
 /// The most rows that are held at once. A row may have a mebibyte.
 pub(super) const PAGE: usize = 64;
 
+/// The names of tables that a service makes from other tables begin so. They are not copied: they may differ between engines, and
+/// the service makes them again at its first start on the copy.
+const DERIVED: &str = "search_";
+
 /// One table, with its statements, which live as long as the process.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -67,7 +71,7 @@ pub(super) fn tables(schema: &Schema) -> Result<Vec<Table>, StartError> {
     Ok(ordered)
 }
 
-/// All tables and their columns, sorted.
+/// All tables that are copied and their columns, sorted.
 ///
 /// # Errors
 /// The database cannot be read.
@@ -79,7 +83,8 @@ pub(super) fn catalog(tx: &mut Tx<'_>) -> Result<Vec<(String, String)>, SqlError
          WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
              AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())",
     );
-    let mut found = tx.all(query, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut found: Vec<(String, String)> = tx.all(query, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    found.retain(|(table, _)| !table.starts_with(DERIVED));
     found.sort_unstable();
     Ok(found)
 }

@@ -247,4 +247,50 @@ CREATE INDEX secrets_with_retention ON secrets (secret_id) WHERE has_retention =
 -- nothing.
 ALTER TABLE secrets ADD COLUMN erase_at BIGINT;
 CREATE INDEX secrets_to_erase ON secrets (erase_at, secret_id) WHERE erase_at IS NOT NULL;
+
+-- When place, rules, details or stages changed last; NULL for never.
+ALTER TABLE secrets ADD COLUMN updated_at BIGINT;
+
+-- The index of lists and searches. Nothing is shown or decided from it, and it is made again from the rows above: a copy of the
+-- database leaves tables out whose names begin with search_. name: the path in lower case. owner: empty for none. tags: all of
+-- them, between control characters. rotation: seconds until the current version is due. due_at: 9223372036854775807 for never.
+CREATE TABLE search_secrets (
+    secret_id BYTEA PRIMARY KEY CHECK (octet_length(secret_id) = 16),
+    environment_id BYTEA NOT NULL,
+    path TEXT COLLATE "C" NOT NULL CHECK (octet_length(path) <= 512),
+    name TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    owner TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    tags TEXT COLLATE "C" NOT NULL,
+    rotation BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    due_at BIGINT NOT NULL
+);
+CREATE INDEX search_paths ON search_secrets (environment_id, path);
+CREATE INDEX search_created ON search_secrets (created_at, secret_id);
+CREATE INDEX search_updated ON search_secrets (updated_at, secret_id);
+CREATE INDEX search_due ON search_secrets (due_at, secret_id);
+CREATE INDEX search_kinds ON search_secrets (kind);
+CREATE INDEX search_owners ON search_secrets (owner) WHERE owner <> '';
+CREATE INDEX search_states ON search_secrets (state) WHERE state <> 'active';
+CREATE TABLE search_tags (
+    key TEXT COLLATE "C" NOT NULL,
+    value TEXT COLLATE "C" NOT NULL,
+    secret_id BYTEA NOT NULL,
+    PRIMARY KEY (key, value, secret_id)
+);
+CREATE INDEX search_tagged ON search_tags (secret_id);
+-- Names, by their parts of three characters. A server without the extension has no such index, and searches look at rows.
+DO $$ BEGIN
+    CREATE EXTENSION IF NOT EXISTS pg_trgm;
+    CREATE INDEX search_names ON search_secrets USING gin (name gin_trgm_ops);
+EXCEPTION WHEN insufficient_privilege OR undefined_file OR undefined_object OR feature_not_supported THEN
+    NULL;
+END $$;
+-- Its row says that the index has all secrets.
+CREATE TABLE search_filled (
+    only_row BIGINT PRIMARY KEY CHECK (only_row = 1)
+);
 "#;

@@ -283,4 +283,47 @@ CREATE INDEX secrets_with_retention ON secrets (secret_id) WHERE has_retention =
 -- nothing.
 ALTER TABLE secrets ADD COLUMN erase_at INTEGER;
 CREATE INDEX secrets_to_erase ON secrets (erase_at, secret_id) WHERE erase_at IS NOT NULL;
+
+-- When place, rules, details or stages changed last; NULL for never.
+ALTER TABLE secrets ADD COLUMN updated_at INTEGER;
+
+-- The index of lists and searches. Nothing is shown or decided from it, and it is made again from the rows above: a copy of the
+-- database leaves tables out whose names begin with search_. name: the path in lower case. owner: empty for none. tags: all of
+-- them, between control characters. rotation: seconds until the current version is due. due_at: 9223372036854775807 for never.
+CREATE TABLE search_secrets (
+    entry INTEGER PRIMARY KEY,
+    secret_id BLOB NOT NULL UNIQUE CHECK (length(secret_id) = 16),
+    environment_id BLOB NOT NULL,
+    path TEXT NOT NULL CHECK (length(path) <= 512),
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    state TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    rotation INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    due_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX search_paths ON search_secrets (environment_id, path);
+CREATE INDEX search_created ON search_secrets (created_at, secret_id);
+CREATE INDEX search_updated ON search_secrets (updated_at, secret_id);
+CREATE INDEX search_due ON search_secrets (due_at, secret_id);
+CREATE INDEX search_kinds ON search_secrets (kind);
+CREATE INDEX search_owners ON search_secrets (owner) WHERE owner <> '';
+CREATE INDEX search_states ON search_secrets (state) WHERE state <> 'active';
+CREATE TABLE search_tags (
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    secret_id BLOB NOT NULL,
+    PRIMARY KEY (key, value, secret_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX search_tagged ON search_tags (secret_id);
+-- Names, by their parts of three characters. Its rows have the numbers of the entries.
+CREATE VIRTUAL TABLE search_names USING fts5(
+    name, content='', contentless_delete=1, tokenize='trigram case_sensitive 1');
+-- Its row says that the index has all secrets.
+CREATE TABLE search_filled (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1)
+) STRICT;
 ";
