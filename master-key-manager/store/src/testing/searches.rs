@@ -88,7 +88,7 @@ impl Kit<'_> {
         let details = Details { kind, owner, rotation_days, ..Details::default() };
         let about = AboutVersion { expires_at, ..AboutVersion::default() };
         let new = NewVersion { row, rules: rules.clone(), details, about, now: created_at, ..new };
-        if number % 11 == 0 {
+        if number.is_multiple_of(11) {
             // Nothing is due of what has no version yet.
             self.store.begin(&self.may()?, new).await.map_err(text)?;
         } else {
@@ -113,7 +113,7 @@ impl Kit<'_> {
         let kind = kind.unwrap_or(SecretKind::Text);
         let class = Class::default_of(kind, environment == self.environment);
         let rotation = created_at + u64::from(rotation_days.unwrap_or(class.rotation_days())) * DAY;
-        let is_due = state == SecretStatus::Active && number % 11 != 0;
+        let is_due = state == SecretStatus::Active && !number.is_multiple_of(11);
         let due_at = is_due.then(|| expires_at.map_or(rotation, |ends| ends.min(rotation)));
         Ok(Made { facts, kind, owner, state, created_at, due_at })
     }
