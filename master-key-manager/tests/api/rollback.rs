@@ -56,7 +56,7 @@ async fn value_of(installed: &Installed, manager: &Manager, secret: &str, versio
 }
 
 /// Number, envelope and state of each version.
-async fn versions(manager: &Manager) -> Vec<(u64, u64, String)> {
+fn versions(manager: &Manager) -> Vec<(u64, u64, String)> {
     manager.versions().into_iter().map(|one| (one.version, one.envelope, one.state)).collect()
 }
 
@@ -87,7 +87,7 @@ async fn older_value_is_the_newest_again_and_former_tokens_open_what_they_did() 
     assert_eq!((&again["version"], &again["envelope"]), (&json!(4), &json!(1)));
     assert_eq!(manager.store_value("p", "five").await.expect(201).json()["version"], 5);
     let committed = [line(1, 1, "committed"), line(2, 2, "committed"), line(3, 1, "committed")];
-    assert_eq!(versions(&manager).await[..3], committed);
+    assert_eq!(versions(&manager)[..3], committed);
     manager.stop().await;
 }
 
@@ -111,7 +111,7 @@ async fn rollback_to_what_is_not_stored_or_from_another_version_is_refused() {
     }
     manager.get(&format!("/api/secrets/{secret}:rollback")).await.expect(405);
     let states = [line(1, 1, "committed"), line(2, 2, "destroyed"), line(3, 3, "committed")];
-    assert_eq!(versions(&manager).await, states);
+    assert_eq!(versions(&manager), states);
     manager.stop().await;
 }
 
@@ -126,10 +126,10 @@ async fn number_that_the_vault_knows_is_passed_over() {
     installed.vault.state().rows.insert(name(3), Row::Foreign { environment });
     assert_eq!(rollback(&manager, &secret, json!({"version": 1})).await.expect(201).json()["version"], 4);
     let states = [line(1, 1, "committed"), line(2, 1, "abandoned"), line(3, 1, "abandoned"), line(4, 1, "committed")];
-    assert_eq!(versions(&manager).await, states);
+    assert_eq!(versions(&manager), states);
     let adopted = manager.post("/api/reconcile", json!({"adopt": true})).await.expect(200).json();
     assert_eq!(adopted["adopted"], 1, "what the vault has under a number that was given up");
-    assert_eq!(versions(&manager).await[2], line(3, 3, "committed"));
+    assert_eq!(versions(&manager)[2], line(3, 3, "committed"));
     manager.stop().await;
 }
 
@@ -142,7 +142,7 @@ async fn rollback_without_the_vaults_word_is_given_up_and_its_number_is_used_onc
     rollback(&manager, &secret, json!({"version": 1})).await.expect(503).refused("outcome_unknown");
     assert_eq!(value_of(&installed, &manager, &secret, None).await, b"two");
     installed.vault.state().settles_nothing = false;
-    until("it is settled", async || versions(&manager).await[2] == line(3, 1, "abandoned")).await;
+    until("it is settled", async || versions(&manager)[2] == line(3, 1, "abandoned")).await;
     assert_eq!(rollback(&manager, &secret, json!({"version": 1})).await.expect(201).json()["version"], 4);
     installed.vault.go_down().await;
     until("the manager sees it", async || manager.app.vault_view.view().last_sync == LastSync::Failed).await;
@@ -165,7 +165,7 @@ async fn receipt_for_the_envelope_under_the_number_of_a_rollback_commits_nothing
     envelope.version = name(2).1;
     installed.vault.state().rows.insert(name(2), Row::Stored { envelope, keys });
     installed.vault.state().settles_nothing = false;
-    until("it is settled", async || versions(&manager).await[1] == line(2, 1, "abandoned")).await;
+    until("it is settled", async || versions(&manager)[1] == line(2, 1, "abandoned")).await;
     manager.stop().await;
 }
 
@@ -189,7 +189,7 @@ async fn rollback_cut_short_anywhere_is_settled_and_its_repeat_makes_one_more_ve
             409 => repeat.refused("idempotency_unknown").json()["version"].as_u64(),
             _ => panic!("{point:?}: {}", repeat.text),
         };
-        let all = versions(&manager).await;
+        let all = versions(&manager);
         let committed: Vec<u64> = all.iter().filter(|one| one.2 == "committed").map(|one| one.0).collect();
         assert_eq!(committed, [1, 2, version.unwrap()], "{point:?}: {all:?}");
         assert_eq!(value_of(&installed, &manager, &secret, None).await, b"one", "{point:?}");
@@ -227,7 +227,7 @@ async fn rollbacks_and_writes_at_the_same_time_get_different_numbers() {
     let answers = writes.into_iter().chain(rollbacks);
     let numbers: BTreeSet<u64> = answers.map(|done| done.expect(201).json()["version"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (2..=21).collect());
-    for (version, envelope, state) in versions(&manager).await {
+    for (version, envelope, state) in versions(&manager) {
         assert!(state == "committed" && (envelope == version || envelope == 1), "{version} {envelope} {state}");
         let expected: &[u8] = if envelope == 1 { b"one" } else { b"other" };
         assert_eq!(value_of(&installed, &manager, &secret, Some(version)).await, expected);
@@ -282,7 +282,7 @@ async fn repeat_of_a_rollback_gets_the_same_version_and_a_key_is_for_one_request
     assert_eq!((&first, &first["version"]), (&again, &json!(3)));
     let other = rollback_with_key(&manager, "k", &secret, &json!({"version": 2})).await;
     other.expect(422).refused("idempotency_mismatch");
-    assert_eq!(versions(&manager).await.len(), 3);
+    assert_eq!(versions(&manager).len(), 3);
     let elsewhere = manager.store_value("q", "v").await.expect(201).member("key_id");
     let other = rollback_with_key(&manager, "k", &elsewhere, &json!({"version": 1})).await;
     other.expect(422).refused("idempotency_mismatch");

@@ -55,9 +55,13 @@ fn secret(number: usize, owners: &[PartyId]) -> (SecretId, String, SecretRules, 
     let tags =
         [tag("team", format!("t{team}")), tag("stage", place.to_owned()), tag("ticket", format!("n{}", number / 5))];
     let mut rules = SecretRules { tags: Tags::new(tags).unwrap(), ..SecretRules::default() };
-    if number % 50 == 0 {
-        rules.deletion =
-            Some(Deletion { deleted_at: 1, recoverable_until: 9, deleted_by: None, destroyed: number % 100 == 0 });
+    if number.is_multiple_of(50) {
+        rules.deletion = Some(Deletion {
+            deleted_at: 1,
+            recoverable_until: 9,
+            deleted_by: None,
+            destroyed: number.is_multiple_of(100),
+        });
     }
     let owner = Some(owners[number % OWNERS]);
     let rotation_days = Some(u16::try_from(1 + number % 365).unwrap());
