@@ -4,7 +4,9 @@
 //! read in an environment that asks for two factors only after a login with two; sensitive acts of people need a login of
 //! the last ten minutes. Services have no login, and are not held up.
 
-use manager_policy::{Action, Actor, Facts, Holder, ManageIdentities, ManagePolicy, Permit, Scope};
+use manager_policy::{
+    Action, ActionType, Actor, Facts, Holder, ManageIdentities, ManagePolicy, Permit, Scope, SecretFacts,
+};
 use manager_registry::Login;
 use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
@@ -68,6 +70,13 @@ pub fn manages_identities(facts: &Facts, actor: &Actor, now: u64) -> bool {
 pub fn actor_of(subject: Subject) -> Actor {
     let credential = CredentialId::from_bytes([0; 16]);
     Actor { holder: Holder::Principal(subject), credential, limits: None, ends_at: None }
+}
+
+impl View {
+    /// Tells whether the policy lets a principal do an action to a secret, with a credential that has all of its rights.
+    pub fn lets<A: ActionType>(&self, subject: Subject, secret: &SecretFacts, now: u64) -> bool {
+        Permit::<A>::decide(&self.facts, &actor_of(subject), secret, now).is_ok()
+    }
 }
 
 impl SignedOn {

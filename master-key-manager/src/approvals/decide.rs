@@ -13,7 +13,7 @@ use shared_proto::event::Event;
 use shared_proto::id::Subject;
 
 use super::{Approvals, decided, is_own, may_approve, not_found, not_permitted};
-use crate::access::{Asked, Caller, View, actor_of};
+use crate::access::{Asked, Caller, View};
 use crate::audit_event::{Act, Outcome, RegistryAct, RegistryOutcome, SecretAct};
 use crate::catalogue::{Known, check_still_at, destroyed_place, ended_destructions};
 use crate::revocation::Sequences;
@@ -213,8 +213,10 @@ fn both_hold<A: ActionType>(caller: &Caller, view: &View, asked_by: Subject, kno
             refusal
         });
     }
-    let of_asker = Permit::<A>::decide(&view.facts, &actor_of(asked_by), facts, caller.now());
-    of_asker.map(|_permit| ()).map_err(|_denied| not_permitted("The one who asked may not do it any more."))
+    if view.lets::<A>(asked_by, facts, caller.now()) {
+        return Ok(());
+    }
+    Err(not_permitted("The one who asked may not do it any more."))
 }
 
 /// Tells whether the same people answer for two principals: one is a service that the other one owns, or both are services of
