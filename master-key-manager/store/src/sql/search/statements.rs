@@ -215,9 +215,11 @@ mod tests {
 
     fn plan(database: &Connection, statement: &str) -> String {
         let mut explained = database.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
-        // Without parameters: the plan does not depend on them.
-        let lines = explained.raw_query().mapped(|row| row.get::<_, String>(3));
-        lines.collect::<Result<Vec<_>, _>>().unwrap().join("; ")
+        let (mut rows, mut lines) = (explained.raw_query(), Vec::new());
+        while let Some(row) = rows.next().unwrap() {
+            lines.push(row.get::<_, String>(3).unwrap());
+        }
+        lines.join("; ")
     }
 
     #[test]
