@@ -32,9 +32,10 @@ async fn secrets_are_found_by_each_condition_and_by_several() {
         &json!({"kind": "api-key", "owner": owner, "tags": {"team": "pay", "zone": "a=b"}, "expires_at": ends}),
     )
     .await;
-    create(&manager, "pay/db", &json!({"kind": "database", "rotation_days": 1, "tags": {"team": "pay"}})).await;
+    create(&manager, "pay/db", &json!({"kind": "json", "value": "[1]", "rotation_days": 1, "tags": {"team": "pay"}}))
+        .await;
     create(&manager, "web.card", &json!({"secret_type": "PASSWORD", "tags": {"team": "web"}})).await;
-    create(&manager, "web/cookie", &json!({"environment": "staging", "kind": "session-secret"})).await;
+    create(&manager, "web/cookie", &json!({"environment": "staging", "kind": "service-token"})).await;
     let by_query = [
         ("environment=dev", vec!["pay/Card", "pay/db", "web.card"]),
         ("environment=staging", vec!["web/cookie"]),
@@ -50,7 +51,7 @@ async fn secrets_are_found_by_each_condition_and_by_several() {
         ("tag=team", vec!["pay/Card", "pay/db", "web.card"]),
         ("tag=team=pay&tag=zone=a%3Db", vec!["pay/Card"]),
         ("tag=team=PAY", vec![]),
-        ("kind=database", vec!["pay/db"]),
+        ("kind=json", vec!["pay/db"]),
         ("kind=API_KEY", vec!["pay/Card"]),
         (&format!("owner={owner}"), vec!["pay/Card"]),
         ("due_within=3", vec!["pay/Card", "pay/db"]),
