@@ -39,7 +39,7 @@ impl Kit<'_> {
         let owners = [ServiceId::generate(), ServiceId::generate()].map(|id| PartyId::Principal(Subject::Service(id)));
         let mut all = Vec::new();
         for number in 0..MADE {
-            let environment = if number % 3 == 0 { other.id } else { self.environment };
+            let environment = if number.is_multiple_of(3) { other.id } else { self.environment };
             all.push(self.make_one(number, environment, owners).await?);
         }
         let here = Some(self.environment);
