@@ -4,6 +4,7 @@ use manager_api::name::SecretPath;
 use manager_api::wire::CatalogueState;
 use manager_policy::List;
 use manager_registry::{ApprovedRead, Deletion, SecretRules};
+use shared_proto::encoding::Bytes;
 use shared_proto::event::Event;
 use shared_proto::id::{SecretId, Version};
 
@@ -109,7 +110,7 @@ impl Kit<'_> {
         let rules = SecretRules { requires_approval: true, ..SecretRules::default() };
         self.ruled(secret, "approval/one", rules).await?;
         let decided = async |approved: Vec<ApprovedRead>| {
-            let order = TokenRequest { approved, ..self.new_order(vec![(secret, None)]) };
+            let order = TokenRequest { approved, signing_key: Bytes([6; 32]), ..self.new_order(vec![(secret, None)]) };
             self.store.decide_token(order).await.map_err(text)
         };
         let is_refused = |decision: &TokenDecision| matches!(decision, TokenDecision::ApprovalRequired);
