@@ -1,12 +1,36 @@
 //! Requests and answers about the versions of a secret.
 
 use serde::{Deserialize, Serialize};
+use shared_proto::Malformed;
 use shared_proto::encoding::present;
 use shared_proto::id::{SecretId, Subject, Version};
 
 use crate::edit::Edit;
 use crate::name::Note;
 use crate::tokens::Stage;
+
+/// The number of a version in the path of a request. It has one form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionInPath(Version);
+
+impl VersionInPath {
+    /// The version.
+    pub fn get(self) -> Version {
+        self.0
+    }
+}
+
+impl std::str::FromStr for VersionInPath {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let number = text.parse().map_err(|_| Malformed("not the number of a version"))?;
+        let version = Version::new(number)?;
+        if version.to_string() == text { Ok(Self(version)) } else { Err(Malformed("a number has one form")) }
+    }
+}
+
+shared_proto::schema::described!(VersionInPath, shared_proto::schema::text("^[1-9][0-9]{0,15}$"));
 
 /// State of a version, as its readers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,11 +137,11 @@ pub enum GivenStage {
 pub enum DifferingMember {
     /// The envelope that they point to.
     Envelope,
-    /// Who wrote them.
+    /// The principals who wrote them.
     Author,
-    /// What is noted about them.
+    /// The notes about them.
     Note,
-    /// When they end.
+    /// The times at which they end.
     ExpiresAt,
 }
 
@@ -141,6 +165,14 @@ pub struct VersionDifference {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn number_in_a_path_has_one_form() {
+        assert_eq!("7".parse::<VersionInPath>().unwrap().get().get(), 7);
+        for bad in ["", "0", "+7", "07", "7 ", "-7", "9007199254740992", "x"] {
+            assert!(bad.parse::<VersionInPath>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn null_removes_and_absence_keeps() {

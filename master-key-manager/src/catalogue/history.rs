@@ -31,7 +31,7 @@ pub struct Difference {
     pub with: VersionEntry,
     /// Where they differ.
     pub differs: Vec<DifferingMember>,
-    /// Whether they have the same value, if that is known and the caller may read it.
+    /// True if they have the same value. `None` if that is not known, or the caller may not read it.
     pub same_value: Option<bool>,
 }
 
@@ -104,8 +104,9 @@ impl VersionKeeper {
     /// Changes the note of a version, or its stages. The version as it is then.
     ///
     /// # Errors
-    /// `SecretNotFound`: the secret or the version is unknown, or the caller may not write it. `VersionConflict`: another
-    /// version is current, or the version cannot have or lose the stage. `SecretDeleted`, and a closed environment.
+    /// `ParameterInvalid`: nothing is to change. `SecretNotFound`: the secret or the version is unknown, or the caller may
+    /// not write it. `VersionConflict`: another version is current, or the version cannot have or lose the stage.
+    /// `SecretDeleted`, and a closed environment.
     pub async fn change(
         &self,
         (secret, version): (SecretId, Version),
@@ -113,6 +114,9 @@ impl VersionKeeper {
         caller: &Caller,
         origin: &Origin,
     ) -> Result<VersionEntry, Refusal> {
+        if asked.note.keeps() && asked.stage.keeps() {
+            return Err(Refusal::parameter("Name what shall change."));
+        }
         let permit: Permit<Write> = caller.permit_on_id(self.store.as_ref(), secret).await?;
         let [_known] = self.entries(&permit.to_look(), secret, [version]).await?;
         self.audit.record(Act::Version(VersionAct::Update, secret, vec![version]), origin).await?;
@@ -147,7 +151,7 @@ impl VersionKeeper {
 const STAGE_STAYS: &str =
     "A stored version that is neither current nor pending can be previous, and current is not taken away.";
 
-/// Whether two versions have the same value; `None` if that is not known. The permit shows that the caller may read both: the
+/// Tells whether two versions have the same value; `None` if that is not known. The permit shows that the caller may read both: the
 /// answer is a test of a guess.
 fn same_value(_read: &Permit<Read>, one: &VersionEntry, other: &VersionEntry) -> Option<bool> {
     let is_stored = |entry: &VersionEntry| match entry.status {

@@ -33,7 +33,7 @@ pub struct Retention {
     pub audit: AuditLog,
 }
 
-/// What is left for a round.
+/// The bounds of a round, as far as they are left.
 struct Left {
     secrets: usize,
     versions: usize,

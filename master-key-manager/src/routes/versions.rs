@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use manager_api::secrets::{WriteVersion, WrittenSecret};
-use manager_api::versions::{ChangeVersion, HistorySort, VersionDetails, VersionDifference, VersionHistory};
+use manager_api::versions::{
+    ChangeVersion, HistorySort, VersionDetails, VersionDifference, VersionHistory, VersionInPath,
+};
 use manager_api::wire::DestroyAnswer;
 use manager_store::{Expiry, VersionEntry};
 use serde::Deserialize;
@@ -23,7 +25,7 @@ use crate::audit_event::action;
 use crate::http::{Call, Page};
 
 const SECRET: Parameter = Parameter::path::<SecretId>("key_id", "The secret.");
-const VERSION: Parameter = Parameter::path::<Version>("version", "The version.");
+const VERSION: Parameter = Parameter::path::<VersionInPath>("version", "The version.");
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get(
@@ -173,8 +175,7 @@ fn secret_of(call: &Call) -> Result<SecretId, Refusal> {
 
 /// The version in the path. A text that is no number of a version is answered like an unknown one.
 fn version_of(call: &Call) -> Result<Version, Refusal> {
-    let number: u64 = call.id("version", ErrorCode::SecretNotFound)?;
-    call.recorded(Version::new(number).map_err(|_| Refusal::new(ErrorCode::SecretNotFound)))
+    call.id("version", ErrorCode::SecretNotFound).map(VersionInPath::get)
 }
 
 fn details(entry: VersionEntry) -> VersionDetails {

@@ -73,13 +73,13 @@ pub struct VersionChange {
     pub version: Version,
     /// The note about it.
     pub note: Edit<Note>,
-    /// What becomes of its stages.
+    /// The change of its stages.
     pub stage: StageChange,
     /// The version that must be current; `None` if any will do.
     pub if_version: Option<Version>,
 }
 
-/// What becomes of the stages of a version.
+/// A change of the stages of a version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StageChange {
     /// They stay.

@@ -153,7 +153,14 @@ async fn history_is_paged_in_both_orders_and_refuses_others() {
         one.get(&format!("/versions{wrong}")).await.expect(400).refused("parameter_invalid");
     }
     one.get("/versions/1:diff").await.expect(400).refused("parameter_invalid");
-    for missing in ["/versions/6", "/versions/0", "/versions/x", "/versions/1:diff?with=6", "/versions/6:diff?with=1"] {
+    for missing in [
+        "/versions/6",
+        "/versions/0",
+        "/versions/01",
+        "/versions/x",
+        "/versions/1:diff?with=6",
+        "/versions/6:diff?with=1",
+    ] {
         one.get(missing).await.expect(404).refused("secret_not_found");
     }
     let unknown = format!("/api/secrets/{}/versions", SecretId::generate());
@@ -185,6 +192,7 @@ async fn notes_change_and_previous_is_moved_and_taken_away() {
     let long = "x".repeat(257);
     one.patch(1, json!({"note": long})).await.expect(400).refused("name_invalid");
     one.patch(1, json!({"stage": "current"})).await.expect(400);
+    one.patch(1, json!({"if_version": 3})).await.expect(400).refused("parameter_invalid");
     one.manager.admin(Method::POST, "/api/environments/dev:freeze", None).await.expect(200);
     one.patch(1, json!({"note": "x"})).await.expect(409).refused("environment_frozen");
     one.manager.stop().await;

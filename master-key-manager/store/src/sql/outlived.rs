@@ -70,7 +70,7 @@ fn newest_until(tx: &mut Tx<'_>, secret: SecretId, end: u64) -> Result<Option<Ve
     tx.optional(sql, &[&secret.as_bytes(), &end], |row| version(row, 0))
 }
 
-/// What a rule keeps.
+/// The versions that a rule keeps.
 #[derive(Clone, Copy, Debug)]
 enum Kept {
     /// So many, the newest ones.

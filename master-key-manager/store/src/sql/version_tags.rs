@@ -75,7 +75,7 @@ impl Tagged {
     }
 }
 
-/// Whose row it is.
+/// The origin of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// The manager wrote it.
