@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use service_runtime::clock::Clock;
 use service_runtime::process::can_open_files;
-use shared_proto::id::SecretId;
 use tokio::sync::watch;
 
 use crate::access::{LastUses, Registry};
@@ -125,7 +124,9 @@ impl Maintenance {
                 let now = self.clock.now().min(vault_time);
                 self.prune(now, &stop).await;
                 dropped = self.drop_entries(dropped, now, &stop).await;
-                retained = self.keep_few(retained, now, &stop).await;
+                if let Err(refusal) = self.retention.round(&mut retained, now, || *stop.borrow()).await {
+                    tracing::warn!(%refusal, "former versions were not destroyed");
+                }
             }
         }
     }
@@ -171,18 +172,6 @@ impl Maintenance {
             }
         }
         after
-    }
-
-    /// Destroys former versions that the rules of their secrets do not keep, behind a secret. Returns where the next round
-    /// begins.
-    async fn keep_few(&self, after: Option<SecretId>, now: u64, stop: &watch::Receiver<bool>) -> Option<SecretId> {
-        match self.retention.round(after, now, || *stop.borrow()).await {
-            Ok(last) => last,
-            Err(refusal) => {
-                tracing::warn!(%refusal, "former versions were not destroyed");
-                after
-            }
-        }
     }
 
     /// Writes the last uses of credentials: each once an hour. Those of an hour that is not written are lost with a crash.

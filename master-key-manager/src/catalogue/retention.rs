@@ -40,42 +40,44 @@ struct Left {
 }
 
 impl Retention {
-    /// Looks at the secrets behind one of them, until `is_stopped` or a bound is reached, and returns the last one that was
-    /// looked at; `None` after the last of all. What is destroyed at `now` cannot be undone: it is a time that the vault
-    /// agrees with.
+    /// Looks at the secrets behind one of them, until `is_stopped` or a bound is reached, and moves on with it: to `None`
+    /// after the last of all. What is destroyed at `now` cannot be undone: it is a time that the vault agrees with.
     ///
     /// # Errors
-    /// The database or the audit log does not work.
+    /// The database or the audit log does not work, or a secret cannot be read. The next round begins behind that one.
     pub async fn round(
         &self,
-        mut after: Option<SecretId>,
+        after: &mut Option<SecretId>,
         now: u64,
         is_stopped: impl Fn() -> bool,
-    ) -> Result<Option<SecretId>, Refusal> {
+    ) -> Result<(), Refusal> {
         let mut left = Left { secrets: SECRETS_IN_A_ROUND, versions: VERSIONS_IN_A_ROUND };
-        while left.secrets > 0 && left.versions > 0 && !is_stopped() {
+        while left.secrets > 0 {
             let asked = SECRETS_AT_ONCE.min(left.secrets);
-            let secrets = self.store.with_retention(after, asked).await?;
-            left.secrets = left.secrets.saturating_sub(secrets.len());
+            let secrets = self.store.with_retention(*after, asked).await?;
+            left.secrets = left.secrets.saturating_sub(asked);
             let is_last = secrets.len() < asked;
             for secret in secrets {
-                while left.versions > 0 && !is_stopped() {
+                loop {
+                    if left.versions == 0 || is_stopped() {
+                        return Ok(());
+                    }
+                    let before = after.replace(secret);
                     let destroyed = self.destroy_outlived(secret, now).await?;
                     left.versions = left.versions.saturating_sub(destroyed);
                     if destroyed < OUTLIVED_AT_ONCE {
-                        after = Some(secret);
                         break;
                     }
-                }
-                if after != Some(secret) {
-                    return Ok(after);
+                    // There may be more of it, for the next round if not for this one.
+                    *after = before;
                 }
             }
             if is_last {
-                return Ok(None);
+                *after = None;
+                return Ok(());
             }
         }
-        Ok(after)
+        Ok(())
     }
 
     /// Destroys what the rule of a secret does not keep, up to a bound, and returns how many versions that were. A secret

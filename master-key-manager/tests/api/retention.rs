@@ -21,8 +21,9 @@ impl One {
     /// A round of maintenance, days from now.
     async fn round(&self, days: u64) {
         let now = SystemClock.now() + days * DAY;
-        let last = self.manager.app.retention().round(None, now, || false).await.unwrap();
-        assert_eq!(last, None, "the round came to the end");
+        let mut after = None;
+        self.manager.app.retention().round(&mut after, now, || false).await.unwrap();
+        assert_eq!(after, None, "the round came to the end");
     }
 
     /// The versions whose envelope the vault was told to erase.
