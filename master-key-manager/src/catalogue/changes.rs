@@ -54,7 +54,8 @@ impl SecretKeeper {
     ///
     /// # Errors
     /// `SecretNotFound`: it is unknown, or the caller may not write to it. `NotPermitted`: he may not write at its new place, or
-    /// somebody would gain the right to read, and he may not share it; or former versions would be destroyed, and he may not do that. `AlreadyExists`, `VersionConflict`, `SecretDeleted`.
+    /// somebody would gain the right to read, and he may not share it; or former versions would be destroyed, and he may not do
+    /// that. `AlreadyExists`, `VersionConflict`, `SecretDeleted`.
     pub async fn change(
         &self,
         secret: SecretId,

@@ -1,7 +1,8 @@
 //! Retention: the destruction of versions that the rule of their secret does not keep.
 //!
 //! Order: the path is locked → the versions are read → the audit line is durable → those that the rule still does not keep are
-//! destroyed. Guarantees that a round is bounded, and that a version with a stage and the newest one stay.
+//! destroyed. Guarantees that a round is bounded, and that a version with a stage and the newest one stay. Refuses
+//! environments in which a second administrator approves what is destroyed.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use shared_proto::id::SecretId;
 
-use super::Settler;
+use super::{Settler, rules_of};
 use crate::audit_event::Act;
 use crate::revocation::Revocations;
 
@@ -86,6 +87,11 @@ impl Retention {
         let Some(found) = self.store.outlived(secret, now).await?.filter(|found| !found.versions.is_empty()) else {
             return Ok(0);
         };
+        // Otherwise one alone would destroy a secret version by version.
+        let view = self.revocations.view().await?;
+        if rules_of(&view, found.environment).destroy_needs_approval {
+            return Ok(0);
+        }
         let Some(_held) = self.settler.locks().try_lock(&(found.environment, found.path)) else { return Ok(0) };
         // Read again under the lock: a writer may just have finished.
         let Some(found) = self.store.outlived(secret, now).await?.filter(|found| !found.versions.is_empty()) else {

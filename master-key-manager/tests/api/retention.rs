@@ -109,6 +109,14 @@ async fn a_rule_is_shown_changed_and_removed_and_has_bounds() {
     one.round(0).await;
     assert_eq!(one.states().await[3], "1 superseded", "nothing happens in a frozen environment");
     one.manager.admin(Method::POST, "/api/environments/dev:unfreeze", None).await.expect(200);
+    let approved = async |needed: bool| {
+        let body = Some(json!({"destroy_needs_approval": needed}));
+        one.manager.admin(Method::PATCH, "/api/environments/dev", body).await.expect(200);
+    };
+    approved(true).await;
+    one.round(0).await;
+    assert_eq!(one.states().await[3], "1 superseded", "nor where a second administrator approves what is destroyed");
+    approved(false).await;
     one.round(0).await;
     assert_eq!(one.states().await[2..], ["2 destroyed", "1 destroyed"]);
     one.manager.stop().await;
