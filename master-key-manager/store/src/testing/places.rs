@@ -41,7 +41,6 @@ impl Kit<'_> {
             TokenDecision::Recorded { versions, .. } => Ok(versions.first().map(|row| row.version.get())),
             TokenDecision::NotFound => Ok(None),
             TokenDecision::Deleted
-            | TokenDecision::ApprovalRequired
             | TokenDecision::Twice
             | TokenDecision::SeveralEnvironments
             | TokenDecision::SigningKeyRevoked
