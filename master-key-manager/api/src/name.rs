@@ -146,7 +146,8 @@ impl SecretPath {
     /// Whether the path lies in a folder whose paths the service gives: of unnamed submissions, and of destroyed secrets.
     pub fn is_reserved(&self) -> bool {
         let folder = self.0.split('/').next();
-        folder == Some(UNNAMED) || folder == Some(DESTROYED)
+        // Also by its other reading, which would keep the service from giving the path.
+        folder == Some(UNNAMED) || folder == Some(DESTROYED) || self.from_dots().is_some_and(|path| path.is_reserved())
     }
 }
 

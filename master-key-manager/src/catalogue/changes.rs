@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use manager_api::name::SecretPath;
 use manager_api::secrets::{ChangeSecret, MAX_ROTATION_DAYS};
-use manager_policy::{Action, Destroy, Permit, SecretFacts, Share, Write, may_gain};
+use manager_policy::{Action, Destroy, Permit, Read, SecretFacts, Share, Write, may_gain};
 use manager_registry::{Place, SecretRules};
 use manager_store::{Details, ManagerStore, NewDetails, NewPlace, PlacedSecret};
 use service_runtime::Refusal;
@@ -125,6 +125,8 @@ pub(super) fn asked_for(caller: &Caller, known: &Known, after: After, if_revisio
     let is_told_apart = caller.facts().tell_apart(facts, &facts_after(facts, &after));
     // Tokens of before were made without an approval.
     let needs_more = after.rules.requires_approval && !known.placed.rules.requires_approval;
+    // A description is replaced as a whole: nobody's change of before gets lost.
+    let if_revision = if_revision.or(after.details.as_ref().map(|_| known.revision));
     let place = NewPlace {
         secret: facts.id,
         environment: facts.environment,
@@ -138,7 +140,10 @@ pub(super) fn asked_for(caller: &Caller, known: &Known, after: After, if_revisio
     Asked { changes: vec![Place::changed(facts.id).into()], places: vec![place], events }
 }
 
-/// Refuses a change that the caller may not make: writing at both ends, and sharing if somebody gains the right to read.
+/// The rights that nobody gains by a change of somebody who may not share the secret.
+const GAINS: [Action; 5] = [Action::Read, Action::Delete, Action::Destroy, Action::Share, Action::Approve];
+
+/// Refuses a change that the caller may not make: writing at both ends, and sharing if somebody gains a right by it.
 pub(super) fn may_change(caller: &Caller, (known, after): (&Known, &After)) -> Result<(), Refusal> {
     let before = &known.placed.facts;
     caller.permit_on::<Write>(Some(before))?;
@@ -149,9 +154,14 @@ pub(super) fn may_change(caller: &Caller, (known, after): (&Known, &After)) -> R
         may_keep_few(caller, known, details)?;
     }
     let needs_less = known.placed.rules.requires_approval && !after.rules.requires_approval;
-    if needs_less || may_gain(caller.facts(), before, &new, Action::Read, caller.now()) {
+    let gives = |action: &Action| may_gain(caller.facts(), before, &new, *action, caller.now());
+    // By a credential that is limited to the new place.
+    let reads = |secret: &SecretFacts| caller.permit_on::<Read>(Some(secret)).is_ok();
+    if needs_less || GAINS.iter().any(gives) || (reads(&new) && !reads(before)) {
         let share: Result<Permit<Share>, Refusal> = caller.permit_on(Some(before));
-        share.map_err(|_| not_permitted("Somebody could read the secret afterwards, and you may not share it."))?;
+        share.map_err(|_| {
+            not_permitted("Somebody could do more with the secret afterwards, and you may not share it.")
+        })?;
         if let Some(signed_on) = caller.signed_on() {
             signed_on.check_open()?;
             signed_on.check_recent(caller.now())?;

@@ -5,9 +5,10 @@
 //! registry, from which there is no way back; the envelopes follow in steps ([`super::erasing`]).
 
 use manager_api::name::{Reason, SecretPath};
+use manager_api::tags::Tags;
 use manager_policy::{Delete, Destroy, Permit};
 use manager_registry::{Change, Deletion, EnvironmentRules, Place, SecretRules};
-use manager_store::{ActError, NewPlace};
+use manager_store::{ActError, Details, NewPlace};
 use service_runtime::Refusal;
 use service_runtime::audit::Origin;
 use shared_proto::error::ErrorCode;
@@ -179,7 +180,10 @@ pub(crate) fn destroyed_place(known: &Known) -> Result<NewPlace, Refusal> {
         Some(deletion) => {
             let deletion = Some(Deletion { destroyed: true, ..deletion });
             let path = SecretPath::destroyed(known.placed.facts.id);
-            Ok(place_after(known, path, SecretRules { deletion, ..rules.clone() }))
+            // Others see it there than at its former place: what described it goes with its values.
+            let rules = SecretRules { deletion, tags: Tags::default(), ..rules.clone() };
+            let details = Details { kind: known.details.kind, class: known.details.class, ..Details::default() };
+            Ok(NewPlace { details: Some(details), ..place_after(known, path, rules) })
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Making, moving and tagging secrets: whoever could read afterwards is looked at, and nothing of before is worth anything.
 
 use actix_web::http::Method;
-use manager_api::policy::Action;
+use manager_api::policy::{Action, PatternText};
+use manager_registry::CredentialLimit;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
@@ -46,7 +47,8 @@ async fn a_secret_is_made_in_the_form_of_keeper_and_described() {
     let shown = shown_of(&manager, &secret).await.expect(200).json();
     let expected = json!({
         "key_id": secret, "environment": "dev", "path": "stripe", "kind": "api-key", "class": "low", "rotation_days": 365,
-        "tags": {}, "metadata": {}, "service_only": false, "state": "active", "stages": {"current": 1}, "revision": 0,
+        "tags": {}, "metadata": {}, "service_only": false, "requires_approval": false, "state": "active",
+        "stages": {"current": 1}, "revision": 0,
         "created_at": shown["created_at"], "last_version": 1,
     });
     assert_eq!(shown, expected);
@@ -108,6 +110,58 @@ async fn whoever_writes_in_both_folders_and_reads_in_one_cannot_move_a_secret_to
     let told = installed.vault.applied().split_off(seen);
     assert_eq!(told, [Event::Secret(secret.parse().unwrap())], "tokens of before are revoked");
     change(&manager, &writer, &secret, json!({"path": "closed/again"})).await.expect(200);
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_credential_that_is_limited_to_a_folder_moves_nothing_there_to_read_it() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = create(&manager, "closed/one").await;
+    let holder = manager.service("holder").await;
+    manager.permit(&holder.id(), "allow", &["read", "write"], "**").await;
+    let narrow = manager
+        .another_credential(&holder, |credential| {
+            let limit = |action: Action, pattern: &str| CredentialLimit {
+                actions: [action].into_iter().collect(),
+                environment: None,
+                pattern: PatternText::parse(pattern).unwrap(),
+            };
+            credential.limits = Some(vec![limit(Action::Write, "**"), limit(Action::Read, "open/**")]);
+        })
+        .await;
+    let to_open = json!({"path": "open/one"});
+    change(&manager, narrow.bearer(), &secret, to_open.clone()).await.expect(403).refused("not_permitted");
+    // With the whole of his rights he gains nothing.
+    change(&manager, holder.bearer(), &secret, to_open).await.expect(200);
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_move_to_where_somebody_destroys_needs_the_right_to_share() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    for (number, action) in [Action::Destroy, Action::Delete, Action::Approve, Action::Share].into_iter().enumerate() {
+        let secret = create(&manager, &format!("kept/{number}")).await;
+        let writer = service(&manager, &format!("writer-{number}"), "*/**", &[Action::Write]).await;
+        let folder = format!("open-{number}");
+        service(&manager, &format!("gains-{number}"), &format!("{folder}/**"), &[action]).await;
+        let moved = json!({"path": format!("{folder}/one")});
+        change(&manager, &writer, &secret, moved).await.expect(403).refused("not_permitted");
+    }
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn the_path_of_a_destroyed_secret_is_taken_by_nobody_in_any_reading() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = create(&manager, "doomed/one").await;
+    for path in [format!("destroyed/{secret}"), format!("destroyed.{secret}"), "unnamed.one".to_owned()] {
+        let body = json!({"environment": "dev", "path": path, "value": "v"});
+        manager.post("/api/secrets", body).await.expect(400).refused("name_invalid");
+        change(&manager, &manager.credential, &secret, json!({"path": path})).await.expect(400).refused("name_invalid");
+    }
     manager.stop().await;
 }
 

@@ -290,7 +290,8 @@ async fn secret_is_described_without_its_value() {
     let created_at = &listed["secrets"][0]["created_at"];
     let expected = json!({
         "key_id": stored, "environment": "dev", "path": "described", "kind": "text", "class": "low",
-        "rotation_days": 365, "tags": {}, "metadata": {}, "service_only": false, "state": "active",
+        "rotation_days": 365, "tags": {}, "metadata": {}, "service_only": false, "requires_approval": false,
+        "state": "active",
         "stages": {"current": 2, "previous": 1}, "revision": 0, "created_at": created_at, "last_version": 2
     });
     assert_eq!(described, expected);

@@ -68,7 +68,8 @@ pub(super) fn mend(tx: &mut Tx<'_>, secret: SecretId) -> Result<(), SqlError> {
              AND v.state = 'committed')",
         "UPDATE secrets SET current_version = (
              SELECT MAX(v.version) FROM versions v WHERE v.secret_id = secrets.secret_id AND v.state = 'committed'
-             AND v.version <> COALESCE(secrets.pending_version, 0))
+             AND v.version <> COALESCE(secrets.pending_version, 0)
+             AND v.version < COALESCE(secrets.current_version, 9223372036854775807))
          WHERE secret_id = ?1 AND NOT EXISTS (
              SELECT 1 FROM versions v WHERE v.secret_id = secrets.secret_id AND v.version = secrets.current_version
              AND v.state = 'committed')",
