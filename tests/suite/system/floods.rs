@@ -74,8 +74,9 @@ async fn revocation_reaches_a_vault_that_strangers_flood_with_commands_whose_ref
         flood.push(stream);
     }
     let revoked = installation.admin_call("DELETE", &format!("/api/tokens/{}", stored.jti), None).await;
-    assert_eq!(revoked.expect(200).text("status"), "revoked");
-    assert!(!installation.opens(&stored).await);
+    // The manager answers 202 if the vault, which shares the cores with the flood here, takes more than two seconds.
+    assert!(matches!(revoked.status, 200 | 202), "{}", revoked.status);
+    wait_until("the revocation reaches the vault", async || !installation.opens(&stored).await).await;
     assert!(installation.opens(&installation.store("another").await).await);
 }
 
