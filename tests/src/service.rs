@@ -379,7 +379,7 @@ fn lines_for(database: &Database) -> (String, String) {
     (
         format!("database = \"{}\"\n", database.url()),
         format!(
-            "[postgres]\npassword_file = \"{}\"\nca_file = \"{}\"\n",
+            "[postgres]\npassword_file = \"{}\"\nca_file = \"{}\"\nconnect_timeout_ms = 30000\n",
             password.display(),
             database.ca_file().display()
         ),
