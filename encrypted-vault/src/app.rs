@@ -216,7 +216,7 @@ impl Vault {
     }
 }
 
-/// What carries out the manager's orders about rows.
+/// The part that carries out the manager's orders about rows.
 struct Carriers {
     transfer_keys: Arc<TransferKeys>,
     receipts: Arc<ReceiptSigner>,

@@ -50,7 +50,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// What is filled in is of its kind as the text was, and has no reference where one was.
+/// A filled-in text is of its kind as the text was, and has no reference where one was.
 fn references(kind: SecretKind, text: &str, template: &Template) {
     let references = template.references();
     assert!(

@@ -1,4 +1,4 @@
-//! What a destroyed envelope leaves in the files of the database: read as bytes, without the engine.
+//! Traces that a destroyed envelope leaves in the files of the database: read as bytes, without the engine.
 //!
 //! Each test finds the ciphertext before it is destroyed, so that it would find it afterwards.
 

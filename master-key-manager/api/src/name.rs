@@ -143,7 +143,7 @@ impl SecretPath {
         slashed.then(|| self.0.replace('/', ".")).and_then(|text| Self::parse(text).ok())
     }
 
-    /// Whether the path lies in a folder whose paths the service gives: of unnamed submissions, and of destroyed secrets.
+    /// Tells whether the path lies in a folder whose paths the service gives: of unnamed submissions, and of destroyed secrets.
     pub fn is_reserved(&self) -> bool {
         let folder = self.0.split('/').next();
         // Also by its other reading, which would keep the service from giving the path.

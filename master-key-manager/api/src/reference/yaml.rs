@@ -89,7 +89,7 @@ fn behind_properties(text: &str, mut place: Range<usize>) -> Option<Range<usize>
     Some(place)
 }
 
-/// Whether exactly this scalar stands at the place.
+/// Tells whether exactly this scalar stands at the place.
 fn holds(text: &str, place: &Range<usize>, style: ScalarStyle, content: &str) -> bool {
     let Some(found) = text.get(place.clone()) else { return false };
     let between = |quote: char| found.len() >= 2 && found.starts_with(quote) && found.ends_with(quote);
