@@ -50,7 +50,7 @@ impl From<StoredKeyAnswer> for Stored {
     fn from(answer: StoredKeyAnswer) -> Self {
         // A write makes an envelope of its own.
         let (key_id, version) = (answer.key_id, answer.version);
-        let secret = GrantedSecret { key_id, version, envelope: version, path: None };
+        let secret = GrantedSecret { key_id, version, envelope: version, path: None, expires_at: None, expired: false };
         Self {
             key_id: answer.key_id,
             version: answer.version,

@@ -16,7 +16,8 @@ use shared_proto::jwk::PublicJwk;
 use crate::access::{Authenticator, IdleSessions, LastUses, Limits, Registry};
 use crate::approvals::Approvals;
 use crate::catalogue::{
-    Fingerprints, Retention, SecretKeeper, SecretWriter, Settler, TransferKeys, Values, VersionKeeper, start_delivery,
+    Fingerprints, Retention, SecretKeeper, SecretRotator, SecretWriter, Settler, TransferKeys, Values, VersionKeeper,
+    start_delivery,
 };
 use crate::config::Config;
 use crate::environment_keeper::EnvironmentKeeper;
@@ -27,6 +28,7 @@ use crate::issuer::{Batches, Mint, TokenLifetimes, TokenSealer};
 use crate::key_rotation::KeyRotation;
 use crate::keys::{KeyRing, LoadedKeys};
 use crate::maintenance::Maintenance;
+use crate::notifier::Notifier;
 use crate::people::People;
 use crate::policy::PolicyKeeper;
 use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
@@ -66,6 +68,8 @@ pub struct App {
     pub fingerprints: Arc<Fingerprints>,
     /// Acts that await the approval of somebody else.
     pub approvals: Arc<Approvals>,
+    /// Rotates secrets.
+    pub secret_rotator: Arc<SecretRotator>,
     /// Records revocations.
     pub revocations: Arc<Revocations>,
     /// Makes and shows groups, role assignments and permissions.
@@ -154,6 +158,14 @@ impl App {
             clock: Arc::clone(&clock),
             environments: Arc::clone(&environments),
         };
+        let secret_writer = Arc::new(secret_writer);
+        let secret_rotator = SecretRotator::new(
+            store.clone(),
+            Arc::clone(&secret_writer),
+            Arc::clone(&revocations),
+            audit.clone(),
+            Arc::clone(&clock),
+        );
         let secret_keeper = Arc::new(SecretKeeper::new(store.clone(), Arc::clone(&revocations), audit.clone()));
         let version_keeper = VersionKeeper::new(store.clone(), audit.clone());
         let approvals = approvals((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&audit, &clock));
@@ -192,7 +204,8 @@ impl App {
             vault_view,
             client,
             keys,
-            secret_writer: Arc::new(secret_writer),
+            secret_writer,
+            secret_rotator: Arc::new(secret_rotator),
             secret_keeper,
             approvals: Arc::new(approvals),
             version_keeper: Arc::new(version_keeper),
@@ -238,6 +251,8 @@ impl App {
             retention: self.retention(),
             secret_keeper: Arc::clone(&self.secret_keeper),
             approvals: Arc::clone(&self.approvals),
+            rotator: Arc::clone(&self.secret_rotator),
+            notifier: Notifier::new(self.store.clone()),
             clock: Arc::clone(&self.clock),
             no_descriptors: Arc::clone(&self.no_descriptors),
         }

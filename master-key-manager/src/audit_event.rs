@@ -73,6 +73,12 @@ pub enum Act<'a> {
     SecretList,
     /// What is in a folder is given out.
     FolderList,
+    /// A list of secrets that are due for their next rotation is given out.
+    RotationList,
+    /// Numbers of secrets that are due for their next rotation are given out.
+    RotationCalendar,
+    /// A list of notices is given out.
+    NoticeList,
     /// A list of tokens is given out.
     TokenList,
     /// A list of revocations is given out.
@@ -282,6 +288,9 @@ impl Act<'_> {
             Self::SecretShow(_) => action::SECRET_SHOW,
             Self::SecretList => action::SECRET_LIST,
             Self::FolderList => action::FOLDER_LIST,
+            Self::RotationList => action::ROTATION_LIST,
+            Self::RotationCalendar => action::ROTATION_CALENDAR,
+            Self::NoticeList => action::NOTICE_LIST,
             Self::TokenList => action::TOKEN_LIST,
             Self::RevocationList => action::REVOCATION_LIST,
             Self::AuditList => action::AUDIT_LIST,
@@ -322,6 +331,9 @@ impl audit::Act for Act<'_> {
             Self::SecretShow(secret) => line.key_id(secret.to_string()),
             Self::SecretList
             | Self::FolderList
+            | Self::RotationList
+            | Self::RotationCalendar
+            | Self::NoticeList
             | Self::TokenList
             | Self::RevocationList
             | Self::AuditList
@@ -421,6 +433,9 @@ mod tests {
             Act::SecretShow(secret),
             Act::SecretList,
             Act::FolderList,
+            Act::RotationList,
+            Act::RotationCalendar,
+            Act::NoticeList,
             Act::TokenList,
             Act::RevocationList,
             Act::AuditList,

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use manager_api::environments::{ChangeEnvironment, CreateEnvironment};
+use manager_api::environments::{ChangeEnvironment, CreateEnvironment, ExpiredVersions};
 use manager_api::name::{DisplayName, EnvironmentName};
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
@@ -267,6 +267,7 @@ struct WantedRules {
     require_mfa: Option<bool>,
     deletion_days: Option<u16>,
     destroy_needs_approval: Option<bool>,
+    expired_versions: Option<ExpiredVersions>,
 }
 
 impl WantedRules {
@@ -276,6 +277,7 @@ impl WantedRules {
             require_mfa: self.require_mfa.unwrap_or(before.require_mfa),
             deletion_days: self.deletion_days.or(before.deletion_days),
             destroy_needs_approval: self.destroy_needs_approval.unwrap_or(before.destroy_needs_approval),
+            expired_versions: self.expired_versions.unwrap_or(before.expired_versions),
         }
     }
 
@@ -283,6 +285,7 @@ impl WantedRules {
     fn asks_for_less(&self, before: &EnvironmentRules) -> bool {
         self.require_mfa == Some(false)
             || self.destroy_needs_approval == Some(false)
+            || self.expired_versions == Some(ExpiredVersions::Warn)
             || self.deletion_days.is_some_and(|days| days < before.deletion_days())
     }
 }
@@ -306,18 +309,28 @@ fn may_change_rules(
 
 /// The rules and the settings that a change names. It names one at least.
 fn wanted(asked: ChangeEnvironment) -> Result<(Option<WantedRules>, Option<EnvironmentChange>), Refusal> {
-    let ChangeEnvironment { display_name, max_token_life_seconds, require_mfa, deletion_days, destroy_needs_approval } =
-        asked;
+    let ChangeEnvironment {
+        display_name,
+        max_token_life_seconds,
+        require_mfa,
+        deletion_days,
+        destroy_needs_approval,
+        expired_versions,
+    } = asked;
     max_token_life_seconds.map_or(Ok(()), check_life)?;
     if deletion_days.is_some_and(|days| !DELETION_DAYS.contains(&days)) {
         return Err(Refusal::parameter("deletion_days is 7 to 365."));
     }
-    let has_rules = require_mfa.is_some() || deletion_days.is_some() || destroy_needs_approval.is_some();
+    let has_rules = require_mfa.is_some()
+        || deletion_days.is_some()
+        || destroy_needs_approval.is_some()
+        || expired_versions.is_some();
     let has_settings = display_name.is_some() || max_token_life_seconds.is_some();
     if !has_rules && !has_settings {
         return Err(Refusal::parameter("A change names a setting."));
     }
-    let rules = has_rules.then_some(WantedRules { require_mfa, deletion_days, destroy_needs_approval });
+    let rules =
+        has_rules.then_some(WantedRules { require_mfa, deletion_days, destroy_needs_approval, expired_versions });
     Ok((rules, has_settings.then_some(EnvironmentChange::Settings { display_name, max_token_life_seconds })))
 }
 

@@ -21,6 +21,7 @@ pub mod issuer;
 pub mod key_rotation;
 pub mod keys;
 pub mod maintenance;
+pub mod notifier;
 pub mod people;
 pub mod policy;
 pub mod revocation;

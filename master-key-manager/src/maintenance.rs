@@ -11,7 +11,8 @@ use tokio::sync::watch;
 
 use crate::access::{LastUses, Registry};
 use crate::approvals::Approvals;
-use crate::catalogue::{Retention, SecretKeeper, Settler};
+use crate::catalogue::{Retention, SecretKeeper, SecretRotator, Settler};
+use crate::notifier::Notifier;
 use crate::people::People;
 use crate::revocation::{FeedStatus, VaultView, stopped};
 use manager_store::{EventStore, IdentityStore, ManagerStore, OldEntries, PRUNED_AT_ONCE, USES_AT_ONCE};
@@ -40,6 +41,10 @@ pub struct Maintenance {
     pub secret_keeper: Arc<SecretKeeper>,
     /// Approvals of which nothing comes any more, and which are removed after a while.
     pub approvals: Arc<Approvals>,
+    /// Rotations of secrets, of which some end by themselves.
+    pub rotator: Arc<SecretRotator>,
+    /// Makes and drops notices.
+    pub notifier: Notifier,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whether the process may open no further file; kept up to date here.
@@ -50,6 +55,8 @@ pub struct Maintenance {
 const ENDED_SECONDS: u64 = 3_600;
 /// How often ended sessions and enrolment codes are removed. They let nobody in.
 const SWEEP_SECONDS: u64 = 60;
+/// How often it is looked for what is due. The nearest threshold is a day.
+const NOTICE_SECONDS: u64 = 3_600;
 /// How often expired rows are deleted. They do no harm, and only take room.
 const PRUNE_SECONDS: u64 = 600;
 
@@ -78,6 +85,7 @@ impl Maintenance {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut pruned_at, mut swept_at, mut erased_at): (Option<u64>, Option<u64>, Option<u64>) = (None, None, None);
+        let mut noticed_at: Option<u64> = None;
         let mut is_told = false;
         let mut dropped = 0;
         let mut retained = None;
@@ -93,6 +101,9 @@ impl Maintenance {
                 tracing::warn!(%refusal, "pending versions are not settled yet");
             }
             self.drop_ended().await;
+            if let Err(refusal) = self.rotator.end_all().await {
+                tracing::warn!(%refusal, "ended rotations are not finished yet");
+            }
             if let Err(error) = self.registry.refresh().await {
                 tracing::warn!(%error, "principals and policy were not read again");
             }
@@ -114,6 +125,12 @@ impl Maintenance {
             {
                 erased_at = Some(boot);
                 self.finish_deletions(self.clock.now().min(vault_time), &stop).await;
+            }
+            if noticed_at.is_none_or(|at| boot.saturating_sub(at) >= NOTICE_SECONDS) {
+                noticed_at = Some(boot);
+                if let Err(fault) = self.notifier.run(self.clock.now(), &stop).await {
+                    tracing::warn!(%fault, "notices were not made");
+                }
             }
             if pruned_at.is_none_or(|at| boot.saturating_sub(at) >= PRUNE_SECONDS)
                 && let Some(vault_time) = self.vault_view.vault_time()

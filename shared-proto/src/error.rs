@@ -116,6 +116,8 @@ error_table! {
     SecretDeleted, "secret_deleted", 409, No, "The secret is deleted: no token is made for it and nothing is written to it.";
     SecretNotDeleted, "secret_not_deleted", 409, No, "The secret is not deleted; only a deleted one is destroyed or taken back.";
     ApprovalDecided, "approval_decided", 409, No, "The approval is decided, used, withdrawn or ended, and takes no other decision.";
+    VersionExpired, "version_expired", 409, No, "The version has expired, and its environment makes no token for expired ones.";
+    RotationConflict, "rotation_conflict", 409, No, "The rotation of the secret is not at the step that this one follows.";
     GroupInUse, "group_in_use", 409, No, "A role assignment, a permission or an owner names the group; delete or change that first.";
     LimitReached, "limit_reached", 409, No, "There are as many of these as there may be.";
     ValueInvalid, "value_invalid", 400, No, "The value is not what its kind says, or cannot be made as asked; the detail says why and never repeats it.";

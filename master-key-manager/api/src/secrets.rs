@@ -14,6 +14,7 @@ use crate::metadata::Metadata;
 use crate::name::{Description, EnvironmentName, Note, Reason, SecretPath, UserLabel};
 use crate::policy::PartyId;
 use crate::retention::Retention;
+use crate::rotation::{RotationDetails, RotationPlan};
 use crate::tags::Tags;
 use crate::wire::IssuedToken;
 
@@ -72,6 +73,12 @@ pub struct CreateSecret {
     /// The rule by which its former versions are destroyed; none by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub retention: Option<Retention>,
+    /// True if its versions have no end but that which they are given.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub never_expires: bool,
+    /// The way in which it is rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub rotation: Option<RotationPlan>,
     /// True for a secret that people never read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub service_only: bool,
@@ -81,7 +88,7 @@ pub struct CreateSecret {
     /// A note about the first version.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub note: Option<Note>,
-    /// When the first version ends (Unix seconds).
+    /// When the first version ends (Unix seconds); after the rotation period by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub expires_at: Option<u64>,
     /// Label of the token's subject.
@@ -113,7 +120,7 @@ pub struct WriteVersion {
     /// A note about the version.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub note: Option<Note>,
-    /// When the version ends (Unix seconds).
+    /// When the version ends (Unix seconds); after the rotation period by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub expires_at: Option<u64>,
     /// The stage that the version gets; `current` by default.
@@ -226,6 +233,13 @@ pub struct ChangeSecret {
     #[serde(default, skip_serializing_if = "Edit::keeps")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<u16>, minimum = 1, maximum = 3650))]
     pub rotation_days: Edit<u16>,
+    /// True if its versions have no end from now on but that which they are given.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub never_expires: Option<bool>,
+    /// The way in which it is rotated; `null` for none.
+    #[serde(default, skip_serializing_if = "Edit::keeps")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<RotationPlan>))]
+    pub rotation: Edit<RotationPlan>,
     /// A description for people, or `null`.
     #[serde(default, skip_serializing_if = "Edit::keeps")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Description>))]
@@ -341,6 +355,11 @@ pub struct SecretDetails {
     pub class: Class,
     /// Its rotation period in days.
     pub rotation_days: u16,
+    /// True if its versions have no end but that which they are given.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub never_expires: bool,
+    /// Its rotation.
+    pub rotation: RotationDetails,
     /// A description for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,

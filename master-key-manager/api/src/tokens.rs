@@ -115,6 +115,12 @@ pub struct GrantedSecret {
     /// The path, as it was asked for. Absent for a secret that was asked for by id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<SecretPath>,
+    /// When the version ends (Unix seconds). Absent for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// True if the version has expired. Its environment warns, and does not refuse.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
 }
 
 /// A checked [`SecretRequest`].

@@ -6,11 +6,13 @@
 //! said before.
 
 use std::fmt;
-use std::sync::{OnceLock, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
+use manager_api::environments::ExpiredVersions;
 use shared_proto::encoding::{lp, random};
+use shared_proto::id::EnvironmentId;
 
 use crate::Snapshot;
 
@@ -38,6 +40,8 @@ pub enum RowKind {
     Revocation,
     /// The version that an idempotency key stands for.
     Repeat,
+    /// The rotation of a secret that is under way.
+    Rotation,
 }
 
 /// The key of the key folder that authenticates rows.
@@ -86,6 +90,13 @@ impl RowKey {
         self.unfit.get_or_init(|| format!("{} {name}", kind.words()));
     }
 
+    /// Tells whether an environment makes no tokens for expired versions, by the newest verified state.
+    pub fn refuses_expired(&self, environment: EnvironmentId) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let rules = state.environment_rules(environment);
+        rules.is_some_and(|rules| rules.expired_versions == ExpiredVersions::Refuse)
+    }
+
     /// The first row that did not fit; `None` while all did.
     pub fn unfit(&self) -> Option<&str> {
         self.unfit.get().map(String::as_str)
@@ -103,6 +114,7 @@ impl RowKind {
             Self::Person => "subject",
             Self::Revocation => "waiting revocation",
             Self::Repeat => "idempotency key of",
+            Self::Rotation => "rotation of",
         }
     }
 }
@@ -124,6 +136,7 @@ fn text(kind: RowKind, parts: &[&[u8]]) -> Vec<u8> {
         RowKind::Person => b"splitvault row person 1",
         RowKind::Revocation => b"splitvault row revocation 1",
         RowKind::Repeat => b"splitvault row repeat 1",
+        RowKind::Rotation => b"splitvault row rotation 1",
     };
     let mut all = vec![domain];
     all.extend(parts);

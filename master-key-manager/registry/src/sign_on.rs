@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use manager_api::environments::ExpiredVersions;
 use manager_api::id::{EnrolmentId, SignOnId};
 use manager_api::name::DisplayName;
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,9 @@ pub struct EnvironmentRules {
     /// True if a second administrator approves that a secret is destroyed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub destroy_needs_approval: bool,
+    /// What becomes of requests for versions that have expired.
+    #[serde(default, skip_serializing_if = "ExpiredVersions::is_warn")]
+    pub expired_versions: ExpiredVersions,
 }
 
 impl EnvironmentRules {
@@ -99,7 +103,13 @@ impl EnvironmentRules {
 
     /// Those of an environment about which nothing is said.
     pub const fn new(environment_id: EnvironmentId) -> Self {
-        Self { environment_id, require_mfa: false, deletion_days: None, destroy_needs_approval: false }
+        Self {
+            environment_id,
+            require_mfa: false,
+            deletion_days: None,
+            destroy_needs_approval: false,
+            expired_versions: ExpiredVersions::Warn,
+        }
     }
 
     /// The days for which a deleted secret can be taken back.

@@ -1,12 +1,13 @@
 //! The consequences of a change of the registry: what it revokes, and what it may not do.
 
 use manager_api::address::AddressRange;
+use manager_api::environments::ExpiredVersions;
 use manager_policy::{Action, Actor, Holder, may_act_for, may_hand_out, may_lose};
 use manager_registry::{Author, Change, Credential, CredentialLimit, Kind, Record, RecordName};
 use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
-use shared_proto::id::CredentialId;
+use shared_proto::id::{CredentialId, EnvironmentId};
 
 use super::View;
 
@@ -47,7 +48,18 @@ pub(super) fn revocations(
     if others.len() > MOST_EVENTS || sessions.len() > MOST_SESSIONS {
         return (vec![Event::All], Vec::new());
     }
-    (others.into_iter().map(Event::Credential).collect(), sessions)
+    let mut events: Vec<Event> = others.into_iter().map(Event::Credential).collect();
+    // What was minted before may outlive a version.
+    events.extend(changes.iter().filter_map(|change| refuses_from_now_on(before, change)).map(Event::Environment));
+    (events, sessions)
+}
+
+/// The environment that makes no tokens for expired versions from now on.
+fn refuses_from_now_on(before: &View, change: &Change) -> Option<EnvironmentId> {
+    let Some(Record::EnvironmentRules(rules)) = &change.after else { return None };
+    let known = before.state.environment_rules(rules.environment_id).map(|known| known.expired_versions);
+    let is_new = rules.expired_versions == ExpiredVersions::Refuse && known != Some(ExpiredVersions::Refuse);
+    is_new.then_some(rules.environment_id)
 }
 
 /// Tells whether sessions end by themselves: by their own logout, to make room for the next one, or by maintenance. What

@@ -25,6 +25,10 @@ const TIME: u8 = 1;
 const STEP: usize = 64;
 /// The longest text of a position: a path, and a sign behind it.
 const MOST_TEXT: u16 = 520;
+/// Secrets by the time at which they are due.
+pub const DUE: &[u8] = b"splitvault due cursor 1";
+/// Notices by their numbers, of no secret.
+pub const NOTICES: &[u8] = b"splitvault notice cursor 1";
 
 impl CursorKey {
     pub(super) fn new(key: &[u8; 32]) -> Self {
@@ -47,6 +51,35 @@ impl CursorKey {
     pub fn open(&self, caller: &Caller, list: &str, cursor: &SecretCursor) -> Result<Position, Refusal> {
         let text = self.decrypt(holder(SECRETS, caller, list), cursor.as_str());
         text.and_then(|text| read(&text)).ok_or_else(other)
+    }
+
+    /// The cursor of a page of a list in the order of a number and secrets, for one caller.
+    ///
+    /// # Errors
+    /// A defect.
+    pub fn seal_number(
+        &self,
+        list: &[u8],
+        caller: &Caller,
+        (number, secret): (u64, SecretId),
+    ) -> Result<SecretCursor, Refusal> {
+        let mut text = [secret.as_bytes().as_slice(), &number.to_be_bytes()].concat();
+        text.resize(STEP, 0);
+        SecretCursor::parse(self.encrypt(holder(list, caller, ""), text)?).map_err(|_| defect())
+    }
+
+    /// The number and the secret of a cursor.
+    ///
+    /// # Errors
+    /// It is not one that this caller was given for this list.
+    pub fn open_number(&self, list: &[u8], caller: &Caller, cursor: &SecretCursor) -> Result<(u64, SecretId), Refusal> {
+        let read = || {
+            let text = self.decrypt(holder(list, caller, ""), cursor.as_str())?;
+            let (secret, rest) = text.split_first_chunk::<16>()?;
+            let (number, _) = rest.split_first_chunk::<8>()?;
+            Some((u64::from_be_bytes(*number), SecretId::from_bytes(*secret)))
+        };
+        read().ok_or_else(other)
     }
 
     /// The cursor of a page of audit lines, for one caller.

@@ -48,7 +48,7 @@ pub use self::anchor_file::AnchorFile;
 pub use self::asked::{Asked, conflict_refused};
 pub use self::confirm::word_for;
 use self::consequences::{gives, hands_out_no_more};
-pub use self::cursor::CursorKey;
+pub use self::cursor::{CursorKey, DUE, NOTICES};
 pub use self::idle::{IDLE_SECONDS, IdleSessions};
 pub use self::last_uses::LastUses;
 pub use self::limits::{Limits, is_loopback};

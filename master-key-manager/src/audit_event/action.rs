@@ -30,6 +30,22 @@ pub const APPROVAL_APPROVE: &str = "approval.approve";
 pub const APPROVAL_REJECT: &str = "approval.reject";
 /// `POST /api/approvals/{approval_id}:cancel`.
 pub const APPROVAL_CANCEL: &str = "approval.cancel";
+/// `POST /api/secrets/{key_id}:rotate`.
+pub const SECRET_ROTATE: &str = "secret.rotate";
+/// `POST /api/secrets/{key_id}:verify`.
+pub const SECRET_VERIFY: &str = "secret.verify";
+/// `POST /api/secrets/{key_id}:promote`.
+pub const SECRET_PROMOTE: &str = "secret.promote";
+/// `POST /api/secrets/{key_id}:finish`.
+pub const SECRET_FINISH: &str = "secret.finish";
+/// `POST /api/secrets/{key_id}:repair`.
+pub const SECRET_REPAIR: &str = "secret.repair";
+/// `GET /api/rotations`.
+pub const ROTATION_LIST: &str = "rotation.list";
+/// `GET /api/rotations:calendar`.
+pub const ROTATION_CALENDAR: &str = "rotation.calendar";
+/// `GET /api/notices`.
+pub const NOTICE_LIST: &str = "notice.list";
 /// `GET /api/secrets/{key_id}`.
 pub const SECRET_SHOW: &str = "secret.show";
 /// `GET /api/secrets/{key_id}/versions`.

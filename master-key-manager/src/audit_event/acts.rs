@@ -46,6 +46,16 @@ pub enum SecretAct {
     Undelete,
     /// A deleted secret is destroyed with all its versions: by command, after an approval, or because its time has passed.
     Destroy,
+    /// A secret is rotated. The line of the version that is stored follows.
+    Rotate,
+    /// Somebody says that the pending version of a secret works.
+    Verify,
+    /// The pending version of a secret becomes current.
+    Promote,
+    /// The grace time of a former version ends, and the tokens of its envelope are revoked.
+    Finish,
+    /// What is left of a rotation is finished or taken back.
+    Repair,
 }
 
 impl SecretAct {
@@ -56,6 +66,11 @@ impl SecretAct {
             Self::Delete => action::SECRET_DELETE,
             Self::Undelete => action::SECRET_UNDELETE,
             Self::Destroy => action::SECRET_ERASE,
+            Self::Rotate => action::SECRET_ROTATE,
+            Self::Verify => action::SECRET_VERIFY,
+            Self::Promote => action::SECRET_PROMOTE,
+            Self::Finish => action::SECRET_FINISH,
+            Self::Repair => action::SECRET_REPAIR,
         }
     }
 }

@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use manager_api::name::SecretPath;
+use manager_api::rotation::RotationPlan;
 use manager_api::secrets::{ChangeSecret, MAX_ROTATION_DAYS};
 use manager_policy::{Action, Destroy, Permit, Read, SecretFacts, Share, Write, may_gain};
 use manager_registry::{Place, SecretRules};
 use manager_store::{Details, ManagerStore, NewDetails, NewPlace, PlacedSecret};
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
+use shared_proto::Malformed;
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::SecretId;
@@ -199,7 +201,16 @@ fn check(asked: &ChangeSecret) -> Result<(), Refusal> {
         return Err(Refusal::new(ErrorCode::NameInvalid)
             .detail("Paths under unnamed/ and destroyed/ are given by the service."));
     }
-    check_rotation(asked.rotation_days.value().copied())
+    check_rotation(asked.rotation_days.value().copied())?;
+    check_plan(asked.rotation.value())
+}
+
+/// Refuses a plan of rotation that breaks its rules.
+///
+/// # Errors
+/// `parameter_invalid`.
+pub fn check_plan(plan: Option<&RotationPlan>) -> Result<(), Refusal> {
+    plan.map_or(Ok(()), |plan| plan.check().map_err(|Malformed(rule)| Refusal::parameter(rule)))
 }
 
 /// Refuses a rotation period out of its range.
@@ -231,5 +242,7 @@ fn details_after(before: &Details, asked: &ChangeSecret) -> Details {
         metadata: asked.metadata.clone().unwrap_or_else(|| before.metadata.clone()),
         rotation_days: asked.rotation_days.after(before.rotation_days.as_ref()),
         retention: asked.retention.after(before.retention.as_ref()),
+        never_expires: asked.never_expires.unwrap_or(before.never_expires),
+        rotation: asked.rotation.after(before.rotation.as_ref()),
     }
 }

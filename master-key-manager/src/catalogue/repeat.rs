@@ -4,7 +4,7 @@
 use manager_api::name::IdempotencyKey;
 use manager_api::tokens::{SecretTarget, WantedSecret, WantedVersion};
 use manager_api::wire::CatalogueState;
-use manager_policy::{Permit, Read, Write};
+use manager_policy::{ActionType, Permit, Read};
 use service_runtime::audit::Origin;
 use service_runtime::{Fact, Refusal};
 use shared_proto::error::ErrorCode;
@@ -29,20 +29,21 @@ pub(super) enum First {
 
 impl SecretWriter {
     /// Finds the outcome of the first request with this key.
-    pub(super) async fn first_request(
+    pub(super) async fn first_request<A: ActionType>(
         &self,
-        (caller, permit): (&Caller, &Permit<Write>),
+        (caller, permit): (&Caller, &Permit<A>),
         subject: &Subject,
         key: &IdempotencyKey,
         mark: &BodyMark,
     ) -> Result<First, Refusal> {
-        let found = self.store.idempotent(permit, *subject, key.as_str().to_owned(), self.clock.now()).await?;
+        let found =
+            self.store.idempotent(&permit.to_look(), *subject, key.as_str().to_owned(), self.clock.now()).await?;
         let Some((secret, version)) = found else { return Ok(First::None) };
         let comparison = self.bodies.compare(subject, key, mark);
         if comparison == Comparison::Different {
             return Err(Refusal::new(ErrorCode::IdempotencyMismatch));
         }
-        let look = caller.permit_on_id::<Write>(self.store.as_ref(), secret).await?.to_look();
+        let look = caller.permit_on_id::<A>(self.store.as_ref(), secret).await?.to_look();
         let state = self.store.secret(&look, secret).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
         let held = self.settler.locks().lock(&(state.environment, state.path.clone())).await;
         let pending: Vec<VersionRow> =
@@ -91,6 +92,7 @@ impl SecretWriter {
             self.audit.record(act(&target, None), meta).await?;
             None
         };
-        Ok(answer(target, version, (request.encoding(), request.about.expires_at), token))
+        let expires_at = self.store.expiry(state.secret, version).await?.told_at(0).at;
+        Ok(answer(target, version, (request.encoding(), expires_at), token))
     }
 }

@@ -110,9 +110,8 @@ impl SecretWriter {
         match self.store.commit(secret, row.version, None).await {
             Ok(CommitOutcome::Yes { .. }) => Ok(answer(state, &row)),
             // It was destroyed with its envelope, or settled by another process, while it was under way.
-            Ok(CommitOutcome::WithoutToken | CommitOutcome::Closed(_) | CommitOutcome::No) | Err(_) => {
-                Err(Refusal::outcome_unknown("the catalogue did not record the version"))
-            }
+            Ok(CommitOutcome::WithoutToken | CommitOutcome::Closed(_) | CommitOutcome::Expired | CommitOutcome::No)
+            | Err(_) => Err(Refusal::outcome_unknown("the catalogue did not record the version")),
         }
     }
 

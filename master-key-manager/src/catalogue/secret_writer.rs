@@ -23,7 +23,7 @@ use shared_proto::secret::{SecretValue, ValueEncoding};
 use shared_proto::statement::StatedKey;
 
 use super::repeat::First;
-use super::target::{Destination, StoreTo, Target};
+use super::target::{Destination, MakesVersions, StoreTo, Target};
 use super::value::{NewValue, Values};
 use super::{Delivery, DeliveryQueue, Settler};
 use crate::access::Caller;
@@ -35,14 +35,14 @@ use crate::issuer::{Batches, Mint};
 use crate::revocation::VaultView;
 use crate::sealing::Sealer;
 use manager_store::{
-    AboutVersion, ActError, BeginOutcome, CHANGED, CatalogueStore, CommitOutcome, Details, IfVersion, NewToken,
-    NewVersion, SecretState, VersionRow,
+    AboutVersion, ActError, BeginOutcome, CHANGED, CommitOutcome, Details, IfVersion, ManagerStore, NewRotation,
+    NewToken, NewVersion, SecretState, VersionRow,
 };
 
 /// Stores values.
 pub struct SecretWriter {
     /// The catalogue.
-    pub store: Arc<dyn CatalogueStore>,
+    pub store: Arc<dyn ManagerStore>,
     /// The vault's keys.
     pub vault_view: Arc<VaultView>,
     /// Encrypts values.
@@ -82,6 +82,8 @@ pub struct StoreRequest {
     pub about: AboutVersion,
     /// Whether a token is wanted.
     pub token: bool,
+    /// The rotation that begins with it.
+    pub rotation: Option<NewRotation>,
     /// The idempotency key and the mark of the body, to recognize a repeat.
     pub idempotency: Option<(IdempotencyKey, BodyMark)>,
 }
@@ -117,10 +119,20 @@ impl SecretWriter {
     /// # Errors
     /// `Unavailable`: nothing was acknowledged and nothing will be read. `OutcomeUnknown`: a repeat settles it.
     pub async fn store(&self, request: StoreRequest, caller: Caller, meta: &Origin) -> Result<StoredSecret, Refusal> {
-        let to = self.destination(&request.to, &caller).await?;
-        let permit = self.first_permit(&to, &caller).await?;
+        self.store_as::<Write>(request, caller, meta).await
+    }
+
+    /// The same by the right to another action.
+    pub(super) async fn store_as<A: MakesVersions>(
+        &self,
+        request: StoreRequest,
+        caller: Caller,
+        meta: &Origin,
+    ) -> Result<StoredSecret, Refusal> {
+        let to = self.destination::<A>(&request.to, &caller).await?;
+        let permit: Permit<A> = self.first_permit(&to, &caller).await?;
         let (Some(subject), Some((key, mark))) = (caller.subject(), request.idempotency.as_ref()) else {
-            return self.store_new(&to, &request, &caller, meta).await;
+            return self.store_at::<A>(&to, &request, (&caller, false), meta).await;
         };
         let _one_at_a_time = self.bodies.locks.lock(&(subject.to_string(), key.clone())).await;
         match self.first_request((&caller, &permit), &subject, key, mark).await? {
@@ -138,26 +150,16 @@ impl SecretWriter {
                 self.bodies.remember(&subject, key, *mark);
                 let to = Destination { path: Some(state.path), ..to };
                 // The secret was made by the first request, if it was to be made.
-                self.store_at(&to, &request, (&caller, true), meta).await
+                self.store_at::<A>(&to, &request, (&caller, true), meta).await
             }
             First::None => {
                 self.bodies.remember(&subject, key, *mark);
-                self.store_new(&to, &request, &caller, meta).await
+                self.store_at::<A>(&to, &request, (&caller, false), meta).await
             }
         }
     }
 
-    async fn store_new(
-        &self,
-        to: &Destination,
-        request: &StoreRequest,
-        caller: &Caller,
-        meta: &Origin,
-    ) -> Result<StoredSecret, Refusal> {
-        self.store_at(to, request, (caller, false), meta).await
-    }
-
-    async fn store_at(
+    async fn store_at<A: MakesVersions>(
         &self,
         to: &Destination,
         request: &StoreRequest,
@@ -173,7 +175,7 @@ impl SecretWriter {
         let path = to.path.clone().unwrap_or_else(|| SecretPath::unnamed(new_id));
         let _one_writer = self.settler.locks().lock(&(environment.id, path.clone())).await;
         let new = (new_id, request.rules());
-        let (facts, is_there, permit) = self.permit_at((environment, &path), new, caller).await?;
+        let (facts, is_there, permit) = self.permit_at::<A>((environment, &path), new, caller).await?;
         if matches!(request.to, StoreTo::Id(secret) if secret != facts.id) {
             return Err(ActError::SecretChanged.into());
         }
@@ -190,7 +192,9 @@ impl SecretWriter {
         };
         let now = self.clock.now();
         let checked = self.values.checked(&request.value, kind.unwrap_or(SecretKind::Text), now).await?;
-        let expires_at = earlier(request.about.expires_at, checked.expires_at);
+        let described = request.details().or(known.as_ref().map(|state| &state.details));
+        let by_period = described.unwrap_or(&Details::default()).end_of_version(&environment.name, now);
+        let expires_at = earlier(request.about.expires_at.or(by_period), checked.expires_at);
         let version = NewContent { value: Arc::clone(&checked.value), expires_at };
         // Who may write and not read gets no token; nor does anybody for a secret that is read after an approval only. Rules
         // that change from here on, the permit does not outlive.
@@ -218,12 +222,12 @@ impl SecretWriter {
     }
 
     /// Sends the value under the first version number that is free, in the catalogue and in the vault.
-    async fn deliver_next(
+    async fn deliver_next<A: MakesVersions>(
         &self,
         target: &Target<'_>,
         mut version: Version,
         (request, content): (&StoreRequest, &NewContent),
-        (caller, permit, signing_key): (&Caller, &Permit<Write>, Option<Thumbprint>),
+        (caller, permit, signing_key): (&Caller, &Permit<A>, Option<Thumbprint>),
         transport: &StatedKey,
     ) -> Result<(VersionRow, Subject), Refusal> {
         for _ in 0..MAX_TRIES {
@@ -258,9 +262,10 @@ impl SecretWriter {
                 subject: caller.subject_of_write(request.label.clone())?,
                 idempotency,
                 signing_key,
+                rotation: request.rotation.clone(),
                 now: self.clock.now(),
             };
-            match self.store.begin(permit, new).await? {
+            match A::begin(self.store.as_ref(), permit, new).await? {
                 BeginOutcome::Pending(subject) => match self.delivery.deliver(sealed, transport.clone()).await {
                     Delivery::Stored => return Ok((row, subject)),
                     Delivery::Taken => self.store.abandon(row.secret, row.version).await?,
@@ -270,6 +275,7 @@ impl SecretWriter {
                 BeginOutcome::Closed(closed) => return Err(closed.into()),
                 BeginOutcome::Deleted => return Err(deleted()),
                 BeginOutcome::OtherVersion => return Err(other_version()),
+                BeginOutcome::Rotating => return Err(rotating()),
                 BeginOutcome::OtherReading => return Err(other_reading()),
                 BeginOutcome::Unverified => return Err(unverified()),
                 BeginOutcome::SigningKeyRevoked => return Err(signing_key_revoked()),
@@ -300,6 +306,7 @@ impl SecretWriter {
                 self.mint.issue(token, rseq, vec![row], seal_key).await.map(Some)
             }
             (CommitOutcome::Closed(closed), _) => Err(Refusal::from(closed).fact(written)),
+            (CommitOutcome::Expired, _) => Err(Refusal::new(ErrorCode::VersionExpired).fact(written)),
             (CommitOutcome::WithoutToken, _) => {
                 Err(Refusal::new(ErrorCode::CredentialInvalid).cause(CHANGED).fact(written))
             }
@@ -330,6 +337,12 @@ pub(super) fn other_version() -> Refusal {
     Refusal::new(ErrorCode::VersionConflict).detail("if_version is not the current version.")
 }
 
+/// The refusal of a rotation while another one is under way.
+fn rotating() -> Refusal {
+    Refusal::new(ErrorCode::RotationConflict)
+        .detail("A rotation is under way, or a version is pending: promote, finish or abandon it first.")
+}
+
 /// The value of a version that is written, and its end.
 struct NewContent {
     value: Arc<SecretValue>,
@@ -346,7 +359,7 @@ impl StoreRequest {
     pub(super) fn encoding(&self) -> ValueEncoding {
         match &self.value {
             NewValue::Given(value) => value.encoding(),
-            NewValue::Made(_) => ValueEncoding::Text,
+            NewValue::Made(_) | NewValue::Filled { .. } => ValueEncoding::Text,
         }
     }
 

@@ -1,10 +1,11 @@
 //! The secret that a write is about, and the right to write to it.
 
+use async_trait::async_trait;
 use manager_api::name::SecretPath;
 use manager_api::secrets::EnvironmentSelector;
-use manager_policy::{Permit, Scope, SecretFacts, Write};
+use manager_policy::{ActionType, Permit, Rotate, Scope, SecretFacts, Write};
 use manager_registry::SecretRules;
-use manager_store::{Details, Environment};
+use manager_store::{Acted, BeginOutcome, Details, Environment, ManagerStore, NewVersion};
 use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
@@ -70,7 +71,11 @@ impl Environments {
 
 impl SecretWriter {
     /// The place that a caller names.
-    pub(super) async fn destination(&self, to: &StoreTo, caller: &Caller) -> Result<Destination, Refusal> {
+    pub(super) async fn destination<A: ActionType>(
+        &self,
+        to: &StoreTo,
+        caller: &Caller,
+    ) -> Result<Destination, Refusal> {
         match to {
             StoreTo::Path { environment, path } => {
                 Ok(Destination { environment: self.environments.selected(caller, environment)?, path: path.clone() })
@@ -81,7 +86,7 @@ impl SecretWriter {
             }
             StoreTo::Id(secret) => {
                 let facts = self.store.secret_facts(vec![*secret]).await?.into_iter().next().flatten();
-                caller.permit_on::<Write>(facts.as_ref())?;
+                caller.permit_on::<A>(facts.as_ref())?;
                 let facts = facts.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
                 let environment = self.environments.with_id(facts.environment);
                 let environment = environment.ok_or_else(|| Refusal::internal("an unknown environment"))?;
@@ -91,12 +96,12 @@ impl SecretWriter {
     }
 
     /// The facts of the secret at a place, or those of the one that would be made there, with the permit to write to it.
-    pub(super) async fn permit_at(
+    pub(super) async fn permit_at<A: ActionType>(
         &self,
         (environment, path): (&Environment, &SecretPath),
         new: (SecretId, Option<&SecretRules>),
         caller: &Caller,
-    ) -> Result<(SecretFacts, bool, Permit<Write>), Refusal> {
+    ) -> Result<(SecretFacts, bool, Permit<A>), Refusal> {
         let found = self.store.facts_at(vec![(environment.id, path.clone())]).await?.into_iter().next().flatten();
         let is_there = found.is_some();
         let facts = found.unwrap_or_else(|| facts_of_new(environment, path, new));
@@ -105,7 +110,11 @@ impl SecretWriter {
     }
 
     /// The permit that a request needs before its repeats are looked for.
-    pub(super) async fn first_permit(&self, to: &Destination, caller: &Caller) -> Result<Permit<Write>, Refusal> {
+    pub(super) async fn first_permit<A: ActionType>(
+        &self,
+        to: &Destination,
+        caller: &Caller,
+    ) -> Result<Permit<A>, Refusal> {
         match &to.path {
             Some(path) => {
                 let new = (SecretId::generate(), None);
@@ -113,6 +122,27 @@ impl SecretWriter {
             }
             None => caller.permit(&Scope::Folder(to.environment.id, SecretPath::unnamed_folder())),
         }
+    }
+}
+
+/// An action that makes versions.
+#[async_trait]
+pub(super) trait MakesVersions: ActionType + Send + Sync + Sized {
+    /// Records a version as pending.
+    async fn begin(store: &dyn ManagerStore, permit: &Permit<Self>, new: NewVersion) -> Acted<BeginOutcome>;
+}
+
+#[async_trait]
+impl MakesVersions for Write {
+    async fn begin(store: &dyn ManagerStore, permit: &Permit<Self>, new: NewVersion) -> Acted<BeginOutcome> {
+        store.begin(permit, new).await
+    }
+}
+
+#[async_trait]
+impl MakesVersions for Rotate {
+    async fn begin(store: &dyn ManagerStore, permit: &Permit<Self>, new: NewVersion) -> Acted<BeginOutcome> {
+        store.begin_rotation(permit, new).await
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use manager_api::generate::Generate;
 use manager_api::kind::SecretKind;
+use manager_api::name::UserLabel;
 use manager_secret_kinds::random::Random;
 use manager_secret_kinds::{PublicFacts, Refused, Strength};
 use service_runtime::Refusal;
@@ -14,6 +15,7 @@ use service_runtime::tasks::{blocking, by_size};
 use shared_proto::error::ErrorCode;
 use shared_proto::secret::{SecretValue, ValueEncoding};
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 /// The value that a version gets.
 #[derive(Clone)]
@@ -22,6 +24,22 @@ pub enum NewValue {
     Given(Arc<SecretValue>),
     /// One that the manager makes.
     Made(Box<Generate>),
+    /// A document of which fields get other texts.
+    Filled {
+        /// The document.
+        document: Arc<SecretValue>,
+        /// The fields, and what they get.
+        fields: Vec<(String, Filling)>,
+    },
+}
+
+/// What a field of a document gets.
+#[derive(Clone)]
+pub enum Filling {
+    /// A value that the manager makes.
+    Made(Box<Generate>),
+    /// The name of an account.
+    Account(UserLabel),
 }
 
 /// A value that is what its kind says.
@@ -58,7 +76,21 @@ impl Values {
         match new {
             NewValue::Given(value) => given(Arc::clone(value), kind, now).await,
             NewValue::Made(request) => self.made(Box::clone(request), kind, now).await,
+            NewValue::Filled { document, fields } => {
+                self.filled((Arc::clone(document), fields.clone()), kind, now).await
+            }
         }
+    }
+
+    async fn filled(
+        &self,
+        (document, fields): (Arc<SecretValue>, Vec<(String, Filling)>),
+        kind: SecretKind,
+        now: u64,
+    ) -> Result<CheckedValue, Refusal> {
+        let broken = |_| Refusal::internal("a task broke down");
+        let _turn = self.turns.acquire().await.map_err(|_| Refusal::internal("no turns are given"))?;
+        blocking(move || fill((&document, fields), kind, now)).await.map_err(broken)?.map_err(refused)
     }
 
     async fn made(&self, request: Box<Generate>, kind: SecretKind, now: u64) -> Result<CheckedValue, Refusal> {
@@ -75,6 +107,34 @@ impl Values {
         };
         blocking(work).await.map_err(broken)?.map_err(refused)
     }
+}
+
+/// A document with other texts in fields, checked as a whole.
+fn fill(
+    (document, fields): (&SecretValue, Vec<(String, Filling)>),
+    kind: SecretKind,
+    now: u64,
+) -> Result<CheckedValue, Refused> {
+    let not_text = |_| Refused::new("a document with fields is text");
+    // EXPOSE: it is copied once for each field that gets another text.
+    let mut text = Zeroizing::new(std::str::from_utf8(document.expose()).map_err(not_text)?.to_owned());
+    let mut public = None;
+    for (name, filling) in fields {
+        text = match filling {
+            Filling::Made(request) => {
+                let made = manager_secret_kinds::generate(&request, &mut FromSystem, now)?;
+                public = Some(made.public);
+                manager_secret_kinds::with_field(kind, text.as_bytes(), &name, &made.value)?
+            }
+            Filling::Account(account) => {
+                manager_secret_kinds::with_field(kind, text.as_bytes(), &name, account.as_str())?
+            }
+        };
+    }
+    let checked = manager_secret_kinds::check(kind, text.as_bytes(), now)?;
+    let value = SecretValue::from_json(ValueEncoding::Text, text);
+    let value = value.map_err(|_| Refused::new("what was made is too large"))?;
+    Ok(CheckedValue { value: Arc::new(value), expires_at: checked.expires_at, public, strength: None })
 }
 
 async fn given(value: Arc<SecretValue>, kind: SecretKind, now: u64) -> Result<CheckedValue, Refusal> {

@@ -28,7 +28,7 @@ use crate::audit_event::Act;
 use crate::environments::Environments;
 use crate::revocation::VaultView;
 use manager_store::{
-    NewToken, ReadPermits, TokenDecision, TokenRequest, TokenStore, TokenSubject, VersionRow, Wanted, grants_of,
+    Ending, NewToken, ReadPermits, TokenDecision, TokenRequest, TokenStore, TokenSubject, VersionRow, Wanted, grants_of,
 };
 
 /// Lifetimes of access tokens in seconds.
@@ -69,6 +69,8 @@ pub struct Minted {
     pub token: IssuedToken,
     /// The versions that were chosen, in the order of the request.
     pub versions: Vec<VersionRow>,
+    /// When each of them ends.
+    pub endings: Vec<Ending>,
 }
 
 impl Mint {
@@ -123,8 +125,8 @@ impl Mint {
             issued_at,
             expires_at,
         };
-        let (token, versions, rseq) = match self.store.decide_token(order).await? {
-            TokenDecision::Recorded { token, versions, rseq } => (token, versions, rseq),
+        let (token, versions, endings, rseq) = match self.store.decide_token(order).await? {
+            TokenDecision::Recorded { token, versions, endings, rseq } => (token, versions, endings, rseq),
             // The policy lets him read the one that it was decided for.
             TokenDecision::NotFound if needs_factors.load(Ordering::SeqCst) => {
                 return Err(Refusal::new(ErrorCode::MfaRequired));
@@ -132,6 +134,7 @@ impl Mint {
             TokenDecision::NotFound => return Err(Refusal::new(ErrorCode::SecretNotFound)),
             TokenDecision::Deleted => return Err(Refusal::new(ErrorCode::SecretDeleted)),
             TokenDecision::ApprovalRequired => return Err(Refusal::new(ErrorCode::ApprovalRequired)),
+            TokenDecision::Expired => return Err(Refusal::new(ErrorCode::VersionExpired)),
             TokenDecision::Twice => return Err(Refusal::parameter("A token names each secret once.")),
             TokenDecision::SeveralEnvironments => {
                 return Err(Refusal::parameter("All secrets of a token are of one environment."));
@@ -142,7 +145,7 @@ impl Mint {
         let named = token.grants.iter().map(|grant| (grant.secret, grant.version)).collect();
         self.audit.record(Act::TokenMint { token: token.jti, versions: named }, meta).await?;
         let token = self.sealer.seal_and_sign(token, rseq, versions.clone(), (seal_key, signer)).await?;
-        Ok(Minted { token, versions })
+        Ok(Minted { token, versions, endings })
     }
 
     /// The token signing key for a write that ends in a token.
@@ -215,14 +218,16 @@ impl Mint {
 }
 
 /// The versions that a token opens, as an answer to what was asked.
-pub fn granted(asked: &[WantedSecret], versions: &[VersionRow]) -> Vec<GrantedSecret> {
-    let secret = |(asked, row): (&WantedSecret, &VersionRow)| GrantedSecret {
+pub fn granted(asked: &[WantedSecret], minted: &Minted) -> Vec<GrantedSecret> {
+    let secret = |(asked, (row, ending)): (&WantedSecret, (&VersionRow, &Ending))| GrantedSecret {
         key_id: row.secret,
         version: row.version,
         envelope: row.envelope,
         path: asked.path().cloned(),
+        expires_at: ending.at,
+        expired: ending.is_over,
     };
-    asked.iter().zip(versions).map(secret).collect()
+    asked.iter().zip(minted.versions.iter().zip(&minted.endings)).map(secret).collect()
 }
 
 /// Ids of 128 random bits are not these.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use manager_api::name::Reason;
-use manager_policy::{Destroy, Permit};
+use manager_policy::{Destroy, Permit, Rotate};
 use manager_registry::{Author, Change, Credential};
 use service_runtime::Refusal;
 use service_runtime::clock::Clock;
@@ -16,7 +16,7 @@ use shared_proto::jws::{Kind, sign};
 use super::{FeedStatus, VaultView};
 use crate::access::{Asked, Caller, Registry, View};
 use crate::vault_client::Signing;
-use manager_store::{Decision, ManagerStore, SignEvent};
+use manager_store::{Decision, Finished, ManagerStore, SignEvent};
 
 /// Numbers revocations and waits for the vault's signature.
 pub struct Revocations {
@@ -245,6 +245,41 @@ impl Revocations {
         // Also after an unclear outcome: an event may be there.
         self.vault_view.wake();
         Ok(done.map(|_destroyed| ())?)
+    }
+
+    /// Finishes the rotation of a secret durably, pushes the revocation that belongs to it, and waits a moment for the vault's
+    /// signature. Returns its version; `None` if there was nothing to finish.
+    ///
+    /// # Errors
+    /// The caller has lost its right, or the database cannot be written: nothing is finished.
+    pub async fn finish_rotation(
+        &self,
+        permit: &Permit<Rotate>,
+        about: (SecretId, Option<Version>),
+    ) -> Result<(Option<Version>, Sequences), Refusal> {
+        let done = self.store.finish_rotation(permit, about, self.sign_if_caught_up(), self.clock.now()).await?;
+        Ok(self.finished(done).await)
+    }
+
+    /// The same for the service itself, of a rotation that only time kept from its end. It waits for no signature.
+    ///
+    /// # Errors
+    /// The database cannot be written: nothing is finished.
+    pub async fn end_rotation(&self, secret: SecretId) -> Result<(Option<Version>, Sequences), Refusal> {
+        let done = self.store.end_rotation(secret, self.sign_if_caught_up(), self.clock.now()).await?;
+        let is_nothing = done.numbers.is_empty() && !done.deferred;
+        if !is_nothing {
+            self.vault_view.wake();
+        }
+        Ok((done.version, Sequences { numbers: done.numbers, applied: is_nothing }))
+    }
+
+    async fn finished(&self, done: Finished) -> (Option<Version>, Sequences) {
+        if done.deferred {
+            self.vault_view.wake();
+        }
+        let applied = !done.deferred && self.confirm(&done.numbers).await;
+        (done.version, Sequences { numbers: done.numbers, applied })
     }
 
     /// Waits a moment until the vault has signed that all these events are applied. Returns whether it has.

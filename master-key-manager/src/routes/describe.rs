@@ -1,10 +1,11 @@
 //! Secrets of the catalogue as answers.
 
-use manager_api::kind::{Class, SecretKind};
+use manager_api::kind::SecretKind;
+use manager_api::rotation::{RotationDetails, RotationPlan, RotationState};
 use manager_api::search::{FolderEntry, SecretSummary};
 use manager_api::secrets::{GeneratedFacts, PasswordStrength, SecretDetails, StagedVersions};
 use manager_secret_kinds::{PublicFacts, Strength};
-use manager_store::{DescribedSecret, ListedSecret, Stages};
+use manager_store::{DescribedSecret, ListedSecret, ShownRotation, Stages, Step};
 use service_runtime::Refusal;
 
 use super::environment_name;
@@ -12,21 +13,22 @@ use crate::app::App;
 
 /// The description of a secret.
 pub(super) fn details(app: &App, found: DescribedSecret) -> Result<SecretDetails, Refusal> {
-    let DescribedSecret { state, details } = found;
+    let DescribedSecret { state, details, rotation } = found;
     let details = details.ok_or_else(|| Refusal::unavailable("the description is not what the manager wrote"))?;
     let last_version = state.last.ok_or_else(|| Refusal::internal("a secret without a version"))?;
     let environment = environment_name(app, state.environment)?;
-    let kind = details.kind.unwrap_or(SecretKind::Text);
-    let class = details.class.unwrap_or_else(|| Class::default_of(kind, environment.as_str() == "dev"));
+    let (class, rotation_days) = (details.class_in(&environment), details.rotation_days_in(&environment));
     let deletion = state.rules.deletion;
     let status = state.rules.status();
     Ok(SecretDetails {
         key_id: state.secret,
         environment,
         path: state.path,
-        kind,
+        kind: details.kind.unwrap_or(SecretKind::Text),
         class,
-        rotation_days: details.rotation_days.unwrap_or(class.rotation_days()),
+        rotation_days,
+        never_expires: details.never_expires,
+        rotation: shown(rotation, state.stages, details.rotation),
         description: details.description,
         owner: details.owner,
         tags: state.rules.tags,
@@ -89,7 +91,31 @@ pub(super) fn folder_entry(entry: manager_store::FolderEntry) -> FolderEntry {
     }
 }
 
-fn staged(stages: Stages) -> StagedVersions {
+/// The rotation of a secret.
+pub(super) fn shown(rotation: ShownRotation, stages: Stages, plan: Option<RotationPlan>) -> RotationDetails {
+    let ShownRotation { under_way, account, pending_account, due_at } = rotation;
+    let verified = under_way.as_ref().and_then(|found| found.verified);
+    RotationDetails {
+        state: match under_way.as_ref().map(|found| found.step) {
+            Some(Step::Writing) => RotationState::Writing,
+            Some(Step::Pending) => RotationState::Pending,
+            Some(Step::Grace) => RotationState::Grace,
+            Some(Step::Revoking) => RotationState::Revoking,
+            None if stages.pending.is_some() => RotationState::Pending,
+            None => RotationState::Idle,
+        },
+        due_at,
+        pending: stages.pending,
+        verified_at: verified.map(|verified| verified.at),
+        verified_by: verified.and_then(|verified| verified.by),
+        grace_until: under_way.and_then(|found| found.grace_until),
+        account,
+        pending_account,
+        plan,
+    }
+}
+
+pub(super) fn staged(stages: Stages) -> StagedVersions {
     let Stages { current, previous, pending } = stages;
     StagedVersions { current, previous, pending }
 }

@@ -186,6 +186,7 @@ fn details(app: &App, environment: Environment) -> EnvironmentDetails {
         require_mfa: rules.require_mfa,
         deletion_days: rules.deletion_days(),
         destroy_needs_approval: rules.destroy_needs_approval,
+        expired_versions: rules.expired_versions,
         frozen_at: environment.frozen_at,
         disabled_at: environment.disabled_at,
         created_at: environment.created_at,

@@ -10,6 +10,7 @@ mod describe;
 mod environments;
 mod finding;
 mod groups;
+mod notices;
 mod oauth;
 mod people;
 mod permissions;
@@ -17,6 +18,7 @@ mod policy;
 mod public;
 mod revocations;
 mod roles;
+mod rotation;
 mod secrets;
 mod service_keys;
 mod services;
@@ -60,10 +62,12 @@ pub const ROUTES: Table = Table::new(&[
     versions::ROUTES,
     // Before the rows with a secret alone, which would take the verb for a part of the id.
     deletion::VERBS,
+    rotation::ROUTES,
     secrets::ROUTES,
     deletion::ROUTES,
     approvals::ROUTES,
     finding::ROUTES,
+    notices::ROUTES,
     tokens::ROUTES,
     revocations::ROUTES,
     audit::ROUTES,

@@ -48,6 +48,8 @@ pub(super) const WRITE_PROBLEMS: &[ErrorCode] = &[
     ErrorCode::AlreadyExists,
     ErrorCode::SecretNotFound,
     ErrorCode::SecretDeleted,
+    ErrorCode::VersionExpired,
+    ErrorCode::RotationConflict,
     ErrorCode::VersionConflict,
     ErrorCode::EnvironmentFrozen,
     ErrorCode::EnvironmentDisabled,

@@ -36,6 +36,7 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::MfaRequired,
             ErrorCode::SecretDeleted,
             ErrorCode::ApprovalRequired,
+            ErrorCode::VersionExpired,
             ErrorCode::Unavailable,
             ErrorCode::OutcomeUnknown,
             ErrorCode::AuditUnavailable,
@@ -61,7 +62,7 @@ async fn mint(call: Call<Json<MintToken>>, app: web::Data<App>) -> Result<HttpRe
     let request = MintRequest { secrets, label: body.user_id, life: body.life_seconds };
     let issuer = Arc::clone(&app.secret_writer.mint);
     let minted = call.run(|caller, origin| async move { issuer.mint(request, &caller, &origin).await }).await?;
-    let secrets = granted(&asked, &minted.versions);
+    let secrets = granted(&asked, &minted);
     Ok(HttpResponse::Created().json(MintAnswer { token: minted.token, secrets }))
 }
 

@@ -16,7 +16,7 @@ use shared_proto::secret::{SecretValue, ValueEncoding, ValueError};
 use zeroize::Zeroizing;
 
 use crate::app::App;
-use crate::catalogue::{NewValue, StoreRequest, StoreTo, check_rotation};
+use crate::catalogue::{NewValue, StoreRequest, StoreTo, check_plan, check_rotation};
 use crate::idempotency::BodyMark;
 
 /// The idempotency key and the mark of the body.
@@ -38,6 +38,7 @@ pub(super) fn parse_key(body: StoreKey, app: &App, idempotency: Repeat) -> Resul
         if_version: None,
         about: AboutVersion::default(),
         token: body.token.unwrap_or(true),
+        rotation: None,
         idempotency,
     })
 }
@@ -47,6 +48,7 @@ pub(super) fn parse_new(body: CreateSecret, idempotency: Repeat) -> Result<Store
     let path = one_of((body.path, body.name), "A secret has a path: give path or name, and not both.")?;
     check_path(Some(&path))?;
     check_rotation(body.rotation_days)?;
+    check_plan(body.rotation.as_ref())?;
     let kind = match (body.kind, body.secret_type) {
         (Some(_), Some(_)) => return Err(Refusal::parameter("Give kind or secret_type, and not both.")),
         (kind, secret_type) => kind.or(secret_type),
@@ -69,6 +71,8 @@ pub(super) fn parse_new(body: CreateSecret, idempotency: Repeat) -> Result<Store
         metadata: body.metadata,
         rotation_days: body.rotation_days,
         retention: body.retention,
+        never_expires: body.never_expires,
+        rotation: body.rotation,
     };
     let value = new_value(body.encoding, body.value, body.generate)?;
     Ok(StoreRequest {
@@ -78,6 +82,7 @@ pub(super) fn parse_new(body: CreateSecret, idempotency: Repeat) -> Result<Store
         if_version: None,
         about: AboutVersion { note: body.note, expires_at: body.expires_at, ..AboutVersion::default() },
         token: body.token.unwrap_or(true),
+        rotation: None,
         idempotency,
     })
 }
@@ -98,9 +103,10 @@ pub(super) fn parse_next(secret: SecretId, body: WriteVersion, idempotency: Repe
             note: body.note,
             expires_at: body.expires_at,
             is_pending: body.stage == Some(NewStage::Pending),
-            author: None,
+            ..AboutVersion::default()
         },
         token: body.token.unwrap_or(true),
+        rotation: None,
         idempotency,
     })
 }
@@ -126,7 +132,7 @@ fn new_value(
     }
 }
 
-fn value(encoding: Option<ValueEncoding>, text: Zeroizing<String>) -> Result<Arc<SecretValue>, Refusal> {
+pub(super) fn value(encoding: Option<ValueEncoding>, text: Zeroizing<String>) -> Result<Arc<SecretValue>, Refusal> {
     let value = SecretValue::from_json(encoding.unwrap_or(ValueEncoding::Text), text);
     value.map(Arc::new).map_err(|error| match error {
         ValueError::TooLarge => Refusal::new(ErrorCode::ValueTooLarge),

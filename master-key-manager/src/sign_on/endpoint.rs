@@ -93,7 +93,7 @@ impl From<Refusal> for Failure {
             // The registry changed between the proof and the act. What holds now is decided by the next request.
             _ if refusal.cause_text() == Some(CHANGED) => Answered::Later,
             404 => details("A secret or version is unknown, or not yours to see."),
-            409 => details("The environment is frozen or disabled."),
+            409 => details("The environment is frozen or disabled, a secret is deleted, or a version has expired."),
             400..=499 => details(
                 "A secret comes twice, the secrets are of several environments, or a stage or life_seconds is not possible.",
             ),
@@ -120,7 +120,7 @@ impl SignOn {
                 self.registry.suspect();
             }
         })?;
-        let secrets = granted(&request.wanted, &minted.versions);
+        let secrets = granted(&request.wanted, &minted);
         let life = minted.token.expires_at.saturating_sub(self.clock.now());
         Ok(TokenAnswer::new(&request.grant, minted.token.access_token, life, GrantedDetail::new(secrets)))
     }

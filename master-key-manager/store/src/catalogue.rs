@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use manager_api::kind::SecretKind;
-use manager_api::name::{Note, SecretPath};
+use manager_api::name::{Note, SecretPath, UserLabel};
 use manager_api::wire::CatalogueState;
 use manager_policy::{AnyAction, Permit, Read, Write};
 use manager_registry::SecretRules;
@@ -10,7 +10,7 @@ use shared_proto::encoding::Bytes;
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 use shared_proto::jwk::Thumbprint;
 
-use crate::{Acted, Closed, Details, FactStore, NewToken, Stages, Stored, TokenSubject};
+use crate::{Acted, Closed, Details, Expiry, FactStore, NewRotation, NewToken, Stages, Stored, TokenSubject};
 
 /// How long an idempotency key is remembered, in seconds.
 pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
@@ -52,13 +52,16 @@ pub trait CatalogueStore: FactStore {
         secret: SecretId,
         version: Version,
     ) -> Acted<Option<VersionRow>>;
+    /// When a version ends, for the service itself. Of a missing one nothing is known.
+    async fn expiry(&self, secret: SecretId, version: Version) -> Stored<Expiry>;
     /// The secret with an id, for the service itself, which settles versions without a caller.
     async fn secret_to_settle(&self, secret: SecretId) -> Stored<Option<SecretState>>;
     /// Records a version as pending, with its secret, the subject of its label and its idempotency key. Of two that begin
     /// the same number or path, one gets [`BeginOutcome::Taken`].
     async fn begin(&self, permit: &Permit<Write>, version: NewVersion) -> Acted<BeginOutcome>;
     /// Records a rollback as pending, with its idempotency key: a version that points to the envelope of another one.
-    /// The other one must be committed in this transaction, so it is not destroyed meanwhile. Of two that want the same
+    /// The other one must be committed in this transaction, so it is not destroyed meanwhile. It ends when the other one does,
+    /// and at once if nobody vouches for that. Of two that want the same
     /// number one gets it, and a write counts as well.
     async fn begin_rollback(&self, permit: &Permit<Write>, rollback: NewRollback) -> Acted<RollbackOutcome>;
     /// Records that the vault has a version, with the token for it. A version that is not pending stays as it is.
@@ -77,7 +80,7 @@ pub trait CatalogueStore: FactStore {
     /// The version that an idempotency key of the caller stands for.
     async fn idempotent(
         &self,
-        permit: &Permit<Write>,
+        permit: &Permit<AnyAction>,
         subject: Subject,
         key: String,
         now: u64,
@@ -138,6 +141,8 @@ pub struct SecretState {
     pub rules: SecretRules,
     /// The kind of its values; `None` for text.
     pub kind: Option<SecretKind>,
+    /// Its description; none if the database holds one that the manager did not write.
+    pub details: Details,
     /// How often place, rules and description have changed.
     pub revision: u64,
     /// The versions that have a stage.
@@ -171,6 +176,8 @@ pub struct NewVersion {
     pub idempotency: Option<(Subject, String)>,
     /// The key for the signature of the token that follows, if there is one.
     pub signing_key: Option<Thumbprint>,
+    /// The rotation that begins with it.
+    pub rotation: Option<NewRotation>,
     /// Unix seconds.
     pub now: u64,
 }
@@ -186,6 +193,8 @@ pub struct AboutVersion {
     pub expires_at: Option<u64>,
     /// Set for one that becomes pending, and not current, when it is committed.
     pub is_pending: bool,
+    /// The account whose value it is, of a pair.
+    pub account: Option<UserLabel>,
 }
 
 /// What a caller has seen of a secret before he writes.
@@ -227,6 +236,8 @@ pub enum BeginOutcome {
     Deleted,
     /// Another version than the caller has seen is current. Nothing was written.
     OtherVersion,
+    /// A rotation of the secret is under way. Nothing was written.
+    Rotating,
     /// The secret would be new, and another one has its path with dots in the place of slashes, or the other way round.
     /// Nothing was written.
     OtherReading,
@@ -284,6 +295,8 @@ pub enum CommitOutcome {
     WithoutToken,
     /// Committed, but nothing may be minted for the environment any more: there is no token.
     Closed(Closed),
+    /// Committed, but it has expired, and its environment refuses that: there is no token.
+    Expired,
     /// The version is neither pending nor committed.
     No,
 }

@@ -9,19 +9,10 @@ use manager_api::versions::VersionStatus;
 use manager_policy::{AnyAction, Permit, Write};
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 
-use crate::{Acted, Closed, Destroyed, SignEvent, Stored};
+use crate::{Acted, Closed, Destroyed, Expiry, SignEvent, Stored};
 
 /// Versions that one transaction destroys because they have outlived the rule of their secret.
 pub const OUTLIVED_AT_ONCE: usize = 64;
-
-/// The end of a version, as the database says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expiry {
-    /// The manager wrote it: Unix seconds, `None` for never.
-    Known(Option<u64>),
-    /// The row has no tag, or one that does not fit it.
-    Unverified,
-}
 
 /// A version with all that the catalogue says about it. One whose row is not what the manager wrote has no entry.
 #[derive(Clone, Debug, PartialEq, Eq)]

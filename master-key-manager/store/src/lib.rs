@@ -13,15 +13,19 @@ mod environments;
 mod erasure;
 mod event_name;
 mod events;
+mod expiry;
 mod facts;
 mod history;
 mod identity;
 mod installation;
+mod notices;
+mod period;
 mod places;
 mod reconcile;
 mod registry;
 mod rotation;
 mod search;
+mod secret_rotation;
 pub mod sql;
 pub mod testing;
 mod tokens;
@@ -43,13 +47,17 @@ pub use self::erasure::{DueErasure, ERASED_AT_ONCE, Erased, ErasureStore};
 pub use self::events::{
     DROPPED_AT_ONCE, Decision, Destroyed, EventStore, NUMBERED_AT_ONCE, RevocationPage, SignEvent, StoredEvent,
 };
+pub use self::expiry::{Ending, Expired, Expiry};
 pub use self::facts::FactStore;
 pub use self::history::{
-    ChangedVersion, Expiry, HistoryPage, HistoryPart, HistoryStore, OUTLIVED_AT_ONCE, Outlived, StageChange,
-    VersionChange, VersionEntry,
+    ChangedVersion, HistoryPage, HistoryPart, HistoryStore, OUTLIVED_AT_ONCE, Outlived, StageChange, VersionChange,
+    VersionEntry,
 };
 pub use self::identity::{IdentityStore, USES_AT_ONCE};
 pub use self::installation::{Installation, InstallationStore, NewInstallation};
+pub use self::notices::{
+    DuePlace, NOTICE_SECONDS, NOTICED_AT_ONCE, NOTICES_SCANNED_AT_ONCE, Notice, NoticePage, NoticeStore, THRESHOLD_DAYS,
+};
 pub use self::places::{
     DescribedSecret, Details, NewDetails, NewPlace, PlaceConflict, PlaceStore, PlacedSecret, Stages,
 };
@@ -61,6 +69,10 @@ pub use self::rotation::{KeyFacts, RotationState, RotationStore};
 pub use self::search::{
     Bounds, FolderEntry, FolderPage, FolderQuery, ListedDetails, ListedSecret, MOST_COUNTED, Order, OrderBy, Position,
     SCANNED_AT_ONCE, SearchStore, SecretPage, SecretQuery, TagFilter, WALKED_AT_ONCE,
+};
+pub use self::secret_rotation::{
+    DUE_SCANNED_AT_ONCE, DuePage, DueSecret, ENDED_AT_ONCE, Finished, NewRotation, Promotion, SecretRotation,
+    SecretRotationStore, ShownRotation, Step, StepOutcome, Verified,
 };
 pub use self::tokens::{
     NewToken, OwnToken, PRUNED_AT_ONCE, ReadPermits, TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject,
@@ -83,10 +95,12 @@ pub trait ManagerStore:
     + HistoryStore
     + IdentityStore
     + InstallationStore
+    + NoticeStore
     + PlaceStore
     + ReconcileStore
     + RotationStore
     + SearchStore
+    + SecretRotationStore
     + TokenStore
 {
     /// Whether the last use of the disk succeeded.

@@ -6,12 +6,13 @@ use manager_api::metadata::Metadata;
 use manager_api::name::{Description, SecretPath};
 use manager_api::policy::PartyId;
 use manager_api::retention::Retention;
+use manager_api::rotation::RotationPlan;
 use manager_policy::{AnyAction, Permit, SecretFacts, Write};
 use manager_registry::SecretRules;
 use serde::{Deserialize, Serialize};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 
-use crate::{Acted, Closed, SecretState, Stored};
+use crate::{Acted, Closed, SecretState, ShownRotation, Stored};
 
 /// A secret with a place that the manager gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,12 @@ pub struct Details {
     /// The rule by which its former versions are destroyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// Set if its versions have no end but that which they are given.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub never_expires: bool,
+    /// The way in which it is rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationPlan>,
 }
 
 /// A secret with all that the catalogue says about it.
@@ -67,6 +74,8 @@ pub struct DescribedSecret {
     pub state: SecretState,
     /// Its description; `None` if the database holds one that the manager did not write.
     pub details: Option<Details>,
+    /// Its rotation.
+    pub rotation: ShownRotation,
 }
 
 /// Another place of a secret, or other rules. The registry's entry of the change gives it a number.

@@ -12,7 +12,7 @@ use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, 
 use shared_proto::jwk::Thumbprint;
 use shared_proto::token::Grant;
 
-use crate::{Acted, Closed, FactStore, Stored, VersionRow};
+use crate::{Acted, Closed, Ending, FactStore, Stored, VersionRow};
 
 /// Rows that one transaction prunes. A revocation that comes meanwhile waits for it, a millisecond or two.
 pub const PRUNED_AT_ONCE: usize = 256;
@@ -164,6 +164,8 @@ pub enum TokenDecision {
         token: NewToken,
         /// The versions that it opens, in the order of the request.
         versions: Vec<VersionRow>,
+        /// When each of them ends.
+        endings: Vec<Ending>,
         /// Number of the newest event.
         rseq: u64,
     },
@@ -173,6 +175,8 @@ pub enum TokenDecision {
     Deleted,
     /// A secret that its caller may read requires an approval, and none is in force.
     ApprovalRequired,
+    /// A version that its caller may read has expired, and its environment refuses that.
+    Expired,
     /// A secret is named twice.
     Twice,
     /// The versions belong to more than one environment.

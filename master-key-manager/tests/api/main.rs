@@ -27,6 +27,8 @@ mod deletion_races;
 #[cfg(test)]
 mod environments;
 #[cfg(test)]
+mod expiry;
+#[cfg(test)]
 mod feed_snapshot;
 #[cfg(test)]
 mod finding;
@@ -90,6 +92,10 @@ mod rollback;
 mod root_keys;
 #[cfg(test)]
 mod rotation;
+#[cfg(test)]
+mod secret_rotation;
+#[cfg(test)]
+mod secret_rotation_crashes;
 #[cfg(test)]
 mod service_keys;
 #[cfg(test)]

@@ -30,6 +30,11 @@ async fn shown_of(manager: &Manager, secret: &str) -> Answer {
     manager.admin(Method::GET, &format!("/api/secrets/{secret}"), None).await
 }
 
+/// A year after a time.
+fn due(created_at: &Value) -> u64 {
+    created_at.as_u64().unwrap() + 365 * 86_400
+}
+
 async fn create(manager: &Manager, path: &str) -> String {
     let body = json!({"environment": "dev", "path": path, "value": "v"});
     manager.post("/api/secrets", body).await.expect(201).member("key_id")
@@ -48,7 +53,7 @@ async fn a_secret_is_made_in_the_form_of_keeper_and_described() {
     let expected = json!({
         "key_id": secret, "environment": "dev", "path": "stripe", "kind": "api-key", "class": "low", "rotation_days": 365,
         "tags": {}, "metadata": {}, "service_only": false, "requires_approval": false, "state": "active",
-        "stages": {"current": 1}, "revision": 0,
+        "stages": {"current": 1}, "revision": 0, "rotation": {"state": "idle", "due_at": due(&shown["created_at"])},
         "created_at": shown["created_at"], "last_version": 1,
     });
     assert_eq!(shown, expected);

@@ -292,9 +292,11 @@ async fn secret_is_described_without_its_value() {
         "key_id": stored, "environment": "dev", "path": "described", "kind": "text", "class": "low",
         "rotation_days": 365, "tags": {}, "metadata": {}, "service_only": false, "requires_approval": false,
         "state": "active",
-        "stages": {"current": 2, "previous": 1}, "revision": 0, "created_at": created_at, "last_version": 2
+        "stages": {"current": 2, "previous": 1}, "revision": 0, "created_at": created_at, "last_version": 2,
+        "rotation": described["rotation"],
     });
     assert_eq!(described, expected);
+    assert_eq!(described["rotation"]["state"], "idle");
     let unknown = shared_proto::id::SecretId::generate().to_string();
     for missing in [unknown.as_str(), "sec_", "described"] {
         let answer = manager.admin(Method::GET, &format!("/api/secrets/{missing}"), None).await;

@@ -225,11 +225,12 @@ async fn secrets_are_asked_for_by_path_and_the_answer_names_id_and_version() {
     let answer = mint(json!([at("shop/db/password"), {"key_id": by_id, "stage": "current"}])).await.expect(201);
     let opened = installed.vault.open(&answer.member("access_token"));
     assert_eq!((opened[0].expose(), opened[1].expose()), (&b"2"[..], &b"3"[..]));
+    let ends = |at: usize| answer.json()["secrets"][at]["expires_at"].as_u64().unwrap();
     assert_eq!(
         answer.json()["secrets"],
         json!([
-            {"key_id": slashed, "version": 2, "envelope": 2, "path": "shop/db/password"},
-            {"key_id": by_id, "version": 1, "envelope": 1},
+            {"key_id": slashed, "version": 2, "envelope": 2, "path": "shop/db/password", "expires_at": ends(0)},
+            {"key_id": by_id, "version": 1, "envelope": 1, "expires_at": ends(1)},
         ])
     );
     // Dots mean slashes.

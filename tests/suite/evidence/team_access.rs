@@ -30,6 +30,16 @@ async fn secrets_are_found_by_the_commands_of_the_page() {
     run("docs/find-secrets.md", 6, Installation::running().await).await;
 }
 
+#[tokio::test]
+async fn versions_end_and_are_refused_by_the_commands_of_the_page() {
+    run("docs/expiry.md", 5, Installation::running().await).await;
+}
+
+#[tokio::test]
+async fn secrets_are_rotated_by_the_commands_of_the_page() {
+    run("docs/rotation.md", 7, Installation::running().await).await;
+}
+
 /// Runs the blocks of a page in one shell, which ends at the first line that fails.
 async fn run(page: &str, least: usize, installation: Installation) {
     let page = std::fs::read_to_string(repository().join(page)).unwrap();

@@ -1,6 +1,7 @@
 //! Records of every kind.
 
 use manager_api::approvals::ApprovalState;
+use manager_api::environments::ExpiredVersions;
 use manager_api::id::{ApprovalId, AssignmentId, EnrolmentId, GroupId, PermissionId};
 use manager_api::name::{AccountName, Description, DisplayName, EmailAddress, Reason, SecretPath, TagKey, TagValue};
 use manager_api::policy::{Action, Effect, PartyId, PatternText, Role};
@@ -142,6 +143,7 @@ fn rules() -> EnvironmentRules {
         require_mfa: true,
         deletion_days: Some(9),
         destroy_needs_approval: true,
+        expired_versions: ExpiredVersions::Refuse,
     }
 }
 

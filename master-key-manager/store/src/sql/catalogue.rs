@@ -1,7 +1,7 @@
 //! Secrets and versions.
 
 use async_trait::async_trait;
-use manager_api::name::SecretPath;
+use manager_api::name::{SecretPath, UserLabel};
 use manager_api::wire::CatalogueState;
 use manager_policy::{AnyAction, Basis, Permit, Read, Scope, SecretFacts, Write};
 use manager_registry::{RowKey, RowKind, RowTag};
@@ -17,10 +17,11 @@ use super::rows::{newest_event, one_version, optional_version, secret_state, ver
 use super::search::index;
 use super::tokens::insert_for_commit;
 use super::version_tags::Tagged;
-use super::{SqlStore, details, stages};
+use super::{SqlStore, details, due, ends, secret_rotation, stages};
 use crate::{
-    AboutVersion, ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, FactStore, KEPT_SECONDS, NewRollback,
-    NewToken, NewVersion, RollbackOutcome, SecretState, Stored, TokenSubject, VersionRow, basis_for, grants_of,
+    AboutVersion, ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, Expiry, FactStore, KEPT_SECONDS,
+    NewRollback, NewToken, NewVersion, RollbackOutcome, SecretState, Stored, TokenSubject, VersionRow, basis_for,
+    grants_of,
 };
 
 #[async_trait]
@@ -90,6 +91,16 @@ impl CatalogueStore for SqlStore {
         self.read_as("version", basis, read).await
     }
 
+    async fn expiry(&self, secret: SecretId, version: Version) -> Stored<Expiry> {
+        let key = self.key();
+        self.sql
+            .read("expiry", move |tx| match one_version(tx, &key, secret, version)? {
+                Some((row, _)) => ends::expiry(tx, &key, &row),
+                None => Ok(Expiry::Unverified),
+            })
+            .await
+    }
+
     async fn secret_to_settle(&self, secret: SecretId) -> Stored<Option<SecretState>> {
         let key = self.key();
         self.sql.read("secret_to_settle", move |tx| secret_state(tx, &key, secret)).await
@@ -122,7 +133,8 @@ impl CatalogueStore for SqlStore {
     }
 
     async fn abandon(&self, secret: SecretId, version: Version) -> Stored<()> {
-        self.sql.write("abandon", move |tx| set_state(tx, secret, version, "abandoned").map(|_turned| ())).await
+        let key = self.key();
+        self.sql.write("abandon", move |tx| set_state(tx, &key, (secret, version), "abandoned").map(|_turned| ())).await
     }
 
     async fn pending(&self, limit: usize) -> Stored<Vec<VersionRow>> {
@@ -142,7 +154,7 @@ impl CatalogueStore for SqlStore {
 
     async fn idempotent(
         &self,
-        permit: &Permit<Write>,
+        permit: &Permit<AnyAction>,
         subject: Subject,
         key: String,
         now: u64,
@@ -154,7 +166,7 @@ impl CatalogueStore for SqlStore {
     }
 }
 
-fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<BeginOutcome, SqlError> {
+pub(super) fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<BeginOutcome, SqlError> {
     let row = &new.row;
     if let Some(signing_key) = &new.signing_key
         && is_revoked(tx, signing_key)?
@@ -191,6 +203,11 @@ fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<BeginOutcome
     }
     if is_taken(tx, row.secret, row.version)? {
         return Ok(BeginOutcome::Taken);
+    }
+    if let Some(rotation) = &new.rotation
+        && !secret_rotation::start(tx, key, (row.secret, row.version), (rotation, current), new.now)?
+    {
+        return Ok(BeginOutcome::Rotating);
     }
     tx.execute(
         "INSERT INTO envelopes (secret_id, envelope, state, epoch, digest) VALUES (?1, ?2, 'pending', ?3, ?4)",
@@ -233,7 +250,12 @@ fn begin_rollback(tx: &mut Tx<'_>, key: &RowKey, new: &NewRollback) -> Result<Ro
         return Ok(RollbackOutcome::Taken);
     }
     let row = VersionRow { version: new.version, state: CatalogueState::Pending, ..target };
-    insert_pending(tx, key, &row, &new.about, new.now)?;
+    let expires_at = match ends::expiry(tx, key, &target)? {
+        Expiry::Known(end) => end,
+        Expiry::Unverified => Some(new.now),
+    };
+    let account = secret_rotation::account_of(tx, new.secret, Some(new.target))?;
+    insert_pending(tx, key, &row, &AboutVersion { expires_at, account, ..new.about.clone() }, new.now)?;
     if let Some(asked) = &new.idempotency {
         remember(tx, key, asked, &row, new.now)?;
     }
@@ -256,7 +278,7 @@ fn insert_pending(
     about: &AboutVersion,
     now: u64,
 ) -> Result<(), SqlError> {
-    let AboutVersion { note, author, expires_at, is_pending } = about;
+    let AboutVersion { note, author, expires_at, is_pending, account } = about;
     let tagged = Tagged {
         note: note.as_ref().map_or_else(String::new, |note| note.as_str().to_owned()),
         author: author.map(|author| author.to_string()),
@@ -267,8 +289,9 @@ fn insert_pending(
     let tag = tagged.new_tag(key, (row.secret, row.version, row.envelope));
     let stage = if *is_pending { "pending" } else { "current" };
     tx.execute(
-        "INSERT INTO versions (secret_id, version, envelope, state, stage, note, author, expires_at, tag, created_at)
-         VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO versions
+             (secret_id, version, envelope, state, stage, note, author, expires_at, tag, created_at, account)
+         VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         &[
             &row.secret.as_bytes(),
             &row.version.get(),
@@ -279,6 +302,7 @@ fn insert_pending(
             &tagged.expires_at,
             &tag,
             &tagged.created_at,
+            &account.as_ref().map_or("", UserLabel::as_str),
         ],
     )
     .map(|_rows| ())
@@ -346,6 +370,7 @@ fn commit(
     token: Option<&(Basis, NewToken)>,
     now: u64,
 ) -> Result<Acted<CommitOutcome>, SqlError> {
+    let mut row_of_token = None;
     if let Some((basis, token)) = token {
         let row = one_version(tx, key, secret, version)?.map(|(row, _)| row);
         let fits = row.is_some_and(|row| {
@@ -355,18 +380,27 @@ fn commit(
         if !fits {
             return Ok(Err(ActError::OutsidePermit));
         }
+        row_of_token = row;
     }
-    let turned = set_state(tx, secret, version, "committed")?;
+    let turned = set_state(tx, key, (secret, version), "committed")?;
     let committed = turned || has_state(tx, secret, version, "committed")?;
     Ok(Ok(match token {
         _ if !committed => CommitOutcome::No,
         None => CommitOutcome::Yes { rseq: newest_event(tx)?.0, expires_at: None },
-        Some((basis, token)) => insert_for_commit(tx, key, *basis, token, now)?,
+        Some((basis, token)) => {
+            let row = row_of_token.ok_or_else(SqlError::unreadable)?;
+            insert_for_commit(tx, key, (*basis, row), token, now)?
+        }
     }))
 }
 
 /// Only a pending version turns, with its own envelope; says whether it did.
-fn set_state(tx: &mut Tx<'_>, secret: SecretId, version: Version, state: &str) -> Result<bool, SqlError> {
+fn set_state(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    (secret, version): (SecretId, Version),
+    state: &str,
+) -> Result<bool, SqlError> {
     let turned = tx.execute(
         "UPDATE versions SET state = ?3 WHERE secret_id = ?1 AND version = ?2 AND state = 'pending'",
         &[&secret.as_bytes(), &version.get(), &state],
@@ -377,6 +411,10 @@ fn set_state(tx: &mut Tx<'_>, secret: SecretId, version: Version, state: &str) -
     )?;
     if turned > 0 && state == "committed" {
         stages::advance(tx, secret, version)?;
+        due::refresh(tx, key, secret)?;
+    }
+    if turned > 0 {
+        secret_rotation::settled(tx, key, (secret, version), state == "committed")?;
     }
     Ok(turned > 0)
 }

@@ -11,7 +11,7 @@ use shared_proto::id::{SecretId, Version};
 
 use super::events::{apply, defer, number};
 use super::rows::{one_version, version};
-use super::{places, stages};
+use super::{due, places, stages};
 use crate::events::Effect;
 use crate::{Destroyed, ERASED_AT_ONCE, Erased, SignEvent};
 
@@ -31,6 +31,7 @@ pub(super) fn destroy(
         )?;
     }
     stages::mend(tx, secret)?;
+    due::refresh(tx, key, secret)?;
     let mut done = Destroyed::default();
     for version in versions {
         let row = one_version(tx, key, secret, *version)?.map(|(row, _)| row);

@@ -10,7 +10,7 @@ use super::environments::open_for_use;
 use super::places::{self, At};
 use super::rows::secret_state;
 use super::search::index;
-use super::{SqlStore, details};
+use super::{SqlStore, details, due, secret_rotation};
 use crate::{
     Acted, DescribedSecret, Details, NewDetails, NewPlace, PlaceConflict, PlaceStore, PlacedSecret, Stored, basis_for,
 };
@@ -28,7 +28,8 @@ impl PlaceStore for SqlStore {
         let key = self.key();
         self.read_as("described", basis, move |tx| {
             let Some(state) = secret_state(tx, &key, secret)? else { return Ok(None) };
-            Ok(Some(DescribedSecret { state, details: details::of(tx, &key, secret)? }))
+            let rotation = secret_rotation::shown(tx, &key, &state)?;
+            Ok(Some(DescribedSecret { state, details: details::of(tx, &key, secret)?, rotation }))
         })
         .await
     }
@@ -60,6 +61,7 @@ fn describe(tx: &mut Tx<'_>, key: &RowKey, new: &NewDetails) -> Result<Result<u6
         return Ok(Err(PlaceConflict::OtherRevision));
     }
     details::write(tx, key, new.secret, &new.details)?;
+    due::refresh(tx, key, new.secret)?;
     tx.execute("UPDATE secrets SET revision = revision + 1 WHERE secret_id = ?1", &[&new.secret.as_bytes()])?;
     index::described(tx, key, (new.secret, placed.facts.environment), &new.details)?;
     Ok(Ok(new.expected + 1))
@@ -108,6 +110,7 @@ pub(super) fn write(tx: &mut Tx<'_>, key: &RowKey, new: &[NewPlace], number: u64
         if let Some(description) = &place.details {
             details::write(tx, key, secret, description)?;
             index::described(tx, key, (secret, environment), description)?;
+            due::refresh(tx, key, secret)?;
         }
     }
     Ok(())

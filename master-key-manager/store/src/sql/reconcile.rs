@@ -12,7 +12,7 @@ use shared_proto::receipt::ReceiptFacts;
 use super::rows::{state, version};
 use super::search::index;
 use super::version_tags::Tagged;
-use super::{SqlStore, places, stages};
+use super::{SqlStore, due, places, stages};
 use crate::{Acted, Details, ReconcileStore, basis_for};
 
 #[async_trait]
@@ -103,6 +103,7 @@ fn adopt(tx: &mut Tx<'_>, key: &RowKey, facts: &[ReceiptFacts], now: u64) -> Res
             &[&fact.secret.as_bytes(), &SecretPath::destroyed(fact.secret).as_str()],
         )?;
         stages::mend(tx, fact.secret)?;
+        due::refresh(tx, key, fact.secret)?;
         adopted += 1;
     }
     Ok(adopted)

@@ -201,6 +201,19 @@ pub(super) fn secret_state(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> R
     )?;
     let SecretFacts { environment, path, .. } = facts;
     // A description that somebody else wrote is as none.
-    let kind = details::of(tx, key, secret)?.and_then(|details| details.kind);
-    Ok(Some(SecretState { secret, environment, path, rules, kind, revision, stages, created_at, last, pending }))
+    let details = details::of(tx, key, secret)?.unwrap_or_default();
+    let kind = details.kind;
+    Ok(Some(SecretState {
+        secret,
+        environment,
+        path,
+        rules,
+        kind,
+        details,
+        revision,
+        stages,
+        created_at,
+        last,
+        pending,
+    }))
 }

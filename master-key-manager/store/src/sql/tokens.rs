@@ -11,13 +11,12 @@ use shared_proto::event::Event;
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, TokenId};
 use shared_proto::token::Grant;
 
-use super::SqlStore;
 use super::environments::open_for_use;
 use super::events::is_revoked;
 use super::identity::subject_for;
-use super::places;
 use super::registry::outdated;
 use super::rows::{Placed, newest_event, one_version, staged_version};
+use super::{SqlStore, ends, places};
 use crate::{
     ActError, Acted, CommitOutcome, KEPT_SECONDS, NewToken, OwnToken, ReadPermits, Stored, TokenDecision, TokenRequest,
     TokenRow, TokenStore, TokenSubject, VersionRow, Wanted, basis_for, event_name, grants_of,
@@ -146,6 +145,9 @@ fn record_token(
         Ok(life) => life,
         Err(closed) => return Ok(TokenDecision::Closed(closed)),
     };
+    let Ok((endings, until)) = ends::of_token(tx, key, (environment, &versions), order.issued_at)? else {
+        return Ok(TokenDecision::Expired);
+    };
     let subject = match &order.subject {
         TokenSubject::Subject(subject) => *subject,
         TokenSubject::Label(label) => subject_for(tx, key, label)?,
@@ -158,18 +160,18 @@ fn record_token(
         grants: grants_of(&versions),
         versions: versions.iter().map(|row| row.version).collect(),
         issued_at: order.issued_at,
-        expires_at: end_of((order.issued_at, end), life, basis),
+        expires_at: end_of((order.issued_at, end), life, (basis, until)),
     };
     let (rseq, _hash) = newest_event(tx)?;
     insert(tx, &token, rseq)?;
-    Ok(TokenDecision::Recorded { token, versions, rseq })
+    Ok(TokenDecision::Recorded { token, versions, endings, rseq })
 }
 
-/// The end of a token: at most the environment's longest life after its beginning, and not after the right to it or its
-/// credential ends.
-fn end_of((issued_at, expires_at): (u64, u64), life: u64, basis: Basis) -> u64 {
+/// The end of a token: at most the environment's longest life after its beginning, and not after the right to it, its
+/// credential or, where that counts, a version of it ends.
+fn end_of((issued_at, expires_at): (u64, u64), life: u64, (basis, until): (Basis, Option<u64>)) -> u64 {
     let end = expires_at.min(issued_at.saturating_add(life));
-    basis.valid_until().map_or(end, |until| end.min(until))
+    [basis.valid_until(), until].into_iter().flatten().fold(end, u64::min)
 }
 
 /// The token of a version that is being committed. There is none if its permit counts no more: the credential may have
@@ -177,7 +179,7 @@ fn end_of((issued_at, expires_at): (u64, u64), life: u64, basis: Basis) -> u64 {
 pub(super) fn insert_for_commit(
     tx: &mut Tx<'_>,
     key: &RowKey,
-    basis: Basis,
+    (basis, row): (Basis, VersionRow),
     token: &NewToken,
     now: u64,
 ) -> Result<CommitOutcome, SqlError> {
@@ -188,7 +190,10 @@ pub(super) fn insert_for_commit(
         Ok(life) => life,
         Err(closed) => return Ok(CommitOutcome::Closed(closed)),
     };
-    let expires_at = end_of((token.issued_at, token.expires_at), life, basis);
+    let Ok((_endings, until)) = ends::of_token(tx, key, (token.environment, &[row]), token.issued_at)? else {
+        return Ok(CommitOutcome::Expired);
+    };
+    let expires_at = end_of((token.issued_at, token.expires_at), life, (basis, until));
     let (rseq, _hash) = newest_event(tx)?;
     insert(tx, &NewToken { expires_at, ..token.clone() }, rseq)?;
     Ok(CommitOutcome::Yes { rseq, expires_at: Some(expires_at) })

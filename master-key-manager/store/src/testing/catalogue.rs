@@ -107,12 +107,12 @@ impl Kit<'_> {
         new.idempotency = Some((subject, "key".to_owned()));
         let expected = Some((new.row.secret, new.row.version));
         self.store.begin(&self.may()?, new).await.map_err(text)?;
-        let found = self.store.idempotent(&self.may()?, subject, "key".to_owned(), NOW).await;
+        let found = self.store.idempotent(&self.look()?, subject, "key".to_owned(), NOW).await;
         rule(found == Ok(expected), "an idempotency key names its version")?;
-        let late = self.store.idempotent(&self.may()?, subject, "key".to_owned(), NOW + 86_400).await;
+        let late = self.store.idempotent(&self.look()?, subject, "key".to_owned(), NOW + 86_400).await;
         rule(late == Ok(None), "an idempotency key is forgotten after a day")?;
         let stranger = Subject::Service(ServiceId::generate());
-        let other = self.store.idempotent(&self.may()?, stranger, "key".to_owned(), NOW).await;
+        let other = self.store.idempotent(&self.look()?, stranger, "key".to_owned(), NOW).await;
         rule(other == Ok(None), "an idempotency key belongs to its caller")
     }
 }

@@ -70,6 +70,7 @@ impl Kit<'_> {
             author: Some(author),
             expires_at: Some(NOW + 9),
             is_pending: true,
+            ..AboutVersion::default()
         };
         let path = SecretPath::parse("history/one").map_err(text)?;
         self.written(NewVersion { about, ..self.new_version(secret, 5, &path)? }).await?;

@@ -7,6 +7,7 @@ mod erasure;
 mod events;
 mod history;
 mod lists;
+mod notices;
 mod places;
 mod policy;
 mod reconcile;
@@ -14,6 +15,7 @@ mod registry;
 mod rollback;
 mod rotation;
 mod searches;
+mod secret_rotation;
 mod tokens;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,6 +70,9 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.retention().await?;
     kit.erasure().await?;
     kit.approvals().await?;
+    kit.expiry().await?;
+    kit.notices().await?;
+    kit.secret_rotations().await?;
     kit.ended_lines().await?;
     kit.disabled().await
 }
@@ -219,6 +224,7 @@ impl<'a> Kit<'a> {
             subject,
             idempotency: None,
             signing_key: None,
+            rotation: None,
             now: NOW,
         })
     }

@@ -28,7 +28,7 @@ impl Kit<'_> {
         Ok(begun)
     }
 
-    async fn stages_of(&self, secret: SecretId) -> Result<[Option<u64>; 3], String> {
+    pub(super) async fn stages_of(&self, secret: SecretId) -> Result<[Option<u64>; 3], String> {
         let state = self.store.secret(&self.look()?, secret).await.map_err(text)?.ok_or("the secret is there")?;
         let Stages { current, previous, pending } = state.stages;
         Ok([current, previous, pending].map(|version| version.map(Version::get)))
@@ -41,6 +41,7 @@ impl Kit<'_> {
             TokenDecision::Recorded { versions, .. } => Ok(versions.first().map(|row| row.version.get())),
             TokenDecision::NotFound => Ok(None),
             TokenDecision::Deleted
+            | TokenDecision::Expired
             | TokenDecision::Twice
             | TokenDecision::SeveralEnvironments
             | TokenDecision::SigningKeyRevoked
@@ -104,7 +105,7 @@ impl Kit<'_> {
         Ok(made)
     }
 
-    fn take(&self, state: Snapshot) {
+    pub(super) fn take(&self, state: Snapshot) {
         self.store.follow(&state);
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }

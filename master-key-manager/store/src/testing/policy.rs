@@ -17,7 +17,7 @@ use super::environments::new_environment;
 use super::{Kit, NOW, refused, rule, signer, text};
 use crate::{
     AboutVersion, ActError, CommitOutcome, Decision, EnvironmentChange, FolderQuery, NewRollback, NewVersion,
-    ReadPermits, SecretQuery, TokenDecision, TokenRequest,
+    Promotion, ReadPermits, SecretQuery, TokenDecision, TokenRequest, Verified,
 };
 
 impl Kit<'_> {
@@ -98,7 +98,21 @@ impl Kit<'_> {
         refused(store.missing(&may(by)?, Vec::new()).await, why, "missing")?;
         refused(store.adopt(&may(by)?, Vec::new(), NOW).await, why, "adopt")?;
         refused(store.move_back(&may(by)?, Vec::new()).await, why, "move_back")?;
-        refused(store.idempotent(&may(by)?, subject, "key".to_owned(), NOW).await, why, "idempotent")?;
+        refused(store.idempotent(&look, subject, "key".to_owned(), NOW).await, why, "idempotent")?;
+        refused(
+            store.begin_rotation(&may(by)?, self.new_version(secret, 2, &known.path)?).await,
+            why,
+            "begin_rotation",
+        )?;
+        let promotion = Promotion { secret, version: None, unverified: true, grace_seconds: None, now: NOW };
+        refused(store.promote(&may(by)?, promotion).await, why, "promote")?;
+        let verified = Verified { at: NOW, by: None };
+        refused(store.verify_rotation(&may(by)?, (secret, None), verified).await, why, "verify_rotation")?;
+        refused(store.finish_rotation(&may(by)?, (secret, None), None, NOW).await, why, "finish_rotation")?;
+        refused(store.give_up_rotation(&may(by)?, secret).await, why, "give_up_rotation")?;
+        let visible = Visible::decide(facts, by.1, NOW);
+        refused(store.due_rotations(&visible, (0, NOW), None, 9).await, why, "due_rotations")?;
+        refused(store.notices(&visible, 0, 9).await, why, "notices")?;
         refused(store.decide_token(order).await, why, "decide_token")?;
         refused(store.tokens(&may(by)?, None, 9, NOW).await, why, "tokens")?;
         refused(store.revocations(&may(by)?, 0, 9).await, why, "revocations")?;

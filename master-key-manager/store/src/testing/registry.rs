@@ -6,7 +6,7 @@ use manager_api::id::{GroupId, PermissionId};
 use manager_api::name::{AccountName, SecretPath};
 use manager_api::tags::Tags;
 use manager_policy::{
-    Action, Effect, Facts, Holder, Line, Note, Party, Period, Permission, Permit, Reach, Scope, State,
+    Action, Effect, Facts, Holder, Line, Note, Party, Period, Permission, Permit, Reach, Scope, State, Write,
 };
 use manager_registry::{Anchor, Author, Credential, Group, Proof, Proposal, Record, Snapshot, Standing};
 use shared_proto::event::Event;
@@ -45,9 +45,10 @@ impl Kit<'_> {
         let again = self.store.change_registry(disabled.rows.clone(), event, None, NOW).await;
         rule(again == Ok(ChangeOutcome::Moved), "a change of a state of before is not")?;
         rule(self.store.look_again(&old).await.is_ok(), "an entry about another credential ends no permit")?;
-        let strangers = Permit::decide(&self.facts(), &self.anonymous, &Scope::Installation, NOW).map_err(text)?;
+        let strangers: Permit<Write> =
+            Permit::decide(&self.facts(), &self.anonymous, &Scope::Installation, NOW).map_err(text)?;
         let nobody = Subject::Service(ServiceId::generate());
-        let ended = self.store.idempotent(&strangers, nobody, String::new(), NOW).await;
+        let ended = self.store.idempotent(&strangers.to_look(), nobody, String::new(), NOW).await;
         rule(ended == Err(ActError::PolicyChanged), "one about its own credential does")?;
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = disabled.after;
         rule(self.store.look_again(&self.may()?).await.is_ok(), "and one from after it does")?;

@@ -157,6 +157,7 @@ impl Catalogue {
             subject: TokenSubject::Subject(self.subject),
             idempotency: None,
             signing_key: None,
+            rotation: None,
             now: NOW,
         };
         self.store.begin(&self.may(), new).await.unwrap();

@@ -19,6 +19,9 @@ pub(crate) struct Facts {
     pub(crate) secret: String,
     /// To be destroyed.
     pub(crate) doomed: String,
+    /// One with a pending version, and one in its grace time.
+    staged: String,
+    rotated: String,
     pub(crate) jti: String,
     /// Something for `adopt` to find.
     pub(crate) lost: String,
@@ -170,6 +173,11 @@ impl Facts {
     pub(crate) async fn numbered(installed: &Installed, manager: &Manager, number: usize) -> Self {
         let stored = manager.store_value(&format!("facts-{number}"), "v").await.expect(201);
         let doomed = manager.store_value(&format!("doomed-{number}"), "v").await.expect(201).member("key_id");
+        let staged = manager.store_value(&format!("staged-{number}"), "v").await.expect(201).member("key_id");
+        let pending = Some(json!({"value": "w", "stage": "pending", "token": false}));
+        manager.admin(Method::PUT, &format!("/api/secrets/{staged}"), pending).await.expect(201);
+        let rotated = manager.store_value(&format!("rotated-{number}"), "v").await.expect(201).member("key_id");
+        manager.post(&format!("/api/secrets/{rotated}:rotate"), json!({"value": "w"})).await.expect(201);
         let environment = manager.environment("dev");
         let lost = shared_proto::id::SecretId::generate();
         let row = Row::Foreign { environment };
@@ -203,6 +211,8 @@ impl Facts {
             number,
             secret,
             doomed,
+            staged,
+            rotated,
             jti,
             lost: lost.to_string(),
             keyed,
@@ -221,6 +231,10 @@ impl Facts {
     pub(crate) fn request(&self, route: &Route) -> Option<Request> {
         let body = match route.id {
             id if WITHOUT_BODY.contains(&id) => None,
+            action::ROTATION_LIST | action::ROTATION_CALENDAR | action::NOTICE_LIST => None,
+            action::SECRET_ROTATE => Some(json!({"value": "late", "emergency": true})),
+            action::SECRET_PROMOTE => Some(json!({"unverified": true})),
+            action::SECRET_VERIFY | action::SECRET_FINISH | action::SECRET_REPAIR => Some(json!({})),
             action::TOKEN_MINT => Some(json!({"secrets": [{"key_id": self.secret}]})),
             action::REVOCATION_CREATE => Some(json!({"kind": "all"})),
             action::CATALOGUE_RECONCILE => Some(json!({"adopt": true})),
@@ -252,7 +266,13 @@ impl Facts {
         // Nothing is rolled back to what is destroyed.
         let living = route.id.starts_with("version.") && route.id != action::VERSION_DESTROY;
         let secret = match route.id {
-            action::SECRET_ROLLBACK | action::SECRET_UPDATE | action::SECRET_CHANGE => &self.secret,
+            action::SECRET_ROLLBACK
+            | action::SECRET_UPDATE
+            | action::SECRET_CHANGE
+            | action::SECRET_ROTATE
+            | action::SECRET_REPAIR => &self.secret,
+            action::SECRET_VERIFY | action::SECRET_PROMOTE => &self.staged,
+            action::SECRET_FINISH => &self.rotated,
             action::SECRET_DELETE => &self.life.active,
             action::SECRET_UNDELETE => &self.life.deleted,
             action::SECRET_ERASE => &self.life.erased,

@@ -149,6 +149,8 @@ fn answer_names_what_the_token_opens() {
         version: Version::FIRST,
         envelope: Version::FIRST,
         path: SecretPath::parse(path).ok(),
+        expires_at: None,
+        expired: false,
     };
     let granted = || GrantedDetail::new(vec![secret("a/b"), secret("")]);
     let token = || Zeroizing::new("a.b.c".to_owned());

@@ -293,4 +293,36 @@ END $$;
 CREATE TABLE search_filled (
     only_row BIGINT PRIMARY KEY CHECK (only_row = 1)
 );
+-- When a secret is due for its next rotation, for search: it follows from the description and the current version.
+ALTER TABLE secrets ADD COLUMN rotation_due_at BIGINT;
+UPDATE secrets SET rotation_due_at = 31536000 + (
+    SELECT v.created_at FROM versions v WHERE v.secret_id = secrets.secret_id AND v.version = secrets.current_version);
+CREATE INDEX secrets_due ON secrets (rotation_due_at, secret_id);
+CREATE INDEX versions_end ON versions (expires_at, secret_id);
+-- The account whose value a version has, of a pair.
+ALTER TABLE versions ADD COLUMN account TEXT COLLATE "C" NOT NULL DEFAULT '';
+-- Rotations that are under way: JSON with a tag. ends_at is for search: when nothing keeps one from its end.
+CREATE TABLE rotations (
+    secret_id BYTEA PRIMARY KEY CHECK (octet_length(secret_id) = 16),
+    body TEXT COLLATE "C" NOT NULL,
+    tag BYTEA NOT NULL CHECK (octet_length(tag) = 32),
+    ends_at BIGINT
+);
+CREATE INDEX rotations_end ON rotations (ends_at);
+-- What people and programs are told before it happens. Nothing is decided from it.
+CREATE TABLE notices (
+    number BIGINT PRIMARY KEY CHECK (number >= 1),
+    kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('expiry', 'rotation')),
+    secret_id BYTEA NOT NULL CHECK (octet_length(secret_id) = 16),
+    version BIGINT NOT NULL,
+    threshold_days BIGINT NOT NULL,
+    due_at BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    delivered_at BIGINT,
+    UNIQUE (kind, secret_id, version, threshold_days)
+);
+CREATE TABLE notice_numbers (
+    one BIGINT PRIMARY KEY CHECK (one = 1),
+    newest BIGINT NOT NULL
+);
 "#;

@@ -326,4 +326,36 @@ CREATE VIRTUAL TABLE search_names USING fts5(
 CREATE TABLE search_filled (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1)
 ) STRICT;
+-- When a secret is due for its next rotation, for search: it follows from the description and the current version.
+ALTER TABLE secrets ADD COLUMN rotation_due_at INTEGER;
+UPDATE secrets SET rotation_due_at = 31536000 + (
+    SELECT v.created_at FROM versions v WHERE v.secret_id = secrets.secret_id AND v.version = secrets.current_version);
+CREATE INDEX secrets_due ON secrets (rotation_due_at, secret_id);
+CREATE INDEX versions_end ON versions (expires_at, secret_id);
+-- The account whose value a version has, of a pair.
+ALTER TABLE versions ADD COLUMN account TEXT NOT NULL DEFAULT '';
+-- Rotations that are under way: JSON with a tag. ends_at is for search: when nothing keeps one from its end.
+CREATE TABLE rotations (
+    secret_id BLOB PRIMARY KEY CHECK (length(secret_id) = 16),
+    body TEXT NOT NULL,
+    tag BLOB NOT NULL CHECK (length(tag) = 32),
+    ends_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX rotations_end ON rotations (ends_at);
+-- What people and programs are told before it happens. Nothing is decided from it.
+CREATE TABLE notices (
+    number INTEGER PRIMARY KEY CHECK (number >= 1),
+    kind TEXT NOT NULL CHECK (kind IN ('expiry', 'rotation')),
+    secret_id BLOB NOT NULL CHECK (length(secret_id) = 16),
+    version INTEGER NOT NULL,
+    threshold_days INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    delivered_at INTEGER,
+    UNIQUE (kind, secret_id, version, threshold_days)
+) STRICT;
+CREATE TABLE notice_numbers (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    newest INTEGER NOT NULL
+) STRICT;
 ";

@@ -1,0 +1,210 @@
+//! Notices: made from the current versions and their descriptions, once for each threshold.
+
+use async_trait::async_trait;
+use manager_api::notices::NoticeKind;
+use manager_policy::Visible;
+use manager_registry::RowKey;
+use service_runtime::sql::{Row, SqlError, Tx, row_limit};
+use shared_proto::id::SecretId;
+
+use super::rows::{one_version, optional_version, version};
+use super::{SqlStore, due, ends, places};
+use crate::notices::{THIRTY_DAYS, threshold};
+use crate::{
+    Acted, DuePlace, Expiry, NOTICE_SECONDS, NOTICES_SCANNED_AT_ONCE, Notice, NoticePage, NoticeStore, Stored,
+};
+
+#[async_trait]
+impl NoticeStore for SqlStore {
+    async fn notice(
+        &self,
+        kind: NoticeKind,
+        after: Option<DuePlace>,
+        now: u64,
+        limit: usize,
+    ) -> Stored<Option<DuePlace>> {
+        let key = self.key();
+        self.sql.write("notice", move |tx| notice(tx, &key, kind, after, now, limit)).await
+    }
+
+    async fn drop_notices(&self, after: u64, now: u64, limit: usize) -> Stored<Option<u64>> {
+        let key = self.key();
+        self.sql.write("drop_notices", move |tx| drop_notices(tx, &key, after, now, limit)).await
+    }
+
+    async fn notices(&self, visible: &Visible, after: u64, limit: usize) -> Acted<NoticePage> {
+        let (key, visible) = (self.key(), visible.clone());
+        self.read_as("notices", visible.basis(), move |tx| notices(tx, &key, &visible, after, limit)).await
+    }
+
+    async fn undelivered_notices(&self, after: u64, limit: usize) -> Stored<Vec<Notice>> {
+        self.sql
+            .read("undelivered_notices", move |tx| {
+                tx.all(
+                    "SELECT number, kind, secret_id, version, threshold_days, due_at, created_at, delivered_at
+                     FROM notices WHERE number > ?1 AND delivered_at IS NULL ORDER BY number LIMIT ?2",
+                    &[&after, &row_limit(limit)],
+                    read,
+                )
+            })
+            .await
+    }
+
+    async fn note_delivered(&self, number: u64, now: u64) -> Stored<()> {
+        self.sql
+            .write("note_delivered", move |tx| {
+                let sql = "UPDATE notices SET delivered_at = ?2 WHERE number = ?1 AND delivered_at IS NULL";
+                tx.execute(sql, &[&number, &now]).map(|_rows| ())
+            })
+            .await
+    }
+}
+
+/// Columns `number, kind, secret_id, version, threshold_days, due_at, created_at, delivered_at`.
+fn read(row: &Row<'_>) -> Result<Notice, SqlError> {
+    Ok(Notice {
+        number: row.get(0)?,
+        kind: row.parse(1)?,
+        secret: SecretId::from_bytes(row.get(2)?),
+        version: version(row, 3)?,
+        threshold_days: row.get(4)?,
+        due_at: row.get(5)?,
+        created_at: row.get(6)?,
+        delivered_at: row.get(7)?,
+    })
+}
+
+fn notice(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    kind: NoticeKind,
+    after: Option<DuePlace>,
+    now: u64,
+    limit: usize,
+) -> Result<Option<DuePlace>, SqlError> {
+    let from =
+        after.unwrap_or(DuePlace { due_at: now.saturating_sub(THIRTY_DAYS), secret: SecretId::from_bytes([0; 16]) });
+    // Written out: statements are constants. Each goes along its index.
+    let sql = match kind {
+        NoticeKind::Expiry => {
+            "SELECT v.expires_at, v.secret_id FROM versions v
+             JOIN secrets s ON s.secret_id = v.secret_id AND s.current_version = v.version
+             WHERE v.expires_at IS NOT NULL AND v.expires_at <= ?3
+                 AND (v.expires_at > ?1 OR (v.expires_at = ?1 AND v.secret_id > ?2))
+             ORDER BY v.expires_at, v.secret_id LIMIT ?4"
+        }
+        NoticeKind::Rotation => {
+            "SELECT rotation_due_at, secret_id FROM secrets
+             WHERE rotation_due_at IS NOT NULL AND rotation_due_at <= ?3
+                 AND (rotation_due_at > ?1 OR (rotation_due_at = ?1 AND secret_id > ?2))
+             ORDER BY rotation_due_at, secret_id LIMIT ?4"
+        }
+    };
+    let until = now.saturating_add(THIRTY_DAYS);
+    let found: Vec<DuePlace> =
+        tx.all(sql, &[&from.due_at, &from.secret.as_bytes(), &until, &row_limit(limit)], |row| {
+            Ok(DuePlace { due_at: row.get(0)?, secret: SecretId::from_bytes(row.get(1)?) })
+        })?;
+    for place in &found {
+        let Some(cause) = cause(tx, key, kind, place.secret)? else { continue };
+        if let Some(days) = threshold(cause.due_at, now) {
+            insert(tx, (kind, place.secret), cause, days, now)?;
+        }
+    }
+    Ok(found.last().copied().filter(|_| found.len() == limit))
+}
+
+/// The current version of a secret that lives, and when it is due; `None` if nothing is.
+fn cause(tx: &mut Tx<'_>, key: &RowKey, kind: NoticeKind, secret: SecretId) -> Result<Option<due::Due>, SqlError> {
+    let Some(placed) = places::placed(tx, key, secret)?.filter(|found| found.rules.deletion.is_none()) else {
+        return Ok(None);
+    };
+    match kind {
+        NoticeKind::Rotation => due::of(tx, key, (secret, placed.facts.environment)),
+        NoticeKind::Expiry => {
+            let sql = "SELECT current_version FROM secrets WHERE secret_id = ?1";
+            let current = tx.optional(sql, &[&secret.as_bytes()], |row| optional_version(row, 0))?.flatten();
+            let Some(version) = current else { return Ok(None) };
+            let Some((row, _)) = one_version(tx, key, secret, version)? else { return Ok(None) };
+            match ends::expiry(tx, key, &row)? {
+                Expiry::Known(Some(due_at)) => Ok(Some(due::Due { version, due_at })),
+                Expiry::Known(None) | Expiry::Unverified => Ok(None),
+            }
+        }
+    }
+}
+
+fn insert(
+    tx: &mut Tx<'_>,
+    (kind, secret): (NoticeKind, SecretId),
+    cause: due::Due,
+    days: u64,
+    now: u64,
+) -> Result<(), SqlError> {
+    let known = tx.exists(
+        "SELECT 1 FROM notices WHERE kind = ?1 AND secret_id = ?2 AND version = ?3 AND threshold_days = ?4",
+        &[&kind.as_str(), &secret.as_bytes(), &cause.version.get(), &days],
+    )?;
+    if known {
+        return Ok(());
+    }
+    // Of its own: the number of a notice that was dropped is not given again.
+    tx.execute(
+        "INSERT INTO notice_numbers (one, newest) VALUES (1, 1)
+         ON CONFLICT (one) DO UPDATE SET newest = notice_numbers.newest + 1",
+        &[],
+    )?;
+    let number: u64 = tx.one("SELECT newest FROM notice_numbers WHERE one = 1", &[], |row| row.get(0))?;
+    tx.execute(
+        "INSERT INTO notices (number, kind, secret_id, version, threshold_days, due_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        &[&number, &kind.as_str(), &secret.as_bytes(), &cause.version.get(), &days, &cause.due_at, &now],
+    )
+    .map(|_rows| ())
+}
+
+fn drop_notices(tx: &mut Tx<'_>, key: &RowKey, after: u64, now: u64, limit: usize) -> Result<Option<u64>, SqlError> {
+    let found = tx.all(
+        "SELECT number, kind, secret_id, version, threshold_days, due_at, created_at, delivered_at
+         FROM notices WHERE number > ?1 ORDER BY number LIMIT ?2",
+        &[&after, &row_limit(limit)],
+        read,
+    )?;
+    for notice in &found {
+        let is_young = notice.created_at.saturating_add(NOTICE_SECONDS) > now;
+        if !(is_young && has_cause(tx, key, notice)?) {
+            tx.execute("DELETE FROM notices WHERE number = ?1", &[&notice.number])?;
+        }
+    }
+    Ok(found.last().map(|notice| notice.number).filter(|_| found.len() == limit))
+}
+
+/// Tells whether what a notice says is still so.
+fn has_cause(tx: &mut Tx<'_>, key: &RowKey, notice: &Notice) -> Result<bool, SqlError> {
+    let cause = cause(tx, key, notice.kind, notice.secret)?;
+    Ok(cause.is_some_and(|cause| (cause.version, cause.due_at) == (notice.version, notice.due_at)))
+}
+
+fn notices(tx: &mut Tx<'_>, key: &RowKey, visible: &Visible, after: u64, limit: usize) -> Result<NoticePage, SqlError> {
+    let found = tx.all(
+        "SELECT number, kind, secret_id, version, threshold_days, due_at, created_at, delivered_at
+         FROM notices WHERE number > ?1 ORDER BY number LIMIT ?2",
+        &[&after, &row_limit(NOTICES_SCANNED_AT_ONCE)],
+        read,
+    )?;
+    let (all, mut page) = (found.len(), NoticePage::default());
+    for notice in found {
+        if page.notices.len() == limit {
+            return Ok(page);
+        }
+        page.next = Some(notice.number);
+        let Some(placed) = places::placed(tx, key, notice.secret)? else { continue };
+        let facts = placed.facts;
+        // What a drop has not reached yet is not told.
+        if visible.shows(&facts) && has_cause(tx, key, &notice)? {
+            page.notices.push((notice, facts.environment, facts.path));
+        }
+    }
+    page.next = page.next.filter(|_| all == NOTICES_SCANNED_AT_ONCE);
+    Ok(page)
+}
