@@ -122,8 +122,7 @@ impl App {
         ));
         let sealer = Arc::new(Sealer::new(Arc::clone(&keys), vault));
         let signers = Workers::for_each_core("token-signer")?;
-        let token_sealer = TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault, signers);
-        let token_sealer = Arc::new(token_sealer);
+        let token_sealer = Arc::new(TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault, signers));
         let lives = TokenLifetimes { default: raw.token_life_seconds, max: raw.max_token_life_seconds };
         let mint = Arc::new(Mint::new(
             store.clone(),
@@ -144,7 +143,7 @@ impl App {
         let sessions = Arc::new(IdleSessions::new(Arc::clone(&clock)));
         let sign_on = sign_on(config, (&keys, &registry, &revocations), (&mint, &sessions), (&audit, &clock))?;
         let fingerprints = fingerprints((&store, &sealer, &keys), (&vault_view, &client), (&audit, &clock));
-        let secret_writer = SecretWriter {
+        let secret_writer = Arc::new(SecretWriter {
             store: store.clone(),
             vault_view: Arc::clone(&vault_view),
             sealer,
@@ -157,21 +156,13 @@ impl App {
             values: Values::default(),
             clock: Arc::clone(&clock),
             environments: Arc::clone(&environments),
-        };
-        let secret_writer = Arc::new(secret_writer);
-        let secret_rotator = SecretRotator::new(
-            store.clone(),
-            Arc::clone(&secret_writer),
-            Arc::clone(&revocations),
-            audit.clone(),
-            Arc::clone(&clock),
-        );
+        });
+        let secret_rotator = secret_rotator((&store, &secret_writer, &revocations), (&audit, &clock));
         let secret_keeper = Arc::new(SecretKeeper::new(store.clone(), Arc::clone(&revocations), audit.clone()));
         let version_keeper = VersionKeeper::new(store.clone(), audit.clone());
         let approvals = approvals((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&audit, &clock));
-        let last_uses = Arc::new(LastUses::default());
-        let services =
-            services((&keys, &registry, &revocations), (store.clone(), Arc::clone(&last_uses)), (&audit, &clock));
+        let last_uses = Arc::<LastUses>::default();
+        let services = services((&keys, &registry, &revocations), (store.clone(), &last_uses), (&audit, &clock));
         let keeper = environment_keeper((&keys, &registry, &revocations), store.clone(), (&audit, &clock));
         let people = people(config, (&keys, &registry, &revocations), &sessions, (&audit, &clock))?;
         let gate = Gate {
@@ -314,6 +305,14 @@ fn environment_keeper(
     EnvironmentKeeper::new(store, keys, revocations, audit.clone(), Arc::clone(clock))
 }
 
+fn secret_rotator(
+    (store, writer, revocations): (&Arc<dyn ManagerStore>, &Arc<SecretWriter>, &Arc<Revocations>),
+    (audit, clock): (&AuditLog, &Arc<dyn Clock>),
+) -> SecretRotator {
+    let (writer, revocations) = (Arc::clone(writer), Arc::clone(revocations));
+    SecretRotator::new(Arc::clone(store), writer, revocations, audit.clone(), Arc::clone(clock))
+}
+
 fn approvals(
     (_, registry, revocations): Changing<'_>,
     (store, keeper): (Arc<dyn ManagerStore>, &Arc<SecretKeeper>),
@@ -340,7 +339,7 @@ fn policy(
 
 fn services(
     (keys, registry, revocations): Changing<'_>,
-    (store, last_uses): (Arc<dyn ManagerStore>, Arc<LastUses>),
+    (store, last_uses): (Arc<dyn ManagerStore>, &Arc<LastUses>),
     (audit, clock): (&AuditLog, &Arc<dyn Clock>),
 ) -> Services {
     Services {
@@ -348,7 +347,7 @@ fn services(
         revocations: Arc::clone(revocations),
         store,
         keys: Arc::clone(keys),
-        last_uses,
+        last_uses: Arc::clone(last_uses),
         audit: audit.clone(),
         clock: Arc::clone(clock),
     }

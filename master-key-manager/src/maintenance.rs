@@ -15,7 +15,7 @@ use crate::catalogue::{Retention, SecretKeeper, SecretRotator, Settler};
 use crate::notifier::Notifier;
 use crate::people::People;
 use crate::revocation::{FeedStatus, VaultView, stopped};
-use manager_store::{EventStore, IdentityStore, ManagerStore, OldEntries, PRUNED_AT_ONCE, USES_AT_ONCE};
+use manager_store::{DueErasure, EventStore, IdentityStore, ManagerStore, OldEntries, PRUNED_AT_ONCE, USES_AT_ONCE};
 
 /// The work beside requests, with the parts that it needs.
 pub struct Maintenance {
@@ -86,6 +86,7 @@ impl Maintenance {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut pruned_at, mut swept_at, mut erased_at): (Option<u64>, Option<u64>, Option<u64>) = (None, None, None);
         let mut noticed_at: Option<u64> = None;
+        let mut erased = None;
         let mut is_told = false;
         let mut dropped = 0;
         let mut retained = None;
@@ -124,7 +125,7 @@ impl Maintenance {
                 && let Some(vault_time) = self.vault_view.vault_time()
             {
                 erased_at = Some(boot);
-                self.finish_deletions(self.clock.now().min(vault_time), &stop).await;
+                self.finish_deletions(&mut erased, self.clock.now().min(vault_time), &stop).await;
             }
             if noticed_at.is_none_or(|at| boot.saturating_sub(at) >= NOTICE_SECONDS) {
                 noticed_at = Some(boot);
@@ -150,8 +151,8 @@ impl Maintenance {
 
     /// Destroys the deleted secrets whose time has passed, and removes old approvals. Both clocks say so: one that jumped ahead
     /// must not destroy what can be taken back.
-    async fn finish_deletions(&self, now: u64, stop: &watch::Receiver<bool>) {
-        if let Err(refusal) = self.secret_keeper.erase_due(now, || !*stop.borrow()).await {
+    async fn finish_deletions(&self, after: &mut Option<DueErasure>, now: u64, stop: &watch::Receiver<bool>) {
+        if let Err(refusal) = self.secret_keeper.erase_due(after, now, || !*stop.borrow()).await {
             tracing::warn!(%refusal, "deleted secrets were not looked for");
         }
         if let Err(refusal) = self.approvals.remove_old(now).await {

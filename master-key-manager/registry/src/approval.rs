@@ -37,6 +37,9 @@ pub struct Approval {
     /// When it was decided (Unix seconds).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_at: Option<u64>,
+    /// The number of the place of its secret when it was approved: it is for no other place and no other rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<u64>,
     /// When somebody ended what was approved (Unix seconds).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<u64>,
@@ -65,6 +68,8 @@ pub enum AskedAct {
 pub struct ApprovedRead {
     /// The secret.
     pub secret: SecretId,
+    /// The number of its place.
+    pub place: u64,
     /// When it ends (Unix seconds).
     pub until: u64,
 }
@@ -122,7 +127,7 @@ impl Approval {
         }
         // By a clock that went back, nothing is in force that was approved later.
         let until = self.in_force_until().filter(|_| self.decided_at.is_some_and(|at| at <= now))?;
-        Some(ApprovedRead { secret: self.act.secret(), until })
+        Some(ApprovedRead { secret: self.act.secret(), place: self.place?, until })
     }
 
     /// The time from which on nothing comes of it any more (Unix seconds); `None` while something may.
@@ -164,6 +169,7 @@ mod tests {
             state,
             decided_by: None,
             decided_at,
+            place: decided_at.map(|_| 7),
             ended_at: None,
         }
     }

@@ -1,4 +1,4 @@
-//! Places of secrets, and what else decisions about them rest on: tags, audience, deletion.
+//! Places of secrets, and what else decisions about them rest on: tags, audience, retention, deletion.
 //!
 //! They are rows of the catalogue, each with its own tag, so that a million of them cost no memory. A tag alone does not tell
 //! an earlier row that somebody put back. So each change of a place is a change of the registry, too, which keeps its number:
@@ -7,6 +7,7 @@
 use std::sync::PoisonError;
 
 use manager_api::name::SecretPath;
+use manager_api::retention::Retention;
 use manager_api::secrets::SecretStatus;
 use manager_api::tags::Tags;
 use manager_policy::SecretFacts;
@@ -47,6 +48,9 @@ pub struct SecretRules {
     /// Set for a secret that is read after an approval only.
     #[serde(default, skip_serializing_if = "is_false")]
     pub requires_approval: bool,
+    /// The rule by which its former versions are destroyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
     /// The deletion; absent while the secret is active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,

@@ -97,6 +97,12 @@ impl RowKey {
         rules.is_some_and(|rules| rules.expired_versions == ExpiredVersions::Refuse)
     }
 
+    /// Tells whether a second principal approves what is destroyed in an environment, by the newest verified state.
+    pub fn destroy_needs_approval(&self, environment: EnvironmentId) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.environment_rules(environment).is_some_and(|rules| rules.destroy_needs_approval)
+    }
+
     /// The first row that did not fit; `None` while all did.
     pub fn unfit(&self) -> Option<&str> {
         self.unfit.get().map(String::as_str)

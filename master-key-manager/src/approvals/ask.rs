@@ -1,5 +1,7 @@
 //! Asking for an act.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use manager_api::approvals::{ApprovalState, AskApproval, MAX_READ_SECONDS, MIN_READ_SECONDS};
 use manager_api::id::ApprovalId;
 use manager_api::name::Reason;
@@ -10,7 +12,10 @@ use service_runtime::audit::Origin;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, Subject};
 
-use super::{Approvals, KEPT_SECONDS, MOST, MOST_OF_ONE, MOST_OPEN, OPEN_SECONDS, REMOVED_AT_ONCE, not_permitted};
+use super::{
+    Approvals, KEPT_SECONDS, MOST, MOST_OF_ONE, MOST_OPEN, MOST_OVER_OF_ONE, OPEN_SECONDS, REMOVED_AT_ONCE,
+    not_permitted,
+};
 use crate::access::{Caller, View};
 use crate::audit_event::{Act, RegistryAct};
 use crate::catalogue::{Known, check_still_at};
@@ -138,6 +143,7 @@ impl Approvals {
                 state: ApprovalState::Open,
                 decided_by: None,
                 decided_at: None,
+                place: None,
                 ended_at: None,
             };
             changes.push(approval.clone().into());
@@ -162,27 +168,34 @@ impl Approvals {
     }
 }
 
-/// Refuses more acts than there may be, or removes the oldest of which nothing comes any more.
+/// Refuses more acts than there may be, or removes the oldest of which nothing comes any more: of the one who asks if he has many,
+/// and else of whoever has the most, so that a flood removes its own.
 fn make_room(view: &View, asked_by: Subject, now: u64) -> Result<Vec<Change>, Refusal> {
-    let of_one = view.state.approvals_of(asked_by).filter(|known| known.is_open_at(now)).count();
-    if of_one >= MOST_OF_ONE {
-        return Err(Refusal::new(ErrorCode::LimitReached).detail("32 of your acts await approval."));
-    }
-    let (mut all, mut open, mut oldest): (usize, usize, Option<(u64, ApprovalId)>) = (0, 0, None);
+    let (mut all, mut open) = (0, 0);
+    let mut over: BTreeMap<Subject, BTreeSet<(u64, ApprovalId)>> = BTreeMap::new();
+    let mut open_of_one = 0;
     for approval in view.state.approvals() {
         all += 1;
-        open += usize::from(approval.is_open_at(now));
-        let over = approval.over_since(now).map(|since| (since, approval.approval_id));
-        oldest = oldest.into_iter().chain(over).min();
+        let is_open = approval.is_open_at(now);
+        open += usize::from(is_open);
+        open_of_one += usize::from(is_open && approval.asked_by == asked_by);
+        if let Some(since) = approval.over_since(now) {
+            over.entry(approval.asked_by).or_default().insert((since, approval.approval_id));
+        }
+    }
+    if open_of_one >= MOST_OF_ONE {
+        return Err(Refusal::new(ErrorCode::LimitReached).detail("32 of your acts await approval."));
     }
     if open >= MOST_OPEN {
         return Err(Refusal::new(ErrorCode::LimitReached).detail("1,000 acts await approval."));
     }
-    if all < MOST {
+    let of_one = over.get(&asked_by).filter(|own| own.len() >= MOST_OVER_OF_ONE);
+    if of_one.is_none() && all < MOST {
         return Ok(Vec::new());
     }
+    let oldest = of_one.or_else(|| over.values().max_by_key(|own| own.len())).and_then(BTreeSet::first);
     match oldest {
-        Some((_, id)) => Ok(vec![RecordName::from(id).into()]),
+        Some((_, id)) => Ok(vec![RecordName::from(*id).into()]),
         None => Err(Refusal::new(ErrorCode::LimitReached).detail("There are 4,000 approvals in force or open.")),
     }
 }

@@ -1,5 +1,7 @@
 //! Deciding an act: approving, refusing, taking it back, and ending what was approved.
 
+use std::collections::BTreeSet;
+
 use manager_api::approvals::ApprovalState;
 use manager_api::id::ApprovalId;
 use manager_api::name::Reason;
@@ -57,7 +59,8 @@ impl Approvals {
                 changes.extend(ended_destructions(view, secret, Some(approval), caller.now()));
             }
             let (decided_by, decided_at) = (caller.subject(), Some(caller.now()));
-            let approval = Approval { state, decided_by, decided_at, ..approval.clone() };
+            let place = Some(known.placed.facts.number);
+            let approval = Approval { state, decided_by, decided_at, place, ..approval.clone() };
             made = Some(approval.clone());
             changes.push(approval.into());
             Ok(Asked { changes, places, events: Vec::new() })
@@ -219,20 +222,33 @@ fn both_hold<A: ActionType>(caller: &Caller, view: &View, asked_by: Subject, kno
     Err(not_permitted("The one who asked may not do it any more."))
 }
 
-/// Tells whether the same people answer for two principals: one is a service that the other one owns, or both are services of
-/// one owner.
+/// Tells whether the same people answer for two principals: one of them is, or owns, or is in a group that owns both, at
+/// whatever distance.
 fn acts_for(view: &View, one: Subject, other: Subject) -> bool {
-    let owner = |subject: Subject| match subject {
-        Subject::Service(id) => view.state.service(id).and_then(|service| service.owner),
-        Subject::Person(_) => None,
-    };
-    let is_of = |owner: Option<PartyId>, subject: Subject| match owner {
-        Some(PartyId::Principal(principal)) => principal == subject,
-        Some(PartyId::Group(id)) => view.state.group(id).is_some_and(|group| group.members.contains(&subject)),
-        None => false,
-    };
-    let (first, second) = (owner(one), owner(other));
-    is_of(first, other) || is_of(second, one) || (first.is_some() && first == second)
+    let (first, second) = (answering(view, one), answering(view, other));
+    !first.is_disjoint(&second)
+}
+
+/// The principals and groups that answer for a principal: itself, the owner of a service, the members of a group that owns it,
+/// and those who answer for them.
+fn answering(view: &View, principal: Subject) -> BTreeSet<PartyId> {
+    let (mut all, mut next) = (BTreeSet::new(), vec![PartyId::Principal(principal)]);
+    while let Some(party) = next.pop() {
+        if !all.insert(party) {
+            continue;
+        }
+        match party {
+            PartyId::Principal(Subject::Service(id)) => {
+                next.extend(view.state.service(id).and_then(|service| service.owner));
+            }
+            PartyId::Principal(Subject::Person(_)) => {}
+            PartyId::Group(id) => {
+                let members = view.state.group(id).into_iter().flat_map(|group| group.members.iter().copied());
+                next.extend(members.map(PartyId::Principal));
+            }
+        }
+    }
+    all
 }
 
 fn own() -> Refusal {

@@ -47,9 +47,11 @@ const OPEN_SECONDS: u64 = 7 * 86_400;
 const KEPT_SECONDS: u64 = 30 * 86_400;
 /// The most acts of a principal that nobody has decided.
 const MOST_OF_ONE: usize = 32;
+/// The most acts of a principal of which nothing comes any more.
+const MOST_OVER_OF_ONE: usize = 256;
 /// The most acts that nobody has decided.
 const MOST_OPEN: usize = 1_000;
-/// The most acts in all. Beyond it, the oldest of which nothing comes any more makes room.
+/// The most acts in all. Beyond it, the oldest of which nothing comes any more makes room, of whoever has the most.
 const MOST: usize = 4_000;
 /// Old acts that one change removes.
 const REMOVED_AT_ONCE: usize = 256;

@@ -90,7 +90,6 @@ impl SecretKeeper {
             self.audit.record(Act::Secret(SecretAct::Change, secret, &after.path), origin).await?;
             return self.replace(&known, after, (asked.if_revision, asked.reason.as_ref()), caller).await;
         }
-        may_keep_few(caller, &known, &details)?;
         self.audit.record(Act::Secret(SecretAct::Change, secret, &path), origin).await?;
         let new = NewDetails { secret, details, expected: known.revision };
         let changed = self.store.describe(&permit, new).await?;
@@ -152,9 +151,7 @@ pub(super) fn may_change(caller: &Caller, (known, after): (&Known, &After)) -> R
     let new = facts_after(before, after);
     let at_the_new_place: Result<Permit<Write>, Refusal> = caller.permit_on(Some(&new));
     at_the_new_place.map_err(|_| not_permitted("You may not write at the new place of the secret."))?;
-    if let Some(details) = &after.details {
-        may_keep_few(caller, known, details)?;
-    }
+    may_keep_few(caller, known, &after.rules)?;
     let needs_less = known.placed.rules.requires_approval && !after.rules.requires_approval;
     let gives = |action: &Action| may_gain(caller.facts(), before, &new, *action, caller.now());
     // By a credential that is limited to the new place.
@@ -173,8 +170,8 @@ pub(super) fn may_change(caller: &Caller, (known, after): (&Known, &After)) -> R
 }
 
 /// Refuses a rule of retention that destroys more than the one before, from a caller who may not destroy.
-fn may_keep_few(caller: &Caller, known: &Known, after: &Details) -> Result<(), Refusal> {
-    if !after.retention.is_some_and(|rule| rule.destroys_more_than(known.details.retention)) {
+fn may_keep_few(caller: &Caller, known: &Known, after: &SecretRules) -> Result<(), Refusal> {
+    if !after.retention.is_some_and(|rule| rule.destroys_more_than(known.placed.rules.retention)) {
         return Ok(());
     }
     let destroy: Result<Permit<Destroy>, Refusal> = caller.permit_on(Some(&known.placed.facts));
@@ -229,6 +226,7 @@ fn rules_after(before: &SecretRules, asked: &ChangeSecret) -> SecretRules {
         tags: asked.tags.clone().unwrap_or_else(|| before.tags.clone()),
         service_only: asked.service_only.unwrap_or(before.service_only),
         requires_approval: asked.requires_approval.unwrap_or(before.requires_approval),
+        retention: asked.retention.after(before.retention.as_ref()),
         ..before.clone()
     }
 }
@@ -241,7 +239,6 @@ fn details_after(before: &Details, asked: &ChangeSecret) -> Details {
         owner: asked.owner.after(before.owner.as_ref()),
         metadata: asked.metadata.clone().unwrap_or_else(|| before.metadata.clone()),
         rotation_days: asked.rotation_days.after(before.rotation_days.as_ref()),
-        retention: asked.retention.after(before.retention.as_ref()),
         never_expires: asked.never_expires.unwrap_or(before.never_expires),
         rotation: asked.rotation.after(before.rotation.as_ref()),
     }

@@ -36,23 +36,30 @@ impl SecretKeeper {
         }
     }
 
-    /// Destroys the deleted secrets whose time has passed, and goes on with those that are destroyed. `go_on` is asked between
-    /// them. Maintenance calls it.
+    /// Destroys the deleted secrets behind one of them whose time has passed, and goes on with those that are destroyed, until
+    /// `go_on` says no or a bound is reached; it moves on with it: to `None` after the last of all. A closed environment keeps
+    /// everything. Maintenance calls it.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn erase_due(&self, now: u64, go_on: impl Fn() -> bool) -> Result<(), Refusal> {
-        let (mut after, mut failed): (Option<DueErasure>, Option<Refusal>) = (None, None);
+    pub async fn erase_due(
+        &self,
+        after: &mut Option<DueErasure>,
+        now: u64,
+        go_on: impl Fn() -> bool,
+    ) -> Result<(), Refusal> {
+        let mut failed: Option<Refusal> = None;
         for _ in 0..PAGES {
-            let due = self.store.due_erasures(after, now, AT_ONCE).await?;
+            let due = self.store.due_erasures(*after, now, AT_ONCE).await?;
             for one in &due {
                 if !go_on() {
                     return Ok(());
                 }
                 failed = self.erase_one(one.secret, now).await.err().or(failed);
+                *after = Some(*one);
             }
-            after = due.last().copied();
             if due.len() < AT_ONCE {
+                *after = None;
                 break;
             }
         }

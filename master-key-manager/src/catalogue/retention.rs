@@ -1,8 +1,8 @@
 //! Retention: the destruction of versions that the rule of their secret does not keep.
 //!
-//! Order: the path is locked → the versions are read → the audit line is durable → those that the rule still does not keep are
-//! destroyed. Guarantees that a round is bounded, and that a version with a stage and the newest one stay. Refuses
-//! environments in which a second administrator approves what is destroyed.
+//! Order: the path is locked → the versions are read → the vault says that it has those that are kept → the audit line is durable
+//! → those that the rule still does not keep are destroyed. Guarantees that a round is bounded, and that a version with a stage
+//! and the newest one stay. Refuses environments in which a second administrator approves what is destroyed.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use shared_proto::id::SecretId;
 
-use super::{Settler, rules_of};
+use super::Settler;
 use crate::audit_event::Act;
 use crate::revocation::Revocations;
 
@@ -87,21 +87,20 @@ impl Retention {
         let Some(found) = self.store.outlived(secret, now).await?.filter(|found| !found.versions.is_empty()) else {
             return Ok(0);
         };
-        // Otherwise one alone would destroy a secret version by version.
-        let view = self.revocations.view().await?;
-        if rules_of(&view, found.environment).destroy_needs_approval {
-            return Ok(0);
-        }
         let Some(_held) = self.settler.locks().try_lock(&(found.environment, found.path)) else { return Ok(0) };
         // Read again under the lock: a writer may just have finished.
         let Some(found) = self.store.outlived(secret, now).await?.filter(|found| !found.versions.is_empty()) else {
             return Ok(0);
         };
+        // Their state in the database has no tag: a number that was given up must not be why another one goes.
+        if !self.settler.has_all((found.environment, secret), &found.kept).await? {
+            return Err(Refusal::unavailable("the vault lacks a version that the rule of its secret keeps"));
+        }
         let act = Act::VersionRetire { secret, path: &found.path, versions: found.versions.clone() };
         // What cannot be undone is on the disk before it happens.
         self.audit.record(act, &Origin::background()).await?;
         let count = found.versions.len();
-        self.revocations.destroy_outlived(secret, found.versions, now).await?;
+        self.revocations.destroy_outlived(secret, found, now).await?;
         Ok(count)
     }
 }

@@ -9,7 +9,7 @@ use shared_proto::command::Operation;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 use shared_proto::receipt::{ReceiptFacts, VersionState};
-use shared_proto::wire::vault::{Inventory, InventoryCursor, MAX_BATCH, Receipts, Settle, VersionName};
+use shared_proto::wire::vault::{Inventory, InventoryCursor, MAX_BATCH, MAX_PAGE, Receipts, Settle, VersionName};
 
 use super::KeyedLocks;
 use crate::keys::KeyRing;
@@ -123,6 +123,40 @@ impl Settler {
         let facts = receipt.verify(&self.keys.now().pins).map_err(|_| unclear())?;
         let found = (facts.environment, facts.secret, facts.version, facts.digest);
         Ok(facts.state == VersionState::Stored && found == (row.environment, row.secret, row.envelope, row.digest))
+    }
+
+    /// Tells whether the vault has all these envelopes of a secret, which are in order.
+    ///
+    /// # Errors
+    /// The vault does not say.
+    pub async fn has_all(
+        &self,
+        (environment, secret): (EnvironmentId, SecretId),
+        envelopes: &[Version],
+    ) -> Result<bool, Refusal> {
+        let unclear = || Refusal::unavailable("the vault does not say whether it has the envelopes");
+        let mut missing = envelopes.iter().copied().peekable();
+        while let Some(first) = missing.peek() {
+            let request = Inventory { after: just_before(secret, *first), limit: MAX_PAGE };
+            let answer: Receipts = self.client.command(Operation::Inventory, &request).await.map_err(|_| unclear())?;
+            let pins = &self.keys.now().pins;
+            for receipt in &answer.receipts {
+                let facts = receipt.verify(pins).map_err(|_| unclear())?;
+                let is_wanted = (facts.environment, facts.secret) == (environment, secret)
+                    && facts.state == VersionState::Stored
+                    && missing.peek() == Some(&facts.version);
+                if is_wanted {
+                    missing.next();
+                } else if missing.peek().is_some_and(|next| (secret, *next) < (facts.secret, facts.version)) {
+                    return Ok(false);
+                }
+            }
+            // The end of the inventory.
+            if answer.receipts.len() < MAX_PAGE {
+                return Ok(missing.peek().is_none());
+            }
+        }
+        Ok(true)
     }
 
     async fn ask(&self, rows: &[VersionRow]) -> Result<Vec<ReceiptFacts>, Refusal> {

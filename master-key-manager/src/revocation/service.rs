@@ -16,7 +16,7 @@ use shared_proto::jws::{Kind, sign};
 use super::{FeedStatus, VaultView};
 use crate::access::{Asked, Caller, Registry, View};
 use crate::vault_client::Signing;
-use manager_store::{Decision, Finished, ManagerStore, SignEvent};
+use manager_store::{Decision, Finished, ManagerStore, Outlived, SignEvent};
 
 /// Numbers revocations and waits for the vault's signature.
 pub struct Revocations {
@@ -239,9 +239,9 @@ impl Revocations {
     ///
     /// # Errors
     /// The database cannot be written: nothing is destroyed.
-    pub async fn destroy_outlived(&self, secret: SecretId, versions: Vec<Version>, now: u64) -> Result<(), Refusal> {
+    pub async fn destroy_outlived(&self, secret: SecretId, seen: Outlived, now: u64) -> Result<(), Refusal> {
         let sign = self.sign_if_caught_up();
-        let done = self.store.destroy_outlived(secret, versions, sign, now).await;
+        let done = self.store.destroy_outlived(secret, seen, sign, now).await;
         // Also after an unclear outcome: an event may be there.
         self.vault_view.wake();
         Ok(done.map(|_destroyed| ())?)

@@ -33,7 +33,7 @@ pub(super) fn details(app: &App, found: DescribedSecret) -> Result<SecretDetails
         owner: details.owner,
         tags: state.rules.tags,
         metadata: details.metadata,
-        retention: details.retention,
+        retention: state.rules.retention,
         service_only: state.rules.service_only,
         requires_approval: state.rules.requires_approval,
         state: status,

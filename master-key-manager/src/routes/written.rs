@@ -61,6 +61,7 @@ pub(super) fn parse_new(body: CreateSecret, idempotency: Repeat) -> Result<Store
         tags: body.tags,
         service_only: body.service_only,
         requires_approval: body.requires_approval,
+        retention: body.retention,
         ..SecretRules::default()
     };
     let details = Details {
@@ -70,7 +71,6 @@ pub(super) fn parse_new(body: CreateSecret, idempotency: Repeat) -> Result<Store
         owner: body.owner,
         metadata: body.metadata,
         rotation_days: body.rotation_days,
-        retention: body.retention,
         never_expires: body.never_expires,
         rotation: body.rotation,
     };

@@ -27,6 +27,9 @@ pub enum ActError {
     /// The place, the tags or the audience of the secret have changed since the permit was decided.
     #[error("the secret has changed since it was asked")]
     SecretChanged,
+    /// More has changed since the permit was decided than is looked at.
+    #[error("too much has changed since it was asked")]
+    MuchChanged,
     /// The permit is not for what was to be done with it.
     #[error("the permit is for something else")]
     OutsidePermit,
@@ -45,6 +48,7 @@ impl From<ActError> for Refusal {
     fn from(why: ActError) -> Self {
         match why {
             ActError::PolicyChanged => Self::new(ErrorCode::CredentialInvalid).cause(CHANGED),
+            ActError::MuchChanged => Self::unavailable("too much has changed meanwhile"),
             ActError::SecretChanged => Self::unavailable("the secret was moved or changed meanwhile"),
             ActError::OutsidePermit => Self::internal("a permit was used for something else"),
             ActError::Fault(fault) => fault.into(),

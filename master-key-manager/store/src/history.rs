@@ -108,6 +108,10 @@ pub struct Outlived {
     pub path: SecretPath,
     /// The versions, up to [`OUTLIVED_AT_ONCE`].
     pub versions: Vec<Version>,
+    /// The envelopes of the versions that were counted as kept, in order.
+    pub kept: Vec<Version>,
+    /// The number of the registry at which it holds.
+    pub number: u64,
 }
 
 /// Versions as people see them, and rules of retention.
@@ -133,15 +137,16 @@ pub trait HistoryStore: Send + Sync {
     /// Secrets behind one of them, in the order of their ids, that may have a rule of retention.
     async fn with_retention(&self, after: Option<SecretId>, limit: usize) -> Stored<Vec<SecretId>>;
     /// The versions that the rule of a secret does not keep at this time. `None` for a secret that is unknown, deleted, in
-    /// a closed environment, or without a rule that the manager wrote. Neither the newest version nor one with a stage is
+    /// a closed environment or one in which destruction needs an approval, or without a rule that the manager wrote. Neither the newest version nor one with a stage is
     /// among them, nor one without a tag.
     async fn outlived(&self, secret: SecretId, now: u64) -> Stored<Option<Outlived>>;
     /// Destroys those of the versions that the rule of the secret does not keep at the moment of the transaction, as
-    /// [`crate::EventStore::destroy`] does for a caller.
+    /// [`crate::EventStore::destroy`] does for a caller, but keeps an envelope that any row points to which is not destroyed.
+    /// Nothing is destroyed if the registry has changed, or another version is counted as kept.
     async fn destroy_outlived(
         &self,
         secret: SecretId,
-        versions: Vec<Version>,
+        seen: Outlived,
         sign: Option<SignEvent>,
         now: u64,
     ) -> Stored<Destroyed>;

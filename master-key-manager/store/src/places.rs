@@ -5,7 +5,6 @@ use manager_api::kind::{Class, SecretKind};
 use manager_api::metadata::Metadata;
 use manager_api::name::{Description, SecretPath};
 use manager_api::policy::PartyId;
-use manager_api::retention::Retention;
 use manager_api::rotation::RotationPlan;
 use manager_policy::{AnyAction, Permit, SecretFacts, Write};
 use manager_registry::SecretRules;
@@ -56,9 +55,6 @@ pub struct Details {
     /// The rotation period in days, if it is not that of its class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation_days: Option<u16>,
-    /// The rule by which its former versions are destroyed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retention: Option<Retention>,
     /// Set if its versions have no end but that which they are given.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub never_expires: bool,

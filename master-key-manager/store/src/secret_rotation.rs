@@ -125,7 +125,7 @@ pub struct Promotion {
 }
 
 /// The outcome of a step. Only `Done` wrote something.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepOutcome {
     /// It is done, with the version that it was about.
     Done(Version),

@@ -7,7 +7,7 @@ use manager_registry::Service;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use shared_proto::event::Event;
-use shared_proto::id::Subject;
+use shared_proto::id::{ServiceId, Subject};
 
 use crate::deletion::envelopes;
 use crate::support::{Answer, Installed, Manager, Principal};
@@ -175,7 +175,28 @@ async fn a_service_approves_nothing_for_the_people_who_answer_for_it() {
     two.manager.join(&group, &two.first).await;
     owned(Some(PartyId::Group(group.parse().unwrap()))).await;
     two.decide(&two.second, &id, "approve").await.expect(403).refused("not_permitted");
-    owned(None).await;
+    // Two groups with a member in common, and one who owns a service that owns another one.
+    let person = two.manager.service("between").await;
+    let other = two.manager.group("other").await;
+    for group in [&group, &other] {
+        two.manager.join(group, &person).await;
+    }
+    let Subject::Service(first) = two.first.subject else { panic!("a service") };
+    let Subject::Service(between) = person.subject else { panic!("a service") };
+    let owns = async |id: ServiceId, owner: Option<PartyId>| {
+        let view = two.manager.app.registry.now().await.unwrap();
+        let service = Service { owner, ..view.state.service(id).unwrap().clone() };
+        two.manager.put(vec![service.into()]).await;
+    };
+    let leave = format!("/api/groups/{group}/members/{}", two.first.id());
+    two.manager.admin(Method::DELETE, &leave, None).await.expect(200);
+    owns(first, Some(PartyId::Group(other.parse().unwrap()))).await;
+    two.decide(&two.second, &id, "approve").await.expect(403).refused("not_permitted");
+    owns(first, Some(PartyId::Principal(person.subject))).await;
+    owns(second, None).await;
+    owns(between, Some(PartyId::Principal(two.second.subject))).await;
+    two.decide(&two.second, &id, "approve").await.expect(403).refused("not_permitted");
+    owns(between, None).await;
     two.decide(&two.second, &id, "approve").await.expect(200);
     two.manager.stop().await;
 }

@@ -1,11 +1,13 @@
 //! Secrets that are read after an approval only.
 
 use actix_web::http::Method;
+use manager_api::id::ApprovalId;
+use manager_registry::Approval;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use shared_proto::event::Event;
-use shared_proto::id::SecretId;
+use shared_proto::id::{SecretId, Subject};
 
 use crate::support::{Answer, Installed, Manager, Principal, now};
 
@@ -136,6 +138,61 @@ async fn the_rule_is_lifted_by_whoever_may_share_alone() {
     let made: Value = all.manager.post("/api/secrets", new).await.expect(201).json();
     assert!(made["token"].is_null());
     all.manager.mint(made["key_id"].as_str().unwrap()).await.expect(403).refused("approval_required");
+    all.manager.stop().await;
+}
+
+#[actix_web::test]
+async fn an_approval_is_for_the_place_and_the_rules_that_it_was_given_for() {
+    let all = Guarded::new().await;
+    let of = format!("/api/secrets/{}", all.secret);
+    let patch = async |body: Value| {
+        all.manager.admin(Method::PATCH, &of, Some(body)).await.expect(200);
+    };
+    let approved = async || {
+        let id = all.ask(&all.reader, 600).await.expect(202).member("approval_id");
+        all.decide(&all.approver, &id, "approve").await.expect(200);
+        all.mint(&all.reader, None).await.expect(201);
+    };
+    approved().await;
+    all.guard(false).await.expect(200);
+    all.guard(true).await.expect(200);
+    all.mint(&all.reader, None).await.expect(403).refused("approval_required");
+    approved().await;
+    patch(json!({"path": "app/other"})).await;
+    all.mint(&all.reader, None).await.expect(403).refused("approval_required");
+    patch(json!({"path": "app/db"})).await;
+    all.mint(&all.reader, None).await.expect(403).refused("approval_required");
+    approved().await;
+    all.manager.admin(Method::DELETE, &of, None).await.expect(200);
+    all.manager.admin(Method::POST, &format!("{of}:undelete"), None).await.expect(200);
+    all.mint(&all.reader, None).await.expect(403).refused("approval_required");
+    all.manager.stop().await;
+}
+
+#[actix_web::test]
+async fn whoever_asks_and_takes_back_without_end_removes_his_own_acts_alone() {
+    let all = Guarded::new().await;
+    let id = all.ask(&all.approver, 60).await.expect(202).member("approval_id");
+    all.decide(&all.approver, &id, "cancel").await.expect(200);
+    let known = async |who: &Principal| {
+        let view = all.manager.app.registry.now().await.unwrap();
+        view.state.approvals_of(who.subject).count()
+    };
+    let own = {
+        let view = all.manager.app.registry.now().await.unwrap();
+        let made = view.state.approvals_of(all.approver.subject).next().unwrap().clone();
+        move |number: u16, asked_by: Subject| {
+            let mut bytes = [9; 16];
+            bytes[..2].copy_from_slice(&number.to_be_bytes());
+            Approval { approval_id: ApprovalId::from_bytes(bytes), asked_by, ..made.clone() }.into()
+        }
+    };
+    all.manager.put((0..256).map(|number| own(number, all.reader.subject)).collect()).await;
+    for _ in 0..3 {
+        let id = all.ask(&all.reader, 60).await.expect(202).member("approval_id");
+        all.decide(&all.reader, &id, "cancel").await.expect(200);
+    }
+    assert_eq!((known(&all.reader).await, known(&all.approver).await), (256, 1));
     all.manager.stop().await;
 }
 

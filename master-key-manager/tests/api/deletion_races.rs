@@ -1,5 +1,6 @@
 //! Deletions that are raced, and those that a crash cuts short.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use actix_web::http::Method;
@@ -53,19 +54,51 @@ async fn maintenance_destroys_what_can_be_taken_back_no_more_and_nothing_else() 
     delete_until(&manager, &later, "later", now() + 1_000).await;
     delete_until(&manager, &moved, "moved", 5).await;
     plant(&installed, "UPDATE secrets SET path = 'elsewhere' WHERE path = 'moved'");
-    keeper.erase_due(now(), || true).await.unwrap();
+    keeper.erase_due(&mut None, now(), || true).await.unwrap();
     assert_eq!(envelopes(&installed, &moved), (1, 0), "a row that the manager did not write destroys nothing");
     plant(&installed, "UPDATE secrets SET path = 'moved' WHERE path = 'elsewhere'");
     plant(&installed, "UPDATE secrets SET erase_at = 0 WHERE path IN ('later', 'due')");
     delete_until(&manager, &due, "due", now()).await;
     manager.act(&due, "undelete").await.expect(409).refused("secret_deleted");
-    keeper.erase_due(now(), || true).await.unwrap();
+    keeper.erase_due(&mut None, now(), || true).await.unwrap();
     until("they are erased", async || envelopes(&installed, &due).0 + envelopes(&installed, &moved).0 == 0).await;
     assert_eq!(manager.described(&due).await["state"], "destroyed");
     assert_eq!(envelopes(&installed, &later), (1, 0), "what the row says beside its tag decides nothing");
     manager.act(&later, "undelete").await.expect(200);
-    keeper.erase_due(now() + 10_000, || true).await.unwrap();
+    keeper.erase_due(&mut None, now() + 10_000, || true).await.unwrap();
     manager.mint(&later).await.expect(201);
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_frozen_environment_keeps_what_is_due_and_keeps_no_other_one_from_its_turn() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = manager.store_value("a", "v").await.expect(201).member("key_id");
+    let elsewhere = json!({"environment": "production", "path": "b", "value": "v", "token": false});
+    manager.post("/api/secrets", elsewhere).await.expect(201);
+    until("maintenance has looked", async || manager.faults.calls("due_erasures") > 0).await;
+    delete_until(&manager, &secret, "a", 5).await;
+    manager.admin(Method::POST, "/api/environments/dev:freeze", None).await.expect(200);
+    // A row that is never done with comes first in every sweep.
+    plant(&installed, "UPDATE secrets SET erase_at = 0 WHERE path = 'b'");
+    let keeper = Arc::clone(&manager.app.secret_keeper);
+    let lines = || {
+        let text = std::fs::read_to_string(installed.config.audit_log()).unwrap();
+        text.lines().filter(|line| line.contains("\"secret.erase\"")).count()
+    };
+    for _ in 0..3 {
+        keeper.erase_due(&mut None, now(), || true).await.unwrap();
+    }
+    assert_eq!((envelopes(&installed, &secret), lines()), ((1, 0), 0));
+    manager.admin(Method::POST, "/api/environments/dev:unfreeze", None).await.expect(200);
+    let mut after = None;
+    let looked_at = Cell::new(0);
+    keeper.erase_due(&mut after, now(), || looked_at.replace(looked_at.get() + 1) == 0).await.unwrap();
+    assert!(after.is_some(), "the next sweep begins behind the one that was looked at");
+    keeper.erase_due(&mut after, now(), || true).await.unwrap();
+    until("it is erased", async || envelopes(&installed, &secret).0 == 0).await;
+    assert_eq!((lines(), after), (1, None));
     manager.stop().await;
 }
 
@@ -149,7 +182,7 @@ async fn a_destruction_cut_short_anywhere_is_finished_by_the_next_process_or_was
         let manager = installed.start().await;
         if is_destroyed {
             until("it is erased", async || {
-                manager.app.secret_keeper.erase_due(now(), || true).await.unwrap();
+                manager.app.secret_keeper.erase_due(&mut None, now(), || true).await.unwrap();
                 envelopes(&installed, &secret).0 == 0
             })
             .await;

@@ -7,7 +7,7 @@ use service_runtime::clock::{Clock as _, SystemClock};
 use shared_proto::event::Event;
 
 use crate::places::{ask, plant, service};
-use crate::support::until;
+use crate::support::{StoreMood, until};
 use crate::versions::One;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -146,12 +146,14 @@ async fn whoever_may_not_destroy_makes_no_rule_harder() {
 #[actix_web::test]
 async fn a_rule_or_rows_that_somebody_planted_destroy_nothing() {
     let planted = r#"{"retention":{"versions":1}}"#;
+    // What a former rule of its own said, with the tag of then.
+    let former = "UPDATE secrets SET has_retention = 1, (number, rules, tag) = (SELECT number, rules, tag FROM former)";
     for (case, retention, statements) in [
-        ("a rule of his own", None, format!("UPDATE secrets SET details = '{planted}', has_retention = 1")),
+        ("a rule of his own", None, format!("UPDATE secrets SET rules = '{planted}', has_retention = 1")),
         (
             "a rule with a tag of something else",
             Some(json!({"versions": 900})),
-            format!("UPDATE secrets SET details = '{planted}'"),
+            format!("UPDATE secrets SET rules = '{planted}'"),
         ),
         (
             "versions that look newer",
@@ -173,9 +175,14 @@ async fn a_rule_or_rows_that_somebody_planted_destroy_nothing() {
             Some(json!({"versions": 4})),
             "UPDATE versions SET envelope = 3, tag = NULL WHERE version = 4".to_owned(),
         ),
+        ("the rule of before", Some(json!({"versions": 1})), former.to_owned()),
     ] {
         let one = One::new(retention).await;
         one.up_to(4).await;
+        plant(&one.installed, "CREATE TABLE former AS SELECT number, rules, tag FROM secrets");
+        if case == "the rule of before" {
+            one.set(json!({"versions": 900})).await.expect(200);
+        }
         plant(&one.installed, &statements);
         one.round(0).await;
         one.manager.app.gate.tasks.wait_idle().await;
@@ -183,6 +190,36 @@ async fn a_rule_or_rows_that_somebody_planted_destroy_nothing() {
         assert_eq!(one.erased(), [0; 0], "{case}");
         one.manager.stop().await;
     }
+    // Numbers that were given up, as if they were stored: the true ones are not destroyed for them.
+    let one = One::new(Some(json!({"versions": 1}))).await;
+    one.up_to(2).await;
+    one.installed.vault.state().store_mood = StoreMood::Garble;
+    for _ in 0..3 {
+        one.write(json!({"value": "lost", "token": false})).await;
+    }
+    one.installed.vault.state().store_mood = StoreMood::Honest;
+    plant(
+        &one.installed,
+        "UPDATE versions SET state = 'committed'; UPDATE envelopes SET state = 'committed';
+         UPDATE secrets SET current_version = 5, previous_version = NULL",
+    );
+    let mut after = None;
+    let refused = one.manager.app.retention().round(&mut after, SystemClock.now(), || false).await;
+    assert!(refused.is_err(), "the vault lacks what is counted as kept");
+    assert_eq!((one.retired().len(), one.erased()), (0, Vec::new()));
+    one.manager.stop().await;
+    // A rollback, as if it had been given up: its envelope is used.
+    let one = One::new(Some(json!({"versions": 1}))).await;
+    one.up_to(3).await;
+    one.manager.post(&format!("/api/secrets/{}:rollback", one.secret), json!({"version": 1})).await.expect(201);
+    for value in ["five", "six"] {
+        one.write(json!({"value": value, "token": false})).await.expect(201);
+    }
+    plant(&one.installed, "UPDATE versions SET state = 'abandoned' WHERE version = 4");
+    one.round(0).await;
+    until("the others are destroyed", async || one.erased().len() == 2).await;
+    assert_eq!(one.erased(), [3, 2]);
+    one.manager.stop().await;
     // The control: the same rule as the manager writes it destroys.
     let one = One::new(Some(json!({"versions": 1}))).await;
     one.up_to(4).await;

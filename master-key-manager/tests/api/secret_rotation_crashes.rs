@@ -32,7 +32,7 @@ async fn go_on(manager: &Manager, secret: &str) -> bool {
 
 #[actix_web::test]
 async fn a_rotation_cut_short_anywhere_is_repaired_and_goes_on() {
-    let points = STEPS.iter().flat_map(|name| [KillPoint::Before(*name), KillPoint::After(*name)]);
+    let points = STEPS.iter().flat_map(|name| [KillPoint::Before(name), KillPoint::After(name)]);
     for point in points {
         let installed = Installed::new(Mode::Production).await;
         let manager = installed.start().await;

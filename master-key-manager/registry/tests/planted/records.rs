@@ -160,6 +160,7 @@ fn approval() -> Approval {
         state: ApprovalState::Approved,
         decided_by: Some(person().subject()),
         decided_at: Some(6),
+        place: Some(4),
         ended_at: None,
     }
 }

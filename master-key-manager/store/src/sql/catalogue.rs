@@ -192,8 +192,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<B
             return Ok(BeginOutcome::OtherReading);
         }
         At::Nothing => {
-            let rules = new.rules.write().map_err(|_| SqlError::unreadable())?;
-            places::insert(tx, key, (row.secret, row.environment), (&new.path, &rules), new.now)?;
+            places::insert(tx, key, (row.secret, row.environment), (&new.path, &new.rules), new.now)?;
             details::write(tx, key, row.secret, &new.details)?;
             index::enter(tx, key, entry(new))?;
         }

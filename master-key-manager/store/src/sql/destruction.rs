@@ -15,6 +15,16 @@ use super::{due, places, stages};
 use crate::events::Effect;
 use crate::{Destroyed, ERASED_AT_ONCE, Erased, SignEvent};
 
+/// The rows by which an envelope is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Used {
+    /// Those that are committed.
+    Committed,
+    /// All that are not destroyed: nobody has asked for the destruction, so that a state which somebody altered keeps it.
+    NotDestroyed,
+}
+
+/// Destroys versions on request.
 pub(super) fn destroy(
     tx: &mut Tx<'_>,
     key: &RowKey,
@@ -22,6 +32,27 @@ pub(super) fn destroy(
     versions: &[Version],
     sign: Option<&SignEvent>,
     now: u64,
+) -> Result<Destroyed, SqlError> {
+    destroy_unless(tx, key, (secret, versions), Used::Committed, (sign, now))
+}
+
+/// Destroys versions that a rule does not keep.
+pub(super) fn destroy_outlived(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    of: (SecretId, &[Version]),
+    sign: Option<&SignEvent>,
+    now: u64,
+) -> Result<Destroyed, SqlError> {
+    destroy_unless(tx, key, of, Used::NotDestroyed, (sign, now))
+}
+
+fn destroy_unless(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    (secret, versions): (SecretId, &[Version]),
+    used: Used,
+    (sign, now): (Option<&SignEvent>, u64),
 ) -> Result<Destroyed, SqlError> {
     // All of them first: versions of one request may point to the same envelope.
     for version in versions {
@@ -36,7 +67,7 @@ pub(super) fn destroy(
     for version in versions {
         let row = one_version(tx, key, secret, *version)?.map(|(row, _)| row);
         let Some(row) = row.filter(|row| row.state == CatalogueState::Destroyed) else { continue };
-        if is_used(tx, secret, row.envelope)? {
+        if is_used(tx, (secret, row.envelope), used)? {
             done.kept.push(*version);
             continue;
         }
@@ -94,14 +125,23 @@ pub(super) fn erase(
     Ok(Some(done))
 }
 
-/// Tells whether a committed version points to an envelope.
-fn is_used(tx: &mut Tx<'_>, secret: SecretId, envelope: Version) -> Result<bool, SqlError> {
+/// Tells whether a version points to an envelope.
+fn is_used(tx: &mut Tx<'_>, (secret, envelope): (SecretId, Version), used: Used) -> Result<bool, SqlError> {
     let by_its_own = tx.exists(
         "SELECT 1 FROM versions WHERE secret_id = ?1 AND version = ?2 AND state = 'committed'",
         &[&secret.as_bytes(), &envelope.get()],
     )?;
-    let by_rollback = "SELECT 1 FROM versions
-         WHERE secret_id = ?1 AND envelope = ?2 AND envelope <> version AND state = 'committed'";
+    // Written out: statements are constants.
+    let by_rollback = match used {
+        Used::Committed => {
+            "SELECT 1 FROM versions
+             WHERE secret_id = ?1 AND envelope = ?2 AND envelope <> version AND state = 'committed'"
+        }
+        Used::NotDestroyed => {
+            "SELECT 1 FROM versions
+             WHERE secret_id = ?1 AND envelope = ?2 AND envelope <> version AND state <> 'destroyed'"
+        }
+    };
     Ok(by_its_own || tx.exists(by_rollback, &[&secret.as_bytes(), &envelope.get()])?)
 }
 

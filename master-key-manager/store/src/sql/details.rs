@@ -10,14 +10,13 @@ use crate::Details;
 /// Writes the description of a secret.
 pub(super) fn write(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId, details: &Details) -> Result<(), SqlError> {
     if *details == Details::default() {
-        let sql = "UPDATE secrets SET details = '', details_tag = NULL, has_retention = 0 WHERE secret_id = ?1";
+        let sql = "UPDATE secrets SET details = '', details_tag = NULL WHERE secret_id = ?1";
         return tx.execute(sql, &[&secret.as_bytes()]).map(|_rows| ());
     }
     let text = serde_json::to_string(details).map_err(|_| SqlError::unreadable())?;
     let tag = key.tag(RowKind::Details, &[secret.as_bytes(), text.as_bytes()]);
-    let has_retention = u64::from(details.retention.is_some());
-    let sql = "UPDATE secrets SET details = ?2, details_tag = ?3, has_retention = ?4 WHERE secret_id = ?1";
-    tx.execute(sql, &[&secret.as_bytes(), &text, &tag, &has_retention]).map(|_rows| ())
+    let sql = "UPDATE secrets SET details = ?2, details_tag = ?3 WHERE secret_id = ?1";
+    tx.execute(sql, &[&secret.as_bytes(), &text, &tag]).map(|_rows| ())
 }
 
 /// The description in the columns `details, details_tag`, from `first` on; `None` for one that the manager did not write.

@@ -15,13 +15,16 @@ pub(super) fn expiry(tx: &mut Tx<'_>, key: &RowKey, row: &VersionRow) -> Result<
     Ok(found.map_or(Expiry::Unverified, |tagged| tagged.expires_at(key, pointer)))
 }
 
+/// The ends of versions, and the time that a token for them must not outlive.
+pub(super) type Ends = (Vec<Ending>, Option<u64>);
+
 /// The ends of versions of an environment that a token is to open, and the time that it must not outlive.
 pub(super) fn of_token(
     tx: &mut Tx<'_>,
     key: &RowKey,
     (environment, versions): (EnvironmentId, &[VersionRow]),
     now: u64,
-) -> Result<Result<(Vec<Ending>, Option<u64>), Expired>, SqlError> {
+) -> Result<Result<Ends, Expired>, SqlError> {
     let refuses = key.refuses_expired(environment);
     let (mut endings, mut until): (Vec<Ending>, Option<u64>) = (Vec::with_capacity(versions.len()), None);
     for row in versions {

@@ -23,9 +23,10 @@ fn due(tx: &mut Tx<'_>, after: Option<DueErasure>, now: u64, limit: usize) -> Re
     // Every id is greater than no bytes, and no time is below 0.
     let (at, id): (u64, &[u8]) = after.as_ref().map_or((0, &[]), |last| (last.at, last.secret.as_bytes()));
     tx.all(
-        "SELECT erase_at, secret_id FROM secrets
-         WHERE erase_at IS NOT NULL AND (erase_at, secret_id) > (?1, ?2) AND erase_at <= ?3
-         ORDER BY erase_at, secret_id LIMIT ?4",
+        "SELECT s.erase_at, s.secret_id FROM secrets s JOIN environments e ON e.environment_id = s.environment_id
+         WHERE s.erase_at IS NOT NULL AND (s.erase_at, s.secret_id) > (?1, ?2) AND s.erase_at <= ?3
+             AND e.frozen_at IS NULL AND e.disabled_at IS NULL
+         ORDER BY s.erase_at, s.secret_id LIMIT ?4",
         &[&at, &id, &now, &row_limit(limit)],
         |row| Ok(DueErasure { at: row.get(0)?, secret: SecretId::from_bytes(row.get(1)?) }),
     )

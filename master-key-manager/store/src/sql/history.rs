@@ -63,12 +63,12 @@ impl HistoryStore for SqlStore {
     async fn destroy_outlived(
         &self,
         secret: SecretId,
-        versions: Vec<Version>,
+        seen: Outlived,
         sign: Option<SignEvent>,
         now: u64,
     ) -> Stored<Destroyed> {
         let key = self.key();
-        let destroy = move |tx: &mut Tx<'_>| outlived::destroy(tx, &key, (secret, &versions), sign.as_ref(), now);
+        let destroy = move |tx: &mut Tx<'_>| outlived::destroy(tx, &key, (secret, &seen), sign.as_ref(), now);
         self.sql.write("destroy_outlived", destroy).await
     }
 }

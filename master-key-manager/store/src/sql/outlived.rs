@@ -1,17 +1,21 @@
 //! Versions that have outlived the rule of their secret.
 //!
-//! Guarantees that nothing is destroyed by what an attacker with write access to the database wrote: a rule counts by its tag,
-//! and so does every version, whether it is counted as kept or destroyed. Refuses secrets that are deleted or lie in a
-//! closed environment.
+//! Guarantees that nothing is destroyed by what an attacker with write access to the database wrote: a rule counts by its tag
+//! and its number, and a version by its tag, whether it is counted as kept or destroyed. What no tag covers, its state, is
+//! compared with the vault before anything is destroyed. Refuses secrets that are deleted, or lie in a closed environment or
+//! in one in which a second principal approves what is destroyed.
+
+use std::collections::BTreeSet;
 
 use manager_registry::RowKey;
 use service_runtime::sql::{SqlError, Tx, row_limit};
 use shared_proto::id::{SecretId, Version};
 
 use super::environments::open_for_use;
+use super::registry::newest_number;
 use super::rows::version;
 use super::version_tags::{Standing, Tagged};
-use super::{destruction, details, places, stages};
+use super::{destruction, places, stages};
 use crate::{Destroyed, OUTLIVED_AT_ONCE, Outlived, SCANNED_AT_ONCE, SignEvent, Stages};
 
 /// Versions that are read at once.
@@ -40,27 +44,31 @@ pub(super) fn outlived(
 ) -> Result<Option<Outlived>, SqlError> {
     let Some(placed) = places::placed(tx, key, secret)? else { return Ok(None) };
     let environment = placed.facts.environment;
-    if placed.rules.deletion.is_some() || open_for_use(tx, key, environment)?.is_err() {
+    // Otherwise one alone would destroy a secret version by version.
+    let is_off_limits = placed.rules.deletion.is_some() || key.destroy_needs_approval(environment);
+    if is_off_limits || open_for_use(tx, key, environment)?.is_err() {
         return Ok(None);
     }
-    let Some(rule) = details::of(tx, key, secret)?.and_then(|details| details.retention) else { return Ok(None) };
+    let Some(rule) = placed.rules.retention else { return Ok(None) };
     let stages = stages::of(tx, secret)?;
-    let mut versions = Vec::new();
+    let (mut versions, mut kept) = (Vec::new(), BTreeSet::new());
     if let Some(newest) = rule.versions() {
         let search = Search::new(Kept::Newest(newest.into()), stages, most);
-        versions = search.run(tx, key, secret, None)?;
+        (versions, kept) = search.run(tx, key, secret, None)?;
     }
     if let Some(end) = rule.days().and_then(|days| now.checked_sub(u64::from(days) * DAY))
         && versions.len() < most
         && let Some(first) = newest_until(tx, secret, end)?
     {
         let search = Search::new(Kept::ReplacedAfter(end), stages, most);
-        let found = search.run(tx, key, secret, Some(first))?;
+        let (found, others_kept) = search.run(tx, key, secret, Some(first))?;
         let others: Vec<Version> = found.into_iter().filter(|version| !versions.contains(version)).collect();
         versions.extend(others);
         versions.truncate(most);
+        kept.extend(others_kept);
     }
-    Ok(Some(Outlived { environment, path: placed.facts.path, versions }))
+    let kept = kept.into_iter().collect();
+    Ok(Some(Outlived { environment, path: placed.facts.path, versions, kept, number: newest_number(tx)? }))
 }
 
 /// The newest version that was made until then, as its row says it. It only spares a look at the versions above it.
@@ -89,11 +97,13 @@ struct Search {
     /// When the next newer one was made.
     newer: Option<u64>,
     found: Vec<Version>,
+    /// The envelopes of versions that are kept, and why others are not: the newer ones of them.
+    envelopes: BTreeSet<Version>,
 }
 
 impl Search {
     fn new(kept: Kept, stages: Stages, most: usize) -> Self {
-        Self { kept, stages, most, count: 0, newer: None, found: Vec::new() }
+        Self { kept, stages, most, count: 0, newer: None, found: Vec::new(), envelopes: BTreeSet::new() }
     }
 
     /// Looks at rows that the manager wrote, from a version on.
@@ -103,7 +113,7 @@ impl Search {
         key: &RowKey,
         secret: SecretId,
         first: Option<Version>,
-    ) -> Result<Vec<Version>, SqlError> {
+    ) -> Result<(Vec<Version>, BTreeSet<Version>), SqlError> {
         let (mut below, mut read) = (first.unwrap_or(Version::LAST).get() + 1, 0);
         while self.found.len() < self.most && read < SCANNED_AT_ONCE {
             let rows = tx.all(
@@ -115,7 +125,7 @@ impl Search {
             for (version, envelope, tagged) in &rows {
                 below = version.get();
                 if tagged.standing(key, (secret, *version, *envelope)) == Standing::Fits {
-                    self.look_at(*version, tagged.created_at);
+                    self.look_at(*version, *envelope, tagged.created_at);
                 }
             }
             read += rows.len();
@@ -124,21 +134,22 @@ impl Search {
             }
         }
         self.found.truncate(self.most);
-        Ok(self.found)
+        Ok((self.found, self.envelopes))
     }
 
-    fn look_at(&mut self, version: Version, created_at: u64) {
+    fn look_at(&mut self, version: Version, envelope: Version, created_at: u64) {
         let (index, newer) = (self.count, self.newer.replace(created_at));
         self.count += 1;
         // The first one is the newest, or was replaced after the time.
-        let Some(replaced_at) = newer else { return };
-        let is_outlived = match self.kept {
+        let is_outlived = newer.is_some_and(|replaced_at| match self.kept {
             Kept::Newest(most) => index >= most,
             Kept::ReplacedAfter(end) => replaced_at <= end,
-        };
+        });
         let Stages { current, previous, pending } = self.stages;
         if is_outlived && ![current, previous, pending].contains(&Some(version)) {
             self.found.push(version);
+        } else if self.found.len() < self.most {
+            self.envelopes.insert(envelope);
         }
     }
 }
@@ -147,13 +158,18 @@ impl Search {
 pub(super) fn destroy(
     tx: &mut Tx<'_>,
     key: &RowKey,
-    (secret, versions): (SecretId, &[Version]),
+    (secret, seen): (SecretId, &Outlived),
     sign: Option<&SignEvent>,
     now: u64,
 ) -> Result<Destroyed, SqlError> {
-    let outlived = outlived(tx, key, secret, now, OUTLIVED_AT_ONCE)?.map(|found| found.versions).unwrap_or_default();
-    let both: Vec<Version> = versions.iter().copied().filter(|version| outlived.contains(version)).collect();
-    destruction::destroy(tx, key, secret, &both, sign, now)
+    let Some(found) = outlived(tx, key, secret, now, OUTLIVED_AT_ONCE)? else { return Ok(Destroyed::default()) };
+    // The rules of the registry that this transaction sees are those that were looked at. And whatever was counted as kept was
+    // compared with the vault.
+    if found.number != seen.number || found.kept.iter().any(|envelope| !seen.kept.contains(envelope)) {
+        return Ok(Destroyed::default());
+    }
+    let both: Vec<Version> = seen.versions.iter().copied().filter(|version| found.versions.contains(version)).collect();
+    destruction::destroy_outlived(tx, key, (secret, &both), sign, now)
 }
 
 #[cfg(test)]
@@ -163,7 +179,8 @@ mod tests {
     fn found(kept: Kept, stages: Stages, made: &[(u64, u64)]) -> Vec<u64> {
         let mut search = Search::new(kept, stages, 64);
         for (number, at) in made {
-            search.look_at(Version::new(*number).unwrap(), *at);
+            let version = Version::new(*number).unwrap();
+            search.look_at(version, version, *at);
         }
         search.found.into_iter().map(Version::get).collect()
     }

@@ -5,13 +5,13 @@
 //! database cannot move it to where he may read, put it in the place of another one, or put back where it was.
 
 use manager_api::name::SecretPath;
-use manager_registry::{PlaceRow, RowKey, RowTag};
+use manager_registry::{PlaceRow, RowKey, RowTag, SecretRules};
 use service_runtime::sql::{Row, SqlError, Tx};
 use shared_proto::Rejected;
 use shared_proto::id::{EnvironmentId, SecretId};
 
 use super::registry::newest_number;
-use crate::PlacedSecret;
+use crate::{NewPlace, PlacedSecret};
 
 /// A secret at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,16 +150,22 @@ pub(super) fn insert(
     tx: &mut Tx<'_>,
     key: &RowKey,
     (secret, environment): (SecretId, EnvironmentId),
-    (path, rules): (&SecretPath, &str),
+    (path, rules): (&SecretPath, &SecretRules),
     now: u64,
 ) -> Result<(), SqlError> {
-    let place = PlaceRow { secret, environment, path: path.as_str(), number: 0, rules };
+    let (text, has_retention) = columns(rules)?;
+    let place = PlaceRow { secret, environment, path: path.as_str(), number: 0, rules: &text };
     tx.execute(
-        "INSERT INTO secrets (secret_id, environment_id, path, rules, tag, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT DO NOTHING",
-        &[&secret.as_bytes(), &environment.as_bytes(), &path.as_str(), &rules, &place.tag(key), &now],
+        "INSERT INTO secrets (secret_id, environment_id, path, rules, tag, created_at, has_retention)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+        &[&secret.as_bytes(), &environment.as_bytes(), &path.as_str(), &text, &place.tag(key), &now, &has_retention],
     )
     .map(|_rows| ())
+}
+
+/// The columns `rules` and `has_retention`.
+fn columns(rules: &SecretRules) -> Result<(String, u64), SqlError> {
+    Ok((rules.write().map_err(|_| SqlError::unreadable())?, u64::from(rules.retention.is_some())))
 }
 
 /// The number of the newest change of a secret's place, as its row says it; `None` for an unknown one.
@@ -168,17 +174,15 @@ pub(super) fn number_of(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<u64>
     tx.optional(sql, &[&secret.as_bytes()], |row| row.get(0))
 }
 
-/// Gives a secret another place or other rules. `erase_at` is the time from which on something of it is to be erased.
-pub(super) fn replace(
-    tx: &mut Tx<'_>,
-    key: &RowKey,
-    place: &PlaceRow<'_>,
-    erase_at: Option<u64>,
-) -> Result<(), SqlError> {
+/// Gives a secret another place or other rules, with the number of their entry.
+pub(super) fn replace(tx: &mut Tx<'_>, key: &RowKey, new: &NewPlace, number: u64) -> Result<(), SqlError> {
+    let (rules, has_retention) = columns(&new.rules)?;
+    let (secret, environment, path) = (new.secret, new.environment, new.path.as_str());
+    let row = PlaceRow { secret, environment, path, number, rules: &rules };
     tx.execute(
-        "UPDATE secrets SET path = ?2, number = ?3, rules = ?4, tag = ?5, erase_at = ?6, revision = revision + 1
-         WHERE secret_id = ?1",
-        &[&place.secret.as_bytes(), &place.path, &place.number, &place.rules, &place.tag(key), &erase_at],
+        "UPDATE secrets SET path = ?2, number = ?3, rules = ?4, tag = ?5, erase_at = ?6, has_retention = ?7,
+             revision = revision + 1 WHERE secret_id = ?1",
+        &[&secret.as_bytes(), &path, &number, &rules, &row.tag(key), &new.rules.erase_at(), &has_retention],
     )
     .map(|_rows| ())
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use manager_policy::{AnyAction, Permit, Scope, Write};
-use manager_registry::{PlaceRow, RowKey};
+use manager_registry::RowKey;
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::SecretId;
 
@@ -102,11 +102,9 @@ pub(super) fn conflict(tx: &mut Tx<'_>, key: &RowKey, new: &[NewPlace]) -> Resul
 /// Writes places that have no conflict, with the number of their entry.
 pub(super) fn write(tx: &mut Tx<'_>, key: &RowKey, new: &[NewPlace], number: u64) -> Result<(), SqlError> {
     for place in new {
-        let rules = place.rules.write().map_err(|_| SqlError::unreadable())?;
-        let (secret, environment, path) = (place.secret, place.environment, place.path.as_str());
-        let row = PlaceRow { secret, environment, path, number, rules: &rules };
-        places::replace(tx, key, &row, place.rules.erase_at())?;
-        index::placed(tx, secret, path, &place.rules)?;
+        places::replace(tx, key, place, number)?;
+        let (secret, environment) = (place.secret, place.environment);
+        index::placed(tx, secret, place.path.as_str(), &place.rules)?;
         if let Some(description) = &place.details {
             details::write(tx, key, secret, description)?;
             index::described(tx, key, (secret, environment), description)?;

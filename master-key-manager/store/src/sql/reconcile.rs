@@ -67,8 +67,8 @@ fn adopt(tx: &mut Tx<'_>, key: &RowKey, facts: &[ReceiptFacts], now: u64) -> Res
         }
         let path = SecretPath::unnamed(fact.secret);
         if places::number_of(tx, fact.secret)?.is_none() {
-            places::insert(tx, key, (fact.secret, fact.environment), (&path, ""), now)?;
             let (rules, details) = (SecretRules::default(), Details::default());
+            places::insert(tx, key, (fact.secret, fact.environment), (&path, &rules), now)?;
             let (secret, environment, path) = (fact.secret, fact.environment, path.as_str());
             let (rules, details) = (&rules, &details);
             index::enter(

@@ -276,7 +276,8 @@ pub(super) fn outdated(tx: &mut Tx<'_>, basis: Basis, now: u64) -> Result<Option
     }
     // By their numbers: of older ones some are dropped, and the newest are not.
     if newest - decided > MOST_LATER {
-        return Ok(Some(ActError::PolicyChanged));
+        // Whoever is not sure says so: others must not look as if they had lost their credential.
+        return Ok(Some(ActError::MuchChanged));
     }
     let later: Vec<String> =
         tx.all("SELECT entry FROM registry_log WHERE number > ?1 ORDER BY number", &[&decided], |row| row.get(0))?;
@@ -289,4 +290,4 @@ pub(super) fn outdated(tx: &mut Tx<'_>, basis: Basis, now: u64) -> Result<Option
 }
 
 /// The most entries that are made while a request is under way, and that its acts look at.
-const MOST_LATER: u64 = 64;
+const MOST_LATER: u64 = 512;

@@ -18,8 +18,8 @@ use super::registry::outdated;
 use super::rows::{Placed, newest_event, one_version, staged_version};
 use super::{SqlStore, ends, places};
 use crate::{
-    ActError, Acted, CommitOutcome, KEPT_SECONDS, NewToken, OwnToken, ReadPermits, Stored, TokenDecision, TokenRequest,
-    TokenRow, TokenStore, TokenSubject, VersionRow, Wanted, basis_for, event_name, grants_of,
+    ActError, Acted, CommitOutcome, KEPT_SECONDS, NewToken, OwnToken, PlacedSecret, ReadPermits, Stored, TokenDecision,
+    TokenRequest, TokenRow, TokenStore, TokenSubject, VersionRow, Wanted, basis_for, event_name, grants_of,
 };
 
 #[async_trait]
@@ -77,14 +77,18 @@ fn decide_token(
     for (wanted, version) in &order.grants {
         let Some(secret) = readable(tx, key, wanted, &order.permits)? else { return Ok(Ok(TokenDecision::NotFound)) };
         let found = committed_version(tx, key, secret, *version)?;
-        let permitted = found.and_then(|(row, found)| Some((row, order.permits.decide(&found.facts)?, found.rules)));
+        let permitted = found.and_then(|(row, found)| Some((row, order.permits.decide(&found.facts)?, found)));
         // Who may not read it is told what he is told of one that is missing.
-        let Some((row, permit, rules)) = permitted else { return Ok(Ok(TokenDecision::NotFound)) };
+        let Some((row, permit, PlacedSecret { facts, rules, .. })) = permitted else {
+            return Ok(Ok(TokenDecision::NotFound));
+        };
         if rules.deletion.is_some() {
             return Ok(Ok(TokenDecision::Deleted));
         }
         if rules.requires_approval {
-            let approved = order.approved.iter().filter(|right| right.secret == secret && now < right.until);
+            let place = (secret, facts.number);
+            let approved =
+                order.approved.iter().filter(|right| (right.secret, right.place) == place && now < right.until);
             let Some(until) = approved.map(|right| right.until).max() else {
                 return Ok(Ok(TokenDecision::ApprovalRequired));
             };

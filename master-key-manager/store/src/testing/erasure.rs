@@ -115,11 +115,15 @@ impl Kit<'_> {
         };
         let is_refused = |decision: &TokenDecision| matches!(decision, TokenDecision::ApprovalRequired);
         let ahead = u64::from(u32::MAX);
-        let right = |secret, until| ApprovedRead { secret, until };
+        let facts = self.store.secret_facts(vec![secret]).await.map_err(text)?;
+        let place = facts.into_iter().next().flatten().ok_or("the secret is there")?.number;
+        let right = |secret, until| ApprovedRead { secret, place, until };
         rule(is_refused(&decided(Vec::new()).await?), "without an approval there is no token")?;
         rule(is_refused(&decided(vec![right(secret, NOW + 1)]).await?), "an approval that has ended is none")?;
         let of_another = right(SecretId::generate(), ahead * 2);
         rule(is_refused(&decided(vec![of_another]).await?), "an approval is for its secret")?;
+        let elsewhere = ApprovedRead { place: place - 1, ..right(secret, ahead * 2) };
+        rule(is_refused(&decided(vec![elsewhere]).await?), "and for its place and rules")?;
         let TokenDecision::Recorded { token, .. } = decided(vec![right(secret, ahead * 2)]).await? else {
             return Err("with an approval there is a token".to_owned());
         };

@@ -6,23 +6,23 @@ use manager_api::retention::Retention;
 use manager_api::tokens::Stage;
 use manager_api::versions::VersionStatus;
 use manager_policy::{Permit, Scope, Write};
+use manager_registry::SecretRules;
 use shared_proto::id::{SecretId, Subject, Version};
 
 use super::{Kit, NOW, rule, signer, text};
 use crate::{
-    AboutVersion, ChangedVersion, Details, Expiry, HistoryPart, NewDetails, NewVersion, StageChange, VersionChange,
-    VersionEntry,
+    AboutVersion, ChangedVersion, Expiry, HistoryPart, NewVersion, Outlived, StageChange, VersionChange, VersionEntry,
 };
 
 const DAY: u64 = 24 * 60 * 60;
 
 impl Kit<'_> {
     /// A secret with committed versions 1, 2 … that were written on these days.
-    async fn secret_of_days(&self, path: &str, days: &[u64], details: Details) -> Result<SecretId, String> {
+    async fn secret_of_days(&self, path: &str, days: &[u64], rules: SecretRules) -> Result<SecretId, String> {
         let (secret, path) = (SecretId::generate(), SecretPath::parse(path).map_err(text)?);
         for (number, day) in (1..).zip(days) {
             let new = self.new_version(secret, number, &path)?;
-            self.written(NewVersion { details: details.clone(), now: NOW + day * DAY, ..new }).await?;
+            self.written(NewVersion { rules: rules.clone(), now: NOW + day * DAY, ..new }).await?;
         }
         Ok(secret)
     }
@@ -46,7 +46,7 @@ impl Kit<'_> {
     }
 
     pub(super) async fn histories(&self) -> Result<(), String> {
-        let secret = self.secret_of_days("history/one", &[0, 1, 2, 3], Details::default()).await?;
+        let secret = self.secret_of_days("history/one", &[0, 1, 2, 3], SecretRules::default()).await?;
         let part = |newest_first, after: Option<u64>| {
             let after = after.and_then(|number| Version::new(number).ok());
             HistoryPart { newest_first, after, limit: 3 }
@@ -91,7 +91,7 @@ impl Kit<'_> {
     }
 
     pub(super) async fn changed_versions(&self) -> Result<(), String> {
-        let secret = self.secret_of_days("history/changed", &[0, 1, 2], Details::default()).await?;
+        let secret = self.secret_of_days("history/changed", &[0, 1, 2], SecretRules::default()).await?;
         let only: Permit<Write> =
             Permit::decide(&self.facts(), &self.actor, &Scope::Secret(secret), NOW).map_err(text)?;
         let version = |number| Version::new(number).map_err(text);
@@ -136,7 +136,7 @@ impl Kit<'_> {
     pub(super) async fn retention(&self) -> Result<(), String> {
         let rule_of = |versions, days| {
             let retention = Some(Retention::new(versions, days).map_err(|_| "a rule is made")?);
-            Ok::<_, String>(Details { retention, ..Details::default() })
+            Ok::<_, String>(SecretRules { retention, ..SecretRules::default() })
         };
         let few = self.secret_of_days("kept/few", &[0, 1, 2, 3, 4], rule_of(Some(2), None)?).await?;
         rule(self.outlived_of(few, 0).await? == Some(vec![3, 2, 1]), "the newest versions are kept")?;
@@ -145,7 +145,7 @@ impl Kit<'_> {
             let found = self.outlived_of(young, day).await?;
             rule(found == Some(outlived), "a version is kept for its days after the next one")?;
         }
-        let none = self.secret_of_days("kept/all", &[0, 1, 2], Details::default()).await?;
+        let none = self.secret_of_days("kept/all", &[0, 1, 2], SecretRules::default()).await?;
         rule(self.outlived_of(none, 999).await?.is_none(), "without a rule everything is kept")?;
         let mut found = Vec::new();
         while let Some(next) = self.store.with_retention(found.last().copied(), 1).await.map_err(text)?.first() {
@@ -156,7 +156,17 @@ impl Kit<'_> {
             "secrets with a rule are found",
         )?;
         let versions = [1, 3, 4, 5].map(Version::new).into_iter().collect::<Result<Vec<_>, _>>().map_err(text)?;
-        let done = self.store.destroy_outlived(few, versions.clone(), Some(signer()), NOW).await.map_err(text)?;
+        let seen = self.store.outlived(few, NOW).await.map_err(text)?.ok_or("there are outlived ones")?;
+        rule(seen.kept.iter().map(|kept| kept.get()).eq([4, 5]), "it says what is kept")?;
+        let seen = Outlived { versions: versions.clone(), ..seen };
+        for changed in [
+            Outlived { number: seen.number + 1, ..seen.clone() },
+            Outlived { kept: vec![Version::new(4).map_err(text)?], ..seen.clone() },
+        ] {
+            let done = self.store.destroy_outlived(few, changed, Some(signer()), NOW).await.map_err(text)?;
+            rule(done.numbers.is_empty() && !done.deferred, "nothing is destroyed on another state")?;
+        }
+        let done = self.store.destroy_outlived(few, seen.clone(), Some(signer()), NOW).await.map_err(text)?;
         rule(done.numbers.len() == 2, "what the rule keeps is not destroyed")?;
         let states = self.store.entries(&self.look()?, few, versions).await.map_err(text)?;
         let states: Vec<_> = states.into_iter().map(|entry| entry.map(|entry| entry.status)).collect();
@@ -164,11 +174,8 @@ impl Kit<'_> {
             [VersionStatus::Destroyed, VersionStatus::Superseded, VersionStatus::Committed].map(Some);
         rule(states == [gone, gone, old, new], "and what it does not keep is")?;
         rule(self.outlived_of(few, 0).await? == Some(vec![2]), "the others wait")?;
-        let removed = NewDetails { secret: few, details: Details::default(), expected: 0 };
-        self.store.describe(&self.may()?, removed).await.map_err(text)?.map_err(|_| "a rule is removed")?;
-        rule(self.outlived_of(few, 999).await?.is_none(), "a rule that was removed destroys nothing")?;
-        let version = vec![Version::new(2).map_err(text)?];
-        let late = self.store.destroy_outlived(few, version, Some(signer()), NOW).await.map_err(text)?;
-        rule(late.numbers.is_empty() && !late.deferred, "not even what was looked at before")
+        let late = Outlived { versions: vec![Version::new(2).map_err(text)?], ..seen };
+        let done = self.store.destroy_outlived(none, late, Some(signer()), NOW).await.map_err(text)?;
+        rule(done.numbers.is_empty() && !done.deferred, "without a rule nothing is destroyed")
     }
 }

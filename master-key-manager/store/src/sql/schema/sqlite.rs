@@ -276,7 +276,7 @@ ALTER TABLE versions ADD COLUMN note TEXT NOT NULL DEFAULT '';
 ALTER TABLE versions ADD COLUMN author TEXT;
 ALTER TABLE versions ADD COLUMN expires_at INTEGER;
 ALTER TABLE versions ADD COLUMN tag BLOB CHECK (length(tag) = 32);
--- 1: the details have a rule of retention. It is for finding them; the rule is in the details.
+-- 1: the rules have one of retention. It is for finding them; the rule is in the rules.
 ALTER TABLE secrets ADD COLUMN has_retention INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX secrets_with_retention ON secrets (secret_id) WHERE has_retention = 1;
 -- Deletion. The time from which on maintenance looks at a deleted secret; NULL for nothing to do. It finds them, and decides
