@@ -28,6 +28,36 @@ pub struct Limits<C: Clock + Clone = MonotonicClock> {
     now: ArcSwap<Counters<C>>,
 }
 
+/// The pace of changes of the registry that need few rights: places and rules of a secret, and acts that are asked for. Each is an
+/// entry, with a write to disk under the lock that revocations need, too.
+pub struct ChangePace<C: Clock + Clone = MonotonicClock> {
+    clock: C,
+    principals: Keyed<Subject, C>,
+}
+
+/// Such changes of one principal: few enough that those of some leave most of the time to everybody else.
+const CHANGES: Rate = Rate { per_second: 20, burst: 200 };
+
+impl Default for ChangePace {
+    fn default() -> Self {
+        Self::new(MonotonicClock)
+    }
+}
+
+impl<C: Clock + Clone> ChangePace<C> {
+    fn new(clock: C) -> Self {
+        Self { principals: keyed(CHANGES, &clock), clock }
+    }
+
+    /// Takes a change of a principal. Strangers of development mode are not counted.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the seconds to wait.
+    pub fn take(&self, subject: Option<Subject>) -> Result<(), Refusal> {
+        subject.map_or(Ok(()), |subject| take(&self.clock, &self.principals, &subject))
+    }
+}
+
 struct Counters<C: Clock + Clone> {
     limits: RateLimits,
     principals: Keyed<Subject, C>,
@@ -64,7 +94,7 @@ impl<C: Clock + Clone> Limits<C> {
         if is_loopback(address) {
             return Ok(());
         }
-        self.take(&self.now.load().addresses, &network(address))
+        take(&self.clock, &self.now.load().addresses, &network(address))
     }
 
     /// Takes a request of a principal.
@@ -72,7 +102,7 @@ impl<C: Clock + Clone> Limits<C> {
     /// # Errors
     /// `rate_limited`, with the seconds to wait.
     pub fn take_principal(&self, subject: Subject) -> Result<(), Refusal> {
-        self.take(&self.now.load().principals, &subject)
+        take(&self.clock, &self.now.load().principals, &subject)
     }
 
     /// Forgets keys that have as much left as one that was never seen.
@@ -81,19 +111,19 @@ impl<C: Clock + Clone> Limits<C> {
         now.principals.retain_recent();
         now.addresses.retain_recent();
     }
+}
 
-    fn take<K: Hash + Eq + Clone>(&self, keyed: &Keyed<K, C>, key: &K) -> Result<(), Refusal> {
+fn take<K: Hash + Eq + Clone, C: Clock + Clone>(clock: &C, keyed: &Keyed<K, C>, key: &K) -> Result<(), Refusal> {
+    if keyed.len() >= MOST_KEYS {
+        keyed.retain_recent();
         if keyed.len() >= MOST_KEYS {
-            keyed.retain_recent();
-            if keyed.len() >= MOST_KEYS {
-                return Err(refused(1));
-            }
+            return Err(refused(1));
         }
-        keyed.check_key(key).map_err(|not_until| {
-            let wait = not_until.wait_time_from(self.clock.now());
-            refused(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))
-        })
     }
+    keyed.check_key(key).map_err(|not_until| {
+        let wait = not_until.wait_time_from(clock.now());
+        refused(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))
+    })
 }
 
 impl<C: Clock + Clone> Counters<C> {
@@ -159,6 +189,19 @@ mod tests {
         assert!(limits.take_principal(other).is_ok(), "others have their own");
         clock.advance(Duration::from_secs(1));
         assert_eq!((0..10).filter(|_| limits.take_principal(one).is_ok()).count(), 2);
+    }
+
+    #[test]
+    fn changes_have_a_pace_of_their_own_for_each_principal() {
+        let clock = FakeRelativeClock::default();
+        let pace = ChangePace::new(clock.clone());
+        let [one, other] = [(); 2].map(|()| Some(Subject::Service(ServiceId::generate())));
+        let burst = CHANGES.burst as usize;
+        assert_eq!((0..1_000).filter(|_| pace.take(one).is_ok()).count(), burst);
+        assert_eq!(wait(&pace.take(one).unwrap_err()), 1);
+        assert!(pace.take(other).is_ok() && (0..1_000).all(|_| pace.take(None).is_ok()));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!((0..1_000).filter(|_| pace.take(one).is_ok()).count(), CHANGES.per_second as usize);
     }
 
     #[test]

@@ -51,7 +51,7 @@ use self::consequences::{gives, hands_out_no_more};
 pub use self::cursor::{CursorKey, DUE, NOTICES};
 pub use self::idle::{IDLE_SECONDS, IdleSessions};
 pub use self::last_uses::LastUses;
-pub use self::limits::{Limits, is_loopback};
+pub use self::limits::{ChangePace, Limits, is_loopback};
 pub use self::registry::{Registry, RegistryError, View};
 use self::signed_on::environment_of;
 pub use self::signed_on::{RECENT_SECONDS, SignedOn, actor_of, manages, manages_identities};

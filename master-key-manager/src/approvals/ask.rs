@@ -156,6 +156,7 @@ impl Approvals {
             self.store.look_again_at(now.visible().basis()).await?;
             return Ok(found);
         }
+        self.keeper.pace.take(caller.subject())?;
         self.audit.record(Act::Registry(RegistryAct::ApprovalCreate, Some(approval_id.to_string())), origin).await?;
         let mut made = None;
         let decide = |caller: &Caller, view: &View| {

@@ -135,6 +135,7 @@ impl Approvals {
         (caller, origin): (&Caller, &Origin),
         may: impl Fn(&Caller, &View, &Approval) -> Result<(), Refusal> + Send + Sync,
     ) -> Result<(Approval, Sequences), Refusal> {
+        self.keeper.pace.take(caller.subject())?;
         let mut made = None;
         let decide = |caller: &Caller, view: &View| {
             let approval = view.state.approval(id).ok_or_else(not_found)?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use manager_api::name::SecretPath;
 use manager_api::rotation::RotationPlan;
 use manager_api::secrets::{ChangeSecret, MAX_ROTATION_DAYS};
-use manager_policy::{Action, Destroy, Permit, Read, SecretFacts, Share, Write, may_gain};
+use manager_policy::{Destroy, Permit, Read, SecretFacts, Share, Write};
 use manager_registry::{Place, SecretRules};
 use manager_store::{Details, ManagerStore, NewDetails, NewPlace, PlacedSecret};
 use service_runtime::Refusal;
@@ -18,8 +18,9 @@ use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::SecretId;
 
+use super::gains::Gains;
 use super::secret_writer::deleted;
-use crate::access::{Asked, Caller, View, conflict_refused};
+use crate::access::{Asked, Caller, ChangePace, View, conflict_refused};
 use crate::audit_event::{Act, SecretAct};
 use crate::revocation::{Revocations, Sequences};
 
@@ -28,6 +29,8 @@ pub struct SecretKeeper {
     pub(super) store: Arc<dyn ManagerStore>,
     pub(super) revocations: Arc<Revocations>,
     pub(super) audit: AuditLog,
+    /// Of changes of places, and of acts that are asked for.
+    pub(crate) pace: ChangePace,
 }
 
 /// A secret with the state that a change is made on.
@@ -49,7 +52,7 @@ pub(super) struct After {
 impl SecretKeeper {
     /// A keeper of the secrets of this store.
     pub fn new(store: Arc<dyn ManagerStore>, revocations: Arc<Revocations>, audit: AuditLog) -> Self {
-        Self { store, revocations, audit }
+        Self { store, revocations, audit, pace: ChangePace::default() }
     }
 
     /// Changes a secret.
@@ -86,9 +89,14 @@ impl SecretKeeper {
         if !is_same_place {
             let details = Some(details).filter(|details| *details != known.details);
             let after = After { path, rules, details };
-            may_change(caller, (&known, &after))?;
+            // Whoever may not write it at all has nothing looked for.
+            may_write(caller, (&known, &after))?;
+            self.pace.take(caller.subject())?;
+            let facts = &known.placed.facts;
+            let gains = Gains::of(caller, facts.clone(), facts_after(facts, &after)).await?;
+            may_change(caller, (&known, &after), &gains)?;
             self.audit.record(Act::Secret(SecretAct::Change, secret, &after.path), origin).await?;
-            return self.replace(&known, after, (asked.if_revision, asked.reason.as_ref()), caller).await;
+            return self.replace((&known, after, gains), (asked.if_revision, asked.reason.as_ref()), caller).await;
         }
         self.audit.record(Act::Secret(SecretAct::Change, secret, &path), origin).await?;
         let new = NewDetails { secret, details, expected: known.revision };
@@ -106,13 +114,12 @@ impl SecretKeeper {
     /// Gives a secret another place or other rules.
     async fn replace(
         &self,
-        known: &Known,
-        after: After,
+        (known, after, gains): (&Known, After, Gains),
         (if_revision, reason): (Option<u64>, Option<&manager_api::name::Reason>),
         caller: &Caller,
     ) -> Result<Sequences, Refusal> {
         let decide = |caller: &Caller, _view: &View| {
-            may_change(caller, (known, &after))?;
+            may_change(caller, (known, &after), &gains)?;
             Ok(asked_for(caller, known, after.clone(), if_revision))
         };
         self.revocations.change_places(caller, reason, decide).await
@@ -141,22 +148,16 @@ pub(super) fn asked_for(caller: &Caller, known: &Known, after: After, if_revisio
     Asked { changes: vec![Place::changed(facts.id).into()], places: vec![place], events }
 }
 
-/// The rights that nobody gains by a change of somebody who may not share the secret.
-const GAINS: [Action; 5] = [Action::Read, Action::Delete, Action::Destroy, Action::Share, Action::Approve];
-
 /// Refuses a change that the caller may not make: writing at both ends, and sharing if somebody gains a right by it.
-pub(super) fn may_change(caller: &Caller, (known, after): (&Known, &After)) -> Result<(), Refusal> {
+fn may_change(caller: &Caller, (known, after): (&Known, &After), gains: &Gains) -> Result<(), Refusal> {
+    may_write(caller, (known, after))?;
     let before = &known.placed.facts;
-    caller.permit_on::<Write>(Some(before))?;
     let new = facts_after(before, after);
-    let at_the_new_place: Result<Permit<Write>, Refusal> = caller.permit_on(Some(&new));
-    at_the_new_place.map_err(|_| not_permitted("You may not write at the new place of the secret."))?;
     may_keep_few(caller, known, &after.rules)?;
     let needs_less = known.placed.rules.requires_approval && !after.rules.requires_approval;
-    let gives = |action: &Action| may_gain(caller.facts(), before, &new, *action, caller.now());
     // By a credential that is limited to the new place.
     let reads = |secret: &SecretFacts| caller.permit_on::<Read>(Some(secret)).is_ok();
-    if needs_less || GAINS.iter().any(gives) || (reads(&new) && !reads(before)) {
+    if needs_less || gains.are_given(caller) || (reads(&new) && !reads(before)) {
         let share: Result<Permit<Share>, Refusal> = caller.permit_on(Some(before));
         share.map_err(|_| {
             not_permitted("Somebody could do more with the secret afterwards, and you may not share it.")
@@ -167,6 +168,14 @@ pub(super) fn may_change(caller: &Caller, (known, after): (&Known, &After)) -> R
         }
     }
     Ok(())
+}
+
+/// Refuses a change of a secret that the caller may not write where it is and where it goes.
+fn may_write(caller: &Caller, (known, after): (&Known, &After)) -> Result<(), Refusal> {
+    let before = &known.placed.facts;
+    caller.permit_on::<Write>(Some(before))?;
+    let at_the_new_place: Result<Permit<Write>, Refusal> = caller.permit_on(Some(&facts_after(before, after)));
+    at_the_new_place.map(|_permit| ()).map_err(|_| not_permitted("You may not write at the new place of the secret."))
 }
 
 /// Refuses a rule of retention that destroys more than the one before, from a caller who may not destroy.

@@ -51,6 +51,7 @@ impl SecretKeeper {
                 }
             };
         }
+        self.pace.take(caller.subject())?;
         let facts = &known.placed.facts;
         self.audit.record(Act::Secret(SecretAct::Delete, secret, &facts.path), origin).await?;
         let mut made = None;
@@ -93,6 +94,7 @@ impl SecretKeeper {
         caller.permit_on::<Delete>(known.as_ref().map(|known| &known.placed.facts))?;
         let known = known.ok_or_else(not_found)?;
         may_take_back(&known, caller)?;
+        self.pace.take(caller.subject())?;
         let facts = &known.placed.facts;
         self.audit.record(Act::Secret(SecretAct::Undelete, secret, &facts.path), origin).await?;
         let decide = |caller: &Caller, view: &View| {

@@ -10,6 +10,7 @@ mod destroy;
 mod erasing;
 mod fill;
 mod fingerprints;
+mod gains;
 mod history;
 mod locks;
 mod reconcile;

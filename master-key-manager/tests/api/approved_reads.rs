@@ -11,16 +11,16 @@ use shared_proto::id::{SecretId, Subject};
 
 use crate::support::{Answer, Installed, Manager, Principal, now};
 
-struct Guarded {
-    installed: Installed,
-    manager: Manager,
-    secret: String,
-    reader: Principal,
-    approver: Principal,
+pub(crate) struct Guarded {
+    pub(crate) installed: Installed,
+    pub(crate) manager: Manager,
+    pub(crate) secret: String,
+    pub(crate) reader: Principal,
+    pub(crate) approver: Principal,
 }
 
 impl Guarded {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let installed = Installed::new(Mode::Production).await;
         let manager = installed.start().await;
         let secret = manager.store_value("app/db", "v").await.expect(201).member("key_id");
@@ -38,7 +38,7 @@ impl Guarded {
         self.manager.admin(Method::PATCH, &format!("/api/secrets/{}", self.secret), body).await
     }
 
-    async fn mint(&self, who: &Principal, life: Option<u64>) -> Answer {
+    pub(crate) async fn mint(&self, who: &Principal, life: Option<u64>) -> Answer {
         let mut body = json!({"secrets": [{"key_id": self.secret}]});
         if let Some(life) = life {
             body["life_seconds"] = json!(life);
@@ -46,12 +46,12 @@ impl Guarded {
         self.manager.by(who, Method::POST, "/api/tokens", Some(body)).await
     }
 
-    async fn ask(&self, who: &Principal, seconds: u64) -> Answer {
+    pub(crate) async fn ask(&self, who: &Principal, seconds: u64) -> Answer {
         let body = json!({"key_id": self.secret, "seconds": seconds, "reason": "a call at night"});
         self.manager.by(who, Method::POST, "/api/approvals", Some(body)).await
     }
 
-    async fn decide(&self, who: &Principal, id: &str, verb: &str) -> Answer {
+    pub(crate) async fn decide(&self, who: &Principal, id: &str, verb: &str) -> Answer {
         self.manager.by(who, Method::POST, &format!("/api/approvals/{id}:{verb}"), None).await
     }
 

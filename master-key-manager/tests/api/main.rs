@@ -35,6 +35,8 @@ mod finding;
 #[cfg(test)]
 mod fingerprints;
 #[cfg(test)]
+mod flooding;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod idempotency;

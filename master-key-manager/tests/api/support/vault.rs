@@ -26,7 +26,7 @@ use shared_proto::statement::{KeyStatement, Purpose};
 use shared_proto::token::{AccessClaims, Expected, TokenTerms};
 use shared_proto::wire::vault::{EnvelopeToStore, Poll, PollAnswer, Push, PushAnswer, Replay, ReplayAnswer};
 
-use super::{ComparisonMood, Holder, RewrapMood, rsa_pem};
+use super::{ComparisonMood, Holder, RewrapMood, rsa_pem, until};
 
 /// What is under a version number.
 #[derive(Clone)]
@@ -65,6 +65,8 @@ pub(crate) enum StoreMood {
     NoReceipt,
     /// Never answers.
     Silent,
+    /// Answers honestly when it has another mood.
+    Late,
 }
 
 /// How feed states are signed.
@@ -395,6 +397,10 @@ async fn command(req: HttpRequest, body: web::Bytes, vault: web::Data<FakeVault>
             HttpResponse::Ok().json(ReplayAnswer { events })
         }
         Operation::Store if vault.state().store_mood == StoreMood::Silent => std::future::pending().await,
+        Operation::Store if vault.state().store_mood == StoreMood::Late => {
+            until("the vault answers", async || vault.state().store_mood != StoreMood::Late).await;
+            vault.store(&from_json(&body).unwrap())
+        }
         Operation::Store if vault.refuses_as_before(&body) => problem(ErrorCode::BodyInvalid),
         Operation::Store => vault.store(&from_json(&body).unwrap()),
         Operation::Settle => vault.settle(&from_json(&body).unwrap()),

@@ -54,6 +54,7 @@ impl FakeVault {
                 HttpResponse::Ok().json(StoreAnswer { results: none.collect() })
             }
             StoreMood::Honest
+            | StoreMood::Late
             | StoreMood::ForgeSignature
             | StoreMood::OtherVersion
             | StoreMood::OtherConflict
@@ -71,6 +72,7 @@ impl FakeVault {
             }
             StoreMood::OtherDigest => self.receipt(&ReceiptFacts { digest: Bytes([9; 32]), ..*facts }),
             StoreMood::Honest
+            | StoreMood::Late
             | StoreMood::StoreAndGarble
             | StoreMood::Garble
             | StoreMood::NoReceipt
