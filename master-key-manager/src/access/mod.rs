@@ -24,8 +24,8 @@ use aws_lc_rs::hmac;
 use manager_api::name::{IdempotencyKey, Reason, SecretPath, UserLabel};
 use manager_api::tags::Tags;
 use manager_policy::{
-    Action, ActionType, Actor, AnyAction, Basis, Denied, Facts, Holder, KnownEnvironments, Permit, Scope, SecretFacts,
-    Visible,
+    Action, ActionType, Actor, AnyAction, Basis, Denied, Facts, Holder, KnownEnvironments, List, Permit, Scope,
+    SecretFacts, Visible, Write,
 };
 use manager_registry::{
     ApprovedRead, Author, Change, Credential, Kind, Record, RecordName, RegistryKey, RowKey, is_administrator,
@@ -248,6 +248,20 @@ impl Caller {
     /// Tells whether the caller may know of an environment, on the way to what is decided by other lines.
     pub fn knows(&self, environment: EnvironmentId) -> bool {
         KnownEnvironments::decide(&self.facts, &self.actor, self.now).contain(environment)
+    }
+
+    /// Tells whether a secret may be given a path, as far as its other reading goes: by a refusal of `a.b.c` the caller learns that
+    /// `a/b/c` exists, so he must be one who may find that out, by a list or by writing there. It is decided by the path alone, and
+    /// so is the same whether a secret is there or not.
+    ///
+    /// The other way around nothing is asked: whoever may write `a/b/c` may know that its name with dots is taken.
+    pub fn may_give(&self, environment: EnvironmentId, path: &SecretPath) -> bool {
+        let Some(other) = path.from_dots() else { return true };
+        let scope = Scope::Path(environment, other);
+        // Decided without a note: it is no decision about a secret.
+        let (facts, actor) = (&self.facts, &self.actor);
+        Permit::<List>::decide(facts, actor, &scope, self.now).is_ok()
+            || Permit::<Write>::decide(facts, actor, &scope, self.now).is_ok()
     }
 
     /// The secrets and scopes in which the caller may do an action.

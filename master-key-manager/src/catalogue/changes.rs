@@ -20,6 +20,7 @@ use shared_proto::id::SecretId;
 
 use super::gains::Gains;
 use super::secret_writer::deleted;
+use super::target::OTHER_READING;
 use crate::access::{Asked, Caller, ChangePace, View, conflict_refused};
 use crate::audit_event::{Act, SecretAct};
 use crate::revocation::{Revocations, Sequences};
@@ -175,7 +176,11 @@ fn may_write(caller: &Caller, (known, after): (&Known, &After)) -> Result<(), Re
     let before = &known.placed.facts;
     caller.permit_on::<Write>(Some(before))?;
     let at_the_new_place: Result<Permit<Write>, Refusal> = caller.permit_on(Some(&facts_after(before, after)));
-    at_the_new_place.map(|_permit| ()).map_err(|_| not_permitted("You may not write at the new place of the secret."))
+    at_the_new_place.map_err(|_| not_permitted("You may not write at the new place of the secret."))?;
+    if after.path != before.path && !caller.may_give(before.environment, &after.path) {
+        return Err(not_permitted(OTHER_READING));
+    }
+    Ok(())
 }
 
 /// Refuses a rule of retention that destroys more than the one before, from a caller who may not destroy.

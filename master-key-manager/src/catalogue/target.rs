@@ -106,6 +106,9 @@ impl SecretWriter {
         let is_there = found.is_some();
         let facts = found.unwrap_or_else(|| facts_of_new(environment, path, new));
         let permit = caller.permit_on(Some(&facts))?;
+        if !is_there && !caller.may_give(environment.id, path) {
+            return Err(Refusal::new(ErrorCode::SecretNotFound).detail(OTHER_READING));
+        }
         Ok((facts, is_there, permit))
     }
 
@@ -145,6 +148,10 @@ impl MakesVersions for Rotate {
         store.begin_rotation(permit, new).await
     }
 }
+
+/// The refusal of a path with dots to a caller who must not learn whether the one with slashes is taken.
+pub(super) const OTHER_READING: &str =
+    "A path with dots is also read with slashes, and you may neither list nor write there.";
 
 /// The facts of a secret that does not exist yet.
 fn facts_of_new(

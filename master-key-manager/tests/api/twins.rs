@@ -8,7 +8,7 @@ use master_key_manager::access::Caller;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 
-use crate::support::{Installed, Manager, Principal, now, permission};
+use crate::support::{Answer, Installed, Manager, Principal, now, permission};
 
 /// Twins of a word: in another case, with white or invisible characters, of other alphabets, longer, and cut.
 fn twins(word: &str) -> Vec<String> {
@@ -161,5 +161,49 @@ async fn twins_of_tags_fulfil_no_condition() {
         let answer = manager.post("/api/permissions", body.clone()).await;
         assert_eq!(answer.status.as_u16(), if accepted { 201 } else { 400 }, "{key:?} {value:?} {}", answer.text);
     }
+    manager.stop().await;
+}
+
+/// Whoever writes names without folders finds out by none of them what is in the folders of others.
+#[actix_web::test]
+async fn a_name_with_dots_tells_nothing_about_the_one_with_slashes() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    manager.store_value("hr/payroll/key", "v").await.expect(201);
+    let writer = manager.service("writer").await;
+    manager.permit(&writer.id(), "allow", &["list", "read", "write"], "*").await;
+    let store = async |path: &str| {
+        let body = json!({"environment": "dev", "path": path, "value": "v", "token": false});
+        manager.by(&writer, Method::POST, "/api/secrets", Some(body)).await
+    };
+    let own = store("own").await.expect(201).member("key_id");
+    let give = async |path: &str| {
+        let body = Some(json!({ "path": path }));
+        manager.by(&writer, Method::PATCH, &format!("/api/secrets/{own}"), body).await
+    };
+    let told = |answer: &Answer| (answer.status.as_u16(), answer.code(), answer.json()["detail"].clone());
+    let (taken, free) = ("hr.payroll.key", "hr.payroll.none");
+    let by_making = told(&store(taken).await);
+    assert_eq!((by_making.0, by_making.1.as_str()), (404, "secret_not_found"));
+    assert_eq!(told(&store(free).await), by_making);
+    let by_moving = told(&give(taken).await);
+    assert_eq!((by_moving.0, by_moving.1.as_str()), (403, "not_permitted"));
+    assert_eq!(told(&give(free).await), by_moving);
+    for path in [taken, free] {
+        let body = json!({"user_id": "u", "key_data": "x", "path": path, "environment": "dev"});
+        let answer = manager.by(&writer, Method::POST, "/api/keys", Some(body)).await;
+        assert_eq!(told(&answer), by_making, "{path}");
+    }
+    // Whoever lists that folder knows it anyway, and still makes no twin.
+    manager.permit(&writer.id(), "allow", &["list"], "hr/**").await;
+    store(taken).await.expect(409).refused("already_exists");
+    give(taken).await.expect(409).refused("already_exists");
+    store(free).await.expect(201);
+    // A denial by a tag, which only a secret that is there can have, makes no difference.
+    let mut denial = permission(&writer.id(), "deny", &["list"], "hr/**");
+    denial["tags"] = json!({"level": "high"});
+    manager.post("/api/permissions", denial).await.expect(201);
+    assert_eq!(told(&store(taken).await), by_making);
+    assert_eq!(told(&store("hr.payroll.other").await), by_making);
     manager.stop().await;
 }
