@@ -78,6 +78,39 @@ pub struct VersionDetails {
     pub unverified: bool,
 }
 
+/// A version after a change of it. Without the right to list the secret, its number and its stages are told, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VersionAfterChange {
+    /// Its number.
+    pub version: Version,
+    /// Its stages.
+    pub stages: Vec<Stage>,
+    /// Number of the envelope that it points to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
+    pub envelope: Option<Version>,
+    /// Its state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<VersionStatus>,
+    /// When it was made (Unix seconds).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<u64>,
+    /// The principal who wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub author: Option<Subject>,
+    /// The note about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+    /// When it ends (Unix seconds). Absent for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// True for a version from before versions were authenticated.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified: bool,
+}
+
 /// Answer of `GET /api/secrets/{key_id}/versions`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use manager_api::edit::Edit;
+use manager_api::tokens::Stage;
 use manager_api::versions::{ChangeVersion, DifferingMember, GivenStage, HistorySort, VersionStatus};
 use manager_policy::{AnyAction, List, Permit, Read, Write};
 use manager_store::{
@@ -21,6 +22,14 @@ use crate::audit_event::{Act, VersionAct};
 pub struct VersionKeeper {
     store: Arc<dyn ManagerStore>,
     audit: AuditLog,
+}
+
+/// A version after a change of it, as the one who made the change may see it.
+pub enum AfterChange {
+    /// All of it, for those who may list the secret.
+    Seen(Box<VersionEntry>),
+    /// Its number and its stages. Of a version that is missing it has none.
+    Bare(Version, Vec<Stage>),
 }
 
 /// Two versions side by side.
@@ -101,11 +110,12 @@ impl VersionKeeper {
         Ok(Difference { differs: differs(&one, &other), version: one, with: other, same_value })
     }
 
-    /// Changes the note of a version, or its stages. The version as it is then.
+    /// Changes the note of a version, or its stages. The version as it is then. Whoever may not list the secret learns by nothing
+    /// but its stages whether there is such a version: a change of one that is missing changes nothing, and says so to nobody.
     ///
     /// # Errors
-    /// `ParameterInvalid`: nothing is to change. `SecretNotFound`: the secret or the version is unknown, or the caller may
-    /// not write it. `VersionConflict`: another version is current, or the version cannot have or lose the stage.
+    /// `ParameterInvalid`: nothing is to change. `SecretNotFound`: the secret is unknown, the caller may not write it, or he may
+    /// list it and the version is unknown. `VersionConflict`: another version is current, or the version cannot have or lose the stage.
     /// `SecretDeleted`, and a closed environment.
     pub async fn change(
         &self,
@@ -113,12 +123,16 @@ impl VersionKeeper {
         asked: ChangeVersion,
         caller: &Caller,
         origin: &Origin,
-    ) -> Result<VersionEntry, Refusal> {
+    ) -> Result<AfterChange, Refusal> {
         if asked.note.keeps() && asked.stage.keeps() {
             return Err(Refusal::parameter("Name what shall change."));
         }
-        let permit: Permit<Write> = caller.permit_on_id(self.store.as_ref(), secret).await?;
-        let [_known] = self.entries(&permit.to_look(), secret, [version]).await?;
+        let facts = self.store.secret_facts(vec![secret]).await?.into_iter().next().flatten();
+        let permit: Permit<Write> = caller.permit_on(facts.as_ref())?;
+        let list: Option<Permit<List>> = caller.permit_on(facts.as_ref()).ok();
+        if let Some(list) = &list {
+            let [_known] = self.entries(&list.to_look(), secret, [version]).await?;
+        }
         self.audit.record(Act::Version(VersionAct::Update, secret, vec![version]), origin).await?;
         let stage = match asked.stage {
             Edit::Keep => StageChange::Keep,
@@ -127,8 +141,14 @@ impl VersionKeeper {
         };
         let change = VersionChange { secret, version, note: asked.note, stage, if_version: asked.if_version };
         match self.store.change_version(&permit, change).await? {
-            ChangedVersion::Made(entry) => Ok(entry),
-            ChangedVersion::NotFound => Err(not_found()),
+            ChangedVersion::Made(entry) if list.is_some() => Ok(AfterChange::Seen(Box::new(entry))),
+            ChangedVersion::Made(entry) => Ok(AfterChange::Bare(version, entry.stages)),
+            ChangedVersion::NotFound if list.is_some() => Err(not_found()),
+            // As of one that is there and cannot have the stage, or has none.
+            ChangedVersion::NotFound => match stage {
+                StageChange::GivePrevious => Err(Refusal::new(ErrorCode::VersionConflict).detail(STAGE_STAYS)),
+                StageChange::Keep | StageChange::Take => Ok(AfterChange::Bare(version, Vec::new())),
+            },
             ChangedVersion::Deleted => Err(deleted()),
             ChangedVersion::OtherVersion => Err(other_version()),
             ChangedVersion::StageStays => Err(Refusal::new(ErrorCode::VersionConflict).detail(STAGE_STAYS)),

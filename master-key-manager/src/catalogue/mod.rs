@@ -31,7 +31,7 @@ pub use delivery::{Delivery, DeliveryQueue, start_delivery};
 pub use destroy::destroy;
 pub use fill::fill_index;
 pub use fingerprints::{Elsewhere, Fingerprints};
-pub use history::{Difference, VersionKeeper};
+pub use history::{AfterChange, Difference, VersionKeeper};
 pub use locks::KeyedLocks;
 pub use reconcile::{Reconciliation, reconcile};
 pub use retention::Retention;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use manager_api::secrets::{WriteVersion, WrittenSecret};
 use manager_api::versions::{
-    ChangeVersion, HistorySort, VersionDetails, VersionDifference, VersionHistory, VersionInPath,
+    ChangeVersion, HistorySort, VersionAfterChange, VersionDetails, VersionDifference, VersionHistory, VersionInPath,
 };
 use manager_api::wire::DestroyAnswer;
 use manager_store::{Expiry, VersionEntry};
@@ -22,6 +22,7 @@ use super::written::parse_next;
 use super::{LIMIT, SMALL_LIMIT, after};
 use crate::app::App;
 use crate::audit_event::action;
+use crate::catalogue::AfterChange;
 use crate::http::{Call, Page};
 
 const SECRET: Parameter = Parameter::path::<SecretId>("key_id", "The secret.");
@@ -74,7 +75,7 @@ pub(super) const ROUTES: &[Route] = &[
     )
     .body::<ChangeVersion>(SMALL_LIMIT)
     .parameters(&[SECRET, VERSION])
-    .answers(&[Answer::json::<VersionDetails>(200, "The version as it is now.")])
+    .answers(&[Answer::json::<VersionAfterChange>(200, "The version as it is now.")])
     .problems(&[
         ErrorCode::ParameterInvalid,
         ErrorCode::NameInvalid,
@@ -161,7 +162,7 @@ async fn update(call: Call<Json<ChangeVersion>>, app: web::Data<App>) -> Result<
     let at = (secret_of(&call)?, version_of(&call)?);
     let keeper = Arc::clone(&app.version_keeper);
     let done = call.run(|caller, origin| async move { keeper.change(at, body, &caller, &origin).await }).await?;
-    Ok(HttpResponse::Ok().json(details(done)))
+    Ok(HttpResponse::Ok().json(after_change(done)))
 }
 
 async fn destroy(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
@@ -185,4 +186,28 @@ fn details(entry: VersionEntry) -> VersionDetails {
         Expiry::Unverified => (None, true),
     };
     VersionDetails { version, envelope, state: status, stages, created_at, author, note, expires_at, unverified }
+}
+
+fn after_change(done: AfterChange) -> VersionAfterChange {
+    let entry = match done {
+        AfterChange::Seen(entry) => details(*entry),
+        AfterChange::Bare(version, stages) => {
+            let (envelope, state, created_at) = (None, None, None);
+            let (author, note, expires_at, unverified) = (None, None, None, false);
+            return VersionAfterChange {
+                version,
+                stages,
+                envelope,
+                state,
+                created_at,
+                author,
+                note,
+                expires_at,
+                unverified,
+            };
+        }
+    };
+    let VersionDetails { version, envelope, state, stages, created_at, author, note, expires_at, unverified } = entry;
+    let (envelope, state, created_at) = (Some(envelope), Some(state), Some(created_at));
+    VersionAfterChange { version, stages, envelope, state, created_at, author, note, expires_at, unverified }
 }

@@ -198,6 +198,42 @@ async fn notes_change_and_previous_is_moved_and_taken_away() {
     one.manager.stop().await;
 }
 
+/// What a list would show is no answer to a change.
+#[actix_web::test]
+async fn a_change_tells_a_writer_who_lists_nothing_its_stages_alone() {
+    let one = One::new(None).await;
+    one.up_to(3).await;
+    let writer = service(&one.manager, "writer", "app/**", &[Action::Write]).await;
+    let change = async |number: u64, body: Value| {
+        ask(&one.manager, &writer, Method::PATCH, &one.at(&format!("/versions/{number}")), Some(body)).await
+    };
+    one.patch(1, json!({"note": "for those who list"})).await.expect(200);
+    let nothing = json!({"stage": null});
+    for (number, stages) in [(1, json!([])), (99, json!([])), (2, json!(["previous"]))] {
+        let body = if number == 2 { json!({"note": "mine"}) } else { nothing.clone() };
+        let told = change(number, body).await.expect(200).json();
+        assert_eq!(told, json!({"version": number, "stages": stages}));
+    }
+    let told = change(99, json!({"note": "nowhere"})).await.expect(200).json();
+    assert_eq!(told, json!({"version": 99, "stages": []}));
+    assert_eq!(one.get("/versions/99").await.status, 404, "nothing was made");
+    assert_eq!(one.get("/versions/2").await.expect(200).json()["note"], "mine");
+    let refused = async |number, body: Value| {
+        let answer = change(number, body).await;
+        (answer.status.as_u16(), answer.code(), answer.json()["detail"].clone())
+    };
+    one.manager.admin(Method::DELETE, &one.at("/versions/1"), None).await.expect(200);
+    let destroyed = refused(1, json!({"stage": "previous"})).await;
+    assert_eq!((destroyed.0, destroyed.1.as_str()), (409, "version_conflict"));
+    assert_eq!(refused(99, json!({"stage": "previous"})).await, destroyed);
+    let other = json!({"note": "n", "if_version": 1});
+    assert_eq!(refused(99, other.clone()).await, refused(2, other).await);
+    let shown = one.patch(2, json!({"note": "seen"})).await.expect(200).json();
+    assert_eq!((&shown["note"], &shown["state"]), (&json!("seen"), &json!("superseded")));
+    one.patch(99, json!({"note": "n"})).await.expect(404).refused("secret_not_found");
+    one.manager.stop().await;
+}
+
 #[actix_web::test]
 async fn each_right_shows_and_changes_what_it_is_for() {
     let one = One::new(None).await;

@@ -172,7 +172,6 @@ fn line_of(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<Option
 fn change_version(tx: &mut Tx<'_>, key: &RowKey, change: &VersionChange) -> Result<ChangedVersion, SqlError> {
     let VersionChange { secret, version, .. } = *change;
     let Some(placed) = places::placed(tx, key, secret)? else { return Ok(ChangedVersion::NotFound) };
-    let Some(known) = entry(tx, key, secret, version)? else { return Ok(ChangedVersion::NotFound) };
     if placed.rules.deletion.is_some() {
         return Ok(ChangedVersion::Deleted);
     }
@@ -183,6 +182,8 @@ fn change_version(tx: &mut Tx<'_>, key: &RowKey, change: &VersionChange) -> Resu
     if change.if_version.is_some() && change.if_version != stages.current {
         return Ok(ChangedVersion::OtherVersion);
     }
+    // Last: whoever may not list the secret gets the other refusals for any number.
+    let Some(known) = entry(tx, key, secret, version)? else { return Ok(ChangedVersion::NotFound) };
     match change.stage {
         StageChange::Keep => {}
         StageChange::GivePrevious if known.status == VersionStatus::Superseded => {
