@@ -48,7 +48,7 @@ impl Approvals {
             Err(refusal) if refusal.code() == ErrorCode::ApprovalRequired => {}
             Err(refusal) => return Err(refusal),
         }
-        let known = self.known(secret).await?;
+        let (known, _permit) = self.keeper.known_to::<Destroy>(secret, caller).await?;
         let may = |caller: &Caller, known: &Known| {
             caller.permit_on::<Destroy>(Some(&known.placed.facts))?;
             match known.placed.rules.deletion {
@@ -70,9 +70,7 @@ impl Approvals {
         if !(MIN_READ_SECONDS..=MAX_READ_SECONDS).contains(&seconds) {
             return Err(Refusal::parameter("seconds is 60 to 86400."));
         }
-        let known = self.keeper.known(key_id).await?;
-        caller.permit_on::<Read>(known.as_ref().map(|known| &known.placed.facts))?;
-        let known = known.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+        let (known, _permit) = self.keeper.known_to::<Read>(key_id, caller).await?;
         let may = |caller: &Caller, known: &Known| {
             caller.permit_on::<Read>(Some(&known.placed.facts))?;
             match &known.placed.rules {
@@ -106,10 +104,6 @@ impl Approvals {
         self.revocations.change_as(by, |view| Ok(old(view))).await.map(|_done| ())
     }
 
-    pub(super) async fn known(&self, secret: SecretId) -> Result<Known, Refusal> {
-        self.keeper.known(secret).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))
-    }
-
     /// Asks for an act. The same one that nobody has decided yet is not asked for twice.
     async fn ask(
         &self,
@@ -122,7 +116,7 @@ impl Approvals {
         let approval_id = ApprovalId::generate();
         let decide = |caller: &Caller, view: &View| -> Result<(Vec<Change>, Approval), Refusal> {
             may(caller, known)?;
-            check_still_at(view, known)?;
+            check_still_at(view, &known.placed.facts)?;
             let asked_by =
                 caller.subject().ok_or_else(|| not_permitted("Without a credential nothing is asked for."))?;
             let now = caller.now();

@@ -6,7 +6,7 @@ use manager_api::approvals::ApprovalState;
 use manager_api::id::ApprovalId;
 use manager_api::name::Reason;
 use manager_api::policy::PartyId;
-use manager_policy::{ActionType, Approve, Destroy, Permit, Read};
+use manager_policy::{ActionType, Destroy, Permit, Read, SecretFacts};
 use manager_registry::{Approval, AskedAct, Change, Place};
 use service_runtime::Refusal;
 use service_runtime::audit::Origin;
@@ -14,7 +14,7 @@ use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::Subject;
 
-use super::{Approvals, decided, is_own, may_approve, not_found, not_permitted};
+use super::{Approvals, NO_SECRET, decided, is_own, may_approve, not_found, not_permitted};
 use crate::access::{Asked, Caller, View};
 use crate::audit_event::{Act, Outcome, RegistryAct, RegistryOutcome, SecretAct};
 use crate::catalogue::{Known, check_still_at, destroyed_place, ended_destructions};
@@ -36,11 +36,14 @@ impl Approvals {
         origin: &Origin,
     ) -> Result<(Approval, Sequences, bool), Refusal> {
         let view = self.registry.now().await?;
-        let asked = view.state.approval(id).ok_or_else(not_found)?.act;
-        let known = self.keeper.known(asked.secret()).await?;
+        let asked = view.state.approval(id).map(|approval| approval.act);
+        let facts = self.facts_of(asked).await?;
+        let asked = asked.ok_or_else(not_found)?;
         // Decided before its line, and once more on the state that it is made of.
-        may_be_approved(&caller.again(&view)?, &view, id, known.as_ref())?;
-        let known = known.ok_or_else(not_found)?;
+        let now = caller.again(&view)?;
+        may_decide(&now, &view, id, facts.as_ref())?;
+        let known = self.keeper.known(asked.secret()).await?.ok_or_else(not_found)?;
+        may_be_approved(&now, &view, id, &known)?;
         drop(view);
         self.audit.record(Act::Registry(RegistryAct::ApprovalApprove, Some(id.to_string())), origin).await?;
         let secret = asked.secret();
@@ -49,7 +52,7 @@ impl Approvals {
         }
         let mut made = None;
         let decide = |caller: &Caller, view: &View| {
-            let approval = may_be_approved(caller, view, id, Some(&known))?;
+            let approval = may_be_approved(caller, view, id, &known)?;
             let (state, places) = match approval.act {
                 AskedAct::Destroy { .. } => (ApprovalState::Used, vec![destroyed_place(&known)?]),
                 AskedAct::Read { .. } => (ApprovalState::Approved, Vec::new()),
@@ -89,16 +92,15 @@ impl Approvals {
         origin: &Origin,
     ) -> Result<(Approval, Sequences), Refusal> {
         let view = self.registry.now().await?;
-        let asked = view.state.approval(id).ok_or_else(not_found)?.act;
+        let facts = self.facts_of(view.state.approval(id).map(|approval| approval.act)).await?;
         drop(view);
-        let known = self.keeper.known(asked.secret()).await?;
-        let facts = known.as_ref().map(|known| &known.placed.facts);
+        let facts = facts.as_ref();
         let may = |caller: &Caller, view: &View, approval: &Approval| {
             if !may_approve(caller, facts) {
                 return Err(not_found());
             }
-            if let Some(known) = &known {
-                check_still_at(view, known)?;
+            if let Some(facts) = facts {
+                check_still_at(view, facts)?;
             }
             if is_own(caller, approval) {
                 Err(not_permitted("It is your own: take it back with :cancel."))
@@ -124,6 +126,12 @@ impl Approvals {
             if is_own(caller, approval) { Ok(()) } else { Err(not_found()) }
         };
         self.end(id, (ApprovalState::Cancelled, RegistryOutcome::ApprovalCancel), reason, (caller, origin), may).await
+    }
+
+    /// The facts about the secret of an act. It takes as long for an act that is missing.
+    async fn facts_of(&self, asked: Option<AskedAct>) -> Result<Option<SecretFacts>, Refusal> {
+        let secret = asked.map_or(NO_SECRET, AskedAct::secret);
+        Ok(self.store.secret_facts(vec![secret]).await?.into_iter().next().flatten())
     }
 
     /// Gives an open act its last state, or withdraws what is in force, with the tokens of its secret.
@@ -166,19 +174,17 @@ impl Approvals {
     }
 }
 
-/// The act, if a caller may approve it as things are.
-fn may_be_approved<'a>(
+/// The act, if a caller may decide it, and nobody has.
+fn may_decide<'a>(
     caller: &Caller,
     view: &'a View,
     id: ApprovalId,
-    known: Option<&Known>,
+    facts: Option<&SecretFacts>,
 ) -> Result<&'a Approval, Refusal> {
     let approval = view.state.approval(id).ok_or_else(not_found)?;
-    let facts = known.map(|known| &known.placed.facts);
-    let may_approve: Result<Permit<Approve>, Refusal> = caller.permit_on(facts);
-    let Some(known) = known.filter(|_| may_approve.is_ok()) else {
+    if !may_approve(caller, facts) {
         return Err(if is_own(caller, approval) { own() } else { not_found() });
-    };
+    }
     if is_own(caller, approval) {
         return Err(own());
     }
@@ -186,10 +192,19 @@ fn may_be_approved<'a>(
     if acts_for(view, decider, approval.asked_by) {
         return Err(not_permitted("The same people answer for you and for the one who asked."));
     }
-    if !approval.is_open_at(caller.now()) {
-        return Err(decided());
-    }
-    check_still_at(view, known)?;
+    if approval.is_open_at(caller.now()) { Ok(approval) } else { Err(decided()) }
+}
+
+/// The act, if a caller may approve it as things are.
+fn may_be_approved<'a>(
+    caller: &Caller,
+    view: &'a View,
+    id: ApprovalId,
+    known: &Known,
+) -> Result<&'a Approval, Refusal> {
+    let facts = &known.placed.facts;
+    let approval = may_decide(caller, view, id, Some(facts))?;
+    check_still_at(view, facts)?;
     match approval.act {
         AskedAct::Destroy { .. } => {
             both_hold::<Destroy>(caller, view, approval.asked_by, known)?;

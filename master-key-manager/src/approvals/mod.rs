@@ -17,6 +17,7 @@ use service_runtime::Refusal;
 use service_runtime::audit::AuditLog;
 use service_runtime::clock::Clock;
 use shared_proto::error::ErrorCode;
+use shared_proto::id::SecretId;
 
 use crate::access::{Caller, Registry};
 use crate::catalogue::SecretKeeper;
@@ -55,6 +56,9 @@ const MOST_OPEN: usize = 1_000;
 const MOST: usize = 4_000;
 /// Old acts that one change removes.
 const REMOVED_AT_ONCE: usize = 256;
+
+/// The secret that is looked for in the place of that of an unknown act.
+const NO_SECRET: SecretId = SecretId::from_bytes([0; 16]);
 
 /// Tells whether a caller has asked for an act himself, with whatever credential.
 fn is_own(caller: &Caller, approval: &Approval) -> bool {

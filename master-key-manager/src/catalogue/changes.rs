@@ -8,7 +8,7 @@ use std::sync::Arc;
 use manager_api::name::SecretPath;
 use manager_api::rotation::RotationPlan;
 use manager_api::secrets::{ChangeSecret, MAX_ROTATION_DAYS};
-use manager_policy::{Destroy, Permit, Read, SecretFacts, Share, Write};
+use manager_policy::{ActionType, Destroy, Permit, Read, SecretFacts, Share, Write};
 use manager_registry::{Place, SecretRules};
 use manager_store::{Details, ManagerStore, NewDetails, NewPlace, PlacedSecret};
 use service_runtime::Refusal;
@@ -70,9 +70,7 @@ impl SecretKeeper {
         origin: &Origin,
     ) -> Result<Sequences, Refusal> {
         check(&asked)?;
-        let known = self.known(secret).await?;
-        let permit = caller.permit_on::<Write>(known.as_ref().map(|known| &known.placed.facts))?;
-        let known = known.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+        let (known, permit) = self.known_to::<Write>(secret, caller).await?;
         if known.placed.rules.deletion.is_some() {
             return Err(deleted());
         }
@@ -104,6 +102,23 @@ impl SecretKeeper {
         let changed = self.store.describe(&permit, new).await?;
         changed.map_err(conflict_refused)?;
         Ok(Sequences { numbers: Vec::new(), applied: true })
+    }
+
+    /// The state of a secret, and the permit of a caller for an action on it. Nothing but its facts is read for a caller who has
+    /// none: it takes as long as for a secret that does not exist.
+    ///
+    /// # Errors
+    /// `SecretNotFound`: it is unknown, or the policy does not allow the action.
+    pub(crate) async fn known_to<A: ActionType>(
+        &self,
+        secret: SecretId,
+        caller: &Caller,
+    ) -> Result<(Known, Permit<A>), Refusal> {
+        let _may_know: Permit<A> = caller.permit_on_id(self.store.as_ref(), secret).await?;
+        let known = self.known(secret).await?.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+        // It may have moved between the two.
+        let permit = caller.permit_on(Some(&known.placed.facts))?;
+        Ok((known, permit))
     }
 
     /// The state of a secret that a change is made on.

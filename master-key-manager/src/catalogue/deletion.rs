@@ -6,7 +6,7 @@
 
 use manager_api::name::{Reason, SecretPath};
 use manager_api::tags::Tags;
-use manager_policy::{Delete, Destroy, Permit};
+use manager_policy::{Delete, Destroy, SecretFacts};
 use manager_registry::{Change, Deletion, EnvironmentRules, Place, SecretRules};
 use manager_store::{ActError, Details, NewPlace};
 use service_runtime::Refusal;
@@ -38,9 +38,7 @@ impl SecretKeeper {
         caller: &Caller,
         origin: &Origin,
     ) -> Result<(Deletion, Sequences), Refusal> {
-        let known = self.known(secret).await?;
-        let permit: Permit<Delete> = caller.permit_on(known.as_ref().map(|known| &known.placed.facts))?;
-        let known = known.ok_or_else(not_found)?;
+        let (known, permit) = self.known_to::<Delete>(secret, caller).await?;
         if let Some(deletion) = known.placed.rules.deletion {
             let basis = permit.basis_for(permit.scope());
             self.store.look_again_at(basis.ok_or_else(|| Refusal::internal("a permit is not for its scope"))?).await?;
@@ -90,9 +88,7 @@ impl SecretKeeper {
         caller: &Caller,
         origin: &Origin,
     ) -> Result<Sequences, Refusal> {
-        let known = self.known(secret).await?;
-        caller.permit_on::<Delete>(known.as_ref().map(|known| &known.placed.facts))?;
-        let known = known.ok_or_else(not_found)?;
+        let (known, _permit) = self.known_to::<Delete>(secret, caller).await?;
         may_take_back(&known, caller)?;
         self.pace.take(caller.subject())?;
         let facts = &known.placed.facts;
@@ -119,9 +115,7 @@ impl SecretKeeper {
         caller: &Caller,
         origin: &Origin,
     ) -> Result<(Sequences, bool), Refusal> {
-        let known = self.known(secret).await?;
-        let permit: Permit<Destroy> = caller.permit_on(known.as_ref().map(|known| &known.placed.facts))?;
-        let known = known.ok_or_else(not_found)?;
+        let (known, permit) = self.known_to::<Destroy>(secret, caller).await?;
         match known.placed.rules.deletion {
             None => return Err(Refusal::new(ErrorCode::SecretNotDeleted)),
             Some(Deletion { destroyed: true, .. }) => {
@@ -212,8 +206,7 @@ pub(crate) fn ended_destructions(view: &View, secret: SecretId, except: Option<&
 }
 
 /// Refuses what was decided about a secret that has another place or other rules by now.
-pub(crate) fn check_still_at(view: &View, known: &Known) -> Result<(), Refusal> {
-    let facts = &known.placed.facts;
+pub(crate) fn check_still_at(view: &View, facts: &SecretFacts) -> Result<(), Refusal> {
     let newest = view.state.place(facts.id).map_or(0, |place| place.number);
     if newest == facts.number { Ok(()) } else { Err(ActError::SecretChanged.into()) }
 }
@@ -221,8 +214,4 @@ pub(crate) fn check_still_at(view: &View, known: &Known) -> Result<(), Refusal> 
 /// The rules of an environment.
 pub(crate) fn rules_of(view: &View, environment: EnvironmentId) -> EnvironmentRules {
     view.state.environment_rules(environment).copied().unwrap_or(EnvironmentRules::new(environment))
-}
-
-fn not_found() -> Refusal {
-    Refusal::new(ErrorCode::SecretNotFound)
 }

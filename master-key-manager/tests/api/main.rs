@@ -39,6 +39,8 @@ mod flooding;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
+mod hidden_secrets;
+#[cfg(test)]
 mod idempotency;
 #[cfg(test)]
 mod key_sets;
