@@ -4,6 +4,7 @@
 
 pub mod action;
 mod acts;
+mod secret_change;
 pub mod value;
 
 use manager_api::name::{EnvironmentName, SecretPath};
@@ -13,6 +14,7 @@ use shared_proto::id::{CredentialId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 
 pub use self::acts::{EnvironmentAct, KeyStep, SecretAct, VersionAct};
+pub use self::secret_change::SecretChange;
 
 /// An event that takes effect only when its line is durable.
 #[derive(Debug)]
@@ -462,7 +464,7 @@ mod tests {
         let registry = |act: &RegistryAct| Act::Registry(*act, Some("id".to_owned())).line(&origin);
         let on_registry =
             RegistryAct::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), registry(known)));
-        let once = once.chain(value::documented(&origin));
+        let once = once.chain(value::documented(&origin)).chain(secret_change::documented(&origin));
         let acts: Vec<_> =
             once.chain(on_secrets).chain(on_versions).chain(on_environments).chain(on_registry).chain(steps).collect();
         let credential = CredentialId::generate();

@@ -161,6 +161,9 @@ impl Sight {
                 if !part.is_own(&line) && !part.is_audited(environments, &line) {
                     return None;
                 }
+                // Whoever audits the folder that a secret lies in need not audit the one that it came from.
+                let is_own = part.is_own(&line);
+                let line = AuditLine { former_path: line.former_path.filter(|_| is_own), ..line };
                 // Their difference to the next one would count what others did.
                 let line = AuditLine { sequence: None, previous_hash: None, ..line };
                 // The line that forbids would tell a secret that is there from one that is not.

@@ -33,6 +33,12 @@ pub struct AuditLine {
     /// The path of that secret then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_path: Option<String>,
+    /// The path that the secret had before, where it got another one. In lines of others only for who reads the whole log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_path: Option<String>,
+    /// The names of the members that changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
     /// All versions that it is about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<AuditedVersion>,

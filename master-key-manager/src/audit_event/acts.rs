@@ -38,8 +38,6 @@ impl EnvironmentAct {
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(strum::VariantArray, strum::EnumMessage))]
 pub enum SecretAct {
-    /// The path, the rules or the description of a secret are changed.
-    Change,
     /// A secret is deleted for a time, and its tokens are revoked.
     Delete,
     /// The deletion of a secret is taken back.
@@ -62,7 +60,6 @@ impl SecretAct {
     /// Its action.
     pub const fn action(self) -> &'static str {
         match self {
-            Self::Change => action::SECRET_CHANGE,
             Self::Delete => action::SECRET_DELETE,
             Self::Undelete => action::SECRET_UNDELETE,
             Self::Destroy => action::SECRET_ERASE,

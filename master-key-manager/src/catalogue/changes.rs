@@ -22,7 +22,7 @@ use super::gains::Gains;
 use super::secret_writer::deleted;
 use super::target::OTHER_READING;
 use crate::access::{Asked, Caller, ChangePace, View, conflict_refused};
-use crate::audit_event::{Act, SecretAct};
+use crate::audit_event::SecretChange;
 use crate::revocation::{Revocations, Sequences};
 
 /// Changes secrets.
@@ -94,10 +94,11 @@ impl SecretKeeper {
             let facts = &known.placed.facts;
             let gains = Gains::of(caller, facts.clone(), facts_after(facts, &after)).await?;
             may_change(caller, (&known, &after), &gains)?;
-            self.audit.record(Act::Secret(SecretAct::Change, secret, &after.path), origin).await?;
+            self.audit.record(act(&known, &after), origin).await?;
             return self.replace((&known, after, gains), (asked.if_revision, asked.reason.as_ref()), caller).await;
         }
-        self.audit.record(Act::Secret(SecretAct::Change, secret, &path), origin).await?;
+        let after = After { path, rules, details: Some(details.clone()) };
+        self.audit.record(act(&known, &after), origin).await?;
         let new = NewDetails { secret, details, expected: known.revision };
         let changed = self.store.describe(&permit, new).await?;
         changed.map_err(conflict_refused)?;
@@ -140,6 +141,33 @@ impl SecretKeeper {
         };
         self.revocations.change_places(caller, reason, decide).await
     }
+}
+
+/// The act of a change, with what a reader of the log cannot find out afterwards: where the secret was, and what became another.
+fn act<'a>(known: &'a Known, after: &'a After) -> SecretChange<'a> {
+    let (before, rules) = (&known.placed.facts, &known.placed.rules);
+    let former = Some(&before.path).filter(|former| **former != after.path);
+    let places = [
+        ("path", former.is_some()),
+        ("tags", rules.tags != after.rules.tags),
+        ("service_only", rules.service_only != after.rules.service_only),
+        ("requires_approval", rules.requires_approval != after.rules.requires_approval),
+        ("retention", rules.retention != after.rules.retention),
+    ];
+    let old = &known.details;
+    let descriptions = after.details.iter().flat_map(|new| {
+        [
+            ("kind", old.kind != new.kind),
+            ("class", old.class != new.class),
+            ("description", old.description != new.description),
+            ("owner", old.owner != new.owner),
+            ("metadata", old.metadata != new.metadata),
+            ("rotation_days", old.rotation_days != new.rotation_days),
+            ("rotation", old.rotation != new.rotation),
+        ]
+    });
+    let changed = places.into_iter().chain(descriptions).filter(|(_, is_other)| *is_other).map(|(name, _)| name);
+    SecretChange { secret: before.id, path: &after.path, former, changed: changed.collect() }
 }
 
 /// The change of the registry for another place or other rules of a secret.

@@ -200,3 +200,35 @@ async fn line_of_a_write_names_the_token_that_is_given_out_and_listed() {
     let line = lines.iter().find(|line| line["action"] == "secret.store").unwrap();
     assert_eq!(line["jti"], stored.member("jti"));
 }
+
+/// Whoever reads the log finds out where a secret was, and that a rule went.
+#[actix_web::test]
+async fn a_change_of_a_secret_says_where_it_was_and_what_became_another() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = manager.store_value("app/db", "v").await.expect(201).member("key_id");
+    let at = format!("/api/secrets/{secret}");
+    let auditor = manager.service("auditor").await;
+    manager.permit(&auditor.id(), "allow", &["read-audit"], "web/**").await;
+    for body in [
+        json!({"requires_approval": true, "tags": {"team": "canary-team"}}),
+        json!({"description": "canary-text", "owner": "ops"}),
+        json!({"path": "web/db", "requires_approval": false, "service_only": true, "metadata": {"a": "b"}}),
+    ] {
+        manager.admin(Method::PATCH, &at, Some(body)).await.expect(200);
+    }
+    let seen = manager.by(&auditor, Method::GET, "/api/audit", None).await.expect(200).json();
+    let seen: Vec<Value> = seen["lines"].as_array().unwrap().clone();
+    assert!(seen.iter().any(|line| line["key_path"] == "web/db" && line["changed"] != Value::Null), "{seen:?}");
+    assert!(seen.iter().all(|line| line["former_path"].is_null()), "he does not audit where it came from");
+    let lines = lines(&installed, manager).await;
+    let changes: Vec<&Value> = lines.iter().filter(|line| line["action"] == "secret.change").collect();
+    let said = |line: &Value| (line["former_path"].clone(), line["key_path"].clone(), line["changed"].clone());
+    let expected = [
+        (Value::Null, json!("app/db"), json!(["tags", "requires_approval"])),
+        (Value::Null, json!("app/db"), json!(["description", "owner"])),
+        (json!("app/db"), json!("web/db"), json!(["path", "service_only", "requires_approval", "metadata"])),
+    ];
+    assert_eq!(changes.iter().map(|line| said(line)).collect::<Vec<_>>(), expected);
+    assert!(changes.iter().all(|line| !line.to_string().contains("canary")), "names and nothing else");
+}

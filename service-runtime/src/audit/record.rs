@@ -50,6 +50,8 @@ pub struct AuditRecord {
     code: Option<ErrorCode>,
     key_id: Option<String>,
     key_path: Option<String>,
+    former_path: Option<String>,
+    changed: Vec<String>,
     secrets: Vec<(SecretId, Version)>,
     jti: Option<String>,
     target: Option<String>,
@@ -73,6 +75,8 @@ impl AuditRecord {
             code: None,
             key_id: None,
             key_path: None,
+            former_path: None,
+            changed: Vec::new(),
             secrets: Vec::new(),
             jti: None,
             target: None,
@@ -102,6 +106,20 @@ impl AuditRecord {
     #[must_use]
     pub fn key_path(mut self, key_path: impl Into<String>) -> Self {
         self.key_path = Some(clean(key_path.into(), MAX_PATH_CHARS));
+        self
+    }
+
+    /// The name that the secret had before, if it gets another one.
+    #[must_use]
+    pub fn former_path(mut self, former_path: impl Into<String>) -> Self {
+        self.former_path = Some(clean(former_path.into(), MAX_PATH_CHARS));
+        self
+    }
+
+    /// The members that change, by their names and without what they say.
+    #[must_use]
+    pub fn changed(mut self, members: impl IntoIterator<Item = &'static str>) -> Self {
+        self.changed = members.into_iter().map(str::to_owned).collect();
         self
     }
 
@@ -145,6 +163,8 @@ impl AuditRecord {
         let members = [
             ("key_id", self.key_id.is_some()),
             ("key_path", self.key_path.is_some()),
+            ("former_path", self.former_path.is_some()),
+            ("changed", !self.changed.is_empty()),
             ("secrets", !self.secrets.is_empty()),
             ("jti", self.jti.is_some()),
             ("target", self.target.is_some()),
@@ -216,6 +236,10 @@ impl Entry {
         if let Some(path) = &record.key_path {
             line.text(",\"key_path\":", path);
         }
+        if let Some(path) = &record.former_path {
+            line.text(",\"former_path\":", path);
+        }
+        line.texts(",\"changed\":[", &record.changed);
         line.versions(",\"secrets\":[", &record.secrets);
         line.text_or_null(",\"jti\":", record.jti.as_deref());
         if let Some(target) = &record.target {
