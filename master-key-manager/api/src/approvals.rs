@@ -69,8 +69,10 @@ pub struct ApprovalDetails {
     pub key_id: SecretId,
     /// Its environment.
     pub environment: EnvironmentName,
-    /// The path that it had when the act was asked for.
-    pub path: SecretPath,
+    /// Its path: the present one for those who may approve there, and for the one who asked the one of then. Absent for one who
+    /// has decided and may approve there no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<SecretPath>,
     /// The time for which it is to be read (seconds). Absent for another act.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,

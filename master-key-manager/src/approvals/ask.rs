@@ -14,7 +14,7 @@ use shared_proto::id::{SecretId, Subject};
 
 use super::{
     Approvals, KEPT_SECONDS, MOST, MOST_OF_ONE, MOST_OPEN, MOST_OVER_OF_ONE, OPEN_SECONDS, REMOVED_AT_ONCE,
-    not_permitted,
+    SeenApproval, not_permitted,
 };
 use crate::access::{Caller, View};
 use crate::audit_event::{Act, RegistryAct};
@@ -65,7 +65,12 @@ impl Approvals {
     ///
     /// # Errors
     /// `SecretNotFound`: it is unknown, or the caller may not read it. `LimitReached`: too many acts await approval.
-    pub async fn ask_to_read(&self, asked: AskApproval, caller: &Caller, origin: &Origin) -> Result<Approval, Refusal> {
+    pub async fn ask_to_read(
+        &self,
+        asked: AskApproval,
+        caller: &Caller,
+        origin: &Origin,
+    ) -> Result<SeenApproval, Refusal> {
         let AskApproval { key_id, seconds, reason } = asked;
         if !(MIN_READ_SECONDS..=MAX_READ_SECONDS).contains(&seconds) {
             return Err(Refusal::parameter("seconds is 60 to 86400."));
@@ -81,7 +86,8 @@ impl Approvals {
                 SecretRules { .. } => Ok(()),
             }
         };
-        self.ask(AskedAct::Read { secret_id: key_id, seconds }, &known, reason, (caller, origin), may).await
+        let act = AskedAct::Read { secret_id: key_id, seconds };
+        self.ask(act, &known, reason, (caller, origin), may).await.map(SeenApproval::of_asker)
     }
 
     /// Removes acts of which nothing has come for long. Maintenance calls it.

@@ -14,7 +14,7 @@ use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::Subject;
 
-use super::{Approvals, NO_SECRET, decided, is_own, may_approve, not_found, not_permitted};
+use super::{Approvals, NO_SECRET, SeenApproval, decided, is_own, may_approve, not_found, not_permitted};
 use crate::access::{Asked, Caller, View};
 use crate::audit_event::{Act, Outcome, RegistryAct, RegistryOutcome, SecretAct};
 use crate::catalogue::{Known, check_still_at, destroyed_place, ended_destructions};
@@ -34,7 +34,7 @@ impl Approvals {
         reason: Option<&Reason>,
         caller: &Caller,
         origin: &Origin,
-    ) -> Result<(Approval, Sequences, bool), Refusal> {
+    ) -> Result<(SeenApproval, Sequences, bool), Refusal> {
         let view = self.registry.now().await?;
         let asked = view.state.approval(id).map(|approval| approval.act);
         let facts = self.facts_of(asked).await?;
@@ -70,12 +70,14 @@ impl Approvals {
         };
         let done = self.revocations.change_places(caller, reason, decide).await?;
         let approval = made.ok_or_else(|| Refusal::internal("an approval was not decided"))?;
-        match approval.act {
+        let act = approval.act;
+        let seen = SeenApproval { approval, path: Some(known.placed.facts.path) };
+        match act {
             AskedAct::Destroy { .. } => {
                 let (done, more) = self.keeper.erase_now(secret).await;
-                Ok((approval, done, more))
+                Ok((seen, done, more))
             }
-            AskedAct::Read { .. } => Ok((approval, done, false)),
+            AskedAct::Read { .. } => Ok((seen, done, false)),
         }
     }
 
@@ -90,7 +92,7 @@ impl Approvals {
         reason: Option<&Reason>,
         caller: &Caller,
         origin: &Origin,
-    ) -> Result<(Approval, Sequences), Refusal> {
+    ) -> Result<(SeenApproval, Sequences), Refusal> {
         let view = self.registry.now().await?;
         let facts = self.facts_of(view.state.approval(id).map(|approval| approval.act)).await?;
         drop(view);
@@ -108,7 +110,9 @@ impl Approvals {
                 Ok(())
             }
         };
-        self.end(id, (ApprovalState::Rejected, RegistryOutcome::ApprovalReject), reason, (caller, origin), may).await
+        let told = (ApprovalState::Rejected, RegistryOutcome::ApprovalReject);
+        let (approval, done) = self.end(id, told, reason, (caller, origin), may).await?;
+        Ok((SeenApproval { approval, path: facts.map(|facts| facts.path.clone()) }, done))
     }
 
     /// Takes back an act that the caller has asked for, or ends what was approved to him.
@@ -121,11 +125,13 @@ impl Approvals {
         reason: Option<&Reason>,
         caller: &Caller,
         origin: &Origin,
-    ) -> Result<(Approval, Sequences), Refusal> {
+    ) -> Result<(SeenApproval, Sequences), Refusal> {
         let may = |caller: &Caller, _view: &View, approval: &Approval| {
             if is_own(caller, approval) { Ok(()) } else { Err(not_found()) }
         };
-        self.end(id, (ApprovalState::Cancelled, RegistryOutcome::ApprovalCancel), reason, (caller, origin), may).await
+        let told = (ApprovalState::Cancelled, RegistryOutcome::ApprovalCancel);
+        let (approval, done) = self.end(id, told, reason, (caller, origin), may).await?;
+        Ok((SeenApproval::of_asker(approval), done))
     }
 
     /// The facts about the secret of an act. It takes as long for an act that is missing.

@@ -2,12 +2,13 @@
 
 use manager_api::approvals::ApprovalState;
 use manager_api::id::ApprovalId;
+use manager_api::name::SecretPath;
 use manager_policy::{Action, Visible};
 use manager_registry::Approval;
 use service_runtime::Refusal;
 use service_runtime::audit::Origin;
 
-use super::{Approvals, is_own, not_found};
+use super::{Approvals, NO_SECRET, is_own, not_found};
 use crate::access::Caller;
 use crate::audit_event::{Act, RegistryAct};
 
@@ -22,68 +23,107 @@ pub struct Asked {
     pub limit: usize,
 }
 
-/// Acts whose secrets are looked up at once.
-const AT_ONCE: usize = 256;
+/// Acts whose secrets are looked up for one page. A caller who sees few of them goes on with the next page.
+const MOST_LOOKED_AT: usize = 256;
+
+/// A page of acts, as a caller sees them.
+#[derive(Debug)]
+pub struct ApprovalPage {
+    /// The acts, ordered by id.
+    pub approvals: Vec<SeenApproval>,
+    /// The last act that was looked at, if there are more.
+    pub next: Option<ApprovalId>,
+    /// The time at which their states are (Unix seconds).
+    pub now: u64,
+}
+
+/// An act, as a caller sees it.
+#[derive(Debug)]
+pub struct SeenApproval {
+    /// The act.
+    pub approval: Approval,
+    /// The path of its secret: the present one for those who may approve there, and the one of then for the one who asked.
+    pub path: Option<SecretPath>,
+}
+
+impl SeenApproval {
+    /// An act as the one who asked for it sees it.
+    pub(super) fn of_asker(approval: Approval) -> Self {
+        Self { path: Some(approval.path.clone()), approval }
+    }
+}
 
 impl Approvals {
-    /// A page of acts, ordered by id, with the time at which their states are.
+    /// A page of acts.
     ///
     /// # Errors
     /// Nothing can be given out.
-    pub async fn list(&self, asked: Asked, caller: &Caller, origin: &Origin) -> Result<(Vec<Approval>, u64), Refusal> {
+    pub async fn list(&self, asked: Asked, caller: &Caller, origin: &Origin) -> Result<ApprovalPage, Refusal> {
         let view = self.registry.now().await?;
         let caller = caller.again(&view)?;
+        // In the order of the texts, as records are.
         let (now, after) = (caller.now(), asked.after.map(|id| id.to_string()).unwrap_or_default());
         let is_asked = |approval: &&Approval| {
             approval.approval_id.to_string() > after && asked.state.is_none_or(|state| approval.state_at(now) == state)
         };
-        let all: Vec<&Approval> = view.state.approvals().filter(is_asked).collect();
+        let mut some: Vec<&Approval> = view.state.approvals().filter(is_asked).take(MOST_LOOKED_AT + 1).collect();
+        let mut has_more = some.len() > MOST_LOOKED_AT;
+        some.truncate(MOST_LOOKED_AT);
         let decides = caller.may(Action::Approve);
-        let mut page = Vec::new();
-        for some in all.chunks(AT_ONCE) {
-            let shown = self.shown(&caller, &decides, some).await?;
-            page.extend(shown.into_iter().cloned());
-            if page.len() >= asked.limit {
-                break;
-            }
+        let mut next = some.last().map(|last| last.approval_id);
+        let mut approvals = self.shown(&caller, &decides, &some).await?;
+        if approvals.len() > asked.limit {
+            approvals.truncate(asked.limit);
+            (next, has_more) = (approvals.last().map(|last| last.approval.approval_id), true);
         }
-        page.truncate(asked.limit);
         self.store.look_again_at(decides.basis()).await?;
         self.audit.record(Act::Registry(RegistryAct::ApprovalList, None), origin).await?;
-        Ok((page, now))
+        Ok(ApprovalPage { approvals, next: next.filter(|_| has_more), now })
     }
 
     /// One act, with the time at which its state is.
     ///
     /// # Errors
     /// `ApprovalNotFound`: it is unknown, or not the caller's to see.
-    pub async fn show(&self, id: ApprovalId, caller: &Caller, origin: &Origin) -> Result<(Approval, u64), Refusal> {
+    pub async fn show(
+        &self,
+        id: ApprovalId,
+        caller: &Caller,
+        origin: &Origin,
+    ) -> Result<(SeenApproval, u64), Refusal> {
         let view = self.registry.now().await?;
         let caller = caller.again(&view)?;
-        let approval = view.state.approval(id).ok_or_else(not_found)?;
         let decides = caller.may(Action::Approve);
-        let shown = self.shown(&caller, &decides, &[approval]).await?;
-        let approval = shown.first().copied().ok_or_else(not_found)?.clone();
+        let seen = match view.state.approval(id) {
+            Some(approval) => self.shown(&caller, &decides, &[approval]).await?.pop(),
+            None => {
+                // As for one that he may not see.
+                self.store.secret_facts(vec![NO_SECRET]).await?;
+                None
+            }
+        };
+        let seen = seen.ok_or_else(not_found)?;
         self.store.look_again_at(decides.basis()).await?;
         self.audit.record(Act::Registry(RegistryAct::ApprovalShow, Some(id.to_string())), origin).await?;
-        Ok((approval, caller.now()))
+        Ok((seen, caller.now()))
     }
 
     /// Those of some acts that a caller may see.
-    async fn shown<'a>(
+    async fn shown(
         &self,
         caller: &Caller,
         decides: &Visible,
-        some: &[&'a Approval],
-    ) -> Result<Vec<&'a Approval>, Refusal> {
+        some: &[&Approval],
+    ) -> Result<Vec<SeenApproval>, Refusal> {
         let secrets = some.iter().map(|approval| approval.act.secret()).collect();
         let facts = self.store.secret_facts(secrets).await?;
         let has_decided = |approval: &Approval| caller.subject().is_some() && approval.decided_by == caller.subject();
-        let sees = some.iter().zip(&facts).filter(|(approval, facts)| {
-            is_own(caller, approval)
-                || has_decided(approval)
-                || facts.as_ref().is_some_and(|facts| decides.shows(facts))
+        let seen = some.iter().zip(facts).filter_map(|(approval, facts)| {
+            let present = facts.filter(|facts| decides.shows(facts)).map(|facts| facts.path);
+            let path = present.or_else(|| is_own(caller, approval).then(|| approval.path.clone()));
+            let is_seen = path.is_some() || has_decided(approval);
+            is_seen.then(|| SeenApproval { approval: (*approval).clone(), path })
         });
-        Ok(sees.map(|(approval, _)| *approval).collect())
+        Ok(seen.collect())
     }
 }

@@ -24,7 +24,7 @@ use crate::catalogue::SecretKeeper;
 use crate::revocation::Revocations;
 
 pub use self::ask::Destruction;
-pub use self::lists::Asked;
+pub use self::lists::{ApprovalPage, Asked, SeenApproval};
 
 /// Asks for acts and decides them.
 pub struct Approvals {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use manager_api::approvals::{ApprovalAct, ApprovalDetails, ApprovalList, ApprovalState, AskApproval};
 use manager_api::id::ApprovalId;
-use manager_registry::{Approval, AskedAct};
+use manager_registry::AskedAct;
 use serde::Deserialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::error::ErrorCode;
 
-use super::{Because, LIMIT, REASON, SMALL_LIMIT, after, environment_name, next_after};
+use super::{Because, LIMIT, REASON, SMALL_LIMIT, after, environment_name};
 use crate::app::App;
-use crate::approvals::Asked;
+use crate::approvals::{Asked, SeenApproval};
 use crate::audit_event::action;
 use crate::http::{Call, Page};
 use crate::revocation::Sequences;
@@ -122,9 +122,9 @@ async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let Query { state, after, limit } = call.query()?;
     let approvals = Arc::clone(&app.approvals);
     let asked = Asked { state, after, limit: limit.rows() };
-    let (page, now) = call.run(|caller, origin| async move { approvals.list(asked, &caller, &origin).await }).await?;
-    let next = next_after(page.len(), limit, || page.last().map(|last| last.approval_id.to_string()));
-    let approvals = page.into_iter().map(|approval| details(&app, approval, now)).collect::<Result<_, _>>()?;
+    let page = call.run(|caller, origin| async move { approvals.list(asked, &caller, &origin).await }).await?;
+    let seen = page.approvals.into_iter().map(|seen| details(&app, seen, page.now));
+    let (approvals, next) = (seen.collect::<Result<_, _>>()?, page.next.map(|id| id.to_string()));
     Ok(HttpResponse::Ok().json(ApprovalList { approvals, next }))
 }
 
@@ -170,7 +170,8 @@ fn status(done: &Sequences, more: bool) -> HttpResponseBuilder {
     if done.applied && !more { HttpResponse::Ok() } else { HttpResponse::Accepted() }
 }
 
-fn details(app: &App, approval: Approval, now: u64) -> Result<ApprovalDetails, Refusal> {
+fn details(app: &App, seen: SeenApproval, now: u64) -> Result<ApprovalDetails, Refusal> {
+    let SeenApproval { approval, path } = seen;
     let (act, seconds) = match approval.act {
         AskedAct::Destroy { .. } => (ApprovalAct::Destroy, None),
         AskedAct::Read { seconds, .. } => (ApprovalAct::Read, Some(seconds)),
@@ -182,7 +183,7 @@ fn details(app: &App, approval: Approval, now: u64) -> Result<ApprovalDetails, R
         act,
         key_id: approval.act.secret(),
         environment: environment_name(app, approval.environment_id)?,
-        path: approval.path,
+        path,
         seconds,
         asked_by: approval.asked_by,
         reason: approval.reason,

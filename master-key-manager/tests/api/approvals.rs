@@ -202,6 +202,58 @@ async fn a_service_approves_nothing_for_the_people_who_answer_for_it() {
 }
 
 #[actix_web::test]
+async fn an_approver_sees_where_a_secret_is_and_not_where_it_was() {
+    let two = Two::new().await;
+    let body = json!({"environment": "dev", "path": "hidden/db", "value": "v", "requires_approval": true});
+    let secret = two.manager.post("/api/secrets", body).await.expect(201).member("key_id");
+    let asker = two.manager.service("asker").await;
+    two.manager.permit(&asker.id(), "allow", &["read"], "hidden/**").await;
+    let approver = two.manager.service("approver").await;
+    two.manager.permit(&approver.id(), "allow", &["read", "approve"], "open/**").await;
+    let read = Some(json!({"key_id": secret, "seconds": 60, "reason": "test"}));
+    let id = two.manager.by(&asker, Method::POST, "/api/approvals", read).await.expect(202).member("approval_id");
+    let to = Some(json!({"path": "open/db"}));
+    two.manager.admin(Method::PATCH, &format!("/api/secrets/{secret}"), to).await.expect(200);
+    assert_eq!(two.shown(&asker, &id).await.expect(200).member("path"), "hidden/db");
+    assert_eq!(two.listed(&approver, "").await[0]["path"], "open/db");
+    let rejected = two.decide(&approver, &id, "reject").await.expect(200);
+    assert_eq!(rejected.member("path"), "open/db");
+    // Where he approves no more, he sees what he has decided, and not where it is.
+    let to = Some(json!({"path": "hidden/again"}));
+    two.manager.admin(Method::PATCH, &format!("/api/secrets/{secret}"), to).await.expect(200);
+    let decided = two.shown(&approver, &id).await.expect(200).json();
+    assert_eq!((&decided["state"], &decided["path"]), (&json!("rejected"), &Value::Null));
+    two.manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_page_looks_at_a_bounded_number_of_acts() {
+    let two = Two::new().await;
+    let secret = two.deleted("app/db").await;
+    let id = two.asks(&two.first, &secret).await;
+    let view = two.manager.app.registry.now().await.unwrap();
+    let approval = view.state.approval(id.parse().unwrap()).unwrap().clone();
+    let copies = (0..600).map(|_| {
+        let approval_id = manager_api::id::ApprovalId::generate();
+        manager_registry::Approval { approval_id, ..approval.clone() }.into()
+    });
+    two.manager.put(copies.collect()).await;
+    let stranger = two.manager.service("stranger").await;
+    for (who, expected) in [(&stranger, 0), (&two.second, 601)] {
+        let (mut pages, mut seen, mut after) = (0, 0, String::new());
+        loop {
+            let path = format!("/api/approvals?limit=500{after}");
+            let page = two.manager.by(who, Method::GET, &path, None).await.expect(200).json();
+            (pages, seen) = (pages + 1, seen + page["approvals"].as_array().unwrap().len());
+            let Some(next) = page["next"].as_str() else { break };
+            after = format!("&after={next}");
+        }
+        assert_eq!((pages, seen), (3, expected));
+    }
+    two.manager.stop().await;
+}
+
+#[actix_web::test]
 async fn versions_are_not_destroyed_one_by_one_where_a_second_one_is_asked() {
     let two = Two::new().await;
     let secret = two.manager.store_value("app/db", "v").await.expect(201).member("key_id");
