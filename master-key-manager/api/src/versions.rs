@@ -73,9 +73,6 @@ pub struct VersionDetails {
     /// When it ends (Unix seconds). Absent for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
-    /// True for a version from before versions were authenticated: its author and its end are unknown.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unverified: bool,
 }
 
 /// A version after a change of it. Without the right to list the secret, its number and its stages are told, and nothing else.

@@ -181,11 +181,11 @@ fn version_of(call: &Call) -> Result<Version, Refusal> {
 
 fn details(entry: VersionEntry) -> VersionDetails {
     let VersionEntry { version, envelope, status, stages, created_at, author, note, expiry } = entry;
-    let (expires_at, unverified) = match expiry {
-        Expiry::Known(end) => (end, false),
-        Expiry::Unverified => (None, true),
+    let expires_at = match expiry {
+        Expiry::Known(end) => end,
+        Expiry::Unverified => None,
     };
-    VersionDetails { version, envelope, state: status, stages, created_at, author, note, expires_at, unverified }
+    VersionDetails { version, envelope, state: status, stages, created_at, author, note, expires_at }
 }
 
 fn after_change(done: AfterChange) -> VersionAfterChange {

@@ -284,7 +284,8 @@ async fn an_idempotency_key_is_answered_with_its_own_version_alone() {
 /// The tags of all rows are gone, as in a database of an earlier release.
 const UNTAGGED: &str =
     "UPDATE secrets SET tag = NULL; UPDATE environments SET tag = NULL; UPDATE subjects SET tag = NULL;
-    UPDATE pending_revocations SET tag = NULL; UPDATE idempotency SET tag = NULL;";
+    UPDATE pending_revocations SET tag = NULL; UPDATE idempotency SET tag = NULL;
+    UPDATE versions SET tag = NULL;";
 
 #[actix_web::test]
 async fn rows_of_an_earlier_release_are_vouched_for_with_its_principals_and_by_nothing_else() {
@@ -321,7 +322,7 @@ async fn rows_of_an_earlier_release_are_vouched_for_with_its_principals_and_by_n
     let manager = installed.start().await;
     manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await.expect(201);
     let taken = Connection::open(installed.config.database()).unwrap();
-    for (table, tagged) in [("secrets", true), ("environments", true), ("idempotency", true)] {
+    for (table, tagged) in [("secrets", true), ("versions", true), ("environments", true), ("idempotency", true)] {
         let sql = format!("SELECT count(*) FROM {table} WHERE tag IS NULL");
         let untagged: u32 = taken.query_row(&sql, [], |row| row.get(0)).unwrap();
         assert_eq!(untagged == 0, tagged, "{table}");

@@ -347,6 +347,8 @@ async fn a_version_that_was_altered_in_the_database_looks_as_one_that_is_missing
         ("it has another author", "author = 'svc_AAAAAAAAAAAAAAAAAAAAAA'"),
         ("it has another note", "note = 'mine'"),
         ("it is older", "created_at = 1"),
+        ("its tag is taken away", "tag = NULL"),
+        ("and it points to another envelope", "tag = NULL, envelope = 1, expires_at = NULL, note = 'mine'"),
     ] {
         let one = One::new(None).await;
         one.write(json!({"value": "v2", "note": "n", "expires_at": 4_102_444_800_u64})).await.expect(201);
@@ -363,21 +365,4 @@ async fn a_version_that_was_altered_in_the_database_looks_as_one_that_is_missing
         one.manager.post(&one.at(":rollback"), json!({"version": 2})).await.expect(404).refused("secret_not_found");
         one.manager.stop().await;
     }
-}
-
-#[actix_web::test]
-async fn a_version_from_before_the_tags_is_read_and_says_that_it_is_not_verified() {
-    let one = One::new(None).await;
-    plant(&one.installed, "UPDATE versions SET tag = NULL, note = '', author = NULL");
-    let shown = one.get("/versions/1").await.expect(200).json();
-    assert_eq!((&shown["unverified"], shown.get("author")), (&json!(true), None));
-    assert_eq!(one.value(json!({"version": 1})).await.as_deref(), Some("v1"));
-    one.patch(1, json!({"note": "x"})).await.expect(200);
-    let shown = one.get("/versions/1").await.expect(200).json();
-    assert_eq!(
-        (&shown["unverified"], &shown["note"]),
-        (&json!(true), &json!("x")),
-        "a note does not vouch for the rest"
-    );
-    one.manager.stop().await;
 }

@@ -13,7 +13,7 @@ use shared_proto::id::{SecretId, Version};
 
 use super::environments::open_for_use;
 use super::rows::{state, version};
-use super::version_tags::{Standing, Tagged};
+use super::version_tags::Tagged;
 use super::{SqlStore, outlived, places, stages};
 use crate::{
     Acted, ChangedVersion, Destroyed, Expiry, HistoryPage, HistoryPart, HistoryStore, OUTLIVED_AT_ONCE, Outlived,
@@ -97,12 +97,11 @@ impl Line {
         let Self { version, envelope, state, tagged } = self;
         let unreadable = |_| SqlError::unreadable();
         let pointer = (secret, version, envelope);
-        if tagged.standing(key, pointer) == Standing::Planted {
+        if !tagged.fits(key, pointer) {
             return Ok(None);
         }
-        let expiry = tagged.expires_at(key, pointer);
-        let author = tagged.author.filter(|_| expiry != Expiry::Unverified);
-        let author = author.map(|author| author.parse().map_err(unreadable)).transpose()?;
+        let expiry = Expiry::Known(tagged.expires_at);
+        let author = tagged.author.map(|author| author.parse().map_err(unreadable)).transpose()?;
         let note = if tagged.note.is_empty() { None } else { Some(Note::parse(tagged.note).map_err(unreadable)?) };
         let (status, stages) = as_seen(version, state, stages);
         let created_at = tagged.created_at;
@@ -200,7 +199,7 @@ fn change_version(tx: &mut Tx<'_>, key: &RowKey, change: &VersionChange) -> Resu
     Ok(entry(tx, key, secret, version)?.map_or(ChangedVersion::NotFound, ChangedVersion::Made))
 }
 
-/// Writes the note of a version. A row without a tag gets none: nobody knows who wrote the rest of it.
+/// Writes the note of a version whose row is the manager's.
 fn write_note(
     tx: &mut Tx<'_>,
     key: &RowKey,
@@ -209,7 +208,7 @@ fn write_note(
 ) -> Result<(), SqlError> {
     let Some(Line { envelope, tagged, .. }) = line_of(tx, secret, version)? else { return Ok(()) };
     let new = Tagged { note: note.map_or_else(String::new, |note| note.as_str().to_owned()), ..tagged };
-    let tag = new.tag.map(|_former| new.new_tag(key, (secret, version, envelope)));
+    let tag = new.new_tag(key, (secret, version, envelope));
     let sql = "UPDATE versions SET note = ?3, tag = ?4 WHERE secret_id = ?1 AND version = ?2";
     tx.execute(sql, &[&secret.as_bytes(), &version.get(), &new.note, &tag]).map(|_rows| ())
 }

@@ -14,7 +14,7 @@ use shared_proto::id::{SecretId, Version};
 use super::environments::open_for_use;
 use super::registry::newest_number;
 use super::rows::version;
-use super::version_tags::{Standing, Tagged};
+use super::version_tags::Tagged;
 use super::{destruction, places, stages};
 use crate::{Destroyed, OUTLIVED_AT_ONCE, Outlived, SCANNED_AT_ONCE, SignEvent, Stages};
 
@@ -124,7 +124,7 @@ impl Search {
             )?;
             for (version, envelope, tagged) in &rows {
                 below = version.get();
-                if tagged.standing(key, (secret, *version, *envelope)) == Standing::Fits {
+                if tagged.fits(key, (secret, *version, *envelope)) {
                     self.look_at(*version, *envelope, tagged.created_at);
                 }
             }

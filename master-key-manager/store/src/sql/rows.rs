@@ -13,7 +13,7 @@ use shared_proto::id::{EnvironmentId, SecretId, Version};
 
 use super::details;
 use super::places::{self, UnverifiedPlace};
-use super::version_tags::{Standing, Tagged};
+use super::version_tags::Tagged;
 use crate::{EnvelopeRow, PlacedSecret, SecretState, Stages, StoredEvent, VersionRow, event_name};
 
 pub(super) fn version(row: &Row<'_>, column: usize) -> Result<Version, SqlError> {
@@ -107,8 +107,7 @@ fn verified(
     let (row, rest) = found.unzip();
     let (place, tagged) = rest.unzip();
     let is_own = |row: &VersionRow| {
-        let standing = tagged.as_ref().map(|tagged| tagged.standing(key, (row.secret, row.version, row.envelope)));
-        standing != Some(Standing::Planted)
+        tagged.as_ref().is_some_and(|tagged| tagged.fits(key, (row.secret, row.version, row.envelope)))
     };
     let row = row.filter(is_own);
     Ok(row.zip(places::verified_or_as_if(tx, key, secret, place)?))

@@ -2,8 +2,8 @@
 //! ends, by whom, and the note.
 //!
 //! Guarantees that an attacker with write access to the database cannot make a version point to another envelope, or end at
-//! another time: such a row looks like a missing one. A row without a tag is from before versions had them. It is used, and
-//! what only a tag vouches for is not known of it.
+//! another time: such a row looks like a missing one. So does a row without a tag: an operator vouches for the versions of a
+//! database from before they had tags, once, before the service uses it.
 
 use manager_registry::{RowKey, RowKind, RowTag};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
@@ -42,26 +42,16 @@ impl Tagged {
         self.with_parts(pointer, |parts| key.tag(RowKind::Version, parts))
     }
 
-    /// Tells whether the manager wrote the row. One without a tag is from before versions had them.
-    pub(super) fn standing(&self, key: &RowKey, pointer: Pointer) -> Standing {
+    /// Tells whether the manager wrote the row.
+    pub(super) fn fits(&self, key: &RowKey, pointer: Pointer) -> bool {
         let (secret, version, _) = pointer;
-        let fits = |tag: &RowTag| {
-            let name = format_args!("{secret}, {version}");
-            self.with_parts(pointer, |parts| key.fits(RowKind::Version, name, parts, Some(tag)))
-        };
-        match &self.tag {
-            None => Standing::Untagged,
-            Some(tag) if fits(tag) => Standing::Fits,
-            Some(_) => Standing::Planted,
-        }
+        let name = format_args!("{secret}, {version}");
+        self.with_parts(pointer, |parts| key.fits(RowKind::Version, name, parts, self.tag.as_ref()))
     }
 
     /// When the version ends.
     pub(super) fn expires_at(&self, key: &RowKey, pointer: Pointer) -> Expiry {
-        match self.standing(key, pointer) {
-            Standing::Fits => Expiry::Known(self.expires_at),
-            Standing::Untagged | Standing::Planted => Expiry::Unverified,
-        }
+        if self.fits(key, pointer) { Expiry::Known(self.expires_at) } else { Expiry::Unverified }
     }
 
     fn with_parts<T>(&self, (secret, version, envelope): Pointer, of: impl FnOnce(&[&[u8]]) -> T) -> T {
@@ -73,17 +63,6 @@ impl Tagged {
         let author = self.author.as_deref().unwrap_or_default();
         of(&[secret.as_bytes(), &version, &envelope, &created_at, expires_at, author.as_bytes(), self.note.as_bytes()])
     }
-}
-
-/// The origin of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// The manager wrote it.
-    Fits,
-    /// It is from before versions had tags, or somebody took its tag away.
-    Untagged,
-    /// Somebody else wrote it, or altered it.
-    Planted,
 }
 
 /// Tags versions from before they had tags, up to a limit, and returns how many.
@@ -114,8 +93,8 @@ mod tests {
         let pointer = (secret, two, one);
         let mut row = Tagged { expires_at: Some(9), created_at: 5, ..Tagged::default() };
         assert_eq!(row.expires_at(&key, pointer), Expiry::Unverified);
-        assert_eq!(row.standing(&key, pointer), Standing::Untagged);
-        assert_eq!(key.unfit(), None, "a row from before has no tag");
+        assert!(!row.fits(&key, pointer), "without a tag it is nobody's");
+        assert!(key.unfit().is_some(), "and it is told");
         row.tag = Some(row.new_tag(&key, pointer));
         assert_eq!(row.expires_at(&key, pointer), Expiry::Known(Some(9)));
         let altered = [
@@ -126,11 +105,11 @@ mod tests {
             Tagged { note: "n".to_owned(), ..row.clone() },
         ];
         for altered in altered {
-            assert_eq!(altered.standing(&key, pointer), Standing::Planted);
+            assert!(!altered.fits(&key, pointer));
             assert_eq!(altered.expires_at(&key, pointer), Expiry::Unverified);
         }
         for pointer in [(secret, two, two), (secret, one, one), (SecretId::generate(), two, one)] {
-            assert_eq!(row.standing(&key, pointer), Standing::Planted);
+            assert!(!row.fits(&key, pointer));
         }
         let never = Tagged { expires_at: None, ..Tagged::default() };
         let never = Tagged { tag: Some(never.new_tag(&key, pointer)), ..never };

@@ -13,7 +13,7 @@ use crate::sql::details;
 use crate::sql::environments;
 use crate::sql::places::UnverifiedPlace;
 use crate::sql::rows::optional_version;
-use crate::sql::version_tags::{Standing, Tagged};
+use crate::sql::version_tags::Tagged;
 use crate::{Details, ListedDetails, ListedSecret, PlacedSecret, Stages};
 
 const DAY: u64 = 24 * 60 * 60;
@@ -143,13 +143,8 @@ fn current(row: &Row<'_>, key: &RowKey, secret: SecretId) -> Result<Option<(u64,
         return Ok(None);
     };
     let tagged = Tagged::read(row, 16)?;
-    let end = match tagged.standing(key, (secret, version, envelope)) {
-        Standing::Fits => tagged.expires_at,
-        // From before versions had tags, and ends.
-        Standing::Untagged => None,
-        Standing::Planted => return Ok(None),
-    };
-    Ok(Some((tagged.created_at, end)))
+    let is_own = tagged.fits(key, (secret, version, envelope));
+    Ok(is_own.then_some((tagged.created_at, tagged.expires_at)))
 }
 
 fn verify(
