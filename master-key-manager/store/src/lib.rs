@@ -18,6 +18,7 @@ mod facts;
 mod history;
 mod identity;
 mod installation;
+mod integrity;
 mod notices;
 mod period;
 mod places;
@@ -55,6 +56,10 @@ pub use self::history::{
 };
 pub use self::identity::{IdentityStore, USES_AT_ONCE};
 pub use self::installation::{Installation, InstallationStore, NewInstallation};
+pub use self::integrity::{
+    CHECKED_AT_ONCE, CatalogueRows, CheckedEnvelope, CheckedVersion, Erasure, IntegrityStore, RowOrigin, SecretRow,
+    VersionKey,
+};
 pub use self::notices::{
     DuePlace, NOTICE_SECONDS, NOTICED_AT_ONCE, NOTICES_SCANNED_AT_ONCE, Notice, NoticePage, NoticeStore, THRESHOLD_DAYS,
 };
@@ -95,6 +100,7 @@ pub trait ManagerStore:
     + HistoryStore
     + IdentityStore
     + InstallationStore
+    + IntegrityStore
     + NoticeStore
     + PlaceStore
     + ReconcileStore

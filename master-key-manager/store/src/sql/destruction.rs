@@ -17,7 +17,7 @@ use crate::{Destroyed, ERASED_AT_ONCE, Erased, SignEvent};
 
 /// The rows by which an envelope is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Used {
+pub(super) enum Used {
     /// Those that are committed.
     Committed,
     /// All that are not destroyed: nobody has asked for the destruction, so that a state which somebody altered keeps it.
@@ -126,7 +126,7 @@ pub(super) fn erase(
 }
 
 /// Tells whether a version points to an envelope.
-fn is_used(tx: &mut Tx<'_>, (secret, envelope): (SecretId, Version), used: Used) -> Result<bool, SqlError> {
+pub(super) fn is_used(tx: &mut Tx<'_>, (secret, envelope): (SecretId, Version), used: Used) -> Result<bool, SqlError> {
     let by_its_own = tx.exists(
         "SELECT 1 FROM versions WHERE secret_id = ?1 AND version = ?2 AND state = 'committed'",
         &[&secret.as_bytes(), &envelope.get()],

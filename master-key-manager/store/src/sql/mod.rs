@@ -14,6 +14,7 @@ mod files;
 mod history;
 mod identity;
 mod installation;
+mod integrity;
 mod notices;
 mod outlived;
 mod places;
