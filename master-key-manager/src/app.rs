@@ -158,7 +158,7 @@ impl App {
             environments: Arc::clone(&environments),
         });
         let secret_rotator = secret_rotator((&store, &secret_writer, &revocations), (&audit, &clock));
-        let secret_keeper = Arc::new(SecretKeeper::new(store.clone(), Arc::clone(&revocations), audit.clone()));
+        let secret_keeper = secret_keeper((&store, &secret_writer, &revocations), &audit);
         let version_keeper = VersionKeeper::new(store.clone(), audit.clone());
         let approvals = approvals((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&audit, &clock));
         let last_uses = Arc::<LastUses>::default();
@@ -311,6 +311,14 @@ fn secret_rotator(
 ) -> SecretRotator {
     let (writer, revocations) = (Arc::clone(writer), Arc::clone(revocations));
     SecretRotator::new(Arc::clone(store), writer, revocations, audit.clone(), Arc::clone(clock))
+}
+
+fn secret_keeper(
+    (store, writer, revocations): (&Arc<dyn ManagerStore>, &Arc<SecretWriter>, &Arc<Revocations>),
+    audit: &AuditLog,
+) -> Arc<SecretKeeper> {
+    let settler = Arc::clone(&writer.settler);
+    Arc::new(SecretKeeper::new(Arc::clone(store), Arc::clone(revocations), settler, audit.clone()))
 }
 
 fn approvals(

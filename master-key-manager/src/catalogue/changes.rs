@@ -18,6 +18,7 @@ use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::SecretId;
 
+use super::Settler;
 use super::gains::Gains;
 use super::secret_writer::deleted;
 use super::target::OTHER_READING;
@@ -29,6 +30,8 @@ use crate::revocation::{Revocations, Sequences};
 pub struct SecretKeeper {
     pub(super) store: Arc<dyn ManagerStore>,
     pub(super) revocations: Arc<Revocations>,
+    /// Asks the vault what it has.
+    pub(super) settler: Arc<Settler>,
     pub(super) audit: AuditLog,
     /// Of changes of places, and of acts that are asked for.
     pub(crate) pace: ChangePace,
@@ -52,8 +55,13 @@ pub(super) struct After {
 
 impl SecretKeeper {
     /// A keeper of the secrets of this store.
-    pub fn new(store: Arc<dyn ManagerStore>, revocations: Arc<Revocations>, audit: AuditLog) -> Self {
-        Self { store, revocations, audit, pace: ChangePace::default() }
+    pub fn new(
+        store: Arc<dyn ManagerStore>,
+        revocations: Arc<Revocations>,
+        settler: Arc<Settler>,
+        audit: AuditLog,
+    ) -> Self {
+        Self { store, revocations, settler, audit, pace: ChangePace::default() }
     }
 
     /// Changes a secret.

@@ -1,6 +1,7 @@
 //! Erasing of destroyed secrets, and of deleted ones whose time has passed.
 //!
-//! A secret with thousands of versions is erased in steps, each of them a transaction. A process that ends in between leaves
+//! Guarantees that a secret counts as erased only when the vault's inventory shows nothing of it: what the rows of its versions
+//! say, an attacker with write access to the database may have written. A secret with thousands of versions is erased in steps, each of them a transaction. A process that ends in between leaves
 //! a secret that is destroyed, and of which nothing is minted; maintenance goes on where it ended.
 
 use manager_registry::{Author, Deletion, Place};
@@ -26,7 +27,7 @@ impl SecretKeeper {
     /// Erases a destroyed secret, as far as a caller waits for it. Returns whether something is left for maintenance. It is
     /// decided, so that a failure is no failure of the request.
     pub(crate) async fn erase_now(&self, secret: SecretId) -> (Sequences, bool) {
-        match self.revocations.erase(secret, STEPS).await {
+        match self.erase(secret).await {
             Ok(Some(done)) => done,
             Ok(None) => (Sequences { numbers: Vec::new(), applied: false }, true),
             Err(refusal) => {
@@ -34,6 +35,30 @@ impl SecretKeeper {
                 (Sequences { numbers: Vec::new(), applied: false }, true)
             }
         }
+    }
+
+    /// Erases what the rows of a destroyed secret name, and then what the vault has of it all the same. Returns whether
+    /// something is left; `None` for a secret that is not destroyed.
+    async fn erase(&self, secret: SecretId) -> Result<Option<(Sequences, bool)>, Refusal> {
+        let Some((mut done, more)) = self.revocations.erase(secret, STEPS).await? else { return Ok(None) };
+        if more || !done.applied {
+            return Ok(Some((done, more)));
+        }
+        for _ in 0..STEPS {
+            let stored = self.settler.stored_of(secret).await?;
+            if stored.is_empty() {
+                self.store.finish_erasure(secret).await?;
+                return Ok(Some((done, false)));
+            }
+            tracing::warn!(%secret, count = stored.len(), "the vault has envelopes of a destroyed secret that no row names");
+            let Some(step) = self.revocations.erase_stored(secret, stored).await? else { return Ok(None) };
+            done.numbers.extend(step.numbers);
+            done.applied = step.applied;
+            if !done.applied {
+                break;
+            }
+        }
+        Ok(Some((done, true)))
     }
 
     /// Destroys the deleted secrets behind one of them whose time has passed, and goes on with those that are destroyed, until
@@ -55,8 +80,14 @@ impl SecretKeeper {
                 if !go_on() {
                     return Ok(());
                 }
-                failed = self.erase_one(one.secret, now).await.err().or(failed);
+                let done = self.erase_one(one.secret, now).await;
                 *after = Some(*one);
+                match done {
+                    Ok(true) => {}
+                    // The vault is behind: each of the others would wait for it, too.
+                    Ok(false) => return Ok(()),
+                    Err(refusal) => failed = Some(refusal),
+                }
             }
             if due.len() < AT_ONCE {
                 *after = None;
@@ -70,13 +101,13 @@ impl SecretKeeper {
         Ok(())
     }
 
-    /// The database found it; its verified row says what is done.
-    async fn erase_one(&self, secret: SecretId, now: u64) -> Result<(), Refusal> {
-        let Some(known) = self.known(secret).await? else { return Ok(()) };
+    /// The database found it; its verified row says what is done. Returns whether the vault has confirmed it.
+    async fn erase_one(&self, secret: SecretId, now: u64) -> Result<bool, Refusal> {
+        let Some(known) = self.known(secret).await? else { return Ok(true) };
         match known.placed.rules.deletion {
-            None => return Ok(()),
+            None => return Ok(true),
             Some(Deletion { destroyed: true, .. }) => {}
-            Some(deletion) if now < deletion.recoverable_until => return Ok(()),
+            Some(deletion) if now < deletion.recoverable_until => return Ok(true),
             Some(_) => {
                 let act = Act::Secret(SecretAct::Destroy, secret, &known.placed.facts.path);
                 self.audit.record(act, &Origin::background()).await?;
@@ -89,6 +120,6 @@ impl SecretKeeper {
                 self.revocations.change_places_as(by, decide).await?;
             }
         }
-        self.revocations.erase(secret, STEPS).await.map(|_done| ())
+        Ok(self.erase(secret).await?.is_none_or(|(done, _more)| done.applied))
     }
 }

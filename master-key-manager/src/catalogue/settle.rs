@@ -125,6 +125,28 @@ impl Settler {
         Ok(facts.state == VersionState::Stored && found == (row.environment, row.secret, row.envelope, row.digest))
     }
 
+    /// The first envelopes that the vault has of a secret, up to a page.
+    ///
+    /// # Errors
+    /// The vault does not say.
+    pub async fn stored_of(&self, secret: SecretId) -> Result<Vec<Version>, Refusal> {
+        let unclear = || Refusal::unavailable("the vault does not say what it has of the secret");
+        let request = Inventory { after: just_before(secret, Version::FIRST), limit: MAX_PAGE };
+        let answer: Receipts = self.client.command(Operation::Inventory, &request).await.map_err(|_| unclear())?;
+        let pins = &self.keys.now().pins;
+        let mut stored = Vec::new();
+        for receipt in &answer.receipts {
+            let facts = receipt.verify(pins).map_err(|_| unclear())?;
+            if facts.secret != secret {
+                break;
+            }
+            if facts.state == VersionState::Stored {
+                stored.push(facts.version);
+            }
+        }
+        Ok(stored)
+    }
+
     /// Tells whether the vault has all these envelopes of a secret, which are in order.
     ///
     /// # Errors

@@ -184,6 +184,19 @@ impl Revocations {
         Ok(Some((Sequences { numbers, applied }, more)))
     }
 
+    /// Erases envelopes of a destroyed secret that the vault has, and waits a moment for its signature. `None` for a secret
+    /// that is not destroyed.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn erase_stored(&self, secret: SecretId, envelopes: Vec<Version>) -> Result<Option<Sequences>, Refusal> {
+        let (sign, now) = (self.sign_if_caught_up(), self.clock.now());
+        let Some(step) = self.store.erase_stored(secret, envelopes, sign, now).await? else { return Ok(None) };
+        self.vault_view.wake();
+        let applied = !step.deferred && self.confirm(&step.numbers).await;
+        Ok(Some(Sequences { numbers: step.numbers, applied }))
+    }
+
     fn sign_if_caught_up(&self) -> Option<SignEvent> {
         let caught_up = self.vault_view.view().status == FeedStatus::CaughtUp;
         caught_up.then(|| Arc::clone(&self.sign))

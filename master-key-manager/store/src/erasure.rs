@@ -1,7 +1,7 @@
 //! Erasing whole secrets, in steps that a crash may come between.
 
 use async_trait::async_trait;
-use shared_proto::id::SecretId;
+use shared_proto::id::{SecretId, Version};
 
 use crate::{SignEvent, Stored};
 
@@ -18,6 +18,18 @@ pub trait ErasureStore: Send + Sync {
     /// for a secret that is not destroyed. Events are numbered with `sign`, and deferred without. Of two that run at once,
     /// the later one goes on where the first one ended.
     async fn erase(&self, secret: SecretId, sign: Option<SignEvent>, now: u64) -> Stored<Option<Erased>>;
+    /// Makes the events that erase envelopes of a destroyed secret which the vault has, whatever the rows of its versions say.
+    /// `None` for a secret that is not destroyed. Of two that run at once, the later one finds the events of the first one.
+    async fn erase_stored(
+        &self,
+        secret: SecretId,
+        envelopes: Vec<Version>,
+        sign: Option<SignEvent>,
+        now: u64,
+    ) -> Stored<Option<Erased>>;
+    /// Records that the vault has nothing more of a destroyed secret: it is due no more. One of which a version came back
+    /// meanwhile stays due.
+    async fn finish_erasure(&self, secret: SecretId) -> Stored<()>;
 }
 
 /// A secret of which something may be to be erased.

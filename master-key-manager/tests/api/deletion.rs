@@ -145,6 +145,28 @@ async fn a_destroyed_secret_is_erased_with_all_versions_and_gives_its_path_up() 
 }
 
 #[actix_web::test]
+async fn a_secret_counts_as_destroyed_when_the_vault_has_nothing_of_it_whatever_the_rows_say() {
+    for (case, planted) in [
+        ("states", "UPDATE versions SET state = 'destroyed'"),
+        ("numbers that were given up", "UPDATE versions SET state = 'abandoned'"),
+        ("rows that are gone", "DELETE FROM versions"),
+    ] {
+        let installed = Installed::new(Mode::Production).await;
+        let manager = installed.start().await;
+        let secret = manager.store_value("app/db", "v1").await.expect(201).member("key_id");
+        manager.store_value("app/db", "v2").await.expect(201);
+        let other = manager.store_value("app/other", "v").await.expect(201).member("key_id");
+        manager.delete(&secret).await.expect(200);
+        plant(&installed, planted);
+        assert_eq!(envelopes(&installed, &secret).0, 2, "the control: {case}");
+        assert_eq!(manager.act(&secret, "destroy").await.expect(200).json()["status"], "destroyed", "{case}");
+        assert_eq!(envelopes(&installed, &secret), (0, 2), "{case}");
+        assert_eq!(envelopes(&installed, &other).0, 1, "{case}: others keep theirs");
+        manager.stop().await;
+    }
+}
+
+#[actix_web::test]
 async fn nothing_is_deleted_or_destroyed_in_a_frozen_environment_or_without_its_audit_line() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;

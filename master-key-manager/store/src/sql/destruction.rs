@@ -7,7 +7,7 @@ use manager_api::wire::CatalogueState;
 use manager_registry::RowKey;
 use service_runtime::sql::{SqlError, Tx, row_limit};
 use shared_proto::event::Event;
-use shared_proto::id::{SecretId, Version};
+use shared_proto::id::{EnvironmentId, SecretId, Version};
 
 use super::events::{apply, defer, number};
 use super::rows::{one_version, version};
@@ -95,8 +95,7 @@ pub(super) fn erase(
     sign: Option<&SignEvent>,
     now: u64,
 ) -> Result<Option<Erased>, SqlError> {
-    let found = places::placed(tx, key, secret)?;
-    let Some(placed) = found.filter(|placed| placed.rules.status() == SecretStatus::Destroyed) else { return Ok(None) };
+    let Some(environment) = environment_of_destroyed(tx, key, secret)? else { return Ok(None) };
     let envelopes: BTreeSet<Version> = tx
         .all(
             "SELECT envelope FROM versions WHERE secret_id = ?1 AND state IN ('pending', 'committed')
@@ -106,9 +105,45 @@ pub(super) fn erase(
         )?
         .into_iter()
         .collect();
+    let mut done = erase_envelopes(tx, key, (environment, secret, envelopes), sign, now)?;
+    let has_more = "SELECT 1 FROM versions WHERE secret_id = ?1 AND state IN ('pending', 'committed')";
+    done.more = tx.exists(has_more, &[&secret.as_bytes()])?;
+    Ok(Some(done))
+}
+
+/// Erases envelopes of a destroyed secret that no row of a version names.
+pub(super) fn erase_stored(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    (secret, envelopes): (SecretId, &[Version]),
+    sign: Option<&SignEvent>,
+    now: u64,
+) -> Result<Option<Erased>, SqlError> {
+    let Some(environment) = environment_of_destroyed(tx, key, secret)? else { return Ok(None) };
+    let envelopes = envelopes.iter().copied().collect();
+    erase_envelopes(tx, key, (environment, secret, envelopes), sign, now).map(Some)
+}
+
+fn environment_of_destroyed(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    secret: SecretId,
+) -> Result<Option<EnvironmentId>, SqlError> {
+    let found = places::placed(tx, key, secret)?;
+    let destroyed = found.filter(|placed| placed.rules.status() == SecretStatus::Destroyed);
+    Ok(destroyed.map(|placed| placed.facts.environment))
+}
+
+fn erase_envelopes(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    (environment, secret, envelopes): (EnvironmentId, SecretId, BTreeSet<Version>),
+    sign: Option<&SignEvent>,
+    now: u64,
+) -> Result<Erased, SqlError> {
     let mut done = Erased::default();
     for envelope in envelopes {
-        let event = Event::Destroy(placed.facts.environment, secret, envelope);
+        let event = Event::Destroy(environment, secret, envelope);
         if let Some(sign) = sign {
             apply(tx, key, &Effect::Event(event), now)?;
             done.numbers.push(number(tx, &event, sign, now)?);
@@ -117,12 +152,7 @@ pub(super) fn erase(
             done.deferred = true;
         }
     }
-    let has_more = "SELECT 1 FROM versions WHERE secret_id = ?1 AND state IN ('pending', 'committed')";
-    done.more = tx.exists(has_more, &[&secret.as_bytes()])?;
-    if !done.more {
-        tx.execute("UPDATE secrets SET erase_at = NULL WHERE secret_id = ?1", &[&secret.as_bytes()])?;
-    }
-    Ok(Some(done))
+    Ok(done)
 }
 
 /// Tells whether a version points to an envelope.

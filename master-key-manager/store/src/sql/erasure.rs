@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use service_runtime::sql::{SqlError, Tx, row_limit};
-use shared_proto::id::SecretId;
+use shared_proto::id::{SecretId, Version};
 
 use super::{SqlStore, destruction};
 use crate::{DueErasure, Erased, ErasureStore, SignEvent, Stored};
@@ -17,6 +17,29 @@ impl ErasureStore for SqlStore {
         let key = self.key();
         self.sql.write("erase", move |tx| destruction::erase(tx, &key, secret, sign.as_ref(), now)).await
     }
+
+    async fn erase_stored(
+        &self,
+        secret: SecretId,
+        envelopes: Vec<Version>,
+        sign: Option<SignEvent>,
+        now: u64,
+    ) -> Stored<Option<Erased>> {
+        let key = self.key();
+        let erase =
+            move |tx: &mut Tx<'_>| destruction::erase_stored(tx, &key, (secret, &envelopes), sign.as_ref(), now);
+        self.sql.write("erase_stored", erase).await
+    }
+
+    async fn finish_erasure(&self, secret: SecretId) -> Stored<()> {
+        self.sql.write("finish_erasure", move |tx| finish(tx, secret)).await
+    }
+}
+
+fn finish(tx: &mut Tx<'_>, secret: SecretId) -> Result<(), SqlError> {
+    let sql = "UPDATE secrets SET erase_at = NULL WHERE secret_id = ?1 AND NOT EXISTS (
+            SELECT 1 FROM versions v WHERE v.secret_id = secrets.secret_id AND v.state IN ('pending', 'committed'))";
+    tx.execute(sql, &[&secret.as_bytes()]).map(|_rows| ())
 }
 
 fn due(tx: &mut Tx<'_>, after: Option<DueErasure>, now: u64, limit: usize) -> Result<Vec<DueErasure>, SqlError> {

@@ -85,9 +85,17 @@ impl Kit<'_> {
         rule(step.more && step.numbers.len() == ERASED_AT_ONCE && !step.deferred, "a step has its bound")?;
         let step = self.store.erase(secret, None, NOW).await.map_err(text)?.ok_or("it is destroyed")?;
         rule(!step.more && step.deferred && step.numbers.is_empty(), "the next one goes on, also without numbers")?;
-        rule(self.due(None, NOW).await?.is_empty(), "then there is nothing to do")?;
         let again = self.store.erase(secret, Some(signer()), NOW).await.map_err(text)?;
         rule(again.is_some_and(|step| !step.more && step.numbers.is_empty()), "and nothing is done twice")?;
+        rule(self.due(None, NOW).await?.len() == 1, "it is due until the vault has nothing of it")?;
+        let unknown = vec![Version::new(many + 9).map_err(text)?];
+        let of = |secret| self.store.erase_stored(secret, unknown.clone(), Some(signer()), NOW);
+        rule(of(other).await == Ok(None), "of another secret nothing is erased")?;
+        let step = of(secret).await.map_err(text)?.ok_or("it is destroyed")?;
+        rule(step.numbers.len() == 1, "an envelope that no row names is erased")?;
+        rule(of(secret).await.map_err(text)?.as_ref() == Some(&step), "and has one event")?;
+        self.store.finish_erasure(secret).await.map_err(text)?;
+        rule(self.due(None, NOW).await?.is_empty(), "then there is nothing to do")?;
         rule(
             self.store.commit(secret, late, None).await == Ok(CommitOutcome::No),
             "what was under way is never committed",
