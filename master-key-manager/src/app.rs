@@ -16,8 +16,8 @@ use shared_proto::jwk::PublicJwk;
 use crate::access::{Authenticator, IdleSessions, LastUses, Limits, Registry};
 use crate::approvals::Approvals;
 use crate::catalogue::{
-    Fingerprints, Retention, SecretKeeper, SecretRotator, SecretWriter, Settler, TransferKeys, Values, VersionKeeper,
-    start_delivery,
+    Fingerprints, Integrity, Retention, SecretKeeper, SecretRotator, SecretWriter, Settler, TransferKeys, Values,
+    VersionKeeper, start_delivery,
 };
 use crate::config::Config;
 use crate::environment_keeper::EnvironmentKeeper;
@@ -66,6 +66,8 @@ pub struct App {
     pub version_keeper: Arc<VersionKeeper>,
     /// Asks the vault whether values are the same.
     pub fingerprints: Arc<Fingerprints>,
+    /// Compares the catalogue with the vault.
+    pub integrity: Arc<Integrity>,
     /// Acts that await the approval of somebody else.
     pub approvals: Arc<Approvals>,
     /// Rotates secrets.
@@ -159,6 +161,7 @@ impl App {
         });
         let secret_rotator = secret_rotator((&store, &secret_writer, &revocations), (&audit, &clock));
         let secret_keeper = secret_keeper((&store, &secret_writer, &revocations), &audit);
+        let integrity = integrity((&store, &client, &keys), (&vault_view, &audit));
         let version_keeper = VersionKeeper::new(store.clone(), audit.clone());
         let approvals = approvals((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&audit, &clock));
         let last_uses = Arc::<LastUses>::default();
@@ -185,6 +188,7 @@ impl App {
             environments,
             environment_keeper: Arc::new(keeper),
             fingerprints: Arc::new(fingerprints),
+            integrity: Arc::new(integrity),
             revocations,
             policy: Arc::new(policy),
             services: Arc::new(services),
@@ -303,6 +307,13 @@ fn environment_keeper(
 ) -> EnvironmentKeeper {
     let (keys, revocations) = (Arc::clone(keys), Arc::clone(revocations));
     EnvironmentKeeper::new(store, keys, revocations, audit.clone(), Arc::clone(clock))
+}
+
+fn integrity(
+    (store, client, keys): (&Arc<dyn ManagerStore>, &Arc<VaultClient>, &Arc<KeyRing>),
+    (vault_view, audit): (&Arc<VaultView>, &AuditLog),
+) -> Integrity {
+    Integrity::new(Arc::clone(store), (Arc::clone(client), Arc::clone(keys)), Arc::clone(vault_view), audit.clone())
 }
 
 fn secret_rotator(

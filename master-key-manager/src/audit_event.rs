@@ -5,6 +5,7 @@
 pub mod action;
 mod acts;
 mod secret_change;
+pub mod response;
 pub mod value;
 
 use manager_api::name::{EnvironmentName, SecretPath};
@@ -465,6 +466,7 @@ mod tests {
         let on_registry =
             RegistryAct::VARIANTS.iter().map(|known| (known.get_documentation().unwrap(), registry(known)));
         let once = once.chain(value::documented(&origin)).chain(secret_change::documented(&origin));
+        let once = once.chain(response::documented(&origin));
         let acts: Vec<_> =
             once.chain(on_secrets).chain(on_versions).chain(on_environments).chain(on_registry).chain(steps).collect();
         let credential = CredentialId::generate();

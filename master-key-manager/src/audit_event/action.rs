@@ -230,3 +230,7 @@ pub const OAUTH_TOKEN: &str = "oauth.token";
 pub const OAUTH_METADATA: &str = "oauth.metadata";
 /// `POST /api/reconcile`.
 pub const CATALOGUE_RECONCILE: &str = "catalogue.reconcile";
+/// `GET /api/secrets/{key_id}/integrity`.
+pub const SECRET_CHECK: &str = "secret.check";
+/// `GET /api/integrity`.
+pub const CATALOGUE_CHECK: &str = "catalogue.check";

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 
 use super::settle::just_before;
 use crate::access::Caller;
-use crate::audit_event::{Act, VersionAct};
+use crate::audit_event::response::CheckAct;
 use crate::keys::KeyRing;
 use crate::revocation::VaultView;
 use crate::vault_client::VaultClient;
@@ -91,7 +91,7 @@ impl Integrity {
         let _turn = self.turns.try_acquire().map_err(|_| busy())?;
         let look = permit.to_look();
         let before = self.store.rows_of(&look, secret, after).await?;
-        self.audit.record(Act::Version(VersionAct::Check, secret, Vec::new()), origin).await?;
+        self.audit.record(CheckAct::Secret(secret), origin).await?;
         let from = match after {
             Some(version) => Some(InventoryCursor { secret_id: secret, version }),
             None => just_before(secret, Version::FIRST),
@@ -117,7 +117,7 @@ impl Integrity {
         let permit: Permit<Operate> = caller.permit(&Scope::Installation)?;
         let _turn = self.turns.try_acquire().map_err(|_| busy())?;
         let before = self.store.rows_after(&permit, after).await?;
-        self.audit.record(Act::CatalogueCheck, origin).await?;
+        self.audit.record(CheckAct::Catalogue, origin).await?;
         let from = after.map(|(secret_id, version)| InventoryCursor { secret_id, version });
         let end = before.complete_to;
         let stored = self.inventory(from, end).await?;

@@ -223,7 +223,7 @@ impl Settler {
 }
 
 /// The place after which an inventory begins with this envelope; `None` for the very first.
-fn just_before(secret: SecretId, envelope: Version) -> Option<InventoryCursor> {
+pub(super) fn just_before(secret: SecretId, envelope: Version) -> Option<InventoryCursor> {
     if let Ok(version) = Version::new(envelope.get() - 1) {
         return Some(InventoryCursor { secret_id: secret, version });
     }

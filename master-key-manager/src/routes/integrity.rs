@@ -26,12 +26,7 @@ pub(super) const ROUTES: &[Route] = &[
     )
     .parameters(&[Parameter::path::<SecretId>("key_id", "The secret."), after::<Version>()])
     .answers(&[Answer::json::<SecretIntegrity>(200, "A page of its versions.")])
-    .problems(&[
-        ErrorCode::SecretNotFound,
-        ErrorCode::RateLimited,
-        ErrorCode::Unavailable,
-        ErrorCode::AuditUnavailable,
-    ])
+    .problems(&[ErrorCode::SecretNotFound, ErrorCode::RateLimited, ErrorCode::Unavailable, ErrorCode::AuditUnavailable])
     .needs(Access::Credential, || call(of_secret)),
     Route::get(
         action::CATALOGUE_CHECK,
@@ -40,12 +35,7 @@ pub(super) const ROUTES: &[Route] = &[
     )
     .parameters(&[after::<VersionCursor>()])
     .answers(&[Answer::json::<InstallationIntegrity>(200, "What is wrong on a page.")])
-    .problems(&[
-        ErrorCode::NotPermitted,
-        ErrorCode::RateLimited,
-        ErrorCode::Unavailable,
-        ErrorCode::AuditUnavailable,
-    ])
+    .problems(&[ErrorCode::NotPermitted, ErrorCode::RateLimited, ErrorCode::Unavailable, ErrorCode::AuditUnavailable])
     .needs(Access::Credential, || call(of_all)),
 ];
 

@@ -10,6 +10,7 @@ mod describe;
 mod environments;
 mod finding;
 mod groups;
+mod integrity;
 mod notices;
 mod oauth;
 mod people;
@@ -59,6 +60,7 @@ pub const OPERATOR_ROUTES: Table = Table::new(&[&[LIVE, operator_ready::<App>()]
 pub const ROUTES: Table = Table::new(&[
     public::ROUTES,
     // Before the rows with a secret alone, which would take the rest for a part of the id.
+    integrity::ROUTES,
     versions::ROUTES,
     // Before the rows with a secret alone, which would take the verb for a part of the id.
     deletion::VERBS,

@@ -6,6 +6,7 @@ mod environments;
 mod erasure;
 mod events;
 mod history;
+mod integrity;
 mod lists;
 mod notices;
 mod places;
@@ -69,6 +70,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.changed_versions().await?;
     kit.retention().await?;
     kit.erasure().await?;
+    kit.integrity().await?;
     kit.approvals().await?;
     kit.expiry().await?;
     kit.notices().await?;

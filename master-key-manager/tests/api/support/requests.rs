@@ -276,6 +276,7 @@ impl Facts {
             action::SECRET_DELETE => &self.life.active,
             action::SECRET_UNDELETE => &self.life.deleted,
             action::SECRET_ERASE => &self.life.erased,
+            action::SECRET_CHECK => &self.secret,
             _ if living => &self.secret,
             _ => &self.doomed,
         };
@@ -359,6 +360,8 @@ impl Facts {
 
 /// Routes without a body.
 const WITHOUT_BODY: &[&str] = &[
+    action::SECRET_CHECK,
+    action::CATALOGUE_CHECK,
     action::SECRET_DELETE,
     action::SECRET_UNDELETE,
     action::APPROVAL_LIST,
