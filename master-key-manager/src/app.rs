@@ -24,6 +24,7 @@ use crate::environment_keeper::EnvironmentKeeper;
 use crate::environments::Environments;
 use crate::http::Gate;
 use crate::idempotency::Bodies;
+use crate::incidents::Incidents;
 use crate::issuer::{Batches, Mint, TokenLifetimes, TokenSealer};
 use crate::key_rotation::KeyRotation;
 use crate::keys::{KeyRing, LoadedKeys};
@@ -72,6 +73,8 @@ pub struct App {
     pub approvals: Arc<Approvals>,
     /// Rotates secrets.
     pub secret_rotator: Arc<SecretRotator>,
+    /// Opens incidents, and keeps their records.
+    pub incidents: Arc<Incidents>,
     /// Records revocations.
     pub revocations: Arc<Revocations>,
     /// Makes and shows groups, role assignments and permissions.
@@ -163,6 +166,7 @@ impl App {
         let secret_keeper = secret_keeper((&store, &secret_writer, &revocations), &audit);
         let integrity = integrity((&store, &client, &keys), (&vault_view, &audit));
         let version_keeper = VersionKeeper::new(store.clone(), audit.clone());
+        let incidents = incidents((&keys, &registry, &revocations), (store.clone(), &secret_keeper), &audit);
         let approvals = approvals((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&audit, &clock));
         let last_uses = Arc::<LastUses>::default();
         let services = services((&keys, &registry, &revocations), (store.clone(), &last_uses), (&audit, &clock));
@@ -203,6 +207,7 @@ impl App {
             secret_rotator: Arc::new(secret_rotator),
             secret_keeper,
             approvals: Arc::new(approvals),
+            incidents: Arc::new(incidents),
             version_keeper: Arc::new(version_keeper),
             clock,
         };
@@ -330,6 +335,15 @@ fn secret_keeper(
 ) -> Arc<SecretKeeper> {
     let settler = Arc::clone(&writer.settler);
     Arc::new(SecretKeeper::new(Arc::clone(store), Arc::clone(revocations), settler, audit.clone()))
+}
+
+fn incidents(
+    (_, registry, revocations): Changing<'_>,
+    (store, keeper): (Arc<dyn ManagerStore>, &Arc<SecretKeeper>),
+    audit: &AuditLog,
+) -> Incidents {
+    let (registry, revocations) = (Arc::clone(registry), Arc::clone(revocations));
+    Incidents { store, registry, revocations, keeper: Arc::clone(keeper), audit: audit.clone() }
 }
 
 fn approvals(

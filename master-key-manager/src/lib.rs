@@ -15,6 +15,7 @@ pub mod environment_keeper;
 pub mod environments;
 pub mod http;
 pub mod idempotency;
+pub mod incidents;
 pub mod init;
 pub mod installation;
 pub mod issuer;

@@ -98,6 +98,7 @@ error_table! {
     PersonNotFound, "person_not_found", 404, No, "There is no such person.";
     EnrolmentNotFound, "enrolment_not_found", 404, No, "There is no such enrolment code.";
     TrustNotFound, "trust_not_found", 404, No, "There is no such trust.";
+    IncidentNotFound, "incident_not_found", 404, No, "There is no such incident, or it is not yours to see.";
     ApprovalNotFound, "approval_not_found", 404, No, "There is no such approval, or it is not yours to see.";
     RouteNotFound, "route_not_found", 404, No, "There is no such route.";
     MethodNotAllowed, "method_not_allowed", 405, No, "The route exists, but not for this method.";
@@ -114,6 +115,7 @@ error_table! {
     EpochIncomplete, "epoch_incomplete", 409, Later, "A stored version has no key of this epoch yet; rewrap it first.";
     AlreadyExists, "already_exists", 409, No, "The thing to be made is there already.";
     SecretDeleted, "secret_deleted", 409, No, "The secret is deleted: no token is made for it and nothing is written to it.";
+    SecretFrozen, "secret_frozen", 409, No, "The secret is frozen because of an incident: no token is made for it until that is lifted.";
     SecretNotDeleted, "secret_not_deleted", 409, No, "The secret is not deleted; only a deleted one is destroyed or taken back.";
     ApprovalDecided, "approval_decided", 409, No, "The approval is decided, used, withdrawn or ended, and takes no other decision.";
     VersionExpired, "version_expired", 409, No, "The version has expired, and its environment makes no token for expired ones.";

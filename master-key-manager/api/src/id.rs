@@ -15,6 +15,8 @@ shared_proto::id::ids! {
     EnrolmentId = "enr_";
     /// An act that awaits approval, or did.
     ApprovalId = "apr_";
+    /// An incident: the compromise or the loss of a secret.
+    IncidentId = "inc_";
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod fields;
 pub mod generate;
 pub mod groups;
 pub mod id;
+pub mod incidents;
 pub mod integrity;
 pub mod kind;
 pub mod lifetime;

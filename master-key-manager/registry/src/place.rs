@@ -6,6 +6,7 @@
 
 use std::sync::PoisonError;
 
+use manager_api::id::IncidentId;
 use manager_api::name::SecretPath;
 use manager_api::retention::Retention;
 use manager_api::secrets::SecretStatus;
@@ -51,6 +52,9 @@ pub struct SecretRules {
     /// The rule by which its former versions are destroyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// The incident because of which no token is made for the secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<IncidentId>,
     /// The deletion; absent while the secret is active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,

@@ -7,13 +7,14 @@ use shared_proto::id::{CredentialId, EnvironmentId, PersonId, SecretId, ServiceI
 
 use crate::approval::Approval;
 use crate::credential::{Credential, Uses};
+use crate::incident::Incident;
 use crate::lines::{Permission, RoleAssignment};
 use crate::place::Place;
 use crate::principals::{Group, Person, Service};
 use crate::settings::{Settings, SettingsId};
 use crate::sign_on::{Enrolment, EnvironmentRules, SignOn};
 use crate::{Change, Snapshot};
-use manager_api::id::{ApprovalId, AssignmentId, EnrolmentId, GroupId, PermissionId, SignOnId, UsesId};
+use manager_api::id::{ApprovalId, AssignmentId, EnrolmentId, GroupId, IncidentId, PermissionId, SignOnId, UsesId};
 
 macro_rules! records {
     ($($(#[$doc:meta])* $kind:ident $text:literal, $id:ident: $Id:ident, $one:ident, $all:ident;)+) => {
@@ -128,6 +129,8 @@ records! {
     Place "place", secret_id: SecretId, place, places;
     /// An act that awaits approval, or did.
     Approval "approval", approval_id: ApprovalId, approval, approvals;
+    /// The compromise or the loss of a secret.
+    Incident "incident", incident_id: IncidentId, incident, incidents;
 }
 
 /// The name of a record: its kind and its id in that kind.
@@ -178,7 +181,8 @@ impl Kind {
             | Self::SignOn
             | Self::Enrolment
             | Self::Place
-            | Self::Approval => false,
+            | Self::Approval
+            | Self::Incident => false,
         }
     }
 }
@@ -197,7 +201,8 @@ impl Kind {
             | Self::Enrolment
             | Self::EnvironmentRules
             | Self::Place
-            | Self::Approval => false,
+            | Self::Approval
+            | Self::Incident => false,
         }
     }
 }
@@ -218,7 +223,8 @@ impl Record {
             | Self::Enrolment(_)
             | Self::EnvironmentRules(_)
             | Self::Place(_)
-            | Self::Approval(_) => None,
+            | Self::Approval(_)
+            | Self::Incident(_) => None,
         }
     }
 

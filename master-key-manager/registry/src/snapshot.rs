@@ -265,7 +265,8 @@ impl Snapshot {
             | Record::SignOn(_)
             | Record::Enrolment(_)
             | Record::EnvironmentRules(_)
-            | Record::Place(_) => None,
+            | Record::Place(_)
+            | Record::Incident(_) => None,
             Record::Approval(approval) => {
                 self.by_asker.insert_mut((approval.asked_by, approval.approval_id));
                 None

@@ -313,7 +313,8 @@ impl Caller {
             | Kind::SignOn
             | Kind::EnvironmentRules
             | Kind::Place
-            | Kind::Approval => None,
+            | Kind::Approval
+            | Kind::Incident => None,
         };
         let own = self.subject();
         // Whoever changes a place that others read by afterwards is asked with the right to share.
@@ -321,8 +322,9 @@ impl Caller {
             Some(Record::Approval(approval)) => own == Some(approval.asked_by),
             Some(_) | None => change.name.kind == Kind::Approval,
         };
+        // An incident takes rights away; the end of its freeze asks for a login of its own.
         let ends_own = |change: &Change| {
-            change.name.kind == Kind::Place
+            matches!(change.name.kind, Kind::Place | Kind::Incident)
                 || asks(change)
                 || (change.after.is_none() && own.is_some() && owner(&change.name) == own)
         };

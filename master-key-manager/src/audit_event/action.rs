@@ -234,3 +234,13 @@ pub const CATALOGUE_RECONCILE: &str = "catalogue.reconcile";
 pub const SECRET_CHECK: &str = "secret.check";
 /// `GET /api/integrity`.
 pub const CATALOGUE_CHECK: &str = "catalogue.check";
+/// `POST /api/secrets/{key_id}:compromise`.
+pub const INCIDENT_OPEN: &str = "incident.open";
+/// `GET /api/incidents`.
+pub const INCIDENT_LIST: &str = "incident.list";
+/// `GET /api/incidents/{incident_id}`.
+pub const INCIDENT_SHOW: &str = "incident.show";
+/// `PATCH /api/incidents/{incident_id}`.
+pub const INCIDENT_UPDATE: &str = "incident.update";
+/// `GET /api/incidents/{incident_id}/report`.
+pub const INCIDENT_REPORT: &str = "incident.report";

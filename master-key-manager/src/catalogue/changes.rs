@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use manager_api::name::SecretPath;
+use manager_api::policy::PartyId;
 use manager_api::rotation::RotationPlan;
 use manager_api::secrets::{ChangeSecret, MAX_ROTATION_DAYS};
 use manager_policy::{ActionType, Destroy, Permit, Read, SecretFacts, Share, Write};
@@ -43,6 +44,13 @@ pub(crate) struct Known {
     pub(crate) placed: PlacedSecret,
     pub(super) details: Details,
     pub(super) revision: u64,
+}
+
+impl Known {
+    /// The owner of the secret, as its description says.
+    pub(crate) fn owner(&self) -> Option<PartyId> {
+        self.details.owner
+    }
 }
 
 /// The place and the rules of a secret after a change.

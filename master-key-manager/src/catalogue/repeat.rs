@@ -78,7 +78,7 @@ impl SecretWriter {
         let facts = facts.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
         let target = Target { environment, facts };
         let read = caller.permit_on::<Read>(Some(&target.facts));
-        let token = if request.token && read.is_ok() && !state.rules.requires_approval {
+        let token = if request.token && read.is_ok() && !state.rules.requires_approval && state.rules.frozen.is_none() {
             let wanted = MintRequest {
                 secrets: vec![WantedSecret {
                     target: SecretTarget::Id(state.secret),

@@ -199,7 +199,7 @@ impl SecretWriter {
         // Who may write and not read gets no token; nor does anybody for a secret that is read after an approval only. Rules
         // that change from here on, the permit does not outlive.
         let rules = known.as_ref().map_or(request.rules(), |state| Some(&state.rules));
-        let is_wanted = request.token && !rules.is_some_and(|rules| rules.requires_approval);
+        let is_wanted = request.token && !rules.is_some_and(|rules| rules.requires_approval || rules.frozen.is_some());
         let target = Target { environment, facts };
         let read: Option<Permit<Read>> = if is_wanted { caller.permit_on(Some(&target.facts)).ok() } else { None };
         // Behind the lock of the path: those who wait for that would keep writers of other paths out of their places.

@@ -133,6 +133,7 @@ impl Mint {
             }
             TokenDecision::NotFound => return Err(Refusal::new(ErrorCode::SecretNotFound)),
             TokenDecision::Deleted => return Err(Refusal::new(ErrorCode::SecretDeleted)),
+            TokenDecision::Frozen => return Err(Refusal::new(ErrorCode::SecretFrozen)),
             TokenDecision::ApprovalRequired => return Err(Refusal::new(ErrorCode::ApprovalRequired)),
             TokenDecision::Expired => return Err(Refusal::new(ErrorCode::VersionExpired)),
             TokenDecision::Twice => return Err(Refusal::parameter("A token names each secret once.")),

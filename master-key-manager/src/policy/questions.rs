@@ -188,7 +188,8 @@ fn somebody(caller: &Caller, holder: Holder) -> Actor {
     Actor { holder, credential: caller.credential(), limits: None, ends_at: None }
 }
 
-fn access_details(access: &Access<'_>) -> AccessDetails {
+/// A principal and the lines that let him.
+pub(crate) fn access_details(access: &Access<'_>) -> AccessDetails {
     let more = access.through.len() > MAX_SHOWN_LINES;
     let through = access.through.iter().take(MAX_SHOWN_LINES).map(|one| {
         let (permission_id, assignment_id) = match one.line.id() {

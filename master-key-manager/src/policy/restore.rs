@@ -85,7 +85,8 @@ fn restoring(view: &View, former: &PolicyState) -> Result<Restoring, Refusal> {
             | Record::Enrolment(_)
             | Record::EnvironmentRules(_)
             | Record::Place(_)
-            | Record::Approval(_) => {}
+            | Record::Approval(_)
+            | Record::Incident(_) => {}
         }
     }
     for known in view.state.groups() {

@@ -202,7 +202,8 @@ impl PolicyKeeper {
             | Record::Enrolment(_)
             | Record::EnvironmentRules(_)
             | Record::Place(_)
-            | Record::Approval(_) => None,
+            | Record::Approval(_)
+            | Record::Incident(_) => None,
         }
     }
 }

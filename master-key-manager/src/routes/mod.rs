@@ -10,6 +10,7 @@ mod describe;
 mod environments;
 mod finding;
 mod groups;
+mod incidents;
 mod integrity;
 mod notices;
 mod oauth;
@@ -64,10 +65,12 @@ pub const ROUTES: Table = Table::new(&[
     versions::ROUTES,
     // Before the rows with a secret alone, which would take the verb for a part of the id.
     deletion::VERBS,
+    incidents::VERBS,
     rotation::ROUTES,
     secrets::ROUTES,
     deletion::ROUTES,
     approvals::ROUTES,
+    incidents::ROUTES,
     finding::ROUTES,
     notices::ROUTES,
     tokens::ROUTES,

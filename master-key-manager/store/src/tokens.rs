@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use manager_api::name::{SecretPath, UserLabel};
 use manager_api::tokens::WantedVersion;
-use manager_policy::{Basis, Permit, Read, ReadAudit, SecretFacts};
+use manager_policy::{AnyAction, Basis, Permit, Read, ReadAudit, SecretFacts};
 use manager_registry::ApprovedRead;
 use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
@@ -16,6 +16,9 @@ use crate::{Acted, Closed, Ending, FactStore, Stored, VersionRow};
 
 /// Rows that one transaction prunes. A revocation that comes meanwhile waits for it, a millisecond or two.
 pub const PRUNED_AT_ONCE: usize = 256;
+
+/// Tokens that one transaction looks at for the name of a secret.
+pub const TOKENS_SCANNED_AT_ONCE: usize = 4_096;
 
 /// Access tokens, by their claims.
 ///
@@ -79,6 +82,15 @@ pub trait TokenStore: FactStore {
     ) -> Acted<Vec<TokenRow>>;
     /// A token, if it was made with one of these credentials, which are the caller's own.
     async fn own_token(&self, caller: Basis, credentials: Vec<CredentialId>, jti: TokenId) -> Acted<Option<OwnToken>>;
+    /// The living tokens that name a secret, among the next [`TOKENS_SCANNED_AT_ONCE`] after one. There is no index by secret:
+    /// a report of an incident may read all of them, in steps.
+    async fn tokens_naming(
+        &self,
+        permit: &Permit<AnyAction>,
+        secret: SecretId,
+        after: Option<TokenId>,
+        now: u64,
+    ) -> Acted<NamingTokens>;
     /// Deletes up to `limit` expired tokens and idempotency keys, and returns how many there were. Writes wait for it,
     /// so the limit is small: see [`PRUNED_AT_ONCE`].
     async fn prune(&self, now: u64, limit: usize) -> Stored<usize>;
@@ -173,6 +185,8 @@ pub enum TokenDecision {
     NotFound,
     /// A secret that its caller may read is deleted.
     Deleted,
+    /// A secret that its caller may read is frozen because of an incident.
+    Frozen,
     /// A secret that its caller may read requires an approval, and none is in force.
     ApprovalRequired,
     /// A version that its caller may read has expired, and its environment refuses that.
@@ -219,6 +233,34 @@ pub struct TokenRow {
     pub revoked_by: Option<u64>,
     /// Whether such a revocation waits for a number.
     pub revocation_deferred: bool,
+}
+
+/// A part of the tokens that name a secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamingTokens {
+    /// The tokens, ordered by id.
+    pub tokens: Vec<NamingToken>,
+    /// The token after which the next part begins; `None` for the last part.
+    pub next: Option<TokenId>,
+}
+
+/// A living token that names a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamingToken {
+    /// Its id.
+    pub jti: TokenId,
+    /// Its subject.
+    pub subject: Subject,
+    /// The credential that it was made with.
+    pub credential: CredentialId,
+    /// The catalogue's version that it was made for.
+    pub version: Version,
+    /// Unix seconds.
+    pub issued_at: u64,
+    /// Unix seconds.
+    pub expires_at: u64,
+    /// True if an event about the secret, or about the token by its id, hits it.
+    pub revoked: bool,
 }
 
 /// The grants for these versions. They carry the numbers of the envelopes.

@@ -43,6 +43,8 @@ mod hidden_secrets;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod incidents;
+#[cfg(test)]
 mod integrity;
 #[cfg(test)]
 mod key_sets;

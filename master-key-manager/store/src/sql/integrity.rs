@@ -72,12 +72,7 @@ fn state_of(word: &str) -> Option<CatalogueState> {
     }
 }
 
-fn rows_of(
-    tx: &mut Tx<'_>,
-    key: &RowKey,
-    secret: SecretId,
-    after: Option<Version>,
-) -> Result<CatalogueRows, SqlError> {
+fn rows_of(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId, after: Option<Version>) -> Result<CatalogueRows, SqlError> {
     let lines = tx.all(
         "SELECT secret_id, version, envelope, state, note, author, expires_at, created_at, tag FROM versions
          WHERE secret_id = ?1 AND version > ?2 ORDER BY version LIMIT ?3",

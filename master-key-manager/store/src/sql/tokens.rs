@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use manager_api::tokens::WantedVersion;
 use manager_api::wire::CatalogueState;
-use manager_policy::{Basis, Permit, ReadAudit, Scope};
+use manager_policy::{AnyAction, Basis, Permit, ReadAudit, Scope};
 use manager_registry::RowKey;
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
@@ -16,10 +16,11 @@ use super::events::is_revoked;
 use super::identity::subject_for;
 use super::registry::outdated;
 use super::rows::{Placed, newest_event, one_version, staged_version};
-use super::{SqlStore, ends, places};
+use super::{SqlStore, ends, places, token_names};
 use crate::{
-    ActError, Acted, CommitOutcome, KEPT_SECONDS, NewToken, OwnToken, PlacedSecret, ReadPermits, Stored, TokenDecision,
-    TokenRequest, TokenRow, TokenStore, TokenSubject, VersionRow, Wanted, basis_for, event_name, grants_of,
+    ActError, Acted, CommitOutcome, KEPT_SECONDS, NamingTokens, NewToken, OwnToken, PlacedSecret, ReadPermits, Stored,
+    TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject, VersionRow, Wanted, basis_for, event_name,
+    grants_of,
 };
 
 #[async_trait]
@@ -60,6 +61,17 @@ impl TokenStore for SqlStore {
         Ok(found.await?.then_some(OwnToken { jti, caller }))
     }
 
+    async fn tokens_naming(
+        &self,
+        permit: &Permit<AnyAction>,
+        secret: SecretId,
+        after: Option<TokenId>,
+        now: u64,
+    ) -> Acted<NamingTokens> {
+        let basis = basis_for(permit, &Scope::Secret(secret))?;
+        self.read_as("tokens_naming", basis, move |tx| token_names::naming(tx, secret, after, now)).await
+    }
+
     async fn prune(&self, now: u64, limit: usize) -> Stored<usize> {
         self.sql.write("prune", move |tx| prune(tx, now, limit)).await
     }
@@ -84,6 +96,9 @@ fn decide_token(
         };
         if rules.deletion.is_some() {
             return Ok(Ok(TokenDecision::Deleted));
+        }
+        if rules.frozen.is_some() {
+            return Ok(Ok(TokenDecision::Frozen));
         }
         if rules.requires_approval {
             let place = (secret, facts.number);
@@ -276,7 +291,7 @@ fn own_tokens(
     found.into_iter().map(|(token, label)| with_revocation(tx, token, label)).collect()
 }
 
-fn token(row: &Row<'_>) -> Result<NewToken, SqlError> {
+pub(super) fn token(row: &Row<'_>) -> Result<NewToken, SqlError> {
     let grants: Vec<Grant> = serde_json::from_str(&row.get::<String>(4)?).map_err(|_| SqlError::unreadable())?;
     let versions = match row.get::<Option<String>>(5)? {
         Some(versions) => serde_json::from_str(&versions).map_err(|_| SqlError::unreadable())?,

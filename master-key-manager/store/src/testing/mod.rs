@@ -6,6 +6,7 @@ mod environments;
 mod erasure;
 mod events;
 mod history;
+mod incidents;
 mod integrity;
 mod lists;
 mod notices;
@@ -71,6 +72,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.retention().await?;
     kit.erasure().await?;
     kit.integrity().await?;
+    kit.frozen().await?;
     kit.approvals().await?;
     kit.expiry().await?;
     kit.notices().await?;

@@ -45,6 +45,7 @@ impl Kit<'_> {
             | TokenDecision::Twice
             | TokenDecision::SeveralEnvironments
             | TokenDecision::SigningKeyRevoked
+            | TokenDecision::Frozen
             | TokenDecision::ApprovalRequired
             | TokenDecision::Closed(_) => Err("a stage is found or not".to_owned()),
         }

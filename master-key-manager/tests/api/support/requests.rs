@@ -1,9 +1,10 @@
 //! For every route a request that does what the route is for.
 
 use actix_web::http::Method;
-use manager_api::id::ApprovalId;
+use manager_api::id::{ApprovalId, IncidentId};
+use manager_api::incidents::IncidentKind;
 use manager_api::name::AccountName;
-use manager_registry::{Approval, Change, Kind, Record};
+use manager_registry::{Approval, Change, Incident, Kind, Record};
 use master_key_manager::audit_event::action;
 use master_key_manager::routes::ROUTES;
 use serde_json::{Value, json};
@@ -61,6 +62,8 @@ struct Life {
     approval: String,
     /// One that the administrator has asked for.
     own: String,
+    /// An incident of that secret.
+    incident: String,
 }
 
 impl Life {
@@ -82,9 +85,25 @@ impl Life {
         let view = manager.app.registry.now().await.unwrap();
         let approval_id = ApprovalId::generate();
         let known = view.state.approval(own.parse().unwrap()).unwrap().clone();
-        manager.put(vec![Approval { approval_id, asked_by: reader, ..known }.into()]).await;
+        let incident = Incident {
+            incident_id: IncidentId::generate(),
+            incident_kind: IncidentKind::Compromise,
+            secret_id: guarded.parse().unwrap(),
+            environment_id: known.environment_id,
+            path: known.path.clone(),
+            reason: known.reason.clone(),
+            since: None,
+            opened_by: Some(reader),
+            opened_at: 1,
+            done: Vec::new(),
+            notes: Vec::new(),
+            closed_by: None,
+            closed_at: None,
+        };
+        let incident_id = incident.incident_id.to_string();
+        manager.put(vec![Approval { approval_id, asked_by: reader, ..known }.into(), incident.into()]).await;
         let approval = approval_id.to_string();
-        Self { active, deleted, erased, guarded, approval, own }
+        Self { active, deleted, erased, guarded, approval, own, incident: incident_id }
     }
 }
 
@@ -276,7 +295,7 @@ impl Facts {
             action::SECRET_DELETE => &self.life.active,
             action::SECRET_UNDELETE => &self.life.deleted,
             action::SECRET_ERASE => &self.life.erased,
-            action::SECRET_CHECK => &self.secret,
+            action::SECRET_CHECK | action::INCIDENT_OPEN => &self.secret,
             _ if living => &self.secret,
             _ => &self.doomed,
         };
@@ -308,7 +327,7 @@ impl Facts {
         }
         target = target.replace("{trust_id}", &self.trust);
         let approval = if route.id == action::APPROVAL_CANCEL { &self.life.own } else { &self.life.approval };
-        target = target.replace("{approval_id}", approval);
+        target = target.replace("{approval_id}", approval).replace("{incident_id}", &self.life.incident);
         let form = (route.id == action::OAUTH_TOKEN).then(|| self.form.clone());
         Some(Request { method: route.method.clone(), target, body, form })
     }
@@ -327,6 +346,8 @@ impl Facts {
             action::SECRET_DESTROY => json!({"versions": [1]}),
             action::SECRET_ROLLBACK => json!({"version": 1}),
             action::SECRET_ERASE => json!({"reason": "late"}),
+            action::INCIDENT_OPEN => json!({"kind": "loss", "reason": "late"}),
+            action::INCIDENT_UPDATE => json!({"note": "late"}),
             action::APPROVAL_CREATE => json!({"key_id": self.life.guarded, "seconds": 120, "reason": "late"}),
             action::VERSION_CREATE => json!({"value": "late", "token": false}),
             action::VERSION_UPDATE => json!({"note": "late"}),
@@ -362,6 +383,9 @@ impl Facts {
 const WITHOUT_BODY: &[&str] = &[
     action::SECRET_CHECK,
     action::CATALOGUE_CHECK,
+    action::INCIDENT_LIST,
+    action::INCIDENT_SHOW,
+    action::INCIDENT_REPORT,
     action::SECRET_DELETE,
     action::SECRET_UNDELETE,
     action::APPROVAL_LIST,
