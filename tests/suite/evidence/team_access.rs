@@ -40,6 +40,16 @@ async fn secrets_are_rotated_by_the_commands_of_the_page() {
     run("docs/rotation.md", 7, Installation::running().await).await;
 }
 
+#[tokio::test]
+async fn compromise_and_loss_are_recorded_by_the_commands_of_the_page() {
+    run("docs/incidents.md", 6, Installation::running().await).await;
+}
+
+#[tokio::test]
+async fn catalogue_is_compared_with_the_vault_by_the_commands_of_the_page() {
+    run("docs/integrity.md", 3, Installation::running().await).await;
+}
+
 /// Runs the blocks of a page in one shell, which ends at the first line that fails.
 async fn run(page: &str, least: usize, installation: Installation) {
     let page = std::fs::read_to_string(repository().join(page)).unwrap();
