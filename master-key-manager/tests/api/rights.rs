@@ -197,11 +197,12 @@ async fn policy_that_changes_after_the_decision_lets_no_route_act() {
     all.each_route_acts().await;
 }
 
-const DECIDED_ANEW: [&str; 18] = [
+const DECIDED_ANEW: [&str; 19] = [
     "secret.delete",
     "secret.undelete",
     "secret.erase",
     "approval.",
+    "incident.",
     "group.",
     "member.",
     "role.",

@@ -1,5 +1,6 @@
 //! A catalogue for the tests of lists, on either engine.
 
+mod integrity;
 mod speed;
 
 use std::path::{Path, PathBuf};
