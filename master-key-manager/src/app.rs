@@ -37,7 +37,7 @@ use crate::sealing::Sealer;
 use crate::services::Services;
 use crate::sign_on::{Parts, SignOn};
 use crate::vault_client::{Signing, VaultClient};
-use manager_store::{Environment, Installation, ManagerStore};
+use manager_store::{Environment, Installation, ManagerStore, SignEvent};
 
 /// The parts that handlers work with.
 pub struct App {
@@ -137,13 +137,7 @@ impl App {
             Arc::clone(&clock),
             lives,
         ));
-        let revocations = Arc::new(Revocations::new(
-            store.clone(),
-            Arc::clone(&registry),
-            Arc::clone(&vault_view),
-            sign,
-            Arc::clone(&clock),
-        ));
+        let revocations = revocations((&store, &registry), &vault_view, sign, &clock);
         let policy = policy((&keys, &registry, &revocations), (store.clone(), &environments), &audit);
         let sessions = Arc::new(IdleSessions::new(Arc::clone(&clock)));
         let sign_on = sign_on(config, (&keys, &registry, &revocations), (&mint, &sessions), (&audit, &clock))?;
@@ -335,6 +329,16 @@ fn secret_keeper(
 ) -> Arc<SecretKeeper> {
     let settler = Arc::clone(&writer.settler);
     Arc::new(SecretKeeper::new(Arc::clone(store), Arc::clone(revocations), settler, audit.clone()))
+}
+
+fn revocations(
+    (store, registry): (&Arc<dyn ManagerStore>, &Arc<Registry>),
+    vault_view: &Arc<VaultView>,
+    sign: SignEvent,
+    clock: &Arc<dyn Clock>,
+) -> Arc<Revocations> {
+    let (registry, vault_view) = (Arc::clone(registry), Arc::clone(vault_view));
+    Arc::new(Revocations::new(store.clone(), registry, vault_view, sign, Arc::clone(clock)))
 }
 
 fn incidents(

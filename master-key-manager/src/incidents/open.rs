@@ -110,7 +110,8 @@ fn make_room(
     now: u64,
 ) -> Result<Vec<Change>, Refusal> {
     let (mut all, mut open_of_one) = (0, 0);
-    let (mut closed, mut oldest): (Vec<(u64, IncidentId)>, Option<(u64, IncidentId)>) = (Vec::new(), None);
+    let mut closed: Vec<(u64, IncidentId)> = Vec::new();
+    let mut oldest: Option<(u64, IncidentId)> = None;
     for incident in view.state.incidents() {
         all += 1;
         open_of_one += usize::from(incident.is_open() && incident.opened_by == by);
