@@ -23,6 +23,7 @@ mod secret_writer;
 mod settle;
 mod target;
 mod transfer;
+mod turns;
 mod value;
 
 pub(crate) use changes::Known;

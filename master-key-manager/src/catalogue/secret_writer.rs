@@ -186,12 +186,14 @@ impl SecretWriter {
         if let Some(state) = &known {
             self.settler.settle(&state.pending).await?;
         }
+        self.may_be_next(request, (facts.id, known.as_ref()), &permit).await?;
         let kind = match &request.to {
             StoreTo::New { details, .. } => details.kind,
             StoreTo::Path { .. } | StoreTo::Id(_) => known.as_ref().and_then(|state| state.kind),
         };
         let now = self.clock.now();
-        let checked = self.values.checked(&request.value, kind.unwrap_or(SecretKind::Text), now).await?;
+        let checked = self.values.checked(&request.value, kind.unwrap_or(SecretKind::Text), (caller.subject(), now));
+        let checked = checked.await?;
         let described = request.details().or(known.as_ref().map(|state| &state.details));
         let by_period = described.unwrap_or(&Details::default()).end_of_version(&environment.name, now);
         let expires_at = earlier(request.about.expires_at.or(by_period), checked.expires_at);
@@ -219,6 +221,26 @@ impl SecretWriter {
         let token = self.commit(row, token, seal_key).await?;
         let stored = answer(target, row.version, (version.value.encoding(), expires_at), token);
         Ok(StoredSecret { public: checked.public, strength: checked.strength, ..stored })
+    }
+
+    /// Refuses what will not be written, before a value is made for it. The store decides again.
+    async fn may_be_next<A: MakesVersions>(
+        &self,
+        request: &StoreRequest,
+        (secret, known): (SecretId, Option<&SecretState>),
+        permit: &Permit<A>,
+    ) -> Result<(), Refusal> {
+        let Some(wanted) = request.if_version else { return Ok(()) };
+        let settled = match known {
+            // One of them may be current by now.
+            Some(state) if !state.pending.is_empty() => self.store.secret(&permit.to_look(), secret).await?,
+            Some(_) | None => None,
+        };
+        let state = settled.as_ref().or(known);
+        if state.is_some_and(|state| state.rules.deletion.is_some()) {
+            return Err(deleted());
+        }
+        if wanted.holds(state.and_then(|state| state.stages.current)) { Ok(()) } else { Err(other_version()) }
     }
 
     /// Sends the value under the first version number that is free, in the catalogue and in the vault.

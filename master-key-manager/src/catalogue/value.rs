@@ -13,9 +13,11 @@ use manager_secret_kinds::{PublicFacts, Refused, Strength};
 use service_runtime::Refusal;
 use service_runtime::tasks::{blocking, by_size};
 use shared_proto::error::ErrorCode;
+use shared_proto::id::Subject;
 use shared_proto::secret::{SecretValue, ValueEncoding};
-use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
+
+use super::turns::{Turns, takes_a_turn};
 
 /// The value that a version gets.
 #[derive(Clone)]
@@ -42,6 +44,20 @@ pub enum Filling {
     Account(UserLabel),
 }
 
+impl NewValue {
+    /// Tells whether it takes a turn to make.
+    fn takes_a_turn(&self) -> bool {
+        match self {
+            Self::Given(_) => false,
+            Self::Made(wanted) => takes_a_turn(wanted),
+            Self::Filled { fields, .. } => fields.iter().any(|(_, filling)| match filling {
+                Filling::Made(wanted) => takes_a_turn(wanted),
+                Filling::Account(_) => false,
+            }),
+        }
+    }
+}
+
 /// A value that is what its kind says.
 pub(super) struct CheckedValue {
     pub(super) value: Arc<SecretValue>,
@@ -54,59 +70,55 @@ pub(super) struct CheckedValue {
 }
 
 /// Makes and checks values.
+#[derive(Default)]
 pub struct Values {
-    turns: Semaphore,
-}
-
-/// Keys that are made at once: an RSA key takes a core for seconds.
-const MADE_AT_ONCE: usize = 2;
-
-impl Default for Values {
-    fn default() -> Self {
-        Self { turns: Semaphore::new(MADE_AT_ONCE) }
-    }
+    turns: Turns,
 }
 
 impl Values {
-    /// The value of a version of this kind, at a time in Unix seconds.
+    /// The value of a version of this kind that a principal writes, at a time in Unix seconds.
     ///
     /// # Errors
-    /// `ValueInvalid`: it is not what its kind says, or what is to be made contradicts itself or its kind.
-    pub(super) async fn checked(&self, new: &NewValue, kind: SecretKind, now: u64) -> Result<CheckedValue, Refusal> {
+    /// `ValueInvalid`: it is not what its kind says, or what is to be made contradicts itself or its kind. `RateLimited`,
+    /// `Unavailable`: RSA keys are waited for.
+    pub(super) async fn checked(
+        &self,
+        new: &NewValue,
+        kind: SecretKind,
+        (principal, now): (Option<Subject>, u64),
+    ) -> Result<CheckedValue, Refusal> {
+        let _turn = if new.takes_a_turn() { Some(self.turns.take(principal).await?) } else { None };
         match new {
             NewValue::Given(value) => given(Arc::clone(value), kind, now).await,
-            NewValue::Made(request) => self.made(Box::clone(request), kind, now).await,
+            NewValue::Made(request) => made(Box::clone(request), kind, now).await,
             NewValue::Filled { document, fields } => {
-                self.filled((Arc::clone(document), fields.clone()), kind, now).await
+                filled((Arc::clone(document), fields.clone()), kind, now).await
             }
         }
     }
+}
 
-    async fn filled(
-        &self,
-        (document, fields): (Arc<SecretValue>, Vec<(String, Filling)>),
-        kind: SecretKind,
-        now: u64,
-    ) -> Result<CheckedValue, Refusal> {
-        let broken = |_| Refusal::internal("a task broke down");
-        let _turn = self.turns.acquire().await.map_err(|_| Refusal::internal("no turns are given"))?;
-        blocking(move || fill((&document, fields), kind, now)).await.map_err(broken)?.map_err(refused)
-    }
+async fn filled(
+    (document, fields): (Arc<SecretValue>, Vec<(String, Filling)>),
+    kind: SecretKind,
+    now: u64,
+) -> Result<CheckedValue, Refusal> {
+    let broken = |_| Refusal::internal("a task broke down");
+    blocking(move || fill((&document, fields), kind, now)).await.map_err(broken)?.map_err(refused)
+}
 
-    async fn made(&self, request: Box<Generate>, kind: SecretKind, now: u64) -> Result<CheckedValue, Refusal> {
-        let broken = |_| Refusal::internal("a task broke down");
-        let _turn = self.turns.acquire().await.map_err(|_| Refusal::internal("no turns are given"))?;
-        let work = move || {
-            let made = manager_secret_kinds::generate(&request, &mut FromSystem, now)?;
-            // EXPOSE: what was made is looked at as what is given, and goes to the vault.
-            let checked = manager_secret_kinds::check(kind, made.value.as_bytes(), now)?;
-            let value = SecretValue::from_json(ValueEncoding::Text, made.value);
-            let value = value.map_err(|_| Refused::new("what was made is too large"))?;
-            let (expires_at, public) = (checked.expires_at.or(made.public.expires_at), Some(made.public));
-            Ok(CheckedValue { value: Arc::new(value), expires_at, public, strength: None })
-        };
-        blocking(work).await.map_err(broken)?.map_err(refused)
-    }
+async fn made(request: Box<Generate>, kind: SecretKind, now: u64) -> Result<CheckedValue, Refusal> {
+    let broken = |_| Refusal::internal("a task broke down");
+    let work = move || {
+        let made = manager_secret_kinds::generate(&request, &mut FromSystem, now)?;
+        // EXPOSE: what was made is looked at as what is given, and goes to the vault.
+        let checked = manager_secret_kinds::check(kind, made.value.as_bytes(), now)?;
+        let value = SecretValue::from_json(ValueEncoding::Text, made.value);
+        let value = value.map_err(|_| Refused::new("what was made is too large"))?;
+        let (expires_at, public) = (checked.expires_at.or(made.public.expires_at), Some(made.public));
+        Ok(CheckedValue { value: Arc::new(value), expires_at, public, strength: None })
+    };
+    blocking(work).await.map_err(broken)?.map_err(refused)
 }
 
 /// A document with other texts in fields, checked as a whole.

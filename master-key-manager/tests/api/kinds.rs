@@ -1,6 +1,7 @@
 //! Kinds of secrets: what a value must be, and values that the manager makes.
 
 use actix_web::http::Method;
+use futures_util::future::{join, join_all};
 use manager_api::policy::Action;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
@@ -99,6 +100,44 @@ async fn a_value_is_made_for_whoever_may_write_and_shown_to_whoever_may_read() {
         .await
         .expect(400)
         .refused("body_invalid");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_caller_who_has_seen_another_version_has_no_value_made() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = create(&manager, "doc", json!({"kind": "json", "value": "{}"})).await.expect(201).member("key_id");
+    let put = async |seen: u64| {
+        let body = json!({"generate": {"form": "password"}, "if_version": seen});
+        manager.admin(Method::PUT, &format!("/api/secrets/{secret}"), Some(body)).await
+    };
+    // What is made is no JSON, which is noticed once it is there.
+    put(1).await.expect(400).refused("value_invalid");
+    put(7).await.expect(409).refused("version_conflict");
+    manager.admin(Method::DELETE, &format!("/api/secrets/{secret}"), None).await.expect(200);
+    put(7).await.expect(409).refused("secret_deleted");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn rsa_keys_of_one_caller_are_made_one_after_the_other_and_hold_up_nobody_else() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let writer = service(&manager, "writer", "keys/**", &[Action::Write]).await;
+    let key = async |number: usize| {
+        let generate = json!({"form": "key-pair", "algorithm": "rsa-4096"});
+        let body = json!({"environment": "dev", "path": format!("keys/{number}"), "generate": generate});
+        ask(&manager, &writer, Method::POST, "/api/secrets", Some(body)).await
+    };
+    let password = create(&manager, "made", json!({"generate": {"form": "password"}}));
+    let (keys, password) = join(join_all((0..12).map(key)), password).await;
+    password.expect(201);
+    let made = keys.iter().filter(|answer| answer.status == 201).count();
+    let refused: Vec<&Answer> = keys.iter().filter(|answer| answer.status == 429).collect();
+    assert!(made >= 1 && !refused.is_empty() && made + refused.len() == keys.len(), "{made}, {}", refused.len());
+    assert!(refused.iter().all(|answer| answer.text.contains("rate_limited")));
+    key(99).await.expect(201);
     manager.stop().await;
 }
 
