@@ -85,12 +85,7 @@ impl Approvals {
     ///
     /// # Errors
     /// `ApprovalNotFound`: it is unknown, or not the caller's to see.
-    pub async fn show(
-        &self,
-        id: ApprovalId,
-        caller: &Caller,
-        origin: &Origin,
-    ) -> Result<(SeenApproval, u64), Refusal> {
+    pub async fn show(&self, id: ApprovalId, caller: &Caller, origin: &Origin) -> Result<(SeenApproval, u64), Refusal> {
         let view = self.registry.now().await?;
         let caller = caller.again(&view)?;
         let decides = caller.may(Action::Approve);

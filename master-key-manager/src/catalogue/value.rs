@@ -91,9 +91,7 @@ impl Values {
         match new {
             NewValue::Given(value) => given(Arc::clone(value), kind, now).await,
             NewValue::Made(request) => made(Box::clone(request), kind, now).await,
-            NewValue::Filled { document, fields } => {
-                filled((Arc::clone(document), fields.clone()), kind, now).await
-            }
+            NewValue::Filled { document, fields } => filled((Arc::clone(document), fields.clone()), kind, now).await,
         }
     }
 }

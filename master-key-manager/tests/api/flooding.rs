@@ -39,11 +39,8 @@ async fn changes_that_need_few_rights_have_a_pace() {
     let all = Guarded::new().await;
     let (mut done, mut id) = (0, String::new());
     let refused = loop {
-        let answer = if done % 2 == 0 {
-            all.ask(&all.reader, 60).await
-        } else {
-            all.decide(&all.reader, &id, "cancel").await
-        };
+        let answer =
+            if done % 2 == 0 { all.ask(&all.reader, 60).await } else { all.decide(&all.reader, &id, "cancel").await };
         if answer.status == 429 {
             break answer;
         }
