@@ -178,6 +178,7 @@ fn act<'a>(known: &'a Known, after: &'a After) -> SecretChange<'a> {
             ("description", old.description != new.description),
             ("owner", old.owner != new.owner),
             ("metadata", old.metadata != new.metadata),
+            ("never_expires", old.never_expires != new.never_expires),
             ("rotation_days", old.rotation_days != new.rotation_days),
             ("rotation", old.rotation != new.rotation),
         ]

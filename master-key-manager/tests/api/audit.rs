@@ -212,7 +212,7 @@ async fn a_change_of_a_secret_says_where_it_was_and_what_became_another() {
     manager.permit(&auditor.id(), "allow", &["read-audit"], "web/**").await;
     for body in [
         json!({"requires_approval": true, "tags": {"team": "canary-team"}}),
-        json!({"description": "canary-text", "owner": "ops"}),
+        json!({"description": "canary-text", "rotation_days": 30}),
         json!({"path": "web/db", "requires_approval": false, "service_only": true, "metadata": {"a": "b"}}),
     ] {
         manager.admin(Method::PATCH, &at, Some(body)).await.expect(200);
@@ -226,7 +226,7 @@ async fn a_change_of_a_secret_says_where_it_was_and_what_became_another() {
     let said = |line: &Value| (line["former_path"].clone(), line["key_path"].clone(), line["changed"].clone());
     let expected = [
         (Value::Null, json!("app/db"), json!(["tags", "requires_approval"])),
-        (Value::Null, json!("app/db"), json!(["description", "owner"])),
+        (Value::Null, json!("app/db"), json!(["description", "rotation_days"])),
         (json!("app/db"), json!("web/db"), json!(["path", "service_only", "requires_approval", "metadata"])),
     ];
     assert_eq!(changes.iter().map(|line| said(line)).collect::<Vec<_>>(), expected);
