@@ -9,7 +9,7 @@ use master_key_manager::audit_event::action;
 use master_key_manager::routes::ROUTES;
 use serde_json::{Value, json};
 use service_runtime::http::{Access, Route};
-use shared_proto::id::{PersonId, Subject};
+use shared_proto::id::PersonId;
 
 use super::{Installed, Manager, PASSWORD, Row, Signer, account, permission};
 
@@ -67,7 +67,10 @@ struct Life {
 }
 
 impl Life {
-    async fn new(manager: &Manager, number: usize, reader: Subject) -> Self {
+    async fn new(manager: &Manager, number: usize) -> Self {
+        // A service that is nobody's: whoever made a credential of the asker approves nothing for it.
+        let asker = manager.service(&format!("asker-{number}")).await;
+        manager.permit(&asker.id(), "allow", &["read"], "life/**").await;
         let store = async |name: &str| {
             let path = format!("life/{name}-{number}");
             manager.store_value(&path, "v").await.expect(201).member("key_id")
@@ -101,7 +104,7 @@ impl Life {
             closed_at: None,
         };
         let incident_id = incident.incident_id.to_string();
-        manager.put(vec![Approval { approval_id, asked_by: reader, ..known }.into(), incident.into()]).await;
+        manager.put(vec![Approval { approval_id, asked_by: asker.subject, ..known }.into(), incident.into()]).await;
         let approval = approval_id.to_string();
         Self { active, deleted, erased, guarded, approval, own, incident: incident_id }
     }
@@ -213,7 +216,7 @@ impl Facts {
         let (policy, people) = (Policy::new(manager, number).await, People::new(manager, number).await);
         let reader = manager.reader_of(&format!("keyed-{number}"), "dev", "**").await;
         let keyed = reader.service.to_string();
-        let life = Life::new(manager, number, reader.subject).await;
+        let life = Life::new(manager, number).await;
         let required = json!({"required_keys": [{"environment": "dev", "pattern": "facts"}]});
         manager.admin(Method::PATCH, &format!("/api/services/{keyed}"), Some(required)).await.expect(200);
         let register = json!({"name": "k", "expires_in": "1d", "jwk": Signer::ed25519("a").jwk()});
