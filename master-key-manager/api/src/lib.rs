@@ -7,6 +7,7 @@
 pub mod address;
 pub mod approvals;
 pub mod audit;
+pub mod bulk;
 pub mod cursor;
 pub mod deletion;
 pub mod edit;
@@ -17,6 +18,7 @@ pub mod groups;
 pub mod id;
 pub mod incidents;
 pub mod integrity;
+pub mod import;
 pub mod kind;
 pub mod lifetime;
 pub mod lines;

@@ -10,6 +10,7 @@
 
 pub mod certificate;
 pub mod check;
+pub mod document;
 pub mod generate;
 mod json;
 mod jwt;
