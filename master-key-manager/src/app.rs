@@ -15,6 +15,7 @@ use shared_proto::jwk::PublicJwk;
 
 use crate::access::{Authenticator, IdleSessions, LastUses, Limits, Registry};
 use crate::approvals::Approvals;
+use crate::bulk::{Bulk, Turns};
 use crate::catalogue::{
     Fingerprints, Integrity, Retention, SecretKeeper, SecretRotator, SecretWriter, Settler, TransferKeys, Values,
     VersionKeeper, start_delivery,
@@ -69,6 +70,8 @@ pub struct App {
     pub fingerprints: Arc<Fingerprints>,
     /// Compares the catalogue with the vault.
     pub integrity: Arc<Integrity>,
+    /// Carries many operations out.
+    pub bulk: Arc<Bulk>,
     /// Acts that await the approval of somebody else.
     pub approvals: Arc<Approvals>,
     /// Rotates secrets.
@@ -172,13 +175,16 @@ impl App {
             registry: Arc::clone(&registry),
             clock: Arc::clone(&clock),
             authenticator: Authenticator::new(Arc::clone(&keys), sessions),
-            limits: Limits::default(),
+            limits: Arc::new(Limits::default()),
             last_uses,
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
         };
+        let (secret_writer, approvals) = (Arc::new(secret_writer), Arc::new(approvals));
+        let bulk = bulk(&gate, &store, (&secret_writer, &secret_keeper), (&approvals, &revocations));
         let app = Self {
             gate: Arc::new(gate),
+            bulk: Arc::new(bulk),
             no_descriptors: Arc::default(),
             trusted_proxies: raw.trusted_proxies.clone(),
             settings: readiness::settings(raw.mode, raw.audit.sync, &raw.danger.names()),
@@ -200,7 +206,7 @@ impl App {
             secret_writer,
             secret_rotator: Arc::new(secret_rotator),
             secret_keeper,
-            approvals: Arc::new(approvals),
+            approvals,
             incidents: Arc::new(incidents),
             version_keeper: Arc::new(version_keeper),
             clock,
@@ -387,6 +393,26 @@ fn services(
         last_uses: Arc::clone(last_uses),
         audit: audit.clone(),
         clock: Arc::clone(clock),
+    }
+}
+
+fn bulk(
+    gate: &Gate,
+    store: &Arc<dyn ManagerStore>,
+    (secret_writer, secret_keeper): (&Arc<SecretWriter>, &Arc<SecretKeeper>),
+    (approvals, revocations): (&Arc<Approvals>, &Arc<Revocations>),
+) -> Bulk {
+    Bulk {
+        store: Arc::clone(store),
+        registry: Arc::clone(&gate.registry),
+        limits: Arc::clone(&gate.limits),
+        secret_writer: Arc::clone(secret_writer),
+        secret_keeper: Arc::clone(secret_keeper),
+        approvals: Arc::clone(approvals),
+        revocations: Arc::clone(revocations),
+        audit: gate.audit.clone(),
+        clock: Arc::clone(&gate.clock),
+        turns: Turns::default(),
     }
 }
 

@@ -72,6 +72,8 @@ pub enum Act<'a> {
     TrustAdmit(String),
     /// A secret is described.
     SecretShow(SecretId),
+    /// Somebody is told what an import would do.
+    ImportTry,
     /// A list of secrets is given out.
     SecretList,
     /// What is in a folder is given out.
@@ -289,6 +291,7 @@ impl Act<'_> {
             Self::TokenMint { .. } => action::TOKEN_MINT,
             Self::TrustAdmit(_) => "trust.admit",
             Self::SecretShow(_) => action::SECRET_SHOW,
+            Self::ImportTry => action::SECRET_IMPORT,
             Self::SecretList => action::SECRET_LIST,
             Self::FolderList => action::FOLDER_LIST,
             Self::RotationList => action::ROTATION_LIST,
@@ -332,7 +335,8 @@ impl audit::Act for Act<'_> {
             Self::TokenMint { token, versions } => line.secrets(versions).jti(token.to_string()),
             Self::TrustAdmit(subject) => line.target(subject),
             Self::SecretShow(secret) => line.key_id(secret.to_string()),
-            Self::SecretList
+            Self::ImportTry
+            | Self::SecretList
             | Self::FolderList
             | Self::RotationList
             | Self::RotationCalendar

@@ -8,12 +8,13 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use manager_api::name::IdempotencyKey;
 use manager_store::KEPT_SECONDS;
 use serde::Serialize;
 use service_runtime::clock::Clock;
-use shared_proto::encoding::random;
+use shared_proto::encoding::{b64, random};
 use shared_proto::id::Subject;
 use zeroize::Zeroizing;
 
@@ -105,6 +106,12 @@ impl Bodies {
         marks.of.insert(key.clone(), mark);
         marks.order.push_back((now, key));
     }
+}
+
+/// The key of one operation of a request with many. It is the same for each repeat, and has no other use.
+pub fn key_of_part(key: &IdempotencyKey, number: usize) -> Option<IdempotencyKey> {
+    let whole = digest(&SHA256, key.as_str().as_bytes());
+    IdempotencyKey::parse(format!("part-{number}-{}", b64(whole.as_ref()))).ok()
 }
 
 /// Takes what is written into the HMAC at once: a buffer would keep a copy of the value.

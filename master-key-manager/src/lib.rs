@@ -8,6 +8,7 @@ pub mod app;
 pub mod approvals;
 pub mod audit_event;
 pub mod audit_reader;
+pub mod bulk;
 pub mod catalogue;
 pub mod cli;
 pub mod config;

@@ -18,6 +18,10 @@ pub const SECRET_DELETE: &str = "secret.delete";
 pub const SECRET_UNDELETE: &str = "secret.undelete";
 /// `POST /api/secrets/{key_id}:destroy`.
 pub const SECRET_ERASE: &str = "secret.erase";
+/// `POST /api/secrets:bulk`. Only refusals of the whole have it: each operation has the action of its own route.
+pub const SECRET_BULK: &str = "secret.bulk";
+/// `POST /api/secrets:import`. A value that is stored has `secret.store`.
+pub const SECRET_IMPORT: &str = "secret.import";
 /// `POST /api/approvals`.
 pub const APPROVAL_CREATE: &str = "approval.create";
 /// `GET /api/approvals`.

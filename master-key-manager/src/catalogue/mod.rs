@@ -14,6 +14,7 @@ mod gains;
 mod history;
 mod integrity;
 mod locks;
+mod preview;
 mod reconcile;
 mod repeat;
 mod retention;

@@ -344,7 +344,7 @@ fn unverified() -> Refusal {
 }
 
 /// The refusal of a path that names another secret, too.
-fn other_reading() -> Refusal {
+pub(super) fn other_reading() -> Refusal {
     Refusal::new(ErrorCode::AlreadyExists)
         .detail("A secret has this path with dots in the place of slashes, or with slashes in the place of dots.")
 }

@@ -46,7 +46,7 @@ pub struct Gate {
     /// Checks credentials.
     pub authenticator: Authenticator,
     /// Counts requests against the rate limits.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// Remembers when credentials were used last.
     pub last_uses: Arc<LastUses>,
     /// The audit log.

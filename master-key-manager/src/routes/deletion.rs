@@ -3,19 +3,16 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use manager_api::deletion::{DeletedSecret, DestroySecret, DestroyedSecret, ErasureStatus};
-use manager_api::wire::RevocationStatus;
+use manager_api::deletion::{DeletedSecret, DestroySecret, DestroyedSecret};
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
 
-use super::{Because, CHANGED, REASON, SMALL_LIMIT, changed};
+use super::{Because, CHANGED, REASON, SMALL_LIMIT, changed, describe};
 use crate::app::App;
-use crate::approvals::Destruction;
 use crate::audit_event::action;
 use crate::http::Call;
-use crate::revocation::Sequences;
 
 const SECRET: Parameter = Parameter::path::<SecretId>("key_id", "The secret.");
 
@@ -78,18 +75,8 @@ async fn delete(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal
     let keeper = Arc::clone(&app.secret_keeper);
     let done = call.run(|caller, origin| async move { keeper.delete(secret, reason.as_ref(), &caller, &origin).await });
     let (deletion, done) = done.await?;
-    let (mut answer, status) = if done.applied {
-        (HttpResponse::Ok(), RevocationStatus::Revoked)
-    } else {
-        (HttpResponse::Accepted(), RevocationStatus::Pending)
-    };
-    Ok(answer.json(DeletedSecret {
-        key_id: secret,
-        deleted_at: deletion.deleted_at,
-        recoverable_until: deletion.recoverable_until,
-        status,
-        sequences: done.numbers,
-    }))
+    let mut answer = if done.applied { HttpResponse::Ok() } else { HttpResponse::Accepted() };
+    Ok(answer.json(describe::deleted(secret, deletion, done)))
 }
 
 async fn undelete(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
@@ -106,12 +93,7 @@ async fn destroy(call: Call<Json<DestroySecret>>, app: web::Data<App>) -> Result
     let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
     let approvals = Arc::clone(&app.approvals);
     let done = call.run(|caller, origin| async move { approvals.destroy(secret, reason, &caller, &origin).await });
-    let (mut answer, status, approval_id) = match done.await? {
-        Destruction::Decided(Sequences { applied: true, .. }, false) => {
-            (HttpResponse::Ok(), ErasureStatus::Destroyed, None)
-        }
-        Destruction::Decided(_, _) => (HttpResponse::Accepted(), ErasureStatus::Pending, None),
-        Destruction::Awaits(id) => (HttpResponse::Accepted(), ErasureStatus::AwaitsApproval, Some(id)),
-    };
-    Ok(answer.json(DestroyedSecret { key_id: secret, status, approval_id }))
+    let (is_done, answer) = describe::destroyed(secret, done.await?);
+    let mut response = if is_done { HttpResponse::Ok() } else { HttpResponse::Accepted() };
+    Ok(response.json(answer))
 }

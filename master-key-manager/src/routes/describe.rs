@@ -1,15 +1,23 @@
 //! Secrets of the catalogue as answers.
 
+use manager_api::bulk::OperationError;
+use manager_api::deletion::{DeletedSecret, DestroyedSecret, ErasureStatus};
 use manager_api::kind::SecretKind;
 use manager_api::rotation::{RotationDetails, RotationPlan, RotationState};
 use manager_api::search::{FolderEntry, SecretSummary};
-use manager_api::secrets::{GeneratedFacts, PasswordStrength, SecretDetails, StagedVersions};
+use manager_api::secrets::{GeneratedFacts, PasswordStrength, SecretDetails, StagedVersions, WrittenSecret};
+use manager_api::wire::{DestroyAnswer, DestructionStatus, RevocationStatus, RollbackAnswer};
+use manager_registry::Deletion;
 use manager_secret_kinds::{PublicFacts, Strength};
 use manager_store::{DescribedSecret, ListedSecret, ShownRotation, Stages, Step};
-use service_runtime::Refusal;
+use service_runtime::{Fact, Refusal};
+use shared_proto::id::{SecretId, Version};
 
 use super::environment_name;
 use crate::app::App;
+use crate::approvals::Destruction;
+use crate::catalogue::{RolledBack, StoredSecret};
+use crate::revocation::Sequences;
 
 /// The description of a secret.
 pub(super) fn details(app: &App, found: DescribedSecret) -> Result<SecretDetails, Refusal> {
@@ -44,6 +52,74 @@ pub(super) fn details(app: &App, found: DescribedSecret) -> Result<SecretDetails
         created_at: state.created_at,
         last_version,
     })
+}
+
+/// A value that was stored.
+pub(super) fn written(stored: StoredSecret) -> WrittenSecret {
+    WrittenSecret {
+        key_id: stored.secret,
+        version: stored.version,
+        environment: stored.environment,
+        path: stored.path,
+        encoding: stored.encoding,
+        expires_at: stored.expires_at,
+        public: stored.public.map(generated),
+        strength: stored.strength.map(strength),
+        token: stored.token,
+    }
+}
+
+/// A rollback that was done.
+pub(super) fn rolled_back(app: &App, done: RolledBack) -> Result<RollbackAnswer, Refusal> {
+    Ok(RollbackAnswer {
+        key_id: done.secret,
+        version: done.version,
+        envelope: done.envelope,
+        environment: environment_name(app, done.environment)?,
+        path: done.path,
+    })
+}
+
+/// A secret that was deleted.
+pub(super) fn deleted(secret: SecretId, deletion: Deletion, done: Sequences) -> DeletedSecret {
+    DeletedSecret {
+        key_id: secret,
+        deleted_at: deletion.deleted_at,
+        recoverable_until: deletion.recoverable_until,
+        status: if done.applied { RevocationStatus::Revoked } else { RevocationStatus::Pending },
+        sequences: done.numbers,
+    }
+}
+
+/// A secret that was destroyed, or will be; true if nothing is left to do.
+pub(super) fn destroyed(secret: SecretId, done: Destruction) -> (bool, DestroyedSecret) {
+    let (status, approval_id) = match done {
+        Destruction::Decided(Sequences { applied: true, .. }, false) => (ErasureStatus::Destroyed, None),
+        Destruction::Decided(_, _) => (ErasureStatus::Pending, None),
+        Destruction::Awaits(id) => (ErasureStatus::AwaitsApproval, Some(id)),
+    };
+    (status == ErasureStatus::Destroyed, DestroyedSecret { key_id: secret, status, approval_id })
+}
+
+/// Versions that were destroyed.
+pub(super) fn destroyed_versions(done: Sequences, kept: Vec<Version>) -> DestroyAnswer {
+    let status = match done {
+        Sequences { applied: false, .. } => DestructionStatus::Pending,
+        Sequences { ref numbers, .. } if numbers.is_empty() => DestructionStatus::Kept,
+        Sequences { .. } => DestructionStatus::Destroyed,
+    };
+    DestroyAnswer { status, sequences: done.numbers, kept }
+}
+
+/// The reason why one of many operations was not done.
+pub(super) fn operation_error(refusal: &Refusal) -> OperationError {
+    let (key_id, version) = match refusal.known_fact() {
+        Some(Fact::Written(secret, version)) => (Some(*secret), Some(*version)),
+        Some(Fact::Expected(_) | Fact::Lacking(_) | Fact::Id(_) | Fact::Wait(_) | Fact::Allow(_)) | None => {
+            (None, None)
+        }
+    };
+    OperationError { code: refusal.code(), detail: refusal.detail_text().map(str::to_owned), key_id, version }
 }
 
 /// What is public of a generated value. The end of a certificate is that of its version, and a checksum is in no answer: it is a part

@@ -3,6 +3,7 @@
 mod approvals;
 mod asked;
 mod audit;
+mod bulk;
 mod catalogue;
 mod credentials;
 mod deletion;
@@ -12,6 +13,7 @@ mod finding;
 mod groups;
 mod incidents;
 mod integrity;
+mod import;
 mod notices;
 mod oauth;
 mod people;
@@ -64,6 +66,8 @@ pub const ROUTES: Table = Table::new(&[
     integrity::ROUTES,
     versions::ROUTES,
     // Before the rows with a secret alone, which would take the verb for a part of the id.
+    bulk::ROUTES,
+    import::ROUTES,
     deletion::VERBS,
     incidents::VERBS,
     rotation::ROUTES,

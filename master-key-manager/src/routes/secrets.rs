@@ -5,9 +5,7 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use manager_api::name::IdempotencyKey;
 use manager_api::secrets::{ChangeSecret, CreateSecret, SecretDetails, WriteVersion, WrittenSecret};
-use manager_api::wire::{
-    Destroy, DestroyAnswer, DestructionStatus, Rollback, RollbackAnswer, StoreKey, StoredKeyAnswer,
-};
+use manager_api::wire::{Destroy, DestroyAnswer, Rollback, RollbackAnswer, StoreKey, StoredKeyAnswer};
 use manager_policy::{List, Permit};
 use serde::Serialize;
 use service_runtime::Refusal;
@@ -16,13 +14,12 @@ use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, Version};
 
 use super::written::{parse_key, parse_new, parse_next};
-use super::{CHANGED, SMALL_LIMIT, changed, describe, environment_name};
+use super::{CHANGED, SMALL_LIMIT, changed, describe};
 use crate::app::App;
 use crate::audit_event::{Act, action};
 use crate::catalogue::{RollbackRequest, StoreRequest, destroy as destroy_versions};
 use crate::http::Call;
 use crate::idempotency::BodyMark;
-use crate::revocation::Sequences;
 
 /// A value of 1 MiB in which every character is escaped as `\u0000` has 6 MiB; the rest is for the other members.
 pub(super) const STORE_LIMIT: usize = (6 << 20) + (64 << 10);
@@ -199,17 +196,7 @@ async fn update(call: Call<Json<WriteVersion>>, app: web::Data<App>) -> Result<H
 pub(super) async fn write(call: Call, request: StoreRequest, app: &App) -> Result<HttpResponse, Refusal> {
     let secret_writer = Arc::clone(&app.secret_writer);
     let stored = call.run(|caller, origin| async move { secret_writer.store(request, caller, &origin).await }).await?;
-    Ok(HttpResponse::Created().json(WrittenSecret {
-        key_id: stored.secret,
-        version: stored.version,
-        environment: stored.environment,
-        path: stored.path,
-        encoding: stored.encoding,
-        expires_at: stored.expires_at,
-        public: stored.public.map(describe::generated),
-        strength: stored.strength.map(describe::strength),
-        token: stored.token,
-    }))
+    Ok(HttpResponse::Created().json(describe::written(stored)))
 }
 
 async fn change(call: Call<Json<ChangeSecret>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
@@ -229,13 +216,7 @@ async fn rollback(call: Call<Json<Rollback>>, app: web::Data<App>) -> Result<Htt
         RollbackRequest { secret, target: body.version, if_version: body.if_version, note: body.note, idempotency };
     let secret_writer = Arc::clone(&app.secret_writer);
     let done = call.run(|caller, origin| async move { secret_writer.rollback(request, caller, &origin).await }).await?;
-    Ok(HttpResponse::Created().json(RollbackAnswer {
-        key_id: done.secret,
-        version: done.version,
-        envelope: done.envelope,
-        environment: environment_name(&app, done.environment)?,
-        path: done.path,
-    }))
+    Ok(HttpResponse::Created().json(describe::rolled_back(&app, done)?))
 }
 
 async fn destroy(call: Call<Json<Destroy>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
@@ -259,12 +240,8 @@ pub(super) async fn destroy_of(
         })
         .await?;
     let (done, kept) = done;
-    let (mut answer, status) = match done {
-        Sequences { applied: false, .. } => (HttpResponse::Accepted(), DestructionStatus::Pending),
-        Sequences { ref numbers, .. } if numbers.is_empty() => (HttpResponse::Ok(), DestructionStatus::Kept),
-        Sequences { .. } => (HttpResponse::Ok(), DestructionStatus::Destroyed),
-    };
-    Ok(answer.json(DestroyAnswer { status, sequences: done.numbers, kept }))
+    let mut answer = if done.applied { HttpResponse::Ok() } else { HttpResponse::Accepted() };
+    Ok(answer.json(describe::destroyed_versions(done, kept)))
 }
 
 async fn show(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {

@@ -140,7 +140,7 @@ pub(super) fn value(encoding: Option<ValueEncoding>, text: Zeroizing<String>) ->
     })
 }
 
-fn check_path(path: Option<&SecretPath>) -> Result<(), Refusal> {
+pub(super) fn check_path(path: Option<&SecretPath>) -> Result<(), Refusal> {
     if path.is_some_and(SecretPath::is_reserved) {
         return Err(name_invalid(Malformed("paths under unnamed/ and destroyed/ are given by the service")));
     }

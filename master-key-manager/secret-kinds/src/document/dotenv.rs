@@ -43,7 +43,8 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         // A line of a key or of another value is never taken for a name, nor shown as one: nothing of the document is taken.
-        let wrong = || Refused::at_line("the line is not NAME=value; a value of several lines stands in quotes", self.line);
+        let wrong =
+            || Refused::at_line("the line is not NAME=value; a value of several lines stands in quotes", self.line);
         let (name, _) = line.split_once('=').ok_or_else(wrong)?;
         let behind = name.len() + 1;
         let name = name.trim_matches(BLANKS);

@@ -17,9 +17,8 @@ pub(super) fn read(document: &str) -> Result<Vec<Entry>, Refused> {
     }
     let (mut walk, mut line) = (Walk::default(), 1);
     for event in Parser::new_from_str(document) {
-        let not_yaml = |error: saphyr_parser::ScanError| {
-            Refused::at_line("the document is not YAML", error.marker().line())
-        };
+        let not_yaml =
+            |error: saphyr_parser::ScanError| Refused::at_line("the document is not YAML", error.marker().line());
         let (event, span) = event.map_err(not_yaml)?;
         line = span.start.line().max(line);
         walk.event(event, line).map_err(|refused| Refused::at_line(refused.reason(), line))?;
@@ -63,7 +62,10 @@ impl Walk {
             }
             Event::Scalar(..) if self.lists > 0 => Ok(()),
             Event::SequenceStart(..) => {
-                self.value(line, Err(Refused::at_line("a list is not a value; store it as a secret of the kind yaml", line)))?;
+                self.value(
+                    line,
+                    Err(Refused::at_line("a list is not a value; store it as a secret of the kind yaml", line)),
+                )?;
                 self.lists = 1;
                 Ok(())
             }

@@ -1,0 +1,70 @@
+//! What a write would do, without doing it: everything is looked at that refuses one, except the vault.
+
+use manager_api::kind::SecretKind;
+use manager_api::name::SecretPath;
+use manager_api::secrets::EnvironmentSelector;
+use manager_policy::{Permit, Write};
+use service_runtime::Refusal;
+use shared_proto::error::ErrorCode;
+use shared_proto::id::SecretId;
+
+use super::secret_writer::{SecretWriter, StoreRequest, deleted, other_reading};
+use super::target::StoreTo;
+use crate::access::Caller;
+
+impl SecretWriter {
+    /// The secret at a place, `None` if there is none, with the permit to write there.
+    ///
+    /// # Errors
+    /// The caller may not write there, or there is no such environment.
+    pub async fn writable_at(
+        &self,
+        (environment, path): (&EnvironmentSelector, &SecretPath),
+        caller: &Caller,
+    ) -> Result<(Option<SecretId>, Permit<Write>), Refusal> {
+        let environment = self.environments.selected(caller, environment)?;
+        let new = (SecretId::generate(), None);
+        let (facts, is_there, permit) = self.permit_at((&environment, path), new, caller).await?;
+        Ok((is_there.then_some(facts.id), permit))
+    }
+
+    /// Refuses what [`Self::store`] would refuse, as far as it can be known before. Whoever tells of it looks again at the permit
+    /// that it is told by.
+    ///
+    /// # Errors
+    /// Those of the write.
+    pub async fn preview(&self, request: &StoreRequest, caller: &Caller) -> Result<(), Refusal> {
+        let to = self.destination(&request.to, caller).await?;
+        if let Some(closed) = to.environment.closed() {
+            return Err(closed.into());
+        }
+        let Some(path) = &to.path else { return Ok(()) };
+        let new = (SecretId::generate(), None);
+        let (facts, is_there, permit) = self.permit_at((&to.environment, path), new, caller).await?;
+        let (mut kind, is_new) = (None, matches!(request.to, StoreTo::New { .. }));
+        if is_there {
+            let known = self.store.secret(&permit.to_look(), facts.id).await?;
+            let known = known.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
+            if is_new {
+                return Err(Refusal::new(ErrorCode::AlreadyExists).detail("A secret has this path."));
+            }
+            if known.rules.deletion.is_some() {
+                return Err(deleted());
+            }
+            kind = known.kind;
+        } else {
+            let twin = path.from_dots().or_else(|| path.to_dots());
+            if let Some(twin) = twin {
+                let found = self.store.facts_at(vec![(to.environment.id, twin)]).await?;
+                if found.into_iter().flatten().next().is_some() {
+                    return Err(other_reading());
+                }
+            }
+            if let StoreTo::New { details, .. } = &request.to {
+                kind = details.kind;
+            }
+        }
+        let kind = kind.unwrap_or(SecretKind::Text);
+        self.values.checked(&request.value, kind, self.clock.now()).await.map(drop)
+    }
+}
