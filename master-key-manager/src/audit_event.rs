@@ -438,6 +438,7 @@ mod tests {
             Act::TokenMint { token, versions: vec![(secret, version)] },
             Act::TrustAdmit("repo:acme/shop:ref:refs/heads/main".to_owned()),
             Act::SecretShow(secret),
+            Act::ImportTry,
             Act::SecretList,
             Act::FolderList,
             Act::RotationList,

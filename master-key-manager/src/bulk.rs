@@ -288,7 +288,8 @@ impl Bulk {
             return Ok(Done::Put(is_new, None));
         }
         let stored = self.secret_writer.store(request, caller.clone(), origin).await?;
-        Ok(Done::Put(is_new, Some((stored.secret, stored.version))))
+        // A repeat finds what the first request made.
+        Ok(Done::Put(is_new || stored.version == Version::FIRST, Some((stored.secret, stored.version))))
     }
 
     /// Looks again at what a permit was decided from, where nothing is asked of the store with it.

@@ -15,6 +15,8 @@ mod authentication;
 #[cfg(test)]
 mod authorization;
 #[cfg(test)]
+mod bulk;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod crashes;
@@ -46,6 +48,8 @@ mod idempotency;
 mod incidents;
 #[cfg(test)]
 mod integrity;
+#[cfg(test)]
+mod importing;
 #[cfg(test)]
 mod key_sets;
 #[cfg(test)]

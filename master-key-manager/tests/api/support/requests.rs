@@ -345,6 +345,12 @@ impl Facts {
                 json!({"path": format!("made-{}", self.number), "value": "late", "environment": "dev"})
             }
             action::SECRET_UPDATE => json!({"value": "late"}),
+            action::SECRET_BULK => {
+                json!({"operations": [{"write": {"key_id": self.secret, "body": {"value": "late"}}}]})
+            }
+            action::SECRET_IMPORT => json!({
+                "format": "dotenv", "document": format!("IMPORTED_{}=late", self.number), "environment": "dev",
+            }),
             action::SECRET_CHANGE => json!({"description": "late"}),
             action::SECRET_DESTROY => json!({"versions": [1]}),
             action::SECRET_ROLLBACK => json!({"version": 1}),
