@@ -59,9 +59,7 @@ impl Comparer {
         let asked: Vec<BoundFingerprint> =
             body.values.iter().map(|value| take_in(&transfer_key, value)).collect::<Result<_, _>>()?;
         let names: Vec<VersionName> = body.values.iter().map(name_of_value).collect();
-        self.budgets
-            .take(names.iter().map(|name| (name.secret_id, name.version)), self.clock.boot())
-            .map_err(|Spent { wait }| Refusal::new(ErrorCode::RateLimited).fact(Fact::Wait(wait)))?;
+        self.count(&names)?;
         // Recorded before the act; all lines of a command share one durable write.
         let lines = names.iter().map(|name| self.audit.record(Act::ValueCompare(name.secret_id), meta));
         for line in join_all(lines).await {
@@ -81,8 +79,8 @@ impl Comparer {
     /// Carries out a `find` command: each of the others is compared with the one.
     ///
     /// # Errors
-    /// The batch has a wrong size, a binding key or the transfer key cannot be unwrapped, or nothing could be recorded
-    /// or read.
+    /// The batch has a wrong size, a binding key or the transfer key cannot be unwrapped, a version was guessed at too
+    /// often, or nothing could be recorded or read.
     pub async fn find(&self, body: Find, meta: &Origin) -> Result<ComparisonAnswer, Refusal> {
         if !(1..=MAX_OTHERS).contains(&body.others.len()) {
             return Err(Refusal::new(ErrorCode::ParameterInvalid).detail("1 to 100 others."));
@@ -92,6 +90,8 @@ impl Comparer {
         let binding_keys: Vec<BindingKey> =
             asked.iter().map(|one| binding_key(&transfer_key, one)).collect::<Result<_, _>>()?;
         let names: Vec<VersionName> = asked.iter().map(|one| name_of_version(one)).collect();
+        // Whoever has versions of his own with guesses tests them so, from either side.
+        self.count(&names)?;
         self.audit.record(Act::ValueFind(body.one.secret_id, body.others.len()), meta).await?;
         // Held before the rows are read, so that none is moved to a storage key that these keys do not have.
         let keys = self.keys.current();
@@ -104,6 +104,12 @@ impl Comparer {
             (Err(Rejected), _) | (_, Err(Rejected)) => Likeness::Unknown,
         });
         Ok(self.answer(body.nonce, results.collect()))
+    }
+
+    fn count(&self, names: &[VersionName]) -> Result<(), Refusal> {
+        let versions = names.iter().map(|name| (name.secret_id, name.version));
+        let counted = self.budgets.take(versions, self.clock.boot());
+        counted.map_err(|Spent { wait }| Refusal::new(ErrorCode::RateLimited).fact(Fact::Wait(wait)))
     }
 
     fn answer(&self, nonce: ComparisonNonce, results: Vec<Likeness>) -> ComparisonAnswer {

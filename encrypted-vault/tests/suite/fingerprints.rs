@@ -148,7 +148,8 @@ async fn questions_have_bounds_and_are_of_the_manager_only() {
     let search = async |body: &Find| world.order(Operation::Find, body).await.problem();
     assert_eq!(search(&world.manager.find_body(&one, &[])).await, problem("parameter_invalid"));
     assert_eq!(search(&world.manager.find_body(&one, &[one; 101])).await, problem("parameter_invalid"));
-    assert_eq!(world.likeness(&one, &[one; 100]).await, [Same; 100]);
+    let other = world.secret("v").await;
+    assert_eq!(world.likeness(&one, &[other; 100]).await, [Same; 100]);
     let mut unreadable = world.manager.compare_body(&[(one, "v")]);
     unreadable.values[0].fingerprint.0[7] ^= 1;
     assert_eq!(ask(&unreadable).await, problem("body_invalid"));
@@ -176,6 +177,21 @@ async fn guesses_at_a_version_have_a_budget() {
     let body = world.manager.compare_body(&[(one, "v")]);
     assert_eq!(world.order(Operation::Compare, &body).await.problem(), (429, "rate_limited".to_owned()));
     assert_eq!(world.guesses(&[(other, "v")]).await, [Same], "others have their own");
+    // Guesses that are stored as versions of their own are guesses, too, from either side.
+    let searched = async |one, others: &[_]| {
+        let body = world.manager.find_body(one, others);
+        world.order(Operation::Find, &body).await.problem()
+    };
+    assert_eq!(searched(&one, &[other]).await, (429, "rate_limited".to_owned()));
+    assert_eq!(searched(&other, &[one]).await, (429, "rate_limited".to_owned()));
+    world.clock.advance(60);
+    world.poll_now().await;
+    for _ in 0..120 {
+        let fresh = world.secret("v").await;
+        assert_eq!(world.likeness(&fresh, &[one]).await, [Same]);
+    }
+    let fresh = world.secret("v").await;
+    assert_eq!(searched(&fresh, &[one]).await, (429, "rate_limited".to_owned()));
     world.clock.advance(60);
     world.poll_now().await;
     assert_eq!(world.guesses(&[(one, "v")]).await, [Same]);

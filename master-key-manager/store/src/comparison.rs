@@ -14,7 +14,7 @@ use crate::{Acted, Closed, VersionRow};
 /// use manager_store::ComparisonStore;
 /// use shared_proto::id::{SecretId, Version};
 /// async fn may_read(store: &dyn ComparisonStore, permit: Permit<Read>, secret: SecretId, version: Version) {
-///     let _ = store.comparable(&permit, secret, vec![version]).await;
+///     let _ = store.comparable(&permit, secret, vec![version], false).await;
 /// }
 /// ```
 ///
@@ -23,28 +23,38 @@ use crate::{Acted, Closed, VersionRow};
 /// use manager_store::ComparisonStore;
 /// use shared_proto::id::{SecretId, Version};
 /// async fn may_write(store: &dyn ComparisonStore, permit: Permit<Write>, secret: SecretId, version: Version) {
-///     let _ = store.comparable(&permit, secret, vec![version]).await;
+///     let _ = store.comparable(&permit, secret, vec![version], false).await;
 /// }
 /// ```
 #[async_trait]
 pub trait ComparisonStore: Send + Sync {
-    /// Committed versions of a secret, in the order of the request; [`Closed`] if nothing is given out of its
-    /// environment. `None` if one of them is missing or not committed.
+    /// Committed versions of a secret, in the order of the request. `None` if one of them is missing or not committed.
+    /// `is_approved` says that the caller has an approval in force for a secret that needs one.
     async fn comparable(
         &self,
         permit: &Permit<Read>,
         secret: SecretId,
         versions: Vec<Version>,
-    ) -> Acted<Option<Result<Vec<VersionRow>, Closed>>>;
+        is_approved: bool,
+    ) -> Acted<Option<Result<Vec<VersionRow>, Withheld>>>;
     /// A page of up to `limit` envelopes of an environment after one of them, in order, of secrets that lie in
-    /// `readable`. A page with fewer looked at [`crate::SCANNED_AT_ONCE`] rows, or is the last one.
+    /// `readable`, without those that need an approval and are not among `approved`. A page with fewer looked at [`crate::SCANNED_AT_ONCE`] rows, or is the last one.
     async fn readable_envelopes(
         &self,
-        readable: &Visible,
+        (readable, approved): (&Visible, Vec<SecretId>),
         environment: EnvironmentId,
         after: Option<(SecretId, Version)>,
         limit: usize,
     ) -> Acted<EnvelopePage>;
+}
+
+/// The reason why versions are not compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// Nothing is given out of the environment.
+    Closed(Closed),
+    /// The secret is read after an approval, and there is none.
+    ApprovalRequired,
 }
 
 /// A page of envelopes.

@@ -11,7 +11,7 @@ use super::SqlStore;
 use super::environments::open_for_use;
 use super::places::UnverifiedPlace;
 use super::rows::{one_version, version};
-use crate::{Acted, Closed, ComparisonStore, EnvelopePage, SCANNED_AT_ONCE, VersionRow, basis_for};
+use crate::{Acted, ComparisonStore, EnvelopePage, SCANNED_AT_ONCE, VersionRow, Withheld, basis_for};
 
 #[async_trait]
 impl ComparisonStore for SqlStore {
@@ -20,21 +20,22 @@ impl ComparisonStore for SqlStore {
         permit: &Permit<Read>,
         secret: SecretId,
         versions: Vec<Version>,
-    ) -> Acted<Option<Result<Vec<VersionRow>, Closed>>> {
+        is_approved: bool,
+    ) -> Acted<Option<Result<Vec<VersionRow>, Withheld>>> {
         let basis = basis_for(permit, &Scope::Secret(secret))?;
         let key = self.key();
-        self.read_as("comparable", basis, move |tx| comparable(tx, &key, secret, &versions)).await
+        self.read_as("comparable", basis, move |tx| comparable(tx, &key, (secret, &versions), is_approved)).await
     }
 
     async fn readable_envelopes(
         &self,
-        readable: &Visible,
+        (readable, approved): (&Visible, Vec<SecretId>),
         environment: EnvironmentId,
         after: Option<(SecretId, Version)>,
         limit: usize,
     ) -> Acted<EnvelopePage> {
         let (basis, key, readable) = (readable.basis(), self.key(), readable.clone());
-        let page = move |tx: &mut Tx<'_>| readable_envelopes(tx, &key, &readable, environment, after, limit);
+        let page = move |tx: &mut Tx<'_>| readable_envelopes(tx, &key, (&readable, &approved), environment, (after, limit));
         self.read_as("readable_envelopes", basis, page).await
     }
 }
@@ -42,16 +43,19 @@ impl ComparisonStore for SqlStore {
 fn comparable(
     tx: &mut Tx<'_>,
     key: &RowKey,
-    secret: SecretId,
-    versions: &[Version],
-) -> Result<Option<Result<Vec<VersionRow>, Closed>>, SqlError> {
+    (secret, versions): (SecretId, &[Version]),
+    is_approved: bool,
+) -> Result<Option<Result<Vec<VersionRow>, Withheld>>, SqlError> {
     let mut rows = Vec::with_capacity(versions.len());
     for number in versions {
         let found = one_version(tx, key, secret, *number)?.filter(|(_, placed)| placed.rules.deletion.is_none());
-        let found = found.map(|(row, _)| row).filter(|row| row.state == CatalogueState::Committed);
-        let Some(row) = found else { return Ok(None) };
+        let found = found.filter(|(row, _)| row.state == CatalogueState::Committed);
+        let Some((row, placed)) = found else { return Ok(None) };
         if let Err(closed) = open_for_use(tx, key, row.environment)? {
-            return Ok(Some(Err(closed)));
+            return Ok(Some(Err(Withheld::Closed(closed))));
+        }
+        if placed.rules.requires_approval && !is_approved {
+            return Ok(Some(Err(Withheld::ApprovalRequired)));
         }
         rows.push(row);
     }
@@ -61,10 +65,9 @@ fn comparable(
 fn readable_envelopes(
     tx: &mut Tx<'_>,
     key: &RowKey,
-    readable: &Visible,
+    (readable, approved): (&Visible, &[SecretId]),
     environment: EnvironmentId,
-    after: Option<(SecretId, Version)>,
-    limit: usize,
+    (after, limit): (Option<(SecretId, Version)>, usize),
 ) -> Result<EnvelopePage, SqlError> {
     let (secret, number) = after.map_or(([0; 16], 0), |(secret, number)| (*secret.as_bytes(), number.get()));
     // Every row counts, also those of other environments: so the work has a bound.
@@ -90,7 +93,11 @@ fn readable_envelopes(
             Some(place) => place.verify(tx, key)?,
             None => None,
         };
-        if placed.is_some_and(|placed| placed.rules.deletion.is_none() && readable.shows(&placed.facts)) {
+        let is_compared = placed.is_some_and(|placed| {
+            let is_withheld = placed.rules.requires_approval && !approved.contains(&placed.facts.id);
+            placed.rules.deletion.is_none() && !is_withheld && readable.shows(&placed.facts)
+        });
+        if is_compared {
             page.envelopes.push(envelope);
         }
     }
