@@ -1,8 +1,8 @@
 //! The budget of guesses at the value of one version within a minute.
 //!
 //! Whoever asks whether a value is that of a version tests a guess. The manager asks for callers that may read the
-//! secret, with a value or with versions that hold guesses, so the budget is for a manager that is not what it was, and for a caller's loop. Guarantees that no version
-//! is guessed at more often, and that the counters take bounded memory: what cannot be counted is not compared.
+//! secret, with a value or with versions that hold guesses, so the budget is for a manager that is not what it was, and
+//! for a caller's loop. Guarantees that no version is guessed at more often, and that the counters take bounded memory: what cannot be counted is not compared.
 //!
 //! A minute is one of the boot clock, so any 60 seconds have twice the budget at most.
 

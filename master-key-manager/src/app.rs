@@ -145,6 +145,7 @@ impl App {
         let sessions = Arc::new(IdleSessions::new(Arc::clone(&clock)));
         let sign_on = sign_on(config, (&keys, &registry, &revocations), (&mint, &sessions), (&audit, &clock))?;
         let fingerprints = fingerprints((&store, &sealer, &keys), (&vault_view, &client), (&audit, &clock));
+        let fingerprints = Arc::new(fingerprints);
         let secret_writer = Arc::new(SecretWriter {
             store: store.clone(),
             vault_view: Arc::clone(&vault_view),
@@ -156,13 +157,14 @@ impl App {
             bodies: Arc::new(Bodies::new(Arc::clone(&clock))),
             audit: audit.clone(),
             values: Values::default(),
+            fingerprints: Arc::clone(&fingerprints),
             clock: Arc::clone(&clock),
             environments: Arc::clone(&environments),
         });
         let secret_rotator = secret_rotator((&store, &secret_writer, &revocations), (&audit, &clock));
         let secret_keeper = secret_keeper((&store, &secret_writer, &revocations), &audit);
         let integrity = integrity((&store, &client, &keys), (&vault_view, &audit));
-        let version_keeper = VersionKeeper::new(store.clone(), audit.clone());
+        let version_keeper = VersionKeeper::new(store.clone(), Arc::clone(&fingerprints), audit.clone());
         let incidents = incidents((&keys, &registry, &revocations), (store.clone(), &secret_keeper), &audit);
         let approvals = approvals((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&audit, &clock));
         let last_uses = Arc::<LastUses>::default();
@@ -180,7 +182,7 @@ impl App {
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
         };
-        let (secret_writer, approvals) = (Arc::new(secret_writer), Arc::new(approvals));
+        let approvals = Arc::new(approvals);
         let bulk = bulk(&gate, &store, (&secret_writer, &secret_keeper), (&approvals, &revocations));
         let app = Self {
             gate: Arc::new(gate),
@@ -191,7 +193,7 @@ impl App {
             installation,
             environments,
             environment_keeper: Arc::new(keeper),
-            fingerprints: Arc::new(fingerprints),
+            fingerprints,
             integrity: Arc::new(integrity),
             revocations,
             policy: Arc::new(policy),

@@ -113,6 +113,8 @@ pub struct Put {
     pub note: Option<Note>,
     /// Whether a secret that exists stays as it is.
     pub keeps: bool,
+    /// Whether a value that is the current one makes no version.
+    pub skip_unchanged: bool,
     /// Whether nothing shall happen.
     pub is_dry: bool,
     /// The idempotency key and the mark of the value.
@@ -127,6 +129,8 @@ pub enum Done {
     Put(bool, Option<(SecretId, Version)>),
     /// The secret at the path of a document stays as it is.
     Kept,
+    /// It has the value of the document already, in this version.
+    Unchanged(Option<(SecretId, Version)>),
     /// A secret is rolled back.
     RolledBack(RolledBack),
     /// A secret is changed, or its deletion is taken back.
@@ -280,16 +284,22 @@ impl Bulk {
             if_version: None,
             about: AboutVersion { note: put.note, ..AboutVersion::default() },
             token: false,
+            rotation: None,
+            skip_unchanged: put.skip_unchanged,
             idempotency: put.idempotency,
         };
         if put.is_dry {
-            self.secret_writer.preview(&request, caller).await?;
+            let is_unchanged = self.secret_writer.preview(&request, caller, origin).await?;
             self.still(&permit).await?;
-            return Ok(Done::Put(is_new, None));
+            return Ok(if is_unchanged { Done::Unchanged(None) } else { Done::Put(is_new, None) });
         }
         let stored = self.secret_writer.store(request, caller.clone(), origin).await?;
+        let written = Some((stored.secret, stored.version));
+        if stored.is_unchanged {
+            return Ok(Done::Unchanged(written));
+        }
         // A repeat finds what the first request made.
-        Ok(Done::Put(is_new || stored.version == Version::FIRST, Some((stored.secret, stored.version))))
+        Ok(Done::Put(is_new || stored.version == Version::FIRST, written))
     }
 
     /// Looks again at what a permit was decided from, where nothing is asked of the store with it.

@@ -35,6 +35,9 @@ pub struct ImportSecrets {
     /// What happens to secrets that exist; they get their next version by default.
     #[serde(default, skip_serializing_if = "ExistingSecrets::is_default")]
     pub existing: ExistingSecrets,
+    /// True if values that are current already shall make no versions. It needs `read` besides `write`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip_unchanged: bool,
     /// A note about each version.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub note: Option<Note>,
@@ -84,8 +87,10 @@ pub struct ImportAnswer {
     pub created: u64,
     /// How many got their next version, or would.
     pub updated: u64,
-    /// How many stayed as they are, or would.
+    /// How many stayed as they are, or would, because it was asked for.
     pub kept: u64,
+    /// How many have the value already.
+    pub unchanged: u64,
     /// How many were refused, or would be.
     pub refused: u64,
     /// A row for each value of the document, in its order.
@@ -128,6 +133,8 @@ pub enum ImportOutcome {
     Updated,
     /// The secret stays as it is.
     Kept,
+    /// The secret has the value already.
+    Unchanged,
     /// Nothing is written, for the reason in `error`.
     Refused,
 }

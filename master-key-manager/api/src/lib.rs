@@ -33,6 +33,7 @@ pub mod policy_versions;
 pub mod reference;
 pub mod retention;
 pub mod rotation;
+pub mod same_value;
 pub mod search;
 pub mod secrets;
 pub mod service_keys;

@@ -126,6 +126,9 @@ pub struct WriteVersion {
     /// The stage that the version gets; `current` by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub stage: Option<NewStage>,
+    /// True if the value that is current already shall make no version. It needs `read` besides `write`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip_unchanged: bool,
     /// Label of the token's subject.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub user_id: Option<UserLabel>,
@@ -171,6 +174,9 @@ pub struct WrittenSecret {
     /// The token, if one was wanted and the caller may read the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<IssuedToken>,
+    /// True if no version was made: `version` is the current one, and has this value.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchanged: bool,
 }
 
 /// What is public of a generated value.

@@ -22,6 +22,8 @@ pub const SECRET_ERASE: &str = "secret.erase";
 pub const SECRET_BULK: &str = "secret.bulk";
 /// `POST /api/secrets:import`. A value that is stored has `secret.store`.
 pub const SECRET_IMPORT: &str = "secret.import";
+/// `GET /api/secrets/{key_id}:same-value`.
+pub const VALUE_FIND: &str = "value.find";
 /// `POST /api/approvals`.
 pub const APPROVAL_CREATE: &str = "approval.create";
 /// `GET /api/approvals`.

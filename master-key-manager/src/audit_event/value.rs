@@ -3,6 +3,8 @@
 use service_runtime::audit::{self, AuditRecord, AuditStatus, Origin};
 use shared_proto::id::{SecretId, Version};
 
+use super::action::VALUE_FIND;
+
 /// A comparison of values.
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(strum::EnumCount, strum::EnumMessage))]
@@ -25,7 +27,7 @@ impl audit::Act for ValueAct {
             Self::CompareVersions(secret, versions) => line("value.compare_versions")
                 .key_id(secret.to_string())
                 .secrets(versions.map(|version| (secret, version))),
-            Self::Find(versions) => line("value.find").secrets(versions),
+            Self::Find(versions) => line(VALUE_FIND).secrets(versions),
         }
     }
 }

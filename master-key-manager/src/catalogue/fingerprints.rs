@@ -25,7 +25,7 @@ use crate::keys::KeyRing;
 use crate::revocation::VaultView;
 use crate::sealing::{Sealer, cipher_refused};
 use crate::vault_client::{CallError, VaultClient};
-use manager_store::{ComparisonStore, VersionRow};
+use manager_store::{ComparisonStore, VersionRow, Withheld};
 
 /// Versions that one page of [`Fingerprints::same_elsewhere`] answers, at most. An audit line has room for them and the
 /// one that was asked about.
@@ -37,23 +37,25 @@ const COMMANDS: usize = 10;
 ///
 /// ```
 /// use manager_policy::{Permit, Read};
+/// use master_key_manager::access::Caller;
 /// use master_key_manager::catalogue::Fingerprints;
 /// use service_runtime::audit::Origin;
 /// use shared_proto::id::{SecretId, Version};
 /// use shared_proto::secret::SecretValue;
-/// async fn ask(area: &Fingerprints, permit: &Permit<Read>, of: (SecretId, Version), value: &SecretValue, by: &Origin) {
-///     let _ = area.compare(permit, of, value, by).await;
+/// async fn ask(area: &Fingerprints, by: (&Caller, &Permit<Read>), of: (SecretId, Version), value: &SecretValue, at: &Origin) {
+///     let _ = area.compare(by, of, value, at).await;
 /// }
 /// ```
 ///
 /// ```compile_fail,E0308
 /// use manager_policy::{Permit, Write};
+/// use master_key_manager::access::Caller;
 /// use master_key_manager::catalogue::Fingerprints;
 /// use service_runtime::audit::Origin;
 /// use shared_proto::id::{SecretId, Version};
 /// use shared_proto::secret::SecretValue;
-/// async fn ask(area: &Fingerprints, permit: &Permit<Write>, of: (SecretId, Version), value: &SecretValue, by: &Origin) {
-///     let _ = area.compare(permit, of, value, by).await;
+/// async fn ask(area: &Fingerprints, by: (&Caller, &Permit<Write>), of: (SecretId, Version), value: &SecretValue, at: &Origin) {
+///     let _ = area.compare(by, of, value, at).await;
 /// }
 /// ```
 pub struct Fingerprints {
@@ -92,16 +94,17 @@ impl Fingerprints {
     /// Tells whether a version has this value.
     ///
     /// # Errors
-    /// `SecretNotFound`: the secret has no such committed version. `EnvironmentFrozen`, `EnvironmentDisabled`.
+    /// `SecretNotFound`: the secret has no such committed version. `ApprovalRequired`: it is read after an approval, and there
+    /// is none. `EnvironmentFrozen`, `EnvironmentDisabled`.
     /// `RateLimited`: too many guesses at the version. `Unavailable`: the vault does not say.
     pub async fn compare(
         &self,
-        permit: &Permit<Read>,
+        by: (&Caller, &Permit<Read>),
         (secret, version): (SecretId, Version),
         value: &SecretValue,
         meta: &Origin,
     ) -> Result<Likeness, Refusal> {
-        let rows = self.readable(permit, secret, vec![version]).await?;
+        let rows = self.readable(by, secret, vec![version]).await?;
         let row = rows.first().ok_or_else(not_found)?;
         let transfer = self.transfer_key()?;
         let bound = self.sealer.fingerprint(row, value)?;
@@ -125,12 +128,12 @@ impl Fingerprints {
     /// Those of [`Self::compare`].
     pub async fn same(
         &self,
-        permit: &Permit<Read>,
+        by: (&Caller, &Permit<Read>),
         secret: SecretId,
         versions: [Version; 2],
         meta: &Origin,
     ) -> Result<Likeness, Refusal> {
-        let rows = self.readable(permit, secret, versions.to_vec()).await?;
+        let rows = self.readable(by, secret, versions.to_vec()).await?;
         let [one, other] = rows.as_slice() else { return Err(not_found()) };
         self.audit.record(ValueAct::CompareVersions(secret, versions), meta).await?;
         if one.envelope == other.envelope {
@@ -152,12 +155,14 @@ impl Fingerprints {
         page: Option<(SecretId, Version)>,
         meta: &Origin,
     ) -> Result<Elsewhere, Refusal> {
-        let rows = self.readable(permit, secret, vec![version]).await?;
+        let rows = self.readable((caller, permit), secret, vec![version]).await?;
         let one = rows.first().ok_or_else(not_found)?;
         let readable = caller.may(Action::Read);
+        let approved: Vec<(SecretId, u64)> = approved(caller).collect();
         let mut found = Elsewhere { next: page, ..Elsewhere::default() };
         for _ in 0..COMMANDS {
-            let candidates = self.store.readable_envelopes(&readable, one.environment, found.next, MAX_OTHERS).await?;
+            let candidates = (&readable, approved.clone());
+            let candidates = self.store.readable_envelopes(candidates, one.environment, found.next, MAX_OTHERS).await?;
             let others: Vec<_> = candidates.envelopes.iter().copied().filter(|(other, _)| *other != secret).collect();
             let results = match others.as_slice() {
                 [] => Vec::new(),
@@ -175,12 +180,16 @@ impl Fingerprints {
 
     async fn readable(
         &self,
-        permit: &Permit<Read>,
+        (caller, permit): (&Caller, &Permit<Read>),
         secret: SecretId,
         versions: Vec<Version>,
     ) -> Result<Vec<VersionRow>, Refusal> {
-        let found = self.store.comparable(permit, secret, versions).await?.ok_or_else(not_found)?;
-        Ok(found?)
+        let found =
+            self.store.comparable(permit, secret, versions, approved(caller).collect()).await?.ok_or_else(not_found)?;
+        found.map_err(|why| match why {
+            Withheld::Closed(closed) => closed.into(),
+            Withheld::ApprovalRequired => Refusal::new(ErrorCode::ApprovalRequired),
+        })
     }
 
     /// Compares an envelope with others of its environment.
@@ -246,6 +255,11 @@ impl Elsewhere {
         }
         self.versions.len() == MOST_FOUND
     }
+}
+
+/// The secrets that the caller may read by approvals in force, with the numbers of their places.
+fn approved(caller: &Caller) -> impl Iterator<Item = (SecretId, u64)> {
+    caller.approved().iter().filter(|right| caller.now() < right.until).map(|right| (right.secret, right.place))
 }
 
 fn not_found() -> Refusal {

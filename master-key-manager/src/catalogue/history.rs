@@ -11,9 +11,11 @@ use manager_store::{
 };
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
+use shared_proto::comparison::Likeness;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, Version};
 
+use super::Fingerprints;
 use super::secret_writer::{deleted, other_version};
 use crate::access::Caller;
 use crate::audit_event::{Act, VersionAct};
@@ -21,6 +23,7 @@ use crate::audit_event::{Act, VersionAct};
 /// Shows versions, compares them, and changes what may change about them.
 pub struct VersionKeeper {
     store: Arc<dyn ManagerStore>,
+    fingerprints: Arc<Fingerprints>,
     audit: AuditLog,
 }
 
@@ -46,8 +49,8 @@ pub struct Difference {
 
 impl VersionKeeper {
     /// A keeper of the versions of this store.
-    pub fn new(store: Arc<dyn ManagerStore>, audit: AuditLog) -> Self {
-        Self { store, audit }
+    pub fn new(store: Arc<dyn ManagerStore>, fingerprints: Arc<Fingerprints>, audit: AuditLog) -> Self {
+        Self { store, fingerprints, audit }
     }
 
     /// A page of the versions of a secret.
@@ -105,7 +108,10 @@ impl VersionKeeper {
             Some(read) => Some(self.store.entries(&read.to_look(), secret, vec![version]).await?),
             None => None,
         };
-        let same_value = read.filter(|_| again.is_some()).and_then(|read| same_value(&read, &one, &other));
+        let same_value = match read.filter(|_| again.is_some()) {
+            Some(read) => self.same_value((caller, &read), secret, [&one, &other], origin).await?,
+            None => None,
+        };
         self.audit.record(Act::Version(VersionAct::Compare, secret, vec![version, with]), origin).await?;
         Ok(Difference { differs: differs(&one, &other), version: one, with: other, same_value })
     }
@@ -156,6 +162,27 @@ impl VersionKeeper {
         }
     }
 
+    /// Tells whether two versions have the same value; `None` if that is not known. The permit shows that the caller may read
+    /// both: the answer is a test of a guess.
+    async fn same_value(
+        &self,
+        by: (&Caller, &Permit<Read>),
+        secret: SecretId,
+        [one, other]: [&VersionEntry; 2],
+        origin: &Origin,
+    ) -> Result<Option<bool>, Refusal> {
+        if one.envelope == other.envelope && is_stored(one) && is_stored(other) {
+            return Ok(Some(true));
+        }
+        match self.fingerprints.same(by, secret, [one.version, other.version], origin).await {
+            Ok(Likeness::Same) => Ok(Some(true)),
+            Ok(Likeness::Different) => Ok(Some(false)),
+            Ok(Likeness::Unknown) => Ok(None),
+            Err(refusal) if LEFT_OPEN.contains(&refusal.code()) => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
     async fn entries<const N: usize>(
         &self,
         look: &Permit<AnyAction>,
@@ -171,15 +198,21 @@ impl VersionKeeper {
 const STAGE_STAYS: &str =
     "A stored version that is neither current nor pending can be previous, and current is not taken away.";
 
-/// Tells whether two versions have the same value; `None` if that is not known. The permit shows that the caller may read both: the
-/// answer is a test of a guess.
-fn same_value(_read: &Permit<Read>, one: &VersionEntry, other: &VersionEntry) -> Option<bool> {
-    let is_stored = |entry: &VersionEntry| match entry.status {
+/// The reasons why it stays open whether values are the same. The rest of the difference is told all the same.
+const LEFT_OPEN: [ErrorCode; 6] = [
+    ErrorCode::SecretNotFound,
+    ErrorCode::ApprovalRequired,
+    ErrorCode::EnvironmentFrozen,
+    ErrorCode::EnvironmentDisabled,
+    ErrorCode::RateLimited,
+    ErrorCode::Unavailable,
+];
+
+fn is_stored(entry: &VersionEntry) -> bool {
+    match entry.status {
         VersionStatus::Committed | VersionStatus::Superseded | VersionStatus::Destroyed => true,
         VersionStatus::Pending | VersionStatus::Abandoned => false,
-    };
-    // Two envelopes may have one value all the same: that is for fingerprints of values to say.
-    (one.envelope == other.envelope && is_stored(one) && is_stored(other)).then_some(true)
+    }
 }
 
 fn differs(one: &VersionEntry, other: &VersionEntry) -> Vec<DifferingMember> {

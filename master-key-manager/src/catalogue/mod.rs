@@ -25,6 +25,7 @@ mod settle;
 mod target;
 mod transfer;
 mod turns;
+mod unchanged;
 mod value;
 
 pub(crate) use changes::Known;

@@ -5,6 +5,7 @@ use manager_api::name::SecretPath;
 use manager_api::secrets::EnvironmentSelector;
 use manager_policy::{Permit, Write};
 use service_runtime::Refusal;
+use service_runtime::audit::Origin;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
 
@@ -24,24 +25,24 @@ impl SecretWriter {
     ) -> Result<(Option<SecretId>, Permit<Write>), Refusal> {
         let environment = self.environments.selected(caller, environment)?;
         let new = (SecretId::generate(), None);
-        let (facts, is_there, permit) = self.permit_at((&environment, path), new, caller).await?;
+        let (facts, is_there, permit) = self.permit_at::<Write>((&environment, path), new, caller).await?;
         Ok((is_there.then_some(facts.id), permit))
     }
 
     /// Refuses what [`Self::store`] would refuse, as far as it can be known before. Whoever tells of it looks again at the permit
-    /// that it is told by.
+    /// that it is told by. True for a value that would make no version.
     ///
     /// # Errors
     /// Those of the write.
-    pub async fn preview(&self, request: &StoreRequest, caller: &Caller) -> Result<(), Refusal> {
-        let to = self.destination(&request.to, caller).await?;
+    pub async fn preview(&self, request: &StoreRequest, caller: &Caller, meta: &Origin) -> Result<bool, Refusal> {
+        let to = self.destination::<Write>(&request.to, caller).await?;
         if let Some(closed) = to.environment.closed() {
             return Err(closed.into());
         }
-        let Some(path) = &to.path else { return Ok(()) };
+        let Some(path) = &to.path else { return Ok(false) };
         let new = (SecretId::generate(), None);
-        let (facts, is_there, permit) = self.permit_at((&to.environment, path), new, caller).await?;
-        let (mut kind, is_new) = (None, matches!(request.to, StoreTo::New { .. }));
+        let (facts, is_there, permit) = self.permit_at::<Write>((&to.environment, path), new, caller).await?;
+        let (mut kind, mut state, is_new) = (None, None, matches!(request.to, StoreTo::New { .. }));
         if is_there {
             let known = self.store.secret(&permit.to_look(), facts.id).await?;
             let known = known.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
@@ -52,6 +53,7 @@ impl SecretWriter {
                 return Err(deleted());
             }
             kind = known.kind;
+            state = Some(known);
         } else {
             let twin = path.from_dots().or_else(|| path.to_dots());
             if let Some(twin) = twin {
@@ -65,6 +67,8 @@ impl SecretWriter {
             }
         }
         let kind = kind.unwrap_or(SecretKind::Text);
-        self.values.checked(&request.value, kind, self.clock.now()).await.map(drop)
+        let checked = self.values.checked(&request.value, kind, self.clock.now()).await?;
+        let Some(known) = state else { return Ok(false) };
+        Ok(self.unchanged((request, &checked.value), (&known, &facts), caller, meta).await?.is_some())
     }
 }

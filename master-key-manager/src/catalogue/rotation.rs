@@ -122,6 +122,7 @@ impl SecretRotator {
             about: AboutVersion { note: asked.note, is_pending: !activate, account, ..AboutVersion::default() },
             token: false,
             rotation: Some(rotation),
+            skip_unchanged: false,
             idempotency: asked.idempotency,
         };
         self.audit.record(Act::Secret(SecretAct::Rotate, asked.secret, &found.state.path), origin).await?;

@@ -25,7 +25,7 @@ use shared_proto::statement::StatedKey;
 use super::repeat::First;
 use super::target::{Destination, MakesVersions, StoreTo, Target};
 use super::value::{NewValue, Values};
-use super::{Delivery, DeliveryQueue, Settler};
+use super::{Delivery, DeliveryQueue, Fingerprints, Settler};
 use crate::access::Caller;
 use crate::audit_event::Act;
 use crate::environments::Environments;
@@ -62,6 +62,8 @@ pub struct SecretWriter {
     pub audit: AuditLog,
     /// Makes and checks values.
     pub values: Values,
+    /// Tells whether a value is the current one.
+    pub fingerprints: Arc<Fingerprints>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The environments at this moment.
@@ -82,6 +84,8 @@ pub struct StoreRequest {
     pub about: AboutVersion,
     /// Whether a token is wanted.
     pub token: bool,
+    /// Whether a value that is the current one makes no version. It takes the right to read.
+    pub skip_unchanged: bool,
     /// The rotation that begins with it.
     pub rotation: Option<NewRotation>,
     /// The idempotency key and the mark of the body, to recognize a repeat.
@@ -108,6 +112,8 @@ pub struct StoredSecret {
     pub strength: Option<Strength>,
     /// The token, if it was wanted.
     pub token: Option<IssuedToken>,
+    /// True if the version is the one that was current before: it has this value already.
+    pub is_unchanged: bool,
 }
 
 /// The most version numbers tried when the vault has them already (a restored manager). Beyond it, `reconcile` is the way.
@@ -203,6 +209,12 @@ impl SecretWriter {
         let rules = known.as_ref().map_or(request.rules(), |state| Some(&state.rules));
         let is_wanted = request.token && !rules.is_some_and(|rules| rules.requires_approval || rules.frozen.is_some());
         let target = Target { environment, facts };
+        if let Some(state) = known.as_ref().filter(|_| request.skip_unchanged)
+            && let Some(current) =
+                self.unchanged((request, &version.value), (state, &target.facts), caller, meta).await?
+        {
+            return self.answer_unchanged(target, current, (request, state), caller, meta).await;
+        }
         let read: Option<Permit<Read>> = if is_wanted { caller.permit_on(Some(&target.facts)).ok() } else { None };
         // Behind the lock of the path: those who wait for that would keep writers of other paths out of their places.
         let _place = if read.is_some() { Some(self.batches.enter().await) } else { None };
@@ -426,6 +438,7 @@ pub(super) fn answer(
         public: None,
         strength: None,
         token,
+        is_unchanged: false,
     }
 }
 

@@ -148,7 +148,10 @@ fn described(app: &App, result: Result<Done, Refusal>) -> BulkResult {
     let made = BulkResult { status: 201, ..BulkResult::default() };
     match result {
         Err(refusal) => refused(&refusal),
-        Ok(Done::Stored(stored)) => BulkResult { written: Some(Box::new(describe::written(*stored))), ..made },
+        Ok(Done::Stored(stored)) => {
+            let written = BulkResult { status: if stored.is_unchanged { 200 } else { 201 }, ..BulkResult::default() };
+            BulkResult { written: Some(Box::new(describe::written(*stored))), ..written }
+        }
         Ok(Done::RolledBack(done)) => match describe::rolled_back(app, done) {
             Ok(answer) => BulkResult { rolled_back: Some(answer), ..made },
             Err(refusal) => refused(&refusal),
@@ -170,6 +173,8 @@ fn described(app: &App, result: Result<Done, Refusal>) -> BulkResult {
             let is_applied = done.applied;
             BulkResult { destroyed_versions: Some(describe::destroyed_versions(done, kept)), ..ok(is_applied) }
         }
-        Ok(Done::Put(..) | Done::Kept) => refused(&Refusal::internal("an operation of another route")),
+        Ok(Done::Put(..) | Done::Kept | Done::Unchanged(_)) => {
+            refused(&Refusal::internal("an operation of another route"))
+        }
     }
 }

@@ -66,6 +66,7 @@ pub(super) fn written(stored: StoredSecret) -> WrittenSecret {
         public: stored.public.map(generated),
         strength: stored.strength.map(strength),
         token: stored.token,
+        unchanged: stored.is_unchanged,
     }
 }
 

@@ -73,14 +73,15 @@ struct Import {
     folder: Option<SecretPath>,
     kind: Option<SecretKind>,
     keeps: bool,
+    skip_unchanged: bool,
     note: Option<Note>,
     is_dry: bool,
 }
 
 fn split(body: ImportSecrets) -> ((DocumentFormat, Zeroizing<String>), Import) {
-    let ImportSecrets { format, document, environment, folder, kind, existing, note, dry_run } = body;
+    let ImportSecrets { format, document, environment, folder, kind, existing, skip_unchanged, note, dry_run } = body;
     let keeps = existing == ExistingSecrets::Keep;
-    ((format, document), Import { environment, folder, kind, keeps, note, is_dry: dry_run })
+    ((format, document), Import { environment, folder, kind, keeps, skip_unchanged, note, is_dry: dry_run })
 }
 
 async fn parsed(
@@ -146,6 +147,7 @@ impl Import {
             kind: self.kind,
             note: self.note.clone(),
             keeps: self.keeps,
+            skip_unchanged: self.skip_unchanged,
             is_dry: self.is_dry,
             idempotency: repeat,
         })))
@@ -168,6 +170,10 @@ impl Row {
                 ImportedSecret { key_id, version, ..row(outcome) }
             }
             Ok(Done::Kept) => row(ImportOutcome::Kept),
+            Ok(Done::Unchanged(written)) => {
+                let (key_id, version) = written.unzip();
+                ImportedSecret { key_id, version, ..row(ImportOutcome::Unchanged) }
+            }
             Ok(
                 Done::Stored(_)
                 | Done::RolledBack(_)
@@ -187,6 +193,7 @@ fn counted(dry_run: bool, secrets: Vec<ImportedSecret>) -> ImportAnswer {
         created: count(ImportOutcome::Created),
         updated: count(ImportOutcome::Updated),
         kept: count(ImportOutcome::Kept),
+        unchanged: count(ImportOutcome::Unchanged),
         refused: count(ImportOutcome::Refused),
         secrets,
     }

@@ -23,6 +23,7 @@ mod public;
 mod revocations;
 mod roles;
 mod rotation;
+mod same_value;
 mod secrets;
 mod service_keys;
 mod services;
@@ -68,6 +69,7 @@ pub const ROUTES: Table = Table::new(&[
     // Before the rows with a secret alone, which would take the verb for a part of the id.
     bulk::ROUTES,
     import::ROUTES,
+    same_value::ROUTES,
     deletion::VERBS,
     incidents::VERBS,
     rotation::ROUTES,

@@ -48,6 +48,8 @@ pub(super) const WRITE_PROBLEMS: &[ErrorCode] = &[
     ErrorCode::VersionExpired,
     ErrorCode::RotationConflict,
     ErrorCode::VersionConflict,
+    ErrorCode::NotPermitted,
+    ErrorCode::ApprovalRequired,
     ErrorCode::EnvironmentFrozen,
     ErrorCode::EnvironmentDisabled,
     ErrorCode::Unavailable,
@@ -127,7 +129,10 @@ pub(super) const ROUTES: &[Route] = &[
     Route::put(action::SECRET_UPDATE, "/api/secrets/{key_id}", "Writes the next version of a secret.")
         .body::<WriteVersion>(STORE_LIMIT)
         .parameters(&[Parameter::path::<SecretId>("key_id", "The secret."), IDEMPOTENCY_KEY])
-        .answers(&[Answer::json::<WrittenSecret>(201, "The version is stored.")])
+        .answers(&[
+            Answer::json::<WrittenSecret>(200, "The current version has this value, and no version was made."),
+            Answer::json::<WrittenSecret>(201, "The version is stored."),
+        ])
         .problems(WRITE_PROBLEMS)
         .needs(Access::Credential, || call(update)),
     Route::patch(
@@ -196,7 +201,8 @@ async fn update(call: Call<Json<WriteVersion>>, app: web::Data<App>) -> Result<H
 pub(super) async fn write(call: Call, request: StoreRequest, app: &App) -> Result<HttpResponse, Refusal> {
     let secret_writer = Arc::clone(&app.secret_writer);
     let stored = call.run(|caller, origin| async move { secret_writer.store(request, caller, &origin).await }).await?;
-    Ok(HttpResponse::Created().json(describe::written(stored)))
+    let mut answer = if stored.is_unchanged { HttpResponse::Ok() } else { HttpResponse::Created() };
+    Ok(answer.json(describe::written(stored)))
 }
 
 async fn change(call: Call<Json<ChangeSecret>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {

@@ -46,7 +46,10 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post(action::VERSION_CREATE, "/api/secrets/{key_id}/versions", "Writes the next version of a secret.")
         .body::<WriteVersion>(STORE_LIMIT)
         .parameters(&[SECRET, IDEMPOTENCY_KEY])
-        .answers(&[Answer::json::<WrittenSecret>(201, "The version is stored.")])
+        .answers(&[
+            Answer::json::<WrittenSecret>(200, "The current version has this value, and no version was made."),
+            Answer::json::<WrittenSecret>(201, "The version is stored."),
+        ])
         .problems(WRITE_PROBLEMS)
         .needs(Access::Credential, || call(create)),
     // Before the rows with `{version}` alone, which would take the verb for a part of the number.

@@ -39,6 +39,7 @@ pub(super) fn parse_key(body: StoreKey, app: &App, idempotency: Repeat) -> Resul
         about: AboutVersion::default(),
         token: body.token.unwrap_or(true),
         rotation: None,
+        skip_unchanged: false,
         idempotency,
     })
 }
@@ -83,6 +84,7 @@ pub(super) fn parse_new(body: CreateSecret, idempotency: Repeat) -> Result<Store
         about: AboutVersion { note: body.note, expires_at: body.expires_at, ..AboutVersion::default() },
         token: body.token.unwrap_or(true),
         rotation: None,
+        skip_unchanged: false,
         idempotency,
     })
 }
@@ -93,6 +95,10 @@ pub(super) fn parse_next(secret: SecretId, body: WriteVersion, idempotency: Repe
         None => None,
         Some(number) => Some(IfVersion::of(number).ok_or_else(|| Refusal::parameter("if_version is too large."))?),
     };
+    let skip_unchanged = body.skip_unchanged;
+    if skip_unchanged && (body.generate.is_some() || body.stage == Some(NewStage::Pending)) {
+        return Err(Refusal::parameter("skip_unchanged is for a value that is given and becomes current."));
+    }
     let value = new_value(body.encoding, body.value, body.generate)?;
     Ok(StoreRequest {
         label: body.user_id,
@@ -107,6 +113,7 @@ pub(super) fn parse_next(secret: SecretId, body: WriteVersion, idempotency: Repe
         },
         token: body.token.unwrap_or(true),
         rotation: None,
+        skip_unchanged,
         idempotency,
     })
 }

@@ -14,7 +14,7 @@ use crate::{Acted, Closed, VersionRow};
 /// use manager_store::ComparisonStore;
 /// use shared_proto::id::{SecretId, Version};
 /// async fn may_read(store: &dyn ComparisonStore, permit: Permit<Read>, secret: SecretId, version: Version) {
-///     let _ = store.comparable(&permit, secret, vec![version], false).await;
+///     let _ = store.comparable(&permit, secret, vec![version], Vec::new()).await;
 /// }
 /// ```
 ///
@@ -23,25 +23,26 @@ use crate::{Acted, Closed, VersionRow};
 /// use manager_store::ComparisonStore;
 /// use shared_proto::id::{SecretId, Version};
 /// async fn may_write(store: &dyn ComparisonStore, permit: Permit<Write>, secret: SecretId, version: Version) {
-///     let _ = store.comparable(&permit, secret, vec![version], false).await;
+///     let _ = store.comparable(&permit, secret, vec![version], Vec::new()).await;
 /// }
 /// ```
 #[async_trait]
 pub trait ComparisonStore: Send + Sync {
     /// Committed versions of a secret, in the order of the request. `None` if one of them is missing or not committed.
-    /// `is_approved` says that the caller has an approval in force for a secret that needs one.
+    /// `approved` are the secrets that the caller may read by approvals in force, with the numbers of their places.
     async fn comparable(
         &self,
         permit: &Permit<Read>,
         secret: SecretId,
         versions: Vec<Version>,
-        is_approved: bool,
+        approved: Vec<(SecretId, u64)>,
     ) -> Acted<Option<Result<Vec<VersionRow>, Withheld>>>;
     /// A page of up to `limit` envelopes of an environment after one of them, in order, of secrets that lie in
-    /// `readable`, without those that need an approval and are not among `approved`. A page with fewer looked at [`crate::SCANNED_AT_ONCE`] rows, or is the last one.
+    /// `readable`, without those that need an approval and are not among `approved`. A page with fewer looked at
+    /// [`crate::SCANNED_AT_ONCE`] rows, or is the last one.
     async fn readable_envelopes(
         &self,
-        (readable, approved): (&Visible, Vec<SecretId>),
+        (readable, approved): (&Visible, Vec<(SecretId, u64)>),
         environment: EnvironmentId,
         after: Option<(SecretId, Version)>,
         limit: usize,

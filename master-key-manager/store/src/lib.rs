@@ -40,7 +40,7 @@ pub use self::catalogue::{
     AboutVersion, BeginOutcome, CatalogueStore, CommitOutcome, EnvelopeRow, IfVersion, KEPT_SECONDS, NewRollback,
     NewVersion, RollbackOutcome, SecretState, VersionRow,
 };
-pub use self::comparison::{ComparisonStore, EnvelopePage};
+pub use self::comparison::{ComparisonStore, EnvelopePage, Withheld};
 pub use self::environments::{
     Closed, CreateOutcome, Environment, EnvironmentChange, EnvironmentStore, MAX_ENVIRONMENTS, NewEnvironment,
 };

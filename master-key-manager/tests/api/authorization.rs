@@ -185,6 +185,7 @@ const OPEN: [(&str, &[&str]); 7] = [
     (
         "service_user",
         &[
+            "value.find",
             "secret.bulk",
             "secret.import",
             "version.list",
@@ -213,6 +214,7 @@ const OPEN: [(&str, &[&str]); 7] = [
     (
         "service_admin",
         &[
+            "value.find",
             "secret.bulk",
             "secret.import",
             "secret.create",

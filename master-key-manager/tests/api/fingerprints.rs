@@ -56,13 +56,15 @@ async fn guess(
 ) -> Result<Likeness, ErrorCode> {
     let caller = caller(manager, who).await;
     let permit = permit(manager, &caller, secret).await.map_err(|refusal| refusal.code())?;
-    let asked = manager.app.fingerprints.compare(&permit, (secret, version(number)), &text(value), &origin()).await;
+    let asked =
+        manager.app.fingerprints.compare((&caller, &permit), (secret, version(number)), &text(value), &origin()).await;
     asked.map_err(|refusal| refusal.code())
 }
 
 async fn same(manager: &Manager, who: &Principal, secret: SecretId, numbers: [u64; 2]) -> Result<Likeness, ErrorCode> {
-    let permit = permit(manager, &caller(manager, who).await, secret).await.unwrap();
-    let asked = manager.app.fingerprints.same(&permit, secret, numbers.map(version), &origin()).await;
+    let caller = caller(manager, who).await;
+    let permit = permit(manager, &caller, secret).await.unwrap();
+    let asked = manager.app.fingerprints.same((&caller, &permit), secret, numbers.map(version), &origin()).await;
     asked.map_err(|refusal| refusal.code())
 }
 
@@ -145,10 +147,10 @@ async fn nobody_compares_what_he_may_not_read_nor_learns_of_it_elsewhere() {
     // A permit for one secret is none for another, and none after the policy has changed.
     let caller = caller(&manager, &who).await;
     let of_own = permit(&manager, &caller, own).await.unwrap();
-    let asked = manager.app.fingerprints.compare(&of_own, (other, version(1)), &text("v"), &origin()).await;
+    let asked = manager.app.fingerprints.compare((&caller, &of_own), (other, version(1)), &text("v"), &origin()).await;
     assert_eq!(asked.unwrap_err().code(), ErrorCode::Internal);
     manager.permit(&who.id(), "deny", &["read"], "app/other").await;
-    let asked = manager.app.fingerprints.compare(&of_own, (own, version(1)), &text("v"), &origin()).await;
+    let asked = manager.app.fingerprints.compare((&caller, &of_own), (own, version(1)), &text("v"), &origin()).await;
     assert_eq!(asked.unwrap_err().code(), ErrorCode::CredentialInvalid);
     assert_eq!(elsewhere(&manager, &who, own).await, (vec![], 0));
 }

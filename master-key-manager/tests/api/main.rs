@@ -105,6 +105,8 @@ mod root_keys;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
+mod same_values;
+#[cfg(test)]
 mod secret_rotation;
 #[cfg(test)]
 mod secret_rotation_crashes;

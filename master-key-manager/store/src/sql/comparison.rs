@@ -20,22 +20,23 @@ impl ComparisonStore for SqlStore {
         permit: &Permit<Read>,
         secret: SecretId,
         versions: Vec<Version>,
-        is_approved: bool,
+        approved: Vec<(SecretId, u64)>,
     ) -> Acted<Option<Result<Vec<VersionRow>, Withheld>>> {
         let basis = basis_for(permit, &Scope::Secret(secret))?;
         let key = self.key();
-        self.read_as("comparable", basis, move |tx| comparable(tx, &key, (secret, &versions), is_approved)).await
+        self.read_as("comparable", basis, move |tx| comparable(tx, &key, (secret, &versions), &approved)).await
     }
 
     async fn readable_envelopes(
         &self,
-        (readable, approved): (&Visible, Vec<SecretId>),
+        (readable, approved): (&Visible, Vec<(SecretId, u64)>),
         environment: EnvironmentId,
         after: Option<(SecretId, Version)>,
         limit: usize,
     ) -> Acted<EnvelopePage> {
         let (basis, key, readable) = (readable.basis(), self.key(), readable.clone());
-        let page = move |tx: &mut Tx<'_>| readable_envelopes(tx, &key, (&readable, &approved), environment, (after, limit));
+        let page =
+            move |tx: &mut Tx<'_>| readable_envelopes(tx, &key, (&readable, &approved), environment, (after, limit));
         self.read_as("readable_envelopes", basis, page).await
     }
 }
@@ -44,7 +45,7 @@ fn comparable(
     tx: &mut Tx<'_>,
     key: &RowKey,
     (secret, versions): (SecretId, &[Version]),
-    is_approved: bool,
+    approved: &[(SecretId, u64)],
 ) -> Result<Option<Result<Vec<VersionRow>, Withheld>>, SqlError> {
     let mut rows = Vec::with_capacity(versions.len());
     for number in versions {
@@ -54,7 +55,7 @@ fn comparable(
         if let Err(closed) = open_for_use(tx, key, row.environment)? {
             return Ok(Some(Err(Withheld::Closed(closed))));
         }
-        if placed.rules.requires_approval && !is_approved {
+        if placed.rules.requires_approval && !approved.contains(&(secret, placed.facts.number)) {
             return Ok(Some(Err(Withheld::ApprovalRequired)));
         }
         rows.push(row);
@@ -65,7 +66,7 @@ fn comparable(
 fn readable_envelopes(
     tx: &mut Tx<'_>,
     key: &RowKey,
-    (readable, approved): (&Visible, &[SecretId]),
+    (readable, approved): (&Visible, &[(SecretId, u64)]),
     environment: EnvironmentId,
     (after, limit): (Option<(SecretId, Version)>, usize),
 ) -> Result<EnvelopePage, SqlError> {
@@ -94,7 +95,8 @@ fn readable_envelopes(
             None => None,
         };
         let is_compared = placed.is_some_and(|placed| {
-            let is_withheld = placed.rules.requires_approval && !approved.contains(&placed.facts.id);
+            let is_withheld =
+                placed.rules.requires_approval && !approved.contains(&(placed.facts.id, placed.facts.number));
             placed.rules.deletion.is_none() && !is_withheld && readable.shows(&placed.facts)
         });
         if is_compared {

@@ -20,8 +20,9 @@ impl Kit<'_> {
             }
         }
         let [first, second, pending] = numbers.as_slice() else { return Err("three versions".to_owned()) };
-        let ask =
-            async |versions: Vec<Version>| self.store.comparable(&self.may()?, secret, versions, false).await.map_err(text);
+        let ask = async |versions: Vec<Version>| {
+            self.store.comparable(&self.may()?, secret, versions, Vec::new()).await.map_err(text)
+        };
         let found = ask(vec![*second, *first]).await?;
         let versions = found.and_then(Result::ok).unwrap_or_default();
         let order: Vec<_> = versions.iter().map(|row| row.version).collect();
@@ -32,7 +33,7 @@ impl Kit<'_> {
         }
         let other: Permit<Read> =
             Permit::decide(&self.facts(), &self.actor, &Scope::Secret(SecretId::generate()), NOW).map_err(text)?;
-        let asked = self.store.comparable(&other, secret, vec![*first], false).await;
+        let asked = self.store.comparable(&other, secret, vec![*first], Vec::new()).await;
         refused(asked, ActError::OutsidePermit, "comparable")?;
         self.readable(secret, (*first, *second)).await?;
         self.not_of_a_frozen_environment(secret, *first).await
@@ -43,7 +44,8 @@ impl Kit<'_> {
         let all = decide(&self.actor);
         let (mut after, mut seen) = (None, Vec::new());
         loop {
-            let page = self.store.readable_envelopes((&all, Vec::new()), self.environment, after, 1).await.map_err(text)?;
+            let page =
+                self.store.readable_envelopes((&all, Vec::new()), self.environment, after, 1).await.map_err(text)?;
             rule(page.envelopes.len() <= 1, "a page of envelopes keeps its limit")?;
             seen.extend(page.envelopes);
             let Some(next) = page.next else { break };
@@ -53,7 +55,8 @@ impl Kit<'_> {
         let mine: Vec<_> = seen.iter().filter(|(found, _)| *found == secret).map(|(_, number)| *number).collect();
         rule(mine == [first, second], "every committed envelope is found once, and no pending one")?;
         rule(seen.is_sorted(), "envelopes come in order")?;
-        let whole = self.store.readable_envelopes((&all, Vec::new()), self.environment, None, 999).await.map_err(text)?;
+        let whole =
+            self.store.readable_envelopes((&all, Vec::new()), self.environment, None, 999).await.map_err(text)?;
         rule(whole.envelopes == seen && whole.next.is_none(), "one large page has the same")?;
         let elsewhere = self.store.readable_envelopes((&all, Vec::new()), EnvironmentId::generate(), None, 999).await;
         rule(elsewhere.is_ok_and(|page| page.envelopes.is_empty()), "envelopes of other environments are left out")?;
@@ -67,7 +70,7 @@ impl Kit<'_> {
             [(EnvironmentChange::Freeze(NOW), Some(Closed::Frozen)), (EnvironmentChange::Unfreeze, None)]
         {
             self.store.change_environment(&self.may()?, self.environment, change).await.map_err(text)?;
-            let found = self.store.comparable(&self.may()?, secret, vec![version], false).await.map_err(text)?;
+            let found = self.store.comparable(&self.may()?, secret, vec![version], Vec::new()).await.map_err(text)?;
             let closed = found.and_then(Result::err);
             rule(closed == expected.map(Withheld::Closed), "nothing of a frozen environment is compared")?;
         }

@@ -86,7 +86,7 @@ impl Kit<'_> {
         refused(store.secret_at(&may(by)?, self.environment, path).await, why, "secret_at")?;
         refused(store.secret(&look, secret).await, why, "secret")?;
         refused(store.version(&look, secret, version).await, why, "version")?;
-        refused(store.comparable(&may(by)?, secret, vec![version], false).await, why, "comparable")?;
+        refused(store.comparable(&may(by)?, secret, vec![version], Vec::new()).await, why, "comparable")?;
         let readable = Visible::decide_about(facts, by.1, Action::Read, NOW);
         let envelopes = store.readable_envelopes((&readable, Vec::new()), self.environment, None, 9);
         refused(envelopes.await, why, "readable_envelopes")?;

@@ -299,6 +299,7 @@ impl Facts {
             action::SECRET_UNDELETE => &self.life.deleted,
             action::SECRET_ERASE => &self.life.erased,
             action::SECRET_CHECK | action::INCIDENT_OPEN => &self.secret,
+            action::VALUE_FIND => &self.secret,
             _ if living => &self.secret,
             _ => &self.doomed,
         };
@@ -403,6 +404,7 @@ const WITHOUT_BODY: &[&str] = &[
     action::APPROVAL_REJECT,
     action::APPROVAL_CANCEL,
     action::SECRET_SHOW,
+    action::VALUE_FIND,
     action::SECRET_LIST,
     action::FOLDER_LIST,
     action::TOKEN_LIST,
