@@ -134,6 +134,17 @@ SECRET_KINDS = [
     ("text", '{"form":"key-pair","self_signed":{"names":[{"dns":"a"}],"days":1}}'),
 ]
 
+# The first byte chooses the format.
+IMPORT = [
+    b"\x00# comment\nexport A=HUNTER2\nB='HUNTER2 $x # y\nz'\nC=\"HUNTER2\\n\\\"\\\\\"\n",
+    b"\x00A=HUNTER2 # b\nB=\nC=`x`\n",
+    b'\x01{"db": {"user": "HUNTER2", "port": 5432}, "list": [1], "none": null, "yes": true}',
+    b'\x01{"a": {"b": {"c": "HUNTER2"}}, "a/b": "HUNTER2"}',
+    b"\x02tls:\n  key: |\n    HUNTER2\n    line\n  serial: 010\n  list: [a, {b: c}]\n",
+    b"\x02a: &x HUNTER2\nb: *x\n",
+    b"\x02a: !!str HUNTER2\n---\nb: c\n",
+]
+
 CORPORA = {
     "access_token": compact("access_token", "token"),
     "base64": ["", "AA", "AP8=", "-_-_", '"AAAAAAAAAAAAAAAA"', "A" * 43, "spv_AAA"],
@@ -148,6 +159,7 @@ CORPORA = {
     "envelope": [b"", b"\x00\x00\x00", b"\x00\x00\x01\x00\x00\x01", b"\x00\x45\xff", b"\x00\x00\x00\x50"]
     + [bytes.fromhex(entry["frame"]) for entry in vectors("frame") if len(entry.get("frame", "x" * 999)) <= 512][:3],
     "event": compact("event", "event"),
+    "import": IMPORT,
     "lp": [b"", b"\x00\x00\x00\x01a", b"\x01\x02ab\x01c" + b"\x00\x00\x00\x00\x00\x00\x00\x02xy" * 8],
     "names": NAMES + [entry["text"] for entry in spread(vectors("id"), 4)],
     "pem": ["-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"

@@ -4,8 +4,8 @@
 
 pub mod action;
 mod acts;
-mod secret_change;
 pub mod response;
+mod secret_change;
 pub mod value;
 
 use manager_api::name::{EnvironmentName, SecretPath};

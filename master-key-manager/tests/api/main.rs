@@ -45,11 +45,11 @@ mod hidden_secrets;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod importing;
+#[cfg(test)]
 mod incidents;
 #[cfg(test)]
 mod integrity;
-#[cfg(test)]
-mod importing;
 #[cfg(test)]
 mod key_sets;
 #[cfg(test)]

@@ -50,6 +50,16 @@ async fn catalogue_is_compared_with_the_vault_by_the_commands_of_the_page() {
     run("docs/integrity.md", 3, Installation::running().await).await;
 }
 
+#[tokio::test]
+async fn many_operations_are_done_in_one_request_by_the_commands_of_the_page() {
+    run("docs/bulk.md", 4, Installation::running().await).await;
+}
+
+#[tokio::test]
+async fn document_is_imported_and_a_folder_exported_by_the_commands_of_the_page() {
+    run("docs/import-secrets.md", 6, Installation::running().await).await;
+}
+
 /// Runs the blocks of a page in one shell, which ends at the first line that fails.
 async fn run(page: &str, least: usize, installation: Installation) {
     let page = std::fs::read_to_string(repository().join(page)).unwrap();
