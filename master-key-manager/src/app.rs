@@ -13,7 +13,7 @@ use service_runtime::workers::Workers;
 use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
-use crate::access::{Authenticator, IdleSessions, LastUses, Limits, Registry};
+use crate::access::{Authenticator, IdleSessions, Limits, Registry};
 use crate::approvals::Approvals;
 use crate::bulk::{Bulk, Turns};
 use crate::catalogue::{
@@ -145,7 +145,6 @@ impl App {
         let sessions = Arc::new(IdleSessions::new(Arc::clone(&clock)));
         let sign_on = sign_on(config, (&keys, &registry, &revocations), (&mint, &sessions), (&audit, &clock))?;
         let fingerprints = fingerprints((&store, &sealer, &keys), (&vault_view, &client), (&audit, &clock));
-        let fingerprints = Arc::new(fingerprints);
         let secret_writer = Arc::new(SecretWriter {
             store: store.clone(),
             vault_view: Arc::clone(&vault_view),
@@ -167,8 +166,7 @@ impl App {
         let version_keeper = VersionKeeper::new(store.clone(), Arc::clone(&fingerprints), audit.clone());
         let incidents = incidents((&keys, &registry, &revocations), (store.clone(), &secret_keeper), &audit);
         let approvals = approvals((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&audit, &clock));
-        let last_uses = Arc::<LastUses>::default();
-        let services = services((&keys, &registry, &revocations), (store.clone(), &last_uses), (&audit, &clock));
+        let services = services((&keys, &registry, &revocations), store.clone(), (&audit, &clock));
         let keeper = environment_keeper((&keys, &registry, &revocations), store.clone(), (&audit, &clock));
         let people = people(config, (&keys, &registry, &revocations), &sessions, (&audit, &clock))?;
         let gate = Gate {
@@ -178,7 +176,7 @@ impl App {
             clock: Arc::clone(&clock),
             authenticator: Authenticator::new(Arc::clone(&keys), sessions),
             limits: Arc::new(Limits::default()),
-            last_uses,
+            last_uses: Arc::clone(&services.last_uses),
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
         };
@@ -384,7 +382,7 @@ fn policy(
 
 fn services(
     (keys, registry, revocations): Changing<'_>,
-    (store, last_uses): (Arc<dyn ManagerStore>, &Arc<LastUses>),
+    store: Arc<dyn ManagerStore>,
     (audit, clock): (&AuditLog, &Arc<dyn Clock>),
 ) -> Services {
     Services {
@@ -392,7 +390,7 @@ fn services(
         revocations: Arc::clone(revocations),
         store,
         keys: Arc::clone(keys),
-        last_uses: Arc::clone(last_uses),
+        last_uses: Arc::default(),
         audit: audit.clone(),
         clock: Arc::clone(clock),
     }
@@ -422,14 +420,14 @@ fn fingerprints(
     (store, sealer, keys): (&Arc<dyn ManagerStore>, &Arc<Sealer>, &Arc<KeyRing>),
     (vault_view, client): (&Arc<VaultView>, &Arc<VaultClient>),
     (audit, clock): (&AuditLog, &Arc<dyn Clock>),
-) -> Fingerprints {
-    Fingerprints::new(
+) -> Arc<Fingerprints> {
+    Arc::new(Fingerprints::new(
         store.clone(),
         (Arc::clone(sealer), Arc::clone(keys)),
         (Arc::clone(vault_view), Arc::clone(client)),
         TransferKeys::new(Arc::clone(clock)),
         audit.clone(),
-    )
+    ))
 }
 
 fn people(

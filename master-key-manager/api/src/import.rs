@@ -72,6 +72,7 @@ pub enum ExistingSecrets {
 }
 
 impl ExistingSecrets {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

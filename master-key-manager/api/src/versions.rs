@@ -103,9 +103,6 @@ pub struct VersionAfterChange {
     /// When it ends (Unix seconds). Absent for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
-    /// True for a version from before versions were authenticated.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unverified: bool,
 }
 
 /// Answer of `GET /api/secrets/{key_id}/versions`.

@@ -89,13 +89,12 @@ impl Approvals {
         let view = self.registry.now().await?;
         let caller = caller.again(&view)?;
         let decides = caller.may(Action::Approve);
-        let seen = match view.state.approval(id) {
-            Some(approval) => self.shown(&caller, &decides, &[approval]).await?.pop(),
-            None => {
-                // As for one that he may not see.
-                self.store.secret_facts(vec![NO_SECRET]).await?;
-                None
-            }
+        let seen = if let Some(approval) = view.state.approval(id) {
+            self.shown(&caller, &decides, &[approval]).await?.pop()
+        } else {
+            // As for one that he may not see.
+            self.store.secret_facts(vec![NO_SECRET]).await?;
+            None
         };
         let seen = seen.ok_or_else(not_found)?;
         self.store.look_again_at(decides.basis()).await?;

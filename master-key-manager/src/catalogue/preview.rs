@@ -67,7 +67,7 @@ impl SecretWriter {
             }
         }
         let kind = kind.unwrap_or(SecretKind::Text);
-        let checked = self.values.checked(&request.value, kind, self.clock.now()).await?;
+        let checked = self.values.checked(&request.value, kind, (caller.subject(), self.clock.now())).await?;
         let Some(known) = state else { return Ok(false) };
         Ok(self.unchanged((request, &checked.value), (&known, &facts), caller, meta).await?.is_some())
     }

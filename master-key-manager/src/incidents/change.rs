@@ -61,7 +61,7 @@ fn decide(
     let incident = view.state.incident(id).ok_or_else(not_found)?;
     let rotates = caller.permit_on::<Rotate>(Some(&known.placed.facts));
     rotates.map_err(|_| Refusal::new(ErrorCode::NotPermitted).detail("You may not rotate the secret."))?;
-    check_still_at(view, known)?;
+    check_still_at(view, &known.placed.facts)?;
     if !incident.is_open() {
         return Err(Refusal::new(ErrorCode::AlreadyExists).detail("The incident is closed, and stays as it is."));
     }

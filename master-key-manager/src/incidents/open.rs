@@ -59,7 +59,7 @@ fn decide(
 ) -> Result<(Asked, Shown), Refusal> {
     let facts = &known.placed.facts;
     caller.permit_on::<Rotate>(Some(facts))?;
-    check_still_at(view, known)?;
+    check_still_at(view, facts)?;
     let now = caller.now();
     if asked.since.is_some_and(|since| since > now) {
         return Err(Refusal::parameter("since is not in the future."));

@@ -166,7 +166,7 @@ fn described(app: &App, result: Result<Done, Refusal>) -> BulkResult {
             BulkResult { deleted: Some(describe::deleted(secret, deletion, done)), ..ok(is_applied) }
         }
         Ok(Done::Destroyed(secret, done)) => {
-            let (is_done, answer) = describe::destroyed(secret, done);
+            let (is_done, answer) = describe::destroyed(secret, &done);
             BulkResult { destroyed: Some(answer), ..ok(is_done) }
         }
         Ok(Done::DestroyedVersions(done, kept)) => {

@@ -93,7 +93,7 @@ async fn destroy(call: Call<Json<DestroySecret>>, app: web::Data<App>) -> Result
     let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
     let approvals = Arc::clone(&app.approvals);
     let done = call.run(|caller, origin| async move { approvals.destroy(secret, reason, &caller, &origin).await });
-    let (is_done, answer) = describe::destroyed(secret, done.await?);
+    let (is_done, answer) = describe::destroyed(secret, &done.await?);
     let mut response = if is_done { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     Ok(response.json(answer))
 }

@@ -93,11 +93,11 @@ pub(super) fn deleted(secret: SecretId, deletion: Deletion, done: Sequences) -> 
 }
 
 /// A secret that was destroyed, or will be; true if nothing is left to do.
-pub(super) fn destroyed(secret: SecretId, done: Destruction) -> (bool, DestroyedSecret) {
+pub(super) fn destroyed(secret: SecretId, done: &Destruction) -> (bool, DestroyedSecret) {
     let (status, approval_id) = match done {
         Destruction::Decided(Sequences { applied: true, .. }, false) => (ErasureStatus::Destroyed, None),
         Destruction::Decided(_, _) => (ErasureStatus::Pending, None),
-        Destruction::Awaits(id) => (ErasureStatus::AwaitsApproval, Some(id)),
+        Destruction::Awaits(id) => (ErasureStatus::AwaitsApproval, Some(*id)),
     };
     (status == ErasureStatus::Destroyed, DestroyedSecret { key_id: secret, status, approval_id })
 }

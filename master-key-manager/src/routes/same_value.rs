@@ -46,7 +46,9 @@ async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
     let Asked { after } = call.query()?;
     let (cursors, name) = (app.keys.now().credentials.cursors(), format!("same value {secret}"));
-    let begins = after.map(|cursor| cursors.open(call.caller(), &name, &cursor).and_then(place)).transpose();
+    let begins = after
+        .map(|cursor| cursors.open(call.caller(), &name, &cursor).and_then(|position| place(&position)))
+        .transpose();
     let begins = call.recorded(begins)?;
     let (store, fingerprints, holder) = (Arc::clone(&app.store), Arc::clone(&app.fingerprints), call.caller().clone());
     let (version, found) = call
@@ -68,10 +70,10 @@ async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
 }
 
 /// The envelope at which a page begins. A cursor never shows it: the caller may not be allowed to know of it.
-fn place(position: Position) -> Result<(SecretId, Version), Refusal> {
+fn place(position: &Position) -> Result<(SecretId, Version), Refusal> {
     let wrong = || Refusal::parameter("`after` is the `next` of an earlier page.");
     match position {
-        Position::Time(number, secret) => Ok((secret, Version::new(number).map_err(|_| wrong())?)),
+        Position::Time(number, secret) => Ok((*secret, Version::new(*number).map_err(|_| wrong())?)),
         Position::Path(..) => Err(wrong()),
     }
 }

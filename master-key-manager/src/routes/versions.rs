@@ -196,21 +196,11 @@ fn after_change(done: AfterChange) -> VersionAfterChange {
         AfterChange::Seen(entry) => details(*entry),
         AfterChange::Bare(version, stages) => {
             let (envelope, state, created_at) = (None, None, None);
-            let (author, note, expires_at, unverified) = (None, None, None, false);
-            return VersionAfterChange {
-                version,
-                stages,
-                envelope,
-                state,
-                created_at,
-                author,
-                note,
-                expires_at,
-                unverified,
-            };
+            let (author, note, expires_at) = (None, None, None);
+            return VersionAfterChange { version, stages, envelope, state, created_at, author, note, expires_at };
         }
     };
-    let VersionDetails { version, envelope, state, stages, created_at, author, note, expires_at, unverified } = entry;
+    let VersionDetails { version, envelope, state, stages, created_at, author, note, expires_at } = entry;
     let (envelope, state, created_at) = (Some(envelope), Some(state), Some(created_at));
-    VersionAfterChange { version, stages, envelope, state, created_at, author, note, expires_at, unverified }
+    VersionAfterChange { version, stages, envelope, state, created_at, author, note, expires_at }
 }

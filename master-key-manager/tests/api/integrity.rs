@@ -15,7 +15,7 @@ fn name(one: &One, number: u64) -> (SecretId, Version) {
 
 /// Runs statements in which `ID` stands for the secret.
 fn alter(one: &One, statements: &str) {
-    let bytes: String = name(one, 1).0.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let bytes = name(one, 1).0.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     plant(&one.installed, &statements.replace("ID", &format!("x'{bytes}'")));
 }
 

@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_number_of_values_and_the_size_are_bounded() {
-        let lines = |count: usize| (0..count).map(|number| format!("N{number}=v\n")).collect::<String>();
+        let lines = |count: usize| (0..count).map(|number| format!("N{number}=v")).collect::<Vec<_>>().join("\n");
         assert_eq!(read(DocumentFormat::Dotenv, &lines(MAX_IMPORTED)).ok().unwrap().len(), MAX_IMPORTED);
         assert!(read(DocumentFormat::Dotenv, &lines(MAX_IMPORTED + 1)).is_err());
         let large = format!("A={}", "x".repeat(MAX_DOCUMENT_BYTES));

@@ -15,7 +15,7 @@ use shared_proto::id::{EnvironmentId, SecretId, Version};
 use super::destruction::{Used, is_used};
 use super::places::UnverifiedPlace;
 use super::rows::{optional_version, version};
-use super::version_tags::{Standing, Tagged};
+use super::version_tags::Tagged;
 use super::{SqlStore, details};
 use crate::{
     Acted, CHECKED_AT_ONCE, CatalogueRows, CheckedEnvelope, CheckedVersion, Erasure, IntegrityStore, RowOrigin,
@@ -147,10 +147,10 @@ fn checked_version(
             Ok(CheckedEnvelope { state, epoch: row.get(1)?, digest: Bytes(row.get(2)?) })
         },
     )?;
-    let origin = match tagged.standing(key, (secret, version, envelope)) {
-        Standing::Fits => RowOrigin::Manager,
-        Standing::Untagged => RowOrigin::Untagged,
-        Standing::Planted => RowOrigin::Altered,
+    let origin = match &tagged.tag {
+        None => RowOrigin::Untagged,
+        Some(_) if tagged.fits(key, (secret, version, envelope)) => RowOrigin::Manager,
+        Some(_) => RowOrigin::Altered,
     };
     let erasure = match environment {
         Some(environment) => erasure_of(tx, &Event::Destroy(environment, secret, envelope))?,

@@ -2,6 +2,7 @@
 
 mod clock;
 mod issuer;
+mod life;
 mod manager;
 mod people;
 mod principals;

@@ -1,16 +1,15 @@
 //! For every route a request that does what the route is for.
 
 use actix_web::http::Method;
-use manager_api::id::{ApprovalId, IncidentId};
-use manager_api::incidents::IncidentKind;
 use manager_api::name::AccountName;
-use manager_registry::{Approval, Change, Incident, Kind, Record};
+use manager_registry::{Change, Kind, Record};
 use master_key_manager::audit_event::action;
 use master_key_manager::routes::ROUTES;
 use serde_json::{Value, json};
 use service_runtime::http::{Access, Route};
 use shared_proto::id::PersonId;
 
+use super::life::Life;
 use super::{Installed, Manager, PASSWORD, Row, Signer, account, permission};
 
 /// What requests are about.
@@ -49,65 +48,6 @@ struct Policy {
     doomed_permission: String,
     assignment: String,
     version: u64,
-}
-
-/// Secrets and acts that await approval, each for another request.
-struct Life {
-    active: String,
-    deleted: String,
-    erased: String,
-    /// It is read after an approval.
-    guarded: String,
-    /// An act that a service has asked for.
-    approval: String,
-    /// One that the administrator has asked for.
-    own: String,
-    /// An incident of that secret.
-    incident: String,
-}
-
-impl Life {
-    async fn new(manager: &Manager, number: usize) -> Self {
-        // A service that is nobody's: whoever made a credential of the asker approves nothing for it.
-        let asker = manager.service(&format!("asker-{number}")).await;
-        manager.permit(&asker.id(), "allow", &["read"], "life/**").await;
-        let store = async |name: &str| {
-            let path = format!("life/{name}-{number}");
-            manager.store_value(&path, "v").await.expect(201).member("key_id")
-        };
-        let (active, deleted, erased) = (store("active").await, store("deleted").await, store("erased").await);
-        for secret in [&deleted, &erased] {
-            manager.admin(Method::DELETE, &format!("/api/secrets/{secret}"), None).await.expect(200);
-        }
-        let guarded = store("guarded").await;
-        let guard = Some(json!({"requires_approval": true}));
-        manager.admin(Method::PATCH, &format!("/api/secrets/{guarded}"), guard).await.expect(200);
-        let ask = Some(json!({"key_id": guarded, "seconds": 60, "reason": "test"}));
-        let own = manager.admin(Method::POST, "/api/approvals", ask).await.expect(202).member("approval_id");
-        // As a record: all lines of the audit log are the administrator's.
-        let view = manager.app.registry.now().await.unwrap();
-        let approval_id = ApprovalId::generate();
-        let known = view.state.approval(own.parse().unwrap()).unwrap().clone();
-        let incident = Incident {
-            incident_id: IncidentId::generate(),
-            incident_kind: IncidentKind::Compromise,
-            secret_id: guarded.parse().unwrap(),
-            environment_id: known.environment_id,
-            path: known.path.clone(),
-            reason: known.reason.clone(),
-            since: None,
-            opened_by: Some(reader),
-            opened_at: 1,
-            done: Vec::new(),
-            notes: Vec::new(),
-            closed_by: None,
-            closed_at: None,
-        };
-        let incident_id = incident.incident_id.to_string();
-        manager.put(vec![Approval { approval_id, asked_by: asker.subject, ..known }.into(), incident.into()]).await;
-        let approval = approval_id.to_string();
-        Self { active, deleted, erased, guarded, approval, own, incident: incident_id }
-    }
 }
 
 /// People, each for other requests.
@@ -292,14 +232,15 @@ impl Facts {
             | action::SECRET_UPDATE
             | action::SECRET_CHANGE
             | action::SECRET_ROTATE
-            | action::SECRET_REPAIR => &self.secret,
+            | action::SECRET_REPAIR
+            | action::SECRET_CHECK
+            | action::INCIDENT_OPEN
+            | action::VALUE_FIND => &self.secret,
             action::SECRET_VERIFY | action::SECRET_PROMOTE => &self.staged,
             action::SECRET_FINISH => &self.rotated,
             action::SECRET_DELETE => &self.life.active,
             action::SECRET_UNDELETE => &self.life.deleted,
             action::SECRET_ERASE => &self.life.erased,
-            action::SECRET_CHECK | action::INCIDENT_OPEN => &self.secret,
-            action::VALUE_FIND => &self.secret,
             _ if living => &self.secret,
             _ => &self.doomed,
         };
@@ -357,10 +298,9 @@ impl Facts {
             action::SECRET_ROLLBACK => json!({"version": 1}),
             action::SECRET_ERASE => json!({"reason": "late"}),
             action::INCIDENT_OPEN => json!({"kind": "loss", "reason": "late"}),
-            action::INCIDENT_UPDATE => json!({"note": "late"}),
             action::APPROVAL_CREATE => json!({"key_id": self.life.guarded, "seconds": 120, "reason": "late"}),
             action::VERSION_CREATE => json!({"value": "late", "token": false}),
-            action::VERSION_UPDATE => json!({"note": "late"}),
+            action::INCIDENT_UPDATE | action::VERSION_UPDATE => json!({"note": "late"}),
             _ => return None,
         })
     }
