@@ -31,7 +31,11 @@ const ROWS: &str = "
         SELECT environment_id, 1, 1, NULL FROM environments;
     INSERT INTO lacking_envelopes (secret_id, envelope, epoch) SELECT secret_id, 1, 1 FROM secrets;
     INSERT INTO credentials (credential_id, subject, hmac, created_at) SELECT secret_id, 'sub_1', NULL, 1 FROM secrets;
-    INSERT INTO credential_uses (credential_id, last_used_at) SELECT secret_id, 3600 FROM secrets;";
+    INSERT INTO credential_uses (credential_id, last_used_at) SELECT secret_id, 3600 FROM secrets;
+    INSERT INTO rotations (secret_id, body, tag, ends_at) SELECT secret_id, '{}', zeroblob(32), NULL FROM secrets;
+    INSERT INTO notices (number, kind, secret_id, version, threshold_days, due_at, created_at)
+        SELECT 7, 'expiry', secret_id, 1, 30, 9, 8 FROM secrets;
+    INSERT INTO notice_numbers (one, newest) VALUES (1, 7);";
 
 /// Lines of tables in what the command printed.
 fn tables(said: &str) -> Vec<&str> {
