@@ -25,7 +25,7 @@ use crate::keys::KeyRing;
 use crate::revocation::VaultView;
 use crate::sealing::{Sealer, cipher_refused};
 use crate::vault_client::{CallError, VaultClient};
-use manager_store::{ComparisonStore, VersionRow, Withheld};
+use manager_store::{ManagerStore, VersionRow, Withheld};
 
 /// Versions that one page of [`Fingerprints::same_elsewhere`] answers, at most. An audit line has room for them and the
 /// one that was asked about.
@@ -59,7 +59,7 @@ const COMMANDS: usize = 10;
 /// }
 /// ```
 pub struct Fingerprints {
-    store: Arc<dyn ComparisonStore>,
+    store: Arc<dyn ManagerStore>,
     sealer: Arc<Sealer>,
     vault_view: Arc<VaultView>,
     client: Arc<VaultClient>,
@@ -82,7 +82,7 @@ pub struct Elsewhere {
 impl Fingerprints {
     /// An area with these parts. It has a transfer key of its own.
     pub(crate) fn new(
-        store: Arc<dyn ComparisonStore>,
+        store: Arc<dyn ManagerStore>,
         (sealer, keys): (Arc<Sealer>, Arc<KeyRing>),
         (vault_view, client): (Arc<VaultView>, Arc<VaultClient>),
         transfer: TransferKeys,
@@ -119,7 +119,9 @@ impl Fingerprints {
             values: vec![ValueToCompare { environment, secret_id, version, fingerprint }],
         };
         let answer = self.client.command(Operation::Compare, &question).await;
-        self.results(answer, &nonce, 1)?.first().copied().ok_or_else(|| unavailable(CallError::BadAnswer))
+        let result = self.results(answer, &nonce, 1)?.first().copied();
+        self.still(by.1).await?;
+        result.ok_or_else(|| unavailable(CallError::BadAnswer))
     }
 
     /// Tells whether two versions of a secret have the same value.
@@ -141,6 +143,7 @@ impl Fingerprints {
         }
         let others = [(other.secret, other.envelope)];
         let results = self.find(one.environment, (one.secret, one.envelope), &others).await?;
+        self.still(by.1).await?;
         results.first().copied().ok_or_else(|| unavailable(CallError::BadAnswer))
     }
 
@@ -175,7 +178,15 @@ impl Fingerprints {
         }
         let named = std::iter::once((secret, version)).chain(found.versions.iter().copied());
         self.audit.record(ValueAct::Find(named.collect()), meta).await?;
+        self.still(permit).await?;
         Ok(found)
+    }
+
+    /// Looks once more at what a permit was decided from: the vault was waited for, and its answer is about to be given out.
+    async fn still(&self, permit: &Permit<Read>) -> Result<(), Refusal> {
+        let basis = permit.basis_for(permit.scope());
+        let basis = basis.ok_or_else(|| Refusal::internal("a permit is not for its scope"))?;
+        Ok(self.store.look_again_at(basis).await?)
     }
 
     async fn readable(

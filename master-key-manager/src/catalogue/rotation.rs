@@ -20,6 +20,7 @@ use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
 use shared_proto::error::ErrorCode;
+use shared_proto::event::Event;
 use shared_proto::id::{SecretId, Version};
 use shared_proto::secret::SecretValue;
 
@@ -50,13 +51,13 @@ pub struct RotateRequest {
     pub generate: Option<Generate>,
     /// The field that it gets.
     pub field: Option<String>,
-    /// Whether the new version is current at once; the plan of the secret says it by default.
+    /// True if the new version is current at once; the plan of the secret says it by default.
     pub activate: Option<bool>,
-    /// Whether every token of before is revoked.
+    /// True if every token of before is revoked.
     pub emergency: bool,
     /// Seconds in which the former version counts; the plan of the secret says it by default.
     pub grace_seconds: Option<u32>,
-    /// What the caller has seen of the secret.
+    /// The state of the secret that the caller has seen.
     pub if_version: Option<IfVersion>,
     /// A note about the version.
     pub note: Option<Note>,
@@ -72,7 +73,7 @@ pub struct Rotated {
     pub found: DescribedSecret,
     /// The revocations that it made.
     pub revoked: Sequences,
-    /// What is public of a value that was made.
+    /// The public part of a value that was made.
     pub public: Option<PublicFacts>,
     /// The strength of a password that was given.
     pub strength: Option<Strength>,
@@ -134,8 +135,17 @@ impl SecretRotator {
 
     /// The revocation of an emergency. Its version is there: what fails here is done by maintenance.
     async fn finish_written(&self, permit: &Permit<Rotate>, stored: &super::StoredSecret) -> Sequences {
-        let finished = self.revocations.finish_rotation(permit, (stored.secret, Some(stored.version))).await;
-        finished.map_or_else(|_| nothing_yet(), |(_, revoked)| revoked)
+        match self.revocations.finish_rotation(permit, (stored.secret, Some(stored.version))).await {
+            Ok((Some(_), revoked)) => revoked,
+            // A former request has finished it, or maintenance: what that recorded counts.
+            Ok((None, _)) => self.revocation_of(stored.secret).await,
+            Err(_) => nothing_yet(),
+        }
+    }
+
+    /// The progress of the newest revocation of a secret.
+    async fn revocation_of(&self, secret: SecretId) -> Sequences {
+        self.revocations.progress_of(Event::Secret(secret)).await.unwrap_or_else(|_| nothing_yet())
     }
 
     /// Records that a pending version works.
@@ -219,6 +229,8 @@ impl SecretRotator {
             Some(StepOutcome::Done(version)) => Some(version),
             Some(_) | None => None,
         };
+        // Nobody is told that an earlier emergency has revoked what the vault has not signed yet.
+        let revoked = if ended.is_some() { revoked } else { self.revocation_of(secret).await };
         self.done(&permit, (secret, ended.or(given_up)), revoked).await
     }
 
@@ -228,11 +240,11 @@ impl SecretRotator {
     /// The database or the audit log cannot be written.
     pub async fn end_all(&self) -> Result<(), Refusal> {
         let ended = self.store.ended_rotations(self.clock.now(), ENDED_AT_ONCE).await?;
-        let facts = self.store.secret_facts(ended).await?;
-        for facts in facts.into_iter().flatten() {
-            // As every revocation, it waits for no line.
-            let (ended, _) = self.revocations.end_rotation(facts.id).await?;
-            if ended.is_some() {
+        let facts = self.store.secret_facts(ended.clone()).await?;
+        for (secret, facts) in ended.into_iter().zip(facts) {
+            // As every revocation, it waits for no line. A row that is not the manager's is removed, so that none is in the way.
+            let (ended, _) = self.revocations.end_rotation(secret).await?;
+            if let Some(facts) = facts.filter(|_| ended.is_some()) {
                 self.audit.record(Act::Secret(SecretAct::Finish, facts.id, &facts.path), &Origin::background()).await?;
             }
         }

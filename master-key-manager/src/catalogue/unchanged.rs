@@ -57,7 +57,8 @@ impl SecretWriter {
         caller: &Caller,
         meta: &Origin,
     ) -> Result<StoredSecret, Refusal> {
-        let token = if request.token && !known.rules.requires_approval {
+        let is_held_back = known.rules.requires_approval || known.rules.frozen.is_some();
+        let token = if request.token && !is_held_back {
             let target = SecretTarget::Id(known.secret);
             let wanted = MintRequest {
                 secrets: vec![WantedSecret { target, version: WantedVersion::Number(current) }],
@@ -73,7 +74,7 @@ impl SecretWriter {
     }
 }
 
-/// Whoever may write knows that the secret is there.
+/// Names the missing right: a writer knows that the secret is there.
 fn needs_read(refusal: Refusal) -> Refusal {
     if refusal.code() == ErrorCode::SecretNotFound {
         return Refusal::new(ErrorCode::NotPermitted)

@@ -2,7 +2,7 @@
 
 use manager_api::id::IncidentId;
 use manager_api::incidents::{ChangeIncident, IncidentNote, MAX_INCIDENT_NOTES};
-use manager_policy::Rotate;
+use manager_policy::{Permit, Rotate};
 use manager_registry::{DoneStep, Incident, SecretRules};
 use service_runtime::Refusal;
 use service_runtime::audit::Origin;
@@ -37,8 +37,19 @@ impl Incidents {
         permit_to_see(caller, known.as_ref().map(|known| &known.placed.facts))?;
         let known = known.ok_or_else(not_found)?;
         let decide = |caller: &Caller, view: &View| decide(caller, view, &known, id, &asked);
-        decide(&caller.again(&view)?, &view)?;
+        let again = caller.again(&view)?;
+        let (_, shown) = decide(&again, &view)?;
+        let before = is_frozen_by(Some(&known), id);
+        if view.state.incident(id) == Some(&shown.incident) && shown.frozen == before {
+            // Steps that are done already: there is nothing to write.
+            let permit: Permit<Rotate> = again.permit_on(Some(&known.placed.facts))?;
+            let basis = permit.basis_for(permit.scope());
+            let basis = basis.ok_or_else(|| Refusal::internal("a permit is not for its scope"))?;
+            self.store.look_again_at(basis).await?;
+            return Ok((shown, Sequences { numbers: Vec::new(), applied: true }));
+        }
         drop(view);
+        self.keeper.pace.take(caller.subject())?;
         self.audit.record(IncidentAct::Change(secret, id), origin).await?;
         let mut made = None;
         let change = |caller: &Caller, view: &View| {

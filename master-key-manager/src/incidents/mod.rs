@@ -50,14 +50,12 @@ pub struct Shown {
     pub frozen: bool,
 }
 
-/// The most incidents.
+/// The most incidents. Beyond it, the oldest closed one makes room, of whoever has opened the most.
 const MOST: usize = 2_000;
-/// The most closed incidents of a secret. Beyond it, the oldest makes room.
+/// The most closed incidents of a secret that one principal has opened. Beyond it, the oldest of them makes room.
 const MOST_CLOSED_OF_SECRET: usize = 8;
 /// The most open incidents that one principal has opened.
 const MOST_OPEN_OF_ONE: usize = 256;
-/// How long a closed incident is kept at least while there are fewer of its secret, in seconds: two years.
-const KEPT_SECONDS: u64 = 2 * 365 * 86_400;
 
 impl Incidents {
     async fn known(&self, secret: SecretId) -> Result<Option<Known>, Refusal> {

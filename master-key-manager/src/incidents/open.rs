@@ -1,5 +1,7 @@
 //! Opening an incident.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use manager_api::id::IncidentId;
 use manager_api::incidents::{IncidentKind, OpenIncident};
 use manager_policy::Rotate;
@@ -10,7 +12,7 @@ use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
 use shared_proto::id::{SecretId, Subject};
 
-use super::{Incidents, KEPT_SECONDS, MOST, MOST_CLOSED_OF_SECRET, MOST_OPEN_OF_ONE, Shown, with_rules};
+use super::{Incidents, MOST, MOST_CLOSED_OF_SECRET, MOST_OPEN_OF_ONE, Shown, with_rules};
 use crate::access::{Asked, Caller, View};
 use crate::audit_event::response::IncidentAct;
 use crate::catalogue::{Known, check_still_at};
@@ -37,6 +39,7 @@ impl Incidents {
         let view = self.registry.now().await?;
         decide(&caller.again(&view)?, &view)?;
         drop(view);
+        self.keeper.pace.take(caller.subject())?;
         self.audit.record(IncidentAct::Open(secret, incident_id), origin).await?;
         let mut made = None;
         let reason = asked.reason.clone();
@@ -69,7 +72,7 @@ fn decide(
         Some(deletion) if deletion.destroyed || asked.freeze => return Err(Refusal::new(ErrorCode::SecretDeleted)),
         Some(_) | None => {}
     }
-    let mut changes = make_room(view, facts.id, asked.kind, caller.subject(), now)?;
+    let mut changes = make_room(view, facts.id, asked.kind, caller.subject())?;
     // One that is frozen already stays so until that is lifted.
     let freezes = asked.freeze && rules.frozen.is_none();
     let mut change = if freezes {
@@ -101,38 +104,38 @@ fn decide(
     Ok((change, Shown { incident, frozen: freezes }))
 }
 
-/// Refuses more incidents than there may be, or removes closed ones to make room.
-fn make_room(
-    view: &View,
-    secret: SecretId,
-    kind: IncidentKind,
-    by: Option<Subject>,
-    now: u64,
-) -> Result<Vec<Change>, Refusal> {
+/// Refuses more incidents than there may be, or removes a closed one to make room: the oldest of this secret that the same
+/// principal opened, if he opened many of it, and else of whoever has opened the most. So a flood removes its own.
+fn make_room(view: &View, secret: SecretId, kind: IncidentKind, by: Option<Subject>) -> Result<Vec<Change>, Refusal> {
     let (mut all, mut open_of_one) = (0, 0);
-    let mut closed: Vec<(u64, IncidentId)> = Vec::new();
-    let mut oldest: Option<(u64, IncidentId)> = None;
+    let mut of_secret: BTreeSet<(u64, IncidentId)> = BTreeSet::new();
+    let mut closed: BTreeMap<Option<Subject>, BTreeSet<(u64, IncidentId)>> = BTreeMap::new();
     for incident in view.state.incidents() {
         all += 1;
-        open_of_one += usize::from(incident.is_open() && incident.opened_by == by);
+        let is_own = incident.opened_by == by;
+        open_of_one += usize::from(incident.is_open() && is_own);
         if incident.is_open() && incident.secret_id == secret && incident.incident_kind == kind {
             let detail = format!("{} of the secret is open.", incident.incident_id);
             return Err(Refusal::new(ErrorCode::AlreadyExists).detail(detail));
         }
-        let end = incident.closed_at.map(|at| (at, incident.incident_id));
-        oldest = oldest.into_iter().chain(end).min();
-        closed.extend(end.filter(|_| incident.secret_id == secret));
+        if let Some(at) = incident.closed_at {
+            let end = (at, incident.incident_id);
+            closed.entry(incident.opened_by).or_default().insert(end);
+            if is_own && incident.secret_id == secret {
+                of_secret.insert(end);
+            }
+        }
     }
     if open_of_one >= MOST_OPEN_OF_ONE {
         return Err(Refusal::new(ErrorCode::LimitReached).detail("256 incidents that you opened are open."));
     }
-    closed.sort_unstable();
-    let excess = (closed.len() + 1).saturating_sub(MOST_CLOSED_OF_SECRET);
-    let mut gone: Vec<IncidentId> = closed.into_iter().take(excess).map(|(_, id)| id).collect();
-    if gone.is_empty() && all >= MOST {
-        let old = oldest.filter(|(at, _)| at.saturating_add(KEPT_SECONDS) <= now);
-        let (_, id) = old.ok_or_else(|| Refusal::new(ErrorCode::LimitReached).detail("There are 2,000 incidents."))?;
-        gone.push(id);
-    }
-    Ok(gone.into_iter().map(|id| RecordName::from(id).into()).collect())
+    let gone = if of_secret.len() >= MOST_CLOSED_OF_SECRET {
+        of_secret.first()
+    } else if all >= MOST {
+        let most = closed.values().max_by_key(|ends| ends.len()).and_then(BTreeSet::first);
+        Some(most.ok_or_else(|| Refusal::new(ErrorCode::LimitReached).detail("2,000 incidents are open."))?)
+    } else {
+        None
+    };
+    Ok(gone.into_iter().map(|(_, id)| RecordName::from(*id).into()).collect())
 }

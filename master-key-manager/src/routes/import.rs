@@ -58,7 +58,8 @@ async fn import(call: Call<Json<ImportSecrets>>, app: web::Data<App>) -> Result<
     let bulk = Arc::clone(&app.bulk);
     let results = call.run(|caller, origin| async move {
         let results = bulk.run(steps, caller, &origin).await?;
-        if is_dry {
+        // Who is told which secrets exist is told it in the log, too, where nothing was written that says so.
+        if is_dry || results.iter().any(|result| matches!(result, Ok(Done::Kept))) {
             bulk.tell(&origin).await?;
         }
         Ok(results)
@@ -67,7 +68,7 @@ async fn import(call: Call<Json<ImportSecrets>>, app: web::Data<App>) -> Result<
     Ok(HttpResponse::Ok().json(counted(is_dry, secrets)))
 }
 
-/// What holds for every value of a document.
+/// The terms of every value of a document.
 struct Import {
     environment: EnvironmentName,
     folder: Option<SecretPath>,

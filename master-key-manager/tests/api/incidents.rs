@@ -1,14 +1,16 @@
 //! Incidents: opened with a freeze and revocations, kept step by step, reported, closed; and by whom.
 
 use actix_web::http::Method;
+use manager_api::id::IncidentId;
 use manager_api::policy::Action;
+use manager_registry::Incident;
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use shared_proto::event::Event;
 use shared_proto::id::SecretId;
 
 use crate::places::plant;
-use crate::support::{Answer, Installed, Manager};
+use crate::support::{Answer, Installed, Manager, now};
 
 const COMPROMISE: [&str; 4] = ["contain", "tell", "rotate", "report"];
 const LOSS: [&str; 5] = ["assess", "recover", "regenerate", "update", "document"];
@@ -64,6 +66,12 @@ async fn a_frozen_secret_gives_no_token_until_that_is_lifted_and_its_record_ends
     }
     let written = manager.store_value("app/db", "w").await.expect(201).json();
     assert!(written.get("access_token").is_none_or(Value::is_null), "it is written, without a token: {written}");
+    let same = Some(json!({"value": "w", "skip_unchanged": true}));
+    let same = manager.admin(Method::PUT, &format!("/api/secrets/{secret}"), same).await.expect(200).json();
+    assert!(
+        same["unchanged"] == true && same["token"].is_null(),
+        "nor is there one for a value that is the same: {same}"
+    );
     open(&manager, by, &secret, body).await.expect(409).refused("already_exists");
 
     // Another change of the secret leaves it frozen.
@@ -137,6 +145,36 @@ async fn report_names_readers_tokens_and_uses_to_those_who_read_the_audit() {
     open(&manager, &owner.credential, &secret, json!({"kind": "compromise", "reason": "r"})).await.expect(201);
     let report = manager.with(&auditor.credential, Method::GET, &path, None).await.expect(200).json();
     assert_eq!((&report["tokens"][0]["revoked"], &report["more_tokens"]), (&json!(true), &json!(false)), "{report}");
+}
+
+#[actix_web::test]
+async fn whoever_opens_and_closes_without_end_removes_his_own_records_and_keeps_nobody_from_opening_one() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = manager.store_value("app/db", "v").await.expect(201).member("key_id");
+    let flooder = manager.service("flooder").await;
+    let body = json!({"kind": "loss", "reason": "r"});
+    let opened = open(&manager, &manager.credential, &secret, body.clone()).await.expect(201).json();
+    let own: IncidentId = id(&opened).parse().unwrap();
+    let view = manager.app.registry.now().await.unwrap();
+    let record = view.state.incident(own).unwrap().clone();
+    let closed = |opened_by| Incident {
+        incident_id: IncidentId::generate(),
+        secret_id: SecretId::generate(),
+        opened_by,
+        closed_by: opened_by,
+        closed_at: Some(now()),
+        ..record.clone()
+    };
+    manager.put(vec![Incident { closed_at: Some(1), closed_by: record.opened_by, ..record.clone() }.into()]).await;
+    for _ in 0..8 {
+        manager.put((0..250).map(|_| closed(Some(flooder.subject)).into()).collect()).await;
+    }
+    open(&manager, &manager.credential, &secret, body).await.expect(201);
+    let view = manager.app.registry.now().await.unwrap();
+    assert!(view.state.incident(own).is_some(), "the oldest record of somebody else stays");
+    assert_eq!(view.state.incidents().filter(|one| one.opened_by == Some(flooder.subject)).count(), 1_999);
+    manager.stop().await;
 }
 
 #[actix_web::test]

@@ -12,7 +12,7 @@ use shared_proto::event::Event;
 use shared_proto::id::{SecretId, Version};
 
 use crate::places::{ask, service};
-use crate::support::{Answer, Installed, Manager, until};
+use crate::support::{Answer, Feed, Installed, Manager, until};
 
 const DAY: u64 = 86_400;
 const ROTATIONS: usize = 20;
@@ -245,6 +245,27 @@ async fn an_emergency_revokes_every_token_of_the_secret_and_leaves_no_former_ver
     let id: SecretId = secret.parse().unwrap();
     until("the vault has it", async || installed.vault.applied() == [Event::Secret(id)]).await;
     assert_eq!(read(&installed, &manager, &secret, "current").await, Some("v2".to_owned()));
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_repeated_emergency_is_revoked_when_the_vault_has_signed_that_and_not_before() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = made(&manager, "p", json!({})).await;
+    let bearer = format!("Bearer {}", manager.credential);
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k")];
+    let (path, body) = (format!("/api/secrets/{secret}:rotate"), json!({"value": "v1", "emergency": true}).to_string());
+    let rotate = async || manager.send(Method::POST, &path, &headers, Some(body.clone())).await;
+    // The version is committed, and the vault does not sign what follows.
+    let vault = Arc::clone(&installed.vault);
+    manager.faults.after_calls("commit", 1, move || async move { vault.state().feed = Feed::WrongSignature });
+    rotate().await.expect(202);
+    rotate().await.expect(202);
+    step(&manager, &secret, "repair", json!({})).await.expect(202);
+    installed.vault.state().feed = Feed::Honest;
+    until("the vault has signed it", async || rotate().await.status == 201).await;
+    step(&manager, &secret, "repair", json!({})).await.expect(200);
     manager.stop().await;
 }
 
