@@ -278,6 +278,13 @@ impl Installed {
 
 impl Manager {
     /// Ends it, orderly or after its store died.
+    /// Ends the work beside requests, which reads the registry whenever a test has it forgotten.
+    pub(crate) async fn end_maintenance(&mut self) {
+        let maintenance = self.tasks.pop().unwrap();
+        maintenance.abort();
+        assert!(maintenance.await.unwrap_err().is_cancelled());
+    }
+
     pub(crate) async fn stop(self) {
         self.app.gate.tasks.wait_idle().await;
         self.stop.send_replace(true);
