@@ -50,7 +50,7 @@ pub struct Bulk {
     pub audit: AuditLog,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Who may begin.
+    /// The requests that may be under way.
     pub turns: Turns,
 }
 
@@ -111,11 +111,11 @@ pub struct Put {
     pub kind: Option<SecretKind>,
     /// The note of the version.
     pub note: Option<Note>,
-    /// Whether a secret that exists stays as it is.
+    /// True if a secret that exists stays as it is.
     pub keeps: bool,
-    /// Whether a value that is the current one makes no version.
+    /// True if a value that is the current one makes no version.
     pub skip_unchanged: bool,
-    /// Whether nothing shall happen.
+    /// True if nothing shall happen.
     pub is_dry: bool,
     /// The idempotency key and the mark of the value.
     pub idempotency: Option<(IdempotencyKey, BodyMark)>,

@@ -48,12 +48,12 @@ pub struct ChangeEnvironment {
     /// True if a secret is destroyed only when a second principal has approved it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub destroy_needs_approval: Option<bool>,
-    /// What becomes of requests for versions that have expired.
+    /// The rule about versions that have expired.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub expired_versions: Option<ExpiredVersions>,
 }
 
-/// What becomes of a request for a token that opens an expired version.
+/// The answer to a request for a token that opens an expired version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -94,7 +94,7 @@ pub struct EnvironmentDetails {
     /// True if a secret is destroyed only when a second principal has approved it.
     #[serde(default)]
     pub destroy_needs_approval: bool,
-    /// What becomes of requests for versions that have expired.
+    /// The rule about versions that have expired.
     #[serde(default)]
     pub expired_versions: ExpiredVersions,
     /// When it was frozen (Unix seconds). Absent if it is not.

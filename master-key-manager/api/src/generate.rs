@@ -59,7 +59,7 @@ pub enum Generate {
         #[serde(default)]
         #[cfg_attr(feature = "openapi", schema(value_type = u16, minimum = 32, maximum = 128, default = 40))]
         length: ApiKeyLength,
-        /// Whether six characters of checksum follow; they do by default.
+        /// True if six characters of checksum follow; they do by default.
         #[serde(default = "yes")]
         #[cfg_attr(feature = "openapi", schema(default = true))]
         checksum: bool,

@@ -32,7 +32,7 @@ pub struct ImportSecrets {
     /// The kind of secrets that are made; `text` by default. Those that exist keep theirs.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub kind: Option<SecretKind>,
-    /// What happens to secrets that exist; they get their next version by default.
+    /// The rule about secrets that exist; they get their next version by default.
     #[serde(default, skip_serializing_if = "ExistingSecrets::is_default")]
     pub existing: ExistingSecrets,
     /// True if values that are current already shall make no versions. It needs `read` besides `write`.
@@ -110,7 +110,7 @@ pub struct ImportedSecret {
     /// The path. Absent if the names in the document make none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<SecretPath>,
-    /// What happened, or would happen.
+    /// The outcome, or the one that there would be.
     pub outcome: ImportOutcome,
     /// The secret. Absent while there is none, and in a dry run.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,7 +14,7 @@ pub const MAX_INCIDENT_NOTES: usize = 32;
 
 const HOUR: u64 = 3_600;
 
-/// What happened to a secret.
+/// The kind of an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -76,7 +76,7 @@ impl IncidentKind {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OpenIncident {
-    /// What happened.
+    /// Its kind.
     pub kind: IncidentKind,
     /// How it came to light.
     pub reason: Reason,
@@ -86,7 +86,7 @@ pub struct OpenIncident {
     /// True to make no token for the secret until the freeze is lifted.
     #[serde(default)]
     pub freeze: bool,
-    /// Whether all tokens for the secret are revoked; by default for a compromise, and always with a freeze.
+    /// True to revoke all tokens for the secret; so by default for a compromise, and always with a freeze.
     #[serde(default)]
     pub revoke: Option<bool>,
 }
@@ -147,7 +147,7 @@ pub struct IncidentNote {
 pub struct IncidentDetails {
     /// Its id.
     pub incident_id: IncidentId,
-    /// What happened.
+    /// Its kind.
     pub kind: IncidentKind,
     /// The secret.
     pub key_id: SecretId,

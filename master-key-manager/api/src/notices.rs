@@ -9,7 +9,7 @@ use shared_proto::id::{SecretId, Version};
 
 use crate::name::{EnvironmentName, SecretPath};
 
-/// What a notice is about.
+/// The subject of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -49,7 +49,7 @@ impl FromStr for NoticeKind {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NoticeDetails {
-    /// What it is about.
+    /// Its subject.
     pub kind: NoticeKind,
     /// The secret.
     pub key_id: SecretId,

@@ -46,7 +46,7 @@ pub struct Reference {
     pub version: Option<WantedVersion>,
 }
 
-/// What is read for a reference: a version of a secret. Two references to fields of one secret have the same target, and
+/// The version of a secret that is read for a reference. Two references to fields of one secret have the same target, and
 /// so have a dotted path and the one with slashes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReferenceTarget {

@@ -32,7 +32,7 @@ pub struct RotationPlan {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 3650))]
     pub every_days: Option<u16>,
-    /// What a rotation does that does not say it.
+    /// The way of a rotation that does not say it.
     #[serde(default)]
     pub mode: RotationMode,
     /// Seconds in which the former value counts beside the new one, up to 30 days; one day by default.
@@ -49,7 +49,7 @@ const fn one_day() -> u32 {
     GRACE_SECONDS
 }
 
-/// What a rotation does that does not say it.
+/// The way of a rotation that does not say it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -232,7 +232,7 @@ pub struct RotationAnswer {
     /// The numbers of the revocations that the step made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sequences: Vec<u64>,
-    /// What is public of a value that was made.
+    /// The public part of a value that was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public: Option<GeneratedFacts>,
     /// The strength of a password that was given.

@@ -165,7 +165,7 @@ pub struct WrittenSecret {
     /// When the version ends (Unix seconds). Absent for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
-    /// What is public of a value that was generated. Absent in the answer to a repeat.
+    /// The public part of a value that was generated. Absent in the answer to a repeat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public: Option<GeneratedFacts>,
     /// The strength of a password that was given. Absent for other kinds, and in the answer to a repeat.
@@ -179,7 +179,7 @@ pub struct WrittenSecret {
     pub unchanged: bool,
 }
 
-/// What is public of a generated value.
+/// The public part of a generated value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GeneratedFacts {

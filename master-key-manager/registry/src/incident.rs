@@ -15,7 +15,7 @@ use shared_proto::id::{EnvironmentId, SecretId, Subject};
 pub struct Incident {
     /// Its id.
     pub incident_id: IncidentId,
-    /// What happened.
+    /// Its kind.
     pub incident_kind: IncidentKind,
     /// The secret.
     pub secret_id: SecretId,

@@ -92,7 +92,7 @@ pub struct EnvironmentRules {
     /// True if a second administrator approves that a secret is destroyed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub destroy_needs_approval: bool,
-    /// What becomes of requests for versions that have expired.
+    /// The rule about versions that have expired.
     #[serde(default, skip_serializing_if = "ExpiredVersions::is_warn")]
     pub expired_versions: ExpiredVersions,
 }

@@ -20,11 +20,11 @@ pub use api_key::{MAX_API_KEY_BYTES, verify};
 pub struct Generated {
     /// The value.
     pub value: Zeroizing<String>,
-    /// What is public of it.
+    /// Its public part.
     pub public: PublicFacts,
 }
 
-/// What is public of a value that was made.
+/// The public part of a value that was made.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PublicFacts {
     /// The public key: a line of OpenSSH for an SSH key, PEM for others.

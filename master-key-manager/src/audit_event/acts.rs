@@ -52,7 +52,7 @@ pub enum SecretAct {
     Promote,
     /// The grace time of a former version ends, and the tokens of its envelope are revoked.
     Finish,
-    /// What is left of a rotation is finished or taken back.
+    /// The rest of a rotation is finished or taken back.
     Repair,
 }
 

@@ -47,7 +47,7 @@ pub struct Integrity {
 /// A page of what was checked.
 #[derive(Clone, Debug, Default)]
 pub struct CheckedPage {
-    /// What is wrong with rows of secrets.
+    /// The faults of rows of secrets.
     pub secrets: BTreeMap<SecretId, BTreeSet<SecretFault>>,
     /// All versions of the page, and envelopes that no row is about.
     pub versions: Vec<(SecretId, Answer)>,
@@ -125,7 +125,7 @@ impl Integrity {
         self.compare(from, end, (&before, &again), stored).await
     }
 
-    /// What the vault has from a place on, up to an end or to the most pages.
+    /// The part of the vault's inventory from a place on, up to an end or to the most pages.
     async fn inventory(&self, from: Option<InventoryCursor>, end: Option<VersionKey>) -> Result<Stored, Refusal> {
         let applied = self.vault_view.view().applied;
         let mut stored = Stored { envelopes: BTreeMap::new(), complete_to: None, applied };
@@ -235,7 +235,7 @@ impl Integrity {
     }
 }
 
-/// What is wrong with a version, of which the vault has this envelope, or none.
+/// The faults of a version, of which the vault has this envelope, or none.
 fn judge(row: &CheckedVersion, stored: Option<ReceiptFacts>, applied: u64) -> Vec<VersionFault> {
     let mut faults = Vec::new();
     match row.origin {

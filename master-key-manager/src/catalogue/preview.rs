@@ -1,4 +1,4 @@
-//! What a write would do, without doing it: everything is looked at that refuses one, except the vault.
+//! The outcome of a write, without the write: everything is looked at that refuses one, except the vault.
 
 use manager_api::kind::SecretKind;
 use manager_api::name::SecretPath;

@@ -84,7 +84,7 @@ pub struct StoreRequest {
     pub about: AboutVersion,
     /// Whether a token is wanted.
     pub token: bool,
-    /// Whether a value that is the current one makes no version. It takes the right to read.
+    /// True if a value that is the current one makes no version. It takes the right to read.
     pub skip_unchanged: bool,
     /// The rotation that begins with it.
     pub rotation: Option<NewRotation>,
@@ -106,7 +106,7 @@ pub struct StoredSecret {
     pub encoding: ValueEncoding,
     /// When the version ends (Unix seconds); `None` for never.
     pub expires_at: Option<u64>,
-    /// What is public of a value that was made; `None` for one that was given, and for a repeat.
+    /// The public part of a value that was made; `None` for one that was given, and for a repeat.
     pub public: Option<PublicFacts>,
     /// The strength of a password that was given; `None` for other kinds, and for a repeat.
     pub strength: Option<Strength>,

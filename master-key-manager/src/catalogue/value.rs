@@ -35,7 +35,7 @@ pub enum NewValue {
     },
 }
 
-/// What a field of a document gets.
+/// The text that a field of a document gets.
 #[derive(Clone)]
 pub enum Filling {
     /// A value that the manager makes.
@@ -63,7 +63,7 @@ pub(super) struct CheckedValue {
     pub(super) value: Arc<SecretValue>,
     /// The end that the value itself has (Unix seconds).
     pub(super) expires_at: Option<u64>,
-    /// What is public of a value that was made here.
+    /// The public part of a value that was made here.
     pub(super) public: Option<PublicFacts>,
     /// The strength of a password that was given.
     pub(super) strength: Option<Strength>,

@@ -123,7 +123,7 @@ pub(super) fn operation_error(refusal: &Refusal) -> OperationError {
     OperationError { code: refusal.code(), detail: refusal.detail_text().map(str::to_owned), key_id, version }
 }
 
-/// What is public of a generated value. The end of a certificate is that of its version, and a checksum is in no answer: it is a part
+/// The public part of a generated value. The end of a certificate is that of its version, and a checksum is in no answer: it is a part
 /// of the value.
 pub(super) fn generated(public: PublicFacts) -> GeneratedFacts {
     let PublicFacts { public_key, fingerprint, request, certificate, bits, expires_at: _, checksum: _ } = public;

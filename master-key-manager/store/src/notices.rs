@@ -58,7 +58,7 @@ pub struct DuePlace {
 pub struct Notice {
     /// Its number. Later ones have higher numbers, and none is given twice.
     pub number: u64,
-    /// What is due.
+    /// The act that is due.
     pub kind: NoticeKind,
     /// The secret.
     pub secret: SecretId,
@@ -93,7 +93,7 @@ pub(crate) fn threshold(due_at: u64, now: u64) -> Option<u64> {
     THRESHOLD_DAYS.into_iter().find(|days| due_at <= now.saturating_add(days * DAY))
 }
 
-/// What is due up to so many seconds before or after now has a notice.
+/// The seconds before and after now in which a thing that is due has a notice.
 pub(crate) const THIRTY_DAYS: u64 = 30 * 24 * 60 * 60;
 
 #[cfg(test)]

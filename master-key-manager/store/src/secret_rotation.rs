@@ -67,7 +67,7 @@ pub enum Step {
 pub struct Verified {
     /// When (Unix seconds).
     pub at: u64,
-    /// Who; absent for a stranger of development mode.
+    /// The principal; absent for a stranger of development mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Subject>,
 }

@@ -201,7 +201,7 @@ async fn line_of_a_write_names_the_token_that_is_given_out_and_listed() {
     assert_eq!(line["jti"], stored.member("jti"));
 }
 
-/// Whoever reads the log finds out where a secret was, and that a rule went.
+/// A reader of the log finds out where a secret was, and that a rule went.
 #[actix_web::test]
 async fn a_change_of_a_secret_says_where_it_was_and_what_became_another() {
     let installed = Installed::new(Mode::Production).await;

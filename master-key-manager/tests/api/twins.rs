@@ -164,7 +164,7 @@ async fn twins_of_tags_fulfil_no_condition() {
     manager.stop().await;
 }
 
-/// Whoever writes names without folders finds out by none of them what is in the folders of others.
+/// A writer of names without folders finds out by none of them what is in the folders of others.
 #[actix_web::test]
 async fn a_name_with_dots_tells_nothing_about_the_one_with_slashes() {
     let installed = Installed::new(Mode::Production).await;

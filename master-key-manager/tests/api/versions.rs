@@ -198,7 +198,7 @@ async fn notes_change_and_previous_is_moved_and_taken_away() {
     one.manager.stop().await;
 }
 
-/// What a list would show is no answer to a change.
+/// The answer to a change does not show more than a list.
 #[actix_web::test]
 async fn a_change_tells_a_writer_who_lists_nothing_its_stages_alone() {
     let one = One::new(None).await;

@@ -83,7 +83,7 @@ impl Kit<'_> {
         self.emergencies(about).await
     }
 
-    /// What the description and the version keep of a rotation.
+    /// The parts of a rotation that the description and the version keep.
     async fn kept(&self, secret: SecretId) -> Result<(), String> {
         let found = self.store.described(&self.look()?, secret).await.map_err(text)?.ok_or("the secret is there")?;
         let account = found.rotation.account.as_ref().map(UserLabel::as_str);
