@@ -16,6 +16,11 @@ async fn service_without_a_stored_secret_gets_its_tokens_by_the_commands_of_the_
 }
 
 #[tokio::test]
+async fn secrets_are_stored_as_their_page_says() {
+    run("docs/store-secrets.md", 6, Installation::running().await).await;
+}
+
+#[tokio::test]
 async fn versions_are_written_compared_rolled_back_and_destroyed_by_the_commands_of_the_page() {
     run("docs/versions.md", 8, Installation::running().await).await;
 }
