@@ -205,7 +205,7 @@ pub struct FolderEntry {
     /// The secret with this path; absent for a folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<SecretId>,
-    /// Secrets below the folder, 1,000 at most; absent for a secret.
+    /// Secrets below the folder, 10 at most; absent for a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// True if there are perhaps more than were counted.

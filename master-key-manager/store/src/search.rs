@@ -16,7 +16,7 @@ pub const SCANNED_AT_ONCE: usize = 1_024;
 /// Rows of the index that one page looks at, at most.
 pub const WALKED_AT_ONCE: usize = 4_096;
 /// The highest count of a folder; it means as many or more.
-pub const MOST_COUNTED: u64 = 1_000;
+pub const MOST_COUNTED: u64 = 10;
 
 /// The bounds of the work of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! A catalogue for the tests of lists, on either engine.
 
 mod integrity;
+mod scale;
 mod speed;
 
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use manager_api::id::PermissionId;
 use manager_api::name::{AccountName, EnvironmentName, SecretPath};
 use manager_api::tags::Tags;
+use manager_api::tokens::{Stage, WantedVersion};
 use manager_api::wire::CatalogueState;
 use manager_policy::{
     Action, ActionType, Effect, Facts, Line, Note, Party, Period, Permission, Permit, Reach, Scope, State, Visible,
@@ -20,11 +22,12 @@ use manager_store::sql::SqlStore;
 use manager_store::sql::schema::SCHEMA;
 use manager_store::{
     AboutVersion, CatalogueStore as _, Details, Environment, Installation, InstallationStore as _, ManagerStore as _,
-    NewInstallation, NewVersion, SearchStore as _, SecretQuery, TokenSubject, VersionRow,
+    NewInstallation, NewVersion, ReadPermits, SearchStore as _, SecretQuery, TokenDecision, TokenRequest,
+    TokenStore as _, TokenSubject, VersionRow, Wanted,
 };
 use service_runtime::sql::{Database, Location, PostgresOptions, Tx};
 use shared_proto::encoding::Bytes;
-use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, SecretId, ServiceId, Subject, Version};
+use shared_proto::id::{CredentialId, EnvironmentId, ManagerId, SecretId, ServiceId, Subject, TokenId, Version};
 use shared_proto::identity::Mode;
 
 const KEY: [u8; 32] = [8; 32];
@@ -139,12 +142,17 @@ impl Catalogue {
     /// Makes a secret with one version.
     pub(crate) async fn write(&self, path: &str) -> SecretId {
         let secret = SecretId::generate();
+        self.write_version(secret, path, Version::FIRST).await;
+        secret
+    }
+
+    pub(crate) async fn write_version(&self, secret: SecretId, path: &str, version: Version) {
         let row = VersionRow {
             secret,
             environment: environment(),
-            version: Version::FIRST,
+            version,
             state: CatalogueState::Pending,
-            envelope: Version::FIRST,
+            envelope: version,
             epoch: 1,
             digest: Bytes([0; 32]),
         };
@@ -162,8 +170,24 @@ impl Catalogue {
             now: NOW,
         };
         self.store.begin(&self.may(), new).await.unwrap();
-        self.store.commit(secret, Version::FIRST, None).await.unwrap();
-        secret
+        self.store.commit(secret, version, None).await.unwrap();
+    }
+
+    /// Records a token for the current version.
+    pub(crate) async fn mint(&self, secret: SecretId) {
+        let (facts, actor) = (self.state.facts(false), self.state.actor(self.credential, NOW).unwrap());
+        let order = TokenRequest {
+            jti: TokenId::generate(),
+            subject: TokenSubject::Subject(self.subject),
+            signing_key: Bytes([5; 32]),
+            grants: vec![(Wanted::Id(secret), WantedVersion::Stage(Stage::Current))],
+            permits: ReadPermits::new(move |_| Permit::decide(&facts, &actor, &Scope::Installation, NOW).ok()),
+            approved: Vec::new(),
+            issued_at: NOW,
+            expires_at: NOW + 900,
+        };
+        let decided = self.store.decide_token(order).await.unwrap();
+        assert!(matches!(decided, TokenDecision::Recorded { .. }), "{decided:?}");
     }
 
     pub(crate) async fn hide_many(&self) {

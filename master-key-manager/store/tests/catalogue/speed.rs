@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use manager_api::kind::SecretKind;
+use manager_api::metadata::Metadata;
 use manager_api::name::{SecretPath, TagKey, TagValue};
 use manager_api::policy::PartyId;
 use manager_api::secrets::SecretStatus;
@@ -13,7 +14,7 @@ use manager_api::tags::Tags;
 use manager_policy::Visible;
 use manager_registry::{Deletion, PlaceRow, RowKey, RowKind, SecretRules};
 use manager_store::{Details, FolderQuery, Order, OrderBy, SearchStore as _, SecretQuery, TagFilter};
-use service_runtime::sql::Tx;
+use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::{SecretId, ServiceId, Subject};
 
 use super::{Catalogue, ENVIRONMENT, Engine, KEY, environment};
@@ -21,8 +22,10 @@ use super::{Catalogue, ENVIRONMENT, Engine, KEY, environment};
 /// Folders of teams; each caller sees some.
 const TEAMS: usize = 200;
 const OWNERS: usize = 300;
-const TARGET: Duration = Duration::from_millis(20);
+pub(super) const TARGET: Duration = Duration::from_millis(20);
 const DAY: u64 = 24 * 60 * 60;
+/// The versions of each secret.
+const VERSIONS: [u64; 3] = [1, 2, 3];
 
 fn size() -> (usize, usize, bool) {
     let asked = std::env::var("SPLITVAULT_FIND").ok();
@@ -32,7 +35,7 @@ fn size() -> (usize, usize, bool) {
 }
 
 /// Writes secrets as the manager would, and the index from them.
-async fn fill(all: &Catalogue, secrets: usize, owners: &[PartyId]) {
+pub(super) async fn fill(all: &Catalogue, secrets: usize, owners: &[PartyId]) {
     for first in (0..secrets).step_by(1_000) {
         let rows: Vec<(SecretId, String, SecretRules, Details)> =
             (first..secrets.min(first + 1_000)).map(|number| secret(number, owners)).collect();
@@ -65,36 +68,46 @@ fn secret(number: usize, owners: &[PartyId]) -> (SecretId, String, SecretRules, 
     }
     let owner = Some(owners[number % OWNERS]);
     let rotation_days = Some(u16::try_from(1 + number % 365).unwrap());
-    (SecretId::generate(), path, rules, Details { kind: Some(kind), owner, rotation_days, ..Details::default() })
+    let metadata = Metadata::new([tag("url", format!("https://service-{number}.example/admin"))].into()).unwrap();
+    let details = Details { kind: Some(kind), owner, rotation_days, metadata, ..Details::default() };
+    (SecretId::generate(), path, rules, details)
 }
 
 fn insert(
     tx: &mut Tx<'_>,
     key: &RowKey,
     (secret, path, rules, details): &(SecretId, String, SecretRules, Details),
-) -> Result<(), service_runtime::sql::SqlError> {
+) -> Result<(), SqlError> {
     let rules = rules.write().unwrap();
     let tag = PlaceRow { secret: *secret, environment: environment(), path, number: 0, rules: &rules }.tag(key);
     let details = serde_json::to_string(details).unwrap();
     let details_tag = key.tag(RowKind::Details, &[secret.as_bytes(), details.as_bytes()]);
     tx.execute(
-        "INSERT INTO secrets (secret_id, environment_id, path, rules, tag, details, details_tag, created_at, current_version)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1)",
+        "INSERT INTO secrets (secret_id, environment_id, path, rules, tag, details, details_tag, created_at, current_version, previous_version)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 3, 2)",
         &[secret.as_bytes(), &ENVIRONMENT, path, &rules, &tag, &details, &details_tag],
     )?;
+    VERSIONS.iter().try_for_each(|version| insert_version(tx, key, secret, *version))
+}
+
+/// A version as the manager writes it, with an envelope of its own.
+fn insert_version(tx: &mut Tx<'_>, key: &RowKey, secret: &SecretId, version: u64) -> Result<(), SqlError> {
     tx.execute(
-        "INSERT INTO envelopes (secret_id, envelope, state, epoch, digest) VALUES (?1, 1, 'committed', 1, ?2)",
-        &[secret.as_bytes(), &[0_u8; 32]],
+        "INSERT INTO envelopes (secret_id, envelope, state, epoch, digest) VALUES (?1, ?2, 'committed', 1, ?3)",
+        &[secret.as_bytes(), &version, &[0_u8; 32]],
     )?;
+    let (number, created_at, note) = (version.to_be_bytes(), 1_u64.to_be_bytes(), "rotated by the ticket of the week");
+    let tag = key.tag(RowKind::Version, &[secret.as_bytes(), &number, &number, &created_at, &[], &[], note.as_bytes()]);
     tx.execute(
-        "INSERT INTO versions (secret_id, version, envelope, state, created_at) VALUES (?1, 1, 1, 'committed', 1)",
-        &[secret.as_bytes()],
+        "INSERT INTO versions (secret_id, version, envelope, state, created_at, note, tag)
+         VALUES (?1, ?2, ?2, 'committed', 1, ?3, ?4)",
+        &[secret.as_bytes(), &version, &note, &tag],
     )
     .map(|_rows| ())
 }
 
 /// What a caller may list: some teams, all but some, or a pattern without a beginning.
-fn caller(all: &Catalogue, number: usize) -> Visible {
+pub(super) fn caller(all: &Catalogue, number: usize) -> Visible {
     let team = |step: usize| format!("team-{:03}/**", (number * 7 + step * 31) % TEAMS);
     match number % 20 {
         0 => all.sees(&["**"]),
@@ -105,7 +118,7 @@ fn caller(all: &Catalogue, number: usize) -> Visible {
     }
 }
 
-fn queries(owners: &[PartyId], number: usize) -> Vec<(&'static str, SecretQuery)> {
+pub(super) fn queries(owners: &[PartyId], number: usize) -> Vec<(&'static str, SecretQuery)> {
     let any = SecretQuery { state: Some(SecretStatus::Active), ..SecretQuery::default() };
     let path = |text: String| SecretPath::parse(text).ok();
     let team = number * 7 % TEAMS;
@@ -142,11 +155,14 @@ fn queries(owners: &[PartyId], number: usize) -> Vec<(&'static str, SecretQuery)
     ]
 }
 
+pub(super) fn owners() -> Vec<PartyId> {
+    (0..OWNERS).map(|_| PartyId::Principal(Subject::Service(ServiceId::generate()))).collect()
+}
+
 async fn measure(engine: Engine) {
     let (secrets, callers, is_measured) = size();
     let all = Catalogue::on(engine).await;
-    let owners: Vec<PartyId> =
-        (0..OWNERS).map(|_| PartyId::Principal(Subject::Service(ServiceId::generate()))).collect();
+    let owners = owners();
     let begun = Instant::now();
     fill(&all, secrets, &owners).await;
     println!("{engine:?}: {secrets} secrets and their index in {:?}", begun.elapsed());

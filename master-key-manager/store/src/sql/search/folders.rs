@@ -16,8 +16,8 @@ use super::ranges::{Paths, Ranges, behind, below, readings};
 use super::statements::PATHS_UP;
 use crate::{Bounds, FolderEntry, FolderPage, FolderQuery, MOST_COUNTED, SecretQuery};
 
-/// Rows that are read at once.
-const CHUNK: usize = 256;
+/// Secrets that are read at once: a few more than are counted of a folder, because what follows of it is passed over.
+const CHUNK: usize = 16;
 
 /// A page of what is in a folder, in the order of paths.
 pub(super) fn page(
@@ -30,7 +30,7 @@ pub(super) fn page(
     let within = query.under.as_ref().map(|folder| readings(folder, below));
     let ranges = Ranges::of(tx, visible, Some(query.environment), within.as_deref())?;
     let beginning = query.under.as_ref().map_or(0, |folder| folder.as_str().len() + 1);
-    let (known, left) = (Environments::default(), 4 * bounds.scanned);
+    let (known, left) = (Environments::default(), bounds.scanned / 2);
     let mut reader = Reader { key, visible, known, beginning, limit, left, entries: Vec::new() };
     let conditions = Conditions::of(&SecretQuery { state: Some(SecretStatus::Active), ..SecretQuery::default() });
     let mut begins = query.begins.clone().unwrap_or_default();
@@ -81,13 +81,15 @@ enum Stop {
 
 impl Reader<'_> {
     fn take(&mut self, tx: &mut Tx<'_>, keys: Vec<Key>) -> Result<ControlFlow<Stop>, SqlError> {
+        if self.left == 0
+            && let Some(first) = keys.first()
+        {
+            return Ok(ControlFlow::Break(Stop::Page(self.stopped_at(first.path.clone()))));
+        }
+        self.left = self.left.saturating_sub(keys.len());
         let ids: Vec<SecretId> = keys.iter().map(|key| key.secret).collect();
         let found = secrets(tx, self.key, &mut self.known, &ids)?;
         for (key, found) in keys.into_iter().zip(found) {
-            if self.left == 0 {
-                return Ok(ControlFlow::Break(Stop::Page(self.stopped_at(key.path))));
-            }
-            self.left -= 1;
             let Some(PlacedListed { placed, listed }) = found else { continue };
             let leads = (key.environment, key.path.as_str()) == (listed.environment, listed.path.as_str());
             let is_active = status(listed.rules.deletion.as_ref()) == SecretStatus::Active;

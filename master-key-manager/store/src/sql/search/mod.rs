@@ -14,7 +14,7 @@ mod statements;
 
 use async_trait::async_trait;
 use manager_policy::Visible;
-use service_runtime::sql::Tx;
+use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::SecretId;
 
 use super::SqlStore;
@@ -31,6 +31,7 @@ impl SearchStore for SqlStore {
     ) -> Acted<SecretPage> {
         let (key, basis, bounds, visible) = (self.key(), visible.basis(), self.bounds, visible.clone());
         let read = move |tx: &mut Tx<'_>| {
+            plan_along_indexes(tx)?;
             let asked = pages::Asked { visible: &visible, query: &query, after: after.as_ref(), limit, bounds };
             pages::page(tx, &key, &asked)
         };
@@ -39,7 +40,10 @@ impl SearchStore for SqlStore {
 
     async fn folders(&self, visible: &Visible, query: FolderQuery, limit: usize) -> Acted<FolderPage> {
         let (key, basis, bounds, visible) = (self.key(), visible.basis(), self.bounds, visible.clone());
-        let read = move |tx: &mut Tx<'_>| folders::page(tx, &key, &visible, &query, (limit, bounds));
+        let read = move |tx: &mut Tx<'_>| {
+            plan_along_indexes(tx)?;
+            folders::page(tx, &key, &visible, &query, (limit, bounds))
+        };
         self.read_as("folders", basis, read).await
     }
 
@@ -51,4 +55,11 @@ impl SearchStore for SqlStore {
     async fn is_indexed(&self) -> Stored<bool> {
         self.sql.read("is_indexed", |tx| tx.exists("SELECT 1 FROM search_filled WHERE only_row = 1", &[])).await
     }
+}
+
+/// Has PostgreSQL read in the order of an index wherever there is one, in this transaction. It takes conditions for rarer than
+/// they are, and would read and sort the whole table for some pages. SQLite has no choice.
+fn plan_along_indexes(tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    let settings = "SELECT set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)";
+    tx.exists(tx.choose("SELECT 1", settings), &[]).map(drop)
 }
