@@ -6,7 +6,8 @@ use std::sync::Arc;
 use manager_api::name::{AccountName, EnvironmentName};
 use manager_api::policy::{Action, PatternText};
 use manager_registry::{
-    Author, Change, Credential, Kind, Proof, RoleAssignment, Service, Snapshot, Standing, Terms, is_administrator,
+    Author, Change, Credential, Kind, Proof, RoleAssignment, Service, Snapshot, Standing, TaggedRows, TaggedRowsId,
+    Terms, is_administrator,
 };
 use service_runtime::StartError;
 use service_runtime::clock::{Clock as _, SystemClock};
@@ -173,7 +174,13 @@ pub async fn policy(config: &Config, confirm: Option<&str>) -> Result<String, St
     } else {
         Registry::look(&store, &key, &anchor).await.map(|(state, standing)| {
             let standing = match standing {
-                Standing::Current => "They are what this manager wrote last.",
+                Standing::Current if state.tagged_rows(TaggedRowsId::Versions).is_some() => {
+                    "They are what this manager wrote last."
+                }
+                Standing::Current => {
+                    "They are what this manager wrote last. The versions of its secrets are of an EARLIER RELEASE, and bear no tags. If \
+                     nobody else has written to the database:"
+                }
                 Standing::PutBack => {
                     "They are OLDER than what this manager wrote last, or of an earlier release, in which each credential is an \
                      administrator's. If all of it shall hold:"
@@ -240,6 +247,7 @@ fn first_records(installation: &Installation, hmac: [u8; 32], now: u64) -> Resul
         RoleAssignment::administrator(id, now).map_err(wrong)?.into(),
         Credential::new(CredentialId::generate(), subject, Proof::opaque(hmac), now).into(),
         Credential::new(installation.anonymous, nobody, Proof::Stranger, now).into(),
+        TaggedRows::VERSIONS.into(),
     ])
 }
 

@@ -26,6 +26,7 @@ mod row_key;
 mod settings;
 mod sign_on;
 mod snapshot;
+mod tagged_rows;
 
 pub use self::anchor::{Anchor, Standing};
 pub use self::approval::{Approval, ApprovedRead, AskedAct};
@@ -42,3 +43,4 @@ pub use self::row_key::{RowKey, RowKind, RowTag};
 pub use self::settings::{Settings, SettingsId};
 pub use self::sign_on::{CredentialTerms, Enrolment, EnvironmentRules, SignOn};
 pub use self::snapshot::{Broken, Proposal, Rows, Snapshot};
+pub use self::tagged_rows::{TaggedRows, TaggedRowsId};

@@ -13,6 +13,7 @@ use crate::place::Place;
 use crate::principals::{Group, Person, Service};
 use crate::settings::{Settings, SettingsId};
 use crate::sign_on::{Enrolment, EnvironmentRules, SignOn};
+use crate::tagged_rows::{TaggedRows, TaggedRowsId};
 use crate::{Change, Snapshot};
 use manager_api::id::{ApprovalId, AssignmentId, EnrolmentId, GroupId, IncidentId, PermissionId, SignOnId, UsesId};
 
@@ -131,6 +132,8 @@ records! {
     Approval "approval", approval_id: ApprovalId, approval, approvals;
     /// The compromise or the loss of a secret.
     Incident "incident", incident_id: IncidentId, incident, incidents;
+    /// The rows of one sort, which bear tags.
+    TaggedRows "tagged-rows", tagged_rows_id: TaggedRowsId, tagged_rows, all_tagged_rows;
 }
 
 /// The name of a record: its kind and its id in that kind.
@@ -178,6 +181,7 @@ impl Kind {
             Self::Credential
             | Self::Uses
             | Self::Settings
+            | Self::TaggedRows
             | Self::SignOn
             | Self::Enrolment
             | Self::Place
@@ -197,6 +201,7 @@ impl Kind {
             | Self::Credential
             | Self::Uses
             | Self::Settings
+            | Self::TaggedRows
             | Self::SignOn
             | Self::Enrolment
             | Self::EnvironmentRules
@@ -219,6 +224,7 @@ impl Record {
             | Self::RoleAssignment(_)
             | Self::Permission(_)
             | Self::Settings(_)
+            | Self::TaggedRows(_)
             | Self::SignOn(_)
             | Self::Enrolment(_)
             | Self::EnvironmentRules(_)

@@ -262,6 +262,7 @@ impl Snapshot {
             | Record::Group(_)
             | Record::Uses(_)
             | Record::Settings(_)
+            | Record::TaggedRows(_)
             | Record::SignOn(_)
             | Record::Enrolment(_)
             | Record::EnvironmentRules(_)

@@ -2,9 +2,10 @@
 
 use manager_api::approvals::ApprovalState;
 use manager_registry::{
-    Anchor, Approval, Author, Broken, Change, Proposal, RecordName, RegistryKey, SignOn, Snapshot, Standing,
+    Anchor, Approval, Author, Broken, Change, Proposal, Record, RecordName, RegistryKey, SignOn, Snapshot, Standing,
+    TaggedRows, TaggedRowsId,
 };
-use manager_store::{ChangeOutcome, RegistryRows, RegistryStore};
+use manager_store::{ChangeOutcome, RegistryRows, RegistryStore, Vouched};
 use service_runtime::StartError;
 use shared_proto::Rejected;
 use shared_proto::encoding::b64;
@@ -45,8 +46,14 @@ impl Registry {
         if word_for(&state) != shown {
             return Err(StartError::new("The database changed meanwhile; look again with `policy show`."));
         }
+        let mut changes = used_up_since(&state, now);
+        if !versions_are_tagged(&state) {
+            // Before the entry that says so: it goes on when it was cut short, and is never repeated.
+            while store.vouch(Vouched::Versions, VOUCHED_AT_ONCE).await.map_err(unreadable)? > 0 {}
+            changes.push(TaggedRows::VERSIONS.into());
+        }
         let by = (Author::Operator, "confirmed", now);
-        let proposal = state.propose(used_up_since(&state, now), by, used, key).map_err(|Rejected| altered(Broken))?;
+        let proposal = state.propose(changes, by, used, key).map_err(|Rejected| altered(Broken))?;
         // Whatever the rows of tokens say: they are of that day.
         let ended: Vec<Event> = sessions(&state).map(Event::Credential).collect();
         let events = if ended.len() > MOST_EVENTS { vec![Event::All] } else { ended };
@@ -88,6 +95,11 @@ pub fn word_for(state: &Snapshot) -> String {
     format!("{number}-{}", tag.get(..16).unwrap_or(&tag))
 }
 
+/// Tells whether an operator has vouched for the versions of secrets from before they bore tags, or there were none.
+pub(super) fn versions_are_tagged(state: &Snapshot) -> bool {
+    state.tagged_rows(TaggedRowsId::Versions).is_some()
+}
+
 /// What a state of an earlier day brings back that may have been used up since: sessions, enrolment codes and recovery
 /// codes end, and so do acts that await approval or were approved.
 fn used_up_since(state: &Snapshot, now: u64) -> Vec<Change> {
@@ -116,7 +128,7 @@ async fn take_over(
 ) -> Result<Snapshot, StartError> {
     let first = first_entry(rows, key, used, now)?;
     // Before the entry: a take-over that was cut short goes on, and one that was made is never repeated.
-    while store.vouch(VOUCHED_AT_ONCE).await.map_err(unreadable)? > 0 {}
+    while store.vouch(Vouched::All, VOUCHED_AT_ONCE).await.map_err(unreadable)? > 0 {}
     match store.change_registry(first.rows, Vec::new(), None, now).await.map_err(unreadable)? {
         ChangeOutcome::Made { .. } => Ok(first.after),
         ChangeOutcome::Moved | ChangeOutcome::Conflict(_) => {
@@ -130,7 +142,8 @@ fn first_entry(rows: RegistryRows, key: &RegistryKey, used: u64, now: u64) -> Re
     if rows.former.is_empty() {
         return Err(StartError::new("The database holds no principals and policy; restore a backup of it."));
     }
-    let changes = rows.former.into_iter().map(Change::from).collect();
+    let tagged = Record::from(TaggedRows::VERSIONS);
+    let changes = rows.former.into_iter().chain([tagged]).map(Change::from).collect();
     let by = (Author::Service, "taken over from an earlier release", now);
     Snapshot::empty().propose(changes, by, used, key).map_err(|Rejected| altered(Broken))
 }

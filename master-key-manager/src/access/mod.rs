@@ -297,12 +297,8 @@ impl Caller {
     /// `login_required`.
     pub fn check_change(&self, view: &View, changes: &[Change]) -> Result<(), Refusal> {
         let owner = |name: &RecordName| match name.kind {
-            Kind::Credential => {
-                name.id.parse().ok().and_then(|id| view.state.credential(id)).map(|known| known.subject)
-            }
-            Kind::Enrolment => {
-                name.id.parse().ok().and_then(|id| view.state.enrolment(id)).and_then(|code| code.author)
-            }
+            Kind::Credential => view.state.credential(name.id.parse().ok()?).map(|known| known.subject),
+            Kind::Enrolment => view.state.enrolment(name.id.parse().ok()?).and_then(|code| code.author),
             Kind::Service
             | Kind::Person
             | Kind::Group
@@ -310,6 +306,7 @@ impl Caller {
             | Kind::RoleAssignment
             | Kind::Permission
             | Kind::Settings
+            | Kind::TaggedRows
             | Kind::SignOn
             | Kind::EnvironmentRules
             | Kind::Place

@@ -28,6 +28,7 @@ use tokio::sync::Mutex;
 
 use super::AnchorFile;
 use super::asked::{Asked, conflict_refused};
+use super::confirm::versions_are_tagged;
 use super::consequences::{MOST_EVENTS, end_by_themselves, keeps_an_administrator, revocations};
 
 /// The registry at one moment.
@@ -100,7 +101,8 @@ impl Registry {
         strangers: bool,
     ) -> Result<Self, StartError> {
         let state = match Self::look(store.as_ref(), &key, &anchor).await? {
-            (state, Standing::Current) => state,
+            (state, Standing::Current) if versions_are_tagged(&state) => state,
+            (_, Standing::Current) => return Err(unconfirmed("Versions of secrets are of an earlier release")),
             (state, Standing::PutBack) => {
                 let what = match (state.number(), anchor.read()?) {
                     (0, None) => "The database holds no principals and policy, as one of an earlier release",

@@ -81,6 +81,7 @@ fn restoring(view: &View, former: &PolicyState) -> Result<Restoring, Refusal> {
             | Record::Credential(_)
             | Record::Uses(_)
             | Record::Settings(_)
+            | Record::TaggedRows(_)
             | Record::SignOn(_)
             | Record::Enrolment(_)
             | Record::EnvironmentRules(_)

@@ -198,6 +198,7 @@ impl PolicyKeeper {
             | Record::Credential(_)
             | Record::Uses(_)
             | Record::Settings(_)
+            | Record::TaggedRows(_)
             | Record::SignOn(_)
             | Record::Enrolment(_)
             | Record::EnvironmentRules(_)

@@ -68,7 +68,7 @@ pub use self::places::{
 };
 pub use self::reconcile::ReconcileStore;
 pub use self::registry::{
-    ChangeOutcome, DroppedEntries, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore,
+    ChangeOutcome, DroppedEntries, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore, Vouched,
 };
 pub use self::rotation::{KeyFacts, RotationState, RotationStore};
 pub use self::search::{

@@ -9,6 +9,15 @@ use crate::{NewPlace, PlaceConflict, SignEvent, Stored};
 /// The bytes of entries after which a page of them ends.
 pub const POLICY_BYTES_AT_ONCE: usize = 4 << 20;
 
+/// Rows that an operator vouches for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vouched {
+    /// All rows of a database from before there was a registry. Once it has an entry there are none.
+    All,
+    /// Versions of secrets. The caller has seen in the verified registry that nobody has vouched for them yet.
+    Versions,
+}
+
 /// Principals, credentials and policy, as rows that only a verified state gives a meaning.
 #[async_trait]
 pub trait RegistryStore: Send + Sync {
@@ -43,9 +52,9 @@ pub trait RegistryStore: Send + Sync {
     fn follow(&self, state: &Snapshot);
     /// Deletes entries that are no versions of the policy, the oldest first. At most `limit` entries are looked at.
     async fn drop_entries(&self, old: OldEntries, limit: usize) -> Stored<DroppedEntries>;
-    /// Tags up to `limit` rows of each table of a database from before rows had tags and there were entries, and returns
-    /// how many there were. An operator vouches for them: whatever they say holds from then on.
-    async fn vouch(&self, limit: usize) -> Stored<usize>;
+    /// Tags up to `limit` rows of each table of a database from before such rows had tags, and returns how many there were. An operator
+    /// vouches for them: whatever they say holds from then on.
+    async fn vouch(&self, what: Vouched, limit: usize) -> Stored<usize>;
     /// Whether this process is still the one that uses the database. Without that, what is in memory may have changed.
     fn is_held(&self) -> bool;
     /// The number of the newest event of this name; `None` if there is none, or one waits for its number.

@@ -6,7 +6,7 @@ use manager_api::name::AccountName;
 use manager_registry::{Record, RoleAssignment, Service};
 use manager_store::sql::SqlStore;
 use manager_store::sql::schema::SCHEMA;
-use manager_store::{EnvironmentStore as _, RegistryStore as _};
+use manager_store::{EnvironmentStore as _, RegistryStore as _, Vouched};
 use service_runtime::sql::{Database, Location, PostgresOptions, Schema};
 use service_runtime::sqlite::{migrate, open_writer};
 use shared_proto::id::ServiceId;
@@ -88,7 +88,7 @@ async fn expect_them_living(location: &Location) -> Result<(), String> {
 
 /// As an operator does who takes a database over, a few rows at a time.
 async fn vouch(store: &SqlStore) -> Result<(), String> {
-    while store.vouch(2).await.map_err(text)? > 0 {}
+    while store.vouch(Vouched::All, 2).await.map_err(text)? > 0 {}
     Ok(())
 }
 

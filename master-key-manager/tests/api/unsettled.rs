@@ -9,7 +9,7 @@ use manager_api::name::AccountName;
 use manager_registry::{Author, Change, Rows, Service, Snapshot, WrittenEntry};
 use manager_store::sql::SqlStore;
 use manager_store::{
-    ChangeOutcome, DroppedEntries, NewPlace, OldEntries, RegistryRows, RegistryStore, SignEvent, Stored,
+    ChangeOutcome, DroppedEntries, NewPlace, OldEntries, RegistryRows, RegistryStore, SignEvent, Stored, Vouched,
 };
 use master_key_manager::access::Registry;
 use master_key_manager::installation::{InstallationLock, open_registry, open_store};
@@ -67,8 +67,8 @@ impl RegistryStore for Kept {
         self.inner.drop_entries(old, limit).await
     }
 
-    async fn vouch(&self, limit: usize) -> Stored<usize> {
-        self.inner.vouch(limit).await
+    async fn vouch(&self, what: Vouched, limit: usize) -> Stored<usize> {
+        self.inner.vouch(what, limit).await
     }
 
     fn is_held(&self) -> bool {

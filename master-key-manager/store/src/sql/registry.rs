@@ -19,7 +19,7 @@ use super::{SqlStore, placing};
 use crate::events::Effect;
 use crate::{
     ActError, ChangeOutcome, DroppedEntries, NewPlace, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore,
-    SignEvent, Stored, event_name,
+    SignEvent, Stored, Vouched, event_name,
 };
 
 #[async_trait]
@@ -58,9 +58,9 @@ impl RegistryStore for SqlStore {
         self.sql.write("drop_entries", move |tx| drop_entries(tx, old, limit)).await
     }
 
-    async fn vouch(&self, limit: usize) -> Stored<usize> {
+    async fn vouch(&self, what: Vouched, limit: usize) -> Stored<usize> {
         let key = self.key();
-        self.sql.write("vouch", move |tx| vouch(tx, &key, limit)).await
+        self.sql.write("vouch", move |tx| vouch(tx, &key, what, limit)).await
     }
 
     fn is_held(&self) -> bool {

@@ -1,5 +1,5 @@
-//! Tags for the rows of a database from before rows had them. An operator vouches for them, once, before its first entry
-//! of the registry.
+//! Tags for the rows of a database from before rows had them. An operator vouches for them, once: before its first entry
+//! of the registry, or for versions of secrets before the entry that says so.
 
 use manager_registry::{PlaceRow, RowKey};
 use service_runtime::sql::{SqlError, Tx, row_limit};
@@ -9,10 +9,14 @@ use super::identity::label_tag;
 use super::registry::newest_number;
 use super::version_tags::tag_versions;
 use super::{catalogue, environments, events};
+use crate::Vouched;
 
 /// Tags up to `limit` rows of each table that have no tag, and returns how many there were. A row with a wrong one keeps
 /// it. A database with an entry was written with tags, and gets none.
-pub(super) fn vouch(tx: &mut Tx<'_>, key: &RowKey, limit: usize) -> Result<usize, SqlError> {
+pub(super) fn vouch(tx: &mut Tx<'_>, key: &RowKey, what: Vouched, limit: usize) -> Result<usize, SqlError> {
+    if what == Vouched::Versions {
+        return tag_versions(tx, key, limit);
+    }
     if newest_number(tx)? > 0 {
         return Ok(0);
     }
