@@ -36,6 +36,7 @@ pub mod loot;
 mod message;
 pub mod power;
 pub mod proxy;
+pub mod release;
 mod service;
 pub mod thief;
 mod versions;

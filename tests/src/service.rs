@@ -26,6 +26,8 @@ pub struct Service {
     pub(crate) head: String,
     /// Without one it keeps its data in SQLite.
     pub(crate) database: Option<Arc<Database>>,
+    /// Reaches the database through its socket: the certificates of its server are of today.
+    pub(crate) uses_socket: bool,
     listen: Option<String>,
     pub(crate) settings: Vec<String>,
     pub(crate) tables: Vec<String>,
@@ -48,6 +50,7 @@ impl Service {
             port,
             head,
             database: None,
+            uses_socket: false,
             listen: None,
             settings,
             tables,
@@ -314,7 +317,8 @@ impl Service {
     pub(crate) fn write_config(&self) {
         let listen = self.listen.clone().unwrap_or_else(|| format!("127.0.0.1:{}", self.port));
         let (settings, tables) = (self.settings.join("\n"), self.tables.join("\n"));
-        let (address, table) = self.database.as_ref().map(|database| lines_for(database)).unwrap_or_default();
+        let (address, table) =
+            self.database.as_ref().map(|database| lines_for(database, self.uses_socket)).unwrap_or_default();
         let text = format!(
             "{}{address}listen = \"{listen}\"\ndata_dir = \"data\"\nkey_dir = \"keys\"\nready_file = \"ready\"\n{settings}\n{tables}\n{table}",
             self.head
@@ -362,8 +366,9 @@ impl Drop for Service {
         }
         if std::thread::panicking() {
             let log = self.log();
+            let first = log.lines().filter(|line| line.contains("\"ERROR\"")).take(5);
             let tail: Vec<&str> = log.lines().rev().take(15).collect();
-            let lines: Vec<&str> = tail.into_iter().rev().collect();
+            let lines: Vec<&str> = first.chain(tail.into_iter().rev()).collect();
             // Captured by the test runner and shown with the failed test.
             #[expect(clippy::print_stderr, reason = "the last words of a service explain the failure")]
             {
@@ -374,15 +379,17 @@ impl Drop for Service {
 }
 
 /// The line and the table of a configuration that lead to a database.
-fn lines_for(database: &Database) -> (String, String) {
+fn lines_for(database: &Database, uses_socket: bool) -> (String, String) {
     let password = database.password_file();
+    let (url, ca_file) = if uses_socket {
+        (database.socket_url(), String::new())
+    } else {
+        (database.url(), format!("ca_file = \"{}\"\n", database.ca_file().display()))
+    };
+    let password = password.display();
     (
-        format!("database = \"{}\"\n", database.url()),
-        format!(
-            "[postgres]\npassword_file = \"{}\"\nca_file = \"{}\"\nconnect_timeout_ms = 30000\n",
-            password.display(),
-            database.ca_file().display()
-        ),
+        format!("database = \"{url}\"\n"),
+        format!("[postgres]\npassword_file = \"{password}\"\n{ca_file}connect_timeout_ms = 30000\n"),
     )
 }
 

@@ -142,6 +142,26 @@ impl Database {
         run(self.program("pg_dump").arg("--file").arg(file).args(["--dbname", &self.name]));
     }
 
+    /// Writes a dump as statements that any role may run, on a server of the same version or a newer one.
+    pub fn dump_statements(&self, file: &Path) {
+        let mut command = self.program("pg_dump");
+        command.args(["--no-owner", "--no-privileges", "--inserts", "--file"]).arg(file);
+        run(command.args(["--dbname", &self.name]));
+        let text = std::fs::read_to_string(file).unwrap();
+        // Settings of the session, and commands of a program, are not the database's.
+        let kept = |line: &&str| !["SET ", "\\", "--"].iter().any(|start| line.starts_with(start)) && !line.is_empty();
+        std::fs::write(file, text.lines().filter(kept).flat_map(|line| [line, "\n"]).collect::<String>()).unwrap();
+    }
+
+    /// Replaces the content by what such statements make. Ends all connections.
+    pub fn load_statements(&self, file: &Path) {
+        self.remove();
+        self.make_from("template0");
+        let statements = std::fs::read_to_string(file).unwrap();
+        let output = self.server().psql(&self.role.name, &self.role.password, &self.name, &statements);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Replaces the content by that of a dump. Ends all connections.
     pub fn restore(&self, file: &Path) {
         self.remove();

@@ -2,6 +2,7 @@
 
 mod backup;
 mod clocks;
+mod consumers;
 mod crash;
 mod database_down;
 mod database_refused;
@@ -29,4 +30,5 @@ mod signals;
 mod start_refusals;
 mod tls;
 mod two_managers;
+mod updated;
 mod values;
