@@ -38,8 +38,8 @@ pub trait ComparisonStore: Send + Sync {
         approved: Vec<(SecretId, u64)>,
     ) -> Acted<Option<Result<Vec<VersionRow>, Withheld>>>;
     /// A page of up to `limit` envelopes of an environment after one of them, in order, of secrets that lie in
-    /// `readable`, without those that need an approval and are not among `approved`. A page with fewer looked at
-    /// [`crate::SCANNED_AT_ONCE`] rows, or is the last one.
+    /// `readable`, without those that need an approval and are not among `approved`. A page with fewer is the last one, or
+    /// it looked at as many rows as a page of [`crate::SearchStore::secrets`].
     async fn readable_envelopes(
         &self,
         (readable, approved): (&Visible, Vec<(SecretId, u64)>),

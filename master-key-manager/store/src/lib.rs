@@ -60,9 +60,7 @@ pub use self::integrity::{
     CHECKED_AT_ONCE, CatalogueRows, CheckedEnvelope, CheckedVersion, Erasure, IntegrityStore, RowOrigin, SecretRow,
     VersionKey,
 };
-pub use self::notices::{
-    DuePlace, NOTICE_SECONDS, NOTICED_AT_ONCE, NOTICES_SCANNED_AT_ONCE, Notice, NoticePage, NoticeStore, THRESHOLD_DAYS,
-};
+pub use self::notices::{DuePlace, NOTICE_SECONDS, NOTICED_AT_ONCE, Notice, NoticePage, NoticeStore, THRESHOLD_DAYS};
 pub use self::places::{
     DescribedSecret, Details, NewDetails, NewPlace, PlaceConflict, PlaceStore, PlacedSecret, Stages,
 };
@@ -76,8 +74,8 @@ pub use self::search::{
     SCANNED_AT_ONCE, SearchStore, SecretPage, SecretQuery, TagFilter, WALKED_AT_ONCE,
 };
 pub use self::secret_rotation::{
-    DUE_SCANNED_AT_ONCE, DuePage, DueSecret, ENDED_AT_ONCE, Finished, NewRotation, Promotion, SecretRotation,
-    SecretRotationStore, ShownRotation, Step, StepOutcome, Verified,
+    DuePage, DueSecret, ENDED_AT_ONCE, Finished, NewRotation, Promotion, SecretRotation, SecretRotationStore,
+    ShownRotation, Step, StepOutcome, Verified,
 };
 pub use self::tokens::{
     NamingToken, NamingTokens, NewToken, OwnToken, PRUNED_AT_ONCE, ReadPermits, TOKENS_SCANNED_AT_ONCE, TokenDecision,

@@ -17,9 +17,6 @@ pub const NOTICE_SECONDS: u64 = 90 * 24 * 60 * 60;
 /// Secrets that one transaction looks at for notices, and notices that one drops.
 pub const NOTICED_AT_ONCE: usize = 256;
 
-/// Rows that one page of notices looks at, at most.
-pub const NOTICES_SCANNED_AT_ONCE: usize = 1_024;
-
 /// Notices of what is due. They inform, and nothing is decided from them.
 #[async_trait]
 pub trait NoticeStore: Send + Sync {
@@ -36,7 +33,8 @@ pub trait NoticeStore: Send + Sync {
     /// Drops notices after a number whose cause is gone, or that are too old, of up to `limit` of them. Returns the number
     /// to go on from; `None` when none is left.
     async fn drop_notices(&self, after: u64, now: u64, limit: usize) -> Stored<Option<u64>>;
-    /// A page of up to `limit` notices after a number, of secrets that are visible.
+    /// A page of up to `limit` notices after a number, of secrets that are visible. A page with fewer is the last one, or it
+    /// looked at as many rows as a page of [`crate::SearchStore::secrets`].
     async fn notices(&self, visible: &Visible, after: u64, limit: usize) -> Acted<NoticePage>;
     /// Notices that were not delivered, in the order of their numbers.
     async fn undelivered_notices(&self, after: u64, limit: usize) -> Stored<Vec<Notice>>;
@@ -45,7 +43,7 @@ pub trait NoticeStore: Send + Sync {
 }
 
 /// A place in the order of what is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DuePlace {
     /// When it is due (Unix seconds).
     pub due_at: u64,

@@ -15,9 +15,6 @@ use crate::{Acted, BeginOutcome, Closed, DuePlace, NewVersion, SignEvent, Stored
 /// Rotations whose grace time has ended that maintenance finishes in one round.
 pub const ENDED_AT_ONCE: usize = 64;
 
-/// Secrets that one page of what is due looks at, at most.
-pub const DUE_SCANNED_AT_ONCE: usize = 1_024;
-
 /// The rotation of a secret that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -223,7 +220,9 @@ pub trait SecretRotationStore: Send + Sync {
     async fn give_up_rotation(&self, permit: &Permit<Rotate>, secret: SecretId) -> Acted<StepOutcome>;
     /// Secrets with a rotation from whose end nothing but time keeps it, and that has passed.
     async fn ended_rotations(&self, now: u64, limit: usize) -> Stored<Vec<SecretId>>;
-    /// A page of up to `limit` secrets that are due from one time to before another one, the first ones first. What is not visible is left out.
+    /// A page of up to `limit` secrets that are due from one time to before another one, the first ones first. What is not
+    /// visible is left out. A page with fewer is the last one, or it looked at as many rows as one of
+    /// [`crate::SearchStore::secrets`].
     async fn due_rotations(
         &self,
         visible: &Visible,

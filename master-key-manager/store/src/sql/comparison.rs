@@ -4,14 +4,29 @@ use async_trait::async_trait;
 use manager_api::wire::CatalogueState;
 use manager_policy::{Permit, Read, Scope, Visible};
 use manager_registry::RowKey;
-use service_runtime::sql::{SqlError, Tx, row_limit};
+use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 
 use super::SqlStore;
 use super::environments::open_for_use;
 use super::places::UnverifiedPlace;
 use super::rows::{one_version, version};
-use crate::{Acted, ComparisonStore, EnvelopePage, SCANNED_AT_ONCE, VersionRow, Withheld, basis_for};
+use super::search::within::{Walk, Within};
+use crate::{Acted, Bounds, ComparisonStore, EnvelopePage, VersionRow, Withheld, basis_for};
+
+/// Envelopes behind one, with the places of their secrets.
+const WALK: Walk = Walk {
+    within: "SELECT e.secret_id, e.envelope, e.state = 'committed', s.environment_id, s.path, s.number, s.rules, s.tag
+         FROM search_secrets i CROSS JOIN secrets s CROSS JOIN envelopes e
+         WHERE i.environment_id = ?1 AND i.path >= ?2 AND i.path < ?3 AND s.secret_id = i.secret_id
+             AND e.secret_id = i.secret_id AND (e.secret_id, e.envelope) > (?4, ?5)
+         ORDER BY e.secret_id, e.envelope LIMIT ?6",
+    along: "SELECT e.secret_id, e.envelope, e.state = 'committed', s.environment_id, s.path, s.number, s.rules, s.tag,
+             s.environment_id, s.path
+         FROM envelopes e JOIN secrets s ON s.secret_id = e.secret_id
+         WHERE (e.secret_id, e.envelope) > (?1, ?2) ORDER BY e.secret_id, e.envelope LIMIT ?3",
+    columns: 8,
+};
 
 #[async_trait]
 impl ComparisonStore for SqlStore {
@@ -34,9 +49,10 @@ impl ComparisonStore for SqlStore {
         after: Option<(SecretId, Version)>,
         limit: usize,
     ) -> Acted<EnvelopePage> {
-        let (basis, key, readable) = (readable.basis(), self.key(), readable.clone());
-        let page =
-            move |tx: &mut Tx<'_>| readable_envelopes(tx, &key, (&readable, &approved), environment, (after, limit));
+        let (basis, key, readable, bounds) = (readable.basis(), self.key(), readable.clone(), self.bounds);
+        let page = move |tx: &mut Tx<'_>| {
+            readable_envelopes(tx, &key, (&readable, &approved, bounds), environment, (after, limit))
+        };
         self.read_as("readable_envelopes", basis, page).await
     }
 }
@@ -66,30 +82,19 @@ fn comparable(
 fn readable_envelopes(
     tx: &mut Tx<'_>,
     key: &RowKey,
-    (readable, approved): (&Visible, &[(SecretId, u64)]),
+    (readable, approved, bounds): (&Visible, &[(SecretId, u64)], Bounds),
     environment: EnvironmentId,
     (after, limit): (Option<(SecretId, Version)>, usize),
 ) -> Result<EnvelopePage, SqlError> {
     let (secret, number) = after.map_or(([0; 16], 0), |(secret, number)| (*secret.as_bytes(), number.get()));
-    // Every row counts, also those of other environments: so the work has a bound.
-    let rows = tx.all(
-        "SELECT e.secret_id, e.envelope, e.state = 'committed', s.environment_id, s.path, s.number, s.rules, s.tag
-         FROM envelopes e JOIN secrets s ON s.secret_id = e.secret_id
-         WHERE (e.secret_id, e.envelope) > (?1, ?2) ORDER BY e.secret_id, e.envelope LIMIT ?3",
-        &[&secret, &number, &row_limit(SCANNED_AT_ONCE)],
-        |row| {
-            let (secret, number) = (SecretId::from_bytes(row.get(0)?), version(row, 1)?);
-            let here = row.get::<bool>(2)? && EnvironmentId::from_bytes(row.get(3)?) == environment;
-            let place = if here { Some(UnverifiedPlace::read(row, secret, 3)?) } else { None };
-            Ok(((secret, number), place))
-        },
-    )?;
-    let (read, mut page) = (rows.len(), EnvelopePage::default());
-    for (envelope, place) in rows {
-        if page.envelopes.len() == limit {
-            return Ok(page);
-        }
-        page.next = Some(envelope);
+    let within = Within::of(tx, readable, Some(environment), bounds)?;
+    let found = within.read(tx, WALK, &[&secret, &number], |row| {
+        let envelope = (SecretId::from_bytes(row.get(0)?), version(row, 1)?);
+        let is_committed: bool = row.get(2)?;
+        let place = if is_committed { Some(UnverifiedPlace::read(row, envelope.0, 3)?) } else { None };
+        Ok((envelope, place))
+    })?;
+    let (envelopes, next) = found.page(limit, |envelope, place| {
         let placed = match place {
             Some(place) => place.verify(tx, key)?,
             None => None,
@@ -97,14 +102,10 @@ fn readable_envelopes(
         let is_compared = placed.is_some_and(|placed| {
             let is_withheld =
                 placed.rules.requires_approval && !approved.contains(&(placed.facts.id, placed.facts.number));
-            placed.rules.deletion.is_none() && !is_withheld && readable.shows(&placed.facts)
+            let is_here = placed.facts.environment == environment;
+            is_here && placed.rules.deletion.is_none() && !is_withheld && readable.shows(&placed.facts)
         });
-        if is_compared {
-            page.envelopes.push(envelope);
-        }
-    }
-    if read < SCANNED_AT_ONCE {
-        page.next = None;
-    }
-    Ok(page)
+        Ok(is_compared.then_some(envelope))
+    })?;
+    Ok(EnvelopePage { envelopes, next })
 }

@@ -8,10 +8,23 @@ use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::id::SecretId;
 
 use super::rows::{one_version, optional_version, version};
+use super::search::within::{Walk, Within};
 use super::{SqlStore, due, ends, places};
 use crate::notices::{THIRTY_DAYS, threshold};
-use crate::{
-    Acted, DuePlace, Expiry, NOTICE_SECONDS, NOTICES_SCANNED_AT_ONCE, Notice, NoticePage, NoticeStore, Stored,
+use crate::{Acted, Bounds, DuePlace, Expiry, NOTICE_SECONDS, Notice, NoticePage, NoticeStore, Stored};
+
+/// Notices behind a number, in the order of their numbers.
+const WALK: Walk = Walk {
+    // Both kinds are named, so that the secret's notices are found by the index that has the kind first.
+    within: "SELECT n.number, n.kind, n.secret_id, n.version, n.threshold_days, n.due_at, n.created_at, n.delivered_at
+         FROM search_secrets i CROSS JOIN notices n
+         WHERE i.environment_id = ?1 AND i.path >= ?2 AND i.path < ?3
+             AND n.kind IN ('expiry', 'rotation') AND n.secret_id = i.secret_id AND n.number > ?4
+         ORDER BY n.number LIMIT ?5",
+    along: "SELECT n.number, n.kind, n.secret_id, n.version, n.threshold_days, n.due_at, n.created_at, n.delivered_at,
+             s.environment_id, s.path
+         FROM notices n JOIN secrets s ON s.secret_id = n.secret_id WHERE n.number > ?1 ORDER BY n.number LIMIT ?2",
+    columns: 8,
 };
 
 #[async_trait]
@@ -33,8 +46,8 @@ impl NoticeStore for SqlStore {
     }
 
     async fn notices(&self, visible: &Visible, after: u64, limit: usize) -> Acted<NoticePage> {
-        let (key, visible) = (self.key(), visible.clone());
-        self.read_as("notices", visible.basis(), move |tx| notices(tx, &key, &visible, after, limit)).await
+        let (key, visible, bounds) = (self.key(), visible.clone(), self.bounds);
+        self.read_as("notices", visible.basis(), move |tx| notices(tx, &key, (&visible, bounds), after, limit)).await
     }
 
     async fn undelivered_notices(&self, after: u64, limit: usize) -> Stored<Vec<Notice>> {
@@ -185,26 +198,21 @@ fn has_cause(tx: &mut Tx<'_>, key: &RowKey, notice: &Notice) -> Result<bool, Sql
     Ok(cause.is_some_and(|cause| (cause.version, cause.due_at) == (notice.version, notice.due_at)))
 }
 
-fn notices(tx: &mut Tx<'_>, key: &RowKey, visible: &Visible, after: u64, limit: usize) -> Result<NoticePage, SqlError> {
-    let found = tx.all(
-        "SELECT number, kind, secret_id, version, threshold_days, due_at, created_at, delivered_at
-         FROM notices WHERE number > ?1 ORDER BY number LIMIT ?2",
-        &[&after, &row_limit(NOTICES_SCANNED_AT_ONCE)],
-        read,
-    )?;
-    let (all, mut page) = (found.len(), NoticePage::default());
-    for notice in found {
-        if page.notices.len() == limit {
-            return Ok(page);
-        }
-        page.next = Some(notice.number);
-        let Some(placed) = places::placed(tx, key, notice.secret)? else { continue };
+fn notices(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    (visible, bounds): (&Visible, Bounds),
+    after: u64,
+    limit: usize,
+) -> Result<NoticePage, SqlError> {
+    let within = Within::of(tx, visible, None, bounds)?;
+    let found = within.read(tx, WALK, &[&after], |row| read(row).map(|notice| (notice.number, notice)))?;
+    let (notices, next) = found.page(limit, |_, notice| {
+        let Some(placed) = places::placed(tx, key, notice.secret)? else { return Ok(None) };
         let facts = placed.facts;
         // What a drop has not reached yet is not told.
-        if visible.shows(&facts) && has_cause(tx, key, &notice)? {
-            page.notices.push((notice, facts.environment, facts.path));
-        }
-    }
-    page.next = page.next.filter(|_| all == NOTICES_SCANNED_AT_ONCE);
-    Ok(page)
+        let is_told = visible.shows(&facts) && has_cause(tx, key, &notice)?;
+        Ok(is_told.then_some((notice, facts.environment, facts.path)))
+    })?;
+    Ok(NoticePage { notices, next })
 }

@@ -18,12 +18,11 @@ use super::environments::open_for_use;
 use super::events::{defer, number};
 use super::rows::{one_version, secret_state};
 use super::search::index;
-use super::{SqlStore, details, due, places};
+use super::{SqlStore, details, due};
 use crate::events::Effect;
 use crate::{
-    Acted, BeginOutcome, DUE_SCANNED_AT_ONCE, Details, DuePage, DuePlace, DueSecret, Finished, NewRotation, NewVersion,
-    Promotion, SecretRotation, SecretRotationStore, SecretState, ShownRotation, SignEvent, Step, StepOutcome, Stored,
-    Verified, basis_for,
+    Acted, BeginOutcome, Details, DuePage, DuePlace, Finished, NewRotation, NewVersion, Promotion, SecretRotation,
+    SecretRotationStore, SecretState, ShownRotation, SignEvent, Step, StepOutcome, Stored, Verified, basis_for,
 };
 
 #[async_trait]
@@ -115,9 +114,9 @@ impl SecretRotationStore for SqlStore {
         after: Option<DuePlace>,
         limit: usize,
     ) -> Acted<DuePage> {
-        let (key, visible) = (self.key(), visible.clone());
+        let (key, visible, bounds) = (self.key(), visible.clone(), self.bounds);
         self.read_as("due_rotations", visible.basis(), move |tx| {
-            due_rotations(tx, &key, &visible, ((from, before), after), limit)
+            due::page(tx, &key, (&visible, bounds), ((from, before), after), limit)
         })
         .await
     }
@@ -387,38 +386,4 @@ pub(super) fn account_of(
     let sql = "SELECT account FROM versions WHERE secret_id = ?1 AND version = ?2 AND account <> ''";
     let found: Option<String> = tx.optional(sql, &[&secret.as_bytes(), &version.get()], |row| row.get(0))?;
     found.map(|name| UserLabel::parse(name).map_err(|_| SqlError::unreadable())).transpose()
-}
-
-fn due_rotations(
-    tx: &mut Tx<'_>,
-    key: &RowKey,
-    visible: &Visible,
-    ((from, before), after): ((u64, u64), Option<DuePlace>),
-    limit: usize,
-) -> Result<DuePage, SqlError> {
-    let after = after.unwrap_or(DuePlace { due_at: from, secret: SecretId::from_bytes([0; 16]) });
-    let found: Vec<DuePlace> = tx.all(
-        "SELECT rotation_due_at, secret_id FROM secrets
-         WHERE rotation_due_at < ?3 AND (rotation_due_at > ?1 OR (rotation_due_at = ?1 AND secret_id > ?2))
-         ORDER BY rotation_due_at, secret_id LIMIT ?4",
-        &[&after.due_at, &after.secret.as_bytes(), &before, &row_limit(DUE_SCANNED_AT_ONCE)],
-        |row| Ok(DuePlace { due_at: row.get(0)?, secret: SecretId::from_bytes(row.get(1)?) }),
-    )?;
-    let (all, mut page) = (found.len(), DuePage::default());
-    for place in found {
-        if page.secrets.len() == limit {
-            return Ok(page);
-        }
-        page.next = Some(place);
-        let placed = places::placed(tx, key, place.secret)?.filter(|found| found.rules.deletion.is_none());
-        let Some(facts) = placed.map(|found| found.facts).filter(|facts| visible.shows(facts)) else { continue };
-        if let Some(due) = due::of(tx, key, (facts.id, facts.environment))?
-            && (from..before).contains(&due.due_at)
-        {
-            let (secret, environment, path) = (facts.id, facts.environment, facts.path);
-            page.secrets.push(DueSecret { secret, environment, path, version: due.version, due_at: due.due_at });
-        }
-    }
-    page.next = page.next.filter(|_| all == DUE_SCANNED_AT_ONCE);
-    Ok(page)
 }

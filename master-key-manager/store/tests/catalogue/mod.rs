@@ -1,6 +1,7 @@
 //! A catalogue for the tests of lists, on either engine.
 
 mod integrity;
+mod narrow;
 mod scale;
 mod speed;
 

@@ -11,6 +11,7 @@ mod keys;
 mod pages;
 mod ranges;
 mod statements;
+pub(super) mod within;
 
 use async_trait::async_trait;
 use manager_policy::Visible;

@@ -19,6 +19,7 @@ use super::ranges::{Paths, Ranges, behind};
 use super::statements::{
     CREATED_DOWN, CREATED_UP, DUE_DOWN, DUE_UP, PATHS_DOWN, PATHS_UP, Pool, RANGE, TimeWalk, UPDATED_DOWN, UPDATED_UP,
 };
+use super::within::are_few;
 use crate::{Bounds, ListedSecret, OrderBy, Position, SecretPage, SecretQuery};
 
 /// Rows that are read at once behind the first ones, of which too few were visible.
@@ -99,16 +100,7 @@ enum Goes {
 impl Page<'_> {
     /// Tells whether few secrets lie where the caller may see any.
     fn is_small(&self, tx: &mut Tx<'_>) -> Result<bool, SqlError> {
-        let mut left = self.bounds.pool;
-        for (environment, (first, end)) in self.ranges.iter() {
-            let limit = row_limit(left + 1);
-            let count = count(tx, RANGE, &[environment.as_bytes(), first, end, &limit])?;
-            if count > left {
-                return Ok(false);
-            }
-            left -= count;
-        }
-        Ok(true)
+        are_few(tx, &self.ranges, self.bounds.pool)
     }
 
     /// A condition that few rows meet, with its parameters.

@@ -1,0 +1,149 @@
+//! Lists by other tables than the index, which look where their caller may see anything.
+//!
+//! Where few secrets lie there, a page reads only what belongs to these, so that neither its length nor its `next` says anything of
+//! others. Else it walks along the order of the list, and leaves the others out before it counts what it looked at.
+
+use manager_policy::Visible;
+use service_runtime::sql::{Param, Row, SqlError, Tx, row_limit};
+use shared_proto::id::EnvironmentId;
+
+use super::ranges::Ranges;
+use super::statements::RANGE;
+use crate::Bounds;
+
+/// The places where a caller may see anything, and whether few secrets lie there.
+pub(in crate::sql) struct Within {
+    ranges: Ranges,
+    few: bool,
+    bounds: Bounds,
+}
+
+/// Rows in the order of a list, of which nothing is shown before each is verified.
+pub(in crate::sql) struct Candidates<P, C> {
+    rows: Vec<(P, C)>,
+    /// The place up to which the rows are all there are; `None` for the end.
+    complete_to: Option<P>,
+}
+
+/// The statements of a list.
+#[derive(Clone, Copy)]
+pub(in crate::sql) struct Walk {
+    /// Reads the rows of secrets in a range of paths, in order. Its first parameters are the environment, the first path and
+    /// the one behind the last, then come those of the list, then a limit.
+    pub(in crate::sql) within: &'static str,
+    /// Reads rows of all secrets, in order. Its parameters are those of the list and a limit. Its last two columns are the
+    /// environment and the path.
+    pub(in crate::sql) along: &'static str,
+    /// The number of columns before these two.
+    pub(in crate::sql) columns: usize,
+}
+
+impl Within {
+    /// The places of a caller, in one environment or in all.
+    pub(in crate::sql) fn of(
+        tx: &mut Tx<'_>,
+        visible: &Visible,
+        environment: Option<EnvironmentId>,
+        bounds: Bounds,
+    ) -> Result<Self, SqlError> {
+        let ranges = Ranges::of(tx, visible, environment, None)?;
+        let few = are_few(tx, &ranges, bounds.pool)?;
+        Ok(Self { ranges, few, bounds })
+    }
+
+    /// Rows of a list in its order.
+    pub(in crate::sql) fn read<P: Ord + Copy, C>(
+        &self,
+        tx: &mut Tx<'_>,
+        walk: Walk,
+        params: &[&dyn Param],
+        read: impl Fn(&Row<'_>) -> Result<(P, C), SqlError> + Copy,
+    ) -> Result<Candidates<P, C>, SqlError> {
+        if self.few { self.read_within(tx, walk, params, read) } else { self.read_along(tx, walk, params, read) }
+    }
+
+    fn read_within<P: Ord + Copy, C>(
+        &self,
+        tx: &mut Tx<'_>,
+        walk: Walk,
+        params: &[&dyn Param],
+        read: impl Fn(&Row<'_>) -> Result<(P, C), SqlError> + Copy,
+    ) -> Result<Candidates<P, C>, SqlError> {
+        let most = self.bounds.scanned;
+        let limit = row_limit(most + 1);
+        let mut rows = Vec::new();
+        for (environment, (first, end)) in self.ranges.iter() {
+            let mut all: Vec<&dyn Param> = vec![environment.as_bytes(), first, end];
+            all.extend(params);
+            all.push(&limit);
+            rows.extend(tx.all(walk.within, &all, read)?);
+        }
+        rows.sort_unstable_by_key(|(place, _)| *place);
+        let is_more = rows.len() > most;
+        rows.truncate(most);
+        let complete_to = rows.last().map(|(place, _)| *place).filter(|_| is_more);
+        Ok(Candidates { rows, complete_to })
+    }
+
+    fn read_along<P: Ord + Copy, C>(
+        &self,
+        tx: &mut Tx<'_>,
+        walk: Walk,
+        params: &[&dyn Param],
+        read: impl Fn(&Row<'_>) -> Result<(P, C), SqlError> + Copy,
+    ) -> Result<Candidates<P, C>, SqlError> {
+        let most = self.bounds.walked;
+        let limit = row_limit(most);
+        let mut all = params.to_vec();
+        all.push(&limit);
+        let rows = tx.all(walk.along, &all, |row| {
+            let (place, one) = read(row)?;
+            let environment = EnvironmentId::from_bytes(row.get(walk.columns)?);
+            let path: String = row.get(walk.columns + 1)?;
+            Ok((place, self.ranges.contain(environment, &path).then_some(one)))
+        })?;
+        let mut complete_to = rows.last().map(|(place, _)| *place).filter(|_| rows.len() == most);
+        let mut rows: Vec<(P, C)> = rows.into_iter().filter_map(|(place, one)| Some((place, one?))).collect();
+        if rows.len() > self.bounds.scanned {
+            rows.truncate(self.bounds.scanned);
+            complete_to = rows.last().map(|(place, _)| *place);
+        }
+        Ok(Candidates { rows, complete_to })
+    }
+}
+
+impl<P: Copy, C> Candidates<P, C> {
+    /// A page of those that are shown, and the place after which the next page begins; `None` after the last page.
+    pub(in crate::sql) fn page<T>(
+        self,
+        limit: usize,
+        mut show: impl FnMut(P, C) -> Result<Option<T>, SqlError>,
+    ) -> Result<(Vec<T>, Option<P>), SqlError> {
+        let (mut shown, mut last) = (Vec::new(), None);
+        for (place, one) in self.rows {
+            let Some(one) = show(place, one)? else { continue };
+            // A full page has a next one only if that shows something, or may do so.
+            if shown.len() >= limit {
+                return Ok((shown, last));
+            }
+            shown.push(one);
+            last = Some(place);
+        }
+        Ok((shown, self.complete_to))
+    }
+}
+
+/// Tells whether no more than this many secrets lie in ranges.
+pub(super) fn are_few(tx: &mut Tx<'_>, ranges: &Ranges, most: usize) -> Result<bool, SqlError> {
+    let mut left = most;
+    for (environment, (first, end)) in ranges.iter() {
+        let limit = row_limit(left + 1);
+        let count: u64 = tx.one(RANGE.count, &[environment.as_bytes(), first, end, &limit], |row| row.get(0))?;
+        let count = usize::try_from(count).map_err(|_| SqlError::unreadable())?;
+        if count > left {
+            return Ok(false);
+        }
+        left -= count;
+    }
+    Ok(true)
+}
