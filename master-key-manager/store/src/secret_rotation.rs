@@ -15,6 +15,9 @@ use crate::{Acted, BeginOutcome, Closed, DuePlace, NewVersion, SignEvent, Stored
 /// Rotations whose grace time has ended that maintenance finishes in one round.
 pub const ENDED_AT_ONCE: usize = 64;
 
+/// Rotations whose versions are not settled that emergencies take the place of, one after the other.
+pub(crate) const MOST_DISPLACED: usize = 8;
+
 /// The rotation of a secret that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +45,9 @@ pub struct SecretRotation {
     /// The end of the grace time (Unix seconds).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_until: Option<u64>,
+    /// The rotation that an emergency took the place of. It comes back if the new version does not become current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub displaced: Option<Box<SecretRotation>>,
 }
 
 /// A step of a rotation.
@@ -77,6 +83,11 @@ impl SecretRotation {
             Step::Revoking => true,
             Step::Writing | Step::Pending => false,
         }
+    }
+
+    /// How many rotations it took the place of, one after the other.
+    pub(crate) fn displaces(&self) -> usize {
+        self.displaced.as_ref().map_or(0, |displaced| 1 + displaced.displaces())
     }
 }
 

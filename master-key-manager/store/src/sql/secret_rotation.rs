@@ -20,9 +20,10 @@ use super::rows::{one_version, secret_state};
 use super::search::index;
 use super::{SqlStore, details, due};
 use crate::events::Effect;
+use crate::secret_rotation::MOST_DISPLACED;
 use crate::{
     Acted, BeginOutcome, Details, DuePage, DuePlace, Finished, NewRotation, NewVersion, Promotion, SecretRotation,
-    SecretRotationStore, SecretState, ShownRotation, SignEvent, Step, StepOutcome, Stored, Verified, basis_for,
+    SecretRotationStore, SecretState, ShownRotation, SignEvent, Stages, Step, StepOutcome, Stored, Verified, basis_for,
 };
 
 #[async_trait]
@@ -173,8 +174,10 @@ pub(super) fn start(
     now: u64,
 ) -> Result<bool, SqlError> {
     let Some(state) = secret_state(tx, key, secret)? else { return Ok(false) };
-    let is_busy = under_way(tx, key, &state)?.is_some() || state.stages.pending.is_some();
-    if is_busy && !new.emergency {
+    let displaced = under_way(tx, key, &state)?;
+    let is_busy = displaced.is_some() || state.stages.pending.is_some();
+    let is_full = displaced.as_ref().is_some_and(|found| found.displaces() >= MOST_DISPLACED);
+    if is_busy && !new.emergency || is_full {
         return Ok(false);
     }
     let rotation = SecretRotation {
@@ -187,6 +190,7 @@ pub(super) fn start(
         started_at: now,
         verified: None,
         grace_until: None,
+        displaced: displaced.map(Box::new),
     };
     write(tx, key, secret, &rotation)?;
     if let Some(generate) = &new.generate {
@@ -217,26 +221,56 @@ pub(super) fn settled(
     (secret, version): (SecretId, Version),
     is_committed: bool,
 ) -> Result<(), SqlError> {
-    let found = of(tx, key, secret)?;
-    let is_its_own = |found: &SecretRotation| found.step == Step::Writing && found.version == version;
-    let Some(found) = found.filter(is_its_own) else { return Ok(()) };
+    let Some(found) = of(tx, key, secret)? else { return Ok(()) };
+    if !is_about(&found, version) {
+        return Ok(());
+    }
     let state = secret_state(tx, key, secret)?.filter(|_| is_committed);
-    let Some(stages) = state.map(|state| state.stages) else { return remove(tx, secret) };
+    match further(tx, found, (secret, version), state.map(|state| state.stages))? {
+        Some(rotation) => write(tx, key, secret, &rotation),
+        None => remove(tx, secret),
+    }
+}
+
+/// Tells whether a rotation writes a version, or one that it took the place of does.
+fn is_about(rotation: &SecretRotation, version: Version) -> bool {
+    rotation.step == Step::Writing && rotation.version == version
+        || rotation.displaced.as_ref().is_some_and(|displaced| is_about(displaced, version))
+}
+
+/// The rotation after its version, or that of one which it took the place of, was committed with these stages, or given up.
+fn further(
+    tx: &mut Tx<'_>,
+    rotation: SecretRotation,
+    (secret, version): (SecretId, Version),
+    stages: Option<Stages>,
+) -> Result<Option<SecretRotation>, SqlError> {
+    let displaced = rotation.displaced.map(|displaced| *displaced);
+    let found = SecretRotation { displaced: None, ..rotation };
+    if found.step != Step::Writing || found.version != version {
+        let displaced = match displaced {
+            Some(displaced) => further(tx, displaced, (secret, version), stages)?,
+            None => None,
+        };
+        return Ok(Some(SecretRotation { displaced: displaced.map(Box::new), ..found }));
+    }
+    // Given up: what it took the place of goes on.
+    let Some(stages) = stages else { return Ok(displaced) };
     if !found.activate && stages.pending == Some(version) {
-        return write(tx, key, secret, &SecretRotation { step: Step::Pending, ..found });
+        return Ok(Some(SecretRotation { step: Step::Pending, ..found }));
     }
     if !found.activate || stages.current != Some(version) {
         // A later version has the stage.
-        return remove(tx, secret);
+        return Ok(displaced);
     }
     if found.emergency {
         let sql = "UPDATE secrets SET previous_version = NULL, pending_version = NULL WHERE secret_id = ?1";
         tx.execute(sql, &[&secret.as_bytes()])?;
         index::moved(tx, secret)?;
-        return write(tx, key, secret, &SecretRotation { step: Step::Revoking, ..found });
+        return Ok(Some(SecretRotation { step: Step::Revoking, ..found }));
     }
     let grace_until = Some(found.started_at.saturating_add(found.grace_seconds));
-    write(tx, key, secret, &SecretRotation { step: Step::Grace, grace_until, ..found })
+    Ok(Some(SecretRotation { step: Step::Grace, grace_until, ..found }))
 }
 
 /// The pending version of a secret that may be promoted, with its rotation. One that was written without a rotation is as
@@ -270,6 +304,7 @@ fn pending(
             started_at: now,
             verified: None,
             grace_until: None,
+            displaced: None,
         },
     };
     Ok(Ok((state, rotation)))

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod comparison;
+mod displaced;
 mod environments;
 mod erasure;
 mod events;
@@ -77,6 +78,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.expiry().await?;
     kit.notices().await?;
     kit.secret_rotations().await?;
+    kit.displaced_rotations().await?;
     kit.ended_lines().await?;
     kit.disabled().await
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Kit<'_> {
-    async fn begun(
+    pub(super) async fn begun(
         &self,
         (secret, path): (SecretId, &SecretPath),
         number: u64,
@@ -26,7 +26,7 @@ impl Kit<'_> {
         self.store.begin_rotation(&self.may()?, new).await.map_err(text)
     }
 
-    async fn committed(&self, secret: SecretId, number: u64) -> Result<(), String> {
+    pub(super) async fn committed(&self, secret: SecretId, number: u64) -> Result<(), String> {
         let version = Version::new(number).map_err(text)?;
         self.store.commit(secret, version, None).await.map_err(text).map(|_outcome| ())
     }
@@ -36,7 +36,7 @@ impl Kit<'_> {
         Ok(found.rotation.under_way)
     }
 
-    async fn step_of(&self, secret: SecretId) -> Result<Option<Step>, String> {
+    pub(super) async fn step_of(&self, secret: SecretId) -> Result<Option<Step>, String> {
         Ok(self.under_way(secret).await?.map(|found| found.step))
     }
 
