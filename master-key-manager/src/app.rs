@@ -37,6 +37,7 @@ use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
 use crate::sealing::Sealer;
 use crate::services::Services;
 use crate::sign_on::{Parts, SignOn};
+use crate::turns::{LONG_REQUESTS, Turns as LongTurns};
 use crate::vault_client::{Signing, VaultClient};
 use manager_store::{Environment, Installation, ManagerStore, SignEvent};
 
@@ -164,7 +165,8 @@ impl App {
         let secret_keeper = secret_keeper((&store, &secret_writer, &revocations), &audit);
         let integrity = integrity((&store, &client, &keys), (&vault_view, &audit));
         let version_keeper = VersionKeeper::new(store.clone(), Arc::clone(&fingerprints), audit.clone());
-        let incidents = incidents((&keys, &registry, &revocations), (store.clone(), &secret_keeper), &audit);
+        let policy = Arc::new(policy);
+        let incidents = incidents((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&policy, &audit));
         let approvals = approvals((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&audit, &clock));
         let services = services((&keys, &registry, &revocations), store.clone(), (&audit, &clock));
         let keeper = environment_keeper((&keys, &registry, &revocations), store.clone(), (&audit, &clock));
@@ -179,6 +181,7 @@ impl App {
             last_uses: Arc::clone(&services.last_uses),
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
+            long_requests: LongTurns::new(LONG_REQUESTS),
         };
         let approvals = Arc::new(approvals);
         let bulk = bulk(&gate, &store, (&secret_writer, &secret_keeper), (&approvals, &revocations));
@@ -194,7 +197,7 @@ impl App {
             fingerprints,
             integrity: Arc::new(integrity),
             revocations,
-            policy: Arc::new(policy),
+            policy,
             services: Arc::new(services),
             people: Arc::new(people),
             sign_on: Arc::new(sign_on),
@@ -350,10 +353,10 @@ fn revocations(
 fn incidents(
     (_, registry, revocations): Changing<'_>,
     (store, keeper): (Arc<dyn ManagerStore>, &Arc<SecretKeeper>),
-    audit: &AuditLog,
+    (policy, audit): (&Arc<PolicyKeeper>, &AuditLog),
 ) -> Incidents {
-    let (registry, revocations) = (Arc::clone(registry), Arc::clone(revocations));
-    Incidents { store, registry, revocations, keeper: Arc::clone(keeper), audit: audit.clone() }
+    let (registry, revocations, policy) = (Arc::clone(registry), Arc::clone(revocations), Arc::clone(policy));
+    Incidents { store, registry, revocations, keeper: Arc::clone(keeper), policy, audit: audit.clone() }
 }
 
 fn approvals(

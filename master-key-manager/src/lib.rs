@@ -34,4 +34,5 @@ pub mod sabotage;
 pub mod sealing;
 pub mod services;
 pub mod sign_on;
+pub mod turns;
 pub mod vault_client;

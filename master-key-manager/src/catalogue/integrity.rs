@@ -14,11 +14,9 @@ use manager_store::{CatalogueRows, CheckedEnvelope, CheckedVersion, Erasure, Man
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use shared_proto::command::Operation;
-use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, Version};
 use shared_proto::receipt::{ReceiptFacts, VersionState};
 use shared_proto::wire::vault::{Inventory, InventoryCursor, MAX_PAGE, Receipts};
-use tokio::sync::Semaphore;
 
 use super::settle::just_before;
 use crate::access::Caller;
@@ -31,8 +29,6 @@ use crate::vault_client::VaultClient;
 const PAGES_AT_ONCE: usize = 4;
 /// Envelopes of earlier pages that one request asks the vault for, one by one: those of rollbacks.
 const EARLIER_AT_ONCE: usize = 32;
-/// Checks that run at the same time. Each keeps the vault busy with its questions.
-const CHECKS_AT_ONCE: usize = 4;
 
 /// Compares the catalogue with the vault.
 pub struct Integrity {
@@ -41,7 +37,6 @@ pub struct Integrity {
     keys: Arc<KeyRing>,
     vault_view: Arc<VaultView>,
     audit: AuditLog,
-    turns: Semaphore,
 }
 
 /// A page of what was checked.
@@ -72,14 +67,13 @@ impl Integrity {
         vault_view: Arc<VaultView>,
         audit: AuditLog,
     ) -> Self {
-        Self { store, client, keys, vault_view, audit, turns: Semaphore::new(CHECKS_AT_ONCE) }
+        Self { store, client, keys, vault_view, audit }
     }
 
     /// A page of the versions of a secret.
     ///
     /// # Errors
-    /// `SecretNotFound`: it is unknown, or the caller may not list it. `RateLimited`: too many checks run. The vault does not
-    /// say what it has.
+    /// `SecretNotFound`: it is unknown, or the caller may not list it. The vault does not say what it has.
     pub async fn of_secret(
         &self,
         secret: SecretId,
@@ -88,7 +82,6 @@ impl Integrity {
         origin: &Origin,
     ) -> Result<CheckedPage, Refusal> {
         let permit: Permit<List> = caller.permit_on_id(self.store.as_ref(), secret).await?;
-        let _turn = self.turns.try_acquire().map_err(|_| busy())?;
         let look = permit.to_look();
         let before = self.store.rows_of(&look, secret, after).await?;
         self.audit.record(CheckAct::Secret(secret), origin).await?;
@@ -107,7 +100,7 @@ impl Integrity {
     /// A page of all secrets.
     ///
     /// # Errors
-    /// The caller may not operate the service. `RateLimited`. The vault does not say what it has.
+    /// The caller may not operate the service. The vault does not say what it has.
     pub async fn of_all(
         &self,
         after: Option<VersionKey>,
@@ -115,7 +108,6 @@ impl Integrity {
         origin: &Origin,
     ) -> Result<CheckedPage, Refusal> {
         let permit: Permit<Operate> = caller.permit(&Scope::Installation)?;
-        let _turn = self.turns.try_acquire().map_err(|_| busy())?;
         let before = self.store.rows_after(&permit, after).await?;
         self.audit.record(CheckAct::Catalogue, origin).await?;
         let from = after.map(|(secret_id, version)| InventoryCursor { secret_id, version });
@@ -293,10 +285,6 @@ fn committed(row: &CheckedVersion, kept: &CheckedEnvelope, stored: Option<Receip
         (facts.epoch < kept.epoch, VersionFault::EpochBehind),
     ];
     checks.into_iter().filter(|(is_wrong, _)| *is_wrong).map(|(_, fault)| fault).collect()
-}
-
-fn busy() -> Refusal {
-    Refusal::new(ErrorCode::RateLimited).detail("Other checks are running: ask again in a moment.")
 }
 
 fn unclear() -> Refusal {

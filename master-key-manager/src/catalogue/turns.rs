@@ -1,79 +1,18 @@
-//! Turns of making RSA keys, which take a core for seconds each.
-//!
-//! Guarantees that few are made at once, that few requests wait for it, and that one principal has one of these places only, so
-//! that nobody holds up the keys of the others. Whatever else is made takes no turn.
-
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+//! The values whose making takes a turn: RSA keys, which take a core for seconds each. Whatever else is made takes none.
 
 use manager_api::generate::{Generate, KeyPairAlgorithm, SshAlgorithm};
-use service_runtime::{Fact, Refusal};
-use shared_proto::error::ErrorCode;
-use shared_proto::id::Subject;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The turns.
-pub(super) struct Turns {
-    at_once: Semaphore,
-    /// The principals whose keys are made or waited for. Strangers of development mode are one.
-    places: Mutex<BTreeSet<Option<Subject>>>,
-}
+use crate::turns::Work;
 
-/// A turn, until it is dropped.
-pub(super) struct Turn<'a> {
-    _place: Place<'a>,
-    _turn: SemaphorePermit<'a>,
-}
-
-/// Keys that are made at once.
-const MADE_AT_ONCE: usize = 2;
-/// Keys that are made or waited for: the last one waits for seven others, which is less than a minute.
-const MOST_PLACES: usize = 16;
-/// Seconds after which a refused caller may try again, about the time of a key.
-const PAUSE: u64 = 5;
-
-impl Default for Turns {
-    fn default() -> Self {
-        Self { at_once: Semaphore::new(MADE_AT_ONCE), places: Mutex::default() }
-    }
-}
-
-impl Turns {
-    /// Waits for the turn of a principal.
-    ///
-    /// # Errors
-    /// `RateLimited`: a key of the same principal is made or waited for. `Unavailable`: too many are.
-    pub(super) async fn take(&self, principal: Option<Subject>) -> Result<Turn<'_>, Refusal> {
-        let place = self.place(principal)?;
-        let turn = self.at_once.acquire().await.map_err(|_| Refusal::internal("no turns are given"))?;
-        Ok(Turn { _place: place, _turn: turn })
-    }
-
-    fn place(&self, principal: Option<Subject>) -> Result<Place<'_>, Refusal> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.contains(&principal) {
-            let refusal = Refusal::new(ErrorCode::RateLimited).fact(Fact::Wait(PAUSE));
-            return Err(refusal.detail("Another RSA key is made for you: ask for one after the other."));
-        }
-        if places.len() >= MOST_PLACES {
-            return Err(Refusal::unavailable("many RSA keys are waited for"));
-        }
-        places.insert(principal);
-        Ok(Place { turns: self, principal })
-    }
-}
-
-/// The place of a principal among those that are made or waited for.
-struct Place<'a> {
-    turns: &'a Turns,
-    principal: Option<Subject>,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.turns.places.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.principal);
-    }
-}
+/// The making of RSA keys. The last one waits for seven others, which is less than a minute.
+pub(super) const RSA_KEYS: Work = Work {
+    at_once: 2,
+    places: 16,
+    // About the time of a key.
+    pause: 5,
+    is_busy: "Another RSA key is made for you: ask for one after the other.",
+    is_full: "many RSA keys are waited for",
+};
 
 /// Tells whether a value takes a turn to make.
 pub(super) fn takes_a_turn(wanted: &Generate) -> bool {
@@ -97,35 +36,7 @@ pub(super) fn takes_a_turn(wanted: &Generate) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
-    use shared_proto::id::ServiceId;
-
     use super::*;
-
-    fn code(taken: Result<Turn<'_>, Refusal>) -> Option<ErrorCode> {
-        taken.err().map(|refusal| refusal.code())
-    }
-
-    #[tokio::test]
-    async fn a_principal_has_one_place_and_few_wait_in_all() {
-        let turns = Turns::default();
-        let all: Vec<_> = (0..=MOST_PLACES).map(|_| Some(Subject::Service(ServiceId::generate()))).collect();
-        let first = turns.take(all[0]).await.unwrap();
-        assert_eq!(code(turns.take(all[0]).await), Some(ErrorCode::RateLimited));
-        let mut waiting: Vec<_> = all[1..MOST_PLACES].iter().map(|one| Box::pin(turns.take(*one))).collect();
-        let mut made: Vec<_> = waiting.iter_mut().map(FutureExt::now_or_never).collect();
-        assert_eq!(made.iter().filter(|turn| turn.is_some()).count(), MADE_AT_ONCE - 1);
-        assert_eq!(code(turns.take(all[MOST_PLACES]).await), Some(ErrorCode::Unavailable));
-        assert_eq!(code(turns.take(all[1]).await), Some(ErrorCode::RateLimited));
-        // Whoever gives up waiting leaves the place to others, as whoever is done does.
-        drop(waiting.pop());
-        drop(first);
-        assert!(waiting.last_mut().is_some());
-        made.clear();
-        drop(waiting);
-        assert_eq!(code(turns.take(all[0]).await), None);
-        assert_eq!(code(turns.take(all[MOST_PLACES]).await), None);
-    }
 
     #[test]
     fn only_rsa_takes_a_turn() {

@@ -17,7 +17,8 @@ use shared_proto::id::Subject;
 use shared_proto::secret::{SecretValue, ValueEncoding};
 use zeroize::Zeroizing;
 
-use super::turns::{Turns, takes_a_turn};
+use super::turns::{RSA_KEYS, takes_a_turn};
+use crate::turns::Turns;
 
 /// The value that a version gets.
 #[derive(Clone)]
@@ -70,9 +71,14 @@ pub(super) struct CheckedValue {
 }
 
 /// Makes and checks values.
-#[derive(Default)]
 pub struct Values {
     turns: Turns,
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self { turns: Turns::new(RSA_KEYS) }
+    }
 }
 
 impl Values {

@@ -31,6 +31,7 @@ use super::query::parse_query;
 use super::visit::known;
 use crate::access::{Authenticator, Caller, LastUses, Limits, Registry, SignedOn, is_loopback};
 use crate::audit_event::{Act, action};
+use crate::turns::Turns;
 use manager_store::{Acted, CHANGED};
 
 /// The parts that authenticate, run and record calls.
@@ -53,6 +54,8 @@ pub struct Gate {
     pub audit: AuditLog,
     /// Work that outlives its request.
     pub tasks: Tasks,
+    /// The turns of requests that take long.
+    pub long_requests: Turns,
 }
 
 /// An authenticated request with its body. It knows its row, whose id is the action of its audit lines.
@@ -199,6 +202,27 @@ impl Call {
             operation.await.inspect_err(refused)
         });
         task.await.map_err(|_| Refusal::outcome_unknown("a task broke down"))?
+    }
+
+    /// The same for an operation that takes long: one at a time for each principal, and a few for all.
+    ///
+    /// # Errors
+    /// Those of [`Self::run`], and of [`Turns::take`].
+    pub async fn run_in_turn<T, F>(self, operation: impl FnOnce(Caller, Origin) -> F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
+        let gate = Arc::clone(&self.gate);
+        self.run(|caller, origin| {
+            let principal = caller.subject();
+            let operation = operation(caller, origin);
+            async move {
+                let _turn = gate.long_requests.take(principal).await?;
+                operation.await
+            }
+        })
+        .await
     }
 
     /// Reads a list and records durably that it is given out.

@@ -22,6 +22,7 @@ use shared_proto::id::SecretId;
 
 use crate::access::{Asked, Caller, Registry};
 use crate::catalogue::{Known, SecretKeeper};
+use crate::policy::PolicyKeeper;
 use crate::revocation::Revocations;
 
 pub use self::lists::Wanted;
@@ -37,6 +38,8 @@ pub struct Incidents {
     pub revocations: Arc<Revocations>,
     /// Knows secrets.
     pub keeper: Arc<SecretKeeper>,
+    /// Knows who may read them.
+    pub policy: Arc<PolicyKeeper>,
     /// The audit log.
     pub audit: AuditLog,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use manager_api::id::IncidentId;
 use manager_api::policy::PartyId;
 use manager_api::policy_questions::AccessDetails;
-use manager_policy::{Action, AnyAction, ManagePolicy, Permit, ReadAudit, who_can};
+use manager_policy::{AnyAction, ManagePolicy, Permit, ReadAudit};
 use manager_store::{NamingToken, NamingTokens};
 use service_runtime::Refusal;
 use service_runtime::audit::Origin;
@@ -15,7 +15,6 @@ use shared_proto::id::Subject;
 use super::{Incidents, Shown, is_frozen_by, not_found};
 use crate::access::Caller;
 use crate::audit_event::response::IncidentAct;
-use crate::policy::access_details;
 
 /// A report.
 pub struct Report {
@@ -71,10 +70,7 @@ impl Incidents {
             .map_err(|_| not_found())?;
         let known = known.ok_or_else(not_found)?;
         let (facts, now) = (&known.placed.facts, caller.now());
-        let mut could_read: Vec<AccessDetails> = who_can(&view.facts, Action::Read, facts, None, now)
-            .take(MOST + 1)
-            .map(|access| access_details(&access))
-            .collect();
+        let mut could_read: Vec<AccessDetails> = self.policy.readers(&view, facts.clone(), now, MOST + 1).await?;
         let more_readers = could_read.len() > MOST;
         could_read.truncate(MOST);
         let (mut tokens, mut more_tokens, mut after) = (Vec::new(), true, None);

@@ -31,7 +31,6 @@ use crate::revocation::{Revocations, Sequences};
 
 pub use self::lines::check_room;
 pub use self::lists::Asked;
-pub(crate) use self::questions::access_details;
 
 /// Makes and shows groups, role assignments and permissions.
 pub struct PolicyKeeper {

@@ -107,6 +107,22 @@ impl PolicyKeeper {
         Ok(AccessList { principals, next })
     }
 
+    /// The first principals who may read a secret, up to a number.
+    pub(crate) async fn readers(
+        &self,
+        view: &Arc<View>,
+        secret: SecretFacts,
+        now: u64,
+        most: usize,
+    ) -> Result<Vec<AccessDetails>, Refusal> {
+        let view = Arc::clone(view);
+        self.aside(move || {
+            let all = who_can(&view.facts, Action::Read, Target::from(&secret), None, now);
+            Ok(all.take(most).map(|access| access_details(&access)).collect())
+        })
+        .await
+    }
+
     /// The target of a question. A secret that does not exist is a place.
     pub(super) async fn about(&self, caller: &Caller, asked: PolicyTarget) -> Result<About, Refusal> {
         let PolicyTarget { key_id, environment, path, under } = asked;
@@ -189,7 +205,7 @@ fn somebody(caller: &Caller, holder: Holder) -> Actor {
 }
 
 /// A principal and the lines that let him.
-pub(crate) fn access_details(access: &Access<'_>) -> AccessDetails {
+fn access_details(access: &Access<'_>) -> AccessDetails {
     let more = access.through.len() > MAX_SHOWN_LINES;
     let through = access.through.iter().take(MAX_SHOWN_LINES).map(|one| {
         let (permission_id, assignment_id) = match one.line.id() {

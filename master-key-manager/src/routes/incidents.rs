@@ -77,7 +77,12 @@ pub(super) const ROUTES: &[Route] = &[
     )
     .parameters(&[INCIDENT])
     .answers(&[Answer::json::<IncidentReport>(200, "The report.")])
-    .problems(SEEN)
+    .problems(&[
+        ErrorCode::IncidentNotFound,
+        ErrorCode::RateLimited,
+        ErrorCode::Unavailable,
+        ErrorCode::AuditUnavailable,
+    ])
     .needs(Access::Credential, || call(report)),
     Route::get(action::INCIDENT_SHOW, "/api/incidents/{incident_id}", "Describes an incident.")
         .parameters(&[INCIDENT])
@@ -161,7 +166,7 @@ async fn update(call: Call<Json<ChangeIncident>>, app: web::Data<App>) -> Result
 async fn report(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let id: IncidentId = call.id("incident_id", ErrorCode::IncidentNotFound)?;
     let incidents = Arc::clone(&app.incidents);
-    let made = call.run(|caller, origin| async move { incidents.report(id, &caller, &origin).await }).await?;
+    let made = call.run_in_turn(|caller, origin| async move { incidents.report(id, &caller, &origin).await }).await?;
     let Report { shown, made_at, owner, could_read, more_readers, tokens, more_tokens, uses, revoked_by } = made;
     let used = |(principal, UsedBy { last_minted_at, tokens })| SecretUse { principal, last_minted_at, tokens };
     Ok(HttpResponse::Ok().json(IncidentReport {

@@ -49,8 +49,9 @@ async fn of_secret(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refu
     let After { after } = call.query::<After<Version>>()?;
     let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
     let integrity = Arc::clone(&app.integrity);
-    let page =
-        call.run(|caller, origin| async move { integrity.of_secret(secret, after, &caller, &origin).await }).await?;
+    let page = call
+        .run_in_turn(|caller, origin| async move { integrity.of_secret(secret, after, &caller, &origin).await })
+        .await?;
     let CheckedPage { secrets, versions, next } = page;
     let faults: Vec<_> = secrets.into_values().flatten().collect();
     let versions: Vec<CheckedVersion> = versions.into_iter().map(|(_, version)| version).collect();
@@ -63,7 +64,8 @@ async fn of_all(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal
     let After { after } = call.query::<After<VersionCursor>>()?;
     let after = after.map(|cursor| (cursor.key_id, cursor.version.unwrap_or(Version::LAST)));
     let integrity = Arc::clone(&app.integrity);
-    let page = call.run(|caller, origin| async move { integrity.of_all(after, &caller, &origin).await }).await?;
+    let page =
+        call.run_in_turn(|caller, origin| async move { integrity.of_all(after, &caller, &origin).await }).await?;
     let CheckedPage { secrets, versions, next } = page;
     let checked = versions.len().try_into().unwrap_or(u64::MAX);
     let mut found: BTreeMap<SecretId, FoundFault> = BTreeMap::new();

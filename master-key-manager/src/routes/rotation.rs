@@ -10,9 +10,10 @@ use manager_api::rotation::{
     RotationStep,
 };
 use manager_api::secrets::MAX_ROTATION_DAYS;
-use manager_store::{ActError, DescribedSecret, DuePlace, DueSecret, IfVersion};
+use manager_store::{DescribedSecret, DuePlace, DueSecret, IfVersion};
 use serde::Deserialize;
 use service_runtime::Refusal;
+use service_runtime::audit::Origin;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
@@ -109,7 +110,12 @@ pub(super) const ROUTES: &[Route] = &[
         Parameter::integer("to", "The second after the last one; 90 days later by default.", 0, 9_007_199_254_740_991),
     ])
     .answers(&[Answer::json::<Calendar>(200, "The days.")])
-    .problems(&[ErrorCode::ParameterInvalid, ErrorCode::AuditUnavailable])
+    .problems(&[
+        ErrorCode::ParameterInvalid,
+        ErrorCode::RateLimited,
+        ErrorCode::Unavailable,
+        ErrorCode::AuditUnavailable,
+    ])
     .needs(Access::Credential, || call(calendar)),
     Route::get(
         action::ROTATION_LIST,
@@ -251,7 +257,8 @@ async fn calendar(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refus
     let is_range = from < to && to - from <= MAX_CALENDAR_DAYS * DAY;
     call.recorded(if is_range { Ok(()) } else { Err(Refusal::parameter("A calendar has 1 to 366 days.")) })?;
     let (store, visible) = (Arc::clone(&app.store), call.caller().visible());
-    let read = async move {
+    let audit = app.gate.audit.clone();
+    let read = |_caller, origin: Origin| async move {
         let (mut days, mut after, mut pages): (BTreeMap<u64, u64>, Option<DuePlace>, usize) =
             (BTreeMap::new(), None, 0);
         loop {
@@ -261,11 +268,12 @@ async fn calendar(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refus
             }
             (after, pages) = (page.next, pages + 1);
             if after.is_none() || pages == CALENDAR_PAGES {
-                return Ok::<_, ActError>((days, after.is_some()));
+                audit.record(Act::RotationCalendar, &origin).await?;
+                return Ok((days, after.is_some()));
             }
         }
     };
-    let (days, incomplete) = call.give_out(Act::RotationCalendar, read).await?;
+    let (days, incomplete) = call.run_in_turn(read).await?;
     let days = days.into_iter().map(|(day, count)| DueDay { day, count }).collect();
     Ok(HttpResponse::Ok().json(Calendar { days, incomplete }))
 }

@@ -31,6 +31,7 @@ pub(super) const ROUTES: &[Route] = &[Route::get(
     ErrorCode::ApprovalRequired,
     ErrorCode::EnvironmentFrozen,
     ErrorCode::EnvironmentDisabled,
+    ErrorCode::RateLimited,
     ErrorCode::Unavailable,
     ErrorCode::AuditUnavailable,
 ])
@@ -52,7 +53,7 @@ async fn list(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let begins = call.recorded(begins)?;
     let (store, fingerprints, holder) = (Arc::clone(&app.store), Arc::clone(&app.fingerprints), call.caller().clone());
     let (version, found) = call
-        .run(|caller, origin| async move {
+        .run_in_turn(|caller, origin| async move {
             let permit: Permit<Read> = caller.permit_on_id(store.as_ref(), secret).await?;
             let state = store.secret(&permit.to_look(), secret).await?;
             let current = state.and_then(|state| state.stages.current);

@@ -59,6 +59,8 @@ mod kinds;
 #[cfg(test)]
 mod known_environments;
 #[cfg(test)]
+mod long_requests;
+#[cfg(test)]
 mod moving;
 #[cfg(test)]
 mod names;
