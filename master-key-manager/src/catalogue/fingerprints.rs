@@ -18,6 +18,7 @@ use shared_proto::secret::SecretValue;
 use shared_proto::statement::Purpose;
 use shared_proto::wire::fingerprint::{Compare, ComparisonAnswer, Find, MAX_OTHERS, ValueToCompare, VersionToCompare};
 
+use super::guesses::Guesses;
 use super::transfer::{Transfer, TransferKeys};
 use crate::access::Caller;
 use crate::audit_event::value::ValueAct;
@@ -32,6 +33,8 @@ use manager_store::{ManagerStore, VersionRow, Withheld};
 const MOST_FOUND: usize = 63;
 /// Commands that such a page sends, at most: it compares up to 1,000 versions, within some hundred milliseconds.
 const COMMANDS: usize = 10;
+/// Looks for versions to compare that such a page takes, at most. Each is a few milliseconds.
+const LOOKS: usize = 32;
 
 /// Asks the vault whether values are the same, for whoever may read them:
 ///
@@ -66,6 +69,7 @@ pub struct Fingerprints {
     keys: Arc<KeyRing>,
     transfer: TransferKeys,
     audit: AuditLog,
+    guesses: Guesses,
 }
 
 /// A page of versions elsewhere that have the same value.
@@ -88,7 +92,7 @@ impl Fingerprints {
         transfer: TransferKeys,
         audit: AuditLog,
     ) -> Self {
-        Self { store, sealer, vault_view, client, keys, transfer, audit }
+        Self { store, sealer, vault_view, client, keys, transfer, audit, guesses: Guesses::default() }
     }
 
     /// Tells whether a version has this value.
@@ -96,7 +100,7 @@ impl Fingerprints {
     /// # Errors
     /// `SecretNotFound`: the secret has no such committed version. `ApprovalRequired`: it is read after an approval, and there
     /// is none. `EnvironmentFrozen`, `EnvironmentDisabled`.
-    /// `RateLimited`: too many guesses at the version. `Unavailable`: the vault does not say.
+    /// `RateLimited`: too many guesses at the version, by the caller or by all. `Unavailable`: the vault does not say.
     pub async fn compare(
         &self,
         by: (&Caller, &Permit<Read>),
@@ -106,6 +110,7 @@ impl Fingerprints {
     ) -> Result<Likeness, Refusal> {
         let rows = self.readable(by, secret, vec![version]).await?;
         let row = rows.first().ok_or_else(not_found)?;
+        self.guess(by.0, [(row.secret, row.envelope)])?;
         let transfer = self.transfer_key()?;
         let bound = self.sealer.fingerprint(row, value)?;
         let fingerprint = bound.move_with(&transfer.key).map_err(cipher_refused)?;
@@ -142,6 +147,7 @@ impl Fingerprints {
             return Ok(Likeness::Same);
         }
         let others = [(other.secret, other.envelope)];
+        self.guess(by.0, [(one.secret, one.envelope), (other.secret, other.envelope)])?;
         let results = self.find(one.environment, (one.secret, one.envelope), &others).await?;
         self.still(by.1).await?;
         results.first().copied().ok_or_else(|| unavailable(CallError::BadAnswer))
@@ -163,16 +169,22 @@ impl Fingerprints {
         let readable = caller.may(Action::Read);
         let approved: Vec<(SecretId, u64)> = approved(caller).collect();
         let mut found = Elsewhere { next: page, ..Elsewhere::default() };
-        for _ in 0..COMMANDS {
+        let mut commands = 0;
+        for _look in 0..LOOKS {
             let candidates = (&readable, approved.clone());
             let candidates = self.store.readable_envelopes(candidates, one.environment, found.next, MAX_OTHERS).await?;
             let others: Vec<_> = candidates.envelopes.iter().copied().filter(|(other, _)| *other != secret).collect();
             let results = match others.as_slice() {
                 [] => Vec::new(),
-                others => self.find(one.environment, (one.secret, one.envelope), others).await?,
+                others => {
+                    commands += 1;
+                    let named = std::iter::once((one.secret, one.envelope)).chain(others.iter().copied());
+                    self.guess(caller, named)?;
+                    self.find(one.environment, (one.secret, one.envelope), others).await?
+                }
             };
             found.next = candidates.next;
-            if found.take(&others, &results) || found.next.is_none() {
+            if found.take(&others, &results) || found.next.is_none() || commands == COMMANDS {
                 break;
             }
         }
@@ -180,6 +192,11 @@ impl Fingerprints {
         self.audit.record(ValueAct::Find(named.collect()), meta).await?;
         self.still(permit).await?;
         Ok(found)
+    }
+
+    /// Counts a guess of a caller at each of these envelopes.
+    fn guess(&self, caller: &Caller, envelopes: impl IntoIterator<Item = (SecretId, Version)>) -> Result<(), Refusal> {
+        self.guesses.take(caller.subject(), envelopes.into_iter(), caller.now())
     }
 
     /// Looks once more at what a permit was decided from: the vault was waited for, and its answer is about to be given out.

@@ -11,6 +11,7 @@ mod erasing;
 mod fill;
 mod fingerprints;
 mod gains;
+mod guesses;
 mod history;
 mod integrity;
 mod locks;

@@ -1,0 +1,102 @@
+//! The guesses of one caller at the value of one version within a minute.
+//!
+//! The vault counts guesses at a version, whoever asks. Guarantees that one caller takes a part of that budget only, so that the
+//! others can go on to compare, and that counting takes bounded memory: what cannot be counted is not asked.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use service_runtime::{Fact, Refusal};
+use shared_proto::error::ErrorCode;
+use shared_proto::id::{SecretId, Subject, Version};
+
+/// Guesses of one caller at one version within a minute: a third of those that the vault allows.
+const OF_ONE: u32 = 40;
+/// Versions that one caller guesses at within a minute: some pages of a search, or the values of some documents.
+const VERSIONS_OF_ONE: usize = 5_000;
+/// Versions of all callers that are counted within a minute: some 30 MB.
+const COUNTED: usize = 300_000;
+/// Seconds.
+const MINUTE: u64 = 60;
+
+/// Counts guesses by caller and version, minute by minute.
+#[derive(Default)]
+pub(super) struct Guesses(Mutex<Minute>);
+
+#[derive(Default)]
+struct Minute {
+    number: u64,
+    counted: usize,
+    /// Strangers of development mode are one caller.
+    callers: HashMap<Option<Subject>, HashMap<(SecretId, Version), u32>>,
+}
+
+impl Guesses {
+    /// Takes a guess of a caller at each of these envelopes, at a time in Unix seconds. What was counted before one that is
+    /// refused stays counted.
+    ///
+    /// # Errors
+    /// `RateLimited`: his budget for one of them is spent, or no more can be counted in this minute.
+    pub(super) fn take(
+        &self,
+        caller: Option<Subject>,
+        envelopes: impl Iterator<Item = (SecretId, Version)>,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if minute.number != now / MINUTE {
+            *minute = Minute { number: now / MINUTE, ..Minute::default() };
+        }
+        let Minute { counted: all, callers, .. } = &mut *minute;
+        let own = callers.entry(caller).or_default();
+        for envelope in envelopes {
+            let counted = own.get(&envelope).copied();
+            let is_full = counted.is_none() && (own.len() >= VERSIONS_OF_ONE || *all >= COUNTED);
+            if is_full || counted.is_some_and(|counted| counted >= OF_ONE) {
+                return Err(Refusal::new(ErrorCode::RateLimited).fact(Fact::Wait(MINUTE - now % MINUTE)));
+            }
+            *all += usize::from(counted.is_none());
+            own.insert(envelope, counted.unwrap_or(0).saturating_add(1));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_proto::id::ServiceId;
+
+    use super::*;
+
+    fn envelope() -> (SecretId, Version) {
+        (SecretId::generate(), Version::FIRST)
+    }
+
+    fn caller() -> Option<Subject> {
+        Some(Subject::Service(ServiceId::generate()))
+    }
+
+    #[test]
+    fn a_caller_who_has_spent_his_guesses_leaves_the_others_theirs() {
+        let (guesses, one, other, version) = (Guesses::default(), caller(), caller(), envelope());
+        for _ in 0..OF_ONE {
+            assert!(guesses.take(one, [version].into_iter(), 119).is_ok());
+        }
+        let refused = guesses.take(one, [envelope(), version].into_iter(), 119).err().map(|refusal| refusal.code());
+        assert_eq!(refused, Some(ErrorCode::RateLimited), "also among others");
+        assert!(guesses.take(one, [envelope()].into_iter(), 119).is_ok());
+        assert!(guesses.take(other, [version].into_iter(), 119).is_ok());
+        assert!(guesses.take(one, [version].into_iter(), 120).is_ok(), "the next minute is a new one");
+    }
+
+    #[test]
+    fn counting_has_a_bound_for_each_caller_and_for_all() {
+        let guesses = &Guesses::default();
+        let taken =
+            |caller| (0..VERSIONS_OF_ONE + 5).filter(move |_| guesses.take(caller, [envelope()].into_iter(), 0).is_ok());
+        assert_eq!(taken(caller()).count(), VERSIONS_OF_ONE);
+        let all: usize = (0..COUNTED / VERSIONS_OF_ONE).map(|_| taken(caller()).count()).sum();
+        assert_eq!(all, COUNTED - VERSIONS_OF_ONE);
+        assert!(guesses.take(caller(), [envelope()].into_iter(), 61).is_ok());
+    }
+}
