@@ -1,17 +1,22 @@
 //! Resolution of references in a value, only when somebody asks for it.
 //!
 //! Guarantees: each target is read with the reader's own rights, and only if the author of the value could read it when he
-//! wrote; so nobody plants a reference that leaks what another one may read. Circles, chains of more than 10 and more than
+//! wrote; so nobody plants a reference that leaks what another one may read. A path that was given to another secret since then
+//! is such a target. Circles, chains of more than 10 and more than
 //! 64 targets are refused, and no result is larger than a value may be. An error holds no part of a value, and the names in
 //! references are a part of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use manager_api::fields;
 use manager_api::kind::SecretKind;
+use manager_api::name::EnvironmentName;
+use manager_api::path_key::PathKey;
 use manager_api::reference::{MAX_DEPTH, MAX_TARGETS, Reference, ReferenceTarget, Template};
+use manager_api::versions::ReferencedSecret;
 use shared_proto::Malformed;
+use shared_proto::id::SecretId;
 use shared_proto::secret::SecretValue;
 use zeroize::Zeroizing;
 
@@ -24,14 +29,25 @@ pub trait FetchReferences {
     fn fetch(&self, wanted: &[ReferenceTarget]) -> impl Future<Output = Result<Vec<FetchedValue>, Self::Error>> + Send;
 }
 
+/// The secrets that the author of a value could read, by the places where they lie now.
+pub type Recorded = BTreeMap<(EnvironmentName, PathKey), SecretId>;
+
+/// What `GET /api/secrets/{key_id}/versions/{version}` says of references.
+pub fn recorded(references: Vec<ReferencedSecret>) -> Recorded {
+    let place = |one: ReferencedSecret| ((one.environment, PathKey::of(&one.path)), one.key_id);
+    references.into_iter().map(place).collect()
+}
+
 /// A version that was read. It has no `Debug` form.
 pub struct FetchedValue {
+    /// Its secret.
+    pub secret: SecretId,
     /// Its kind.
     pub kind: SecretKind,
     /// Its value.
     pub value: SecretValue,
-    /// The targets that its author could read when he wrote it, as the manager recorded them.
-    pub author_could_read: BTreeSet<ReferenceTarget>,
+    /// The secrets that its author could read when he wrote it, as the manager recorded them.
+    pub author_could_read: Recorded,
 }
 
 /// Why references are not resolved.
@@ -43,7 +59,7 @@ pub enum ResolveError<E> {
     /// A value or a reference is not in form, or the result is too large.
     #[error("{0}")]
     Malformed(Malformed),
-    /// The author of the value could not read a target when he wrote.
+    /// The author of the value could not read a target when he wrote, or its path has another secret since then.
     #[error("the author of a reference could not read what it stands for")]
     BeyondAuthor,
     /// A value refers to itself, directly or through others.
@@ -70,6 +86,7 @@ pub struct Resolution {
 }
 
 struct Node {
+    secret: SecretId,
     kind: SecretKind,
     text: Zeroizing<String>,
     template: Template,
@@ -83,9 +100,15 @@ impl Resolution {
     /// Each variant of [`ResolveError`] but [`ResolveError::Circle`].
     pub async fn read<F: FetchReferences>(value: FetchedValue, fetch: &F) -> Result<Self, ResolveError<F::Error>> {
         let (root, mut wanted) = Node::read(&value)?;
-        let mut targets = BTreeMap::new();
+        let mut targets: BTreeMap<ReferenceTarget, Node> = BTreeMap::new();
         for level in 0.. {
-            wanted.retain(|target| !targets.contains_key(target));
+            let is_another = |(target, secret): (&ReferenceTarget, &SecretId)| {
+                targets.get(target).is_some_and(|known| known.secret != *secret)
+            };
+            if wanted.iter().any(is_another) {
+                return Err(ResolveError::BeyondAuthor);
+            }
+            wanted.retain(|target, _| !targets.contains_key(target));
             if wanted.is_empty() {
                 break;
             }
@@ -95,14 +118,21 @@ impl Resolution {
             if targets.len() + wanted.len() > MAX_TARGETS {
                 return Err(ResolveError::TooMany);
             }
-            let asked: Vec<ReferenceTarget> = std::mem::take(&mut wanted).into_iter().collect();
+            let (asked, meant): (Vec<ReferenceTarget>, Vec<SecretId>) = std::mem::take(&mut wanted).into_iter().unzip();
             let fetched = fetch.fetch(&asked).await.map_err(ResolveError::Fetch)?;
             if fetched.len() != asked.len() {
                 return Err(ResolveError::OtherAnswer);
             }
-            for (target, value) in asked.into_iter().zip(fetched) {
+            for ((target, meant), value) in asked.into_iter().zip(meant).zip(fetched) {
+                if value.secret != meant {
+                    return Err(ResolveError::BeyondAuthor);
+                }
                 let (node, further) = Node::read(&value)?;
-                wanted.extend(further);
+                for (target, secret) in further {
+                    if *wanted.entry(target).or_insert(secret) != secret {
+                        return Err(ResolveError::BeyondAuthor);
+                    }
+                }
                 targets.insert(target, node);
             }
         }
@@ -168,22 +198,25 @@ struct Filled {
 }
 
 impl Node {
-    /// Reads a value, and the targets of its references, which its author could all read.
-    fn read<E>(fetched: &FetchedValue) -> Result<(Self, BTreeSet<ReferenceTarget>), ResolveError<E>> {
+    /// Reads a value, and the targets of its references with their secrets, which its author could all read.
+    fn read<E>(fetched: &FetchedValue) -> Result<(Self, BTreeMap<ReferenceTarget, SecretId>), ResolveError<E>> {
         // EXPOSE: the value is searched for references and becomes a part of the result.
         let text = std::str::from_utf8(fetched.value.expose()).map_err(|_| ResolveError::NotText)?;
         let text = Zeroizing::new(text.to_owned());
         let template = Template::read(fetched.kind, &text).map_err(ResolveError::Malformed)?;
-        let targets: BTreeSet<_> = template.references().into_iter().map(Reference::target).collect();
-        if !targets.is_subset(&fetched.author_could_read) {
-            return Err(ResolveError::BeyondAuthor);
+        let mut targets = BTreeMap::new();
+        for target in template.references().into_iter().map(Reference::target) {
+            let place = (target.environment.clone(), target.path.clone());
+            let secret = fetched.author_could_read.get(&place).ok_or(ResolveError::BeyondAuthor)?;
+            targets.insert(target, *secret);
         }
-        Ok((Self { kind: fetched.kind, text, template }, targets))
+        Ok((Self { secret: fetched.secret, kind: fetched.kind, text, template }, targets))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::pin::pin;
     use std::sync::Mutex;
     use std::task::{Context, Poll, Waker};
@@ -201,6 +234,8 @@ mod tests {
     struct Secrets {
         values: BTreeMap<String, (SecretKind, String)>,
         hidden_from_authors: BTreeSet<String>,
+        /// Paths that another secret has since the values were written.
+        given_to_another: BTreeSet<String>,
         asked: Mutex<Vec<usize>>,
     }
 
@@ -210,19 +245,30 @@ mod tests {
             Self { values, ..Self::default() }
         }
 
-        fn value(&self, kind: SecretKind, text: &str) -> FetchedValue {
+        fn value(&self, secret: SecretId, kind: SecretKind, text: &str) -> FetchedValue {
             let value = SecretValue::from_json(ValueEncoding::Text, Zeroizing::new(text.to_owned())).ok().unwrap();
             let references = manager_api::reference::references_in(kind, text).unwrap_or_default();
             let could_read = references.iter().map(Reference::target);
             let could_read = could_read.filter(|target| !self.hidden_from_authors.contains(target.path.as_str()));
-            FetchedValue { kind, value, author_could_read: could_read.collect() }
+            let could_read = could_read.map(|target| {
+                let secret = id(target.path.as_str());
+                ((target.environment, target.path), secret)
+            });
+            FetchedValue { secret, kind, value, author_could_read: could_read.collect() }
         }
 
         fn resolve(&self, kind: SecretKind, text: &str) -> Result<String, ResolveError<&'static str>> {
-            let mut reading = pin!(Resolution::read(self.value(kind, text), self));
+            let mut reading = pin!(Resolution::read(self.value(id("root"), kind, text), self));
             let Poll::Ready(read) = reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { panic!() };
             read?.fill().map(|text| text.to_string())
         }
+    }
+
+    /// The secret that had a path when values were written.
+    fn id(path: &str) -> SecretId {
+        let mut bytes = [0; 16];
+        bytes[..path.len()].copy_from_slice(path.as_bytes());
+        SecretId::from_bytes(bytes)
     }
 
     impl FetchReferences for Secrets {
@@ -231,8 +277,10 @@ mod tests {
         async fn fetch(&self, wanted: &[ReferenceTarget]) -> Result<Vec<FetchedValue>, &'static str> {
             self.asked.lock().unwrap().push(wanted.len());
             let read = |target: &ReferenceTarget| {
-                let (kind, text) = self.values.get(target.path.as_str()).ok_or("not found or not allowed")?;
-                Ok(self.value(*kind, text))
+                let path = target.path.as_str();
+                let (kind, text) = self.values.get(path).ok_or("not found or not allowed")?;
+                let secret = if self.given_to_another.contains(path) { id("another") } else { id(path) };
+                Ok(self.value(secret, *kind, text))
             };
             wanted.iter().map(read).collect()
         }
@@ -273,6 +321,56 @@ mod tests {
         assert!(matches!(secrets.resolve(Text, "${sv://dev/planted}"), Err(ResolveError::BeyondAuthor)));
         // The target was not read for it.
         assert_eq!(*secrets.asked.lock().unwrap(), [1, 1, 1]);
+    }
+
+    #[test]
+    fn path_that_was_given_to_another_secret_is_beyond_the_author() {
+        let mut secrets = Secrets::of([("a", Text, "sv://dev/b"), ("b", Password, "of before")]);
+        assert_eq!(secrets.resolve(Text, "${sv://dev/a}").unwrap(), "of before");
+        secrets.given_to_another.insert("b".to_owned());
+        for start in ["${sv://dev/a}", "sv://dev/b", "${sv://dev/b} ${sv://dev/a}"] {
+            assert!(matches!(secrets.resolve(Text, start), Err(ResolveError::BeyondAuthor)), "{start}");
+        }
+    }
+
+    #[test]
+    fn place_that_means_two_secrets_for_two_authors_is_refused() {
+        let read = |references: Vec<(&str, SecretId)>, text: &str| FetchedValue {
+            secret: id("one"),
+            kind: Json,
+            value: SecretValue::from_json(ValueEncoding::Text, Zeroizing::new(text.to_owned())).ok().unwrap(),
+            author_could_read: recorded(
+                references
+                    .into_iter()
+                    .map(|(path, key_id)| ReferencedSecret {
+                        key_id,
+                        environment: "dev".parse().unwrap(),
+                        path: manager_api::name::SecretPath::parse(path).unwrap(),
+                    })
+                    .collect(),
+            ),
+        };
+        struct Two<F>(F);
+        impl<F: Fn(&str) -> FetchedValue + Sync> FetchReferences for Two<F> {
+            type Error = &'static str;
+
+            async fn fetch(&self, wanted: &[ReferenceTarget]) -> Result<Vec<FetchedValue>, &'static str> {
+                Ok(wanted.iter().map(|target| (self.0)(target.path.as_str())).collect())
+            }
+        }
+        let two = Two(|path: &str| match path {
+            "one" => read(vec![("a.b", id("former"))], r#"["sv://dev/a/b"]"#),
+            _ => FetchedValue { secret: id("former"), ..read(Vec::new(), r#"["end"]"#) },
+        });
+        let root =
+            |former: SecretId| read(vec![("one", id("one")), ("a/b", former)], r#"["sv://dev/one", "sv://dev/a.b"]"#);
+        let done = |former: SecretId| {
+            let mut reading = pin!(Resolution::read(root(former), &two));
+            let Poll::Ready(read) = reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) else { panic!() };
+            read.is_ok()
+        };
+        assert!(done(id("former")));
+        assert!(!done(id("another")));
     }
 
     #[test]

@@ -164,7 +164,8 @@ impl App {
         let secret_rotator = secret_rotator((&store, &secret_writer, &revocations), (&audit, &clock));
         let secret_keeper = secret_keeper((&store, &secret_writer, &revocations), &audit);
         let integrity = integrity((&store, &client, &keys), (&vault_view, &audit));
-        let version_keeper = VersionKeeper::new(store.clone(), Arc::clone(&fingerprints), audit.clone());
+        let (likeness, known) = (Arc::clone(&fingerprints), Arc::clone(&environments));
+        let version_keeper = VersionKeeper::new(store.clone(), likeness, known, audit.clone());
         let policy = Arc::new(policy);
         let incidents = incidents((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&policy, &audit));
         let approvals = approvals((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&audit, &clock));

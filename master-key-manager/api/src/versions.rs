@@ -6,7 +6,7 @@ use shared_proto::encoding::present;
 use shared_proto::id::{SecretId, Subject, Version};
 
 use crate::edit::Edit;
-use crate::name::Note;
+use crate::name::{EnvironmentName, Note, SecretPath};
 use crate::tokens::Stage;
 
 /// The number of a version in the path of a request. It has one form.
@@ -73,6 +73,22 @@ pub struct VersionDetails {
     /// When it ends (Unix seconds). Absent for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
+    /// The secrets that its value refers to, those that its author could read when he wrote and that the caller may read.
+    /// Only in the answer about one version, for who may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<Vec<ReferencedSecret>>,
+}
+
+/// A secret that a value refers to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReferencedSecret {
+    /// Its id.
+    pub key_id: SecretId,
+    /// Its environment.
+    pub environment: EnvironmentName,
+    /// Its path now.
+    pub path: SecretPath,
 }
 
 /// A version after a change of it. Without the right to list the secret, its number and its stages are told, and nothing else.

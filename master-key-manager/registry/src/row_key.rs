@@ -42,6 +42,8 @@ pub enum RowKind {
     Repeat,
     /// The rotation of a secret that is under way.
     Rotation,
+    /// The secrets that the value of a version refers to.
+    Targets,
 }
 
 /// The key of the key folder that authenticates rows.
@@ -121,6 +123,7 @@ impl RowKind {
             Self::Revocation => "waiting revocation",
             Self::Repeat => "idempotency key of",
             Self::Rotation => "rotation of",
+            Self::Targets => "references of",
         }
     }
 }
@@ -143,6 +146,7 @@ fn text(kind: RowKind, parts: &[&[u8]]) -> Vec<u8> {
         RowKind::Revocation => b"splitvault row revocation 1",
         RowKind::Repeat => b"splitvault row repeat 1",
         RowKind::Rotation => b"splitvault row rotation 1",
+        RowKind::Targets => b"splitvault row targets 1",
     };
     let mut all = vec![domain];
     all.extend(parts);

@@ -286,7 +286,7 @@ impl Elsewhere {
 }
 
 /// The secrets that the caller may read by approvals in force, with the numbers of their places.
-fn approved(caller: &Caller) -> impl Iterator<Item = (SecretId, u64)> {
+pub(super) fn approved(caller: &Caller) -> impl Iterator<Item = (SecretId, u64)> {
     caller.approved().iter().filter(|right| caller.now() < right.until).map(|right| (right.secret, right.place))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use manager_api::edit::Edit;
 use manager_api::tokens::Stage;
-use manager_api::versions::{ChangeVersion, DifferingMember, GivenStage, HistorySort, VersionStatus};
+use manager_api::versions::{ChangeVersion, DifferingMember, GivenStage, HistorySort, ReferencedSecret, VersionStatus};
 use manager_policy::{AnyAction, List, Permit, Read, Write};
 use manager_store::{
     ChangedVersion, Expiry, HistoryPage, HistoryPart, ManagerStore, StageChange, VersionChange, VersionEntry,
@@ -16,15 +16,26 @@ use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, Version};
 
 use super::Fingerprints;
+use super::references::shown;
 use super::secret_writer::{deleted, other_version};
 use crate::access::Caller;
 use crate::audit_event::{Act, VersionAct};
+use crate::environments::Environments;
 
 /// Shows versions, compares them, and changes what may change about them.
 pub struct VersionKeeper {
     store: Arc<dyn ManagerStore>,
     fingerprints: Arc<Fingerprints>,
+    environments: Arc<Environments>,
     audit: AuditLog,
+}
+
+/// A version as somebody may see it.
+pub struct ShownVersion {
+    /// The version. Its note and its author are for those who may list the secret.
+    pub entry: VersionEntry,
+    /// The secrets that its value refers to; `None` for one who may not read it.
+    pub references: Option<Vec<ReferencedSecret>>,
 }
 
 /// A version after a change of it, as the one who made the change may see it.
@@ -49,8 +60,13 @@ pub struct Difference {
 
 impl VersionKeeper {
     /// A keeper of the versions of this store.
-    pub fn new(store: Arc<dyn ManagerStore>, fingerprints: Arc<Fingerprints>, audit: AuditLog) -> Self {
-        Self { store, fingerprints, audit }
+    pub fn new(
+        store: Arc<dyn ManagerStore>,
+        fingerprints: Arc<Fingerprints>,
+        environments: Arc<Environments>,
+        audit: AuditLog,
+    ) -> Self {
+        Self { store, fingerprints, environments, audit }
     }
 
     /// A page of the versions of a secret.
@@ -71,21 +87,43 @@ impl VersionKeeper {
         Ok(page)
     }
 
-    /// One version.
+    /// One version, with what it refers to for those who may read it.
     ///
     /// # Errors
-    /// `SecretNotFound`: the secret or the version is unknown, or the caller may not list it.
+    /// `SecretNotFound`: the secret or the version is unknown, or the caller may neither list nor read it.
     pub async fn show(
         &self,
         secret: SecretId,
         version: Version,
         caller: &Caller,
         origin: &Origin,
-    ) -> Result<VersionEntry, Refusal> {
-        let permit: Permit<List> = caller.permit_on_id(self.store.as_ref(), secret).await?;
-        let [entry] = self.entries(&permit.to_look(), secret, [version]).await?;
+    ) -> Result<ShownVersion, Refusal> {
+        let facts = self.store.secret_facts(vec![secret]).await?.into_iter().next().flatten();
+        let list: Option<Permit<List>> = caller.permit_on(facts.as_ref()).ok();
+        let read: Option<Permit<Read>> = caller.permit_on(facts.as_ref()).ok();
+        let look = list.as_ref().map(Permit::to_look).or_else(|| read.as_ref().map(Permit::to_look));
+        let [entry] = self.entries(&look.ok_or_else(not_found)?, secret, [version]).await?;
+        let references = match &read {
+            Some(read) => self.references((caller, read), secret, version).await?,
+            None => None,
+        };
         self.audit.record(Act::Version(VersionAct::Show, secret, vec![version]), origin).await?;
-        Ok(entry)
+        let entry = if list.is_some() { entry } else { VersionEntry { author: None, note: None, ..entry } };
+        Ok(ShownVersion { entry, references })
+    }
+
+    /// The secrets that a version refers to; `None` if its value is not given out to the caller now.
+    async fn references(
+        &self,
+        (caller, read): (&Caller, &Permit<Read>),
+        secret: SecretId,
+        version: Version,
+    ) -> Result<Option<Vec<ReferencedSecret>>, Refusal> {
+        let approved = super::fingerprints::approved(caller).collect();
+        let found = self.store.comparable(read, secret, vec![version], approved).await?;
+        let Some(Ok(_)) = found else { return Ok(None) };
+        let recorded = self.store.targets(&read.to_look(), secret, version).await?;
+        shown(self.store.as_ref(), &self.environments, recorded, caller).await.map(Some)
     }
 
     /// The difference of two versions. Whether their values are the same is told to those only who may read them.

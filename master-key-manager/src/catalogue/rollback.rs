@@ -18,7 +18,9 @@ use super::settle::Reserved;
 use crate::access::Caller;
 use crate::audit_event::Act;
 use crate::idempotency::BodyMark;
-use manager_store::{AboutVersion, CommitOutcome, IfVersion, NewRollback, RollbackOutcome, SecretState, VersionRow};
+use manager_store::{
+    AboutVersion, CommitOutcome, IfVersion, NewRollback, ReadableTarget, RollbackOutcome, SecretState, VersionRow,
+};
 
 /// A request for a rollback.
 pub struct RollbackRequest {
@@ -106,7 +108,9 @@ impl SecretWriter {
         }
         let first = next_version(state.last)?;
         self.audit.record(act(request, &state.path), meta).await?;
-        let row = self.reserve_next(request, (caller, permit), first).await?;
+        let recorded = self.store.targets(&look, secret, request.target).await?;
+        let targets = self.readable_again(recorded, caller).await?;
+        let row = self.reserve_next((request, &targets), (caller, permit), first).await?;
         match self.store.commit(secret, row.version, None).await {
             Ok(CommitOutcome::Yes { .. }) => Ok(answer(state, &row)),
             // It was destroyed with its envelope, or settled by another process, while it was under way.
@@ -118,7 +122,7 @@ impl SecretWriter {
     /// Takes the first version number that is free, in the catalogue and in the vault.
     async fn reserve_next(
         &self,
-        request: &RollbackRequest,
+        (request, targets): (&RollbackRequest, &[ReadableTarget]),
         (caller, permit): (&Caller, &Permit<Write>),
         mut version: Version,
     ) -> Result<VersionRow, Refusal> {
@@ -129,7 +133,12 @@ impl SecretWriter {
                 version,
                 target: request.target,
                 if_version: request.if_version.map(IfVersion::Current),
-                about: AboutVersion { note: request.note.clone(), author: caller.subject(), ..AboutVersion::default() },
+                about: AboutVersion {
+                    note: request.note.clone(),
+                    author: caller.subject(),
+                    targets: targets.to_vec(),
+                    ..AboutVersion::default()
+                },
                 idempotency: caller.subject().zip(key.clone()),
                 now: self.clock.now(),
             };

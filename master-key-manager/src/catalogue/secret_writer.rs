@@ -36,7 +36,7 @@ use crate::revocation::VaultView;
 use crate::sealing::Sealer;
 use manager_store::{
     AboutVersion, ActError, BeginOutcome, CHANGED, CommitOutcome, Details, IfVersion, ManagerStore, NewRotation,
-    NewToken, NewVersion, SecretState, VersionRow,
+    NewToken, NewVersion, ReadableTarget, SecretState, VersionRow,
 };
 
 /// Stores values.
@@ -203,7 +203,8 @@ impl SecretWriter {
         let described = request.details().or(known.as_ref().map(|state| &state.details));
         let by_period = described.unwrap_or(&Details::default()).end_of_version(&environment.name, now);
         let expires_at = earlier(request.about.expires_at.or(by_period), checked.expires_at);
-        let version = NewContent { value: Arc::clone(&checked.value), expires_at };
+        let targets = self.readable_targets(&checked.references, caller).await?;
+        let version = NewContent { value: Arc::clone(&checked.value), expires_at, targets };
         // Who may write and not read gets no token; nor does anybody for a secret that is read after an approval only. Rules
         // that change from here on, the permit does not outlive.
         let rules = known.as_ref().map_or(request.rules(), |state| Some(&state.rules));
@@ -290,6 +291,7 @@ impl SecretWriter {
                 about: AboutVersion {
                     author: caller.subject(),
                     expires_at: content.expires_at,
+                    targets: content.targets.clone(),
                     ..request.about.clone()
                 },
                 if_version: request.if_version,
@@ -377,10 +379,11 @@ fn rotating() -> Refusal {
         .detail("A rotation is under way, or a version is pending: promote, finish or abandon it first.")
 }
 
-/// The value of a version that is written, and its end.
+/// The value of a version that is written, its end, and what it refers to.
 struct NewContent {
     value: Arc<SecretValue>,
     expires_at: Option<u64>,
+    targets: Vec<ReadableTarget>,
 }
 
 /// The earlier one of two ends, of which either may be missing.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use manager_api::generate::Generate;
 use manager_api::kind::SecretKind;
 use manager_api::name::UserLabel;
+use manager_api::reference::Reference;
 use manager_secret_kinds::random::Random;
 use manager_secret_kinds::{PublicFacts, Refused, Strength};
 use service_runtime::Refusal;
@@ -17,6 +18,7 @@ use shared_proto::id::Subject;
 use shared_proto::secret::{SecretValue, ValueEncoding};
 use zeroize::Zeroizing;
 
+use super::references::references_of;
 use super::turns::{RSA_KEYS, takes_a_turn};
 use crate::turns::Turns;
 
@@ -68,6 +70,8 @@ pub(super) struct CheckedValue {
     pub(super) public: Option<PublicFacts>,
     /// The strength of a password that was given.
     pub(super) strength: Option<Strength>,
+    /// The references in it.
+    pub(super) references: Vec<Reference>,
 }
 
 /// Makes and checks values.
@@ -117,10 +121,11 @@ async fn made(request: Box<Generate>, kind: SecretKind, now: u64) -> Result<Chec
         let made = manager_secret_kinds::generate(&request, &mut FromSystem, now)?;
         // EXPOSE: what was made is looked at as what is given, and goes to the vault.
         let checked = manager_secret_kinds::check(kind, made.value.as_bytes(), now)?;
+        let references = references_of(kind, made.value.as_bytes())?;
         let value = SecretValue::from_json(ValueEncoding::Text, made.value);
         let value = value.map_err(|_| Refused::new("what was made is too large"))?;
         let (expires_at, public) = (checked.expires_at.or(made.public.expires_at), Some(made.public));
-        Ok(CheckedValue { value: Arc::new(value), expires_at, public, strength: None })
+        Ok(CheckedValue { value: Arc::new(value), expires_at, public, strength: None, references })
     };
     blocking(work).await.map_err(broken)?.map_err(refused)
 }
@@ -148,9 +153,10 @@ fn fill(
         };
     }
     let checked = manager_secret_kinds::check(kind, text.as_bytes(), now)?;
+    let references = references_of(kind, text.as_bytes())?;
     let value = SecretValue::from_json(ValueEncoding::Text, text);
     let value = value.map_err(|_| Refused::new("what was made is too large"))?;
-    Ok(CheckedValue { value: Arc::new(value), expires_at: checked.expires_at, public, strength: None })
+    Ok(CheckedValue { value: Arc::new(value), expires_at: checked.expires_at, public, strength: None, references })
 }
 
 async fn given(value: Arc<SecretValue>, kind: SecretKind, now: u64) -> Result<CheckedValue, Refusal> {
@@ -160,10 +166,12 @@ async fn given(value: Arc<SecretValue>, kind: SecretKind, now: u64) -> Result<Ch
     let work = move || {
         // EXPOSE: it is compared with the rules of its kind; what comes out of it has no part of it.
         let checked = manager_secret_kinds::check(kind, value.expose(), now)?;
+        // EXPOSE: it is searched for references, which the catalogue records by the ids of their secrets.
+        let references = references_of(kind, value.expose())?;
         let strength =
             // EXPOSE: two numbers come out of it.
             (kind == SecretKind::Password).then(|| manager_secret_kinds::strength(value.expose()));
-        Ok(CheckedValue { value, expires_at: checked.expires_at, public: None, strength })
+        Ok(CheckedValue { value, expires_at: checked.expires_at, public: None, strength, references })
     };
     by_size(bytes, work).await.map_err(broken)?.map_err(refused)
 }

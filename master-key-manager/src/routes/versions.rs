@@ -22,7 +22,7 @@ use super::written::parse_next;
 use super::{LIMIT, SMALL_LIMIT, after};
 use crate::app::App;
 use crate::audit_event::action;
-use crate::catalogue::AfterChange;
+use crate::catalogue::{AfterChange, ShownVersion};
 use crate::http::{Call, Page};
 
 const SECRET: Parameter = Parameter::path::<SecretId>("key_id", "The secret.");
@@ -137,7 +137,8 @@ async fn show(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> 
     let (secret, version) = (secret_of(&call)?, version_of(&call)?);
     let keeper = Arc::clone(&app.version_keeper);
     let found = call.run(|caller, origin| async move { keeper.show(secret, version, &caller, &origin).await }).await?;
-    Ok(HttpResponse::Ok().json(details(found)))
+    let ShownVersion { entry, references } = found;
+    Ok(HttpResponse::Ok().json(VersionDetails { references, ..details(entry) }))
 }
 
 #[derive(Deserialize)]
@@ -188,7 +189,8 @@ fn details(entry: VersionEntry) -> VersionDetails {
         Expiry::Known(end) => end,
         Expiry::Unverified => None,
     };
-    VersionDetails { version, envelope, state: status, stages, created_at, author, note, expires_at }
+    let references = None;
+    VersionDetails { version, envelope, state: status, stages, created_at, author, note, expires_at, references }
 }
 
 fn after_change(done: AfterChange) -> VersionAfterChange {
@@ -200,7 +202,8 @@ fn after_change(done: AfterChange) -> VersionAfterChange {
             return VersionAfterChange { version, stages, envelope, state, created_at, author, note, expires_at };
         }
     };
-    let VersionDetails { version, envelope, state, stages, created_at, author, note, expires_at } = entry;
+    let VersionDetails { version, envelope, state, stages, created_at, author, note, expires_at, references: _ } =
+        entry;
     let (envelope, state, created_at) = (Some(envelope), Some(state), Some(created_at));
     VersionAfterChange { version, stages, envelope, state, created_at, author, note, expires_at }
 }

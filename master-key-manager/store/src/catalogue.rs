@@ -10,7 +10,9 @@ use shared_proto::encoding::Bytes;
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 use shared_proto::jwk::Thumbprint;
 
-use crate::{Acted, Closed, Details, Expiry, FactStore, NewRotation, NewToken, Stages, Stored, TokenSubject};
+use crate::{
+    Acted, Closed, Details, Expiry, FactStore, NewRotation, NewToken, ReadableTarget, Stages, Stored, TokenSubject,
+};
 
 /// How long an idempotency key is remembered, in seconds.
 pub const KEPT_SECONDS: u64 = 24 * 60 * 60;
@@ -195,6 +197,8 @@ pub struct AboutVersion {
     pub is_pending: bool,
     /// The account whose value it is, of a pair.
     pub account: Option<UserLabel>,
+    /// The secrets that its value refers to and that the author may read. Those are recorded that he may still read then.
+    pub targets: Vec<ReadableTarget>,
 }
 
 /// What a caller has seen of a secret before he writes.

@@ -23,6 +23,7 @@ mod notices;
 mod period;
 mod places;
 mod reconcile;
+mod references;
 mod registry;
 mod rotation;
 mod search;
@@ -65,6 +66,7 @@ pub use self::places::{
     DescribedSecret, Details, NewDetails, NewPlace, PlaceConflict, PlaceStore, PlacedSecret, Stages,
 };
 pub use self::reconcile::ReconcileStore;
+pub use self::references::{ReadableTarget, ReferenceStore};
 pub use self::registry::{
     ChangeOutcome, DroppedEntries, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore, Vouched,
 };
@@ -102,6 +104,7 @@ pub trait ManagerStore:
     + NoticeStore
     + PlaceStore
     + ReconcileStore
+    + ReferenceStore
     + RotationStore
     + SearchStore
     + SecretRotationStore

@@ -93,6 +93,8 @@ mod races;
 #[cfg(test)]
 mod rate_limits;
 #[cfg(test)]
+mod references;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod retention;

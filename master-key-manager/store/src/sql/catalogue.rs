@@ -17,7 +17,7 @@ use super::rows::{newest_event, one_version, optional_version, secret_state, ver
 use super::search::index;
 use super::tokens::insert_for_commit;
 use super::version_tags::Tagged;
-use super::{SqlStore, details, due, ends, secret_rotation, stages};
+use super::{SqlStore, details, due, ends, secret_rotation, stages, targets};
 use crate::{
     AboutVersion, ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, Expiry, FactStore, KEPT_SECONDS,
     NewRollback, NewToken, NewVersion, RollbackOutcome, SecretState, Stored, TokenSubject, VersionRow, basis_for,
@@ -213,6 +213,8 @@ pub(super) fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<B
         &[&row.secret.as_bytes(), &row.version.get(), &row.epoch, &row.digest.0],
     )?;
     insert_pending(tx, key, row, &new.about, new.now)?;
+    let pointer = (row.secret, row.version, row.envelope);
+    targets::record(tx, key, pointer, (&new.about.targets, None), new.now)?;
     if let Some(asked) = &new.idempotency {
         remember(tx, key, asked, row, new.now)?;
     }
@@ -255,6 +257,10 @@ fn begin_rollback(tx: &mut Tx<'_>, key: &RowKey, new: &NewRollback) -> Result<Ro
     };
     let account = secret_rotation::account_of(tx, new.secret, Some(new.target))?;
     insert_pending(tx, key, &row, &AboutVersion { expires_at, account, ..new.about.clone() }, new.now)?;
+    // What the author of the old version could read, and the one who goes back to it may read, too.
+    let recorded = targets::of(tx, key, new.secret, new.target)?;
+    let pointer = (row.secret, row.version, row.envelope);
+    targets::record(tx, key, pointer, (&new.about.targets, Some(&recorded)), new.now)?;
     if let Some(asked) = &new.idempotency {
         remember(tx, key, asked, &row, new.now)?;
     }
@@ -277,7 +283,7 @@ fn insert_pending(
     about: &AboutVersion,
     now: u64,
 ) -> Result<(), SqlError> {
-    let AboutVersion { note, author, expires_at, is_pending, account } = about;
+    let AboutVersion { note, author, expires_at, is_pending, account, targets: _ } = about;
     let tagged = Tagged {
         note: note.as_ref().map_or_else(String::new, |note| note.as_str().to_owned()),
         author: author.map(|author| author.to_string()),

@@ -27,6 +27,7 @@ pub mod schema;
 mod search;
 mod secret_rotation;
 mod stages;
+mod targets;
 mod token_names;
 mod tokens;
 mod version_tags;

@@ -14,6 +14,7 @@ mod notices;
 mod places;
 mod policy;
 mod reconcile;
+mod references;
 mod registry;
 mod rollback;
 mod rotation;
@@ -79,6 +80,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.notices().await?;
     kit.secret_rotations().await?;
     kit.displaced_rotations().await?;
+    kit.references().await?;
     kit.ended_lines().await?;
     kit.disabled().await
 }

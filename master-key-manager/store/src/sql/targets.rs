@@ -1,0 +1,83 @@
+//! The secrets that a version's value refers to and that its author could read, in columns with a tag of their own.
+//!
+//! Guarantees that only what the manager recorded counts: an attacker with write access to the database can take the record of a
+//! version away, and can neither add to it nor give it to another version.
+
+use async_trait::async_trait;
+use manager_policy::{AnyAction, Permit, Scope};
+use manager_registry::{RowKey, RowKind, RowTag};
+use service_runtime::sql::{SqlError, Tx};
+use shared_proto::encoding::from_json;
+use shared_proto::id::{SecretId, Version};
+
+use super::registry::outdated;
+use super::version_tags::Pointer;
+use super::{SqlStore, places};
+use crate::{Acted, ReadableTarget, ReferenceStore};
+
+#[async_trait]
+impl ReferenceStore for SqlStore {
+    async fn targets(&self, permit: &Permit<AnyAction>, secret: SecretId, version: Version) -> Acted<Vec<SecretId>> {
+        let basis = crate::basis_for(permit, &Scope::Secret(secret))?;
+        let key = self.key();
+        self.read_as("targets", basis, move |tx| of(tx, &key, secret, version)).await
+    }
+}
+
+/// The recorded targets of a version.
+pub(super) fn of(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId, version: Version) -> Result<Vec<SecretId>, SqlError> {
+    let found: Option<(String, Option<RowTag>)> = tx.optional(
+        "SELECT targets, targets_tag FROM versions WHERE secret_id = ?1 AND version = ?2 AND targets <> ''",
+        &[&secret.as_bytes(), &version.get()],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let Some((targets, tag)) = found else { return Ok(Vec::new()) };
+    let number = version.get().to_be_bytes();
+    let name = format_args!("{secret}, {version}");
+    if !key.fits(RowKind::Targets, name, &[secret.as_bytes(), &number, targets.as_bytes()], tag.as_ref()) {
+        return Ok(Vec::new());
+    }
+    from_json(targets.as_bytes()).map_err(|_| SqlError::unreadable())
+}
+
+/// Records the targets of a version whose row is there, those that its author may read at this moment. `among` are the only ones
+/// that may be; `None` for any.
+pub(super) fn record(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    (secret, version, _): Pointer,
+    (targets, among): (&[ReadableTarget], Option<&[SecretId]>),
+    now: u64,
+) -> Result<(), SqlError> {
+    let mut recorded = Vec::with_capacity(targets.len());
+    for target in targets {
+        let is_meant = among.is_none_or(|among| among.contains(&target.secret));
+        if is_meant && is_readable(tx, key, target, now)? {
+            recorded.push(target.secret);
+        }
+    }
+    if recorded.is_empty() {
+        return Ok(());
+    }
+    recorded.sort_unstable();
+    recorded.dedup();
+    let text = serde_json::to_string(&recorded).map_err(|_| SqlError::unreadable())?;
+    let number = version.get().to_be_bytes();
+    let tag = key.tag(RowKind::Targets, &[secret.as_bytes(), &number, text.as_bytes()]);
+    tx.execute(
+        "UPDATE versions SET targets = ?3, targets_tag = ?4 WHERE secret_id = ?1 AND version = ?2",
+        &[&secret.as_bytes(), &version.get(), &text, &tag],
+    )
+    .map(|_rows| ())
+}
+
+/// Tells whether what was decided about a target is as it was, and nothing else keeps its author from reading it.
+fn is_readable(tx: &mut Tx<'_>, key: &RowKey, target: &ReadableTarget, now: u64) -> Result<bool, SqlError> {
+    if outdated(tx, target.basis, now)?.is_some() {
+        return Ok(false);
+    }
+    let placed = places::placed(tx, key, target.secret)?.filter(|placed| placed.facts.number == target.number);
+    Ok(placed.is_some_and(|placed| {
+        placed.rules.deletion.is_none() && (target.is_approved || !placed.rules.requires_approval)
+    }))
+}
