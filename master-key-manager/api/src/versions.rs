@@ -75,8 +75,8 @@ pub struct VersionDetails {
     pub expires_at: Option<u64>,
     /// The secrets that its value refers to, those that its author could read when he wrote and that the caller may read.
     /// Only in the answer about one version, for who may read it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub references: Option<Vec<ReferencedSecret>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<ReferencedSecret>,
 }
 
 /// A secret that a value refers to.

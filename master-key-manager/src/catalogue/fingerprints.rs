@@ -18,7 +18,7 @@ use shared_proto::secret::SecretValue;
 use shared_proto::statement::Purpose;
 use shared_proto::wire::fingerprint::{Compare, ComparisonAnswer, Find, MAX_OTHERS, ValueToCompare, VersionToCompare};
 
-use super::guesses::Guesses;
+use super::guesses::CallerGuesses;
 use super::transfer::{Transfer, TransferKeys};
 use crate::access::Caller;
 use crate::audit_event::value::ValueAct;
@@ -69,7 +69,7 @@ pub struct Fingerprints {
     keys: Arc<KeyRing>,
     transfer: TransferKeys,
     audit: AuditLog,
-    guesses: Guesses,
+    guesses: CallerGuesses,
 }
 
 /// A page of versions elsewhere that have the same value.
@@ -92,7 +92,7 @@ impl Fingerprints {
         transfer: TransferKeys,
         audit: AuditLog,
     ) -> Self {
-        Self { store, sealer, vault_view, client, keys, transfer, audit, guesses: Guesses::default() }
+        Self { store, sealer, vault_view, client, keys, transfer, audit, guesses: CallerGuesses::default() }
     }
 
     /// Tells whether a version has this value.

@@ -10,7 +10,7 @@ use service_runtime::{Fact, Refusal};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, Subject, Version};
 
-/// Guesses of one caller at one version within a minute: a third of those that the vault allows.
+/// CallerGuesses of one caller at one version within a minute: a third of those that the vault allows.
 const OF_ONE: u32 = 40;
 /// Versions that one caller guesses at within a minute: some pages of a search, or the values of some documents.
 const VERSIONS_OF_ONE: usize = 5_000;
@@ -21,7 +21,7 @@ const MINUTE: u64 = 60;
 
 /// Counts guesses by caller and version, minute by minute.
 #[derive(Default)]
-pub(super) struct Guesses(Mutex<Minute>);
+pub(super) struct CallerGuesses(Mutex<Minute>);
 
 #[derive(Default)]
 struct Minute {
@@ -31,7 +31,7 @@ struct Minute {
     callers: HashMap<Option<Subject>, HashMap<(SecretId, Version), u32>>,
 }
 
-impl Guesses {
+impl CallerGuesses {
     /// Takes a guess of a caller at each of these envelopes, at a time in Unix seconds. What was counted before one that is
     /// refused stays counted.
     ///
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_caller_who_has_spent_his_guesses_leaves_the_others_theirs() {
-        let (guesses, one, other, version) = (Guesses::default(), caller(), caller(), envelope());
+        let (guesses, one, other, version) = (CallerGuesses::default(), caller(), caller(), envelope());
         for _ in 0..OF_ONE {
             assert!(guesses.take(one, [version].into_iter(), 119).is_ok());
         }
@@ -91,9 +91,10 @@ mod tests {
 
     #[test]
     fn counting_has_a_bound_for_each_caller_and_for_all() {
-        let guesses = &Guesses::default();
-        let taken =
-            |caller| (0..VERSIONS_OF_ONE + 5).filter(move |_| guesses.take(caller, [envelope()].into_iter(), 0).is_ok());
+        let guesses = &CallerGuesses::default();
+        let taken = |caller| {
+            (0..VERSIONS_OF_ONE + 5).filter(move |_| guesses.take(caller, [envelope()].into_iter(), 0).is_ok())
+        };
         assert_eq!(taken(caller()).count(), VERSIONS_OF_ONE);
         let all: usize = (0..COUNTED / VERSIONS_OF_ONE).map(|_| taken(caller()).count()).sum();
         assert_eq!(all, COUNTED - VERSIONS_OF_ONE);

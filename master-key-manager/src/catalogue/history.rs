@@ -34,8 +34,8 @@ pub struct VersionKeeper {
 pub struct ShownVersion {
     /// The version. Its note and its author are for those who may list the secret.
     pub entry: VersionEntry,
-    /// The secrets that its value refers to; `None` for one who may not read it.
-    pub references: Option<Vec<ReferencedSecret>>,
+    /// The secrets that its value refers to; none for one who may not read it.
+    pub references: Vec<ReferencedSecret>,
 }
 
 /// A version after a change of it, as the one who made the change may see it.
@@ -105,25 +105,25 @@ impl VersionKeeper {
         let [entry] = self.entries(&look.ok_or_else(not_found)?, secret, [version]).await?;
         let references = match &read {
             Some(read) => self.references((caller, read), secret, version).await?,
-            None => None,
+            None => Vec::new(),
         };
         self.audit.record(Act::Version(VersionAct::Show, secret, vec![version]), origin).await?;
         let entry = if list.is_some() { entry } else { VersionEntry { author: None, note: None, ..entry } };
         Ok(ShownVersion { entry, references })
     }
 
-    /// The secrets that a version refers to; `None` if its value is not given out to the caller now.
+    /// The secrets that a version refers to; none if its value is not given out to the caller now.
     async fn references(
         &self,
         (caller, read): (&Caller, &Permit<Read>),
         secret: SecretId,
         version: Version,
-    ) -> Result<Option<Vec<ReferencedSecret>>, Refusal> {
+    ) -> Result<Vec<ReferencedSecret>, Refusal> {
         let approved = super::fingerprints::approved(caller).collect();
         let found = self.store.comparable(read, secret, vec![version], approved).await?;
-        let Some(Ok(_)) = found else { return Ok(None) };
+        let Some(Ok(_)) = found else { return Ok(Vec::new()) };
         let recorded = self.store.targets(&read.to_look(), secret, version).await?;
-        shown(self.store.as_ref(), &self.environments, recorded, caller).await.map(Some)
+        shown(self.store.as_ref(), &self.environments, recorded, caller).await
     }
 
     /// The difference of two versions. Whether their values are the same is told to those only who may read them.

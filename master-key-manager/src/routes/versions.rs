@@ -189,7 +189,7 @@ fn details(entry: VersionEntry) -> VersionDetails {
         Expiry::Known(end) => end,
         Expiry::Unverified => None,
     };
-    let references = None;
+    let references = Vec::new();
     VersionDetails { version, envelope, state: status, stages, created_at, author, note, expires_at, references }
 }
 

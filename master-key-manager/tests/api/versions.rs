@@ -257,7 +257,8 @@ async fn each_right_shows_and_changes_what_it_is_for() {
     for (credential, allowed) in [
         (&lister, [true, true, true, false, false, false]),
         (&reader, [true, true, true, false, false, false]),
-        (&only_reader, [false; 6]),
+        // What the value refers to is for readers.
+        (&only_reader, [false, true, false, false, false, false]),
         (&writer, [false, false, false, true, true, false]),
         (&elsewhere, [false; 6]),
         (&staging, [false; 6]),

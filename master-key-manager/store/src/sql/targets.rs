@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use manager_policy::{AnyAction, Permit, Scope};
 use manager_registry::{RowKey, RowKind, RowTag};
 use service_runtime::sql::{SqlError, Tx};
-use shared_proto::encoding::from_json;
 use shared_proto::id::{SecretId, Version};
 
 use super::registry::outdated;
@@ -37,7 +36,7 @@ pub(super) fn of(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId, version: Versi
     if !key.fits(RowKind::Targets, name, &[secret.as_bytes(), &number, targets.as_bytes()], tag.as_ref()) {
         return Ok(Vec::new());
     }
-    from_json(targets.as_bytes()).map_err(|_| SqlError::unreadable())
+    serde_json::from_str(&targets).map_err(|_| SqlError::unreadable())
 }
 
 /// Records the targets of a version whose row is there, those that its author may read at this moment. `among` are the only ones
