@@ -10,7 +10,7 @@ use service_runtime::{Fact, Refusal};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, Subject, Version};
 
-/// CallerGuesses of one caller at one version within a minute: a third of those that the vault allows.
+/// Guesses of one caller at one version within a minute: a third of those that the vault allows.
 const OF_ONE: u32 = 40;
 /// Versions that one caller guesses at within a minute: some pages of a search, or the values of some documents.
 const VERSIONS_OF_ONE: usize = 5_000;
