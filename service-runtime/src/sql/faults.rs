@@ -38,6 +38,19 @@ pub enum KillPoint {
     After(&'static str),
 }
 
+/// A fault of a single write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteFault {
+    /// It fails before anything is written, once.
+    Fails,
+    /// It happens, but the answer is lost, once.
+    AnswerLost,
+    /// The process dies just before it.
+    DiesBefore,
+    /// The process dies just after it.
+    DiesAfter,
+}
+
 /// A plan of faults. Without an entry nothing is changed. Clones share it.
 ///
 /// After its kill point nothing works any more, as in a process that is gone.
@@ -57,6 +70,10 @@ struct State {
     dead: bool,
     twice: bool,
     calls: HashMap<&'static str, u64>,
+    /// The fault of a write that follows, and how many come before it.
+    strike: Option<(u64, WriteFault)>,
+    /// The job that it came to.
+    struck: Option<&'static str>,
     /// The act that follows a call of a job.
     meanwhile: Option<(&'static str, u64, Act)>,
 }
@@ -67,6 +84,19 @@ impl Faults {
     /// Lets the process die at the next pass of this point.
     pub fn kill_at(&self, point: KillPoint) {
         self.state().kill_at = Some(point);
+    }
+
+    /// Plans a fault of the write that comes after so many others from now on, whatever its name.
+    pub fn strike(&self, after: u64, fault: WriteFault) {
+        let mut state = self.state();
+        (state.strike, state.struck) = (Some((after, fault)), None);
+    }
+
+    /// Lifts the fault of a write, and returns the job that it came to, if it has come.
+    pub fn lift_strike(&self) -> Option<&'static str> {
+        let mut state = self.state();
+        state.strike = None;
+        state.struck.take()
     }
 
     /// Runs `act` when the job has returned `calls` times more, before its caller hears of it.
@@ -133,7 +163,19 @@ impl Faults {
         if self.has(Fault::WritesFail) {
             return Err(StoreFault::Unavailable);
         }
-        let outcome = self.through(job, work).await;
+        let outcome = match self.next_write(job) {
+            None => self.through(job, work).await,
+            Some(WriteFault::Fails) => Err(StoreFault::Unavailable),
+            Some(WriteFault::AnswerLost) => self.through(job, work).await.and(Err(StoreFault::OutcomeUnknown)),
+            Some(WriteFault::DiesBefore) => {
+                self.kill_at(KillPoint::Before(job));
+                self.through(job, work).await
+            }
+            Some(WriteFault::DiesAfter) => {
+                self.kill_at(KillPoint::After(job));
+                self.through(job, work).await
+            }
+        };
         if self.has(Fault::AnswersLost) || self.has(Fault::Blind) { Err(StoreFault::OutcomeUnknown) } else { outcome }
     }
 
@@ -171,6 +213,18 @@ impl Faults {
         let mut state = self.state();
         state.dead |= state.kill_at == Some(point);
         if state.dead { Err(fault) } else { Ok(()) }
+    }
+
+    /// Counts a write, and returns the fault that is planned for it.
+    fn next_write(&self, job: &'static str) -> Option<WriteFault> {
+        let mut state = self.state();
+        let (left, fault) = state.strike?;
+        state.strike = left.checked_sub(1).map(|left| (left, fault));
+        if left > 0 {
+            return None;
+        }
+        state.struck = Some(job);
+        Some(fault)
     }
 
     /// Counts a call and returns what is to follow it.

@@ -26,7 +26,7 @@ use self::{copy::MoveNote, location::Missing, postgres::Postgres};
 pub use self::{
     copy::{MovedInstallation, migrate_store},
     error::SqlError,
-    faults::{Fault, Faults, KillPoint},
+    faults::{Fault, Faults, KillPoint, WriteFault},
     location::{Location, Schema},
     postgres::{PostgresOptions, Server},
     tx::{Row, Tx},
