@@ -78,6 +78,27 @@ async fn an_emergency_cut_short_before_its_revocation_revokes_all_the_same() {
 }
 
 #[actix_web::test]
+async fn a_version_that_was_given_up_does_not_become_current_when_the_current_one_is_destroyed() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    for (given_up, left) in [(true, json!({"current": 1})), (false, json!({"current": 2}))] {
+        let secret = made(&manager, &format!("p{given_up}"), json!({})).await;
+        step(&manager, &secret, "rotate", json!({"value": "v1", "activate": false})).await.expect(201);
+        if given_up {
+            step(&manager, &secret, "repair", json!({"abandon": true})).await.expect(200);
+        } else {
+            step(&manager, &secret, "promote", json!({"unverified": true})).await.expect(200);
+            step(&manager, &secret, "finish", json!({})).await.expect(200);
+        }
+        step(&manager, &secret, "rotate", json!({"value": "v2"})).await.expect(201);
+        step(&manager, &secret, "finish", json!({})).await.expect(200);
+        manager.post(&format!("/api/keys/{secret}/destroy"), json!({"versions": [3]})).await.expect(200);
+        assert_eq!(state(&manager, &secret).await["stages"], left, "given up: {given_up}");
+    }
+    manager.stop().await;
+}
+
+#[actix_web::test]
 async fn a_planted_rotation_is_none() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;

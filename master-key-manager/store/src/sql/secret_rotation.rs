@@ -18,7 +18,7 @@ use super::environments::open_for_use;
 use super::events::{defer, number};
 use super::rows::{one_version, secret_state};
 use super::search::index;
-use super::{SqlStore, details, due};
+use super::{SqlStore, details, due, stages};
 use crate::events::Effect;
 use crate::secret_rotation::MOST_DISPLACED;
 use crate::{
@@ -342,6 +342,7 @@ fn promote(tx: &mut Tx<'_>, key: &RowKey, asked: Promotion) -> Result<StepOutcom
          WHERE secret_id = ?1",
         &[&asked.secret.as_bytes()],
     )?;
+    stages::promoted(tx, asked.secret, rotation.version)?;
     due::refresh(tx, key, asked.secret)?;
     index::moved(tx, asked.secret)?;
     let grace_seconds = asked.grace_seconds.unwrap_or(rotation.grace_seconds);

@@ -59,8 +59,15 @@ pub(super) fn advance(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Re
     index::moved(tx, secret)
 }
 
+/// A version that was pending has become current, and `current` may fall back to it.
+pub(super) fn promoted(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<(), SqlError> {
+    let sql = "UPDATE versions SET stage = 'current' WHERE secret_id = ?1 AND version = ?2";
+    tx.execute(sql, &[&secret.as_bytes(), &version.get()]).map(|_rows| ())
+}
+
 /// Takes stages away from versions that are no longer committed. `current` and `previous` fall back to the newest committed
-/// versions before them; a `previous` that was taken away stays so.
+/// versions before them, but to none that was begun as pending and never promoted: it waits, or was given up. A `previous` that was
+/// taken away stays so.
 pub(super) fn mend(tx: &mut Tx<'_>, secret: SecretId) -> Result<(), SqlError> {
     for statement in [
         "UPDATE secrets SET pending_version = NULL WHERE secret_id = ?1 AND NOT EXISTS (
@@ -68,14 +75,15 @@ pub(super) fn mend(tx: &mut Tx<'_>, secret: SecretId) -> Result<(), SqlError> {
              AND v.state = 'committed')",
         "UPDATE secrets SET current_version = (
              SELECT MAX(v.version) FROM versions v WHERE v.secret_id = secrets.secret_id AND v.state = 'committed'
-             AND v.version <> COALESCE(secrets.pending_version, 0)
+             AND v.version <> COALESCE(secrets.pending_version, 0) AND v.stage <> 'pending'
              AND v.version < COALESCE(secrets.current_version, 9223372036854775807))
          WHERE secret_id = ?1 AND NOT EXISTS (
              SELECT 1 FROM versions v WHERE v.secret_id = secrets.secret_id AND v.version = secrets.current_version
              AND v.state = 'committed')",
         "UPDATE secrets SET previous_version = (
              SELECT MAX(v.version) FROM versions v WHERE v.secret_id = secrets.secret_id AND v.state = 'committed'
-             AND v.version < secrets.current_version AND v.version <> COALESCE(secrets.pending_version, 0))
+             AND v.version < secrets.current_version AND v.version <> COALESCE(secrets.pending_version, 0)
+             AND v.stage <> 'pending')
          WHERE secret_id = ?1 AND previous_version IS NOT NULL AND (previous_version = current_version OR NOT EXISTS (
              SELECT 1 FROM versions v WHERE v.secret_id = secrets.secret_id AND v.version = secrets.previous_version
              AND v.state = 'committed'))",
