@@ -61,6 +61,8 @@ mod known_environments;
 #[cfg(test)]
 mod long_requests;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod moving;
 #[cfg(test)]
 mod names;

@@ -107,13 +107,18 @@ impl Answer {
 
 impl Installed {
     pub(crate) async fn new(mode: Mode) -> Self {
-        Self::with_keys(mode, KeysConfig::default()).await
+        Self::altered(mode, |_raw| {}).await
     }
 
     pub(crate) async fn with_keys(mode: Mode, keys: KeysConfig) -> Self {
+        Self::altered(mode, |raw| raw.keys = keys).await
+    }
+
+    /// With another configuration.
+    pub(crate) async fn altered(mode: Mode, alter: impl FnOnce(&mut RawConfig)) -> Self {
         let vault = FakeVault::start();
         let dir = tempfile::tempdir().unwrap();
-        let config = Config::new(RawConfig {
+        let mut raw = RawConfig {
             mode,
             listen: "127.0.0.1:0".parse().unwrap(),
             vault_url: vault.url.clone(),
@@ -134,12 +139,13 @@ impl Installed {
             poll_interval_ms: 10,
             log: "info".to_owned(),
             audit: AuditSettings::default(),
-            keys,
+            keys: KeysConfig::default(),
             public: Public::default(),
             sign_on: SignOnConfig { issuer: Some(ISSUER.to_owned()), ..SignOnConfig::default() },
             danger: Danger::default(),
-        })
-        .unwrap();
+        };
+        alter(&mut raw);
+        let config = Config::new(raw).unwrap();
         let keys = config.get().key_dir.clone();
         create_private_directory(&keys).unwrap();
         // One for all tests: it takes long to make.

@@ -12,6 +12,7 @@ mod vault;
 mod vault_fingerprints;
 mod vault_rotation;
 mod vault_rows;
+mod vault_strikes;
 mod versions;
 
 use std::path::Path;
@@ -27,6 +28,7 @@ pub(crate) use requests::{Facts, changes_the_registry, guarded_routes, is_for_pe
 pub(crate) use vault::{FakeVault, Feed, Row, StoreMood, head_of, number_of, raw_key};
 pub(crate) use vault_fingerprints::ComparisonMood;
 pub(crate) use vault_rotation::RewrapMood;
+pub(crate) use vault_strikes::CommandFault;
 
 /// Compares with a committed file, or writes it when asked.
 #[track_caller]

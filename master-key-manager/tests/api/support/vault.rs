@@ -26,6 +26,7 @@ use shared_proto::statement::{KeyStatement, Purpose};
 use shared_proto::token::{AccessClaims, Expected, TokenTerms};
 use shared_proto::wire::vault::{EnvelopeToStore, Poll, PollAnswer, Push, PushAnswer, Replay, ReplayAnswer};
 
+use super::vault_strikes::Strike;
 use super::{ComparisonMood, Holder, RewrapMood, rsa_pem, until};
 
 /// What is under a version number.
@@ -108,6 +109,7 @@ pub(crate) struct State {
     pub(crate) comparison_mood: ComparisonMood,
     /// Every command that was obeyed.
     pub(crate) orders: Vec<Operation>,
+    pub(super) strike: Strike,
     /// The end of the chain when it had so many events, of which this was the last.
     known_head: Option<(usize, String, ChainHead)>,
 }
@@ -169,6 +171,7 @@ impl FakeVault {
                 fingerprints: BTreeMap::new(),
                 comparison_mood: ComparisonMood::Honest,
                 orders: Vec::new(),
+                strike: Strike::default(),
                 known_head: None,
             }),
             server: Mutex::default(),
@@ -385,11 +388,16 @@ impl FakeVault {
 async fn command(req: HttpRequest, body: web::Bytes, vault: web::Data<FakeVault>) -> HttpResponse {
     let Some(operation) = operation_of(&req, &body, &vault) else { return problem(ErrorCode::CommandInvalid) };
     vault.state().orders.push(operation);
+    vault.struck(operation, body).await
+}
+
+/// Does what a command says.
+pub(super) async fn obey(vault: &FakeVault, operation: Operation, body: &[u8]) -> HttpResponse {
     match operation {
-        Operation::Poll => vault.poll(from_json(&body).unwrap()),
-        Operation::Push => vault.push(&from_json(&body).unwrap()),
+        Operation::Poll => vault.poll(from_json(body).unwrap()),
+        Operation::Push => vault.push(&from_json(body).unwrap()),
         Operation::Replay => {
-            let order: Replay = from_json(&body).unwrap();
+            let order: Replay = from_json(body).unwrap();
             let state = vault.state();
             let kept =
                 state.events.iter().filter(|compact| state.feed != Feed::Withhold && number_of(compact) > order.after);
@@ -399,17 +407,17 @@ async fn command(req: HttpRequest, body: web::Bytes, vault: web::Data<FakeVault>
         Operation::Store if vault.state().store_mood == StoreMood::Silent => std::future::pending().await,
         Operation::Store if vault.state().store_mood == StoreMood::Late => {
             until("the vault answers", async || vault.state().store_mood != StoreMood::Late).await;
-            vault.store(&from_json(&body).unwrap())
+            vault.store(&from_json(body).unwrap())
         }
-        Operation::Store if vault.refuses_as_before(&body) => problem(ErrorCode::BodyInvalid),
-        Operation::Store => vault.store(&from_json(&body).unwrap()),
-        Operation::Settle => vault.settle(&from_json(&body).unwrap()),
-        Operation::Inventory => vault.inventory(&from_json(&body).unwrap()),
-        Operation::Handout => vault.handout(&from_json(&body).unwrap()),
-        Operation::Rewrap => vault.rewrap(&from_json(&body).unwrap()),
-        Operation::Retire => vault.retire(&from_json(&body).unwrap()),
-        Operation::Compare => vault.compare(&from_json(&body).unwrap()),
-        Operation::Find => vault.find(&from_json(&body).unwrap()),
+        Operation::Store if vault.refuses_as_before(body) => problem(ErrorCode::BodyInvalid),
+        Operation::Store => vault.store(&from_json(body).unwrap()),
+        Operation::Settle => vault.settle(&from_json(body).unwrap()),
+        Operation::Inventory => vault.inventory(&from_json(body).unwrap()),
+        Operation::Handout => vault.handout(&from_json(body).unwrap()),
+        Operation::Rewrap => vault.rewrap(&from_json(body).unwrap()),
+        Operation::Retire => vault.retire(&from_json(body).unwrap()),
+        Operation::Compare => vault.compare(&from_json(body).unwrap()),
+        Operation::Find => vault.find(&from_json(body).unwrap()),
     }
 }
 
