@@ -85,6 +85,8 @@ mod places;
 #[cfg(test)]
 mod planted;
 #[cfg(test)]
+mod planted_life;
+#[cfg(test)]
 mod policy_lines;
 #[cfg(test)]
 mod policy_questions;
