@@ -30,6 +30,7 @@ pub mod people;
 pub mod policy;
 pub mod policy_questions;
 pub mod policy_versions;
+pub mod read_limit;
 pub mod reference;
 pub mod retention;
 pub mod rotation;

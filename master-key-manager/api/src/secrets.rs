@@ -13,6 +13,7 @@ use crate::kind::{Class, SecretKind};
 use crate::metadata::Metadata;
 use crate::name::{Description, EnvironmentName, Note, Reason, SecretPath, UserLabel};
 use crate::policy::PartyId;
+use crate::read_limit::ReadLimit;
 use crate::retention::Retention;
 use crate::rotation::{RotationDetails, RotationPlan};
 use crate::tags::Tags;
@@ -85,6 +86,9 @@ pub struct CreateSecret {
     /// True for a secret that is read after an approval only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requires_approval: bool,
+    /// How often tokens are made for it; without a limit by default.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub rate_limit: Option<ReadLimit>,
     /// A note about the first version.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub note: Option<Note>,
@@ -228,6 +232,10 @@ pub struct ChangeSecret {
     /// True for a secret that is read after an approval only.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub requires_approval: Option<bool>,
+    /// How often tokens are made for it, or `null`. A looser limit needs `share`.
+    #[serde(default, skip_serializing_if = "Edit::keeps")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<ReadLimit>))]
+    pub rate_limit: Edit<ReadLimit>,
     /// The kind of its values.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub kind: Option<SecretKind>,
@@ -384,6 +392,9 @@ pub struct SecretDetails {
     /// True for a secret that is read after an approval only.
     #[serde(default)]
     pub requires_approval: bool,
+    /// How often tokens are made for it. Absent without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<ReadLimit>,
     /// Its state.
     pub state: SecretStatus,
     /// When it was deleted (Unix seconds).

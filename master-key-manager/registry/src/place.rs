@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 
 use manager_api::id::IncidentId;
 use manager_api::name::SecretPath;
+use manager_api::read_limit::ReadLimit;
 use manager_api::retention::Retention;
 use manager_api::secrets::SecretStatus;
 use manager_api::tags::Tags;
@@ -52,6 +53,9 @@ pub struct SecretRules {
     /// The rule by which its former versions are destroyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// How often tokens are made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<ReadLimit>,
     /// The incident because of which no token is made for the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<IncidentId>,

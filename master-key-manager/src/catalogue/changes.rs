@@ -169,6 +169,7 @@ fn act<'a>(known: &'a Known, after: &'a After) -> SecretChange<'a> {
         ("service_only", rules.service_only != after.rules.service_only),
         ("requires_approval", rules.requires_approval != after.rules.requires_approval),
         ("retention", rules.retention != after.rules.retention),
+        ("rate_limit", rules.rate_limit != after.rules.rate_limit),
     ];
     let old = &known.details;
     let descriptions = after.details.iter().flat_map(|new| {
@@ -216,9 +217,10 @@ fn may_change(caller: &Caller, (known, after): (&Known, &After), gains: &Gains) 
     let new = facts_after(before, after);
     may_keep_few(caller, known, &after.rules)?;
     let needs_less = known.placed.rules.requires_approval && !after.rules.requires_approval;
+    let is_loosened = known.placed.rules.rate_limit.is_some_and(|limit| limit.is_loosened_by(after.rules.rate_limit));
     // By a credential that is limited to the new place.
     let reads = |secret: &SecretFacts| caller.permit_on::<Read>(Some(secret)).is_ok();
-    if needs_less || gains.are_given(caller) || (reads(&new) && !reads(before)) {
+    if needs_less || is_loosened || gains.are_given(caller) || (reads(&new) && !reads(before)) {
         let share: Result<Permit<Share>, Refusal> = caller.permit_on(Some(before));
         share.map_err(|_| {
             not_permitted("Somebody could do more with the secret afterwards, and you may not share it.")
@@ -301,6 +303,7 @@ fn rules_after(before: &SecretRules, asked: &ChangeSecret) -> SecretRules {
         service_only: asked.service_only.unwrap_or(before.service_only),
         requires_approval: asked.requires_approval.unwrap_or(before.requires_approval),
         retention: asked.retention.after(before.retention.as_ref()),
+        rate_limit: asked.rate_limit.after(before.rate_limit.as_ref()),
         ..before.clone()
     }
 }

@@ -87,11 +87,13 @@ impl SecretWriter {
                 label: request.label.clone().filter(|_| caller.names_subjects()),
                 life: None,
             };
-            Some(self.mint.mint(wanted, caller, meta).await?.token)
+            self.mint.mint_for_writer(wanted, caller, meta).await?
         } else {
-            self.audit.record(act(&target, None), meta).await?;
             None
         };
+        if token.is_none() {
+            self.audit.record(act(&target, None), meta).await?;
+        }
         let expires_at = self.store.expiry(state.secret, version).await?.told_at(0).at;
         Ok(answer(target, version, (request.encoding(), expires_at), token))
     }

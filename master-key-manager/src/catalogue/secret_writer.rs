@@ -30,8 +30,7 @@ use crate::access::Caller;
 use crate::audit_event::Act;
 use crate::environments::Environments;
 use crate::idempotency::{Bodies, BodyMark};
-use crate::issuer::signing_key_revoked;
-use crate::issuer::{Batches, Mint};
+use crate::issuer::{Batches, Mint, signing_key_revoked};
 use crate::revocation::VaultView;
 use crate::sealing::Sealer;
 use manager_store::{
@@ -217,6 +216,9 @@ impl SecretWriter {
             return self.answer_unchanged(target, current, (request, state), caller, meta).await;
         }
         let read: Option<Permit<Read>> = if is_wanted { caller.permit_on(Some(&target.facts)).ok() } else { None };
+        // It counts as every other token for the secret.
+        let limit = rules.and_then(|rules| rules.rate_limit);
+        let (read, turn) = read.and_then(|read| Some((read, self.mint.turn(target.facts.id, limit, caller)?))).unzip();
         // Behind the lock of the path: those who wait for that would keep writers of other paths out of their places.
         let _place = if read.is_some() { Some(self.batches.enter().await) } else { None };
         let (seal_key, transport) = self.vault_view.keys_for_storing()?;
@@ -232,6 +234,9 @@ impl SecretWriter {
         let token = jti.map(|jti| self.mint.for_version(jti, holder, &row, (longest, &seal_key)));
         let token = read.zip(token);
         let token = self.commit(row, token, seal_key).await?;
+        if let Some(turn) = turn.filter(|_| token.is_some()) {
+            turn.keep();
+        }
         let stored = answer(target, row.version, (version.value.encoding(), expires_at), token);
         Ok(StoredSecret { public: checked.public, strength: checked.strength, ..stored })
     }

@@ -65,7 +65,7 @@ impl SecretWriter {
                 label: request.label.clone().filter(|_| caller.names_subjects()),
                 life: None,
             };
-            Some(self.mint.mint(wanted, caller, meta).await?.token)
+            self.mint.mint_for_writer(wanted, caller, meta).await?
         } else {
             None
         };

@@ -4,31 +4,35 @@
 //! signed before its audit line is durable. A token costs one RSA private operation, off the async threads.
 
 mod batches;
+mod read_pace;
 mod signing;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use manager_api::name::UserLabel;
+use manager_api::read_limit::ReadLimit;
 use manager_api::tokens::{GrantedSecret, SecretTarget, WantedSecret, WantedVersion};
 use manager_api::wire::IssuedToken;
-use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
+use service_runtime::{Fact, Refusal};
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{CredentialId, EnvironmentId, Subject, TokenId};
+use shared_proto::id::{CredentialId, EnvironmentId, SecretId, Subject, TokenId};
 use shared_proto::jwk::Thumbprint;
 use shared_proto::statement::StatedKey;
 use shared_proto::token::MAX_GRANTS;
 
 pub use self::batches::Batches;
+pub use self::read_pace::{ReadPace, ReadTurn};
 pub use self::signing::TokenSealer;
 use crate::access::Caller;
 use crate::audit_event::Act;
 use crate::environments::Environments;
 use crate::revocation::VaultView;
 use manager_store::{
-    Ending, NewToken, ReadPermits, TokenDecision, TokenRequest, TokenStore, TokenSubject, VersionRow, Wanted, grants_of,
+    Ending, NewToken, ReadPermits, ReadTurns, TokenDecision, TokenRequest, TokenStore, TokenSubject, VersionRow,
+    Wanted, grants_of,
 };
 
 /// Lifetimes of access tokens in seconds.
@@ -50,6 +54,7 @@ pub struct Mint {
     clock: Arc<dyn Clock>,
     lives: TokenLifetimes,
     batches: Batches,
+    pace: ReadPace,
 }
 
 /// A request for a token.
@@ -83,7 +88,17 @@ impl Mint {
         clock: Arc<dyn Clock>,
         lives: TokenLifetimes,
     ) -> Self {
-        Self { store, environments, vault_view, sealer, audit, clock, lives, batches: Batches::for_each_core() }
+        Self {
+            store,
+            environments,
+            vault_view,
+            sealer,
+            audit,
+            clock,
+            lives,
+            batches: Batches::for_each_core(),
+            pace: ReadPace::default(),
+        }
     }
 
     /// Mints a token for existing versions.
@@ -114,6 +129,7 @@ impl Mint {
             }
             permit.ok()
         });
+        let (turn, turns) = self.turns_of(caller);
         let grants = request.secrets.iter().map(|one| self.wanted(one)).collect();
         let order = TokenRequest {
             jti: TokenId::generate(),
@@ -121,6 +137,7 @@ impl Mint {
             signing_key: signer.kid(),
             grants,
             permits,
+            turns,
             approved: caller.approved().to_vec(),
             issued_at,
             expires_at,
@@ -136,6 +153,7 @@ impl Mint {
             TokenDecision::Frozen => return Err(Refusal::new(ErrorCode::SecretFrozen)),
             TokenDecision::ApprovalRequired => return Err(Refusal::new(ErrorCode::ApprovalRequired)),
             TokenDecision::Expired => return Err(Refusal::new(ErrorCode::VersionExpired)),
+            TokenDecision::Limited(wait) => return Err(limited(wait)),
             TokenDecision::Twice => return Err(Refusal::parameter("A token names each secret once.")),
             TokenDecision::SeveralEnvironments => {
                 return Err(Refusal::parameter("All secrets of a token are of one environment."));
@@ -143,10 +161,52 @@ impl Mint {
             TokenDecision::Closed(closed) => return Err(closed.into()),
             TokenDecision::SigningKeyRevoked => return Err(signing_key_revoked()),
         };
+        if let Some(turn) = turn.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            turn.keep();
+        }
         let named = token.grants.iter().map(|grant| (grant.secret, grant.version)).collect();
         self.audit.record(Act::TokenMint { token: token.jti, versions: named }, meta).await?;
         let token = self.sealer.seal_and_sign(token, rseq, versions.clone(), (seal_key, signer)).await?;
         Ok(Minted { token, versions, endings })
+    }
+
+    /// The same for a version that the caller has written. `None` if the limit of its secret is reached: what is written is no
+    /// less written.
+    ///
+    /// # Errors
+    /// Those of [`Self::mint`], without that.
+    pub async fn mint_for_writer(
+        &self,
+        request: MintRequest,
+        caller: &Caller,
+        meta: &Origin,
+    ) -> Result<Option<IssuedToken>, Refusal> {
+        match self.mint(request, caller, meta).await {
+            Ok(minted) => Ok(Some(minted.token)),
+            Err(refusal) if refusal.code() == ErrorCode::RateLimited => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// A turn at a secret for a write that ends in a token. `None` if its limit is reached: the write ends without one.
+    pub fn turn(&self, secret: SecretId, limit: Option<ReadLimit>, caller: &Caller) -> Option<ReadTurn> {
+        let limited: Vec<_> = limit.map(|limit| (secret, limit)).into_iter().collect();
+        self.pace.take(&limited, caller.subject()).ok()
+    }
+
+    /// The turns of a caller's token, and where those that the last run of its transaction has taken are kept.
+    fn turns_of(&self, caller: &Caller) -> (Arc<Mutex<Option<ReadTurn>>>, ReadTurns) {
+        let (pace, subject) = (self.pace.clone(), caller.subject());
+        let kept = Arc::new(Mutex::new(None));
+        let taken = Arc::clone(&kept);
+        let turns = ReadTurns::new(move |limited| {
+            let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those of an earlier run are given back first.
+            drop(taken.take());
+            *taken = Some(pace.take(limited, subject)?);
+            Ok(())
+        });
+        (kept, turns)
     }
 
     /// The token signing key for a write that ends in a token.
@@ -229,6 +289,13 @@ pub fn granted(asked: &[WantedSecret], minted: &Minted) -> Vec<GrantedSecret> {
         expired: ending.is_over,
     };
     asked.iter().zip(minted.versions.iter().zip(&minted.endings)).map(secret).collect()
+}
+
+/// The refusal of a token for a secret whose limit is reached.
+fn limited(wait: u64) -> Refusal {
+    Refusal::new(ErrorCode::RateLimited)
+        .fact(Fact::Wait(wait))
+        .detail("A secret has its limit of tokens within a minute.")
 }
 
 /// Ids of 128 random bits are not these.

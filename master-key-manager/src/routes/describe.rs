@@ -44,6 +44,7 @@ pub(super) fn details(app: &App, found: DescribedSecret) -> Result<SecretDetails
         retention: state.rules.retention,
         service_only: state.rules.service_only,
         requires_approval: state.rules.requires_approval,
+        rate_limit: state.rules.rate_limit,
         state: status,
         deleted_at: deletion.map(|deletion| deletion.deleted_at),
         recoverable_until: deletion.filter(|deletion| !deletion.destroyed).map(|deletion| deletion.recoverable_until),

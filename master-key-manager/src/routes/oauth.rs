@@ -141,7 +141,10 @@ fn failed(failure: &Failure) -> HttpResponse {
         Answered::Limited(seconds) => {
             let mut answer = with_headers(StatusCode::TOO_MANY_REQUESTS);
             answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
-            answer.json(error("temporarily_unavailable", "There are too many requests of this client or address."))
+            answer.json(error(
+                "temporarily_unavailable",
+                "There are too many requests of this client or address, or for a secret.",
+            ))
         }
         Answered::Defect => {
             with_headers(StatusCode::INTERNAL_SERVER_ERROR).json(error("server_error", "A fault in the service."))

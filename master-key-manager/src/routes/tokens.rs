@@ -35,6 +35,7 @@ pub(super) const ROUTES: &[Route] = &[
             ErrorCode::SecretNotFound,
             ErrorCode::MfaRequired,
             ErrorCode::SecretDeleted,
+            ErrorCode::SecretFrozen,
             ErrorCode::ApprovalRequired,
             ErrorCode::VersionExpired,
             ErrorCode::Unavailable,

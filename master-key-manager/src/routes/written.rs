@@ -63,6 +63,7 @@ pub(super) fn parse_new(body: CreateSecret, idempotency: Repeat) -> Result<Store
         service_only: body.service_only,
         requires_approval: body.requires_approval,
         retention: body.retention,
+        rate_limit: body.rate_limit,
         ..SecretRules::default()
     };
     let details = Details {

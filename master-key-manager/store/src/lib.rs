@@ -80,8 +80,8 @@ pub use self::secret_rotation::{
     ShownRotation, Step, StepOutcome, Verified,
 };
 pub use self::tokens::{
-    NamingToken, NamingTokens, NewToken, OwnToken, PRUNED_AT_ONCE, ReadPermits, TOKENS_SCANNED_AT_ONCE, TokenDecision,
-    TokenRequest, TokenRow, TokenStore, TokenSubject, Wanted, grants_of,
+    NamingToken, NamingTokens, NewToken, OwnToken, PRUNED_AT_ONCE, ReadPermits, ReadTurns, TOKENS_SCANNED_AT_ONCE,
+    TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject, Wanted, grants_of,
 };
 
 /// The result of a store call.

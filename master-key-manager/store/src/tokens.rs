@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use manager_api::name::{SecretPath, UserLabel};
+use manager_api::read_limit::ReadLimit;
 use manager_api::tokens::WantedVersion;
 use manager_policy::{AnyAction, Basis, Permit, Read, ReadAudit, SecretFacts};
 use manager_registry::ApprovedRead;
@@ -109,6 +110,8 @@ pub struct TokenRequest {
     pub grants: Vec<(Wanted, WantedVersion)>,
     /// Decides whether its caller may read them.
     pub permits: ReadPermits,
+    /// Takes its caller's turns at secrets that have a limit.
+    pub turns: ReadTurns,
     /// What its caller may read by approvals. They are of the state that the permits are decided from.
     pub approved: Vec<ApprovedRead>,
     /// Unix seconds.
@@ -148,6 +151,31 @@ impl ReadPermits {
 impl fmt::Debug for ReadPermits {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("ReadPermits")
+    }
+}
+
+/// Takes a turn at each secret that has a limit, when everything else allows the token. It may be asked twice for one token, and
+/// only the last answer counts.
+#[derive(Clone)]
+pub struct ReadTurns(Arc<TakeTurns>);
+
+type TakeTurns = dyn Fn(&[(SecretId, ReadLimit)]) -> Result<(), u64> + Send + Sync;
+
+impl ReadTurns {
+    /// The turns that a function takes, all or none. It refuses with the seconds to wait.
+    pub fn new(take: impl Fn(&[(SecretId, ReadLimit)]) -> Result<(), u64> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+
+    /// Takes them.
+    pub(crate) fn take(&self, limited: &[(SecretId, ReadLimit)]) -> Result<(), u64> {
+        if limited.is_empty() { Ok(()) } else { (self.0)(limited) }
+    }
+}
+
+impl fmt::Debug for ReadTurns {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ReadTurns")
     }
 }
 
@@ -191,6 +219,8 @@ pub enum TokenDecision {
     ApprovalRequired,
     /// A version that its caller may read has expired, and its environment refuses that.
     Expired,
+    /// A secret that its caller may read has its limit, which is reached. So many seconds later it is not.
+    Limited(u64),
     /// A secret is named twice.
     Twice,
     /// The versions belong to more than one environment.

@@ -99,6 +99,8 @@ mod rate_limits;
 #[cfg(test)]
 mod references;
 #[cfg(test)]
+mod read_limits;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod retention;

@@ -65,6 +65,11 @@ async fn document_is_imported_and_a_folder_exported_by_the_commands_of_the_page(
     run("docs/import-secrets.md", 6, Installation::running().await).await;
 }
 
+#[tokio::test]
+async fn secret_is_read_as_often_as_its_limit_says_by_the_commands_of_the_page() {
+    run("docs/read-limits.md", 4, Installation::running().await).await;
+}
+
 /// Runs the blocks of a page in one shell, which ends at the first line that fails.
 async fn run(page: &str, least: usize, installation: Installation) {
     let page = std::fs::read_to_string(repository().join(page)).unwrap();

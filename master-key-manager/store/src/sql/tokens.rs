@@ -1,6 +1,7 @@
 //! Access tokens, stored by their claims.
 
 use async_trait::async_trait;
+use manager_api::read_limit::ReadLimit;
 use manager_api::tokens::WantedVersion;
 use manager_api::wire::CatalogueState;
 use manager_policy::{AnyAction, Basis, Permit, ReadAudit, Scope};
@@ -84,6 +85,7 @@ fn decide_token(
     now: u64,
 ) -> Result<Acted<TokenDecision>, SqlError> {
     let mut versions: Vec<VersionRow> = Vec::with_capacity(order.grants.len());
+    let mut limited = Vec::new();
     let mut common: Option<Basis> = None;
     let mut end = order.expires_at;
     for (wanted, version) in &order.grants {
@@ -117,11 +119,12 @@ fn decide_token(
         if versions.iter().any(|known| known.secret == secret) {
             return Ok(Ok(TokenDecision::Twice));
         }
+        limited.extend(rules.rate_limit.map(|limit| (secret, limit)));
         versions.push(row);
     }
     let Some(basis) = common else { return Ok(Ok(TokenDecision::NotFound)) };
     match outdated(tx, basis, now)? {
-        None => record_token(tx, key, (basis, versions), (order, end)).map(Ok),
+        None => record_token(tx, key, (basis, versions, &limited), (order, end)).map(Ok),
         Some(why) => Ok(Err(why)),
     }
 }
@@ -150,7 +153,7 @@ fn readable(
 fn record_token(
     tx: &mut Tx<'_>,
     key: &RowKey,
-    (basis, versions): (Basis, Vec<VersionRow>),
+    (basis, versions, limited): (Basis, Vec<VersionRow>, &[(SecretId, ReadLimit)]),
     (order, end): (&TokenRequest, u64),
 ) -> Result<TokenDecision, SqlError> {
     if is_revoked(tx, &order.signing_key)? {
@@ -167,6 +170,10 @@ fn record_token(
     let Ok((endings, until)) = ends::of_token(tx, key, (environment, &versions), order.issued_at)? else {
         return Ok(TokenDecision::Expired);
     };
+    // Last, so that what is refused for another reason takes no turn.
+    if let Err(wait) = order.turns.take(limited) {
+        return Ok(TokenDecision::Limited(wait));
+    }
     let subject = match &order.subject {
         TokenSubject::Subject(subject) => *subject,
         TokenSubject::Label(label) => subject_for(tx, key, label)?,

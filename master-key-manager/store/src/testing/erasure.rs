@@ -16,7 +16,7 @@ use crate::{
 
 impl Kit<'_> {
     /// Gives a secret other rules at a path.
-    async fn ruled(&self, secret: SecretId, path: &str, rules: SecretRules) -> Result<(), String> {
+    pub(super) async fn ruled(&self, secret: SecretId, path: &str, rules: SecretRules) -> Result<(), String> {
         let known = self.store.secret_facts(vec![secret]).await.map_err(text)?;
         let known = known.into_iter().next().flatten().ok_or("the secret is there")?;
         let (environment, path) = (self.environment, SecretPath::parse(path).map_err(text)?);

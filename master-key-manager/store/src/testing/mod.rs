@@ -13,6 +13,7 @@ mod lists;
 mod notices;
 mod places;
 mod policy;
+mod read_limits;
 mod reconcile;
 mod references;
 mod registry;
@@ -39,8 +40,8 @@ use shared_proto::token::Grant;
 
 use crate::{
     AboutVersion, ActError, Acted, Decision, Details, Environment, Installation, ManagerStore, NewInstallation,
-    NewToken, NewVersion, Position, ReadPermits, SecretPage, SecretQuery, SignEvent, TokenDecision, TokenRequest,
-    TokenSubject, VersionRow, Wanted,
+    NewToken, NewVersion, Position, ReadPermits, ReadTurns, SecretPage, SecretQuery, SignEvent, TokenDecision,
+    TokenRequest, TokenSubject, VersionRow, Wanted,
 };
 
 /// Runs the kit on an empty store.
@@ -76,6 +77,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.integrity().await?;
     kit.frozen().await?;
     kit.approvals().await?;
+    kit.read_limits().await?;
     kit.expiry().await?;
     kit.notices().await?;
     kit.secret_rotations().await?;
@@ -204,6 +206,7 @@ impl<'a> Kit<'a> {
             signing_key: Bytes([5; 32]),
             grants: grants.into_iter().map(|(secret, version)| (Wanted::Id(secret), wanted(version))).collect(),
             permits: ReadPermits::new(move |_| Permit::decide(&facts, &actor, &Scope::Installation, NOW).ok()),
+            turns: ReadTurns::new(|_| Ok(())),
             approved: Vec::new(),
             issued_at: NOW,
             expires_at: NOW + 900,

@@ -47,6 +47,7 @@ impl Kit<'_> {
             | TokenDecision::SigningKeyRevoked
             | TokenDecision::Frozen
             | TokenDecision::ApprovalRequired
+            | TokenDecision::Limited(_)
             | TokenDecision::Closed(_) => Err("a stage is found or not".to_owned()),
         }
     }
