@@ -160,6 +160,7 @@ impl App {
             fingerprints: Arc::clone(&fingerprints),
             clock: Arc::clone(&clock),
             environments: Arc::clone(&environments),
+            registry: Arc::clone(&registry),
         });
         let secret_rotator = secret_rotator((&store, &secret_writer, &revocations), (&audit, &clock));
         let secret_keeper = secret_keeper((&store, &secret_writer, &revocations), &audit);

@@ -268,6 +268,7 @@ struct WantedRules {
     deletion_days: Option<u16>,
     destroy_needs_approval: Option<bool>,
     expired_versions: Option<ExpiredVersions>,
+    min_password_strength: Option<u8>,
 }
 
 impl WantedRules {
@@ -278,6 +279,7 @@ impl WantedRules {
             deletion_days: self.deletion_days.or(before.deletion_days),
             destroy_needs_approval: self.destroy_needs_approval.unwrap_or(before.destroy_needs_approval),
             expired_versions: self.expired_versions.unwrap_or(before.expired_versions),
+            min_password_strength: self.min_password_strength.unwrap_or(before.min_password_strength),
         }
     }
 
@@ -286,6 +288,7 @@ impl WantedRules {
         self.require_mfa == Some(false)
             || self.destroy_needs_approval == Some(false)
             || self.expired_versions == Some(ExpiredVersions::Warn)
+            || self.min_password_strength.is_some_and(|least| least < before.min_password_strength)
             || self.deletion_days.is_some_and(|days| days < before.deletion_days())
     }
 }
@@ -316,26 +319,39 @@ fn wanted(asked: ChangeEnvironment) -> Result<(Option<WantedRules>, Option<Envir
         deletion_days,
         destroy_needs_approval,
         expired_versions,
+        min_password_strength,
     } = asked;
     max_token_life_seconds.map_or(Ok(()), check_life)?;
     if deletion_days.is_some_and(|days| !DELETION_DAYS.contains(&days)) {
         return Err(Refusal::parameter("deletion_days is 7 to 365."));
     }
+    if min_password_strength.is_some_and(|least| least > MAX_STRENGTH) {
+        return Err(Refusal::parameter("min_password_strength is 0 to 4."));
+    }
     let has_rules = require_mfa.is_some()
         || deletion_days.is_some()
         || destroy_needs_approval.is_some()
-        || expired_versions.is_some();
+        || expired_versions.is_some()
+        || min_password_strength.is_some();
     let has_settings = display_name.is_some() || max_token_life_seconds.is_some();
     if !has_rules && !has_settings {
         return Err(Refusal::parameter("A change names a setting."));
     }
-    let rules =
-        has_rules.then_some(WantedRules { require_mfa, deletion_days, destroy_needs_approval, expired_versions });
+    let rules = has_rules.then_some(WantedRules {
+        require_mfa,
+        deletion_days,
+        destroy_needs_approval,
+        expired_versions,
+        min_password_strength,
+    });
     Ok((rules, has_settings.then_some(EnvironmentChange::Settings { display_name, max_token_life_seconds })))
 }
 
 /// The days for which a deleted secret can be taken back.
 const DELETION_DAYS: std::ops::RangeInclusive<u16> = 7..=365;
+
+/// The highest strength of a password.
+const MAX_STRENGTH: u8 = 4;
 
 fn check_life(seconds: u64) -> Result<(), Refusal> {
     if (1..=MAX_LIFE_SECONDS).contains(&seconds) {

@@ -123,6 +123,7 @@ error_table! {
     GroupInUse, "group_in_use", 409, No, "A role assignment, a permission or an owner names the group; delete or change that first.";
     LimitReached, "limit_reached", 409, No, "There are as many of these as there may be.";
     ValueInvalid, "value_invalid", 400, No, "The value is not what its kind says, or cannot be made as asked; the detail says why and never repeats it.";
+    ValueWeak, "value_weak", 400, No, "A password is weaker than its environment asks for; nothing was written.";
     BodyTooLarge, "body_too_large", 413, No, "The body is larger than this route takes.";
     ValueTooLarge, "value_too_large", 413, No, "A secret value is at most 1048576 bytes after decoding.";
     MediaTypeUnsupported, "media_type_unsupported", 415, No, "Send application/json without content encoding.";

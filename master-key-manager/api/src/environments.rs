@@ -51,6 +51,10 @@ pub struct ChangeEnvironment {
     /// The rule about versions that have expired.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub expired_versions: Option<ExpiredVersions>,
+    /// The least strength of passwords that are written there, 0 (any) to 4, as `strength` tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 4))]
+    pub min_password_strength: Option<u8>,
 }
 
 /// The answer to a request for a token that opens an expired version.
@@ -97,6 +101,9 @@ pub struct EnvironmentDetails {
     /// The rule about versions that have expired.
     #[serde(default)]
     pub expired_versions: ExpiredVersions,
+    /// The least strength of passwords that are written there, 0 (any) to 4.
+    #[serde(default)]
+    pub min_password_strength: u8,
     /// When it was frozen (Unix seconds). Absent if it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen_at: Option<u64>,

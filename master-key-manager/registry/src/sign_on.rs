@@ -95,6 +95,14 @@ pub struct EnvironmentRules {
     /// The rule about versions that have expired.
     #[serde(default, skip_serializing_if = "ExpiredVersions::is_warn")]
     pub expired_versions: ExpiredVersions,
+    /// The least strength of passwords that are written there, 0 to 4.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub min_password_strength: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero(value: &u8) -> bool {
+    *value == 0
 }
 
 impl EnvironmentRules {
@@ -109,6 +117,7 @@ impl EnvironmentRules {
             deletion_days: None,
             destroy_needs_approval: false,
             expired_versions: ExpiredVersions::Warn,
+            min_password_strength: 0,
         }
     }
 

@@ -14,6 +14,7 @@ mod gains;
 mod guesses;
 mod history;
 mod integrity;
+mod least_strength;
 mod locks;
 mod preview;
 mod reconcile;

@@ -66,8 +66,8 @@ impl SecretWriter {
                 kind = details.kind;
             }
         }
-        let kind = kind.unwrap_or(SecretKind::Text);
-        let checked = self.values.checked(&request.value, kind, (caller.subject(), self.clock.now())).await?;
+        let rules = (kind.unwrap_or(SecretKind::Text), self.least_score(to.environment.id).await?);
+        let checked = self.values.checked(&request.value, rules, (caller.subject(), self.clock.now())).await?;
         let Some(known) = state else { return Ok(false) };
         Ok(self.unchanged((request, &checked.value), (&known, &facts), caller, meta).await?.is_some())
     }

@@ -26,7 +26,7 @@ use super::repeat::First;
 use super::target::{Destination, MakesVersions, StoreTo, Target};
 use super::value::{NewValue, Values};
 use super::{Delivery, DeliveryQueue, Fingerprints, Settler};
-use crate::access::Caller;
+use crate::access::{Caller, Registry};
 use crate::audit_event::Act;
 use crate::environments::Environments;
 use crate::idempotency::{Bodies, BodyMark};
@@ -67,6 +67,8 @@ pub struct SecretWriter {
     pub clock: Arc<dyn Clock>,
     /// The environments at this moment.
     pub environments: Arc<Environments>,
+    /// The rules of environments.
+    pub registry: Arc<Registry>,
 }
 
 /// A value to be stored.
@@ -197,8 +199,8 @@ impl SecretWriter {
             StoreTo::Path { .. } | StoreTo::Id(_) => known.as_ref().and_then(|state| state.kind),
         };
         let now = self.clock.now();
-        let checked = self.values.checked(&request.value, kind.unwrap_or(SecretKind::Text), (caller.subject(), now));
-        let checked = checked.await?;
+        let rules = (kind.unwrap_or(SecretKind::Text), self.least_score(environment.id).await?);
+        let checked = self.values.checked(&request.value, rules, (caller.subject(), now)).await?;
         let described = request.details().or(known.as_ref().map(|state| &state.details));
         let by_period = described.unwrap_or(&Details::default()).end_of_version(&environment.name, now);
         let expires_at = earlier(request.about.expires_at.or(by_period), checked.expires_at);

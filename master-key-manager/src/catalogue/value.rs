@@ -13,11 +13,11 @@ use manager_secret_kinds::random::Random;
 use manager_secret_kinds::{PublicFacts, Refused, Strength};
 use service_runtime::Refusal;
 use service_runtime::tasks::{blocking, by_size};
-use shared_proto::error::ErrorCode;
 use shared_proto::id::Subject;
 use shared_proto::secret::{SecretValue, ValueEncoding};
 use zeroize::Zeroizing;
 
+use super::least_strength::{LeastScore, NotTaken};
 use super::references::references_of;
 use super::turns::{RSA_KEYS, takes_a_turn};
 use crate::turns::Turns;
@@ -89,36 +89,42 @@ impl Values {
     /// The value of a version of this kind that a principal writes, at a time in Unix seconds.
     ///
     /// # Errors
-    /// `ValueInvalid`: it is not what its kind says, or what is to be made contradicts itself or its kind. `RateLimited`,
-    /// `Unavailable`: RSA keys are waited for.
+    /// `ValueInvalid`: it is not what its kind says, or what is to be made contradicts itself or its kind. `ValueWeak`: a password
+    /// has less than the least score. `RateLimited`, `Unavailable`: RSA keys are waited for.
     pub(super) async fn checked(
         &self,
         new: &NewValue,
-        kind: SecretKind,
+        (kind, least): (SecretKind, LeastScore),
         (principal, now): (Option<Subject>, u64),
     ) -> Result<CheckedValue, Refusal> {
         let _turn = if new.takes_a_turn() { Some(self.turns.take(principal).await?) } else { None };
         match new {
-            NewValue::Given(value) => given(Arc::clone(value), kind, now).await,
-            NewValue::Made(request) => made(Box::clone(request), kind, now).await,
-            NewValue::Filled { document, fields } => filled((Arc::clone(document), fields.clone()), kind, now).await,
+            NewValue::Given(value) => given(Arc::clone(value), (kind, least), now).await,
+            NewValue::Made(request) => made(Box::clone(request), (kind, least), now).await,
+            NewValue::Filled { document, fields } => {
+                filled((Arc::clone(document), fields.clone()), (kind, least), now).await
+            }
         }
     }
 }
 
 async fn filled(
     (document, fields): (Arc<SecretValue>, Vec<(String, Filling)>),
-    kind: SecretKind,
+    by: (SecretKind, LeastScore),
     now: u64,
 ) -> Result<CheckedValue, Refusal> {
     let broken = |_| Refusal::internal("a task broke down");
-    blocking(move || fill((&document, fields), kind, now)).await.map_err(broken)?.map_err(refused)
+    blocking(move || fill((&document, fields), by, now)).await.map_err(broken)?.map_err(Refusal::from)
 }
 
-async fn made(request: Box<Generate>, kind: SecretKind, now: u64) -> Result<CheckedValue, Refusal> {
+async fn made(
+    request: Box<Generate>,
+    (kind, least): (SecretKind, LeastScore),
+    now: u64,
+) -> Result<CheckedValue, Refusal> {
     let broken = |_| Refusal::internal("a task broke down");
-    let work = move || {
-        let made = manager_secret_kinds::generate(&request, &mut FromSystem, now)?;
+    let work = move || -> Result<CheckedValue, NotTaken> {
+        let made = least.make(&request, kind, (&mut FromSystem, now))?;
         // EXPOSE: what was made is looked at as what is given, and goes to the vault.
         let checked = manager_secret_kinds::check(kind, made.value.as_bytes(), now)?;
         let references = references_of(kind, made.value.as_bytes())?;
@@ -127,15 +133,15 @@ async fn made(request: Box<Generate>, kind: SecretKind, now: u64) -> Result<Chec
         let (expires_at, public) = (checked.expires_at.or(made.public.expires_at), Some(made.public));
         Ok(CheckedValue { value: Arc::new(value), expires_at, public, strength: None, references })
     };
-    blocking(work).await.map_err(broken)?.map_err(refused)
+    blocking(work).await.map_err(broken)?.map_err(Refusal::from)
 }
 
 /// A document with other texts in fields, checked as a whole.
 fn fill(
     (document, fields): (&SecretValue, Vec<(String, Filling)>),
-    kind: SecretKind,
+    (kind, least): (SecretKind, LeastScore),
     now: u64,
-) -> Result<CheckedValue, Refused> {
+) -> Result<CheckedValue, NotTaken> {
     let not_text = |_| Refused::new("a document with fields is text");
     // EXPOSE: it is copied once for each field that gets another text.
     let mut text = Zeroizing::new(std::str::from_utf8(document.expose()).map_err(not_text)?.to_owned());
@@ -143,7 +149,7 @@ fn fill(
     for (name, filling) in fields {
         text = match filling {
             Filling::Made(request) => {
-                let made = manager_secret_kinds::generate(&request, &mut FromSystem, now)?;
+                let made = least.make_field(&request, (kind, &name), (&mut FromSystem, now))?;
                 public = Some(made.public);
                 manager_secret_kinds::with_field(kind, text.as_bytes(), &name, &made.value)?
             }
@@ -154,30 +160,33 @@ fn fill(
     }
     let checked = manager_secret_kinds::check(kind, text.as_bytes(), now)?;
     let references = references_of(kind, text.as_bytes())?;
+    least.check(kind, text.as_bytes())?;
     let value = SecretValue::from_json(ValueEncoding::Text, text);
     let value = value.map_err(|_| Refused::new("what was made is too large"))?;
     Ok(CheckedValue { value: Arc::new(value), expires_at: checked.expires_at, public, strength: None, references })
 }
 
-async fn given(value: Arc<SecretValue>, kind: SecretKind, now: u64) -> Result<CheckedValue, Refusal> {
+async fn given(
+    value: Arc<SecretValue>,
+    (kind, least): (SecretKind, LeastScore),
+    now: u64,
+) -> Result<CheckedValue, Refusal> {
     let broken = |_| Refusal::internal("a task broke down");
     // EXPOSE: only its length.
     let bytes = value.expose().len();
-    let work = move || {
+    let work = move || -> Result<CheckedValue, NotTaken> {
         // EXPOSE: it is compared with the rules of its kind; what comes out of it has no part of it.
         let checked = manager_secret_kinds::check(kind, value.expose(), now)?;
         // EXPOSE: it is searched for references, which the catalogue records by the ids of their secrets.
         let references = references_of(kind, value.expose())?;
+        // EXPOSE: it is strong enough, or not.
+        least.check(kind, value.expose())?;
         let strength =
             // EXPOSE: two numbers come out of it.
             (kind == SecretKind::Password).then(|| manager_secret_kinds::strength(value.expose()));
         Ok(CheckedValue { value, expires_at: checked.expires_at, public: None, strength, references })
     };
-    by_size(bytes, work).await.map_err(broken)?.map_err(refused)
-}
-
-fn refused(why: Refused) -> Refusal {
-    Refusal::new(ErrorCode::ValueInvalid).detail(why.to_string())
+    by_size(bytes, work).await.map_err(broken)?.map_err(Refusal::from)
 }
 
 /// The random generator of the operating system.

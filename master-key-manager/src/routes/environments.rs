@@ -187,6 +187,7 @@ fn details(app: &App, environment: Environment) -> EnvironmentDetails {
         deletion_days: rules.deletion_days(),
         destroy_needs_approval: rules.destroy_needs_approval,
         expired_versions: rules.expired_versions,
+        min_password_strength: rules.min_password_strength,
         frozen_at: environment.frozen_at,
         disabled_at: environment.disabled_at,
         created_at: environment.created_at,

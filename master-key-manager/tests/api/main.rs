@@ -63,6 +63,8 @@ mod long_requests;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod least_strength;
+#[cfg(test)]
 mod moving;
 #[cfg(test)]
 mod names;

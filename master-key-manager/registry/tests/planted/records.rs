@@ -144,6 +144,7 @@ fn rules() -> EnvironmentRules {
         deletion_days: Some(9),
         destroy_needs_approval: true,
         expired_versions: ExpiredVersions::Refuse,
+        min_password_strength: 3,
     }
 }
 
