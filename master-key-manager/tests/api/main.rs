@@ -39,6 +39,8 @@ mod fingerprints;
 #[cfg(test)]
 mod flooding;
 #[cfg(test)]
+mod frozen_rotation;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hidden_secrets;
