@@ -71,6 +71,15 @@ impl IncidentKind {
     }
 }
 
+impl IncidentKind {
+    /// The hours from the opening within which steps of its procedure are to be done, each once.
+    pub fn deadline_hours(self) -> impl Iterator<Item = u64> {
+        let mut last = None;
+        let hours = self.steps().iter().map(|(_, seconds)| seconds / HOUR);
+        hours.filter(move |hours| last.replace(*hours) != Some(*hours))
+    }
+}
+
 /// Body of `POST /api/secrets/{key_id}:compromise`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

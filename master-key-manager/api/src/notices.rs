@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared_proto::Malformed;
 use shared_proto::id::{SecretId, Version};
 
+use crate::incidents::IncidentKind;
 use crate::name::{EnvironmentName, SecretPath};
 
 /// The subject of a notice.
@@ -18,6 +19,10 @@ pub enum NoticeKind {
     Expiry,
     /// A secret is due for its next rotation.
     Rotation,
+    /// Somebody may know a secret who should not: an incident is open.
+    Compromise,
+    /// Nobody can read a secret any more: an incident is open.
+    Loss,
 }
 
 impl NoticeKind {
@@ -26,6 +31,25 @@ impl NoticeKind {
         match self {
             Self::Expiry => "expiry",
             Self::Rotation => "rotation",
+            Self::Compromise => "compromise",
+            Self::Loss => "loss",
+        }
+    }
+
+    /// The kind of the incident that it is about.
+    pub const fn incident(self) -> Option<IncidentKind> {
+        match self {
+            Self::Expiry | Self::Rotation => None,
+            Self::Compromise => Some(IncidentKind::Compromise),
+            Self::Loss => Some(IncidentKind::Loss),
+        }
+    }
+
+    /// The kind of notices of an incident.
+    pub const fn of_incident(kind: IncidentKind) -> Self {
+        match kind {
+            IncidentKind::Compromise => Self::Compromise,
+            IncidentKind::Loss => Self::Loss,
         }
     }
 }
@@ -40,7 +64,7 @@ impl FromStr for NoticeKind {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        let all = [Self::Expiry, Self::Rotation];
+        let all = [Self::Expiry, Self::Rotation, Self::Compromise, Self::Loss];
         all.into_iter().find(|kind| kind.as_str() == text).ok_or(Malformed("not a kind of notices"))
     }
 }
@@ -59,9 +83,13 @@ pub struct NoticeDetails {
     pub environment: EnvironmentName,
     /// Its name.
     pub path: SecretPath,
-    /// The days before it is due at which the notice was made: 30, 7 or 1.
+    /// The days before it is due at which the notice was made: 30, 7 or 1; 0 for an incident.
     pub threshold_days: u64,
-    /// When it is due (Unix seconds).
+    /// The hours after the opening of an incident within which its steps are to be done: 1, 24 or 48. Absent in the notice that it
+    /// is open, and for other kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_hours: Option<u64>,
+    /// When it is due (Unix seconds); when it was opened, in the notice that an incident is open.
     pub due_at: u64,
     /// When the notice was made (Unix seconds).
     pub created_at: u64,

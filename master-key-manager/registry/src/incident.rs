@@ -3,11 +3,17 @@
 //! Records of the registry, so that an attacker with write access to the database can neither close one, nor alter it, nor take
 //! it away unseen.
 
+use std::sync::PoisonError;
+
 use manager_api::id::IncidentId;
 use manager_api::incidents::{IncidentKind, IncidentNote, IncidentStep};
 use manager_api::name::{Reason, SecretPath};
 use serde::{Deserialize, Serialize};
 use shared_proto::id::{EnvironmentId, SecretId, Subject};
+
+use crate::RowKey;
+
+const HOUR: u64 = 3_600;
 
 /// An incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,9 +72,45 @@ impl Incident {
         self.closed_at.is_none()
     }
 
+    /// The hours from its opening within which a step is to be done that is not, each once.
+    pub fn open_deadlines(&self) -> impl Iterator<Item = u64> + '_ {
+        let is_open = |hours: &u64| {
+            let steps = self.incident_kind.steps().iter().filter(|(_, seconds)| *seconds == hours * HOUR);
+            steps.map(|(step, _)| step).any(|step| !self.done.iter().any(|done| done.step == *step))
+        };
+        self.incident_kind.deadline_hours().filter(is_open)
+    }
+
     /// The steps of its procedure that are not done.
     pub fn open_steps(&self) -> impl Iterator<Item = IncidentStep> + '_ {
         let steps = self.incident_kind.steps().iter().map(|(step, _)| *step);
         steps.filter(|step| !self.done.iter().any(|done| done.step == *step))
+    }
+}
+
+impl RowKey {
+    /// The open incident of a secret, by the newest verified state. There is one of each kind at most.
+    pub fn open_incident(&self, secret: SecretId, kind: IncidentKind) -> Option<Incident> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let is_it =
+            |incident: &&Incident| incident.is_open() && incident.secret_id == secret && incident.incident_kind == kind;
+        state.incidents().find(is_it).cloned()
+    }
+
+    /// An incident with an id, if it is open by the newest verified state.
+    pub fn open_incident_with(&self, id: IncidentId) -> Option<Incident> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.incident(id).filter(|incident| incident.is_open()).cloned()
+    }
+
+    /// Open incidents after one, ordered by id, up to a limit.
+    pub fn open_incidents(&self, after: Option<IncidentId>, limit: usize) -> Vec<Incident> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let is_after = |incident: &&Incident| {
+            after.is_none_or(|after| incident.incident_id.as_bytes() > after.as_bytes()) && incident.is_open()
+        };
+        let mut found: Vec<&Incident> = state.incidents().filter(is_after).collect();
+        found.sort_unstable_by_key(|incident| *incident.incident_id.as_bytes());
+        found.into_iter().take(limit).cloned().collect()
     }
 }

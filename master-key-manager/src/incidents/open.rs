@@ -49,6 +49,10 @@ impl Incidents {
             Ok(change)
         };
         let done = self.revocations.change_places(caller, Some(&reason), change).await?;
+        // The incident is open, whatever becomes of its notices: those that are missing are made within the hour.
+        if let Err(fault) = self.store.notice_incident(incident_id, caller.now()).await {
+            tracing::warn!(%fault, "the notices of an incident were not made yet");
+        }
         Ok((made.ok_or_else(|| Refusal::internal("an incident was not opened"))?, done))
     }
 }

@@ -1,4 +1,4 @@
-//! Notices of what is due.
+//! Notices of what is due, and of incidents.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::http::{Call, Page};
 pub(super) const ROUTES: &[Route] = &[Route::get(
     action::NOTICE_LIST,
     "/api/notices",
-    "Lists notices of secrets whose current version ends or that are due for their next rotation.",
+    "Lists notices of secrets: ends of their versions, rotations that are due, incidents.",
 )
 .parameters(&[after::<SecretCursor>(), LIMIT])
 .answers(&[Answer::json::<NoticeList>(200, "A page, the oldest notice first.")])
@@ -64,6 +64,7 @@ fn details(
         environment: environment_name(app, environment)?,
         path,
         threshold_days: notice.threshold_days,
+        deadline_hours: (notice.deadline_hours > 0).then_some(notice.deadline_hours),
         due_at: notice.due_at,
         created_at: notice.created_at,
         delivered_at: notice.delivered_at,

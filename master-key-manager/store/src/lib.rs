@@ -61,7 +61,9 @@ pub use self::integrity::{
     CHECKED_AT_ONCE, CatalogueRows, CheckedEnvelope, CheckedVersion, Erasure, IntegrityStore, RowOrigin, SecretRow,
     VersionKey,
 };
-pub use self::notices::{DuePlace, NOTICE_SECONDS, NOTICED_AT_ONCE, Notice, NoticePage, NoticeStore, THRESHOLD_DAYS};
+pub use self::notices::{
+    DuePlace, INCIDENTS_AT_ONCE, NOTICE_SECONDS, NOTICED_AT_ONCE, Notice, NoticePage, NoticeStore, THRESHOLD_DAYS,
+};
 pub use self::places::{
     DescribedSecret, Details, NewDetails, NewPlace, PlaceConflict, PlaceStore, PlacedSecret, Stages,
 };

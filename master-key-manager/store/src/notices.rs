@@ -1,6 +1,7 @@
 //! Notices: what people and programs are told before it happens.
 
 use async_trait::async_trait;
+use manager_api::id::IncidentId;
 use manager_api::name::SecretPath;
 use manager_api::notices::NoticeKind;
 use manager_policy::Visible;
@@ -17,7 +18,7 @@ pub const NOTICE_SECONDS: u64 = 90 * 24 * 60 * 60;
 /// Secrets that one transaction looks at for notices, and notices that one drops.
 pub const NOTICED_AT_ONCE: usize = 256;
 
-/// Notices of what is due. They inform, and nothing is decided from them.
+/// Notices of what is due, and of incidents. They inform, and nothing is decided from them.
 #[async_trait]
 pub trait NoticeStore: Send + Sync {
     /// Makes the notices of what is due within 30 days, for up to `limit` current versions after a place in their order.
@@ -30,6 +31,11 @@ pub trait NoticeStore: Send + Sync {
         now: u64,
         limit: usize,
     ) -> Stored<Option<DuePlace>>;
+    /// Makes the notices of an open incident: that it is open, and of each of its deadlines whose steps are not done. There is one
+    /// of each, whoever looks how often. An incident that is unknown or closed has none.
+    async fn notice_incident(&self, incident: IncidentId, now: u64) -> Stored<()>;
+    /// The same for up to `limit` open incidents after one. Returns the one to go on from; `None` when none is left.
+    async fn notice_incidents(&self, after: Option<IncidentId>, now: u64, limit: usize) -> Stored<Option<IncidentId>>;
     /// Drops notices after a number whose cause is gone, or that are too old, of up to `limit` of them. Returns the number
     /// to go on from; `None` when none is left.
     async fn drop_notices(&self, after: u64, now: u64, limit: usize) -> Stored<Option<u64>>;
@@ -41,6 +47,9 @@ pub trait NoticeStore: Send + Sync {
     /// Notes that a notice was delivered. One that is gone stays so.
     async fn note_delivered(&self, number: u64, now: u64) -> Stored<()>;
 }
+
+/// Incidents that one transaction looks at for notices.
+pub const INCIDENTS_AT_ONCE: usize = 64;
 
 /// A place in the order of what is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,8 +71,10 @@ pub struct Notice {
     pub secret: SecretId,
     /// The version that was current.
     pub version: Version,
-    /// The days before, at which it was made.
+    /// The days before, at which it was made; 0 for an incident.
     pub threshold_days: u64,
+    /// The hours after the opening of an incident; 0 for the opening itself, and for other kinds.
+    pub deadline_hours: u64,
     /// When it is due (Unix seconds).
     pub due_at: u64,
     /// When the notice was made (Unix seconds).

@@ -49,6 +49,8 @@ mod idempotency;
 #[cfg(test)]
 mod importing;
 #[cfg(test)]
+mod incident_notices;
+#[cfg(test)]
 mod incidents;
 #[cfg(test)]
 mod integrity;

@@ -1,6 +1,9 @@
-//! Notices: made from the current versions and their descriptions, once for each threshold.
+//! Notices: made from the current versions and their descriptions, once for each threshold, and from the records of incidents.
+
+mod incidents;
 
 use async_trait::async_trait;
+use manager_api::id::IncidentId;
 use manager_api::notices::NoticeKind;
 use manager_policy::Visible;
 use manager_registry::RowKey;
@@ -15,16 +18,16 @@ use crate::{Acted, Bounds, DuePlace, Expiry, NOTICE_SECONDS, Notice, NoticePage,
 
 /// Notices behind a number, in the order of their numbers.
 const WALK: Walk = Walk {
-    // Both kinds are named, so that the secret's notices are found by the index that has the kind first.
-    within: "SELECT n.number, n.kind, n.secret_id, n.version, n.threshold_days, n.due_at, n.created_at, n.delivered_at
+    // All kinds are named, so that the secret's notices are found by the index that has the kind first.
+    within: "SELECT n.number, n.kind, n.secret_id, n.version, n.threshold_days, n.deadline_hours, n.due_at, n.created_at, n.delivered_at
          FROM search_secrets i CROSS JOIN notices n
          WHERE i.environment_id = ?1 AND i.path >= ?2 AND i.path < ?3
-             AND n.kind IN ('expiry', 'rotation') AND n.secret_id = i.secret_id AND n.number > ?4
+             AND n.kind IN ('expiry', 'rotation', 'compromise', 'loss') AND n.secret_id = i.secret_id AND n.number > ?4
          ORDER BY n.number LIMIT ?5",
-    along: "SELECT n.number, n.kind, n.secret_id, n.version, n.threshold_days, n.due_at, n.created_at, n.delivered_at,
+    along: "SELECT n.number, n.kind, n.secret_id, n.version, n.threshold_days, n.deadline_hours, n.due_at, n.created_at, n.delivered_at,
              s.environment_id, s.path
          FROM notices n JOIN secrets s ON s.secret_id = n.secret_id WHERE n.number > ?1 ORDER BY n.number LIMIT ?2",
-    columns: 8,
+    columns: 9,
 };
 
 #[async_trait]
@@ -38,6 +41,29 @@ impl NoticeStore for SqlStore {
     ) -> Stored<Option<DuePlace>> {
         let key = self.key();
         self.sql.write("notice", move |tx| notice(tx, &key, kind, after, now, limit)).await
+    }
+
+    async fn notice_incident(&self, incident: IncidentId, now: u64) -> Stored<()> {
+        let key = self.key();
+        self.sql
+            .write("notice_incident", move |tx| match key.open_incident_with(incident) {
+                Some(incident) => incidents::notice(tx, &key, &incident, now),
+                None => Ok(()),
+            })
+            .await
+    }
+
+    async fn notice_incidents(&self, after: Option<IncidentId>, now: u64, limit: usize) -> Stored<Option<IncidentId>> {
+        let key = self.key();
+        self.sql
+            .write("notice_incidents", move |tx| {
+                let found = key.open_incidents(after, limit);
+                for incident in &found {
+                    incidents::notice(tx, &key, incident, now)?;
+                }
+                Ok(found.last().map(|incident| incident.incident_id).filter(|_| found.len() == limit))
+            })
+            .await
     }
 
     async fn drop_notices(&self, after: u64, now: u64, limit: usize) -> Stored<Option<u64>> {
@@ -54,7 +80,7 @@ impl NoticeStore for SqlStore {
         self.sql
             .read("undelivered_notices", move |tx| {
                 tx.all(
-                    "SELECT number, kind, secret_id, version, threshold_days, due_at, created_at, delivered_at
+                    "SELECT number, kind, secret_id, version, threshold_days, deadline_hours, due_at, created_at, delivered_at
                      FROM notices WHERE number > ?1 AND delivered_at IS NULL ORDER BY number LIMIT ?2",
                     &[&after, &row_limit(limit)],
                     read,
@@ -73,7 +99,7 @@ impl NoticeStore for SqlStore {
     }
 }
 
-/// Columns `number, kind, secret_id, version, threshold_days, due_at, created_at, delivered_at`.
+/// Columns `number, kind, secret_id, version, threshold_days, deadline_hours, due_at, created_at, delivered_at`.
 fn read(row: &Row<'_>) -> Result<Notice, SqlError> {
     Ok(Notice {
         number: row.get(0)?,
@@ -81,9 +107,10 @@ fn read(row: &Row<'_>) -> Result<Notice, SqlError> {
         secret: SecretId::from_bytes(row.get(2)?),
         version: version(row, 3)?,
         threshold_days: row.get(4)?,
-        due_at: row.get(5)?,
-        created_at: row.get(6)?,
-        delivered_at: row.get(7)?,
+        deadline_hours: row.get(5)?,
+        due_at: row.get(6)?,
+        created_at: row.get(7)?,
+        delivered_at: row.get(8)?,
     })
 }
 
@@ -112,6 +139,8 @@ fn notice(
                  AND (rotation_due_at > ?1 OR (rotation_due_at = ?1 AND secret_id > ?2))
              ORDER BY rotation_due_at, secret_id LIMIT ?4"
         }
+        // They are made of the records of the incidents.
+        NoticeKind::Compromise | NoticeKind::Loss => return Ok(None),
     };
     let until = now.saturating_add(THIRTY_DAYS);
     let found: Vec<DuePlace> =
@@ -144,6 +173,7 @@ fn cause(tx: &mut Tx<'_>, key: &RowKey, kind: NoticeKind, secret: SecretId) -> R
                 Expiry::Known(None) | Expiry::Unverified => Ok(None),
             }
         }
+        NoticeKind::Compromise | NoticeKind::Loss => Ok(None),
     }
 }
 
@@ -161,6 +191,17 @@ fn insert(
     if known {
         return Ok(());
     }
+    enter(tx, (kind, secret), cause, (days, 0), now)
+}
+
+/// Enters a notice under the next number.
+fn enter(
+    tx: &mut Tx<'_>,
+    (kind, secret): (NoticeKind, SecretId),
+    cause: due::Due,
+    (days, hours): (u64, u64),
+    now: u64,
+) -> Result<(), SqlError> {
     // Of its own: the number of a notice that was dropped is not given again.
     tx.execute(
         "INSERT INTO notice_numbers (one, newest) VALUES (1, 1)
@@ -169,16 +210,16 @@ fn insert(
     )?;
     let number: u64 = tx.one("SELECT newest FROM notice_numbers WHERE one = 1", &[], |row| row.get(0))?;
     tx.execute(
-        "INSERT INTO notices (number, kind, secret_id, version, threshold_days, due_at, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        &[&number, &kind.as_str(), &secret.as_bytes(), &cause.version.get(), &days, &cause.due_at, &now],
+        "INSERT INTO notices (number, kind, secret_id, version, threshold_days, deadline_hours, due_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        &[&number, &kind.as_str(), &secret.as_bytes(), &cause.version.get(), &days, &hours, &cause.due_at, &now],
     )
     .map(|_rows| ())
 }
 
 fn drop_notices(tx: &mut Tx<'_>, key: &RowKey, after: u64, now: u64, limit: usize) -> Result<Option<u64>, SqlError> {
     let found = tx.all(
-        "SELECT number, kind, secret_id, version, threshold_days, due_at, created_at, delivered_at
+        "SELECT number, kind, secret_id, version, threshold_days, deadline_hours, due_at, created_at, delivered_at
          FROM notices WHERE number > ?1 ORDER BY number LIMIT ?2",
         &[&after, &row_limit(limit)],
         read,
@@ -194,6 +235,9 @@ fn drop_notices(tx: &mut Tx<'_>, key: &RowKey, after: u64, now: u64, limit: usiz
 
 /// Tells whether what a notice says is still so.
 fn has_cause(tx: &mut Tx<'_>, key: &RowKey, notice: &Notice) -> Result<bool, SqlError> {
+    if let Some(kind) = notice.kind.incident() {
+        return incidents::has_cause(tx, key, notice, kind);
+    }
     let cause = cause(tx, key, notice.kind, notice.secret)?;
     Ok(cause.is_some_and(|cause| (cause.version, cause.due_at) == (notice.version, notice.due_at)))
 }

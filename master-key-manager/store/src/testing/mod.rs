@@ -78,6 +78,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.frozen().await?;
     kit.approvals().await?;
     kit.read_limits().await?;
+    kit.incident_notices().await?;
     kit.expiry().await?;
     kit.notices().await?;
     kit.secret_rotations().await?;

@@ -312,14 +312,15 @@ CREATE INDEX rotations_end ON rotations (ends_at);
 -- What people and programs are told before it happens. Nothing is decided from it.
 CREATE TABLE notices (
     number BIGINT PRIMARY KEY CHECK (number >= 1),
-    kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('expiry', 'rotation')),
+    kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('expiry', 'rotation', 'compromise', 'loss')),
     secret_id BYTEA NOT NULL CHECK (octet_length(secret_id) = 16),
     version BIGINT NOT NULL,
     threshold_days BIGINT NOT NULL,
+    deadline_hours BIGINT NOT NULL DEFAULT 0,
     due_at BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     delivered_at BIGINT,
-    UNIQUE (kind, secret_id, version, threshold_days)
+    UNIQUE (kind, secret_id, version, threshold_days, deadline_hours)
 );
 CREATE TABLE notice_numbers (
     one BIGINT PRIMARY KEY CHECK (one = 1),

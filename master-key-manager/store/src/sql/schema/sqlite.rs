@@ -345,14 +345,15 @@ CREATE INDEX rotations_end ON rotations (ends_at);
 -- What people and programs are told before it happens. Nothing is decided from it.
 CREATE TABLE notices (
     number INTEGER PRIMARY KEY CHECK (number >= 1),
-    kind TEXT NOT NULL CHECK (kind IN ('expiry', 'rotation')),
+    kind TEXT NOT NULL CHECK (kind IN ('expiry', 'rotation', 'compromise', 'loss')),
     secret_id BLOB NOT NULL CHECK (length(secret_id) = 16),
     version INTEGER NOT NULL,
     threshold_days INTEGER NOT NULL,
+    deadline_hours INTEGER NOT NULL DEFAULT 0,
     due_at INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     delivered_at INTEGER,
-    UNIQUE (kind, secret_id, version, threshold_days)
+    UNIQUE (kind, secret_id, version, threshold_days, deadline_hours)
 ) STRICT;
 CREATE TABLE notice_numbers (
     one INTEGER PRIMARY KEY CHECK (one = 1),
