@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use manager_api::kind::{Class, SecretKind};
 use manager_api::name::{SecretPath, TagKey, TagValue};
 use manager_api::policy::PartyId;
+use manager_api::rotation::RotationPlan;
 use manager_api::secrets::SecretStatus;
 use manager_api::tags::Tags;
 use manager_policy::{Effect, SecretFacts, Visible};
@@ -80,12 +81,15 @@ impl Kit<'_> {
         let kind = [None, Some(SecretKind::ApiKey), Some(SecretKind::Database)].get(pick(3)).copied().flatten();
         let owner = owners.get(pick(4)).copied();
         let rotation_days = (pick(5) == 0).then_some(7);
+        // It counts before the period.
+        let every_days = (pick(4) == 1).then_some(3);
+        let rotation = every_days.map(|_| RotationPlan { every_days, ..RotationPlan::none() });
         let expires_at = (pick(7) == 0).then_some(NOW + 3 * DAY);
         let secret = SecretId::generate();
         let created_at = NOW + u64::try_from(number / 5).map_err(text)?;
         let new = self.new_version(secret, 1, &path)?;
         let (rules, row) = (SecretRules { tags, ..SecretRules::default() }, VersionRow { environment, ..new.row });
-        let details = Details { kind, owner, rotation_days, ..Details::default() };
+        let details = Details { kind, owner, rotation_days, rotation, ..Details::default() };
         let about = AboutVersion { expires_at, ..AboutVersion::default() };
         let new = NewVersion { row, rules: rules.clone(), details, about, now: created_at, ..new };
         if number.is_multiple_of(11) {
@@ -112,7 +116,8 @@ impl Kit<'_> {
         let facts = found.into_iter().next().flatten().ok_or("the secret is there")?;
         let kind = kind.unwrap_or(SecretKind::Text);
         let class = Class::default_of(kind, environment == self.environment);
-        let rotation = created_at + u64::from(rotation_days.unwrap_or(class.rotation_days())) * DAY;
+        let days = every_days.or(rotation_days).unwrap_or(class.rotation_days());
+        let rotation = created_at + u64::from(days) * DAY;
         let is_due = state == SecretStatus::Active && !number.is_multiple_of(11);
         let due_at = is_due.then(|| expires_at.map_or(rotation, |ends| ends.min(rotation)));
         Ok(Made { facts, kind, owner, state, created_at, due_at })

@@ -98,9 +98,10 @@ impl Environments {
     }
 }
 
-/// The rotation period of a description, in seconds.
+/// The time from a version to the next rotation, in seconds: that of the plan of rotation, of the secret, or of its class.
 pub(super) fn rotation(details: &Details, class: Class) -> u64 {
-    u64::from(details.rotation_days.unwrap_or(class.rotation_days())) * DAY
+    let planned = details.rotation.as_ref().and_then(|plan| plan.every_days);
+    u64::from(planned.or(details.rotation_days).unwrap_or(class.rotation_days())) * DAY
 }
 
 /// What a description means in an environment.
