@@ -257,6 +257,10 @@ pub struct Rollback {
     /// A note about the new version.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub note: Option<Note>,
+    /// When the new version ends (Unix seconds). By default after the rotation period, and with the version that it points to at
+    /// the latest. A certificate and a JSON web token end by themselves in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub expires_at: Option<u64>,
 }
 
 /// Answer to [`Rollback`].
@@ -273,6 +277,9 @@ pub struct RollbackAnswer {
     pub environment: EnvironmentName,
     /// Name in the environment.
     pub path: SecretPath,
+    /// When the version ends (Unix seconds). Absent for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
 }
 
 /// One numbered event.

@@ -4,8 +4,9 @@
 //! committed. The vault takes only a number that it has never known, so that a manager which was restored to a time
 //! before a rollback never gives its number a second meaning. A pending rollback that is settled later is given up.
 
+use manager_api::kind::SecretKind;
 use manager_api::name::{IdempotencyKey, Note, SecretPath};
-use manager_api::wire::CatalogueState;
+use manager_api::wire::{CatalogueState, Rollback};
 use manager_policy::{Permit, Write};
 use service_runtime::Refusal;
 use service_runtime::audit::Origin;
@@ -32,6 +33,8 @@ pub struct RollbackRequest {
     pub if_version: Option<Version>,
     /// A note about the new version.
     pub note: Option<Note>,
+    /// When the new version ends (Unix seconds).
+    pub expires_at: Option<u64>,
     /// The idempotency key and the mark of the body, to recognize a repeat.
     pub idempotency: Option<(IdempotencyKey, BodyMark)>,
 }
@@ -48,6 +51,16 @@ pub struct RolledBack {
     pub environment: EnvironmentId,
     /// Its path.
     pub path: SecretPath,
+    /// When it ends (Unix seconds); `None` for never.
+    pub expires_at: Option<u64>,
+}
+
+impl RollbackRequest {
+    /// The request of a body.
+    pub fn of(secret: SecretId, body: Rollback, idempotency: Option<(IdempotencyKey, BodyMark)>) -> Self {
+        let Rollback { version: target, if_version, note, expires_at } = body;
+        Self { secret, target, if_version, note, expires_at, idempotency }
+    }
 }
 
 impl SecretWriter {
@@ -75,8 +88,9 @@ impl SecretWriter {
             First::Committed(state, version) => {
                 let row = self.store.version(&permit.to_look(), request.secret, version).await?;
                 let row = row.ok_or_else(not_found)?;
+                let expires_at = self.end_of(&row).await?;
                 self.audit.record(act(&request, &state.path), meta).await?;
-                Ok(answer(state, &row))
+                Ok(answer(state, &row, expires_at))
             }
             First::Abandoned(state) if state.secret != request.secret => {
                 Err(Refusal::new(ErrorCode::IdempotencyConflict))
@@ -110,9 +124,10 @@ impl SecretWriter {
         self.audit.record(act(request, &state.path), meta).await?;
         let recorded = self.store.targets(&look, secret, request.target).await?;
         let targets = self.readable_again(recorded, caller).await?;
-        let row = self.reserve_next((request, &targets), (caller, permit), first).await?;
+        let row = self.reserve_next((request, &state, &targets), (caller, permit), first).await?;
+        let expires_at = self.end_of(&row).await?;
         match self.store.commit(secret, row.version, None).await {
-            Ok(CommitOutcome::Yes { .. }) => Ok(answer(state, &row)),
+            Ok(CommitOutcome::Yes { .. }) => Ok(answer(state, &row, expires_at)),
             // It was destroyed with its envelope, or settled by another process, while it was under way.
             Ok(CommitOutcome::WithoutToken | CommitOutcome::Closed(_) | CommitOutcome::Expired | CommitOutcome::No)
             | Err(_) => Err(Refusal::outcome_unknown("the catalogue did not record the version")),
@@ -122,11 +137,18 @@ impl SecretWriter {
     /// Takes the first version number that is free, in the catalogue and in the vault.
     async fn reserve_next(
         &self,
-        (request, targets): (&RollbackRequest, &[ReadableTarget]),
+        (request, state, targets): (&RollbackRequest, &SecretState, &[ReadableTarget]),
         (caller, permit): (&Caller, &Permit<Write>),
         mut version: Version,
     ) -> Result<VersionRow, Refusal> {
         let key = request.idempotency.as_ref().map(|(key, _)| key.as_str().to_owned());
+        let environment = self.environments.with_id(state.environment);
+        let environment = environment.ok_or_else(|| Refusal::internal("an unknown environment"))?;
+        let now = self.clock.now();
+        let by_period = state.details.end_of_version(&environment.name, now);
+        let expires_at = request.expires_at.or(by_period);
+        // An old value gets no younger, unless somebody says so; and what ends by itself does in any case.
+        let ends_with_target = request.expires_at.is_none() || ends_by_itself(state.kind);
         for _ in 0..MAX_TRIES {
             let new = NewRollback {
                 secret: request.secret,
@@ -136,11 +158,13 @@ impl SecretWriter {
                 about: AboutVersion {
                     note: request.note.clone(),
                     author: caller.subject(),
+                    expires_at,
                     targets: targets.to_vec(),
                     ..AboutVersion::default()
                 },
+                ends_with_target,
                 idempotency: caller.subject().zip(key.clone()),
-                now: self.clock.now(),
+                now,
             };
             match self.store.begin_rollback(permit, new).await? {
                 RollbackOutcome::Pending(row) => match self.settler.reserve(&row).await? {
@@ -157,6 +181,15 @@ impl SecretWriter {
         }
         Err(Refusal::unavailable("the vault knows many numbers that the catalogue lacks; repeat the request"))
     }
+
+    async fn end_of(&self, row: &VersionRow) -> Result<Option<u64>, Refusal> {
+        Ok(self.store.expiry(row.secret, row.version).await?.told_at(0).at)
+    }
+}
+
+/// Tells whether the values of a kind have an end that stands in them.
+fn ends_by_itself(kind: Option<SecretKind>) -> bool {
+    matches!(kind, Some(SecretKind::Certificate | SecretKind::Jwt))
 }
 
 fn not_found() -> Refusal {
@@ -167,7 +200,7 @@ fn act<'a>(request: &RollbackRequest, path: &'a SecretPath) -> Act<'a> {
     Act::SecretRollback { secret: request.secret, path, version: request.target }
 }
 
-fn answer(state: SecretState, row: &VersionRow) -> RolledBack {
+fn answer(state: SecretState, row: &VersionRow, expires_at: Option<u64>) -> RolledBack {
     let SecretState { secret, environment, path, .. } = state;
-    RolledBack { secret, version: row.version, envelope: row.envelope, environment, path }
+    RolledBack { secret, version: row.version, envelope: row.envelope, environment, path, expires_at }
 }

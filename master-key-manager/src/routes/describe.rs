@@ -79,6 +79,7 @@ pub(super) fn rolled_back(app: &App, done: RolledBack) -> Result<RollbackAnswer,
         envelope: done.envelope,
         environment: environment_name(app, done.environment)?,
         path: done.path,
+        expires_at: done.expires_at,
     })
 }
 

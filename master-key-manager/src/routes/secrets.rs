@@ -220,8 +220,7 @@ async fn rollback(call: Call<Json<Rollback>>, app: web::Data<App>) -> Result<Htt
     let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
     // With the secret and the verb: a key that is used for another request is noticed.
     let idempotency = idempotency_of(&call, &app, &(action::SECRET_ROLLBACK, secret, &body))?;
-    let request =
-        RollbackRequest { secret, target: body.version, if_version: body.if_version, note: body.note, idempotency };
+    let request = RollbackRequest::of(secret, body, idempotency);
     let secret_writer = Arc::clone(&app.secret_writer);
     let done = call.run(|caller, origin| async move { secret_writer.rollback(request, caller, &origin).await }).await?;
     Ok(HttpResponse::Created().json(describe::rolled_back(&app, done)?))

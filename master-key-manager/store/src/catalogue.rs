@@ -262,6 +262,8 @@ pub struct NewRollback {
     pub if_version: Option<IfVersion>,
     /// What is kept with the version.
     pub about: AboutVersion,
+    /// True if it ends with the target at the latest.
+    pub ends_with_target: bool,
     /// The caller and idempotency key by which a repeat is recognized.
     pub idempotency: Option<(Subject, String)>,
     /// Unix seconds.

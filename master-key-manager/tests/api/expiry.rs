@@ -160,6 +160,46 @@ async fn a_rollback_ends_when_the_version_does_that_it_points_to() {
     manager.stop().await;
 }
 
+#[actix_web::test]
+async fn a_rollback_ends_when_it_is_said_and_never_after_what_its_value_says() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let rollback = async |secret: &str, end: Option<u64>| {
+        let mut body = json!({"version": 1});
+        if let Some(end) = end {
+            body["expires_at"] = json!(end);
+        }
+        let done = manager.post(&format!("/api/secrets/{secret}:rollback"), body).await;
+        days_from_now(&done.expect(201))
+    };
+    let next = async |secret: &str, value: Value| {
+        manager.admin(Method::PUT, &format!("/api/secrets/{secret}"), Some(value)).await.expect(201);
+    };
+    let over = create(&manager, "over", json!({"expires_at": now() - DAY, "rotation_days": 30})).await.member("key_id");
+    next(&over, json!({"value": "w"})).await;
+    set(&manager, "refuse").await.expect(200);
+    let done = manager.post(&format!("/api/secrets/{over}:rollback"), json!({"version": 1})).await.expect(201);
+    assert!(done.json()["expires_at"].as_u64().unwrap() < now(), "an old value gets no younger");
+    mint(&manager, &over).await.expect(409).refused("version_expired");
+    assert_eq!(rollback(&over, Some(now() + 3 * DAY)).await, Some(3), "unless somebody says so");
+    mint(&manager, &over).await.expect(201);
+
+    let never = create(&manager, "never", json!({"never_expires": true})).await.member("key_id");
+    next(&never, json!({"value": "w"})).await;
+    assert_eq!(rollback(&never, None).await, None);
+    let period = Some(json!({"never_expires": false, "rotation_days": 9}));
+    manager.admin(Method::PATCH, &format!("/api/secrets/{never}"), period).await.expect(200);
+    assert_eq!(rollback(&never, None).await, Some(9), "as a version that is written now");
+
+    let pair = json!({"form": "key-pair", "self_signed": {"names": [{"dns": "a.example"}], "days": 30}});
+    let new = json!({"environment": "dev", "path": "web", "kind": "certificate", "generate": pair, "token": false});
+    let web = manager.post("/api/secrets", new).await.expect(201).member("key_id");
+    next(&web, json!({"generate": pair, "token": false})).await;
+    assert_eq!(rollback(&web, Some(now() + 300 * DAY)).await, Some(30), "a certificate ends by itself");
+    assert_eq!(rollback(&web, Some(now() + 3 * DAY)).await, Some(3));
+    manager.stop().await;
+}
+
 async fn notices(manager: &Manager, credential: &str) -> Vec<(String, u64, String)> {
     let list = ask(manager, credential, Method::GET, "/api/notices", None).await.expect(200).json();
     let one = |notice: &Value| {

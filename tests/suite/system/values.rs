@@ -75,7 +75,7 @@ async fn client_reads_many_lists_revokes_and_destroys() {
 
     assert_eq!(client.list_secrets(None, None).await.unwrap().secrets.len(), 3);
     assert_eq!(client.list_tokens(None).await.unwrap().tokens.len(), 4);
-    let rollback = Rollback { version: first.version, if_version: Some(first.version), note: None };
+    let rollback = Rollback { version: first.version, if_version: Some(first.version), note: None, expires_at: None };
     let back = client.rollback(first.key_id, &rollback, Some("once")).await.unwrap();
     assert_eq!((back.version, back.envelope), (first.version.next().unwrap(), first.version));
     let repeat = client.rollback(first.key_id, &rollback, Some("once")).await.unwrap();

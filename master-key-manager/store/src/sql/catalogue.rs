@@ -251,10 +251,12 @@ fn begin_rollback(tx: &mut Tx<'_>, key: &RowKey, new: &NewRollback) -> Result<Ro
         return Ok(RollbackOutcome::Taken);
     }
     let row = VersionRow { version: new.version, state: CatalogueState::Pending, ..target };
-    let expires_at = match ends::expiry(tx, key, &target)? {
+    let of_target = match ends::expiry(tx, key, &target)? {
         Expiry::Known(end) => end,
         Expiry::Unverified => Some(new.now),
     };
+    let of_target = of_target.filter(|_| new.ends_with_target);
+    let expires_at = new.about.expires_at.into_iter().chain(of_target).min();
     let account = secret_rotation::account_of(tx, new.secret, Some(new.target))?;
     insert_pending(tx, key, &row, &AboutVersion { expires_at, account, ..new.about.clone() }, new.now)?;
     // What the author of the old version could read, and the one who goes back to it may read, too.

@@ -50,6 +50,7 @@ impl Kit<'_> {
             target,
             if_version: None,
             about: crate::AboutVersion::default(),
+            ends_with_target: true,
             idempotency: None,
             now: NOW,
         };

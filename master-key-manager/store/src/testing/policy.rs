@@ -133,6 +133,7 @@ impl Kit<'_> {
             target: Version::FIRST,
             if_version: None,
             about: AboutVersion::default(),
+            ends_with_target: true,
             idempotency: None,
             now: NOW,
         };
@@ -183,6 +184,7 @@ impl Kit<'_> {
             target,
             if_version: None,
             about: AboutVersion::default(),
+            ends_with_target: true,
             idempotency: None,
             now: NOW,
         };

@@ -135,7 +135,8 @@ impl Kit<'_> {
         let (version, target) = (Version::new(number).map_err(text)?, Version::new(target).map_err(text)?);
         let if_version = if_version.map(IfVersion::Current);
         let about = AboutVersion::default();
-        let new = NewRollback { secret, version, target, if_version, about, idempotency: None, now: NOW };
+        let (ends_with_target, idempotency) = (true, None);
+        let new = NewRollback { secret, version, target, if_version, about, ends_with_target, idempotency, now: NOW };
         self.store.begin_rollback(&self.may()?, new).await.map_err(text)
     }
 
