@@ -162,11 +162,11 @@ impl App {
             environments: Arc::clone(&environments),
             registry: Arc::clone(&registry),
         });
-        let secret_rotator = secret_rotator((&store, &secret_writer, &revocations), (&audit, &clock));
+        let secret_rotator = Arc::new(secret_rotator((&store, &secret_writer, &revocations), (&audit, &clock)));
         let secret_keeper = secret_keeper((&store, &secret_writer, &revocations), &audit);
         let integrity = integrity((&store, &client, &keys), (&vault_view, &audit));
         let (likeness, known) = (Arc::clone(&fingerprints), Arc::clone(&environments));
-        let version_keeper = VersionKeeper::new(store.clone(), likeness, known, audit.clone());
+        let version_keeper = Arc::new(VersionKeeper::new(store.clone(), likeness, known, audit.clone()));
         let policy = Arc::new(policy);
         let incidents = incidents((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&policy, &audit));
         let approvals = approvals((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&audit, &clock));
@@ -185,8 +185,7 @@ impl App {
             tasks: Tasks::new(tokio::runtime::Handle::current()),
             long_requests: LongTurns::new(LONG_REQUESTS),
         };
-        let approvals = Arc::new(approvals);
-        let bulk = bulk(&gate, &store, (&secret_writer, &secret_keeper), (&approvals, &revocations));
+        let bulk = bulk(&gate, (&secret_writer, &secret_keeper), (&secret_rotator, &version_keeper), &approvals);
         let app = Self {
             gate: Arc::new(gate),
             bulk: Arc::new(bulk),
@@ -209,11 +208,11 @@ impl App {
             client,
             keys,
             secret_writer,
-            secret_rotator: Arc::new(secret_rotator),
+            secret_rotator,
             secret_keeper,
             approvals,
             incidents: Arc::new(incidents),
-            version_keeper: Arc::new(version_keeper),
+            version_keeper,
             clock,
         };
         Ok((app, sync))
@@ -365,15 +364,15 @@ fn approvals(
     (_, registry, revocations): Changing<'_>,
     (store, keeper): (Arc<dyn ManagerStore>, &Arc<SecretKeeper>),
     (audit, clock): (&AuditLog, &Arc<dyn Clock>),
-) -> Approvals {
-    Approvals {
+) -> Arc<Approvals> {
+    Arc::new(Approvals {
         store,
         registry: Arc::clone(registry),
         revocations: Arc::clone(revocations),
         keeper: Arc::clone(keeper),
         audit: audit.clone(),
         clock: Arc::clone(clock),
-    }
+    })
 }
 
 fn policy(
@@ -403,18 +402,20 @@ fn services(
 
 fn bulk(
     gate: &Gate,
-    store: &Arc<dyn ManagerStore>,
     (secret_writer, secret_keeper): (&Arc<SecretWriter>, &Arc<SecretKeeper>),
-    (approvals, revocations): (&Arc<Approvals>, &Arc<Revocations>),
+    (secret_rotator, version_keeper): (&Arc<SecretRotator>, &Arc<VersionKeeper>),
+    approvals: &Arc<Approvals>,
 ) -> Bulk {
     Bulk {
-        store: Arc::clone(store),
+        store: Arc::clone(&approvals.store),
         registry: Arc::clone(&gate.registry),
         limits: Arc::clone(&gate.limits),
         secret_writer: Arc::clone(secret_writer),
         secret_keeper: Arc::clone(secret_keeper),
+        secret_rotator: Arc::clone(secret_rotator),
+        version_keeper: Arc::clone(version_keeper),
         approvals: Arc::clone(approvals),
-        revocations: Arc::clone(revocations),
+        revocations: Arc::clone(&approvals.revocations),
         audit: gate.audit.clone(),
         clock: Arc::clone(&gate.clock),
         turns: Turns::default(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use manager_api::kind::SecretKind;
 use manager_api::name::{EnvironmentName, IdempotencyKey, Note, Reason, SecretPath};
 use manager_api::secrets::{ChangeSecret, EnvironmentSelector};
+use manager_api::versions::ChangeVersion;
 use manager_policy::{Permit, Write};
 use manager_registry::{Deletion, SecretRules};
 use manager_store::{AboutVersion, CHANGED, Details, ManagerStore};
@@ -24,8 +25,8 @@ use crate::access::{Caller, Limits, Registry};
 use crate::approvals::{Approvals, Destruction};
 use crate::audit_event::Act;
 use crate::catalogue::{
-    KeyedLocks, NewValue, RollbackRequest, RolledBack, SecretKeeper, SecretWriter, StoreRequest, StoreTo, StoredSecret,
-    destroy as destroy_versions,
+    AfterChange, KeyedLocks, NewValue, RollbackRequest, RolledBack, RotateRequest, Rotated, SecretKeeper,
+    SecretRotator, SecretWriter, StoreRequest, StoreTo, StoredSecret, VersionKeeper, destroy as destroy_versions,
 };
 use crate::idempotency::BodyMark;
 use crate::revocation::{Revocations, Sequences};
@@ -40,6 +41,10 @@ pub struct Bulk {
     pub limits: Arc<Limits>,
     /// Stores values and rolls back.
     pub secret_writer: Arc<SecretWriter>,
+    /// Rotates.
+    pub secret_rotator: Arc<SecretRotator>,
+    /// Changes versions.
+    pub version_keeper: Arc<VersionKeeper>,
     /// Changes, deletes and takes back.
     pub secret_keeper: Arc<SecretKeeper>,
     /// Destroys secrets, or asks for it.
@@ -87,6 +92,10 @@ pub enum Work {
     Put(Box<Put>),
     /// A secret is rolled back.
     Rollback(RollbackRequest),
+    /// A secret is rotated.
+    Rotate(Box<RotateRequest>),
+    /// The note or the stages of a version are changed.
+    ChangeVersion((SecretId, Version), ChangeVersion),
     /// A secret is changed.
     Change(SecretId, Box<ChangeSecret>),
     /// A secret is deleted.
@@ -133,6 +142,10 @@ pub enum Done {
     Unchanged(Option<(SecretId, Version)>),
     /// A secret is rolled back.
     RolledBack(RolledBack),
+    /// A secret is rotated.
+    Rotated(Box<Rotated>),
+    /// A version is changed.
+    ChangedVersion(AfterChange),
     /// A secret is changed, or its deletion is taken back.
     Changed(Sequences),
     /// A secret is deleted.
@@ -239,6 +252,13 @@ impl Bulk {
             }
             Work::Put(put) => self.put(*put, caller, origin).await,
             Work::Rollback(request) => writer.rollback(request, caller.clone(), origin).await.map(Done::RolledBack),
+            Work::Rotate(request) => {
+                let done = self.secret_rotator.rotate(*request, caller.clone(), origin).await?;
+                Ok(Done::Rotated(Box::new(done)))
+            }
+            Work::ChangeVersion(at, asked) => {
+                self.version_keeper.change(at, asked, caller, origin).await.map(Done::ChangedVersion)
+            }
             Work::Change(secret, asked) => keeper.change(secret, *asked, caller, origin).await.map(Done::Changed),
             Work::Delete(secret, reason) => {
                 let (deletion, done) = keeper.delete(secret, reason.as_ref(), caller, origin).await?;

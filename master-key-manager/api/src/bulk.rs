@@ -11,7 +11,9 @@ use shared_proto::id::{SecretId, Version};
 use crate::deletion::{DeletedSecret, DestroyedSecret};
 use crate::lines::ChangeAnswer;
 use crate::name::Reason;
+use crate::rotation::{Rotate, RotationAnswer};
 use crate::secrets::{ChangeSecret, CreateSecret, WriteVersion, WrittenSecret};
+use crate::versions::{ChangeVersion, VersionAfterChange};
 use crate::wire::{Destroy, DestroyAnswer, Rollback, RollbackAnswer};
 
 /// The most operations of a request.
@@ -41,6 +43,10 @@ pub enum BulkOperation {
     Change(Box<BulkChange>),
     /// `POST /api/secrets/{key_id}:rollback`.
     Rollback(BulkRollback),
+    /// `POST /api/secrets/{key_id}:rotate`.
+    Rotate(Box<BulkRotate>),
+    /// `PATCH /api/secrets/{key_id}/versions/{version}`.
+    ChangeVersion(BulkChangeVersion),
     /// `DELETE /api/secrets/{key_id}`.
     Delete(BulkNamed),
     /// `POST /api/secrets/{key_id}:undelete`.
@@ -82,6 +88,30 @@ pub struct BulkRollback {
     pub key_id: SecretId,
     /// The body of the route.
     pub body: Rollback,
+}
+
+/// A rotation of a secret.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BulkRotate {
+    /// The secret.
+    pub key_id: SecretId,
+    /// The body of the route.
+    pub body: Rotate,
+}
+
+/// A change of a version: its note, or its stages.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BulkChangeVersion {
+    /// The secret.
+    pub key_id: SecretId,
+    /// The version.
+    pub version: Version,
+    /// The body of the route.
+    pub body: ChangeVersion,
 }
 
 /// An operation on a secret that needs nothing else.
@@ -145,6 +175,12 @@ pub struct BulkResult {
     /// Answer to `rollback`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<RollbackAnswer>,
+    /// Answer to `rotate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated: Option<RotationAnswer>,
+    /// Answer to `change-version`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_version: Option<VersionAfterChange>,
     /// Answer to `change` and `undelete`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<ChangeAnswer>,
@@ -214,6 +250,7 @@ mod tests {
     // What holds a value or a token cannot be printed or copied as a whole.
     assert_not_impl_any!(BulkRequest: Debug, Display, Clone);
     assert_not_impl_any!(BulkOperation: Debug, Display, Clone);
+    assert_not_impl_any!(BulkRotate: Debug, Display, Clone);
     assert_not_impl_any!(BulkResult: Debug, Display, Clone);
 
     fn read(count: usize) -> Result<BulkRequest, serde_json::Error> {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use manager_api::bulk::{
-    BulkAnswer, BulkChange, BulkDestroy, BulkDestroyVersions, BulkNamed, BulkOperation, BulkRequest, BulkResult,
-    BulkRollback, BulkWrite,
+    BulkAnswer, BulkChange, BulkChangeVersion, BulkDestroy, BulkDestroyVersions, BulkNamed, BulkOperation, BulkRequest,
+    BulkResult, BulkRollback, BulkRotate, BulkWrite,
 };
 use manager_api::lines::ChangeAnswer;
 use manager_api::name::IdempotencyKey;
@@ -15,9 +15,10 @@ use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Route, call};
 use shared_proto::error::ErrorCode;
 
-use super::describe;
+use super::rotation::parse_rotation;
 use super::secrets::{IDEMPOTENCY_KEY, STORE_LIMIT};
 use super::written::{parse_new, parse_next};
+use super::{describe, rotation, versions};
 use crate::app::App;
 use crate::audit_event::action;
 use crate::bulk::{Done, Step, Work};
@@ -116,11 +117,18 @@ fn step(operation: BulkOperation, number: usize, app: &App, repeats: &Repeats) -
             step(action::SECRET_CHANGE, Ok(Work::Change(key_id, Box::new(body))))
         }
         BulkOperation::Rollback(BulkRollback { key_id, body }) => {
-            let work = repeats.part(app, number, &(action::SECRET_ROLLBACK, key_id, &body)).map(|idempotency| {
-                let (target, if_version, note) = (body.version, body.if_version, body.note);
-                Work::Rollback(RollbackRequest { secret: key_id, target, if_version, note, idempotency })
-            });
+            let repeat = repeats.part(app, number, &(action::SECRET_ROLLBACK, key_id, &body));
+            let work = repeat.map(|repeat| Work::Rollback(RollbackRequest::of(key_id, body, repeat)));
             step(action::SECRET_ROLLBACK, work)
+        }
+        BulkOperation::Rotate(rotate) => {
+            let BulkRotate { key_id, body } = *rotate;
+            let repeat = repeats.part(app, number, &(action::SECRET_ROTATE, key_id, &body));
+            let work = repeat.and_then(|repeat| parse_rotation(key_id, body, repeat));
+            step(action::SECRET_ROTATE, work.map(|request| Work::Rotate(Box::new(request))))
+        }
+        BulkOperation::ChangeVersion(BulkChangeVersion { key_id, version, body }) => {
+            step(action::VERSION_UPDATE, Ok(Work::ChangeVersion((key_id, version), body)))
         }
         BulkOperation::Delete(BulkNamed { key_id, reason }) => {
             step(action::SECRET_DELETE, Ok(Work::Delete(key_id, reason)))
@@ -156,6 +164,13 @@ fn described(app: &App, result: Result<Done, Refusal>) -> BulkResult {
             Ok(answer) => BulkResult { rolled_back: Some(answer), ..made },
             Err(refusal) => refused(&refusal),
         },
+        Ok(Done::Rotated(done)) => {
+            let status = if done.revoked.applied { 201 } else { 202 };
+            BulkResult { status, rotated: Some(rotation::answer(*done)), ..BulkResult::default() }
+        }
+        Ok(Done::ChangedVersion(done)) => {
+            BulkResult { changed_version: Some(versions::after_change(done)), ..ok(true) }
+        }
         Ok(Done::Changed(done)) => {
             let status = if done.applied { RevocationStatus::Revoked } else { RevocationStatus::Pending };
             let changed = ChangeAnswer { status, sequences: done.numbers };

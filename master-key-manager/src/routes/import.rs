@@ -178,6 +178,8 @@ impl Row {
             Ok(
                 Done::Stored(_)
                 | Done::RolledBack(_)
+                | Done::Rotated(_)
+                | Done::ChangedVersion(_)
                 | Done::Changed(_)
                 | Done::Deleted(..)
                 | Done::Destroyed(..)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use manager_api::cursor::SecretCursor;
+use manager_api::name::IdempotencyKey;
 use manager_api::rotation::{
     Calendar, DueDay, DueRotation, DueRotations, MAX_CALENDAR_DAYS, Promote, Repair, Rotate, RotationAnswer,
     RotationStep,
@@ -26,6 +27,7 @@ use crate::app::App;
 use crate::audit_event::{Act, action};
 use crate::catalogue::{RotateRequest, Rotated};
 use crate::http::{Call, Page};
+use crate::idempotency::BodyMark;
 
 const KEY_ID: Parameter = Parameter::path::<SecretId>("key_id", "The secret.");
 const STEPPED: &[Answer] = &[
@@ -136,15 +138,26 @@ async fn rotate(call: Call<Json<Rotate>>, app: web::Data<App>) -> Result<HttpRes
     let (call, body) = call.with_body();
     let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
     let idempotency = idempotency_of(&call, &app, &(action::SECRET_ROTATE, secret, &body))?;
+    let request = call.recorded(parse_rotation(secret, body, idempotency))?;
+    let rotator = Arc::clone(&app.secret_rotator);
+    let done = call.run(|caller, origin| async move { rotator.rotate(request, caller, &origin).await }).await?;
+    let mut response = if done.revoked.applied { HttpResponse::Created() } else { HttpResponse::Accepted() };
+    Ok(response.json(answer(done)))
+}
+
+/// A request of `POST /api/secrets/{key_id}:rotate`.
+pub(super) fn parse_rotation(
+    secret: SecretId,
+    body: Rotate,
+    idempotency: Option<(IdempotencyKey, BodyMark)>,
+) -> Result<RotateRequest, Refusal> {
     let if_version = match body.if_version {
-        None => Ok(None),
-        Some(number) => IfVersion::of(number).map(Some).ok_or_else(|| Refusal::parameter("if_version is too large.")),
+        None => None,
+        Some(number) => Some(IfVersion::of(number).ok_or_else(|| Refusal::parameter("if_version is too large."))?),
     };
-    let if_version = call.recorded(if_version)?;
-    let given = call.recorded(body.value.map(|text| value(body.encoding, text)).transpose())?;
-    let request = RotateRequest {
+    Ok(RotateRequest {
         secret,
-        value: given,
+        value: body.value.map(|text| value(body.encoding, text)).transpose()?,
         generate: body.generate,
         field: body.field,
         activate: body.activate,
@@ -153,11 +166,7 @@ async fn rotate(call: Call<Json<Rotate>>, app: web::Data<App>) -> Result<HttpRes
         if_version,
         note: body.note,
         idempotency,
-    };
-    let rotator = Arc::clone(&app.secret_rotator);
-    let done = call.run(|caller, origin| async move { rotator.rotate(request, caller, &origin).await }).await?;
-    let mut response = if done.revoked.applied { HttpResponse::Created() } else { HttpResponse::Accepted() };
-    Ok(response.json(answer(done)))
+    })
 }
 
 async fn verify(call: Call<Json<RotationStep>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
@@ -197,7 +206,8 @@ fn stepped(done: Rotated) -> HttpResponse {
     response.json(answer(done))
 }
 
-fn answer(done: Rotated) -> RotationAnswer {
+/// The outcome of a step.
+pub(super) fn answer(done: Rotated) -> RotationAnswer {
     let Rotated { version, found, revoked, public, strength } = done;
     let DescribedSecret { state, details, rotation } = found;
     let plan = details.and_then(|details| details.rotation);

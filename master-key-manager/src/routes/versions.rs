@@ -193,7 +193,8 @@ fn details(entry: VersionEntry) -> VersionDetails {
     VersionDetails { version, envelope, state: status, stages, created_at, author, note, expires_at, references }
 }
 
-fn after_change(done: AfterChange) -> VersionAfterChange {
+/// A version after a change, as the one who made it may see it.
+pub(super) fn after_change(done: AfterChange) -> VersionAfterChange {
     let entry = match done {
         AfterChange::Seen(entry) => details(*entry),
         AfterChange::Bare(version, stages) => {

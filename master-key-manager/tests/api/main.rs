@@ -17,6 +17,8 @@ mod authorization;
 #[cfg(test)]
 mod bulk;
 #[cfg(test)]
+mod bulk_rotation;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod crashes;

@@ -57,7 +57,7 @@ async fn catalogue_is_compared_with_the_vault_by_the_commands_of_the_page() {
 
 #[tokio::test]
 async fn many_operations_are_done_in_one_request_by_the_commands_of_the_page() {
-    run("docs/bulk.md", 4, Installation::running().await).await;
+    run("docs/bulk.md", 5, Installation::running().await).await;
 }
 
 #[tokio::test]
