@@ -65,11 +65,11 @@ mod kinds;
 #[cfg(test)]
 mod known_environments;
 #[cfg(test)]
+mod least_strength;
+#[cfg(test)]
 mod long_requests;
 #[cfg(test)]
 mod model;
-#[cfg(test)]
-mod least_strength;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]
@@ -105,9 +105,9 @@ mod races;
 #[cfg(test)]
 mod rate_limits;
 #[cfg(test)]
-mod references;
-#[cfg(test)]
 mod read_limits;
+#[cfg(test)]
+mod references;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]

@@ -44,7 +44,8 @@ impl Kit<'_> {
             let (version, target) = (version.map_err(text)?, target.map_err(text)?);
             let about = AboutVersion { targets, ..AboutVersion::default() };
             let (if_version, idempotency, now) = (None, None, NOW);
-            let new = NewRollback { secret, version, target, if_version, about, idempotency, now };
+            let new =
+                NewRollback { secret, version, target, if_version, about, idempotency, ends_with_target: false, now };
             let begun = self.store.begin_rollback(&self.may()?, new).await.map_err(text)?;
             rule(matches!(begun, RollbackOutcome::Pending(_)), "a rollback begins")?;
             self.recorded(secret, number).await

@@ -23,7 +23,7 @@ use manager_store::sql::SqlStore;
 use manager_store::sql::schema::SCHEMA;
 use manager_store::{
     AboutVersion, CatalogueStore as _, Details, Environment, Installation, InstallationStore as _, ManagerStore as _,
-    NewInstallation, NewVersion, ReadPermits, SearchStore as _, SecretQuery, TokenDecision, TokenRequest,
+    NewInstallation, NewVersion, ReadPermits, ReadTurns, SearchStore as _, SecretQuery, TokenDecision, TokenRequest,
     TokenStore as _, TokenSubject, VersionRow, Wanted,
 };
 use service_runtime::sql::{Database, Location, PostgresOptions, Tx};
@@ -184,6 +184,7 @@ impl Catalogue {
             grants: vec![(Wanted::Id(secret), WantedVersion::Stage(Stage::Current))],
             permits: ReadPermits::new(move |_| Permit::decide(&facts, &actor, &Scope::Installation, NOW).ok()),
             approved: Vec::new(),
+            turns: ReadTurns::new(|_| Ok(())),
             issued_at: NOW,
             expires_at: NOW + 900,
         };
