@@ -86,6 +86,13 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl SecretRules {
+    /// The rules of a secret whose own ones are lost with its row. They may have been the narrowest: otherwise whoever removes a
+    /// row has the secret given back without them.
+    #[must_use]
+    pub fn of_lost(frozen: Option<IncidentId>) -> Self {
+        Self { service_only: true, requires_approval: true, frozen, ..Self::default() }
+    }
+
     /// The state of the secret.
     pub fn status(&self) -> SecretStatus {
         match self.deletion {
@@ -189,6 +196,12 @@ impl RowKey {
     /// Has the numbers of places compared with those of a verified state from now on.
     pub fn follow(&self, state: &Snapshot) {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state.clone();
+    }
+
+    /// Tells whether the place of a secret has changed since it was made, by the newest verified state. A row of it that has no
+    /// number counts no more.
+    pub fn has_changed(&self, secret: SecretId) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).place(secret).is_some()
     }
 
     /// The number of the entry after which a place counts no more; `None` for the newest one, and for one that the state does

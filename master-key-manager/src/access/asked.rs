@@ -1,7 +1,7 @@
 //! Changes of the registry that were decided on, with the places of secrets that change with them.
 
 use manager_registry::Change;
-use manager_store::{ActError, NewPlace, PlaceConflict};
+use manager_store::{ActError, CatalogueChanges, PlaceConflict};
 use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
@@ -11,8 +11,8 @@ use shared_proto::event::Event;
 pub struct Asked {
     /// The records that change.
     pub changes: Vec<Change>,
-    /// The places of secrets that change with them. Each has a record of its own.
-    pub places: Vec<NewPlace>,
+    /// What changes in the catalogue with them. Each place has a record of its own.
+    pub places: CatalogueChanges,
     /// The revocations that follow from the places.
     pub events: Vec<Event>,
 }

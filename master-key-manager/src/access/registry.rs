@@ -16,7 +16,7 @@ use manager_registry::{
     Author, Broken, Change, Credential, Proposal, RegistryKey, SettingsId, Snapshot, Standing, WrittenEntry,
 };
 use manager_store::{
-    ActError, ChangeOutcome, EventStore, NewPlace, RegistryRows, RegistryStore, SignEvent, Stored, StoredEvent,
+    ActError, CatalogueChanges, ChangeOutcome, EventStore, RegistryRows, RegistryStore, SignEvent, Stored, StoredEvent,
 };
 use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::StoreFault;
@@ -236,7 +236,7 @@ impl Registry {
         let by = (Author::Service, "a change before it was not made", now);
         let Ok(proposal) = self.propose(&view.state, Vec::new(), by) else { return };
         let read = self.forgotten.load(Ordering::SeqCst);
-        let made = self.write(&proposal, Vec::new(), Vec::new(), None, now).await;
+        let made = self.write(&proposal, CatalogueChanges::default(), Vec::new(), None, now).await;
         match made {
             Ok(ChangeOutcome::Made { .. }) => {
                 // If the anchor cannot be written, it is read again.
@@ -251,7 +251,7 @@ impl Registry {
     async fn write(
         &self,
         proposal: &Proposal,
-        places: Vec<NewPlace>,
+        places: CatalogueChanges,
         events: Vec<Event>,
         sign: Option<SignEvent>,
         now: u64,

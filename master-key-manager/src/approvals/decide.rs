@@ -66,7 +66,7 @@ impl Approvals {
             let approval = Approval { state, decided_by, decided_at, place, ..approval.clone() };
             made = Some(approval.clone());
             changes.push(approval.into());
-            Ok(Asked { changes, places, events: Vec::new() })
+            Ok(Asked { changes, places: places.into(), events: Vec::new() })
         };
         let done = self.revocations.change_places(caller, reason, decide).await?;
         let approval = made.ok_or_else(|| Refusal::internal("an approval was not decided"))?;
@@ -172,7 +172,7 @@ impl Approvals {
             // Also those of others, who get new ones: a token does not say by which approval it was made.
             let events = if is_withdrawn { vec![Event::Secret(ended.act.secret())] } else { Vec::new() };
             made = Some(ended.clone());
-            Ok(Asked { changes: vec![ended.into()], places: Vec::new(), events })
+            Ok(Asked { changes: vec![ended.into()], events, ..Asked::default() })
         };
         let done = self.revocations.change_places(caller, reason, decide).await?;
         self.audit.note(Outcome::Registry(told, id.to_string()), origin);

@@ -207,7 +207,7 @@ pub(super) fn asked_for(caller: &Caller, known: &Known, after: After, if_revisio
         if_revision,
     };
     let events = if is_told_apart || needs_more { vec![Event::Secret(facts.id)] } else { Vec::new() };
-    Asked { changes: vec![Place::changed(facts.id).into()], places: vec![place], events }
+    Asked { changes: vec![Place::changed(facts.id).into()], places: vec![place].into(), events }
 }
 
 /// Refuses a change that the caller may not make: writing at both ends, and sharing if somebody gains a right by it.

@@ -68,7 +68,7 @@ impl SecretKeeper {
             let place = place_after(&known, facts.path.clone(), rules);
             Ok(Asked {
                 changes: vec![Place::changed(secret).into()],
-                places: vec![place],
+                places: vec![place].into(),
                 events: vec![Event::Secret(secret)],
             })
         };
@@ -98,7 +98,11 @@ impl SecretKeeper {
             let rules = SecretRules { deletion: None, ..known.placed.rules.clone() };
             let mut changes = ended_destructions(view, secret, None, caller.now());
             changes.push(Place::changed(secret).into());
-            Ok(Asked { changes, places: vec![place_after(&known, facts.path.clone(), rules)], events: Vec::new() })
+            Ok(Asked {
+                changes,
+                places: vec![place_after(&known, facts.path.clone(), rules)].into(),
+                events: Vec::new(),
+            })
         };
         self.revocations.change_places(caller, reason, decide).await
     }
@@ -140,7 +144,7 @@ impl SecretKeeper {
             }
             let mut changes = ended_destructions(view, secret, None, caller.now());
             changes.push(Place::changed(secret).into());
-            Ok(Asked { changes, places: vec![destroyed_place(&known)?], events: Vec::new() })
+            Ok(Asked { changes, places: vec![destroyed_place(&known)?].into(), events: Vec::new() })
         };
         self.revocations.change_places(caller, reason, decide).await?;
         Ok(self.erase_now(secret).await)

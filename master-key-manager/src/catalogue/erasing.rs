@@ -115,7 +115,7 @@ impl SecretKeeper {
                 let decide = |view: &View| {
                     let mut changes = ended_destructions(view, secret, None, now);
                     changes.push(Place::changed(secret).into());
-                    Ok(Asked { changes, places: vec![destroyed_place(&known)?], events: Vec::new() })
+                    Ok(Asked { changes, places: vec![destroyed_place(&known)?].into(), events: Vec::new() })
                 };
                 self.revocations.change_places_as(by, decide).await?;
             }

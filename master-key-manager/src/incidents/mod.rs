@@ -88,7 +88,7 @@ fn with_rules(known: &Known, rules: SecretRules) -> Asked {
         details: None,
         if_revision: None,
     };
-    Asked { changes: vec![Place::changed(facts.id).into()], places: vec![place], events: Vec::new() }
+    Asked { changes: vec![Place::changed(facts.id).into()], places: vec![place].into(), events: Vec::new() }
 }
 
 /// Tells whether a secret is frozen because of an incident.

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use manager_api::cursor::VersionCursor;
 use manager_api::wire::{FoundVersion, Reconcile, ReconcileAnswer};
-use manager_policy::Scope;
+use manager_policy::{Operate, Permit, Scope};
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Route, call};
 use shared_proto::error::ErrorCode;
@@ -31,14 +31,14 @@ async fn reconcile_catalogue(call: Call<Json<Reconcile>>, app: web::Data<App>) -
     let app = app.into_inner();
     let found = call
         .run(|caller, origin| async move {
-            let permit = caller.permit(&Scope::Installation)?;
+            let _may: Permit<Operate> = caller.permit(&Scope::Installation)?;
             app.gate.audit.record(Act::CatalogueReconcile, &origin).await?;
             let from = body.after.map(|cursor| InventoryCursor {
                 secret_id: cursor.key_id,
                 version: cursor.version.unwrap_or(Version::LAST),
             });
-            let how = (permit, body.adopt, app.clock.now());
-            reconcile(app.store.as_ref(), &app.client, &app.keys, from, how).await
+            let how = (&caller, body.adopt, app.clock.now());
+            reconcile(app.store.as_ref(), (&app.client, &app.keys, &app.revocations), from, how).await
         })
         .await?;
     let missing = found.missing.iter().map(|facts| FoundVersion {

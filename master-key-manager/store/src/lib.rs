@@ -31,6 +31,7 @@ mod secret_rotation;
 pub mod sql;
 pub mod testing;
 mod tokens;
+mod with_entry;
 
 use async_trait::async_trait;
 use service_runtime::sql::StoreFault;
@@ -85,6 +86,7 @@ pub use self::tokens::{
     NamingToken, NamingTokens, NewToken, OwnToken, PRUNED_AT_ONCE, ReadPermits, ReadTurns, TOKENS_SCANNED_AT_ONCE,
     TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject, Wanted, grants_of,
 };
+pub use self::with_entry::{CatalogueChanges, EnteredSecret};
 
 /// The result of a store call.
 pub type Stored<T> = Result<T, StoreFault>;

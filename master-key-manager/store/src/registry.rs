@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use manager_registry::{Record, Rows, Snapshot, WrittenEntry, WrittenRecord};
 use shared_proto::event::Event;
 
-use crate::{NewPlace, PlaceConflict, SignEvent, Stored};
+use crate::{CatalogueChanges, PlaceConflict, SignEvent, Stored};
 
 /// The bytes of entries after which a page of them ends.
 pub const POLICY_BYTES_AT_ONCE: usize = 4 << 20;
@@ -37,13 +37,14 @@ pub trait RegistryStore: Send + Sync {
         sign: Option<SignEvent>,
         now: u64,
     ) -> Stored<ChangeOutcome> {
-        self.change_places(rows, Vec::new(), events, sign, now).await
+        self.change_places(rows, CatalogueChanges::default(), events, sign, now).await
     }
-    /// The same, with places that change with it. The rows have a change of each. Nothing is written if a place has a conflict.
+    /// The same, with what changes in the catalogue with it. The rows have a change of each place. Nothing is written if one of
+    /// them has a conflict.
     async fn change_places(
         &self,
         rows: Rows,
-        places: Vec<NewPlace>,
+        places: CatalogueChanges,
         events: Vec<Event>,
         sign: Option<SignEvent>,
         now: u64,

@@ -8,6 +8,7 @@ use service_runtime::config::Mode;
 use service_runtime::sql::Fault;
 use shared_proto::id::Version;
 
+use crate::places::plant;
 use crate::support::{Installed, Manager, Row};
 
 /// The vault has these versions of a secret, and the catalogue does not.
@@ -19,6 +20,14 @@ async fn forgotten(installed: &Installed, manager: &Manager, numbers: RangeInclu
         installed.vault.state().rows.insert(name, Row::Foreign { environment });
     }
     secret
+}
+
+impl Manager {
+    /// The administrator gives an adopted secret the usual rules again.
+    pub(crate) async fn free(&self, secret: &str) {
+        let usual = Some(json!({"service_only": false, "requires_approval": false}));
+        self.admin(Method::PATCH, &format!("/api/secrets/{secret}"), usual).await.expect(200);
+    }
 }
 
 async fn adopt(manager: &Manager) {
@@ -77,4 +86,68 @@ async fn a_rollback_that_found_no_number_is_made_by_its_repeat() {
     let repeat = ask().await.expect(201).json();
     manager.stop().await;
     assert_eq!(repeat["envelope"], 1, "version 1 was asked for");
+}
+
+#[actix_web::test]
+async fn a_secret_whose_rules_are_lost_comes_back_with_the_narrowest_ones() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = manager.store_value("p", "one").await.expect(201).member("key_id");
+    manager.mint(&secret).await.expect(201);
+    plant(&installed, "DELETE FROM versions; DELETE FROM envelopes; DELETE FROM secrets");
+    adopt(&manager).await;
+    let shown = manager.described(&secret).await;
+    assert_eq!(shown["path"], format!("unnamed/{secret}"));
+    assert_eq!((&shown["service_only"], &shown["requires_approval"]), (&json!(true), &json!(true)));
+    manager.mint(&secret).await.expect(403).refused("approval_required");
+    let writer = manager.service("writer").await;
+    manager.permit(&writer.id(), "allow", &["read", "write"], "**").await;
+    let lifted = Some(json!({"requires_approval": false}));
+    let of = format!("/api/secrets/{secret}");
+    manager.by(&writer, Method::PATCH, &of, lifted).await.expect(403).refused("not_permitted");
+    manager.free(&secret).await;
+    let minted = manager.mint(&secret).await.expect(201);
+    assert_eq!(installed.vault.open(&minted.member("access_token"))[0].expose(), b"one");
+    manager.stop().await;
+}
+
+/// The registry knows that its rules changed once, so that a row without a number would count for nothing.
+#[actix_web::test]
+async fn a_changed_secret_that_lost_its_rows_comes_back_with_a_number_of_its_own() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = manager.store_value("p", "one").await.expect(201).member("key_id");
+    let of = format!("/api/secrets/{secret}");
+    for tags in [json!({"team": "pay"}), json!({"team": "web"})] {
+        manager.admin(Method::PATCH, &of, Some(json!({"tags": tags}))).await.expect(200);
+        plant(&installed, "CREATE TABLE IF NOT EXISTS former AS SELECT * FROM secrets");
+    }
+    plant(&installed, "DELETE FROM versions; DELETE FROM envelopes; DELETE FROM secrets");
+    manager.admin(Method::GET, &of, None).await.expect(404);
+    adopt(&manager).await;
+    let shown = manager.described(&secret).await;
+    assert_eq!((&shown["path"], &shown["requires_approval"]), (&json!(format!("unnamed/{secret}")), &json!(true)));
+    manager.mint(&secret).await.expect(403).refused("approval_required");
+    manager.free(&secret).await;
+    let minted = manager.mint(&secret).await.expect(201);
+    assert_eq!(installed.vault.open(&minted.member("access_token"))[0].expose(), b"one");
+    // The row of before is none any more.
+    let back = "UPDATE secrets SET (path, number, rules, tag) = (SELECT path, number, rules, tag FROM former)";
+    plant(&installed, back);
+    manager.mint(&secret).await.expect(404).refused("secret_not_found");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_secret_of_an_open_incident_comes_back_frozen() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = manager.store_value("p", "one").await.expect(201).member("key_id");
+    let incident = json!({"kind": "compromise", "reason": "seen in a log", "freeze": true});
+    manager.post(&format!("/api/secrets/{secret}:compromise"), incident).await.expect(201);
+    plant(&installed, "DELETE FROM versions; DELETE FROM envelopes; DELETE FROM secrets");
+    adopt(&manager).await;
+    manager.free(&secret).await;
+    manager.mint(&secret).await.expect(409).refused("secret_frozen");
+    manager.stop().await;
 }

@@ -36,7 +36,7 @@ async fn delete_until(manager: &Manager, secret: &str, path: &str, recoverable_u
     };
     let asked = Asked {
         changes: vec![Place::changed(secret).into()],
-        places: vec![place],
+        places: vec![place].into(),
         events: vec![Event::Secret(secret)],
     };
     manager.app.revocations.change_places_as((Author::Operator, "test", now()), |_| Ok(asked)).await.unwrap();

@@ -43,7 +43,7 @@ fn new_keys(installed: &Installed, manager: &Manager) -> Vec<String> {
 }
 
 /// Changes an environment in the database, as another process would.
-async fn another_process(
+pub(crate) async fn another_process(
     manager: &Manager,
     name: &str,
 ) -> impl FnOnce(EnvironmentChange) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send + use<> {
@@ -295,6 +295,7 @@ async fn an_environment_that_a_restored_database_lacks_is_entered_again_with_its
     manager.post("/api/environments", twice).await.expect(409).refused("already_exists");
     let found = manager.post("/api/reconcile", json!({"adopt": true})).await.expect(200).json();
     assert_eq!(found["adopted"], 1, "{found}");
+    manager.free(&stored).await;
     let token = mint(&manager, &stored).await.expect(201).member("access_token");
     assert_eq!(installed.vault.open(&token)[0].expose(), b"v");
     manager.stop().await;

@@ -340,6 +340,7 @@ async fn an_adopted_secret_has_a_place_from_then_on() {
     let known = crate::support::Row::Foreign { environment: manager.environment("dev") };
     installed.vault.state().rows.insert((secret, Version::FIRST), known);
     manager.post("/api/reconcile", json!({"adopt": true})).await.expect(200);
+    manager.free(&secret.to_string()).await;
     manager.post("/api/tokens", json!({"secrets": [{"key_id": secret}]})).await.expect(201);
     manager.stop().await;
 }

@@ -250,6 +250,7 @@ async fn a_restored_manager_takes_its_events_back_before_it_numbers_or_mints() {
     manager.post("/api/tokens", json!({"secrets": [{"key_id": second}]})).await.expect(404);
     let adopted = manager.post("/api/reconcile", json!({"adopt": true})).await.expect(200).json();
     assert_eq!(adopted["adopted"], 1);
+    manager.free(&second).await;
     let minted = manager.post("/api/tokens", json!({"secrets": [{"key_id": second}]})).await.expect(201);
     assert_eq!(installed.vault.open(&minted.member("access_token"))[0].expose(), b"v");
     manager.stop().await;

@@ -9,7 +9,7 @@ use manager_api::name::AccountName;
 use manager_registry::{Author, Change, Rows, Service, Snapshot, WrittenEntry};
 use manager_store::sql::SqlStore;
 use manager_store::{
-    ChangeOutcome, DroppedEntries, NewPlace, OldEntries, RegistryRows, RegistryStore, SignEvent, Stored, Vouched,
+    CatalogueChanges, ChangeOutcome, DroppedEntries, OldEntries, RegistryRows, RegistryStore, SignEvent, Stored, Vouched,
 };
 use master_key_manager::access::Registry;
 use master_key_manager::installation::{InstallationLock, open_registry, open_store};
@@ -47,7 +47,7 @@ impl RegistryStore for Kept {
     async fn change_places(
         &self,
         rows: Rows,
-        places: Vec<NewPlace>,
+        places: CatalogueChanges,
         events: Vec<Event>,
         sign: Option<SignEvent>,
         now: u64,

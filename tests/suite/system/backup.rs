@@ -60,6 +60,9 @@ async fn restored_manager_takes_back_revocations_and_adopts_what_it_forgot() {
     assert_eq!((found["found"].as_array().unwrap().len(), &found["adopted"]), (3, &json!(0)), "{found}");
     assert_eq!(reconcile(true).await.expect(200).number("adopted"), 3);
     assert_eq!(reconcile(false).await.expect(200).json()["found"], json!([]));
+    installation.mint(&[(&late.key_id, late.version)]).await.expect_code("approval_required");
+    let free = Some(json!({"requires_approval": false}));
+    installation.admin_call("PATCH", &format!("/api/secrets/{}", late.key_id), free).await.expect(200);
     for (stored, value) in [(&early, "early"), (&second, "second"), (&late, "late")] {
         let token = installation.mint(&[(&stored.key_id, stored.version)]).await.expect(201).text("access_token");
         assert_eq!(installation.read(&stored.key_id, &token).await.expect(200).text("decrypted_key"), value);

@@ -192,7 +192,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<B
             return Ok(BeginOutcome::OtherReading);
         }
         At::Nothing => {
-            places::insert(tx, key, (row.secret, row.environment), (&new.path, &new.rules), new.now)?;
+            places::insert(tx, key, (row.secret, row.environment), (&new.path, &new.rules), (0, new.now))?;
             details::write(tx, key, row.secret, &new.details)?;
             index::enter(tx, key, entry(new))?;
         }

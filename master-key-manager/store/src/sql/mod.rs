@@ -32,6 +32,7 @@ mod token_names;
 mod tokens;
 mod version_tags;
 mod vouch;
+mod with_entry;
 
 use std::sync::Arc;
 

@@ -145,20 +145,22 @@ pub(super) fn has_other_reading(
     Ok(at != At::Nothing && at != At::Secret(own))
 }
 
-/// Gives a secret its place and its rules. One whose id or path exists stays as it is.
+/// Gives a secret its place and its rules, with the number of the entry that does it; 0 for none. One whose id or path exists
+/// stays as it is.
 pub(super) fn insert(
     tx: &mut Tx<'_>,
     key: &RowKey,
     (secret, environment): (SecretId, EnvironmentId),
     (path, rules): (&SecretPath, &SecretRules),
-    now: u64,
+    (number, now): (u64, u64),
 ) -> Result<(), SqlError> {
     let (text, has_retention) = columns(rules)?;
-    let place = PlaceRow { secret, environment, path: path.as_str(), number: 0, rules: &text };
+    let place = PlaceRow { secret, environment, path: path.as_str(), number, rules: &text };
+    let tag = place.tag(key);
     tx.execute(
-        "INSERT INTO secrets (secret_id, environment_id, path, rules, tag, created_at, has_retention)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
-        &[&secret.as_bytes(), &environment.as_bytes(), &path.as_str(), &text, &place.tag(key), &now, &has_retention],
+        "INSERT INTO secrets (secret_id, environment_id, path, number, rules, tag, created_at, has_retention)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+        &[&secret.as_bytes(), &environment.as_bytes(), &path.as_str(), &number, &text, &tag, &now, &has_retention],
     )
     .map(|_rows| ())
 }

@@ -7,19 +7,38 @@ use manager_policy::{Operate, Permit, Scope};
 use manager_registry::{RowKey, SecretRules};
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::encoding::Bytes;
+use shared_proto::id::{EnvironmentId, SecretId};
 use shared_proto::receipt::ReceiptFacts;
 
 use super::rows::{state, version};
 use super::search::index;
 use super::version_tags::Tagged;
 use super::{SqlStore, due, places, stages};
-use crate::{Acted, Details, ReconcileStore, basis_for};
+use crate::{Acted, Details, EnteredSecret, ReconcileStore, basis_for};
 
 #[async_trait]
 impl ReconcileStore for SqlStore {
     async fn missing(&self, permit: &Permit<Operate>, facts: Vec<ReceiptFacts>) -> Acted<Vec<ReceiptFacts>> {
         let basis = basis_for(permit, &Scope::Installation)?;
         self.read_as("missing", basis, move |tx| missing(tx, &facts)).await
+    }
+
+    async fn absent(
+        &self,
+        permit: &Permit<Operate>,
+        secrets: Vec<(SecretId, EnvironmentId)>,
+    ) -> Acted<Vec<(SecretId, EnvironmentId)>> {
+        let basis = basis_for(permit, &Scope::Installation)?;
+        self.read_as("absent", basis, move |tx| {
+            let mut absent = Vec::new();
+            for (secret, environment) in &secrets {
+                if is_absent(tx, *secret, *environment)? {
+                    absent.push((*secret, *environment));
+                }
+            }
+            Ok(absent)
+        })
+        .await
     }
 
     async fn adopt(&self, permit: &Permit<Operate>, facts: Vec<ReceiptFacts>, now: u64) -> Acted<u64> {
@@ -59,23 +78,47 @@ fn lacks(tx: &mut Tx<'_>, fact: &ReceiptFacts) -> Result<bool, SqlError> {
     }))
 }
 
+/// Tells whether a secret has no row, and its path under `unnamed/` is free for one.
+pub(super) fn is_absent(tx: &mut Tx<'_>, secret: SecretId, environment: EnvironmentId) -> Result<bool, SqlError> {
+    let taken = "SELECT 1 FROM secrets WHERE secret_id = ?1
+         UNION ALL SELECT 1 FROM secrets WHERE environment_id = ?2 AND path = ?3 LIMIT 1";
+    let path = SecretPath::unnamed(secret);
+    Ok(!tx.exists(taken, &[&secret.as_bytes(), &environment.as_bytes(), &path.as_str()])?)
+}
+
+/// Gives a secret without a row another one, with the number of its entry; 0 for none.
+pub(super) fn enter(tx: &mut Tx<'_>, key: &RowKey, new: &EnteredSecret, number: u64) -> Result<(), SqlError> {
+    let EnteredSecret { secret, environment, rules, now } = new;
+    let (path, details) = (SecretPath::unnamed(*secret), Details::default());
+    places::insert(tx, key, (*secret, *environment), (&path, rules), (number, *now))?;
+    index::enter(
+        tx,
+        key,
+        index::Entry {
+            secret: *secret,
+            environment: *environment,
+            path: path.as_str(),
+            rules,
+            details: &details,
+            created_at: *now,
+            updated_at: *now,
+        },
+    )
+}
+
 fn adopt(tx: &mut Tx<'_>, key: &RowKey, facts: &[ReceiptFacts], now: u64) -> Result<u64, SqlError> {
     let mut adopted = 0;
     for fact in facts {
         if !lacks(tx, fact)? {
             continue;
         }
-        let path = SecretPath::unnamed(fact.secret);
         if places::number_of(tx, fact.secret)?.is_none() {
-            let (rules, details) = (SecretRules::default(), Details::default());
-            places::insert(tx, key, (fact.secret, fact.environment), (&path, &rules), now)?;
-            let (secret, environment, path) = (fact.secret, fact.environment, path.as_str());
-            let (rules, details) = (&rules, &details);
-            index::enter(
-                tx,
-                key,
-                index::Entry { secret, environment, path, rules, details, created_at: now, updated_at: now },
-            )?;
+            let (secret, environment, rules) = (fact.secret, fact.environment, SecretRules::of_lost(None));
+            // A row without a number would not count, and keep the place of one that does.
+            if key.has_changed(secret) || !is_absent(tx, secret, environment)? {
+                continue;
+            }
+            enter(tx, key, &EnteredSecret { secret, environment, rules, now }, 0)?;
         }
         tx.execute(
             "INSERT INTO envelopes (secret_id, envelope, state, epoch, digest) VALUES (?1, ?2, 'committed', ?3, ?4)

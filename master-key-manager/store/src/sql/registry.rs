@@ -15,11 +15,10 @@ use shared_proto::id::{CredentialId, ServiceId, Subject, TokenId};
 
 use super::events::{defer, number};
 use super::vouch::vouch;
-use super::{SqlStore, placing};
+use super::{SqlStore, with_entry};
 use crate::events::Effect;
 use crate::{
-    ActError, ChangeOutcome, DroppedEntries, NewPlace, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore,
-    SignEvent, Stored, Vouched, event_name,
+    ActError, CatalogueChanges, ChangeOutcome, DroppedEntries, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore, SignEvent, Stored, Vouched, event_name,
 };
 
 #[async_trait]
@@ -39,7 +38,7 @@ impl RegistryStore for SqlStore {
     async fn change_places(
         &self,
         rows: Rows,
-        places: Vec<NewPlace>,
+        places: CatalogueChanges,
         events: Vec<Event>,
         sign: Option<SignEvent>,
         now: u64,
@@ -181,7 +180,7 @@ pub(super) fn newest_number(tx: &mut Tx<'_>) -> Result<u64, SqlError> {
 fn change(
     tx: &mut Tx<'_>,
     key: &RowKey,
-    (rows, places): (&Rows, &[NewPlace]),
+    (rows, places): (&Rows, &CatalogueChanges),
     events: &[Event],
     sign: Option<&SignEvent>,
     now: u64,
@@ -189,13 +188,13 @@ fn change(
     if newest_number(tx)? != rows.expected {
         return Ok(ChangeOutcome::Moved);
     }
-    if let Some(conflict) = placing::conflict(tx, key, places)? {
+    if let Some(conflict) = with_entry::conflict(tx, key, places)? {
         return Ok(ChangeOutcome::Conflict(conflict));
     }
     if !write(tx, rows)? {
         return Ok(ChangeOutcome::Moved);
     }
-    placing::write(tx, key, places, rows.entry.number)?;
+    with_entry::write(tx, key, places, rows.entry.number)?;
     let mut numbers = Vec::new();
     let mut events = events.to_vec();
     events.extend(revocations_of(tx, &rows.ended_sessions)?);

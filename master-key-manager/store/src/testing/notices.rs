@@ -30,7 +30,7 @@ impl Kit<'_> {
         let rules = EnvironmentRules { expired_versions, ..EnvironmentRules::new(self.environment) };
         let by = (Author::Operator, "", NOW);
         let proposal = self.known().propose(vec![rules.into()], by, 0, &self.key).map_err(|_| "rules are written")?;
-        self.store.change_places(proposal.rows, Vec::new(), Vec::new(), Some(signer()), NOW).await.map_err(text)?;
+        self.store.change_registry(proposal.rows, Vec::new(), Some(signer()), NOW).await.map_err(text)?;
         self.take(proposal.after);
         Ok(())
     }

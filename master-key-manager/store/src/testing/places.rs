@@ -100,7 +100,8 @@ impl Kit<'_> {
     ) -> Result<ChangeOutcome, String> {
         let secrets: Vec<SecretId> = places.iter().map(|place| place.secret).collect();
         let proposal = self.place_change(&secrets)?;
-        let made = self.store.change_places(proposal.rows, places, events, Some(signer()), NOW).await.map_err(text)?;
+        let made =
+            self.store.change_places(proposal.rows, places.into(), events, Some(signer()), NOW).await.map_err(text)?;
         if matches!(made, ChangeOutcome::Made { .. }) {
             self.take(proposal.after);
         }

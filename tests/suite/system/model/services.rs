@@ -1,5 +1,6 @@
 //! The services beside the reference: takes a step at both, and tells where they differ.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -198,8 +199,14 @@ impl Services {
             .map(|one| (one["key_id"].as_str().unwrap().to_owned(), one["version"].as_u64().unwrap()))
             .collect();
         names.sort();
+        let secrets: BTreeSet<String> = names.iter().map(|(secret, _)| secret.clone()).collect();
         agree("forgotten versions", names, forgotten.clone())?;
         agree("adopted versions", found["adopted"].as_u64(), Some(forgotten.len() as u64))?;
+        // One that lost its row has lost its rules, too, and needs an approval until somebody lifts that.
+        for secret in secrets {
+            let body = Some(json!({"requires_approval": false}));
+            self.installation.admin_call("PATCH", &format!("/api/secrets/{secret}"), body).await.expect(200);
+        }
         self.reference.adopt();
         Ok(())
     }

@@ -1,0 +1,34 @@
+//! Changes of the catalogue that are made with an entry of the registry, in its transaction.
+
+use manager_registry::SecretRules;
+use shared_proto::id::{EnvironmentId, SecretId};
+
+use crate::NewPlace;
+
+/// What changes with one entry. Nothing is written if one of them has a conflict.
+#[derive(Clone, Debug, Default)]
+pub struct CatalogueChanges {
+    /// Places of secrets, each with a record of its own.
+    pub places: Vec<NewPlace>,
+    /// Secrets that get a row again, each with a record of its own.
+    pub entered: Vec<EnteredSecret>,
+}
+
+impl From<Vec<NewPlace>> for CatalogueChanges {
+    fn from(places: Vec<NewPlace>) -> Self {
+        Self { places, ..Self::default() }
+    }
+}
+
+/// A secret that lost its row, after its place had changed. It gets another one, under `unnamed/`.
+#[derive(Clone, Debug)]
+pub struct EnteredSecret {
+    /// The secret.
+    pub secret: SecretId,
+    /// Its environment.
+    pub environment: EnvironmentId,
+    /// Its rules from then on.
+    pub rules: SecretRules,
+    /// When it is entered (Unix seconds).
+    pub now: u64,
+}
