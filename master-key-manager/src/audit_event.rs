@@ -11,6 +11,7 @@ pub mod value;
 use manager_api::name::{EnvironmentName, SecretPath};
 use service_runtime::audit::{self, AuditRecord, AuditStatus, Origin};
 use shared_proto::encoding::b64;
+use shared_proto::error::ErrorCode;
 use shared_proto::id::{CredentialId, SecretId, Subject, TokenId, Version};
 use shared_proto::jwk::Thumbprint;
 
@@ -286,7 +287,7 @@ impl Act<'_> {
             Self::SecretDestroy { .. } => action::SECRET_DESTROY,
             Self::SecretRollback { .. } => action::SECRET_ROLLBACK,
             Self::Version(act, ..) => act.action(),
-            Self::VersionRetire { .. } => "version.retire",
+            Self::VersionRetire { .. } => VERSION_RETIRE,
             Self::Secret(act, _, _) => act.action(),
             Self::TokenMint { .. } => action::TOKEN_MINT,
             Self::TrustAdmit(_) => "trust.admit",
@@ -354,6 +355,8 @@ impl audit::Act for Act<'_> {
     }
 }
 
+const VERSION_RETIRE: &str = "version.retire";
+
 /// An event that never waits for its line: a revocation that was recorded.
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(strum::EnumCount, strum::EnumMessage))]
@@ -376,6 +379,10 @@ pub enum Outcome {
     SigningKeyRevoke(Thumbprint),
     /// All tokens are revoked.
     AllRevoke,
+    /// A deleted secret whose time has passed is not destroyed, whatever the line before says, or nobody knows. The code says why.
+    SecretKept(SecretId, ErrorCode),
+    /// Versions that the rule of their secret does not keep are not destroyed, whatever the line before says, or nobody knows.
+    VersionsKept(SecretId, Vec<Version>, ErrorCode),
     /// An act on the registry, with the id that it is about.
     Registry(RegistryOutcome, String),
 }
@@ -393,6 +400,8 @@ impl Outcome {
             Self::VersionRevoke(..) => "version.revoke",
             Self::SigningKeyRevoke(_) => "signing_key.revoke",
             Self::AllRevoke => "token.revoke_all",
+            Self::SecretKept(..) => action::SECRET_ERASE,
+            Self::VersionsKept(..) => VERSION_RETIRE,
             Self::Registry(act, _) => act.action(),
         }
     }
@@ -400,8 +409,26 @@ impl Outcome {
 
 impl audit::Outcome for Outcome {
     fn line(self, origin: &Origin) -> AuditRecord {
-        let line = AuditRecord::new(self.action(), AuditStatus::Success, origin);
+        let status = match self {
+            Self::SecretKept(..) | Self::VersionsKept(..) => AuditStatus::Failed,
+            Self::TokenRevoke(_)
+            | Self::SubjectRevoke(_)
+            | Self::CredentialRevoke(_)
+            | Self::CredentialDisable(_)
+            | Self::EnvironmentDisable(_)
+            | Self::SecretRevoke(_)
+            | Self::VersionRevoke(..)
+            | Self::SigningKeyRevoke(_)
+            | Self::AllRevoke
+            | Self::Registry(..) => AuditStatus::Success,
+        };
+        let line = AuditRecord::new(self.action(), status, origin);
         match self {
+            Self::SecretKept(secret, code) => line.code(code).key_id(secret.to_string()),
+            Self::VersionsKept(secret, versions, code) => {
+                let versions = versions.into_iter().map(|version| (secret, version));
+                line.code(code).key_id(secret.to_string()).secrets(versions)
+            }
             Self::TokenRevoke(token) => line.jti(token.to_string()),
             Self::SubjectRevoke(subject) => line.target(subject.to_string()),
             Self::CredentialRevoke(credential) | Self::CredentialDisable(credential) => {

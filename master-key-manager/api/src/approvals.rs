@@ -1,7 +1,7 @@
 //! Requests and answers about acts that await the approval of somebody else.
 
 use serde::{Deserialize, Serialize};
-use shared_proto::id::{SecretId, Subject};
+use shared_proto::id::{SecretId, Subject, Version};
 
 use crate::id::ApprovalId;
 use crate::name::{EnvironmentName, Reason, SecretPath};
@@ -53,6 +53,8 @@ pub enum ApprovalState {
 pub enum ApprovalAct {
     /// A deleted secret is destroyed.
     Destroy,
+    /// A version of a secret is destroyed.
+    DestroyVersion,
     /// A secret that requires approval is read for some time.
     Read,
 }
@@ -73,6 +75,9 @@ pub struct ApprovalDetails {
     /// has decided and may approve there no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<SecretPath>,
+    /// The version that is to be destroyed. Absent for another act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
     /// The time for which it is to be read (seconds). Absent for another act.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,

@@ -8,6 +8,7 @@ use shared_proto::secret::ValueEncoding;
 use zeroize::Zeroizing;
 
 use crate::cursor::VersionCursor;
+use crate::id::ApprovalId;
 use crate::name::{EnvironmentName, Note, SecretPath, UserLabel};
 
 /// Body of `POST /api/keys`. It has no `Debug` form.
@@ -221,7 +222,7 @@ pub struct Destroy {
 /// Progress of a destruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum DestructionStatus {
     /// The vault has signed that the envelopes are erased.
     Destroyed,
@@ -229,6 +230,8 @@ pub enum DestructionStatus {
     Pending,
     /// No envelope is erased, because other versions point to all of them.
     Kept,
+    /// Nothing is destroyed before somebody else has approved it.
+    AwaitsApproval,
 }
 
 /// Answer to [`Destroy`].
@@ -242,6 +245,9 @@ pub struct DestroyAnswer {
     /// The versions whose envelope stays at the vault, because other versions point to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<Version>,
+    /// The approval that it awaits. Absent where it awaits none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<ApprovalId>,
 }
 
 /// Body of `POST /api/secrets/{key_id}:rollback`.

@@ -7,7 +7,7 @@ use manager_api::approvals::ApprovalState;
 use manager_api::id::ApprovalId;
 use manager_api::name::{Reason, SecretPath};
 use serde::{Deserialize, Serialize};
-use shared_proto::id::{EnvironmentId, SecretId, Subject};
+use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 
 /// An act that somebody has asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,8 @@ pub struct Approval {
     /// When it was decided (Unix seconds).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_at: Option<u64>,
-    /// The number of the place of its secret when it was approved: it is for no other place and no other rules.
+    /// The number of the place of its secret when it was approved, or, for the destruction of a version, when it was asked for: it
+    /// is for no other place and no other rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<u64>,
     /// When somebody ended what was approved (Unix seconds).
@@ -53,6 +54,13 @@ pub enum AskedAct {
     Destroy {
         /// The secret.
         secret_id: SecretId,
+    },
+    /// One version of a secret is destroyed, when it is approved.
+    DestroyVersion {
+        /// The secret.
+        secret_id: SecretId,
+        /// The version.
+        version: Version,
     },
     /// The principal gets tokens for a secret that requires approval, for some time from the approval on.
     Read {
@@ -78,7 +86,9 @@ impl AskedAct {
     /// The secret.
     pub const fn secret(self) -> SecretId {
         match self {
-            Self::Destroy { secret_id } | Self::Read { secret_id, .. } => secret_id,
+            Self::Destroy { secret_id } | Self::DestroyVersion { secret_id, .. } | Self::Read { secret_id, .. } => {
+                secret_id
+            }
         }
     }
 }
@@ -108,7 +118,7 @@ impl Approval {
     pub fn is_read(&self) -> bool {
         match self.act {
             AskedAct::Read { .. } => true,
-            AskedAct::Destroy { .. } => false,
+            AskedAct::Destroy { .. } | AskedAct::DestroyVersion { .. } => false,
         }
     }
 
@@ -116,7 +126,7 @@ impl Approval {
     pub fn in_force_until(&self) -> Option<u64> {
         match self.act {
             AskedAct::Read { seconds, .. } => self.decided_at.map(|at| at.saturating_add(seconds)),
-            AskedAct::Destroy { .. } => None,
+            AskedAct::Destroy { .. } | AskedAct::DestroyVersion { .. } => None,
         }
     }
 

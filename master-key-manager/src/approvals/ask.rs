@@ -111,7 +111,7 @@ impl Approvals {
     }
 
     /// Asks for an act. The same one that nobody has decided yet is not asked for twice.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         act: AskedAct,
         known: &Known,
@@ -126,11 +126,17 @@ impl Approvals {
             let asked_by =
                 caller.subject().ok_or_else(|| not_permitted("Without a credential nothing is asked for."))?;
             let now = caller.now();
-            let mut own = view.state.approvals_of(asked_by);
-            if let Some(open) = own.find(|known| known.act == act && known.is_open_at(now)) {
-                return Ok((Vec::new(), open.clone()));
+            let place = bound_place(act, known);
+            let same = view.state.approvals_of(asked_by).filter(|known| known.act == act && known.is_open_at(now));
+            let (here, elsewhere): (Vec<_>, Vec<_>) = same.partition(|known| known.place == place);
+            if let Some(open) = here.first() {
+                return Ok((Vec::new(), (*open).clone()));
             }
             let mut changes = make_room(view, asked_by, now)?;
+            // What he asked for before the secret changed can be approved no more.
+            let ended =
+                |known: &Approval| Approval { state: ApprovalState::Ended, ended_at: Some(now), ..known.clone() };
+            changes.extend(elsewhere.into_iter().map(|known| Change::from(ended(known))));
             let approval = Approval {
                 approval_id,
                 act,
@@ -143,7 +149,7 @@ impl Approvals {
                 state: ApprovalState::Open,
                 decided_by: None,
                 decided_at: None,
-                place: None,
+                place,
                 ended_at: None,
             };
             changes.push(approval.clone().into());
@@ -166,6 +172,15 @@ impl Approvals {
         };
         self.revocations.change(caller, Some(&reason), decide).await?;
         made.ok_or_else(|| Refusal::internal("an act was not asked for"))
+    }
+}
+
+/// The number of the place that an act is bound to from the beginning. A deletion and its end bind the destruction of a whole
+/// secret, and an approval to read gets the number when it is approved.
+fn bound_place(act: AskedAct, known: &Known) -> Option<u64> {
+    match act {
+        AskedAct::DestroyVersion { .. } => Some(known.placed.facts.number),
+        AskedAct::Destroy { .. } | AskedAct::Read { .. } => None,
     }
 }
 

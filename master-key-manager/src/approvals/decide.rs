@@ -8,6 +8,7 @@ use manager_api::name::Reason;
 use manager_api::policy::PartyId;
 use manager_policy::{ActionType, Destroy, Permit, Read, SecretFacts};
 use manager_registry::{Approval, AskedAct, Change, Place};
+use manager_store::{CatalogueChanges, DestroyedVersion};
 use service_runtime::Refusal;
 use service_runtime::audit::Origin;
 use shared_proto::error::ErrorCode;
@@ -21,8 +22,8 @@ use crate::catalogue::{Known, check_still_at, destroyed_place, ended_destruction
 use crate::revocation::Sequences;
 
 impl Approvals {
-    /// Approves an act that somebody else has asked for. A destruction is carried out with it; whether versions are left for
-    /// later is returned with the act.
+    /// Approves an act that somebody else has asked for. A destruction is carried out with it, in the change that decides; whether
+    /// versions are left for later is returned with the act.
     ///
     /// # Errors
     /// `ApprovalNotFound`: it is unknown, or the caller may not approve there. `NotPermitted`: it is his own, or that of
@@ -46,29 +47,45 @@ impl Approvals {
         may_be_approved(&now, &view, id, &known)?;
         drop(view);
         self.audit.record(Act::Registry(RegistryAct::ApprovalApprove, Some(id.to_string())), origin).await?;
-        let secret = asked.secret();
-        if let AskedAct::Destroy { .. } = asked {
-            self.audit.record(Act::Secret(SecretAct::Destroy, secret, &known.placed.facts.path), origin).await?;
+        let (secret, path) = (asked.secret(), &known.placed.facts.path);
+        let mut held = None;
+        match asked {
+            AskedAct::Destroy { .. } => {
+                self.audit.record(Act::Secret(SecretAct::Destroy, secret, path), origin).await?;
+            }
+            AskedAct::DestroyVersion { version, .. } => {
+                let permit = now.permit_on::<Destroy>(Some(&known.placed.facts))?;
+                held = Some(self.keeper.destroyable(&permit, secret, version).await?);
+                self.audit.record(Act::SecretDestroy { secret, path, versions: vec![version] }, origin).await?;
+            }
+            AskedAct::Read { .. } => {}
         }
         let mut made = None;
         let decide = |caller: &Caller, view: &View| {
             let approval = may_be_approved(caller, view, id, &known)?;
+            let (decided_by, decided_at) = (caller.subject(), Some(caller.now()));
+            let number = known.placed.facts.number;
             let (state, places) = match approval.act {
-                AskedAct::Destroy { .. } => (ApprovalState::Used, vec![destroyed_place(&known)?]),
-                AskedAct::Read { .. } => (ApprovalState::Approved, Vec::new()),
+                AskedAct::Destroy { .. } => (ApprovalState::Used, vec![destroyed_place(&known)?].into()),
+                AskedAct::DestroyVersion { version, .. } => {
+                    let destroyed = Some(DestroyedVersion { secret, expected: number, version });
+                    (ApprovalState::Used, CatalogueChanges { destroyed, ..CatalogueChanges::default() })
+                }
+                AskedAct::Read { .. } => (ApprovalState::Approved, CatalogueChanges::default()),
             };
-            let mut changes: Vec<Change> = places.iter().map(|place| Place::changed(place.secret).into()).collect();
-            if !places.is_empty() {
+            let mut changes: Vec<Change> =
+                places.places.iter().map(|place| Place::changed(place.secret).into()).collect();
+            if !places.places.is_empty() {
                 changes.extend(ended_destructions(view, secret, Some(approval), caller.now()));
             }
-            let (decided_by, decided_at) = (caller.subject(), Some(caller.now()));
-            let place = Some(known.placed.facts.number);
+            let place = Some(number);
             let approval = Approval { state, decided_by, decided_at, place, ..approval.clone() };
             made = Some(approval.clone());
             changes.push(approval.into());
-            Ok(Asked { changes, places: places.into(), events: Vec::new() })
+            Ok(Asked { changes, places, events: Vec::new() })
         };
         let done = self.revocations.change_places(caller, reason, decide).await?;
+        drop(held);
         let approval = made.ok_or_else(|| Refusal::internal("an approval was not decided"))?;
         let act = approval.act;
         let seen = SeenApproval { approval, path: Some(known.placed.facts.path) };
@@ -77,7 +94,7 @@ impl Approvals {
                 let (done, more) = self.keeper.erase_now(secret).await;
                 Ok((seen, done, more))
             }
-            AskedAct::Read { .. } => Ok((seen, done, false)),
+            AskedAct::DestroyVersion { .. } | AskedAct::Read { .. } => Ok((seen, done, false)),
         }
     }
 
@@ -215,6 +232,17 @@ fn may_be_approved<'a>(
         AskedAct::Destroy { .. } => {
             both_hold::<Destroy>(caller, view, approval.asked_by, known)?;
             destroyed_place(known).map(|_place| ())?;
+        }
+        AskedAct::DestroyVersion { .. } => {
+            both_hold::<Destroy>(caller, view, approval.asked_by, known)?;
+            if known.placed.rules.deletion.is_some() {
+                return Err(Refusal::new(ErrorCode::SecretDeleted));
+            }
+            if approval.place != Some(facts.number) {
+                return Err(
+                    decided().detail("The secret has another place or other rules by now: it is asked for again.")
+                );
+            }
         }
         AskedAct::Read { .. } => {
             both_hold::<Read>(caller, view, approval.asked_by, known)?;

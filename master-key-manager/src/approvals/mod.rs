@@ -1,4 +1,4 @@
-//! Acts that await the approval of somebody else: a secret is destroyed, or one that requires approval is read.
+//! Acts that await the approval of somebody else: a secret or a version is destroyed, or a secret that requires approval is read.
 //!
 //! Guarantees that nobody decides what he has asked for himself, that whoever approves may approve in that scope and holds the
 //! right himself, that it is decided on the state of the moment, once, and that an act which nobody decides ends by itself.
@@ -7,6 +7,7 @@
 mod ask;
 mod decide;
 mod lists;
+mod versions;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::revocation::Revocations;
 
 pub use self::ask::Destruction;
 pub use self::lists::{ApprovalPage, Asked, SeenApproval};
+pub use self::versions::VersionDestruction;
 
 /// Asks for acts and decides them.
 pub struct Approvals {

@@ -59,6 +59,8 @@ fn audit_event_reference_is_the_committed_one() {
         Outcome::VersionRevoke(secret, version),
         Outcome::SigningKeyRevoke(shared_proto::encoding::Bytes([0; 32])),
         Outcome::AllRevoke,
+        Outcome::SecretKept(secret, ErrorCode::EnvironmentFrozen),
+        Outcome::VersionsKept(secret, vec![version], ErrorCode::EnvironmentFrozen),
     ];
     assert_eq!(outcomes.len() + 1, Outcome::COUNT, "the registry follows");
     let outcomes = outcomes.into_iter().map(|outcome| (outcome.get_documentation().unwrap(), outcome.line(&origin)));

@@ -32,7 +32,7 @@ pub struct SecretKeeper {
     pub(super) store: Arc<dyn ManagerStore>,
     pub(super) revocations: Arc<Revocations>,
     /// Asks the vault what it has.
-    pub(super) settler: Arc<Settler>,
+    pub(crate) settler: Arc<Settler>,
     pub(super) audit: AuditLog,
     /// Of changes of places, and of acts that are asked for.
     pub(crate) pace: ChangePace,

@@ -21,7 +21,7 @@ use crate::access::{Asked, Caller, View};
 use crate::audit_event::{Act, SecretAct};
 use crate::revocation::Sequences;
 use manager_api::approvals::ApprovalState;
-use manager_registry::{Approval, AskedAct};
+use manager_registry::Approval;
 
 /// The seconds of a day.
 const DAY: u64 = 86_400;
@@ -201,10 +201,10 @@ fn place_after(known: &Known, path: SecretPath, rules: SecretRules) -> NewPlace 
     }
 }
 
-/// The end of what somebody has asked for and nobody decided: the secret is destroyed, or no longer deleted.
+/// The end of the destructions that somebody has asked for and nobody decided: the secret is destroyed, or no longer deleted.
 pub(crate) fn ended_destructions(view: &View, secret: SecretId, except: Option<&Approval>, now: u64) -> Vec<Change> {
-    let asked = AskedAct::Destroy { secret_id: secret };
-    let open = view.state.approvals().filter(|known| known.act == asked && known.is_open_at(now));
+    let is_about = |known: &&Approval| !known.is_read() && known.act.secret() == secret;
+    let open = view.state.approvals().filter(is_about).filter(|known| known.is_open_at(now));
     let others = open.filter(|known| except.is_none_or(|except| except.approval_id != known.approval_id));
     others.map(|known| Approval { state: ApprovalState::Ended, ended_at: Some(now), ..known.clone() }.into()).collect()
 }

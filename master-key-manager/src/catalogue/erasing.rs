@@ -13,7 +13,7 @@ use shared_proto::id::SecretId;
 use super::changes::SecretKeeper;
 use super::deletion::{destroyed_place, ended_destructions};
 use crate::access::{Asked, View};
-use crate::audit_event::{Act, SecretAct};
+use crate::audit_event::{Act, Outcome, SecretAct};
 use crate::revocation::Sequences;
 
 /// Steps that one request waits for: 1,024 versions.
@@ -117,7 +117,11 @@ impl SecretKeeper {
                     changes.push(Place::changed(secret).into());
                     Ok(Asked { changes, places: vec![destroyed_place(&known)?].into(), events: Vec::new() })
                 };
-                self.revocations.change_places_as(by, decide).await?;
+                let done = self.revocations.change_places_as(by, decide).await;
+                // The environment may have been frozen since, or somebody took it back: the line before must not stand alone.
+                done.inspect_err(|refusal| {
+                    self.audit.note(Outcome::SecretKept(secret, refusal.code()), &Origin::background());
+                })?;
             }
         }
         Ok(self.erase(secret).await?.is_none_or(|(done, _more)| done.applied))

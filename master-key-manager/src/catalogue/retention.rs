@@ -9,10 +9,11 @@ use std::sync::Arc;
 use manager_store::{ManagerStore, OUTLIVED_AT_ONCE};
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
+use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
 
 use super::Settler;
-use crate::audit_event::Act;
+use crate::audit_event::{Act, Outcome};
 use crate::revocation::Revocations;
 
 /// Secrets that one round looks at: a second of work at most.
@@ -99,8 +100,18 @@ impl Retention {
         let act = Act::VersionRetire { secret, path: &found.path, versions: found.versions.clone() };
         // What cannot be undone is on the disk before it happens.
         self.audit.record(act, &Origin::background()).await?;
-        let count = found.versions.len();
-        self.revocations.destroy_outlived(secret, found, now).await?;
-        Ok(count)
+        let versions = found.versions.clone();
+        let count = versions.len();
+        let done = self.revocations.destroy_outlived(secret, found, now).await;
+        // The environment may have been frozen since: the line before must not stand alone.
+        let kept_because = match &done {
+            Ok(true) => None,
+            Ok(false) => Some(ErrorCode::Unavailable),
+            Err(refusal) => Some(refusal.code()),
+        };
+        if let Some(code) = kept_because {
+            self.audit.note(Outcome::VersionsKept(secret, versions, code), &Origin::background());
+        }
+        done.map(|_is_done| count)
     }
 }

@@ -248,16 +248,17 @@ impl Revocations {
         Ok((Sequences { numbers: done.numbers, applied }, done.kept))
     }
 
-    /// Destroys versions that the rule of their secret does not keep, and does not wait for the vault.
+    /// Destroys versions that the rule of their secret does not keep, and does not wait for the vault. Returns false if none of
+    /// them is destroyed: the rule, the environment or the versions have changed.
     ///
     /// # Errors
     /// The database cannot be written: nothing is destroyed.
-    pub async fn destroy_outlived(&self, secret: SecretId, seen: Outlived, now: u64) -> Result<(), Refusal> {
+    pub async fn destroy_outlived(&self, secret: SecretId, seen: Outlived, now: u64) -> Result<bool, Refusal> {
         let sign = self.sign_if_caught_up();
         let done = self.store.destroy_outlived(secret, seen, sign, now).await;
         // Also after an unclear outcome: an event may be there.
         self.vault_view.wake();
-        Ok(done.map(|_destroyed| ())?)
+        Ok(done.map(|done| done.deferred || !done.numbers.is_empty() || !done.kept.is_empty())?)
     }
 
     /// Finishes the rotation of a secret durably, pushes the revocation that belongs to it, and waits a moment for the vault's

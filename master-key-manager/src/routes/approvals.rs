@@ -172,9 +172,10 @@ fn status(done: &Sequences, more: bool) -> HttpResponseBuilder {
 
 fn details(app: &App, seen: SeenApproval, now: u64) -> Result<ApprovalDetails, Refusal> {
     let SeenApproval { approval, path } = seen;
-    let (act, seconds) = match approval.act {
-        AskedAct::Destroy { .. } => (ApprovalAct::Destroy, None),
-        AskedAct::Read { seconds, .. } => (ApprovalAct::Read, Some(seconds)),
+    let (act, version, seconds) = match approval.act {
+        AskedAct::Destroy { .. } => (ApprovalAct::Destroy, None, None),
+        AskedAct::DestroyVersion { version, .. } => (ApprovalAct::DestroyVersion, Some(version), None),
+        AskedAct::Read { seconds, .. } => (ApprovalAct::Read, None, Some(seconds)),
     };
     let (state, in_force_until) = (approval.state_at(now), approval.in_force_until());
     let is_approved = approval.state == ApprovalState::Approved;
@@ -184,6 +185,7 @@ fn details(app: &App, seen: SeenApproval, now: u64) -> Result<ApprovalDetails, R
         key_id: approval.act.secret(),
         environment: environment_name(app, approval.environment_id)?,
         path,
+        version,
         seconds,
         asked_by: approval.asked_by,
         reason: approval.reason,

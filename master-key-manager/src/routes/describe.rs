@@ -15,7 +15,7 @@ use shared_proto::id::{SecretId, Version};
 
 use super::environment_name;
 use crate::app::App;
-use crate::approvals::Destruction;
+use crate::approvals::{Destruction, VersionDestruction};
 use crate::catalogue::{RolledBack, StoredSecret};
 use crate::revocation::Sequences;
 
@@ -111,7 +111,18 @@ pub(super) fn destroyed_versions(done: Sequences, kept: Vec<Version>) -> Destroy
         Sequences { ref numbers, .. } if numbers.is_empty() => DestructionStatus::Kept,
         Sequences { .. } => DestructionStatus::Destroyed,
     };
-    DestroyAnswer { status, sequences: done.numbers, kept }
+    DestroyAnswer { status, sequences: done.numbers, kept, approval_id: None }
+}
+
+/// A version that was destroyed, or will be; true if nothing is left to do.
+pub(super) fn destroyed_version(done: VersionDestruction) -> (bool, DestroyAnswer) {
+    match done {
+        VersionDestruction::Decided(done, kept) => (done.applied, destroyed_versions(done, kept)),
+        VersionDestruction::Awaits(id) => {
+            let (status, approval_id) = (DestructionStatus::AwaitsApproval, Some(id));
+            (false, DestroyAnswer { status, sequences: Vec::new(), kept: Vec::new(), approval_id })
+        }
+    }
 }
 
 /// The reason why one of many operations was not done.

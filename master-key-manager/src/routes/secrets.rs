@@ -11,7 +11,7 @@ use serde::Serialize;
 use service_runtime::Refusal;
 use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::error::ErrorCode;
-use shared_proto::id::{SecretId, Version};
+use shared_proto::id::SecretId;
 
 use super::written::{parse_key, parse_new, parse_next};
 use super::{CHANGED, SMALL_LIMIT, changed, describe};
@@ -59,7 +59,7 @@ pub(super) const WRITE_PROBLEMS: &[ErrorCode] = &[
 ];
 
 /// The faults of destroying versions.
-pub(super) const DESTROY_PROBLEMS: &[ErrorCode] = &[
+const DESTROY_PROBLEMS: &[ErrorCode] = &[
     ErrorCode::ParameterInvalid,
     ErrorCode::SecretNotFound,
     ErrorCode::ApprovalRequired,
@@ -229,15 +229,7 @@ async fn rollback(call: Call<Json<Rollback>>, app: web::Data<App>) -> Result<Htt
 async fn destroy(call: Call<Json<Destroy>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let (call, body) = call.with_body();
     let secret: SecretId = call.id("key_id", ErrorCode::SecretNotFound)?;
-    destroy_of(call, app, secret, body.versions).await
-}
-
-pub(super) async fn destroy_of(
-    call: Call,
-    app: web::Data<App>,
-    secret: SecretId,
-    versions: Vec<Version>,
-) -> Result<HttpResponse, Refusal> {
+    let versions = body.versions;
     let app = app.into_inner();
     let done = call
         .run(|caller, origin| async move {

@@ -15,11 +15,9 @@ use service_runtime::http::{Access, Answer, Json, Parameter, Route, call};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{SecretId, Version};
 
-use super::secrets::{
-    DESTROY_PROBLEMS, IDEMPOTENCY_KEY, STORE_LIMIT, WRITE_PROBLEMS, destroy_of, idempotency_of, write,
-};
+use super::secrets::{IDEMPOTENCY_KEY, STORE_LIMIT, WRITE_PROBLEMS, idempotency_of, write};
 use super::written::parse_next;
-use super::{LIMIT, SMALL_LIMIT, after};
+use super::{Because, LIMIT, REASON, SMALL_LIMIT, after, describe};
 use crate::app::App;
 use crate::audit_event::action;
 use crate::catalogue::{AfterChange, ShownVersion};
@@ -95,14 +93,24 @@ pub(super) const ROUTES: &[Route] = &[
     Route::delete(
         action::VERSION_DESTROY,
         "/api/secrets/{key_id}/versions/{version}",
-        "Erases a version of a secret for ever.",
+        "Erases a version of a secret for ever, or asks for the approval of that.",
     )
-    .parameters(&[SECRET, VERSION])
+    .parameters(&[SECRET, VERSION, REASON])
     .answers(&[
         Answer::json::<DestroyAnswer>(200, "The vault has erased it, or other versions keep its envelope."),
-        Answer::json::<DestroyAnswer>(202, "It is recorded and will reach the vault."),
+        Answer::json::<DestroyAnswer>(202, "It is recorded and will reach the vault, or it awaits approval."),
     ])
-    .problems(DESTROY_PROBLEMS)
+    .problems(&[
+        ErrorCode::ParameterInvalid,
+        ErrorCode::NameInvalid,
+        ErrorCode::NotPermitted,
+        ErrorCode::SecretNotFound,
+        ErrorCode::SecretDeleted,
+        ErrorCode::LimitReached,
+        ErrorCode::Unavailable,
+        ErrorCode::OutcomeUnknown,
+        ErrorCode::AuditUnavailable,
+    ])
     .needs(Access::Credential, || call(destroy)),
 ];
 
@@ -171,7 +179,14 @@ async fn update(call: Call<Json<ChangeVersion>>, app: web::Data<App>) -> Result<
 
 async fn destroy(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let (secret, version) = (secret_of(&call)?, version_of(&call)?);
-    destroy_of(call, app, secret, vec![version]).await
+    let Because { reason } = call.query()?;
+    let approvals = Arc::clone(&app.approvals);
+    let done = call.run(|caller, origin| async move {
+        approvals.destroy_version((secret, version), reason, &caller, &origin).await
+    });
+    let (is_done, answer) = describe::destroyed_version(done.await?);
+    let mut response = if is_done { HttpResponse::Ok() } else { HttpResponse::Accepted() };
+    Ok(response.json(answer))
 }
 
 fn secret_of(call: &Call) -> Result<SecretId, Refusal> {

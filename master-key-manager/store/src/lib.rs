@@ -86,7 +86,7 @@ pub use self::tokens::{
     NamingToken, NamingTokens, NewToken, OwnToken, PRUNED_AT_ONCE, ReadPermits, ReadTurns, TOKENS_SCANNED_AT_ONCE,
     TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject, Wanted, grants_of,
 };
-pub use self::with_entry::{CatalogueChanges, EnteredSecret};
+pub use self::with_entry::{CatalogueChanges, DestroyedVersion, EnteredSecret};
 
 /// The result of a store call.
 pub type Stored<T> = Result<T, StoreFault>;

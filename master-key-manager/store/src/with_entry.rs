@@ -1,7 +1,7 @@
 //! Changes of the catalogue that are made with an entry of the registry, in its transaction.
 
 use manager_registry::SecretRules;
-use shared_proto::id::{EnvironmentId, SecretId};
+use shared_proto::id::{EnvironmentId, SecretId, Version};
 
 use crate::NewPlace;
 
@@ -12,6 +12,8 @@ pub struct CatalogueChanges {
     pub places: Vec<NewPlace>,
     /// Secrets that get a row again, each with a record of its own.
     pub entered: Vec<EnteredSecret>,
+    /// A version that is destroyed.
+    pub destroyed: Option<DestroyedVersion>,
 }
 
 impl From<Vec<NewPlace>> for CatalogueChanges {
@@ -31,4 +33,15 @@ pub struct EnteredSecret {
     pub rules: SecretRules,
     /// When it is entered (Unix seconds).
     pub now: u64,
+}
+
+/// A version that is destroyed by the decision of a second principal.
+#[derive(Clone, Copy, Debug)]
+pub struct DestroyedVersion {
+    /// The secret.
+    pub secret: SecretId,
+    /// The number of the place that this was decided on.
+    pub expected: u64,
+    /// The version.
+    pub version: Version,
 }

@@ -7,7 +7,7 @@ use actix_web::http::Method;
 use futures_util::future::{join, join_all};
 use manager_api::name::SecretPath;
 use manager_registry::{Author, Deletion, Place, SecretRules};
-use manager_store::{ERASED_AT_ONCE, NewPlace};
+use manager_store::{ERASED_AT_ONCE, EnvironmentChange, NewPlace};
 use master_key_manager::access::Asked;
 use serde_json::json;
 use service_runtime::config::Mode;
@@ -16,6 +16,7 @@ use shared_proto::event::Event;
 use shared_proto::id::SecretId;
 
 use crate::deletion::envelopes;
+use crate::environments::another_process;
 use crate::places::plant;
 use crate::support::{Installed, Manager, now, until};
 
@@ -99,6 +100,31 @@ async fn a_frozen_environment_keeps_what_is_due_and_keeps_no_other_one_from_its_
     keeper.erase_due(&mut after, now(), || true).await.unwrap();
     until("it is erased", async || envelopes(&installed, &secret).0 == 0).await;
     assert_eq!((lines(), after), (1, None));
+    manager.stop().await;
+}
+
+/// The line is durable before the act, which may be refused then.
+#[actix_web::test]
+async fn a_freeze_between_the_line_of_a_destruction_and_the_act_is_told_by_a_second_line() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = manager.store_value("a", "v").await.expect(201).member("key_id");
+    until("maintenance has looked", async || manager.faults.calls("due_erasures") > 0).await;
+    delete_until(&manager, &secret, "a", 5).await;
+    let other = another_process(&manager, "dev").await;
+    manager.faults.after_calls("placed", 1, move || other(EnvironmentChange::Freeze(1)));
+    manager.app.secret_keeper.erase_due(&mut None, now(), || true).await.unwrap();
+    let lines = || {
+        let text = std::fs::read_to_string(installed.config.audit_log()).unwrap();
+        let lines = text.lines().filter(|line| line.contains("\"secret.erase\"")).map(str::to_owned);
+        lines.collect::<Vec<_>>()
+    };
+    until("both lines are written", async || lines().len() == 2).await;
+    let (said, told) = (&lines()[0], &lines()[1]);
+    assert!(said.contains("\"success\"") && said.contains(&secret), "{said}");
+    let words = ["\"failed\"", "\"environment_frozen\"", secret.as_str()];
+    assert!(words.iter().all(|word| told.contains(word)), "{told}");
+    assert_eq!(envelopes(&installed, &secret), (1, 0));
     manager.stop().await;
 }
 

@@ -149,6 +149,7 @@ mod twins;
 #[cfg(test)]
 mod unsettled;
 #[cfg(test)]
+mod version_approvals;
 mod versions;
 #[cfg(test)]
 mod visible_lists;

@@ -2,10 +2,12 @@
 
 use actix_web::http::Method;
 use manager_api::policy::Action;
+use manager_store::EnvironmentChange;
 use serde_json::{Value, json};
 use service_runtime::clock::{Clock as _, SystemClock};
 use shared_proto::event::Event;
 
+use crate::environments::another_process;
 use crate::places::{ask, plant, service};
 use crate::support::{StoreMood, until};
 use crate::versions::One;
@@ -225,5 +227,20 @@ async fn a_rule_or_rows_that_somebody_planted_destroy_nothing() {
     one.up_to(4).await;
     one.round(0).await;
     until("the control destroys", async || one.erased() == [2, 1]).await;
+    one.manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_freeze_between_the_line_of_a_retirement_and_the_act_is_told_by_a_second_line() {
+    let one = One::new(Some(json!({"versions": 1}))).await;
+    one.up_to(4).await;
+    let other = another_process(&one.manager, "dev").await;
+    one.manager.faults.after_calls("outlived", 2, move || other(EnvironmentChange::Freeze(1)));
+    one.round(0).await;
+    until("both lines are written", async || one.retired().len() == 2).await;
+    let lines = one.retired();
+    assert_eq!((&lines[0]["status"], &lines[1]["status"]), (&json!("success"), &json!("failed")));
+    assert_eq!(lines[0]["secrets"], lines[1]["secrets"]);
+    assert_eq!(one.erased(), [0; 0]);
     one.manager.stop().await;
 }

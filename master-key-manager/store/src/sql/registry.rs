@@ -194,8 +194,7 @@ fn change(
     if !write(tx, rows)? {
         return Ok(ChangeOutcome::Moved);
     }
-    with_entry::write(tx, key, places, rows.entry.number)?;
-    let mut numbers = Vec::new();
+    let mut numbers = with_entry::write(tx, key, (places, rows.entry.number), (sign, now))?;
     let mut events = events.to_vec();
     events.extend(revocations_of(tx, &rows.ended_sessions)?);
     for event in &events {

@@ -3,8 +3,8 @@
 use manager_registry::RowKey;
 use service_runtime::sql::{SqlError, Tx};
 
-use super::{placing, reconcile};
-use crate::{CatalogueChanges, PlaceConflict};
+use super::{destruction, places, placing, reconcile};
+use crate::{CatalogueChanges, PlaceConflict, SignEvent};
 
 /// The first reason against changes that are made together; `None` if there is none.
 pub(super) fn conflict(
@@ -12,7 +12,7 @@ pub(super) fn conflict(
     key: &RowKey,
     new: &CatalogueChanges,
 ) -> Result<Option<PlaceConflict>, SqlError> {
-    let CatalogueChanges { places, entered } = new;
+    let CatalogueChanges { places, entered, destroyed } = new;
     if let Some(conflict) = placing::conflict(tx, key, places)? {
         return Ok(Some(conflict));
     }
@@ -21,15 +21,30 @@ pub(super) fn conflict(
             return Ok(Some(PlaceConflict::Changed));
         }
     }
+    if let Some(one) = destroyed {
+        let known = places::placed(tx, key, one.secret)?;
+        if known.is_none_or(|known| known.facts.number != one.expected || known.rules.deletion.is_some()) {
+            return Ok(Some(PlaceConflict::Changed));
+        }
+    }
     Ok(None)
 }
 
-/// Writes changes that have no conflict, with the number of their entry.
-pub(super) fn write(tx: &mut Tx<'_>, key: &RowKey, new: &CatalogueChanges, number: u64) -> Result<(), SqlError> {
-    let CatalogueChanges { places, entered } = new;
+/// Writes changes that have no conflict, with the number of their entry. Returns the numbers of their events; those that cannot be
+/// numbered wait.
+pub(super) fn write(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    (new, number): (&CatalogueChanges, u64),
+    (sign, now): (Option<&SignEvent>, u64),
+) -> Result<Vec<u64>, SqlError> {
+    let CatalogueChanges { places, entered, destroyed } = new;
     placing::write(tx, key, places, number)?;
     for secret in entered {
         reconcile::enter(tx, key, secret, number)?;
     }
-    Ok(())
+    match destroyed {
+        Some(one) => Ok(destruction::destroy(tx, key, one.secret, &[one.version], sign, now)?.numbers),
+        None => Ok(Vec::new()),
+    }
 }
