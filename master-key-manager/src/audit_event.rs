@@ -379,6 +379,8 @@ pub enum Outcome {
     SigningKeyRevoke(Thumbprint),
     /// All tokens are revoked.
     AllRevoke,
+    /// The rows of a secret are removed that was destroyed long ago.
+    SecretPrune(SecretId),
     /// A deleted secret whose time has passed is not destroyed, whatever the line before says, or nobody knows. The code says why.
     SecretKept(SecretId, ErrorCode),
     /// Versions that the rule of their secret does not keep are not destroyed, whatever the line before says, or nobody knows.
@@ -400,6 +402,7 @@ impl Outcome {
             Self::VersionRevoke(..) => "version.revoke",
             Self::SigningKeyRevoke(_) => "signing_key.revoke",
             Self::AllRevoke => "token.revoke_all",
+            Self::SecretPrune(_) => "secret.prune",
             Self::SecretKept(..) => action::SECRET_ERASE,
             Self::VersionsKept(..) => VERSION_RETIRE,
             Self::Registry(act, _) => act.action(),
@@ -417,6 +420,7 @@ impl audit::Outcome for Outcome {
             | Self::CredentialDisable(_)
             | Self::EnvironmentDisable(_)
             | Self::SecretRevoke(_)
+            | Self::SecretPrune(_)
             | Self::VersionRevoke(..)
             | Self::SigningKeyRevoke(_)
             | Self::AllRevoke
@@ -435,7 +439,7 @@ impl audit::Outcome for Outcome {
                 line.target(credential.to_string())
             }
             Self::EnvironmentDisable(name) => line.target(name.to_string()),
-            Self::SecretRevoke(secret) => line.key_id(secret.to_string()),
+            Self::SecretRevoke(secret) | Self::SecretPrune(secret) => line.key_id(secret.to_string()),
             Self::VersionRevoke(secret, version) => line.key_id(secret.to_string()).secrets([(secret, version)]),
             Self::SigningKeyRevoke(kid) => line.target(b64(&kid.0)),
             Self::AllRevoke => line,

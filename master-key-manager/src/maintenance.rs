@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::access::{LastUses, Registry};
 use crate::approvals::Approvals;
-use crate::catalogue::{Retention, SecretKeeper, SecretRotator, Settler};
+use crate::catalogue::{Pruning, Retention, SecretKeeper, SecretRotator, Settler};
 use crate::notifier::Notifier;
 use crate::people::People;
 use crate::revocation::{FeedStatus, VaultView, stopped};
@@ -90,6 +90,7 @@ impl Maintenance {
         let mut is_told = false;
         let mut dropped = 0;
         let mut retained = None;
+        let mut removed = Pruning::default();
         loop {
             tokio::select! {
                 biased;
@@ -144,6 +145,9 @@ impl Maintenance {
                 dropped = self.drop_entries(dropped, now, &stop).await;
                 if let Err(refusal) = self.retention.round(&mut retained, now, || *stop.borrow()).await {
                     tracing::warn!(%refusal, "former versions were not destroyed");
+                }
+                if let Err(refusal) = self.secret_keeper.prune_due(&mut removed, now, || !*stop.borrow()).await {
+                    tracing::warn!(%refusal, "destroyed secrets that are no longer kept were not removed");
                 }
             }
         }

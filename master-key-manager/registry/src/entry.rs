@@ -173,7 +173,7 @@ impl WrittenEntry {
             Kind::Service | Kind::Person => Some(&change.name) == himself.as_ref(),
             Kind::Group | Kind::RoleAssignment | Kind::Permission | Kind::EnvironmentRules => true,
             Kind::Credential | Kind::Uses | Kind::Settings | Kind::SignOn | Kind::Enrolment => change.name == own,
-            Kind::Incident | Kind::TaggedRows => false,
+            Kind::Incident | Kind::TaggedRows | Kind::Renewal => false,
             // One of his own that lets him read may be it. Only those are removed of which nothing comes any more.
             Kind::Approval => match &change.after {
                 Some(Record::Approval(known)) => Holder::Principal(known.asked_by) == holder && known.is_read(),

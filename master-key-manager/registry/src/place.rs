@@ -18,6 +18,7 @@ use shared_proto::Rejected;
 use shared_proto::encoding::from_json;
 use shared_proto::id::{EnvironmentId, SecretId, Subject};
 
+use crate::renewal::RenewalId;
 use crate::{RowKey, RowKind, RowTag, Snapshot};
 
 /// The newest change of the place of a secret. A secret that has its place since it was made has none.
@@ -113,6 +114,13 @@ impl SecretRules {
         self.deletion.map(|deletion| if deletion.destroyed { 0 } else { deletion.recoverable_until })
     }
 
+    /// The time from which on nothing of a destroyed secret is kept (Unix seconds): [`KEPT_DAYS`] after the end of the time in
+    /// which it could have been taken back. `None` for one that is not destroyed.
+    pub fn prune_at(&self) -> Option<u64> {
+        let destroyed = self.deletion.filter(|deletion| deletion.destroyed);
+        destroyed.map(|deletion| deletion.recoverable_until.saturating_add(KEPT_DAYS * 86_400))
+    }
+
     /// The text of a row: empty for no rules.
     ///
     /// # Errors
@@ -130,6 +138,10 @@ impl SecretRules {
     }
 }
 
+/// How many days a destroyed secret is listed after the end of the time in which it could have been taken back: a quarter of a
+/// year, as long as entries of the log are kept.
+pub const KEPT_DAYS: u64 = 90;
+
 /// A row of the catalogue, as far as decisions rest on it. Nothing of it is used before [`PlaceRow::verified`].
 #[derive(Clone, Copy, Debug)]
 pub struct PlaceRow<'a> {
@@ -141,6 +153,9 @@ pub struct PlaceRow<'a> {
     pub path: &'a str,
     /// The number of the change by which it has this place.
     pub number: u64,
+    /// The number that the registry had when a row without a change was written or renewed; 0 for one of an earlier release, and
+    /// for one with a number.
+    pub since: u64,
     /// The text of its rules.
     pub rules: &'a str,
 }
@@ -148,14 +163,14 @@ pub struct PlaceRow<'a> {
 impl PlaceRow<'_> {
     /// The tag of the row.
     pub fn tag(&self, key: &RowKey) -> RowTag {
-        let number = self.number.to_be_bytes();
-        let parts: [&[u8]; 5] =
-            [self.secret.as_bytes(), self.environment.as_bytes(), self.path.as_bytes(), &number, self.rules.as_bytes()];
-        match parts.split_first_chunk::<3>() {
-            // As rows are that have no rules and never changed, also those of earlier releases.
-            Some((place, _)) if self.number == 0 && self.rules.is_empty() => key.tag(RowKind::Place, place),
-            _ => key.tag(RowKind::ChangedPlace, &parts),
+        let place: [&[u8]; 3] = [self.secret.as_bytes(), self.environment.as_bytes(), self.path.as_bytes()];
+        if (self.number, self.since, self.rules) == (0, 0, "") {
+            // As rows of earlier releases are.
+            return key.tag(RowKind::Place, &place);
         }
+        let (number, since) = (self.number.to_be_bytes(), self.since.to_be_bytes());
+        let rest: [&[u8]; 3] = [&number, &since, self.rules.as_bytes()];
+        key.tag(RowKind::ChangedPlace, &[place, rest].concat())
     }
 
     /// What the row says, if the manager wrote it and it was not put back; `None` otherwise. `newest` is the number of the
@@ -198,6 +213,11 @@ impl RowKey {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state.clone();
     }
 
+    /// The number of the newest verified state.
+    pub fn verified_number(&self) -> u64 {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).number()
+    }
+
     /// Tells whether the place of a secret has changed since it was made, by the newest verified state. A row of it that has no
     /// number counts no more.
     pub fn has_changed(&self, secret: SecretId) -> bool {
@@ -209,7 +229,15 @@ impl RowKey {
     /// newer than the state for long: the next entry has it.
     fn change_after(&self, row: &PlaceRow<'_>) -> Option<u64> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let known = state.place(row.secret).map_or(0, |place| place.number);
+        let place = state.place(row.secret);
+        let known = place.map_or(0, |place| place.number);
+        if place.is_none() && row.number == 0 {
+            // One that is older than the last renewal belongs to a secret that is gone.
+            return state
+                .renewal(RenewalId::Places)
+                .filter(|renewal| row.since < renewal.floor)
+                .map(|last| last.number);
+        }
         if row.number == known || row.number > state.number() {
             return None;
         }
@@ -225,7 +253,7 @@ mod tests {
 
     fn row(number: u64, rules: &str) -> PlaceRow<'_> {
         let (secret, environment) = (SecretId::from_bytes([1; 16]), EnvironmentId::from_bytes([2; 16]));
-        PlaceRow { secret, environment, path: "a/b", number, rules }
+        PlaceRow { secret, environment, path: "a/b", number, since: 0, rules }
     }
 
     fn verified(row: &PlaceRow<'_>, key: &RowKey, tag: Option<&RowTag>) -> Option<(SecretFacts, SecretRules)> {
@@ -258,6 +286,27 @@ mod tests {
             assert!(verified(&other, &key, Some(&tag)).is_none());
         }
         assert!(verified(&row(0, rules), &key, None).is_none());
+    }
+
+    #[test]
+    fn a_row_that_no_renewal_has_reached_counts_no_more_and_what_was_renewed_does() {
+        let (key, registry) = (RowKey::new(&[1; 32]), RegistryKey::new(&[7; 32]));
+        let state = changed(&changed(&Snapshot::empty()));
+        let gone = Change::from(crate::RecordName::from(row(0, "").secret));
+        let renewal = Change::from(crate::Renewal::up_to(2));
+        let state = state.propose(vec![gone, renewal], (Author::Service, "", 1), 0, &registry).unwrap().after;
+        assert_eq!((state.places().count(), state.place_floor()), (0, 2));
+        key.follow(&state);
+        let fits = |number: u64, since: u64, newest: u64| {
+            let row = PlaceRow { since, ..row(number, "") };
+            row.verified(&key, Some(&row.tag(&key)), || Ok::<_, Rejected>(newest)).unwrap().is_some()
+        };
+        // What it had before its first change, after it, and in the end.
+        assert_eq!([(0, 0), (0, 1), (1, 0), (2, 0)].map(|(number, since)| fits(number, since, 3)), [false; 4]);
+        assert_eq!([2, 3].map(|since| fits(0, since, 3)), [true, true]);
+        assert!(fits(0, 1, 2), "a transaction that began before the renewal sees what held then");
+        let moved = PlaceRow { since: 2, ..row(0, "") };
+        assert!(verified(&moved, &key, Some(&row(0, "").tag(&key))).is_none(), "the number is in the tag");
     }
 
     #[test]

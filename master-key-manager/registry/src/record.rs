@@ -11,6 +11,7 @@ use crate::incident::Incident;
 use crate::lines::{Permission, RoleAssignment};
 use crate::place::Place;
 use crate::principals::{Group, Person, Service};
+use crate::renewal::{Renewal, RenewalId};
 use crate::settings::{Settings, SettingsId};
 use crate::sign_on::{Enrolment, EnvironmentRules, SignOn};
 use crate::tagged_rows::{TaggedRows, TaggedRowsId};
@@ -134,6 +135,8 @@ records! {
     Incident "incident", incident_id: IncidentId, incident, incidents;
     /// The rows of one sort, which bear tags.
     TaggedRows "tagged-rows", tagged_rows_id: TaggedRowsId, tagged_rows, all_tagged_rows;
+    /// The newest renewal of rows.
+    Renewal "renewal", renewal_id: RenewalId, renewal, renewals;
 }
 
 /// The name of a record: its kind and its id in that kind.
@@ -186,7 +189,8 @@ impl Kind {
             | Self::Enrolment
             | Self::Place
             | Self::Approval
-            | Self::Incident => false,
+            | Self::Incident
+            | Self::Renewal => false,
         }
     }
 }
@@ -207,7 +211,8 @@ impl Kind {
             | Self::EnvironmentRules
             | Self::Place
             | Self::Approval
-            | Self::Incident => false,
+            | Self::Incident
+            | Self::Renewal => false,
         }
     }
 }
@@ -230,7 +235,8 @@ impl Record {
             | Self::EnvironmentRules(_)
             | Self::Place(_)
             | Self::Approval(_)
-            | Self::Incident(_) => None,
+            | Self::Incident(_)
+            | Self::Renewal(_) => None,
         }
     }
 

@@ -142,8 +142,10 @@ impl Snapshot {
     ) -> Result<Proposal, Rejected> {
         let number = self.number.max(used).checked_add(1).ok_or(Rejected)?;
         for change in &mut changes {
-            if let Some(Record::Place(place)) = &mut change.after {
-                place.number = number;
+            match &mut change.after {
+                Some(Record::Place(place)) => place.number = number,
+                Some(Record::Renewal(renewal)) => renewal.number = number,
+                Some(_) | None => {}
             }
         }
         let mut after = self.clone();
@@ -267,7 +269,8 @@ impl Snapshot {
             | Record::Enrolment(_)
             | Record::EnvironmentRules(_)
             | Record::Place(_)
-            | Record::Incident(_) => None,
+            | Record::Incident(_)
+            | Record::Renewal(_) => None,
             Record::Approval(approval) => {
                 self.by_asker.insert_mut((approval.asked_by, approval.approval_id));
                 None

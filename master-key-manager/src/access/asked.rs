@@ -1,10 +1,13 @@
 //! Changes of the registry that were decided on, with the places of secrets that change with them.
 
-use manager_registry::Change;
+use manager_registry::{Change, Kind, RecordName};
 use manager_store::{ActError, CatalogueChanges, PlaceConflict};
 use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
+use shared_proto::id::Subject;
+
+use super::View;
 
 /// A change that was decided on.
 #[derive(Default)]
@@ -34,5 +37,27 @@ pub fn conflict_refused(conflict: PlaceConflict) -> Refusal {
         PlaceConflict::OtherReading => Refusal::new(ErrorCode::AlreadyExists)
             .detail("A secret has this path with dots in the place of slashes, or with slashes in the place of dots."),
         PlaceConflict::Closed(closed) => closed.into(),
+    }
+}
+
+/// The principal whose session, credential or code a record is; `None` for another kind of record.
+pub(super) fn owner(view: &View, name: &RecordName) -> Option<Subject> {
+    match name.kind {
+        Kind::Credential => name.id.parse().ok().and_then(|id| view.state.credential(id)).map(|known| known.subject),
+        Kind::Enrolment => name.id.parse().ok().and_then(|id| view.state.enrolment(id)).and_then(|code| code.author),
+        Kind::Service
+        | Kind::Person
+        | Kind::Group
+        | Kind::Uses
+        | Kind::RoleAssignment
+        | Kind::Permission
+        | Kind::Settings
+        | Kind::TaggedRows
+        | Kind::SignOn
+        | Kind::EnvironmentRules
+        | Kind::Place
+        | Kind::Approval
+        | Kind::Incident
+        | Kind::Renewal => None,
     }
 }

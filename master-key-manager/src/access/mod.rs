@@ -27,9 +27,7 @@ use manager_policy::{
     Action, ActionType, Actor, AnyAction, Basis, Denied, Facts, Holder, KnownEnvironments, List, Permit, Scope,
     SecretFacts, Visible, Write,
 };
-use manager_registry::{
-    ApprovedRead, Author, Change, Credential, Kind, Record, RecordName, RegistryKey, RowKey, is_administrator,
-};
+use manager_registry::{ApprovedRead, Author, Change, Credential, Kind, Record, RegistryKey, RowKey, is_administrator};
 use manager_sign_on::code::SessionCode;
 use manager_store::{FactStore, SignEvent, TokenSubject};
 use service_runtime::Refusal;
@@ -45,6 +43,7 @@ use zeroize::Zeroizing;
 use crate::keys::KeyRing;
 
 pub use self::anchor_file::AnchorFile;
+use self::asked::owner;
 pub use self::asked::{Asked, conflict_refused};
 pub use self::confirm::word_for;
 use self::consequences::{gives, hands_out_no_more};
@@ -296,23 +295,6 @@ impl Caller {
     /// # Errors
     /// `login_required`.
     pub fn check_change(&self, view: &View, changes: &[Change]) -> Result<(), Refusal> {
-        let owner = |name: &RecordName| match name.kind {
-            Kind::Credential => view.state.credential(name.id.parse().ok()?).map(|known| known.subject),
-            Kind::Enrolment => view.state.enrolment(name.id.parse().ok()?).and_then(|code| code.author),
-            Kind::Service
-            | Kind::Person
-            | Kind::Group
-            | Kind::Uses
-            | Kind::RoleAssignment
-            | Kind::Permission
-            | Kind::Settings
-            | Kind::TaggedRows
-            | Kind::SignOn
-            | Kind::EnvironmentRules
-            | Kind::Place
-            | Kind::Approval
-            | Kind::Incident => None,
-        };
         let own = self.subject();
         // Whoever changes a place that others read by afterwards is asked with the right to share.
         let asks = |change: &Change| match &change.after {
@@ -323,7 +305,7 @@ impl Caller {
         let ends_own = |change: &Change| {
             matches!(change.name.kind, Kind::Place | Kind::Incident)
                 || asks(change)
-                || (change.after.is_none() && own.is_some() && owner(&change.name) == own)
+                || (change.after.is_none() && own.is_some() && owner(view, &change.name) == own)
         };
         match &self.signed_on {
             Some(signed_on) if !changes.iter().all(ends_own) => signed_on.check_recent(self.now),

@@ -39,7 +39,7 @@ impl SecretKeeper {
 
     /// Erases what the rows of a destroyed secret name, and then what the vault has of it all the same. Returns whether
     /// something is left; `None` for a secret that is not destroyed.
-    async fn erase(&self, secret: SecretId) -> Result<Option<(Sequences, bool)>, Refusal> {
+    pub(super) async fn erase(&self, secret: SecretId) -> Result<Option<(Sequences, bool)>, Refusal> {
         let Some((mut done, more)) = self.revocations.erase(secret, STEPS).await? else { return Ok(None) };
         if more || !done.applied {
             return Ok(Some((done, more)));

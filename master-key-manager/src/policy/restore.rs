@@ -87,7 +87,8 @@ fn restoring(view: &View, former: &PolicyState) -> Result<Restoring, Refusal> {
             | Record::EnvironmentRules(_)
             | Record::Place(_)
             | Record::Approval(_)
-            | Record::Incident(_) => {}
+            | Record::Incident(_)
+            | Record::Renewal(_) => {}
         }
     }
     for known in view.state.groups() {

@@ -204,7 +204,8 @@ impl PolicyKeeper {
             | Record::EnvironmentRules(_)
             | Record::Place(_)
             | Record::Approval(_)
-            | Record::Incident(_) => None,
+            | Record::Incident(_)
+            | Record::Renewal(_) => None,
         }
     }
 }

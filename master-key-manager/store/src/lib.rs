@@ -22,6 +22,7 @@ mod integrity;
 mod notices;
 mod period;
 mod places;
+mod pruning;
 mod reconcile;
 mod references;
 mod registry;
@@ -68,6 +69,7 @@ pub use self::notices::{
 pub use self::places::{
     DescribedSecret, Details, NewDetails, NewPlace, PlaceConflict, PlaceStore, PlacedSecret, Stages,
 };
+pub use self::pruning::PruneStore;
 pub use self::reconcile::ReconcileStore;
 pub use self::references::{ReadableTarget, ReferenceStore};
 pub use self::registry::{
@@ -86,7 +88,7 @@ pub use self::tokens::{
     NamingToken, NamingTokens, NewToken, OwnToken, PRUNED_AT_ONCE, ReadPermits, ReadTurns, TOKENS_SCANNED_AT_ONCE,
     TokenDecision, TokenRequest, TokenRow, TokenStore, TokenSubject, Wanted, grants_of,
 };
-pub use self::with_entry::{CatalogueChanges, DestroyedVersion, EnteredSecret};
+pub use self::with_entry::{CatalogueChanges, DestroyedVersion, EnteredSecret, PrunedSecret};
 
 /// The result of a store call.
 pub type Stored<T> = Result<T, StoreFault>;
@@ -107,6 +109,7 @@ pub trait ManagerStore:
     + IntegrityStore
     + NoticeStore
     + PlaceStore
+    + PruneStore
     + ReconcileStore
     + ReferenceStore
     + RotationStore

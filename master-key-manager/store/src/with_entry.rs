@@ -14,6 +14,8 @@ pub struct CatalogueChanges {
     pub entered: Vec<EnteredSecret>,
     /// A version that is destroyed.
     pub destroyed: Option<DestroyedVersion>,
+    /// Destroyed secrets whose rows are removed, each with its record.
+    pub pruned: Vec<PrunedSecret>,
 }
 
 impl From<Vec<NewPlace>> for CatalogueChanges {
@@ -44,4 +46,13 @@ pub struct DestroyedVersion {
     pub expected: u64,
     /// The version.
     pub version: Version,
+}
+
+/// A destroyed secret of which the vault has nothing more.
+#[derive(Clone, Copy, Debug)]
+pub struct PrunedSecret {
+    /// The secret.
+    pub secret: SecretId,
+    /// The number of its place.
+    pub expected: u64,
 }

@@ -132,7 +132,8 @@ async fn a_changed_secret_that_lost_its_rows_comes_back_with_a_number_of_its_own
     let minted = manager.mint(&secret).await.expect(201);
     assert_eq!(installed.vault.open(&minted.member("access_token"))[0].expose(), b"one");
     // The row of before is none any more.
-    let back = "UPDATE secrets SET (path, number, rules, tag) = (SELECT path, number, rules, tag FROM former)";
+    let back =
+        "UPDATE secrets SET (path, number, since, rules, tag) = (SELECT path, number, since, rules, tag FROM former)";
     plant(&installed, back);
     manager.mint(&secret).await.expect(404).refused("secret_not_found");
     manager.stop().await;

@@ -101,6 +101,7 @@ mod policy_questions;
 #[cfg(test)]
 mod policy_versions;
 #[cfg(test)]
+mod pruning;
 mod races;
 #[cfg(test)]
 mod rate_limits;

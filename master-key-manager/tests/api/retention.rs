@@ -149,7 +149,7 @@ async fn whoever_may_not_destroy_makes_no_rule_harder() {
 async fn a_rule_or_rows_that_somebody_planted_destroy_nothing() {
     let planted = r#"{"retention":{"versions":1}}"#;
     // What a former rule of its own said, with the tag of then.
-    let former = "UPDATE secrets SET has_retention = 1, (number, rules, tag) = (SELECT number, rules, tag FROM former)";
+    let former = "UPDATE secrets SET has_retention = 1, (number, since, rules, tag) = (SELECT number, since, rules, tag FROM former)";
     for (case, retention, statements) in [
         ("a rule of his own", None, format!("UPDATE secrets SET rules = '{planted}', has_retention = 1")),
         (
@@ -181,7 +181,7 @@ async fn a_rule_or_rows_that_somebody_planted_destroy_nothing() {
     ] {
         let one = One::new(retention).await;
         one.up_to(4).await;
-        plant(&one.installed, "CREATE TABLE former AS SELECT number, rules, tag FROM secrets");
+        plant(&one.installed, "CREATE TABLE former AS SELECT number, since, rules, tag FROM secrets");
         if case == "the rule of before" {
             one.set(json!({"versions": 900})).await.expect(200);
         }

@@ -445,11 +445,11 @@ fn facts_below(
     let found = if let Some(folder) = folder {
         // What is below `a` is from `a/` to before `a0`, because the byte after `/` is `0`.
         let (from, to) = (format!("{folder}/"), format!("{folder}0"));
-        let sql = "SELECT secret_id, environment_id, path, number, rules, tag FROM secrets
+        let sql = "SELECT secret_id, environment_id, path, number, since, rules, tag FROM secrets
             WHERE environment_id = ?1 AND path >= ?2 AND path < ?3 ORDER BY path LIMIT ?4";
         tx.all(sql, &[&environment.as_bytes(), &from, &to, &row_limit(limit)], read)?
     } else {
-        let sql = "SELECT secret_id, environment_id, path, number, rules, tag FROM secrets
+        let sql = "SELECT secret_id, environment_id, path, number, since, rules, tag FROM secrets
             WHERE environment_id = ?1 ORDER BY path LIMIT ?2";
         tx.all(sql, &[&environment.as_bytes(), &row_limit(limit)], read)?
     };

@@ -16,16 +16,16 @@ use crate::{Acted, Bounds, ComparisonStore, EnvelopePage, VersionRow, Withheld, 
 
 /// Envelopes behind one, with the places of their secrets.
 const WALK: Walk = Walk {
-    within: "SELECT e.secret_id, e.envelope, e.state = 'committed', s.environment_id, s.path, s.number, s.rules, s.tag
+    within: "SELECT e.secret_id, e.envelope, e.state = 'committed', s.environment_id, s.path, s.number, s.since, s.rules, s.tag
          FROM search_secrets i CROSS JOIN secrets s CROSS JOIN envelopes e
          WHERE i.environment_id = ?1 AND i.path >= ?2 AND i.path < ?3 AND s.secret_id = i.secret_id
              AND e.secret_id = i.secret_id AND (e.secret_id, e.envelope) > (?4, ?5)
          ORDER BY e.secret_id, e.envelope LIMIT ?6",
-    along: "SELECT e.secret_id, e.envelope, e.state = 'committed', s.environment_id, s.path, s.number, s.rules, s.tag,
+    along: "SELECT e.secret_id, e.envelope, e.state = 'committed', s.environment_id, s.path, s.number, s.since, s.rules, s.tag,
              s.environment_id, s.path
          FROM envelopes e JOIN secrets s ON s.secret_id = e.secret_id
          WHERE (e.secret_id, e.envelope) > (?1, ?2) ORDER BY e.secret_id, e.envelope LIMIT ?3",
-    columns: 8,
+    columns: 9,
 };
 
 #[async_trait]

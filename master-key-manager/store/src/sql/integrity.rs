@@ -171,7 +171,7 @@ fn erasure_of(tx: &mut Tx<'_>, event: &Event) -> Result<Erasure, SqlError> {
 }
 
 fn environment_of(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> Result<Option<EnvironmentId>, SqlError> {
-    let sql = "SELECT environment_id, path, number, rules, tag FROM secrets WHERE secret_id = ?1";
+    let sql = "SELECT environment_id, path, number, since, rules, tag FROM secrets WHERE secret_id = ?1";
     let found = tx.optional(sql, &[&secret.as_bytes()], |row| UnverifiedPlace::read(row, secret, 0))?;
     Ok(match found {
         Some(found) => found.verify(tx, key)?.map(|placed| placed.facts.environment),
@@ -181,14 +181,14 @@ fn environment_of(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> Result<Opt
 
 fn secret_row(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> Result<Option<SecretRow>, SqlError> {
     let found = tx.optional(
-        "SELECT environment_id, path, number, rules, tag, details, details_tag,
+        "SELECT environment_id, path, number, since, rules, tag, details, details_tag,
                 current_version, previous_version, pending_version
          FROM secrets WHERE secret_id = ?1",
         &[&secret.as_bytes()],
         |row| {
             let place = UnverifiedPlace::read(row, secret, 0)?;
-            let is_described = details::read(row, key, secret, 5)?.is_some();
-            let stages = [optional_version(row, 7)?, optional_version(row, 8)?, optional_version(row, 9)?];
+            let is_described = details::read(row, key, secret, 6)?.is_some();
+            let stages = [optional_version(row, 8)?, optional_version(row, 9)?, optional_version(row, 10)?];
             Ok((place, is_described, stages))
         },
     )?;

@@ -19,6 +19,7 @@ mod notices;
 mod outlived;
 mod places;
 mod placing;
+mod pruning;
 mod reconcile;
 mod registry;
 mod rotation;

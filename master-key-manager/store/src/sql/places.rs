@@ -6,7 +6,7 @@
 
 use manager_api::name::SecretPath;
 use manager_registry::{PlaceRow, RowKey, RowTag, SecretRules};
-use service_runtime::sql::{Row, SqlError, Tx};
+use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::Rejected;
 use shared_proto::id::{EnvironmentId, SecretId};
 
@@ -30,27 +30,29 @@ pub(super) struct UnverifiedPlace {
     environment: EnvironmentId,
     path: String,
     number: u64,
+    since: u64,
     rules: String,
     tag: Option<RowTag>,
 }
 
 impl UnverifiedPlace {
-    /// The columns `environment_id, path, number, rules, tag`, from `first` on.
+    /// The columns `environment_id, path, number, since, rules, tag`, from `first` on.
     pub(super) fn read(row: &Row<'_>, secret: SecretId, first: usize) -> Result<Self, SqlError> {
         Ok(Self {
             secret,
             environment: EnvironmentId::from_bytes(row.get(first)?),
             path: row.get(first + 1)?,
             number: row.get(first + 2)?,
-            rules: row.get(first + 3)?,
-            tag: row.get(first + 4)?,
+            since: row.get(first + 3)?,
+            rules: row.get(first + 4)?,
+            tag: row.get(first + 5)?,
         })
     }
 
     /// The secret; `None` if it has a place that the manager did not give it last.
     pub(super) fn verify(&self, tx: &mut Tx<'_>, key: &RowKey) -> Result<Option<PlacedSecret>, SqlError> {
-        let Self { secret, environment, path, number, rules, tag } = self;
-        let row = PlaceRow { secret: *secret, environment: *environment, path, number: *number, rules };
+        let Self { secret, environment, path, number, since, rules, tag } = self;
+        let row = PlaceRow { secret: *secret, environment: *environment, path, number: *number, since: *since, rules };
         let newest = || newest_number(tx).map_err(Unverified::Sql);
         match row.verified(key, tag.as_ref(), newest) {
             Ok(found) => Ok(found.map(|(facts, rules)| PlacedSecret { facts, rules })),
@@ -74,7 +76,7 @@ impl From<Rejected> for Unverified {
 
 /// A secret; `None` for one that is unknown, or has a place that the manager did not give it.
 pub(super) fn placed(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> Result<Option<PlacedSecret>, SqlError> {
-    let sql = "SELECT environment_id, path, number, rules, tag FROM secrets WHERE secret_id = ?1";
+    let sql = "SELECT environment_id, path, number, since, rules, tag FROM secrets WHERE secret_id = ?1";
     let found = tx.optional(sql, &[&secret.as_bytes()], |row| UnverifiedPlace::read(row, secret, 0))?;
     verified_or_as_if(tx, key, secret, found)
 }
@@ -97,7 +99,7 @@ pub(super) fn verified_or_as_if(
 /// about as long.
 pub(super) fn as_if_found(key: &RowKey, secret: SecretId) {
     let (environment, path) = (EnvironmentId::from_bytes([0; 16]), SecretPath::unnamed(secret));
-    let row = PlaceRow { secret, environment, path: path.as_str(), number: 0, rules: "" };
+    let row = PlaceRow { secret, environment, path: path.as_str(), number: 0, since: 0, rules: "" };
     std::hint::black_box((row.tag(key), SecretPath::parse(path.as_str()).is_ok()));
 }
 
@@ -113,7 +115,7 @@ pub(super) fn placed_at(
 
 fn row_at(tx: &mut Tx<'_>, environment: EnvironmentId, path: &SecretPath) -> Result<Option<UnverifiedPlace>, SqlError> {
     tx.optional(
-        "SELECT secret_id, environment_id, path, number, rules, tag FROM secrets
+        "SELECT secret_id, environment_id, path, number, since, rules, tag FROM secrets
          WHERE environment_id = ?1 AND path = ?2",
         &[&environment.as_bytes(), &path.as_str()],
         |row| UnverifiedPlace::read(row, SecretId::from_bytes(row.get(0)?), 1),
@@ -155,12 +157,13 @@ pub(super) fn insert(
     (number, now): (u64, u64),
 ) -> Result<(), SqlError> {
     let (text, has_retention) = columns(rules)?;
-    let place = PlaceRow { secret, environment, path: path.as_str(), number, rules: &text };
-    let tag = place.tag(key);
+    let since = if number == 0 { known_since(tx, key)? } else { 0 };
+    let tag = PlaceRow { secret, environment, path: path.as_str(), number, since, rules: &text }.tag(key);
+    let (id, environment, path) = (secret.as_bytes(), environment.as_bytes(), path.as_str());
     tx.execute(
-        "INSERT INTO secrets (secret_id, environment_id, path, number, rules, tag, created_at, has_retention)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
-        &[&secret.as_bytes(), &environment.as_bytes(), &path.as_str(), &number, &text, &tag, &now, &has_retention],
+        "INSERT INTO secrets (secret_id, environment_id, path, number, since, rules, tag, created_at, has_retention)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
+        &[&id, &environment, &path, &number, &since, &text, &tag, &now, &has_retention],
     )
     .map(|_rows| ())
 }
@@ -180,11 +183,56 @@ pub(super) fn number_of(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<u64>
 pub(super) fn replace(tx: &mut Tx<'_>, key: &RowKey, new: &NewPlace, number: u64) -> Result<(), SqlError> {
     let (rules, has_retention) = columns(&new.rules)?;
     let (secret, environment, path) = (new.secret, new.environment, new.path.as_str());
-    let row = PlaceRow { secret, environment, path, number, rules: &rules };
+    let row = PlaceRow { secret, environment, path, number, since: 0, rules: &rules };
     tx.execute(
-        "UPDATE secrets SET path = ?2, number = ?3, rules = ?4, tag = ?5, erase_at = ?6, has_retention = ?7,
-             revision = revision + 1 WHERE secret_id = ?1",
-        &[&secret.as_bytes(), &path, &number, &rules, &row.tag(key), &new.rules.erase_at(), &has_retention],
+        "UPDATE secrets SET path = ?2, number = ?3, since = 0, rules = ?4, tag = ?5, erase_at = ?6, has_retention = ?7,
+             prune_at = ?8, revision = revision + 1 WHERE secret_id = ?1",
+        &[
+            &secret.as_bytes(),
+            &path,
+            &number,
+            &rules,
+            &row.tag(key),
+            &new.rules.erase_at(),
+            &has_retention,
+            &new.rules.prune_at(),
+        ],
     )
     .map(|_rows| ())
+}
+
+/// The number of the registry for a row that is written now. It is verified: one that somebody planted would let a row count for longer.
+/// It is read in the transaction, too, so that the row is in one order with the entries of the registry.
+fn known_since(tx: &mut Tx<'_>, key: &RowKey) -> Result<u64, SqlError> {
+    Ok(newest_number(tx)?.min(key.verified_number()))
+}
+
+/// Renews the rows behind a secret, up to `limit` of all, that have no change and are older than a number of the registry. Returns
+/// the last one that it has looked at; `None` after the last of all. A row that does not count is not renewed.
+pub(super) fn renew(
+    tx: &mut Tx<'_>,
+    key: &RowKey,
+    (after, floor): (Option<SecretId>, u64),
+    limit: usize,
+) -> Result<Option<SecretId>, SqlError> {
+    // Every id is greater than no bytes.
+    let id: &[u8] = after.as_ref().map_or(&[], |last| last.as_bytes());
+    let rows = tx.all(
+        "SELECT secret_id, environment_id, path, number, since, rules, tag FROM secrets
+         WHERE secret_id > ?1 ORDER BY secret_id LIMIT ?2",
+        &[&id, &row_limit(limit)],
+        |row| UnverifiedPlace::read(row, SecretId::from_bytes(row.get(0)?), 1),
+    )?;
+    let last = rows.last().map(|row| row.secret);
+    let since = known_since(tx, key)?;
+    for row in rows.into_iter().filter(|row| row.number == 0 && row.since < floor) {
+        if row.verify(tx, key)?.is_none() {
+            continue;
+        }
+        let UnverifiedPlace { secret, environment, path, rules, .. } = &row;
+        let tag = PlaceRow { secret: *secret, environment: *environment, path, number: 0, since, rules }.tag(key);
+        let sql = "UPDATE secrets SET since = ?2, tag = ?3 WHERE secret_id = ?1";
+        tx.execute(sql, &[&secret.as_bytes(), &since, &tag])?;
+    }
+    Ok(last)
 }

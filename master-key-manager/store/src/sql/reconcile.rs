@@ -7,6 +7,7 @@ use manager_policy::{Operate, Permit, Scope};
 use manager_registry::{RowKey, SecretRules};
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::encoding::Bytes;
+use shared_proto::event::Event;
 use shared_proto::id::{EnvironmentId, SecretId};
 use shared_proto::receipt::ReceiptFacts;
 
@@ -14,7 +15,7 @@ use super::rows::{state, version};
 use super::search::index;
 use super::version_tags::Tagged;
 use super::{SqlStore, due, places, stages};
-use crate::{Acted, Details, EnteredSecret, ReconcileStore, basis_for};
+use crate::{Acted, Details, EnteredSecret, ReconcileStore, basis_for, event_name};
 
 #[async_trait]
 impl ReconcileStore for SqlStore {
@@ -73,9 +74,12 @@ fn lacks(tx: &mut Tx<'_>, fact: &ReceiptFacts) -> Result<bool, SqlError> {
         &[&fact.secret.as_bytes(), &fact.version.get()],
         |row| Ok((state(row, 0)?, version(row, 1)?, Bytes(row.get(2)?))),
     )?;
-    Ok(known.is_none_or(|(state, envelope, digest)| {
-        state == CatalogueState::Abandoned && !(envelope == fact.version && digest == fact.digest)
-    }))
+    let Some((state, envelope, digest)) = known else {
+        // One of a destroyed secret whose rows are removed: its event erases it at the vault, again after a restore.
+        let name = event_name::name_of(&Event::Destroy(fact.environment, fact.secret, fact.version));
+        return Ok(!tx.exists("SELECT 1 FROM events WHERE name = ?1", &[&name])?);
+    };
+    Ok(state == CatalogueState::Abandoned && !(envelope == fact.version && digest == fact.digest))
 }
 
 /// Tells whether a secret has no row, and its path under `unnamed/` is free for one.

@@ -92,10 +92,10 @@ pub(super) type Placed = (VersionRow, PlacedSecret);
 /// A version of the database, before it is known whether the manager wrote it.
 type Unverified = (VersionRow, (UnverifiedPlace, Tagged));
 
-/// Columns of [`version_row`], then `environment_id, path, number, rules, tag` of the secret, and those of [`Tagged`].
+/// Columns of [`version_row`], then `environment_id, path, number, since, rules, tag` of the secret, and those of [`Tagged`].
 fn with_place(row: &Row<'_>) -> Result<Unverified, SqlError> {
     let found = version_row(row)?;
-    Ok((found, (UnverifiedPlace::read(row, found.secret, 7)?, Tagged::read(row, 12)?)))
+    Ok((found, (UnverifiedPlace::read(row, found.secret, 7)?, Tagged::read(row, 13)?)))
 }
 
 fn verified(
@@ -121,7 +121,7 @@ pub(super) fn one_version(
 ) -> Result<Option<Placed>, SqlError> {
     let found = tx.optional(
         "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest,
-                s.environment_id, s.path, s.number, s.rules, s.tag,
+                s.environment_id, s.path, s.number, s.since, s.rules, s.tag,
                 v.note, v.author, v.expires_at, v.created_at, v.tag
          FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
          JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
@@ -143,7 +143,7 @@ pub(super) fn staged_version(
     let sql = match stage {
         Stage::Current => {
             "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest,
-                    s.environment_id, s.path, s.number, s.rules, s.tag,
+                    s.environment_id, s.path, s.number, s.since, s.rules, s.tag,
                     v.note, v.author, v.expires_at, v.created_at, v.tag
              FROM secrets s JOIN versions v ON v.secret_id = s.secret_id AND v.version = s.current_version
              JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
@@ -151,7 +151,7 @@ pub(super) fn staged_version(
         }
         Stage::Previous => {
             "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest,
-                    s.environment_id, s.path, s.number, s.rules, s.tag,
+                    s.environment_id, s.path, s.number, s.since, s.rules, s.tag,
                     v.note, v.author, v.expires_at, v.created_at, v.tag
              FROM secrets s JOIN versions v ON v.secret_id = s.secret_id AND v.version = s.previous_version
              JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
@@ -159,7 +159,7 @@ pub(super) fn staged_version(
         }
         Stage::Pending => {
             "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest,
-                    s.environment_id, s.path, s.number, s.rules, s.tag,
+                    s.environment_id, s.path, s.number, s.since, s.rules, s.tag,
                     v.note, v.author, v.expires_at, v.created_at, v.tag
              FROM secrets s JOIN versions v ON v.secret_id = s.secret_id AND v.version = s.pending_version
              JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope

@@ -40,8 +40,8 @@ fn secrets(tx: &mut Tx<'_>, key: &RowKey, limit: usize) -> Result<usize, SqlErro
     )?;
     for (secret, environment, path) in &rows {
         let (id, environment) = (SecretId::from_bytes(*secret), EnvironmentId::from_bytes(*environment));
-        let tag = PlaceRow { secret: id, environment, path, number: 0, rules: "" }.tag(key);
-        tx.execute("UPDATE secrets SET tag = ?2 WHERE secret_id = ?1", &[secret, &tag])?;
+        let tag = PlaceRow { secret: id, environment, path, number: 0, since: 0, rules: "" }.tag(key);
+        tx.execute("UPDATE secrets SET tag = ?2, since = 0 WHERE secret_id = ?1", &[secret, &tag])?;
     }
     Ok(rows.len())
 }

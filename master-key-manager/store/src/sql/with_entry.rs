@@ -3,7 +3,7 @@
 use manager_registry::RowKey;
 use service_runtime::sql::{SqlError, Tx};
 
-use super::{destruction, places, placing, reconcile};
+use super::{destruction, places, placing, pruning, reconcile};
 use crate::{CatalogueChanges, PlaceConflict, SignEvent};
 
 /// The first reason against changes that are made together; `None` if there is none.
@@ -12,7 +12,7 @@ pub(super) fn conflict(
     key: &RowKey,
     new: &CatalogueChanges,
 ) -> Result<Option<PlaceConflict>, SqlError> {
-    let CatalogueChanges { places, entered, destroyed } = new;
+    let CatalogueChanges { places, entered, destroyed, pruned } = new;
     if let Some(conflict) = placing::conflict(tx, key, places)? {
         return Ok(Some(conflict));
     }
@@ -27,6 +27,11 @@ pub(super) fn conflict(
             return Ok(Some(PlaceConflict::Changed));
         }
     }
+    for secret in pruned {
+        if let Some(conflict) = pruning::conflict(tx, key, secret)? {
+            return Ok(Some(conflict));
+        }
+    }
     Ok(None)
 }
 
@@ -38,10 +43,13 @@ pub(super) fn write(
     (new, number): (&CatalogueChanges, u64),
     (sign, now): (Option<&SignEvent>, u64),
 ) -> Result<Vec<u64>, SqlError> {
-    let CatalogueChanges { places, entered, destroyed } = new;
+    let CatalogueChanges { places, entered, destroyed, pruned } = new;
     placing::write(tx, key, places, number)?;
     for secret in entered {
         reconcile::enter(tx, key, secret, number)?;
+    }
+    for one in pruned {
+        pruning::remove(tx, one.secret)?;
     }
     match destroyed {
         Some(one) => Ok(destruction::destroy(tx, key, one.secret, &[one.version], sign, now)?.numbers),

@@ -14,6 +14,7 @@ mod notices;
 mod places;
 mod policy;
 mod read_limits;
+mod pruning;
 mod reconcile;
 mod references;
 mod registry;
@@ -74,6 +75,8 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.changed_versions().await?;
     kit.retention().await?;
     kit.erasure().await?;
+    kit.pruning().await?;
+    kit.decided_version().await?;
     kit.integrity().await?;
     kit.frozen().await?;
     kit.approvals().await?;

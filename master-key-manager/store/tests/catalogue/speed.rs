@@ -79,7 +79,8 @@ fn insert(
     (secret, path, rules, details): &(SecretId, String, SecretRules, Details),
 ) -> Result<(), SqlError> {
     let rules = rules.write().unwrap();
-    let tag = PlaceRow { secret: *secret, environment: environment(), path, number: 0, rules: &rules }.tag(key);
+    let tag =
+        PlaceRow { secret: *secret, environment: environment(), path, number: 0, since: 0, rules: &rules }.tag(key);
     let details = serde_json::to_string(details).unwrap();
     let details_tag = key.tag(RowKind::Details, &[secret.as_bytes(), details.as_bytes()]);
     tx.execute(

@@ -363,4 +363,9 @@ CREATE TABLE notice_numbers (
 -- and the version; empty for none.
 ALTER TABLE versions ADD COLUMN targets TEXT NOT NULL DEFAULT '';
 ALTER TABLE versions ADD COLUMN targets_tag BLOB CHECK (length(targets_tag) = 32);
+-- The number that the registry had when a row without a change was written or renewed.
+ALTER TABLE secrets ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+-- The time from which on nothing of a destroyed secret is kept; NULL for others. It finds them, and decides nothing.
+ALTER TABLE secrets ADD COLUMN prune_at INTEGER;
+CREATE INDEX secrets_to_prune ON secrets (prune_at, secret_id) WHERE prune_at IS NOT NULL;
 ";

@@ -122,28 +122,28 @@ pub(super) fn status(deletion: Option<&Deletion>) -> SecretStatus {
 fn read(row: &Row<'_>, key: &RowKey) -> Result<Unverified, SqlError> {
     let secret = SecretId::from_bytes(row.get(0)?);
     let stages = Stages {
-        current: optional_version(row, 11)?,
-        previous: optional_version(row, 12)?,
-        pending: optional_version(row, 13)?,
+        current: optional_version(row, 12)?,
+        previous: optional_version(row, 13)?,
+        pending: optional_version(row, 14)?,
     };
     Ok(Unverified {
         secret,
         place: UnverifiedPlace::read(row, secret, 1)?,
-        details: details::read(row, key, secret, 6)?,
+        details: details::read(row, key, secret, 7)?,
         stages,
-        revision: row.get(8)?,
-        created_at: row.get(9)?,
-        updated_at: row.get(10)?,
+        revision: row.get(9)?,
+        created_at: row.get(10)?,
+        updated_at: row.get(11)?,
         current: current(row, key, secret)?,
     })
 }
 
-/// The current version in the columns from 14 on, if the manager wrote it.
+/// The current version in the columns from 15 on, if the manager wrote it.
 fn current(row: &Row<'_>, key: &RowKey, secret: SecretId) -> Result<Option<(u64, Option<u64>)>, SqlError> {
-    let (Some(version), Some(envelope)) = (optional_version(row, 14)?, optional_version(row, 15)?) else {
+    let (Some(version), Some(envelope)) = (optional_version(row, 15)?, optional_version(row, 16)?) else {
         return Ok(None);
     };
-    let tagged = Tagged::read(row, 16)?;
+    let tagged = Tagged::read(row, 17)?;
     let is_own = tagged.fits(key, (secret, version, envelope));
     Ok(is_own.then_some((tagged.created_at, tagged.expires_at)))
 }

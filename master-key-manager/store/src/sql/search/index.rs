@@ -110,6 +110,18 @@ pub(in crate::sql) fn moved(tx: &mut Tx<'_>, secret: SecretId) -> Result<(), Sql
     due(tx, secret, Some(now))
 }
 
+/// Takes a secret out of the index.
+pub(in crate::sql) fn remove(tx: &mut Tx<'_>, secret: SecretId) -> Result<(), SqlError> {
+    let (in_file, on_server) =
+        ("DELETE FROM search_names WHERE rowid = (SELECT entry FROM search_secrets WHERE secret_id = ?1)", "");
+    let names = tx.choose(in_file, on_server);
+    if !names.is_empty() {
+        tx.execute(names, &[&secret.as_bytes()])?;
+    }
+    tx.execute("DELETE FROM search_tags WHERE secret_id = ?1", &[&secret.as_bytes()])?;
+    tx.execute("DELETE FROM search_secrets WHERE secret_id = ?1", &[&secret.as_bytes()]).map(|_rows| ())
+}
+
 /// Enters secrets after one, and returns the last of them; `None` if there are no more.
 pub(super) fn fill(
     tx: &mut Tx<'_>,

@@ -187,7 +187,7 @@ pub(super) const DUE_DOWN: TimeWalk = time_walk!("due_at", "<", ">=", " DESC");
 macro_rules! secrets {
     ($which:literal) => {
         concat!(
-            "SELECT s.secret_id, s.environment_id, s.path, s.number, s.rules, s.tag, s.details, s.details_tag, s.revision,
+            "SELECT s.secret_id, s.environment_id, s.path, s.number, s.since, s.rules, s.tag, s.details, s.details_tag, s.revision,
                 s.created_at, s.updated_at, s.current_version, s.previous_version, s.pending_version,
                 v.version, v.envelope, v.note, v.author, v.expires_at, v.created_at, v.tag
              FROM secrets s LEFT JOIN versions v
