@@ -9,7 +9,8 @@ use manager_api::name::AccountName;
 use manager_registry::{Author, Change, Rows, Service, Snapshot, WrittenEntry};
 use manager_store::sql::SqlStore;
 use manager_store::{
-    CatalogueChanges, ChangeOutcome, DroppedEntries, OldEntries, RegistryRows, RegistryStore, SignEvent, Stored, Vouched,
+    CatalogueChanges, ChangeOutcome, DroppedEntries, OldEntries, RegistryRows, RegistryStore, SignEvent, Stored,
+    Vouched,
 };
 use master_key_manager::access::Registry;
 use master_key_manager::installation::{InstallationLock, open_registry, open_store};

@@ -18,7 +18,8 @@ use super::vouch::vouch;
 use super::{SqlStore, with_entry};
 use crate::events::Effect;
 use crate::{
-    ActError, CatalogueChanges, ChangeOutcome, DroppedEntries, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows, RegistryStore, SignEvent, Stored, Vouched, event_name,
+    ActError, CatalogueChanges, ChangeOutcome, DroppedEntries, OldEntries, POLICY_BYTES_AT_ONCE, RegistryRows,
+    RegistryStore, SignEvent, Stored, Vouched, event_name,
 };
 
 #[async_trait]

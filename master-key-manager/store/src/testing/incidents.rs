@@ -10,7 +10,7 @@ use shared_proto::event::Event;
 use shared_proto::id::SecretId;
 
 use super::{Kit, NOW, rule, signer, text};
-use crate::{ChangeOutcome, NOTICE_SECONDS, NewPlace, TokenDecision, TokenRequest};
+use crate::{CatalogueChanges, ChangeOutcome, NOTICE_SECONDS, NewPlace, TokenDecision, TokenRequest};
 
 impl Kit<'_> {
     async fn order_of(&self, secret: SecretId) -> Result<TokenDecision, String> {
@@ -54,7 +54,10 @@ impl Kit<'_> {
         let by = (Author::Operator, "", NOW);
         let proposal = self.known().propose(vec![incident.clone().into()], by, 0, &self.key);
         let proposal = proposal.map_err(|_| "an incident is written")?;
-        self.store.change_places(proposal.rows, Vec::new(), Vec::new(), Some(signer()), NOW).await.map_err(text)?;
+        self.store
+            .change_places(proposal.rows, CatalogueChanges::default(), Vec::new(), Some(signer()), NOW)
+            .await
+            .map_err(text)?;
         self.take(proposal.after);
         Ok(())
     }
