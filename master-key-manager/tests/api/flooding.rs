@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix_web::http::Method;
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -37,30 +38,25 @@ async fn a_write_that_the_vault_holds_up_outlives_the_asking_of_somebody_else() 
 #[actix_web::test]
 async fn changes_that_need_few_rights_have_a_pace() {
     let all = Guarded::new().await;
-    let (mut done, mut id) = (0, String::new());
-    let refused = loop {
-        let answer =
-            if done % 2 == 0 { all.ask(&all.reader, 60).await } else { all.decide(&all.reader, &id, "cancel").await };
-        if answer.status == 429 {
-            break answer;
-        }
-        assert!(answer.status.is_success() && done < 2_000, "{done}: {}", answer.text);
-        id = answer.member("approval_id");
-        done += 1;
-    };
-    assert!(done >= 200, "{done}");
-    refused.refused("rate_limited");
-    // Others have their own, and of places it is the same one.
+    let reader = &all.reader;
+    all.manager.permit(&reader.id(), "allow", &["write"], "app/**").await;
+    let path = format!("/api/secrets/{}", all.secret);
+    // All at once: a machine that is slow with them would let the pace recover. Acts and places have one pace.
+    let asked = (0..400).map(async |number| {
+        let answer = if number % 2 == 0 {
+            all.ask(reader, 60).await
+        } else {
+            let body = json!({"tags": {"n": number.to_string()}});
+            all.manager.by(reader, Method::PATCH, &path, Some(body)).await
+        };
+        (number % 2, answer.status.as_u16())
+    });
+    let answers = join_all(asked).await;
+    let refused = |kind: i32| answers.iter().filter(|answer| **answer == (kind, 429)).count();
+    assert!(refused(0) > 0 && refused(1) > 0, "{answers:?}");
+    assert!(refused(0) + refused(1) <= 200, "as many as a burst are let through: {answers:?}");
+    // Others have their own.
     let asked = all.ask(&all.approver, 60).await.expect(202).member("approval_id");
     all.decide(&all.approver, &asked, "cancel").await.expect(200);
-    let writer = all.reader.id();
-    all.manager.permit(&writer, "allow", &["write"], "app/**").await;
-    let path = format!("/api/secrets/{}", all.secret);
-    let mut answers = Vec::new();
-    for number in 0..60 {
-        let body = json!({"tags": {"n": number.to_string()}});
-        answers.push(all.manager.by(&all.reader, Method::PATCH, &path, Some(body)).await.status.as_u16());
-    }
-    assert!(answers.contains(&429) && answers.iter().all(|status| [200, 202, 429].contains(status)), "{answers:?}");
     all.manager.stop().await;
 }
