@@ -132,14 +132,13 @@ impl App {
         let sealer = Arc::new(Sealer::new(Arc::clone(&keys), vault));
         let signers = Workers::for_each_core("token-signer")?;
         let token_sealer = Arc::new(TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault, signers));
-        let lives = TokenLifetimes { default: raw.token_life_seconds, max: raw.max_token_life_seconds };
         let mint = Arc::new(Mint::new(
             store.clone(),
             Arc::clone(&environments),
             (Arc::clone(&vault_view), token_sealer),
             audit.clone(),
             Arc::clone(&clock),
-            lives,
+            TokenLifetimes { default: raw.token_life_seconds, max: raw.max_token_life_seconds },
         ));
         let revocations = revocations((&store, &registry), &vault_view, sign, &clock);
         let policy = policy((&keys, &registry, &revocations), (store.clone(), &environments), &audit);
@@ -165,9 +164,7 @@ impl App {
         let secret_rotator = Arc::new(secret_rotator((&store, &secret_writer, &revocations), (&audit, &clock)));
         let secret_keeper = secret_keeper((&store, &secret_writer, &revocations), &audit);
         let integrity = integrity((&store, &client, &keys), (&vault_view, &audit));
-        let (likeness, known) = (Arc::clone(&fingerprints), Arc::clone(&environments));
-        let version_keeper = Arc::new(VersionKeeper::new(store.clone(), likeness, known, audit.clone()));
-        let policy = Arc::new(policy);
+        let version_keeper = version_keeper((&store, &fingerprints, &environments), &audit);
         let incidents = incidents((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&policy, &audit));
         let approvals = approvals((&keys, &registry, &revocations), (store.clone(), &secret_keeper), (&audit, &clock));
         let services = services((&keys, &registry, &revocations), store.clone(), (&audit, &clock));
@@ -333,6 +330,14 @@ fn secret_rotator(
     SecretRotator::new(Arc::clone(store), writer, revocations, audit.clone(), Arc::clone(clock))
 }
 
+fn version_keeper(
+    (store, fingerprints, environments): (&Arc<dyn ManagerStore>, &Arc<Fingerprints>, &Arc<Environments>),
+    audit: &AuditLog,
+) -> Arc<VersionKeeper> {
+    let (fingerprints, environments) = (Arc::clone(fingerprints), Arc::clone(environments));
+    Arc::new(VersionKeeper::new(Arc::clone(store), fingerprints, environments, audit.clone()))
+}
+
 fn secret_keeper(
     (store, writer, revocations): (&Arc<dyn ManagerStore>, &Arc<SecretWriter>, &Arc<Revocations>),
     audit: &AuditLog,
@@ -379,9 +384,15 @@ fn policy(
     (keys, registry, revocations): Changing<'_>,
     (store, environments): (Arc<dyn ManagerStore>, &Arc<Environments>),
     audit: &AuditLog,
-) -> PolicyKeeper {
+) -> Arc<PolicyKeeper> {
     let registry = (store, Arc::clone(registry));
-    PolicyKeeper::new(registry, Arc::clone(environments), Arc::clone(revocations), Arc::clone(keys), audit.clone())
+    Arc::new(PolicyKeeper::new(
+        registry,
+        Arc::clone(environments),
+        Arc::clone(revocations),
+        Arc::clone(keys),
+        audit.clone(),
+    ))
 }
 
 fn services(

@@ -11,6 +11,7 @@ pub mod bulk;
 pub mod cursor;
 pub mod deletion;
 pub mod edit;
+mod end;
 pub mod environments;
 pub mod fields;
 pub mod generate;

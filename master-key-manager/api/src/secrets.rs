@@ -8,6 +8,7 @@ use shared_proto::secret::ValueEncoding;
 use zeroize::Zeroizing;
 
 use crate::edit::Edit;
+use crate::end::end;
 use crate::generate::Generate;
 use crate::kind::{Class, SecretKind};
 use crate::metadata::Metadata;
@@ -93,7 +94,7 @@ pub struct CreateSecret {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub note: Option<Note>,
     /// When the first version ends (Unix seconds); after the rotation period by default.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "end")]
     pub expires_at: Option<u64>,
     /// Label of the token's subject.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -125,7 +126,7 @@ pub struct WriteVersion {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub note: Option<Note>,
     /// When the version ends (Unix seconds); after the rotation period by default.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "end")]
     pub expires_at: Option<u64>,
     /// The stage that the version gets; `current` by default.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]

@@ -8,6 +8,7 @@ use shared_proto::secret::ValueEncoding;
 use zeroize::Zeroizing;
 
 use crate::cursor::VersionCursor;
+use crate::end::end;
 use crate::id::ApprovalId;
 use crate::name::{EnvironmentName, Note, SecretPath, UserLabel};
 
@@ -265,7 +266,7 @@ pub struct Rollback {
     pub note: Option<Note>,
     /// When the new version ends (Unix seconds). By default after the rotation period, and with the version that it points to at
     /// the latest. A certificate and a JSON web token end by themselves in any case.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "end")]
     pub expires_at: Option<u64>,
 }
 

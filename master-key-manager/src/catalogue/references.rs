@@ -64,11 +64,11 @@ impl SecretWriter {
 
 fn readable(facts: &[Option<SecretFacts>], author: &Caller) -> Vec<ReadableTarget> {
     let approved: Vec<(SecretId, u64)> = super::fingerprints::approved(author).collect();
-    let target = |facts: &Option<SecretFacts>| {
-        let permit: Permit<Read> = author.permit_on(facts.as_ref()).ok()?;
+    let target = |facts: Option<&SecretFacts>| {
+        let permit: Permit<Read> = author.permit_on(facts).ok()?;
         ReadableTarget::of(&permit, &approved)
     };
-    facts.iter().filter_map(target).collect()
+    facts.iter().map(Option::as_ref).filter_map(target).collect()
 }
 
 /// Recorded targets as they are shown to somebody: where they lie now, those alone that he may read himself.

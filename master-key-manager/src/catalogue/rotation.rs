@@ -332,7 +332,9 @@ fn step(outcome: StepOutcome) -> Result<Version, Refusal> {
 }
 
 fn other_step() -> Refusal {
-    Refusal::new(ErrorCode::RotationConflict)
+    Refusal::new(ErrorCode::RotationConflict).detail(
+        "The rotation is at another step, or at another version: `rotation` and `stages` of the secret say where.",
+    )
 }
 
 fn nothing() -> Sequences {

@@ -383,7 +383,7 @@ pub(super) fn other_version() -> Refusal {
 /// The refusal of a rotation while another one is under way.
 fn rotating() -> Refusal {
     Refusal::new(ErrorCode::RotationConflict)
-        .detail("A rotation is under way, or a version is pending: promote, finish or abandon it first.")
+        .detail("A rotation is under way, or a version is pending: :promote it, :finish it, or give it up by :repair with `abandon`.")
 }
 
 /// The value of a version that is written, its end, and what it refers to.

@@ -13,9 +13,31 @@ use shared_proto::error::ErrorCode;
 /// `name_invalid` for a name outside its rules, else `parameter_invalid`.
 pub(super) fn parse_query<T: DeserializeOwned>(req: &HttpRequest) -> Result<T, Refusal> {
     web::Query::<T>::from_query(req.query_string()).map(web::Query::into_inner).map_err(|error| {
-        let rule = if let QueryPayloadError::Deserialize(error) = error { broken_rule(&error) } else { None };
-        rule.map_or_else(|| Refusal::parameter(OUTSIDE), |rule| Refusal::new(ErrorCode::NameInvalid).detail(rule))
+        let QueryPayloadError::Deserialize(error) = error else { return Refusal::parameter(OUTSIDE) };
+        match broken_rule(&error) {
+            Some(rule) => Refusal::new(ErrorCode::NameInvalid).detail(rule),
+            None => Refusal::parameter(explain(&error.to_string())),
+        }
     })
+}
+
+/// What is wrong, in the program's own words: the names of parameters that it knows.
+fn explain(message: &str) -> String {
+    let named = |start: &str| message.strip_prefix(start).and_then(|rest| rest.split('`').next());
+    if let Some(name) = named("missing field `") {
+        return format!("The parameter `{name}` is missing.");
+    }
+    if let Some(name) = named("duplicate field `") {
+        return format!("The parameter `{name}` is given twice.");
+    }
+    // They end the message; the input stands before them.
+    let known = message.rsplit_once(", expected ").map(|(_, known)| known.strip_prefix("one of ").unwrap_or(known));
+    match known {
+        Some(known) if message.starts_with("unknown field `") && known.starts_with('`') && known.ends_with('`') => {
+            format!("There is a parameter that is not taken: known here are {known}.")
+        }
+        Some(_) | None => OUTSIDE.to_owned(),
+    }
 }
 
 /// The size of a page, 1 to 500.
@@ -44,7 +66,7 @@ impl TryFrom<usize> for Page {
     }
 }
 
-const OUTSIDE: &str = "A query parameter is unknown, repeated or out of its range.";
+const OUTSIDE: &str = "A query parameter is out of its range.";
 const DEFAULT_ROWS: usize = 100;
 /// The most rows of a page: a few hundred kilobytes.
 pub const MAX_ROWS: usize = 500;

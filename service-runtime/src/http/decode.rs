@@ -5,7 +5,7 @@
 //! line and column.
 
 use serde::{
-    de::{DeserializeOwned, Deserializer, Visitor},
+    de::{DeserializeOwned, Deserializer, IgnoredAny, Visitor},
     forward_to_deserialize_any,
 };
 use shared_proto::{broken_rule, error::ErrorCode};
@@ -39,7 +39,8 @@ fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String
     let position = format!("line {} column {}", error.line(), error.column());
     // A body that a member chooses the form of is read a second time, without its positions.
     let at = if error.line() == 0 { String::new() } else { format!(" at {position}") };
-    if error.is_syntax() || error.is_eof() {
+    // Of a word that is chosen, another form is an error of syntax, too.
+    if (error.is_syntax() || error.is_eof()) && serde_json::from_str::<IgnoredAny>(text).is_err() {
         return format!("The body is not a JSON document: see {position}.");
     }
     // The name comes from the type, not from the body.
@@ -47,7 +48,10 @@ fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String
         return format!("The field `{field}` is missing.");
     }
     if message.starts_with("unknown field `") {
-        return format!("There is a field that this route does not take{at}.");
+        return match fields_taken(&message) {
+            Some(fields) => format!("There is a field that is not taken{at}: known here are {fields}."),
+            None => format!("There is a field that is not taken{at}."),
+        };
     }
     let known = field_at(text, error.line(), error.column()).filter(|name| known_fields::<T>().contains(name));
     let field = known.map_or_else(String::new, |name| format!(" `{name}`"));
@@ -64,8 +68,28 @@ fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String
         .and_then(|reason| reason.rsplit_once(", expected "))
         .map(|(_, expected)| expected);
     match expected {
-        Some(expected) => format!("The field{field}{at} does not fit: expected {expected}."),
+        Some(expected) => format!("The field{field}{at} does not fit: expected {}.", plain(expected)),
+        None if error.is_syntax() => format!("The field{field}{at} does not fit: expected one of its words or forms."),
         None => format!("The field{field}{at} is not accepted."),
+    }
+}
+
+/// The fields that the program knows where it met another one. They end the message; the input stands before them.
+fn fields_taken(message: &str) -> Option<&str> {
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    let (_, fields) = message.rsplit_once(", expected ")?;
+    let fields = fields.strip_prefix("one of ").unwrap_or(fields);
+    (fields.starts_with('`') && fields.ends_with('`')).then_some(fields)
+}
+
+/// What is expected, in the words of JSON.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i64" => "a whole number that is not too large",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        expected if expected.starts_with("struct ") => "an object",
+        expected => expected,
     }
 }
 
@@ -182,9 +206,10 @@ mod tests {
     #[test]
     fn errors_name_field_and_position_and_never_quote_the_body() {
         assert!(refusal(r#"{"name":"x","count":"canary"}"#).contains("`count` at line 1 column 28"));
-        assert!(refusal(r#"{"name":"x","count":"canary, expected canary"}"#).contains("expected u8"));
+        assert!(refusal(r#"{"name":"x","count":"canary, expected canary"}"#).contains("expected a whole number"));
         assert!(refusal(r#"{"name":"x","count":1,"kind":"canary"}"#).contains("`kind`"));
-        assert!(refusal(r#"{"name":"x","count":1,"canary":1}"#).contains("does not take"));
+        assert!(refusal(r#"{"name":"x","count":1,"canary":1}"#).contains("`name`, `count`, `kind`"));
+        assert!(refusal(r#"{"name":"x","count":1,"kind":null}"#).contains("is not accepted"));
         assert!(refusal(r#"{"name":"canary"}"#).contains("`count` is missing"));
         assert!(refusal(r#"{"name":"canary","name":"canary"}"#).contains("`name` is given twice"));
         for body in ["canary", r#"{"name":"x","count":1} canary"#, r#"{"name":"canary"#, "\u{feff}{}", "[\"canary\"]"] {
