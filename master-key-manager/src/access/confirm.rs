@@ -30,7 +30,7 @@ impl Registry {
         anchor: &AnchorFile,
         (shown, now): (&str, u64),
     ) -> Result<Snapshot, StartError> {
-        let (state, _) = Self::look(store, key, anchor).await?;
+        let (state, standing) = Self::look(store, key, anchor).await?;
         if word_for(&state) != shown {
             return Err(StartError::new(
                 "The database holds something else than what that word stands for; look again with `policy show`.",
@@ -47,7 +47,8 @@ impl Registry {
             return Err(StartError::new("The database changed meanwhile; look again with `policy show`."));
         }
         let mut changes = used_up_since(&state, now);
-        if !versions_are_tagged(&state) {
+        // Of a registry that was put back the operator has looked at principals and policy alone: a start asks him again.
+        if standing == Standing::Current && !versions_are_tagged(&state) {
             // Before the entry that says so: it goes on when it was cut short, and is never repeated.
             while store.vouch(Vouched::Versions, VOUCHED_AT_ONCE).await.map_err(unreadable)? > 0 {}
             changes.push(TaggedRows::VERSIONS.into());
