@@ -238,6 +238,14 @@ impl Random {
             1 => known.current,
             _ => None,
         };
+        if known.pending.is_some() && self.one_in(4) {
+            // What is rare otherwise: another version became current while one waits.
+            return match self.below(3) {
+                0 => Act::Write { secret, value: self.value(), pending: false, if_version: None, ends: None },
+                1 => Act::Verify(secret),
+                _ => Act::Promote { secret, unverified: self.one_in(2) },
+            };
+        }
         let change = |change| Act::Change { secret, change };
         match self.below(100) {
             0..=16 => {

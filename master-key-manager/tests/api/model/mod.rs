@@ -10,6 +10,7 @@ mod asking;
 mod maybe;
 mod pairs;
 mod run;
+mod secret;
 mod seeing;
 mod steps;
 mod world;
@@ -20,7 +21,7 @@ use self::run::{Kind, Run};
 
 #[actix_web::test]
 async fn random_sequences_end_as_the_reference_says() {
-    sequences(Kind::Sound, 45).await;
+    sequences(Kind::Sound, 90).await;
 }
 
 #[actix_web::test]
@@ -30,7 +31,7 @@ async fn faults_and_starts_anew_leave_what_was_answered_and_nothing_in_between()
 
 #[actix_web::test]
 async fn two_callers_at_once_get_what_one_after_the_other_would_have() {
-    sequences(Kind::Pairs, 30).await;
+    sequences(Kind::Pairs, 40).await;
 }
 
 async fn sequences(kind: Kind, length: u64) {

@@ -16,8 +16,12 @@ impl Run {
         let world = self.world().clone();
         let count = world.secrets.len();
         let two = [count - 1, count - 2];
-        let one = one_of(&mut self.random, two, &world);
-        let other = one_of(&mut self.random, two, &world);
+        let [one, other] = if self.random.one_in(2) {
+            let secret = self.random.pick(&two);
+            [change_of(&mut self.random, secret, &world), change_of(&mut self.random, secret, &world)]
+        } else {
+            [one_of(&mut self.random, two, &world), one_of(&mut self.random, two, &world)]
+        };
         let (keys, bearers) = ([self.key(), self.key()], [self.manager().credential.clone(), self.other.clone()]);
         let asked = join(
             ask(self.manager(), &bearers[0], &keys[0], &one, &world),
@@ -40,6 +44,20 @@ fn one_of(random: &mut Random, two: [usize; 2], world: &World) -> Act {
     }
     let secret = random.pick(&two);
     random.about(secret, world)
+}
+
+/// A change of the place or the rules of a secret: two of them must not undo each other.
+fn change_of(random: &mut Random, secret: usize, world: &World) -> Act {
+    loop {
+        let act = random.about(secret, world);
+        let is_change = matches!(
+            act,
+            Act::Change { .. } | Act::Delete(_) | Act::Undelete(_) | Act::Compromise { .. } | Act::Close(_)
+        );
+        if is_change {
+            return act;
+        }
+    }
 }
 
 /// The states after all orders of two lists of acts.

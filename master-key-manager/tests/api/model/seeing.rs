@@ -14,18 +14,21 @@ use crate::support::{Installed, Manager, Row};
 /// What is seen of secrets, by their ids.
 pub(super) type Seen = BTreeMap<String, SeenSecret>;
 
+/// Path, state, team and stages.
+type Line = (String, &'static str, Option<String>, [Option<u64>; 3]);
+
 /// A secret, as it is seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SeenSecret {
-    /// Path, state, tags and stages: what a list shows.
-    line: (String, &'static str, Option<String>, [Option<u64>; 3]),
+    /// What a list shows.
+    line: Line,
     /// The rest, of those that are looked at.
     whole: Option<Box<Whole>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Whole {
-    line_again: (String, &'static str, Option<String>, [Option<u64>; 3]),
+    line_again: Line,
     last: u64,
     service_only: bool,
     keeps: Option<u64>,
@@ -59,7 +62,7 @@ async fn get(manager: &Manager, route: &str) -> Value {
     manager.admin(Method::GET, route, None).await.expect(200).json()
 }
 
-fn line(row: &Value) -> (String, &'static str, Option<String>, [Option<u64>; 3]) {
+fn line(row: &Value) -> Line {
     let state = ["active", "deleted", "destroyed"].into_iter().find(|state| row["state"] == *state).unwrap();
     let stages = ["current", "previous", "pending"].map(|stage| row["stages"][stage].as_u64());
     (row["path"].as_str().unwrap().to_owned(), state, word(&row["tags"]["team"]), stages)
@@ -157,12 +160,7 @@ impl Secret {
         SeenSecret { line, whole }
     }
 
-    fn wholly(
-        &self,
-        line: &(String, &'static str, Option<String>, [Option<u64>; 3]),
-        seen: &Whole,
-        extra: u64,
-    ) -> Whole {
+    fn wholly(&self, line: &Line, seen: &Whole, extra: u64) -> Whole {
         let by_name = |name: &str| match name {
             "current" => self.current,
             "previous" => self.previous,

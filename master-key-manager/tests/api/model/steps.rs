@@ -1,5 +1,5 @@
-//! Each step of an operation fails in turn: the process dies before it, its answer is lost, the vault does not hear it, or hears it
-//! too late. Whatever is left is finished or taken back by maintenance, by a repeat or by `:repair`, and the operation can be asked
+//! Each step of an operation fails in turn: the process dies before it or after it, the vault does not hear it, its answer is lost, or
+//! it is heard too late. Whatever is left is finished or taken back by maintenance, by a repeat or by `:repair`, and the operation can be asked
 //! for again.
 
 use service_runtime::sql::WriteFault;
@@ -39,7 +39,7 @@ async fn a_deletion_is_made_or_not_and_a_destruction_ends_whichever_step_fails()
     let roll_back = |secret| Act::RollBack { secret, version: 1, if_version: None };
     steps.each(&[&write], Act::Delete).await;
     steps.each(&[&Act::Delete], Act::Undelete).await;
-    steps.each(&[&write, &roll_back, &Act::Delete], Act::Destroy).await;
+    steps.each_way(&[&write, &roll_back, &Act::Delete], Act::Destroy, true).await;
     steps.each(&[&write, &roll_back], |secret| Act::DestroyVersions { secret, versions: vec![2, 3] }).await;
     steps.end(&["change_registry", "erase", "destroy", "push", "inventory"]).await;
 }
@@ -77,6 +77,7 @@ struct Steps {
 
 /// More steps than any act has.
 const MOST: u64 = 40;
+const WAYS: [Way; 3] = [Way::Wait, Way::Repeat, Way::Repair];
 
 impl Steps {
     async fn new() -> Self {
@@ -85,18 +86,24 @@ impl Steps {
 
     /// For each step of an act: a new secret, what comes before, the act with a fault of that step, and the act again.
     async fn each(&mut self, before: &[Make<'_>], act: impl Fn(usize) -> Act) {
-        let writes = [WriteFault::DiesBefore, WriteFault::DiesAfter, WriteFault::AnswerLost];
+        self.each_way(before, act, false).await;
+    }
+
+    /// The same; perhaps with each way to go on after a death, and not one of them in turn.
+    async fn each_way(&mut self, before: &[Make<'_>], act: impl Fn(usize) -> Act, all_ways: bool) {
+        let writes = [WriteFault::DiesBefore, WriteFault::DiesAfter].map(|fault| (Some(fault), None));
         let commands = [CommandFault::Unheard, CommandFault::Unanswered, CommandFault::Late];
-        let faults = writes.iter().map(|fault| (Some(*fault), None));
-        let faults = faults.chain(commands.iter().map(|fault| (None, Some(*fault))));
+        let faults = writes.into_iter().chain(commands.into_iter().map(|fault| (None, Some(fault))));
         for (number, (write, command)) in faults.enumerate() {
-            // Before a step is after the one before it.
-            let most = if write == Some(WriteFault::DiesBefore) { 1 } else { MOST };
-            for step in 0..most {
+            for step in 0..MOST {
                 let fault = write.map(|fault| Fault::Write(step, fault));
                 let fault = fault.or(command.map(|fault| Fault::Command(step, fault)));
-                let way = [Way::Wait, Way::Repeat, Way::Repair][(number + usize::try_from(step).unwrap()) % 3];
-                let Some(struck) = self.one(before, &act, (fault, way)).await else { break };
+                let first = (number + usize::try_from(step).unwrap()) % WAYS.len();
+                let mut struck = None;
+                for way in WAYS.iter().cycle().skip(first).take(if all_ways { WAYS.len() } else { 1 }) {
+                    struck = self.one(before, &act, (fault, *way)).await;
+                }
+                let Some(struck) = struck else { break };
                 self.struck.push(struck);
                 assert!(step + 1 < MOST, "it never ends: {:?}", self.struck);
             }
