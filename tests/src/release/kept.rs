@@ -122,15 +122,13 @@ fn dump(service: &Service, file: &Path) {
 }
 
 fn load(service: &Service, file: &Path) {
-    match &service.database {
-        Some(database) => database.load_statements(file),
-        None => {
-            fs::remove_dir_all(service.data()).unwrap();
-            make_folder(&service.data());
-            write_private(&service.sqlite_file(), b"");
-            python(LOAD, &service.sqlite_file(), file);
-        }
+    if let Some(database) = &service.database {
+        return database.load_statements(file);
     }
+    fs::remove_dir_all(service.data()).unwrap();
+    make_folder(&service.data());
+    write_private(&service.sqlite_file(), b"");
+    python(LOAD, &service.sqlite_file(), file);
 }
 
 fn python(program: &str, database: &Path, file: &Path) {
