@@ -5,6 +5,7 @@
 //! a row counts only with the number of the newest change of it, or as it was made if there was none.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use manager_api::id::IncidentId;
 use manager_api::name::SecretPath;
@@ -210,7 +211,20 @@ impl PlaceRow<'_> {
 impl RowKey {
     /// Has the numbers of places compared with those of a verified state from now on.
     pub fn follow(&self, state: &Snapshot) {
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state.clone();
+        let mut known = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let (before, after) = (known.number(), state.number());
+        if after > before {
+            // The first one that this process knows was written by another, which knew the one before.
+            let former = if before == 0 { after.saturating_sub(1) } else { before };
+            self.former.store(former, Ordering::SeqCst);
+        }
+        *known = state.clone();
+    }
+
+    /// The number of the verified state before the newest one. Whatever transaction sees the entry of the newest state verifies with
+    /// this one or with it: numbers that no entry has may lie between them.
+    pub fn former_number(&self) -> u64 {
+        self.former.load(Ordering::SeqCst)
     }
 
     /// The number of the newest verified state.

@@ -6,6 +6,7 @@
 //! said before.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -52,13 +53,15 @@ pub struct RowKey {
     unfit: OnceLock<String>,
     /// The verified state with which numbers of places are compared.
     pub(crate) state: RwLock<Snapshot>,
+    /// The number of the verified state before it.
+    pub(crate) former: AtomicU64,
 }
 
 impl RowKey {
     /// A key of these bytes.
     pub fn new(key: &[u8; 32]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        Self { key, unfit: OnceLock::new(), state: RwLock::new(Snapshot::empty()) }
+        Self { key, unfit: OnceLock::new(), state: RwLock::new(Snapshot::empty()), former: AtomicU64::new(0) }
     }
 
     /// A key that nobody else has: what it tags is unknown to everybody else.

@@ -78,7 +78,8 @@ impl SecretKeeper {
             }
         }
         if waits && at.renewal.is_none() {
-            let floor = self.revocations.view().await?.state.number();
+            // The next round goes on with what is newer than this: the entry of this renewal lets it.
+            let floor = self.store.renewal_floor();
             at.renewal = Some(Renewing { floor, after: None });
             self.renew(at, now, &go_on).await?;
         }

@@ -15,6 +15,9 @@ pub trait PruneStore: Send + Sync {
     /// Removes rows of versions of a destroyed secret until `limit` of them are left at most, and no more than `limit` at once.
     /// Returns whether more are left. Those that may still be opened stay.
     async fn shorten(&self, secret: SecretId, limit: usize) -> Stored<bool>;
+    /// The number up to which a renewal that begins now renews rows. A row that it does not see has this one or a higher one: a
+    /// transaction may see an entry before the number of that is verified, and then writes the one before.
+    fn renewal_floor(&self) -> u64;
     /// Renews the rows behind a secret, up to `limit` of all, that have no change of their place and are older than a number of
     /// the registry. Returns the last one that it has looked at; `None` after the last of all. A row that does not count stays as it is.
     async fn renew_places(&self, after: Option<SecretId>, floor: u64, limit: usize) -> Stored<Option<SecretId>>;

@@ -22,6 +22,10 @@ impl PruneStore for SqlStore {
         self.sql.write("shorten", move |tx| shorten(tx, &key, secret, limit)).await
     }
 
+    fn renewal_floor(&self) -> u64 {
+        self.key().former_number()
+    }
+
     async fn renew_places(&self, after: Option<SecretId>, floor: u64, limit: usize) -> Stored<Option<SecretId>> {
         let key = self.key();
         self.sql.write("renew_places", move |tx| places::renew(tx, &key, (after, floor), limit)).await

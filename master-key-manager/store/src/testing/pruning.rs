@@ -71,6 +71,7 @@ impl Kit<'_> {
         rule(self.prune(other, 0).await == changed, "nor is what is not destroyed")?;
 
         self.renewals(other).await?;
+        self.row_of_an_entry_that_is_not_known_yet().await?;
         rule(number <= self.known().place_floor(), "every row of before its first change is older now")?;
         rule(matches!(self.prune(secret, number).await?, ChangeOutcome::Made { .. }), "then it is removed")?;
         rule(!self.is_known(secret).await? && self.known().place(secret).is_none(), "with its record")?;
@@ -114,6 +115,27 @@ impl Kit<'_> {
         rule(renewed.is_some() && !self.is_known(late).await?, "and is not renewed afterwards")?;
         self.change_both(vec![Renewal::up_to(floor).into()], CatalogueChanges::default()).await?;
         rule(self.is_known(late).await?, "it is as it was")
+    }
+
+    /// A row whose transaction sees an entry that this process does not know yet, and ends after the renewal has passed it.
+    async fn row_of_an_entry_that_is_not_known_yet(&self) -> Result<(), String> {
+        for (path, used) in [("prune/next", 0), ("prune/leap", 3)] {
+            let before = self.known();
+            let used = if used == 0 { 0 } else { before.number() + used };
+            let entry = before.propose(Vec::new(), (Author::Service, "", NOW), used, &self.key);
+            let entry = entry.map_err(|_| "an entry is written")?;
+            let made = self.store.change_places(entry.rows, CatalogueChanges::default(), Vec::new(), Some(signer()), NOW);
+            rule(matches!(made.await, Ok(ChangeOutcome::Made { .. })), "an entry is made")?;
+            let secret = SecretId::generate();
+            self.written(self.new_version(secret, 1, &SecretPath::parse(path).map_err(text)?)?).await?;
+            self.take(entry.after);
+            let floor = self.store.renewal_floor();
+            rule(floor >= before.number(), "what is older is renewed")?;
+            let said = self.change_both(vec![Renewal::up_to(floor).into()], CatalogueChanges::default()).await?;
+            rule(matches!(said, ChangeOutcome::Made { .. }), "a renewal is said")?;
+            rule(self.is_known(secret).await?, "it counts, though no page of the renewal has seen it")?;
+        }
+        Ok(())
     }
 
     /// A secret that lost its row after it had changed.
