@@ -379,8 +379,8 @@ pub enum Outcome {
     SigningKeyRevoke(Thumbprint),
     /// All tokens are revoked.
     AllRevoke,
-    /// The rows of a secret are removed that was destroyed long ago.
-    SecretPrune(SecretId),
+    /// The rows of a secret that was destroyed long ago are not removed, whatever the line before says, or nobody knows. The code says why.
+    SecretUnpruned(SecretId, ErrorCode),
     /// A deleted secret whose time has passed is not destroyed, whatever the line before says, or nobody knows. The code says why.
     SecretKept(SecretId, ErrorCode),
     /// Versions that the rule of their secret does not keep are not destroyed, whatever the line before says, or nobody knows.
@@ -402,7 +402,7 @@ impl Outcome {
             Self::VersionRevoke(..) => "version.revoke",
             Self::SigningKeyRevoke(_) => "signing_key.revoke",
             Self::AllRevoke => "token.revoke_all",
-            Self::SecretPrune(_) => "secret.prune",
+            Self::SecretUnpruned(..) => acts::SECRET_PRUNE,
             Self::SecretKept(..) => action::SECRET_ERASE,
             Self::VersionsKept(..) => VERSION_RETIRE,
             Self::Registry(act, _) => act.action(),
@@ -413,14 +413,13 @@ impl Outcome {
 impl audit::Outcome for Outcome {
     fn line(self, origin: &Origin) -> AuditRecord {
         let status = match self {
-            Self::SecretKept(..) | Self::VersionsKept(..) => AuditStatus::Failed,
+            Self::SecretKept(..) | Self::SecretUnpruned(..) | Self::VersionsKept(..) => AuditStatus::Failed,
             Self::TokenRevoke(_)
             | Self::SubjectRevoke(_)
             | Self::CredentialRevoke(_)
             | Self::CredentialDisable(_)
             | Self::EnvironmentDisable(_)
             | Self::SecretRevoke(_)
-            | Self::SecretPrune(_)
             | Self::VersionRevoke(..)
             | Self::SigningKeyRevoke(_)
             | Self::AllRevoke
@@ -428,7 +427,9 @@ impl audit::Outcome for Outcome {
         };
         let line = AuditRecord::new(self.action(), status, origin);
         match self {
-            Self::SecretKept(secret, code) => line.code(code).key_id(secret.to_string()),
+            Self::SecretKept(secret, code) | Self::SecretUnpruned(secret, code) => {
+                line.code(code).key_id(secret.to_string())
+            }
             Self::VersionsKept(secret, versions, code) => {
                 let versions = versions.into_iter().map(|version| (secret, version));
                 line.code(code).key_id(secret.to_string()).secrets(versions)
@@ -439,7 +440,7 @@ impl audit::Outcome for Outcome {
                 line.target(credential.to_string())
             }
             Self::EnvironmentDisable(name) => line.target(name.to_string()),
-            Self::SecretRevoke(secret) | Self::SecretPrune(secret) => line.key_id(secret.to_string()),
+            Self::SecretRevoke(secret) => line.key_id(secret.to_string()),
             Self::VersionRevoke(secret, version) => line.key_id(secret.to_string()).secrets([(secret, version)]),
             Self::SigningKeyRevoke(kid) => line.target(b64(&kid.0)),
             Self::AllRevoke => line,

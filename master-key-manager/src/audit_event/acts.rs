@@ -34,6 +34,9 @@ impl EnvironmentAct {
     }
 }
 
+/// The action of a removal.
+pub(super) const SECRET_PRUNE: &str = "secret.prune";
+
 /// An act on a secret that makes no version.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(strum::VariantArray, strum::EnumMessage))]
@@ -44,6 +47,8 @@ pub enum SecretAct {
     Undelete,
     /// A deleted secret is destroyed with all its versions: by command, after an approval, or because its time has passed.
     Destroy,
+    /// The rows of a secret are removed that was destroyed long ago.
+    Prune,
     /// A secret is rotated. The line of the version that is stored follows.
     Rotate,
     /// Somebody says that the pending version of a secret works.
@@ -63,6 +68,7 @@ impl SecretAct {
             Self::Delete => action::SECRET_DELETE,
             Self::Undelete => action::SECRET_UNDELETE,
             Self::Destroy => action::SECRET_ERASE,
+            Self::Prune => SECRET_PRUNE,
             Self::Rotate => action::SECRET_ROTATE,
             Self::Verify => action::SECRET_VERIFY,
             Self::Promote => action::SECRET_PROMOTE,

@@ -59,7 +59,7 @@ fn audit_event_reference_is_the_committed_one() {
         Outcome::VersionRevoke(secret, version),
         Outcome::SigningKeyRevoke(shared_proto::encoding::Bytes([0; 32])),
         Outcome::AllRevoke,
-        Outcome::SecretPrune(secret),
+        Outcome::SecretUnpruned(secret, ErrorCode::Unavailable),
         Outcome::SecretKept(secret, ErrorCode::EnvironmentFrozen),
         Outcome::VersionsKept(secret, vec![version], ErrorCode::EnvironmentFrozen),
     ];

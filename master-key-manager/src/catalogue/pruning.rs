@@ -1,18 +1,22 @@
 //! Removal of destroyed secrets that are no longer kept.
 //!
-//! Guarantees that nothing is removed of which the vault has something, that the rows of a secret go with its record in one change
-//! of the registry, and that a row which somebody puts back afterwards counts for nothing: before a record goes, every row in use
-//! that has none was renewed since. Refuses more work in a round than its bounds.
+//! Guarantees that nothing is removed of which the vault has something or an incident is open, that each removal is in the audit log
+//! before it is made, that the rows of a secret go with its record in one change of the registry, and that a row which somebody
+//! puts back afterwards counts for nothing: before a record goes, every row in use that has none was renewed since. Refuses more work in a round than its bounds.
 
+use std::collections::BTreeSet;
+
+use manager_api::name::SecretPath;
 use manager_registry::{Author, Change, RecordName, Renewal};
 use manager_store::{CatalogueChanges, DueErasure, PrunedSecret};
 use service_runtime::Refusal;
 use service_runtime::audit::Origin;
+use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
 
 use super::changes::SecretKeeper;
 use crate::access::{Asked, View};
-use crate::audit_event::Outcome;
+use crate::audit_event::{Act, Outcome, SecretAct};
 
 /// Secrets that are looked for, and removed by one change.
 const AT_ONCE: usize = 64;
@@ -58,8 +62,9 @@ impl SecretKeeper {
         for _ in 0..PAGES {
             let due = self.store.due_prunes(at.after, now, AT_ONCE).await?;
             let view = self.revocations.view().await?;
+            let watched = with_open_incident(&view);
             let mut ready = Vec::new();
-            for one in &due {
+            for one in due.iter().filter(|one| !watched.contains(&one.secret)) {
                 if !go_on() {
                     return Ok(());
                 }
@@ -127,22 +132,43 @@ impl SecretKeeper {
 
     async fn remove(&self, ready: &[PrunedSecret], now: u64) -> Result<(), Refusal> {
         let by = (Author::Service, "destroyed secrets that are no longer kept", now);
+        for (told, one) in ready.iter().enumerate() {
+            // What cannot be undone is on the disk before it happens.
+            let path = SecretPath::destroyed(one.secret);
+            let act = Act::Secret(SecretAct::Prune, one.secret, &path);
+            if let Err(fault) = self.audit.record(act, &Origin::background()).await {
+                let refusal = Refusal::from(fault);
+                self.stay(ready.iter().take(told), refusal.code());
+                return Err(refusal);
+            }
+        }
         let mut removed = Vec::new();
         let decide = |view: &View| {
+            let watched = with_open_incident(view);
             let is_as_seen = |one: &&PrunedSecret| {
                 let number = view.state.place(one.secret).map(|place| place.number);
-                number == Some(one.expected) && one.expected <= view.state.place_floor()
+                let is_old = one.expected <= view.state.place_floor();
+                number == Some(one.expected) && is_old && !watched.contains(&one.secret)
             };
             removed = ready.iter().filter(is_as_seen).copied().collect();
             let changes = removed.iter().map(|one| Change::from(RecordName::from(one.secret))).collect();
             let places = CatalogueChanges { pruned: removed.clone(), ..CatalogueChanges::default() };
             Ok(Asked { changes, places, events: Vec::new() })
         };
-        self.revocations.change_places_as(by, decide).await?;
-        for one in removed {
-            self.audit.note(Outcome::SecretPrune(one.secret), &Origin::background());
+        let done = self.revocations.change_places_as(by, decide).await;
+        let (removed, code) = match &done {
+            Ok(_) => (removed, ErrorCode::Unavailable),
+            Err(refusal) => (Vec::new(), refusal.code()),
+        };
+        self.stay(ready.iter().filter(|one| removed.iter().all(|other| other.secret != one.secret)), code);
+        done.map(|_done| ())
+    }
+
+    /// Says of secrets that they are not removed: the lines before must not stand alone.
+    fn stay<'a>(&self, secrets: impl Iterator<Item = &'a PrunedSecret>, code: ErrorCode) {
+        for one in secrets {
+            self.audit.note(Outcome::SecretUnpruned(one.secret, code), &Origin::background());
         }
-        Ok(())
     }
 
     /// Goes on with a renewal. After its last row, the registry says that no older one counts.
@@ -169,4 +195,9 @@ impl SecretKeeper {
         }
         Ok(())
     }
+}
+
+/// The secrets with an open incident. It is shown and closed by its secret, and counts until then.
+fn with_open_incident(view: &View) -> BTreeSet<SecretId> {
+    view.state.incidents().filter(|incident| incident.is_open()).map(|incident| incident.secret_id).collect()
 }

@@ -22,7 +22,7 @@ const MANY: usize = 1_000;
 const DAY: u64 = 86_400;
 
 /// Gives secrets other rules, each at its path, as if somebody had.
-async fn ruled(
+pub(crate) async fn ruled(
     manager: &Manager,
     secrets: &[String],
     rules: &SecretRules,
@@ -184,6 +184,50 @@ async fn nothing_is_removed_before_its_time_or_while_the_vault_or_a_freeze_keeps
         (2, vault_rows),
         "the vault was not heard"
     );
+    manager.stop().await;
+}
+
+/// Nobody could see or close it, and it would count for ever.
+#[actix_web::test]
+async fn a_destroyed_secret_stays_until_its_incident_is_closed() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = stored(&manager, "p").await;
+    let body = json!({"kind": "compromise", "reason": "seen in a log"});
+    let opened = manager.post(&format!("/api/secrets/{secret}:compromise"), body).await.expect(201).json();
+    let incident = format!("/api/incidents/{}", opened["incident"]["incident_id"].as_str().unwrap());
+    destroyed(&manager, std::slice::from_ref(&secret), 5).await;
+    let mut at = Pruning::default();
+    for _ in 0..4 {
+        manager.app.secret_keeper.prune_due(&mut at, now(), || true).await.unwrap();
+    }
+    assert_eq!(places(&manager).await, 1);
+    manager.admin(Method::GET, &incident, None).await.expect(200);
+    let close = json!({"done": ["contain", "tell", "rotate", "report"], "close": true});
+    manager.admin(Method::PATCH, &incident, Some(close)).await.expect(200);
+    pruned(&manager, &mut at, 0).await;
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn nothing_is_removed_without_a_durable_line() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = stored(&manager, "p").await;
+    destroyed(&manager, std::slice::from_ref(&secret), 5).await;
+    let mut at = Pruning::default();
+    // The first rounds make the record one that can go.
+    let view = async || manager.app.registry.now().await.unwrap();
+    let number = view().await.state.place(secret.parse().unwrap()).unwrap().number;
+    while view().await.state.place_floor() < number {
+        manager.app.secret_keeper.prune_due(&mut at, now(), || true).await.unwrap();
+    }
+    manager.app.gate.audit.flush_and_close().await;
+    manager.app.secret_keeper.prune_due(&mut at, now(), || true).await.unwrap();
+    assert_eq!((places(&manager).await, rows(&installed)[0]), (1, 1));
+    manager.stop().await;
+    let manager = installed.start().await;
+    pruned(&manager, &mut Pruning::default(), 0).await;
     manager.stop().await;
 }
 
