@@ -50,11 +50,15 @@ impl Approvals {
         let (held, row) = self.keeper.destroyable(&permit, secret, version).await?;
         drop(held);
         match row.state {
-            // What its row says has no tag, so that nothing follows from it but an answer.
+            // What its row says has no tag: without an event of its envelope, or another version that keeps that, somebody is asked.
             CatalogueState::Destroyed => {
                 let done = self.revocations.progress_of(Event::Destroy(row.environment, secret, row.envelope)).await?;
-                let kept = if done.numbers.is_empty() { vec![version] } else { Vec::new() };
-                return Ok(VersionDestruction::Decided(done, kept));
+                if !done.numbers.is_empty() {
+                    return Ok(VersionDestruction::Decided(done, Vec::new()));
+                }
+                if self.store.is_kept_by_another(&permit.to_look(), row).await? {
+                    return Ok(VersionDestruction::Decided(done, vec![version]));
+                }
             }
             CatalogueState::Committed | CatalogueState::Pending | CatalogueState::Abandoned => {}
         }

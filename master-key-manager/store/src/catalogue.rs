@@ -54,6 +54,8 @@ pub trait CatalogueStore: FactStore {
         secret: SecretId,
         version: Version,
     ) -> Acted<Option<VersionRow>>;
+    /// Tells whether a committed version that the manager wrote, other than this one, points to the envelope of this one.
+    async fn is_kept_by_another(&self, permit: &Permit<AnyAction>, of: VersionRow) -> Acted<bool>;
     /// When a version ends, for the service itself. Of a missing one nothing is known.
     async fn expiry(&self, secret: SecretId, version: Version) -> Stored<Expiry>;
     /// The secret with an id, for the service itself, which settles versions without a caller.

@@ -94,8 +94,27 @@ async fn what_the_row_of_a_version_says_beside_its_tag_destroys_nothing_without_
     let two = Two::new().await;
     let secret = two.versions("app/db", 2).await;
     plant(&two.installed, "UPDATE versions SET state = 'destroyed' WHERE version = 1");
-    assert_eq!(two.destroy_version(&two.first, &secret, 1).await.expect(200).member("status"), "kept");
+    let id = two.asks_for_version(&two.first, &secret, 1).await;
     assert_eq!(envelopes(&two.installed, &secret), (2, 0));
+    assert_eq!(two.decide(&two.second, &id, "approve").await.expect(200).member("state"), "used");
+    assert_eq!(envelopes(&two.installed, &secret), (1, 1), "and it keeps nothing from being destroyed");
+    let repeat = two.destroy_version(&two.first, &secret, 1).await.expect(200);
+    assert_eq!(repeat.member("status"), "destroyed");
+    two.manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_destroyed_version_whose_envelope_another_one_keeps_is_asked_for_once() {
+    let two = Two::new().await;
+    let secret = two.versions("app/db", 2).await;
+    two.manager.post(&format!("/api/secrets/{secret}:rollback"), json!({"version": 1})).await.expect(201);
+    let before = envelopes(&two.installed, &secret);
+    let id = two.asks_for_version(&two.first, &secret, 1).await;
+    two.decide(&two.second, &id, "approve").await.expect(200);
+    assert_eq!(two.destroy_version(&two.first, &secret, 1).await.expect(200).member("status"), "kept");
+    assert_eq!((envelopes(&two.installed, &secret), before.0), (before, 2));
+    plant(&two.installed, "UPDATE versions SET tag = zeroblob(32) WHERE version = 3");
+    two.asks_for_version(&two.first, &secret, 1).await;
     two.manager.stop().await;
 }
 

@@ -9,6 +9,7 @@ use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{Row, SqlError, Tx, row_limit};
 use shared_proto::id::{EnvironmentId, SecretId, Subject, Version};
 
+use super::destruction::is_kept_by_another;
 use super::environments::open_for_use;
 use super::events::is_revoked;
 use super::identity::subject_for;
@@ -89,6 +90,12 @@ impl CatalogueStore for SqlStore {
         let key = self.key();
         let read = move |tx: &mut Tx<'_>| Ok(one_version(tx, &key, secret, version)?.map(|(row, _)| row));
         self.read_as("version", basis, read).await
+    }
+
+    async fn is_kept_by_another(&self, permit: &Permit<AnyAction>, of: VersionRow) -> Acted<bool> {
+        let basis = basis_for(permit, &Scope::Secret(of.secret))?;
+        let key = self.key();
+        self.read_as("is_kept_by_another", basis, move |tx| is_kept_by_another(tx, &key, &of)).await
     }
 
     async fn expiry(&self, secret: SecretId, version: Version) -> Stored<Expiry> {

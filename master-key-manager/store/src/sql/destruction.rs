@@ -13,7 +13,7 @@ use super::events::{apply, defer, number};
 use super::rows::{one_version, version};
 use super::{due, places, stages};
 use crate::events::Effect;
-use crate::{Destroyed, ERASED_AT_ONCE, Erased, SignEvent};
+use crate::{Destroyed, ERASED_AT_ONCE, Erased, SignEvent, VersionRow};
 
 /// The rows by which an envelope is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +173,27 @@ pub(super) fn is_used(tx: &mut Tx<'_>, (secret, envelope): (SecretId, Version), 
         }
     };
     Ok(by_its_own || tx.exists(by_rollback, &[&secret.as_bytes(), &envelope.get()])?)
+}
+
+/// Versions that are looked at before somebody is asked.
+const LOOKED_AT: usize = 64;
+
+/// Tells whether another version points to the envelope of one, as a tag says and not only a row.
+pub(super) fn is_kept_by_another(tx: &mut Tx<'_>, key: &RowKey, of: &VersionRow) -> Result<bool, SqlError> {
+    let mut others = tx.all(
+        "SELECT version FROM versions
+         WHERE secret_id = ?1 AND envelope = ?2 AND envelope <> version AND state = 'committed' LIMIT ?3",
+        &[&of.secret.as_bytes(), &of.envelope.get(), &row_limit(LOOKED_AT)],
+        |row| version(row, 0),
+    )?;
+    others.push(of.envelope);
+    for other in others.into_iter().filter(|other| *other != of.version) {
+        let row = one_version(tx, key, of.secret, other)?.map(|(row, _)| row);
+        if row.is_some_and(|row| row.state == CatalogueState::Committed && row.envelope == of.envelope) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Records that the vault erases an envelope. No version that points to it can be opened from then on, and no pending
