@@ -30,12 +30,15 @@ pub struct Place {
     pub secret_id: SecretId,
     /// The number of the entry that made the change. The entry sets it.
     pub number: u64,
+    /// The deletion of the secret, which outlives its row: whoever removes that has not taken the deletion back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
 }
 
 impl Place {
     /// A change of the place of a secret, which gets its number with its entry.
     pub const fn changed(secret_id: SecretId) -> Self {
-        Self { secret_id, number: 0 }
+        Self { secret_id, number: 0, deletion: None }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Changes of the registry that were decided on, with the places of secrets that change with them.
 
-use manager_registry::{Change, Kind, RecordName};
+use std::collections::BTreeMap;
+
+use manager_registry::{Change, Deletion, Kind, Record, RecordName};
 use manager_store::{ActError, CatalogueChanges, PlaceConflict};
 use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
-use shared_proto::id::Subject;
+use shared_proto::id::{SecretId, Subject};
 
 use super::View;
 
@@ -23,6 +25,21 @@ pub struct Asked {
 impl From<Vec<Change>> for Asked {
     fn from(changes: Vec<Change>) -> Self {
         Self { changes, ..Self::default() }
+    }
+}
+
+impl Asked {
+    /// The same, with the deletion of each secret in the record of its place.
+    pub(super) fn with_deletions(mut self) -> Self {
+        let placed = self.places.places.iter().map(|place| (place.secret, place.rules.deletion));
+        let entered = self.places.entered.iter().map(|secret| (secret.secret, secret.rules.deletion));
+        let deletions: BTreeMap<SecretId, Option<Deletion>> = placed.chain(entered).collect();
+        for change in &mut self.changes {
+            if let Some(Record::Place(place)) = &mut change.after {
+                place.deletion = deletions.get(&place.secret_id).copied().flatten();
+            }
+        }
+        self
     }
 }
 

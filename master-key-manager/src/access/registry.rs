@@ -303,7 +303,7 @@ impl Registry {
             self.forget();
         }
         let before = self.read_again().await?;
-        let Asked { changes, places, events: asked } = decide(&before)?;
+        let Asked { changes, places, events: asked } = decide(&before)?.with_deletions();
         if changes.is_empty() {
             return Ok(Vec::new());
         }

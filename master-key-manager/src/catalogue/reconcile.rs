@@ -93,7 +93,8 @@ pub async fn reconcile<S: IdentityStore + ReconcileStore + ?Sized>(
 }
 
 /// Gives the secrets of these versions another row that have lost theirs after their place or their rules had changed. The
-/// registry knows the number of that change, so that only a further one makes a row that counts. It is done again by the next
+/// registry knows the number of that change, so that only a further one makes a row that counts, and whether they are deleted or
+/// destroyed, which they stay. It is done again by the next
 /// call after a crash before the versions are adopted.
 async fn enter_lost<S: ReconcileStore + ?Sized>(
     store: &S,
@@ -116,7 +117,8 @@ async fn enter_lost<S: ReconcileStore + ?Sized>(
         let _may: Permit<Operate> = caller.permit(&Scope::Installation)?;
         let rules_of = |secret| {
             let open = view.state.incidents().find(|known| known.secret_id == secret && known.is_open());
-            SecretRules::of_lost(open.map(|incident| incident.incident_id))
+            let deletion = view.state.place(secret).and_then(|place| place.deletion);
+            SecretRules { deletion, ..SecretRules::of_lost(open.map(|incident| incident.incident_id)) }
         };
         let entered = lost.iter().map(|(secret, environment)| EnteredSecret {
             secret: *secret,

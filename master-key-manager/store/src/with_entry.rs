@@ -24,7 +24,7 @@ impl From<Vec<NewPlace>> for CatalogueChanges {
     }
 }
 
-/// A secret that lost its row, after its place had changed. It gets another one, under `unnamed/`.
+/// A secret that lost its row, after its place had changed. It gets another one, under `unnamed/`, or under `destroyed/` if it is.
 #[derive(Clone, Debug)]
 pub struct EnteredSecret {
     /// The secret.

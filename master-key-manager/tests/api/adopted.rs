@@ -3,13 +3,17 @@
 use std::ops::RangeInclusive;
 
 use actix_web::http::Method;
+use manager_api::name::SecretPath;
+use manager_registry::{Deletion, SecretRules};
 use serde_json::{Value, json};
 use service_runtime::config::Mode;
 use service_runtime::sql::Fault;
 use shared_proto::id::Version;
 
+use crate::deletion::envelopes;
 use crate::places::plant;
-use crate::support::{Installed, Manager, Row};
+use crate::pruning::ruled;
+use crate::support::{Installed, Manager, Row, now};
 
 /// The vault has these versions of a secret, and the catalogue does not.
 async fn forgotten(installed: &Installed, manager: &Manager, numbers: RangeInclusive<u64>) -> String {
@@ -150,5 +154,43 @@ async fn a_secret_of_an_open_incident_comes_back_frozen() {
     adopt(&manager).await;
     manager.free(&secret).await;
     manager.mint(&secret).await.expect(409).refused("secret_frozen");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_deleted_secret_that_lost_its_rows_stays_deleted() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = manager.store_value("p", "one").await.expect(201).member("key_id");
+    let until = manager.delete(&secret).await.expect(200).json()["recoverable_until"].clone();
+    plant(&installed, "DELETE FROM versions; DELETE FROM envelopes; DELETE FROM secrets");
+    adopt(&manager).await;
+    manager.mint(&secret).await.expect(409).refused("secret_deleted");
+    let shown = manager.described(&secret).await;
+    assert_eq!((&shown["state"], &shown["recoverable_until"]), (&json!("deleted"), &until));
+    manager.act(&secret, "undelete").await.expect(200);
+    manager.mint(&secret).await.expect(403).refused("approval_required");
+    plant(&installed, "DELETE FROM versions; DELETE FROM envelopes; DELETE FROM secrets");
+    adopt(&manager).await;
+    assert_eq!(manager.described(&secret).await["state"], "active", "what was taken back is");
+    manager.stop().await;
+}
+
+/// Its event was not made yet, so that the vault has its envelope.
+#[actix_web::test]
+async fn a_destroyed_secret_that_lost_its_rows_is_erased_all_the_same() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let secret = manager.store_value("p", "one").await.expect(201).member("key_id");
+    let deletion = Deletion { deleted_at: 1, recoverable_until: 5, deleted_by: None, destroyed: true };
+    let rules = SecretRules { deletion: Some(deletion), ..SecretRules::default() };
+    ruled(&manager, std::slice::from_ref(&secret), &rules, |_, secret| SecretPath::destroyed(secret)).await;
+    plant(&installed, "DELETE FROM versions; DELETE FROM envelopes; DELETE FROM secrets");
+    adopt(&manager).await;
+    manager.mint(&secret).await.expect(409).refused("secret_deleted");
+    let shown = manager.described(&secret).await;
+    assert_eq!((&shown["state"], &shown["path"]), (&json!("destroyed"), &json!(format!("destroyed/{secret}"))));
+    manager.app.secret_keeper.erase_due(&mut None, now(), || true).await.unwrap();
+    assert_eq!(envelopes(&installed, &secret), (0, 1));
     manager.stop().await;
 }

@@ -161,9 +161,22 @@ pub(super) fn insert(
     let tag = PlaceRow { secret, environment, path: path.as_str(), number, since, rules: &text }.tag(key);
     let (id, environment, path) = (secret.as_bytes(), environment.as_bytes(), path.as_str());
     tx.execute(
-        "INSERT INTO secrets (secret_id, environment_id, path, number, since, rules, tag, created_at, has_retention)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
-        &[&id, &environment, &path, &number, &since, &text, &tag, &now, &has_retention],
+        "INSERT INTO secrets (secret_id, environment_id, path, number, since, rules, tag, created_at, has_retention,
+             erase_at, prune_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+        &[
+            &id,
+            &environment,
+            &path,
+            &number,
+            &since,
+            &text,
+            &tag,
+            &now,
+            &has_retention,
+            &rules.erase_at(),
+            &rules.prune_at(),
+        ],
     )
     .map(|_rows| ())
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use manager_api::name::SecretPath;
+use manager_api::secrets::SecretStatus;
 use manager_api::wire::CatalogueState;
 use manager_policy::{Operate, Permit, Scope};
 use manager_registry::{RowKey, SecretRules};
@@ -82,18 +83,20 @@ fn lacks(tx: &mut Tx<'_>, fact: &ReceiptFacts) -> Result<bool, SqlError> {
     Ok(state == CatalogueState::Abandoned && !(envelope == fact.version && digest == fact.digest))
 }
 
-/// Tells whether a secret has no row, and its path under `unnamed/` is free for one.
+/// Tells whether a secret has no row, and its paths under `unnamed/` and `destroyed/` are free for one.
 pub(super) fn is_absent(tx: &mut Tx<'_>, secret: SecretId, environment: EnvironmentId) -> Result<bool, SqlError> {
     let taken = "SELECT 1 FROM secrets WHERE secret_id = ?1
-         UNION ALL SELECT 1 FROM secrets WHERE environment_id = ?2 AND path = ?3 LIMIT 1";
-    let path = SecretPath::unnamed(secret);
-    Ok(!tx.exists(taken, &[&secret.as_bytes(), &environment.as_bytes(), &path.as_str()])?)
+         UNION ALL SELECT 1 FROM secrets WHERE environment_id = ?2 AND path IN (?3, ?4) LIMIT 1";
+    let (path, last) = (SecretPath::unnamed(secret), SecretPath::destroyed(secret));
+    Ok(!tx.exists(taken, &[&secret.as_bytes(), &environment.as_bytes(), &path.as_str(), &last.as_str()])?)
 }
 
 /// Gives a secret without a row another one, with the number of its entry; 0 for none.
 pub(super) fn enter(tx: &mut Tx<'_>, key: &RowKey, new: &EnteredSecret, number: u64) -> Result<(), SqlError> {
     let EnteredSecret { secret, environment, rules, now } = new;
-    let (path, details) = (SecretPath::unnamed(*secret), Details::default());
+    let is_destroyed = rules.status() == SecretStatus::Destroyed;
+    let path = if is_destroyed { SecretPath::destroyed(*secret) } else { SecretPath::unnamed(*secret) };
+    let details = Details::default();
     places::insert(tx, key, (*secret, *environment), (&path, rules), (number, *now))?;
     index::enter(
         tx,

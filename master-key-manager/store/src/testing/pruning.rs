@@ -124,7 +124,8 @@ impl Kit<'_> {
             let used = if used == 0 { 0 } else { before.number() + used };
             let entry = before.propose(Vec::new(), (Author::Service, "", NOW), used, &self.key);
             let entry = entry.map_err(|_| "an entry is written")?;
-            let made = self.store.change_places(entry.rows, CatalogueChanges::default(), Vec::new(), Some(signer()), NOW);
+            let made =
+                self.store.change_places(entry.rows, CatalogueChanges::default(), Vec::new(), Some(signer()), NOW);
             rule(matches!(made.await, Ok(ChangeOutcome::Made { .. })), "an entry is made")?;
             let secret = SecretId::generate();
             self.written(self.new_version(secret, 1, &SecretPath::parse(path).map_err(text)?)?).await?;
