@@ -94,7 +94,7 @@ if [[ ! $engine ]]; then
     # The same packages as above, so that nothing is built again.
     SPLITVAULT_TEST_ENGINE=postgres cargo test --locked --quiet --workspace --test suite -- \
         security::{both_stolen,manager_stolen,vault_stolen,vault_database_,value_guessed,stolen_token,restored,revoked_means_refused} \
-        security::{kill_cycles,database_killed} system::{crash,database_,rotation,two_managers}
+        security::{kill_cycles,database_killed} system::{crash,database_,rotation,two_managers,updated}
 fi
 
 step "fuzz targets, for a moment each, and their control"

@@ -44,7 +44,8 @@ async fn sqlite_finds_what_a_plain_look_finds() {
 
 #[tokio::test]
 async fn postgres_finds_what_a_plain_look_finds() {
-    for bounds in BOUNDS {
+    // Each of its ways is gone; the bounds between are looked at on SQLite.
+    for bounds in [BOUNDS[0], BOUNDS[2]] {
         let kept = test_postgres::Database::create();
         let options = PostgresOptions { password_file: Some(kept.password_file()), ..PostgresOptions::default() };
         let (base, file) = (Path::new("/"), PathBuf::new());

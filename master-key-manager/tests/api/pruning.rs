@@ -18,7 +18,7 @@ use crate::deletion::envelopes;
 use crate::places::plant;
 use crate::support::{Installed, Manager, Row, now, until};
 
-const MANY: usize = 1_000;
+const MANY: usize = 200;
 const DAY: u64 = 86_400;
 
 /// Gives secrets other rules, each at its path, as if somebody had.
