@@ -127,6 +127,8 @@ impl Kit<'_> {
             let made =
                 self.store.change_places(entry.rows, CatalogueChanges::default(), Vec::new(), Some(signer()), NOW);
             rule(matches!(made.await, Ok(ChangeOutcome::Made { .. })), "an entry is made")?;
+            let renewed = self.store.renew_places(None, before.number(), 1_000).await.map_err(text)?;
+            rule(renewed.is_some(), "the others are renewed")?;
             let secret = SecretId::generate();
             self.written(self.new_version(secret, 1, &SecretPath::parse(path).map_err(text)?)?).await?;
             self.take(entry.after);
