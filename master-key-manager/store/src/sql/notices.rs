@@ -19,7 +19,8 @@ use crate::{Acted, Bounds, DuePlace, Expiry, NOTICE_SECONDS, Notice, NoticePage,
 /// Notices behind a number, in the order of their numbers.
 const WALK: Walk = Walk {
     // All kinds are named, so that the secret's notices are found by the index that has the kind first.
-    within: "SELECT n.number, n.kind, n.secret_id, n.version, n.threshold_days, n.deadline_hours, n.due_at, n.created_at, n.delivered_at
+    within: "SELECT n.number, n.kind, n.secret_id, n.version, n.threshold_days, n.deadline_hours, n.due_at, n.created_at, n.delivered_at,
+             i.environment_id, i.path
          FROM search_secrets i CROSS JOIN notices n
          WHERE i.environment_id = ?1 AND i.path >= ?2 AND i.path < ?3
              AND n.kind IN ('expiry', 'rotation', 'compromise', 'loss') AND n.secret_id = i.secret_id AND n.number > ?4
@@ -83,8 +84,9 @@ impl NoticeStore for SqlStore {
                     "SELECT number, kind, secret_id, version, threshold_days, deadline_hours, due_at, created_at, delivered_at
                      FROM notices WHERE number > ?1 AND delivered_at IS NULL ORDER BY number LIMIT ?2",
                     &[&after, &row_limit(limit)],
-                    read,
+                    |row| Ok(read(row).ok()),
                 )
+                .map(|found| found.into_iter().flatten().collect())
             })
             .await
     }
@@ -99,6 +101,8 @@ impl NoticeStore for SqlStore {
     }
 }
 
+/// A notice. One that somebody planted may be unreadable: it counts as none.
+///
 /// Columns `number, kind, secret_id, version, threshold_days, deadline_hours, due_at, created_at, delivered_at`.
 fn read(row: &Row<'_>) -> Result<Notice, SqlError> {
     Ok(Notice {
@@ -209,6 +213,8 @@ fn enter(
         &[],
     )?;
     let number: u64 = tx.one("SELECT newest FROM notice_numbers WHERE one = 1", &[], |row| row.get(0))?;
+    // Somebody planted what has this number already.
+    tx.execute("DELETE FROM notices WHERE number = ?1", &[&number])?;
     tx.execute(
         "INSERT INTO notices (number, kind, secret_id, version, threshold_days, deadline_hours, due_at, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -222,15 +228,19 @@ fn drop_notices(tx: &mut Tx<'_>, key: &RowKey, after: u64, now: u64, limit: usiz
         "SELECT number, kind, secret_id, version, threshold_days, deadline_hours, due_at, created_at, delivered_at
          FROM notices WHERE number > ?1 ORDER BY number LIMIT ?2",
         &[&after, &row_limit(limit)],
-        read,
+        |row| Ok((row.get::<u64>(0)?, read(row).ok())),
     )?;
-    for notice in &found {
-        let is_young = notice.created_at.saturating_add(NOTICE_SECONDS) > now;
-        if !(is_young && has_cause(tx, key, notice)?) {
-            tx.execute("DELETE FROM notices WHERE number = ?1", &[&notice.number])?;
+    for (number, notice) in &found {
+        let young = notice.as_ref().filter(|notice| notice.created_at.saturating_add(NOTICE_SECONDS) > now);
+        let is_kept = match young {
+            Some(notice) => has_cause(tx, key, notice)?,
+            None => false,
+        };
+        if !is_kept {
+            tx.execute("DELETE FROM notices WHERE number = ?1", &[number])?;
         }
     }
-    Ok(found.last().map(|notice| notice.number).filter(|_| found.len() == limit))
+    Ok(found.last().map(|(number, _)| *number).filter(|_| found.len() == limit))
 }
 
 /// Tells whether what a notice says is still so.
@@ -250,8 +260,9 @@ fn notices(
     limit: usize,
 ) -> Result<NoticePage, SqlError> {
     let within = Within::of(tx, visible, None, bounds)?;
-    let found = within.read(tx, WALK, &[&after], |row| read(row).map(|notice| (notice.number, notice)))?;
+    let found = within.read(tx, WALK, &[&after], |row| Ok((row.get::<u64>(0)?, read(row).ok())))?;
     let (notices, next) = found.page(limit, |_, notice| {
+        let Some(notice) = notice else { return Ok(None) };
         let Some(placed) = places::placed(tx, key, notice.secret)? else { return Ok(None) };
         let facts = placed.facts;
         // What a drop has not reached yet is not told.

@@ -2,6 +2,7 @@
 
 mod integrity;
 mod narrow;
+mod planted_notices;
 mod scale;
 mod speed;
 

@@ -25,19 +25,19 @@ pub(super) fn notice(tx: &mut Tx<'_>, key: &RowKey, incident: &Incident, now: u6
     if !is_young || !is_there(tx, key, secret)? {
         return Ok(());
     }
-    // What is left of an earlier one is in the way.
-    tx.execute(
-        "DELETE FROM notices WHERE kind = ?1 AND secret_id = ?2 AND due_at - deadline_hours * 3600 <> ?3",
-        &[&kind.as_str(), &secret.as_bytes(), &incident.opened_at],
-    )?;
     let version = version_of(tx, secret)?;
     for hours in std::iter::once(0).chain(incident.open_deadlines()) {
+        let due_at = incident.opened_at.saturating_add(hours.saturating_mul(HOUR));
+        // What is left of an earlier one is in the way. Nothing is computed from columns, which may hold any number.
+        tx.execute(
+            "DELETE FROM notices WHERE kind = ?1 AND secret_id = ?2 AND deadline_hours = ?3 AND due_at <> ?4",
+            &[&kind.as_str(), &secret.as_bytes(), &hours, &due_at],
+        )?;
         let known = tx.exists(
             "SELECT 1 FROM notices WHERE kind = ?1 AND secret_id = ?2 AND deadline_hours = ?3",
             &[&kind.as_str(), &secret.as_bytes(), &hours],
         )?;
         if !known {
-            let due_at = incident.opened_at.saturating_add(hours * HOUR);
             enter(tx, (kind, secret), due::Due { version, due_at }, (0, hours), now)?;
         }
     }
