@@ -140,6 +140,11 @@ impl<'a> Region<'a> {
     pub(crate) fn is_place_of(&self, line: &Line) -> bool {
         PLACE_CHECKS.iter().all(|check| check(self, line).is_none())
     }
+
+    /// The same for the environments and paths alone, whatever tags the line names.
+    pub(crate) fn is_within(&self, line: &Line) -> bool {
+        check_environment(self, line).is_none() && check_path(self, line).is_none()
+    }
 }
 
 const PLACE_CHECKS: [fn(&Region<'_>, &Line) -> Option<Miss>; 3] = [check_environment, check_path, check_tags];

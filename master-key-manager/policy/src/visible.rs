@@ -8,6 +8,7 @@ use manager_api::tags::Tags;
 use shared_proto::id::EnvironmentId;
 
 use crate::facts::{Lines, Standing};
+use crate::pattern::Shape;
 use crate::region::Region;
 use crate::{Action, Actor, Basis, Facts, Limit, Line, LineId, Period, Target};
 
@@ -80,6 +81,20 @@ impl Visible {
         self.shows_region(Region::place(environment, path, tags))
     }
 
+    /// Tells whether the secret at a place may be listed if it has the right tags. What this says depends on nothing of the secret but
+    /// its place.
+    pub fn may_show(&self, environment: EnvironmentId, path: &SecretPath) -> bool {
+        let region = Region::part(Some(environment), Shape::exact(path), None);
+        let mut allowed = false;
+        for line in self.lines.near(region).filter(|line| region.is_within(line)) {
+            if !line.allows() && line.condition().is_none() {
+                return false;
+            }
+            allowed |= line.allows();
+        }
+        allowed && self.is_within_limits(&region)
+    }
+
     /// All paths that may be listed, and perhaps others. At most `most` parts, none of which lies in another.
     ///
     /// More parts are taken together as whole environments, and these as everything.
@@ -106,7 +121,6 @@ impl Visible {
     }
 
     fn shows_region(&self, region: Region<'_>) -> bool {
-        let is_within = |limits: &Arc<[Limit]>| limits.iter().any(|limit| limit.covers(self.action, &region));
         let mut allowed = false;
         for line in self.lines.near(region).filter(|line| region.is_place_of(line)) {
             if !line.allows() {
@@ -114,7 +128,11 @@ impl Visible {
             }
             allowed = true;
         }
-        allowed && self.limits.as_ref().is_none_or(is_within)
+        allowed && self.is_within_limits(&region)
+    }
+
+    fn is_within_limits(&self, region: &Region<'_>) -> bool {
+        self.limits.as_ref().is_none_or(|limits| limits.iter().any(|limit| limit.covers(self.action, region)))
     }
 }
 

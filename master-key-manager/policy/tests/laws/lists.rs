@@ -24,6 +24,8 @@ proptest! {
             let shown = visible.shows(secret);
             prop_assert_eq!(shown, may(&facts, &actor, Action::List, secret, now));
             prop_assert_eq!(shown, visible.shows_secret(secret.environment, &secret.path, &secret.tags));
+            // Only a tag keeps from him what lies at a place that he may see.
+            prop_assert!(!shown || visible.may_show(secret.environment, &secret.path));
             let (environment, path) = (secret.environment, &secret.path);
             for parts in [&few, &all] {
                 prop_assert!(!shown || parts.iter().any(|part| part.contains(environment, path)));

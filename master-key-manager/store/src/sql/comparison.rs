@@ -16,7 +16,8 @@ use crate::{Acted, Bounds, ComparisonStore, EnvelopePage, VersionRow, Withheld, 
 
 /// Envelopes behind one, with the places of their secrets.
 const WALK: Walk = Walk {
-    within: "SELECT e.secret_id, e.envelope, e.state = 'committed', s.environment_id, s.path, s.number, s.since, s.rules, s.tag
+    within: "SELECT e.secret_id, e.envelope, e.state = 'committed', s.environment_id, s.path, s.number, s.since, s.rules, s.tag,
+             i.environment_id, i.path
          FROM search_secrets i CROSS JOIN secrets s CROSS JOIN envelopes e
          WHERE i.environment_id = ?1 AND i.path >= ?2 AND i.path < ?3 AND s.secret_id = i.secret_id
              AND e.secret_id = i.secret_id AND (e.secret_id, e.envelope) > (?4, ?5)

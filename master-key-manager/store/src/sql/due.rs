@@ -14,7 +14,7 @@ use crate::{Bounds, DuePage, DuePlace, DueSecret};
 
 /// What is due, in its order: behind a time and an id, before another time.
 const WALK: Walk = Walk {
-    within: "SELECT s.rotation_due_at, s.secret_id FROM search_secrets i CROSS JOIN secrets s
+    within: "SELECT s.rotation_due_at, s.secret_id, i.environment_id, i.path FROM search_secrets i CROSS JOIN secrets s
          WHERE i.environment_id = ?1 AND i.path >= ?2 AND i.path < ?3 AND s.secret_id = i.secret_id
              AND s.rotation_due_at < ?6 AND (s.rotation_due_at > ?4 OR (s.rotation_due_at = ?4 AND s.secret_id > ?5))
          ORDER BY s.rotation_due_at, s.secret_id LIMIT ?7",

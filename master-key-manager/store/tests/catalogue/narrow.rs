@@ -102,7 +102,8 @@ async fn pages_tell_nothing_of_what_is_hidden(engine: Engine) {
     for (list, mut pages) in all.pages(&["*/*/key"], 500).await.into_iter().enumerate() {
         pages.secrets.sort_unstable();
         assert_eq!(pages.secrets, seen, "{engine:?} list {list}");
-        assert!((2..=HIDDEN / 1_000 + 2).contains(&pages.lengths.len()), "{engine:?} list {list}");
+        // Paths that do not fit the whole pattern are not counted among what a page looks at.
+        assert!((2..=HIDDEN / 4_096 + 2).contains(&pages.lengths.len()), "{engine:?} list {list}: {:?}", pages.lengths);
     }
     for (list, pages) in all.pages(&["nobody/**"], 500).await.into_iter().enumerate() {
         assert_eq!(pages.lengths, [0], "{engine:?} list {list}");

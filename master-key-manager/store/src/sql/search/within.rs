@@ -1,8 +1,10 @@
 //! Lists by other tables than the index, which look where their caller may see anything.
 //!
-//! Where few secrets lie there, a page reads only what belongs to these, so that neither its length nor its `next` says anything of
-//! others. Else it walks along the order of the list, and leaves the others out before it counts what it looked at.
+//! Where few secrets lie there, a page reads only what belongs to these. Else it walks along the order of the list. Either way it leaves
+//! out rows whose places its caller may not see before it counts what it looked at, so that these shorten a page only if it walked
+//! past very many of them.
 
+use manager_api::name::SecretPath;
 use manager_policy::Visible;
 use service_runtime::sql::{Param, Row, SqlError, Tx, row_limit};
 use shared_proto::id::EnvironmentId;
@@ -12,7 +14,8 @@ use super::statements::RANGE;
 use crate::Bounds;
 
 /// The places where a caller may see anything, and whether few secrets lie there.
-pub(in crate::sql) struct Within {
+pub(in crate::sql) struct Within<'v> {
+    visible: &'v Visible,
     ranges: Ranges,
     few: bool,
     bounds: Bounds,
@@ -29,7 +32,7 @@ pub(in crate::sql) struct Candidates<P, C> {
 #[derive(Clone, Copy)]
 pub(in crate::sql) struct Walk {
     /// Reads the rows of secrets in a range of paths, in order. Its first parameters are the environment, the first path and
-    /// the one behind the last, then come those of the list, then a limit.
+    /// the one behind the last, then come those of the list, then a limit. Its last two columns are those of `along`.
     pub(in crate::sql) within: &'static str,
     /// Reads rows of all secrets, in order. Its parameters are those of the list and a limit. Its last two columns are the
     /// environment and the path.
@@ -38,17 +41,17 @@ pub(in crate::sql) struct Walk {
     pub(in crate::sql) columns: usize,
 }
 
-impl Within {
+impl<'v> Within<'v> {
     /// The places of a caller, in one environment or in all.
     pub(in crate::sql) fn of(
         tx: &mut Tx<'_>,
-        visible: &Visible,
+        visible: &'v Visible,
         environment: Option<EnvironmentId>,
         bounds: Bounds,
     ) -> Result<Self, SqlError> {
         let ranges = Ranges::of(tx, visible, environment, None)?;
         let few = are_few(tx, &ranges, bounds.pool)?;
-        Ok(Self { ranges, few, bounds })
+        Ok(Self { visible, ranges, few, bounds })
     }
 
     /// Rows of a list in its order.
@@ -69,20 +72,19 @@ impl Within {
         params: &[&dyn Param],
         read: impl Fn(&Row<'_>) -> Result<(P, C), SqlError> + Copy,
     ) -> Result<Candidates<P, C>, SqlError> {
-        let most = self.bounds.scanned;
+        let most = self.bounds.walked;
         let limit = row_limit(most + 1);
         let mut rows = Vec::new();
         for (environment, (first, end)) in self.ranges.iter() {
             let mut all: Vec<&dyn Param> = vec![environment.as_bytes(), first, end];
             all.extend(params);
             all.push(&limit);
-            rows.extend(tx.all(walk.within, &all, read)?);
+            rows.extend(tx.all(walk.within, &all, |row| self.at_its_place(row, walk, read))?);
         }
         rows.sort_unstable_by_key(|(place, _)| *place);
         let is_more = rows.len() > most;
         rows.truncate(most);
-        let complete_to = rows.last().map(|(place, _)| *place).filter(|_| is_more);
-        Ok(Candidates { rows, complete_to })
+        Ok(self.counted(rows, is_more))
     }
 
     fn read_along<P: Ord + Copy, C>(
@@ -96,19 +98,35 @@ impl Within {
         let limit = row_limit(most);
         let mut all = params.to_vec();
         all.push(&limit);
-        let rows = tx.all(walk.along, &all, |row| {
-            let (place, one) = read(row)?;
-            let environment = EnvironmentId::from_bytes(row.get(walk.columns)?);
-            let path: String = row.get(walk.columns + 1)?;
-            Ok((place, self.ranges.contain(environment, &path).then_some(one)))
-        })?;
-        let mut complete_to = rows.last().map(|(place, _)| *place).filter(|_| rows.len() == most);
+        let rows = tx.all(walk.along, &all, |row| self.at_its_place(row, walk, read))?;
+        let is_more = rows.len() == most;
+        Ok(self.counted(rows, is_more))
+    }
+
+    /// A row with what it holds, if its caller may see the place where it lies.
+    fn at_its_place<P, C>(
+        &self,
+        row: &Row<'_>,
+        walk: Walk,
+        read: impl Fn(&Row<'_>) -> Result<(P, C), SqlError>,
+    ) -> Result<(P, Option<C>), SqlError> {
+        let (place, one) = read(row)?;
+        let environment = EnvironmentId::from_bytes(row.get(walk.columns)?);
+        let path: String = row.get(walk.columns + 1)?;
+        let is_seen = self.ranges.contain(environment, &path)
+            && SecretPath::parse(path).is_ok_and(|path| self.visible.may_show(environment, &path));
+        Ok((place, is_seen.then_some(one)))
+    }
+
+    /// The rows in places that may be seen, up to as many as a page looks at. `is_more`: there are others behind them all.
+    fn counted<P: Copy, C>(&self, rows: Vec<(P, Option<C>)>, is_more: bool) -> Candidates<P, C> {
+        let mut complete_to = rows.last().map(|(place, _)| *place).filter(|_| is_more);
         let mut rows: Vec<(P, C)> = rows.into_iter().filter_map(|(place, one)| Some((place, one?))).collect();
         if rows.len() > self.bounds.scanned {
             rows.truncate(self.bounds.scanned);
             complete_to = rows.last().map(|(place, _)| *place);
         }
-        Ok(Candidates { rows, complete_to })
+        Candidates { rows, complete_to }
     }
 }
 
