@@ -173,6 +173,9 @@ async fn a_record_that_somebody_wrote_into_the_database_counts_for_nothing() {
         plant(&installed, &format!("UPDATE versions SET {back} WHERE {at}; DROP TABLE kept;"));
         assert_eq!(recorded(&manager, &admin, &planted, 1).await, ["open/target"], "{columns}");
     }
+    let other = format!("digest = (SELECT digest FROM envelopes WHERE secret_id = {of})");
+    plant(&installed, &format!("UPDATE envelopes SET {other} WHERE {at}"));
+    assert!(recorded(&manager, &admin, &planted, 1).await.is_empty(), "another value");
     manager.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! The secrets that a version's value refers to and that its author could read, in columns with a tag of their own.
 //!
 //! Guarantees that only what the manager recorded counts: an attacker with write access to the database can take the record of a
-//! version away, and can neither add to it nor give it to another version.
+//! version away, and can neither add to it nor give it to another version, to another value or to another author.
 
 use async_trait::async_trait;
 use manager_policy::{AnyAction, Permit, Scope};
@@ -23,6 +23,33 @@ impl ReferenceStore for SqlStore {
     }
 }
 
+/// A version and its value, by which its record is tagged.
+struct About {
+    secret: SecretId,
+    version: Version,
+    /// The digest of the envelope, which the vault's receipt and its list of versions name too.
+    digest: [u8; 32],
+    author: Option<String>,
+}
+
+impl About {
+    fn of(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<Option<Self>, SqlError> {
+        tx.optional(
+            "SELECT e.digest, v.author FROM versions v
+             JOIN envelopes e ON e.secret_id = v.secret_id AND e.envelope = v.envelope
+             WHERE v.secret_id = ?1 AND v.version = ?2",
+            &[&secret.as_bytes(), &version.get()],
+            |row| Ok(Self { secret, version, digest: row.get(0)?, author: row.get(1)? }),
+        )
+    }
+
+    fn with_parts<T>(&self, targets: &str, of: impl FnOnce(&[&[u8]]) -> T) -> T {
+        let number = self.version.get().to_be_bytes();
+        let author = self.author.as_deref().unwrap_or_default();
+        of(&[self.secret.as_bytes(), &number, &self.digest, author.as_bytes(), targets.as_bytes()])
+    }
+}
+
 /// The recorded targets of a version.
 pub(super) fn of(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId, version: Version) -> Result<Vec<SecretId>, SqlError> {
     let found: Option<(String, Option<RowTag>)> = tx.optional(
@@ -31,9 +58,9 @@ pub(super) fn of(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId, version: Versi
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     let Some((targets, tag)) = found else { return Ok(Vec::new()) };
-    let number = version.get().to_be_bytes();
+    let Some(about) = About::of(tx, secret, version)? else { return Ok(Vec::new()) };
     let name = format_args!("{secret}, {version}");
-    if !key.fits(RowKind::Targets, name, &[secret.as_bytes(), &number, targets.as_bytes()], tag.as_ref()) {
+    if !about.with_parts(&targets, |parts| key.fits(RowKind::Targets, name, parts, tag.as_ref())) {
         return Ok(Vec::new());
     }
     serde_json::from_str(&targets).map_err(|_| SqlError::unreadable())
@@ -61,8 +88,8 @@ pub(super) fn record(
     recorded.sort_unstable();
     recorded.dedup();
     let text = serde_json::to_string(&recorded).map_err(|_| SqlError::unreadable())?;
-    let number = version.get().to_be_bytes();
-    let tag = key.tag(RowKind::Targets, &[secret.as_bytes(), &number, text.as_bytes()]);
+    let about = About::of(tx, secret, version)?.ok_or_else(SqlError::unreadable)?;
+    let tag = about.with_parts(&text, |parts| key.tag(RowKind::Targets, parts));
     tx.execute(
         "UPDATE versions SET targets = ?3, targets_tag = ?4 WHERE secret_id = ?1 AND version = ?2",
         &[&secret.as_bytes(), &version.get(), &text, &tag],

@@ -3,7 +3,9 @@
 use manager_api::name::SecretPath;
 use manager_policy::{Permit, Read};
 use manager_registry::SecretRules;
+use shared_proto::encoding::Bytes;
 use shared_proto::id::{SecretId, Version};
+use shared_proto::receipt::{ReceiptFacts, VersionState};
 
 use super::{Kit, NOW, rule, text};
 use crate::{AboutVersion, ChangeOutcome, NewPlace, NewRollback, NewVersion, ReadableTarget, RollbackOutcome};
@@ -63,6 +65,22 @@ impl Kit<'_> {
         self.written(new(3)?).await?;
         rule(self.recorded(secret, 3).await? == [other], "what has changed since it was decided is not recorded")?;
         let again = rolled_back(4, vec![self.target(one).await?, self.target(other).await?]).await?;
-        rule(again == [other], "nor is what needs an approval")
+        rule(again == [other], "nor is what needs an approval")?;
+        self.of_other_content(secret, other).await
+    }
+
+    /// The number of a version that was given up is taken by other content of the vault.
+    async fn of_other_content(&self, secret: SecretId, target: SecretId) -> Result<(), String> {
+        let about = AboutVersion { targets: vec![self.target(target).await?], ..AboutVersion::default() };
+        let path = SecretPath::parse("refers").map_err(text)?;
+        let new = NewVersion { about, ..self.new_version(secret, 5, &path)? };
+        let version = new.row.version;
+        self.store.begin(&self.may()?, new).await.map_err(text)?;
+        rule(self.recorded(secret, 5).await? == [target], "the targets of a pending version are recorded")?;
+        self.store.abandon(secret, version).await.map_err(text)?;
+        let (environment, state, epoch, digest) = (self.environment, VersionState::Stored, 1, Bytes([99; 32]));
+        let facts = ReceiptFacts { environment, secret, version, state, epoch, digest };
+        rule(self.store.adopt(&self.may()?, vec![facts], NOW).await == Ok(1), "other content is adopted")?;
+        rule(self.recorded(secret, 5).await?.is_empty(), "what another content refers to is not of this one")
     }
 }

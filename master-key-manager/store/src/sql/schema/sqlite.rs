@@ -359,8 +359,8 @@ CREATE TABLE notice_numbers (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     newest INTEGER NOT NULL
 ) STRICT;
--- The secrets that the value refers to and that its author could read: a JSON array of ids, with a tag over these, the secret
--- and the version; empty for none.
+-- The secrets that the value refers to and that its author could read: a JSON array of ids, with a tag over these, the secret,
+-- the version, the digest of its envelope and its author; empty for none.
 ALTER TABLE versions ADD COLUMN targets TEXT NOT NULL DEFAULT '';
 ALTER TABLE versions ADD COLUMN targets_tag BLOB CHECK (length(targets_tag) = 32);
 -- The number that the registry had when a row without a change was written or renewed.
