@@ -1,7 +1,9 @@
 //! The guesses of one caller at the value of one version within a minute.
 //!
 //! The vault counts guesses at a version, whoever asks. Guarantees that one caller takes a part of that budget only, so that the
-//! others can go on to compare, and that counting takes bounded memory: what cannot be counted is not asked.
+//! others can go on to compare, that a caller whose clock is behind opens no new budget, and that counting takes bounded memory: what
+//! cannot be counted is not asked. What one caller is counted for has a bound of its own, and callers have a share that many others
+//! cannot take.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,8 +16,12 @@ use shared_proto::id::{SecretId, Subject, Version};
 const OF_ONE: u32 = 40;
 /// Versions that one caller guesses at within a minute: some pages of a search, or the values of some documents.
 const VERSIONS_OF_ONE: usize = 5_000;
-/// Versions of all callers that are counted within a minute: some 30 MB.
+/// Versions of all callers that are counted within a minute, but for the share of each: some 30 MB.
 const COUNTED: usize = 300_000;
+/// Versions that each caller is counted for also when those of all are spent.
+const SHARE: usize = 64;
+/// Callers who have such a share: some 30 MB more.
+const SHARES: usize = 5_000;
 /// Seconds.
 const MINUTE: u64 = 60;
 
@@ -32,8 +38,8 @@ struct Minute {
 }
 
 impl CallerGuesses {
-    /// Takes a guess of a caller at each of these envelopes, at a time in Unix seconds. What was counted before one that is
-    /// refused stays counted.
+    /// Takes a guess of a caller at each of these envelopes, at a time in Unix seconds. A time that is earlier than one before it
+    /// counts in the minute of that one. What was counted before one that is refused stays counted.
     ///
     /// # Errors
     /// `RateLimited`: his budget for one of them is spent, or no more can be counted in this minute.
@@ -43,19 +49,25 @@ impl CallerGuesses {
         envelopes: impl Iterator<Item = (SecretId, Version)>,
         now: u64,
     ) -> Result<(), Refusal> {
+        let refused = || Err(Refusal::new(ErrorCode::RateLimited).fact(Fact::Wait(MINUTE - now % MINUTE)));
         let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if minute.number != now / MINUTE {
+        if minute.number < now / MINUTE {
             *minute = Minute { number: now / MINUTE, ..Minute::default() };
         }
         let Minute { counted: all, callers, .. } = &mut *minute;
+        if callers.len() >= SHARES && !callers.contains_key(&caller) {
+            return refused();
+        }
         let own = callers.entry(caller).or_default();
         for envelope in envelopes {
             let counted = own.get(&envelope).copied();
-            let is_full = counted.is_none() && (own.len() >= VERSIONS_OF_ONE || *all >= COUNTED);
+            // His share is counted apart from what all have together.
+            let is_beyond = own.len() >= SHARE;
+            let is_full = counted.is_none() && (own.len() >= VERSIONS_OF_ONE || is_beyond && *all >= COUNTED);
             if is_full || counted.is_some_and(|counted| counted >= OF_ONE) {
-                return Err(Refusal::new(ErrorCode::RateLimited).fact(Fact::Wait(MINUTE - now % MINUTE)));
+                return refused();
             }
-            *all += usize::from(counted.is_none());
+            *all += usize::from(counted.is_none() && is_beyond);
             own.insert(envelope, counted.unwrap_or(0).saturating_add(1));
         }
         Ok(())
@@ -90,14 +102,28 @@ mod tests {
     }
 
     #[test]
+    fn an_earlier_clock_opens_no_new_budget() {
+        let (guesses, one, version) = (CallerGuesses::default(), caller(), envelope());
+        let at = |now| guesses.take(one, [version].into_iter(), now).is_ok();
+        assert!((0..OF_ONE).all(|_| at(120)));
+        assert!(!at(119), "it counts in the minute that has begun");
+        assert!(!at(120));
+        assert!(at(180));
+    }
+
+    #[test]
     fn counting_has_a_bound_for_each_caller_and_for_all() {
         let guesses = &CallerGuesses::default();
         let taken = |caller| {
             (0..VERSIONS_OF_ONE + 5).filter(move |_| guesses.take(caller, [envelope()].into_iter(), 0).is_ok())
         };
         assert_eq!(taken(caller()).count(), VERSIONS_OF_ONE);
-        let all: usize = (0..COUNTED / VERSIONS_OF_ONE).map(|_| taken(caller()).count()).sum();
-        assert_eq!(all, COUNTED - VERSIONS_OF_ONE);
+        let callers = COUNTED / VERSIONS_OF_ONE + 5;
+        let all: usize = (1..callers).map(|_| taken(caller()).count()).sum();
+        assert_eq!(all, COUNTED + callers * SHARE - VERSIONS_OF_ONE, "those of all are spent");
+        assert_eq!(taken(caller()).count(), SHARE, "and another caller has his share");
+        let rest = SHARES - callers - 1;
+        assert_eq!((0..rest + 5).filter(|_| guesses.take(caller(), [envelope()].into_iter(), 0).is_ok()).count(), rest);
         assert!(guesses.take(caller(), [envelope()].into_iter(), 61).is_ok());
     }
 }
