@@ -9,6 +9,7 @@ use std::sync::Arc;
 use manager_policy::{Action, Permit, Read};
 use service_runtime::Refusal;
 use service_runtime::audit::{AuditLog, Origin};
+use service_runtime::clock::{Clock as _, SystemClock};
 use shared_proto::command::Operation;
 use shared_proto::comparison::Likeness;
 use shared_proto::encoding::{Bytes, random};
@@ -108,7 +109,8 @@ impl Fingerprints {
         value: &SecretValue,
         meta: &Origin,
     ) -> Result<Likeness, Refusal> {
-        let rows = self.readable(by, secret, vec![version]).await?;
+        let named = version;
+        let rows = self.readable(by, secret, vec![named]).await?;
         let row = rows.first().ok_or_else(not_found)?;
         self.guess(by.0, [(row.secret, row.envelope)])?;
         let transfer = self.transfer_key()?;
@@ -125,7 +127,8 @@ impl Fingerprints {
         };
         let answer = self.client.command(Operation::Compare, &question).await;
         let result = self.results(answer, &nonce, 1)?.first().copied();
-        self.still(by.1).await?;
+        // The vault was waited for, and its answer is about to be given out.
+        self.readable(by, secret, vec![named]).await?;
         result.ok_or_else(|| unavailable(CallError::BadAnswer))
     }
 
@@ -149,7 +152,7 @@ impl Fingerprints {
         let others = [(other.secret, other.envelope)];
         self.guess(by.0, [(one.secret, one.envelope), (other.secret, other.envelope)])?;
         let results = self.find(one.environment, (one.secret, one.envelope), &others).await?;
-        self.still(by.1).await?;
+        self.readable(by, secret, versions.to_vec()).await?;
         results.first().copied().ok_or_else(|| unavailable(CallError::BadAnswer))
     }
 
@@ -167,11 +170,10 @@ impl Fingerprints {
         let rows = self.readable((caller, permit), secret, vec![version]).await?;
         let one = rows.first().ok_or_else(not_found)?;
         let readable = caller.may(Action::Read);
-        let approved: Vec<(SecretId, u64)> = approved(caller).collect();
         let mut found = Elsewhere { next: page, ..Elsewhere::default() };
         let mut commands = 0;
         for _look in 0..LOOKS {
-            let candidates = (&readable, approved.clone());
+            let candidates = (&readable, caller.approved().to_vec());
             let candidates = self.store.readable_envelopes(candidates, one.environment, found.next, MAX_OTHERS).await?;
             let others: Vec<_> = candidates.envelopes.iter().copied().filter(|(other, _)| *other != secret).collect();
             let results = match others.as_slice() {
@@ -190,20 +192,13 @@ impl Fingerprints {
         }
         let named = std::iter::once((secret, version)).chain(found.versions.iter().copied());
         self.audit.record(ValueAct::Find(named.collect()), meta).await?;
-        self.still(permit).await?;
+        self.readable((caller, permit), secret, vec![version]).await?;
         Ok(found)
     }
 
-    /// Counts a guess of a caller at each of these envelopes.
+    /// Counts a guess of a caller at each of these envelopes, in the minute of this moment by the boot clock, which nothing sets back.
     fn guess(&self, caller: &Caller, envelopes: impl IntoIterator<Item = (SecretId, Version)>) -> Result<(), Refusal> {
-        self.guesses.take(caller.subject(), envelopes.into_iter(), caller.now())
-    }
-
-    /// Looks once more at what a permit was decided from: the vault was waited for, and its answer is about to be given out.
-    async fn still(&self, permit: &Permit<Read>) -> Result<(), Refusal> {
-        let basis = permit.basis_for(permit.scope());
-        let basis = basis.ok_or_else(|| Refusal::internal("a permit is not for its scope"))?;
-        Ok(self.store.look_again_at(basis).await?)
+        self.guesses.take(caller.subject(), envelopes.into_iter(), SystemClock.boot())
     }
 
     async fn readable(
@@ -212,8 +207,8 @@ impl Fingerprints {
         secret: SecretId,
         versions: Vec<Version>,
     ) -> Result<Vec<VersionRow>, Refusal> {
-        let found =
-            self.store.comparable(permit, secret, versions, approved(caller).collect()).await?.ok_or_else(not_found)?;
+        let approved = caller.approved().to_vec();
+        let found = self.store.comparable(permit, secret, versions, approved).await?.ok_or_else(not_found)?;
         found.map_err(|why| match why {
             Withheld::Closed(closed) => closed.into(),
             Withheld::ApprovalRequired => Refusal::new(ErrorCode::ApprovalRequired),
@@ -283,11 +278,6 @@ impl Elsewhere {
         }
         self.versions.len() == MOST_FOUND
     }
-}
-
-/// The secrets that the caller may read by approvals in force, with the numbers of their places.
-pub(super) fn approved(caller: &Caller) -> impl Iterator<Item = (SecretId, u64)> {
-    caller.approved().iter().filter(|right| caller.now() < right.until).map(|right| (right.secret, right.place))
 }
 
 fn not_found() -> Refusal {

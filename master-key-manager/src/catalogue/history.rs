@@ -119,8 +119,7 @@ impl VersionKeeper {
         secret: SecretId,
         version: Version,
     ) -> Result<Vec<ReferencedSecret>, Refusal> {
-        let approved = super::fingerprints::approved(caller).collect();
-        let found = self.store.comparable(read, secret, vec![version], approved).await?;
+        let found = self.store.comparable(read, secret, vec![version], caller.approved().to_vec()).await?;
         let Some(Ok(_)) = found else { return Ok(Vec::new()) };
         let recorded = self.store.targets(&read.to_look(), secret, version).await?;
         shown(self.store.as_ref(), &self.environments, recorded, caller).await

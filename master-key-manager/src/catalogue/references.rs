@@ -63,10 +63,9 @@ impl SecretWriter {
 }
 
 fn readable(facts: &[Option<SecretFacts>], author: &Caller) -> Vec<ReadableTarget> {
-    let approved: Vec<(SecretId, u64)> = super::fingerprints::approved(author).collect();
     let target = |facts: Option<&SecretFacts>| {
         let permit: Permit<Read> = author.permit_on(facts).ok()?;
-        ReadableTarget::of(&permit, &approved)
+        ReadableTarget::of(&permit, author.approved())
     };
     facts.iter().map(Option::as_ref).filter_map(target).collect()
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use manager_policy::{Permit, Read, Visible};
+use manager_registry::ApprovedRead;
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 
 use crate::{Acted, Closed, VersionRow};
@@ -29,20 +30,20 @@ use crate::{Acted, Closed, VersionRow};
 #[async_trait]
 pub trait ComparisonStore: Send + Sync {
     /// Committed versions of a secret, in the order of the request. `None` if one of them is missing or not committed.
-    /// `approved` are the secrets that the caller may read by approvals in force, with the numbers of their places.
+    /// `approved` are the secrets that the caller may read by approvals, each until it ends.
     async fn comparable(
         &self,
         permit: &Permit<Read>,
         secret: SecretId,
         versions: Vec<Version>,
-        approved: Vec<(SecretId, u64)>,
+        approved: Vec<ApprovedRead>,
     ) -> Acted<Option<Result<Vec<VersionRow>, Withheld>>>;
     /// A page of up to `limit` envelopes of an environment after one of them, in order, of secrets that lie in
-    /// `readable`, without those that need an approval and are not among `approved`. A page with fewer is the last one, or
+    /// `readable`, without those that need an approval that is not among `approved` or has ended. A page with fewer is the last one, or
     /// it looked at as many rows as a page of [`crate::SearchStore::secrets`].
     async fn readable_envelopes(
         &self,
-        (readable, approved): (&Visible, Vec<(SecretId, u64)>),
+        (readable, approved): (&Visible, Vec<ApprovedRead>),
         environment: EnvironmentId,
         after: Option<(SecretId, Version)>,
         limit: usize,

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use manager_policy::{AnyAction, Basis, Permit, Read, Scope};
+use manager_registry::ApprovedRead;
 use shared_proto::id::{SecretId, Version};
 
 use crate::Acted;
@@ -30,18 +31,18 @@ pub struct ReadableTarget {
     /// The number of its place that was decided about.
     pub(crate) number: u64,
     pub(crate) basis: Basis,
-    /// Set if the author reads it by an approval that is in force.
-    pub(crate) is_approved: bool,
+    /// The end of the approval by which the author reads it, if there is one.
+    pub(crate) approved_until: Option<u64>,
 }
 
 impl ReadableTarget {
-    /// The target of a permit for a secret. `approved` are the secrets that the author may read by approvals in force, with the
-    /// numbers of their places.
-    pub fn of(permit: &Permit<Read>, approved: &[(SecretId, u64)]) -> Option<Self> {
+    /// The target of a permit for a secret. `approved` are the secrets that the author may read by approvals, each until it ends.
+    pub fn of(permit: &Permit<Read>, approved: &[ApprovedRead]) -> Option<Self> {
         let Scope::Secret(secret) = permit.scope() else { return None };
         let basis = permit.basis_for(permit.scope())?;
         let (_, number) = basis.secret().filter(|(own, _)| own == secret)?;
-        Some(Self { secret: *secret, number, basis, is_approved: approved.contains(&(*secret, number)) })
+        let approved = approved.iter().filter(|right| (right.secret, right.place) == (*secret, number));
+        Some(Self { secret: *secret, number, basis, approved_until: approved.map(|right| right.until).max() })
     }
 }
 

@@ -5,6 +5,7 @@ mod adopted;
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod approved_comparisons;
 mod approved_reads;
 #[cfg(test)]
 mod audit;

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use manager_api::wire::CatalogueState;
 use manager_policy::{Permit, Read, Scope, Visible};
-use manager_registry::RowKey;
+use manager_registry::{ApprovedRead, RowKey};
+use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::{EnvironmentId, SecretId, Version};
 
@@ -36,7 +37,7 @@ impl ComparisonStore for SqlStore {
         permit: &Permit<Read>,
         secret: SecretId,
         versions: Vec<Version>,
-        approved: Vec<(SecretId, u64)>,
+        approved: Vec<ApprovedRead>,
     ) -> Acted<Option<Result<Vec<VersionRow>, Withheld>>> {
         let basis = basis_for(permit, &Scope::Secret(secret))?;
         let key = self.key();
@@ -45,7 +46,7 @@ impl ComparisonStore for SqlStore {
 
     async fn readable_envelopes(
         &self,
-        (readable, approved): (&Visible, Vec<(SecretId, u64)>),
+        (readable, approved): (&Visible, Vec<ApprovedRead>),
         environment: EnvironmentId,
         after: Option<(SecretId, Version)>,
         limit: usize,
@@ -62,8 +63,10 @@ fn comparable(
     tx: &mut Tx<'_>,
     key: &RowKey,
     (secret, versions): (SecretId, &[Version]),
-    approved: &[(SecretId, u64)],
+    approved: &[ApprovedRead],
 ) -> Result<Option<Result<Vec<VersionRow>, Withheld>>, SqlError> {
+    // The time of this moment: the request may have waited for its turn.
+    let now = SystemClock.now();
     let mut rows = Vec::with_capacity(versions.len());
     for number in versions {
         let found = one_version(tx, key, secret, *number)?.filter(|(_, placed)| placed.rules.deletion.is_none());
@@ -72,7 +75,7 @@ fn comparable(
         if let Err(closed) = open_for_use(tx, key, row.environment)? {
             return Ok(Some(Err(Withheld::Closed(closed))));
         }
-        if placed.rules.requires_approval && !approved.contains(&(secret, placed.facts.number)) {
+        if placed.rules.requires_approval && !in_force(approved, (secret, placed.facts.number), now) {
             return Ok(Some(Err(Withheld::ApprovalRequired)));
         }
         rows.push(row);
@@ -83,10 +86,11 @@ fn comparable(
 fn readable_envelopes(
     tx: &mut Tx<'_>,
     key: &RowKey,
-    (readable, approved, bounds): (&Visible, &[(SecretId, u64)], Bounds),
+    (readable, approved, bounds): (&Visible, &[ApprovedRead], Bounds),
     environment: EnvironmentId,
     (after, limit): (Option<(SecretId, Version)>, usize),
 ) -> Result<EnvelopePage, SqlError> {
+    let now = SystemClock.now();
     let (secret, number) = after.map_or(([0; 16], 0), |(secret, number)| (*secret.as_bytes(), number.get()));
     let within = Within::of(tx, readable, Some(environment), bounds)?;
     let found = within.read(tx, WALK, &[&secret, &number], |row| {
@@ -102,11 +106,16 @@ fn readable_envelopes(
         };
         let is_compared = placed.is_some_and(|placed| {
             let is_withheld =
-                placed.rules.requires_approval && !approved.contains(&(placed.facts.id, placed.facts.number));
+                placed.rules.requires_approval && !in_force(approved, (placed.facts.id, placed.facts.number), now);
             let is_here = placed.facts.environment == environment;
             is_here && placed.rules.deletion.is_none() && !is_withheld && readable.shows(&placed.facts)
         });
         Ok(is_compared.then_some(envelope))
     })?;
     Ok(EnvelopePage { envelopes, next })
+}
+
+/// Tells whether an approval to read the secret with this number of its place is in force.
+fn in_force(approved: &[ApprovedRead], place: (SecretId, u64), now: u64) -> bool {
+    approved.iter().any(|right| (right.secret, right.place) == place && now < right.until)
 }

@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use manager_policy::{AnyAction, Permit, Scope};
 use manager_registry::{RowKey, RowKind, RowTag};
+use service_runtime::clock::{Clock as _, SystemClock};
 use service_runtime::sql::{SqlError, Tx};
 use shared_proto::id::{SecretId, Version};
 
@@ -103,7 +104,6 @@ fn is_readable(tx: &mut Tx<'_>, key: &RowKey, target: &ReadableTarget, now: u64)
         return Ok(false);
     }
     let placed = places::placed(tx, key, target.secret)?.filter(|placed| placed.facts.number == target.number);
-    Ok(placed.is_some_and(|placed| {
-        placed.rules.deletion.is_none() && (target.is_approved || !placed.rules.requires_approval)
-    }))
+    let is_approved = target.approved_until.is_some_and(|until| SystemClock.now() < until);
+    Ok(placed.is_some_and(|placed| placed.rules.deletion.is_none() && (is_approved || !placed.rules.requires_approval)))
 }
