@@ -37,7 +37,7 @@ use crate::revocation::{RevocationSync, Revocations, VaultView, event_signer};
 use crate::sealing::Sealer;
 use crate::services::Services;
 use crate::sign_on::{Parts, SignOn};
-use crate::turns::{LONG_REQUESTS, Turns as LongTurns};
+use crate::turns::{INCIDENT_REPORTS, LONG_REQUESTS, Turns as LongTurns};
 use crate::vault_client::{Signing, VaultClient};
 use manager_store::{Environment, Installation, ManagerStore, SignEvent};
 
@@ -181,6 +181,7 @@ impl App {
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),
             long_requests: LongTurns::new(LONG_REQUESTS),
+            incident_reports: LongTurns::new(INCIDENT_REPORTS),
         };
         let bulk = bulk(&gate, (&secret_writer, &secret_keeper), (&secret_rotator, &version_keeper), &approvals);
         let app = Self {

@@ -26,7 +26,7 @@ pub struct Work {
 }
 
 /// Requests that read much of the catalogue, or ask the vault many times: checks of integrity, searches for the same value, the
-/// calendar of rotations, reports of incidents. Each takes up to some seconds.
+/// calendar of rotations. Each takes up to some seconds.
 pub const LONG_REQUESTS: Work = Work {
     at_once: 4,
     places: 16,
@@ -34,6 +34,9 @@ pub const LONG_REQUESTS: Work = Work {
     is_busy: "Another request of yours takes long: ask for one after the other.",
     is_full: "many requests that take long are waited for",
 };
+
+/// Reports of incidents. Nobody keeps them waiting with anything else: they are asked for while something is wrong.
+pub const INCIDENT_REPORTS: Work = Work { is_full: "many reports of incidents are waited for", ..LONG_REQUESTS };
 
 /// The turns of a kind of work.
 pub struct Turns {

@@ -56,6 +56,8 @@ pub struct Gate {
     pub tasks: Tasks,
     /// The turns of requests that take long.
     pub long_requests: Turns,
+    /// The turns of reports of incidents.
+    pub incident_reports: Turns,
 }
 
 /// An authenticated request with its body. It knows its row, whose id is the action of its audit lines.
@@ -213,12 +215,36 @@ impl Call {
         T: Send + 'static,
         F: Future<Output = Result<T, Refusal>> + Send + 'static,
     {
+        self.run_in(|gate| &gate.long_requests, operation).await
+    }
+
+    /// The same for a report of an incident, which no other request keeps waiting.
+    ///
+    /// # Errors
+    /// Those of [`Self::run_in_turn`].
+    pub async fn run_report<T, F>(self, operation: impl FnOnce(Caller, Origin) -> F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
+        self.run_in(|gate| &gate.incident_reports, operation).await
+    }
+
+    async fn run_in<T, F>(
+        self,
+        turns: fn(&Gate) -> &Turns,
+        operation: impl FnOnce(Caller, Origin) -> F,
+    ) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
         let gate = Arc::clone(&self.gate);
         self.run(|caller, origin| {
             let principal = caller.subject();
             let operation = operation(caller, origin);
             async move {
-                let _turn = gate.long_requests.take(principal).await?;
+                let _turn = turns(&gate).take(principal).await?;
                 operation.await
             }
         })

@@ -166,7 +166,7 @@ async fn update(call: Call<Json<ChangeIncident>>, app: web::Data<App>) -> Result
 async fn report(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let id: IncidentId = call.id("incident_id", ErrorCode::IncidentNotFound)?;
     let incidents = Arc::clone(&app.incidents);
-    let made = call.run_in_turn(|caller, origin| async move { incidents.report(id, &caller, &origin).await }).await?;
+    let made = call.run_report(|caller, origin| async move { incidents.report(id, &caller, &origin).await }).await?;
     let Report { shown, made_at, owner, could_read, more_readers, tokens, more_tokens, uses, revoked_by } = made;
     let used = |(principal, UsedBy { last_minted_at, tokens })| SecretUse { principal, last_minted_at, tokens };
     Ok(HttpResponse::Ok().json(IncidentReport {
