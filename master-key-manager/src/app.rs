@@ -116,7 +116,7 @@ impl App {
         let raw = config.get();
         let environments = Arc::new(Environments::new(environments));
         let keys = Arc::new(KeyRing::new(&raw.key_dir, installation.clone(), Arc::clone(&environments), keys));
-        let signing = keys.signing();
+        let (signing, limits) = (keys.signing(), Arc::new(Limits::default()));
         let (issuer, vault) = (signing.issuer, signing.vault);
         let vault_view = Arc::new(VaultView::new(Arc::clone(&clock)));
         let client = vault_client(config, &signing, &clock)?;
@@ -129,8 +129,8 @@ impl App {
             Arc::clone(&sign),
             Arc::clone(&clock),
         ));
-        let sealer = Arc::new(Sealer::new(Arc::clone(&keys), vault));
-        let signers = Workers::for_each_core("token-signer")?;
+        let (sealer, signers) =
+            (Arc::new(Sealer::new(Arc::clone(&keys), vault)), Workers::for_each_core("token-signer")?);
         let token_sealer = Arc::new(TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault, signers));
         let mint = Arc::new(Mint::new(
             store.clone(),
@@ -176,7 +176,7 @@ impl App {
             registry: Arc::clone(&registry),
             clock: Arc::clone(&clock),
             authenticator: Authenticator::new(Arc::clone(&keys), sessions),
-            limits: Arc::new(Limits::default()),
+            limits,
             last_uses: Arc::clone(&services.last_uses),
             audit,
             tasks: Tasks::new(tokio::runtime::Handle::current()),

@@ -91,7 +91,7 @@ mod tests {
         async fn notice(&self, kind: NoticeKind, _: Option<DuePlace>, _: u64, _: usize) -> Stored<Option<DuePlace>> {
             match kind {
                 NoticeKind::Expiry => self.done("expiry", Err(FAULT)),
-                _ => self.done("rotation", Ok(None)),
+                NoticeKind::Rotation | NoticeKind::Compromise | NoticeKind::Loss => self.done("rotation", Ok(None)),
             }
         }
 

@@ -84,6 +84,7 @@ mod tests {
         (SecretId::generate(), Version::FIRST)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as guesses are counted")]
     fn caller() -> Option<Subject> {
         Some(Subject::Service(ServiceId::generate()))
     }

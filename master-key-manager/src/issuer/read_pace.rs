@@ -164,17 +164,14 @@ impl Counted {
 
     /// Has a key be at rest at a time. A new one is counted for a principal.
     fn set(&mut self, key: Key, rest_at: u64, by: Option<Subject>) {
-        match self.paced.insert(key, Paced { rest_at, by }) {
-            Some(before) => {
-                self.order.remove(&(before.rest_at, key));
-                // It stays counted for the one before.
-                self.paced.insert(key, Paced { rest_at, by: before.by });
-            }
-            None => {
-                let own = self.of_each.entry(by).or_default();
-                self.beyond = self.beyond.saturating_add(usize::from(*own >= SHARE));
-                *own = own.saturating_add(1);
-            }
+        if let Some(before) = self.paced.insert(key, Paced { rest_at, by }) {
+            self.order.remove(&(before.rest_at, key));
+            // It stays counted for the one before.
+            self.paced.insert(key, Paced { rest_at, by: before.by });
+        } else {
+            let own = self.of_each.entry(by).or_default();
+            self.beyond = self.beyond.saturating_add(usize::from(*own >= SHARE));
+            *own = own.saturating_add(1);
         }
         self.order.insert((rest_at, key));
     }
@@ -219,6 +216,7 @@ mod tests {
         ReadLimit::new(all, each).unwrap()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as turns are taken")]
     fn someone() -> Option<Subject> {
         Some(Subject::Service(ServiceId::generate()))
     }
@@ -238,7 +236,7 @@ mod tests {
         assert_eq!(made(&pace, &other, someone()), 6, "another secret has its own");
         clock.advance(Duration::from_secs(10));
         assert_eq!(made(&pace, &of, someone()), 1);
-        clock.advance(Duration::from_secs(600));
+        clock.advance(Duration::from_mins(10));
         assert_eq!(made(&pace, &of, someone()), 6);
     }
 

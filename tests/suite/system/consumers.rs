@@ -2,13 +2,13 @@
 //! token was made.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use system_tests::{Call, Installation, wait_until};
-use tokio::task::JoinSet;
 
 /// Programs that read at the same time.
 const CONSUMERS: usize = 8;
@@ -33,7 +33,7 @@ struct Shared {
 }
 
 impl Shared {
-    async fn consume(self: Arc<Self>, number: usize) {
+    async fn consume(&self, number: usize) {
         while !self.is_over.load(Ordering::SeqCst) {
             let before = self.current.load(Ordering::SeqCst);
             let wish = json!({"secrets": [{"key_id": self.secret}]});
@@ -88,45 +88,20 @@ async fn programs_that_read_through_rotations_see_no_failure_and_the_value_of_th
     let installation = Installation::running().await;
     let make = json!({"environment": "dev", "path": "app/key", "value": "value 1", "token": false});
     let secret = asked(&installation, "/api/secrets", make, &[201]).await["key_id"].as_str().unwrap().to_owned();
-    let shared = Arc::new(Shared {
+    let shared = Shared {
         manager: installation.manager.port(),
         vault: installation.vault.port(),
         credential: installation.admin(),
-        secret: secret.clone(),
+        secret,
         current: AtomicU64::new(1),
         is_over: AtomicBool::new(false),
         tokens: Default::default(),
         reads: Mutex::default(),
         behind: AtomicU64::new(0),
-    });
-    let mut consumers = JoinSet::new();
-    for number in 0..CONSUMERS {
-        consumers.spawn(Arc::clone(&shared).consume(number));
-    }
+    };
     let begun = Instant::now();
-    let mut values = BTreeMap::from([(1, "value 1".to_owned())]);
-    for rotation in 0..ROTATIONS {
-        let version = u64::try_from(rotation + 2).unwrap();
-        let value = format!("value {version}");
-        let path = format!("/api/secrets/{secret}:rotate");
-        // In turn: at once, and in steps.
-        if rotation % 2 == 0 {
-            asked(&installation, &path, json!({"value": value}), &[200, 201]).await;
-        } else {
-            asked(&installation, &path, json!({"value": value, "activate": false}), &[200, 201]).await;
-            asked(&installation, &format!("/api/secrets/{secret}:verify"), json!({"version": version}), &[200]).await;
-            asked(&installation, &format!("/api/secrets/{secret}:promote"), json!({"version": version}), &[200]).await;
-        }
-        shared.current.store(version, Ordering::SeqCst);
-        values.insert(version, value);
-        // The grace time ends when nobody holds a token of before.
-        shared.all_have_new_tokens().await;
-        asked(&installation, &format!("/api/secrets/{secret}:finish"), json!({}), &[200, 202]).await;
-    }
-    shared.is_over.store(true, Ordering::SeqCst);
-    while let Some(ended) = consumers.join_next().await {
-        ended.unwrap();
-    }
+    let consumers = join_all((0..CONSUMERS).map(|number| shared.consume(number)));
+    let (_, values) = join(consumers, rotate(&installation, &shared)).await;
     let reads = shared.reads.lock().unwrap();
     let behind = shared.behind.load(Ordering::SeqCst);
     println!("{} reads in {:?}, {behind} asked again", reads.len(), begun.elapsed());
@@ -135,4 +110,29 @@ async fn programs_that_read_through_rotations_see_no_failure_and_the_value_of_th
         assert!(before <= version && version <= after, "{before} {version} {after}");
     }
     assert!(values.keys().all(|version| reads.iter().any(|read| read.1 == *version)), "each value had its time");
+}
+
+/// Rotates the secret, at once and in steps in turn. The value of each version.
+async fn rotate(installation: &Installation, shared: &Shared) -> BTreeMap<u64, String> {
+    let secret = &shared.secret;
+    let mut values = BTreeMap::from([(1, "value 1".to_owned())]);
+    for rotation in 0..ROTATIONS {
+        let version = u64::try_from(rotation + 2).unwrap();
+        let value = format!("value {version}");
+        let path = format!("/api/secrets/{secret}:rotate");
+        if rotation % 2 == 0 {
+            asked(installation, &path, json!({"value": value}), &[200, 201]).await;
+        } else {
+            asked(installation, &path, json!({"value": value, "activate": false}), &[200, 201]).await;
+            asked(installation, &format!("/api/secrets/{secret}:verify"), json!({"version": version}), &[200]).await;
+            asked(installation, &format!("/api/secrets/{secret}:promote"), json!({"version": version}), &[200]).await;
+        }
+        shared.current.store(version, Ordering::SeqCst);
+        values.insert(version, value);
+        // The grace time ends when nobody holds a token of before.
+        shared.all_have_new_tokens().await;
+        asked(installation, &format!("/api/secrets/{secret}:finish"), json!({}), &[200, 202]).await;
+    }
+    shared.is_over.store(true, Ordering::SeqCst);
+    values
 }
