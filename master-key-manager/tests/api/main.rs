@@ -5,7 +5,6 @@ mod adopted;
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
-mod approved_comparisons;
 mod approved_reads;
 #[cfg(test)]
 mod audit;
