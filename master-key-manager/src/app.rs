@@ -121,14 +121,7 @@ impl App {
         let vault_view = Arc::new(VaultView::new(Arc::clone(&clock)));
         let client = vault_client(config, &signing, &clock)?;
         let sign = event_signer(signing, Arc::clone(&clock));
-        let sync = Arc::new(RevocationSync::new(
-            (store.clone(), Arc::clone(&registry)),
-            Arc::clone(&client),
-            Arc::clone(&vault_view),
-            Arc::clone(&keys),
-            Arc::clone(&sign),
-            Arc::clone(&clock),
-        ));
+        let sync = revocation_sync((&store, &registry), (&client, &vault_view), (&keys, &sign, &clock));
         let (sealer, signers) =
             (Arc::new(Sealer::new(Arc::clone(&keys), vault)), Workers::for_each_core("token-signer")?);
         let token_sealer = Arc::new(TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault, signers));
@@ -282,6 +275,21 @@ impl Health for App {
         ];
         Readiness::new(&[&own[..], &self.vault_view.checks()].concat(), &self.settings)
     }
+}
+
+fn revocation_sync(
+    (store, registry): (&Arc<dyn ManagerStore>, &Arc<Registry>),
+    (client, vault_view): (&Arc<VaultClient>, &Arc<VaultView>),
+    (keys, sign, clock): (&Arc<KeyRing>, &SignEvent, &Arc<dyn Clock>),
+) -> Arc<RevocationSync> {
+    Arc::new(RevocationSync::new(
+        (store.clone(), Arc::clone(registry)),
+        Arc::clone(client),
+        Arc::clone(vault_view),
+        Arc::clone(keys),
+        Arc::clone(sign),
+        Arc::clone(clock),
+    ))
 }
 
 fn jwk(key: &PublicJwk) -> serde_json::Value {
