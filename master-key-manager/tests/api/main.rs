@@ -102,6 +102,7 @@ mod policy_questions;
 mod policy_versions;
 #[cfg(test)]
 mod pruning;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod rate_limits;
@@ -151,6 +152,7 @@ mod twins;
 mod unsettled;
 #[cfg(test)]
 mod version_approvals;
+#[cfg(test)]
 mod versions;
 #[cfg(test)]
 mod visible_lists;

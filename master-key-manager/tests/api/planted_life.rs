@@ -80,7 +80,7 @@ impl Lacking {
 fn plants(all: &Lacking) -> Vec<(&'static str, String)> {
     let blob = |secret: &String| {
         let id: SecretId = secret.parse().unwrap();
-        format!("x'{}'", id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        id.as_bytes().iter().fold("x'".to_owned(), |text, byte| format!("{text}{byte:02x}")) + "'"
     };
     let (staged, sound) = (blob(&all.staged), blob(&all.sound));
     let rules_of_sound = |secret: &String| {

@@ -48,9 +48,9 @@ impl Secret {
         }
         let number = self.add(self.last() + 1, value.to_owned(), ends);
         if is_pending {
-            self.pending = Some(number)
+            self.pending = Some(number);
         } else {
-            self.make_current(number)
+            self.make_current(number);
         }
         done(Some(number))
     }

@@ -26,6 +26,9 @@ pub(super) struct SeenSecret {
     whole: Option<Box<Whole>>,
 }
 
+/// Number, envelope, state, stages and end.
+type SeenVersion = (u64, u64, String, Vec<String>, Option<u64>);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Whole {
     line_again: Line,
@@ -37,7 +40,7 @@ struct Whole {
     /// Open incidents, and whether they froze it.
     incidents: Vec<bool>,
     /// Number, envelope, state, stages, end.
-    versions: Vec<(u64, u64, String, Vec<String>, Option<u64>)>,
+    versions: Vec<SeenVersion>,
     /// The code, or `=` and the value, by the version that was asked for.
     reads: BTreeMap<String, String>,
     /// The envelopes that the vault has.
