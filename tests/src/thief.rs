@@ -1,6 +1,5 @@
 //! The thief of the drills: a Python program that knows only the protocol's document.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,8 +21,6 @@ pub struct Report {
     pub credentials: Vec<String>,
     /// Names that he read.
     pub names: Vec<String>,
-    /// The rows that he looked at, by folder of the loot and table.
-    pub tables: BTreeMap<String, BTreeMap<String, u64>>,
     /// Places where the value lies readably.
     pub canary: Vec<Value>,
     /// What he had, by kind.

@@ -63,7 +63,6 @@ class Loot:
     records: set = field(default_factory=set)  # (kind, id) of principals, credentials and policy
     hashes: set = field(default_factory=set)  # keyed hashes of credentials
     credentials: set = field(default_factory=set)  # plain ones
-    tables: dict = field(default_factory=dict)  # folder of the loot → table → rows that were looked at
     files: list = field(default_factory=list)
     notes: list = field(default_factory=list)
 
@@ -182,7 +181,6 @@ class Loot:
             ]
             for table in tables:
                 try:
-                    self.add_table(table, where)
                     quoted = table.replace('"', '""')
                     cursor = connection.execute(f'SELECT * FROM "{quoted}"')
                     columns = [column[0] for column in cursor.description]
@@ -193,13 +191,7 @@ class Loot:
         finally:
             connection.close()
 
-    def add_table(self, table, where, rows=0):
-        """A table that is looked at, with so many rows more."""
-        tables = self.tables.setdefault(pathlib.PurePath(where).parts[0], {})
-        tables[table] = tables.get(table, 0) + rows
-
     def _add_row(self, table, row, where):
-        self.add_table(table, where, 1)
         # The manager has a table of this name, too: what the vault should have, without any of it.
         if table == "envelopes" and "ciphertext" in row:
             names = ("environment_id", "secret_id", "version", "digest", "key_commitment", "nonce", "ciphertext")
@@ -243,8 +235,6 @@ class Loot:
         if data.startswith(b"SQLite format 3\0"):
             self.add_database(path, where)
         if data.startswith(postgres.DUMP):
-            for table in postgres.tables_of_dump(data):
-                self.add_table(table, where)
             for table, row in postgres.rows_of_dump(data):
                 self._add_row(table, row, f"{where}:{table}")
         if postgres.holds_rows(path):

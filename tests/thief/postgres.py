@@ -15,11 +15,6 @@ CONTROL = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v"
 SHORT = {length: bytes([(length + 1) << 1 | 1]) for length in (32, 40, 48)}
 
 
-def tables_of_dump(dump):
-    """The names of its tables, also of those without a row."""
-    return [table.decode() for table, _ in TABLE.findall(dump)]
-
-
 def rows_of_dump(dump):
     """(table, row) for each row; blobs and texts as bytes, whole numbers as numbers."""
     types = {}

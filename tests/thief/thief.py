@@ -12,7 +12,7 @@ that he has of them is the same.
 
 He also looks for credentials that a manager would take: plain ones, and anything whose keyed hash is stored.
 
-Output: {"scenario", "opened": [{"secret_id", "version", "value_b64"}], "guessed": the same, "alike": [["secret version", …]], "credentials", "names", "tables": {folder: {table: rows that he looked at}}, "canary": [{"file", "encoding"}],
+Output: {"scenario", "opened": [{"secret_id", "version", "value_b64"}], "guessed": the same, "alike": [["secret version", …]], "credentials", "names", "canary": [{"file", "encoding"}],
 "pieces": {counts}, "notes"}. The exit code is 0 whether or not something opened, and 1 if the thief himself failed.
 """
 
@@ -265,7 +265,6 @@ class Thief:
             "alike": self.alike(),
             "credentials": sorted(credential.hex() for credential in self.credentials),
             "names": sorted(loot.names),
-            "tables": loot.tables,
             "canary": canary_hits,
             "pieces": {**found, **self.counts},
             "notes": loot.notes,

@@ -60,7 +60,9 @@ fn missing(row: &Row, read: impl Fn(&str) -> String) -> Vec<String> {
 fn declares(source: &str, word: &str) -> bool {
     let kinds = ["struct", "enum", "trait", "type", "fn", "mod"];
     source.lines().any(|line| {
-        let mut rest = line.split_whitespace().skip_while(|part| part.starts_with("pub") || *part == "async");
+        let mut rest = line
+            .split_whitespace()
+            .skip_while(|part| part.starts_with("pub") || part.ends_with(')') || *part == "async");
         let kind = rest.next().is_some_and(|kind| kinds.contains(&kind));
         let named = rest.next().and_then(|name| name.split(|sign: char| !sign.is_alphanumeric() && sign != '_').next());
         kind && named == Some(word)
