@@ -333,6 +333,15 @@ mod tests {
         }
     }
 
+    struct Two<F>(F);
+    impl<F: Fn(&str) -> FetchedValue + Sync> FetchReferences for Two<F> {
+        type Error = &'static str;
+
+        async fn fetch(&self, wanted: &[ReferenceTarget]) -> Result<Vec<FetchedValue>, &'static str> {
+            Ok(wanted.iter().map(|target| (self.0)(target.path.as_str())).collect())
+        }
+    }
+
     #[test]
     fn place_that_means_two_secrets_for_two_authors_is_refused() {
         let read = |references: Vec<(&str, SecretId)>, text: &str| FetchedValue {
@@ -350,14 +359,6 @@ mod tests {
                     .collect(),
             ),
         };
-        struct Two<F>(F);
-        impl<F: Fn(&str) -> FetchedValue + Sync> FetchReferences for Two<F> {
-            type Error = &'static str;
-
-            async fn fetch(&self, wanted: &[ReferenceTarget]) -> Result<Vec<FetchedValue>, &'static str> {
-                Ok(wanted.iter().map(|target| (self.0)(target.path.as_str())).collect())
-            }
-        }
         let two = Two(|path: &str| match path {
             "one" => read(vec![("a.b", id("former"))], r#"["sv://dev/a/b"]"#),
             _ => FetchedValue { secret: id("former"), ..read(Vec::new(), r#"["end"]"#) },
