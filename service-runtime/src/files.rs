@@ -199,19 +199,27 @@ pub fn sweep(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        // Another process may be writing it at this moment.
-        let fresh = || entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at.elapsed().is_ok_and(young));
-        if is_left_behind(&name) && (name.ends_with(DYING) || !fresh()) {
+        if !is_left_behind(&name) {
+            continue;
+        }
+        if name.ends_with(DYING) {
             erase(&entry.path())?;
+        } else if is_old(&entry) {
+            // By another name first: somebody who writes it after all does not put zeros in the place of the file that he replaces.
+            destroy_private(&entry.path())?;
         }
     }
     Ok(())
 }
 
-/// The longest time that writing a file of some kilobytes takes.
-fn young(age: std::time::Duration) -> bool {
-    age.as_secs() < 60
+/// Whether nobody writes the file any more. One from the future is being written: the clock was set back since.
+fn is_old(entry: &std::fs::DirEntry) -> bool {
+    let modified = entry.metadata().and_then(|meta| meta.modified());
+    modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= LONGEST_WRITE))
 }
+
+/// Writing a file of some kilobytes takes no longer.
+const LONGEST_WRITE: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// The end of the name of a file that is being written.
 const TEMPORARY: &str = ".tmp";
@@ -440,6 +448,17 @@ mod tests {
         File::options().write(true).open(&old).unwrap().set_modified(long_ago).unwrap();
         sweep(dir.path()).unwrap();
         assert!(!dying.exists() && !old.exists() && young.exists() && key.exists());
+    }
+
+    #[test]
+    fn what_is_being_written_is_not_swept_by_a_clock_that_was_set_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let written = dir.path().join(".key.1.0.tmp");
+        create_private(&written, b"x").unwrap();
+        let ahead = std::time::SystemTime::now() + std::time::Duration::from_hours(2);
+        File::options().write(true).open(&written).unwrap().set_modified(ahead).unwrap();
+        sweep(dir.path()).unwrap();
+        assert_eq!(std::fs::read(&written).unwrap(), b"x");
     }
 
     #[test]

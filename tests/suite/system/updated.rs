@@ -115,10 +115,12 @@ async fn secrets_of_an_earlier_release_take_part_in_what_came_since() {
         history["versions"].as_array().unwrap().iter().map(|row| row["version"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [4, 3, 2, 1]);
     call("PUT", &secret, json!({"value": "of today", "if_version": 4})).await.expect(201);
-    call("PATCH", &secret, json!({"description": "of today"})).await.expect(200);
+    call("PATCH", &secret, json!({"tags": {"team": "pay"}, "description": "of today"})).await.expect(200);
     call("POST", &format!("{secret}:rollback"), json!({"version": 2, "if_version": 5})).await.expect(201);
     let minted = call("POST", "/api/tokens", wish("dev", "app/db/password", None)).await.expect(201);
     assert_eq!(value_of(&installation, &minted).await, known.values[1].3);
+    call("DELETE", &secret, json!({})).await.expect(200);
+    call("POST", &format!("{secret}:undelete"), json!({})).await.expect(200);
     let shown = call("GET", &secret, json!({})).await.expect(200).json();
     assert_eq!((&shown["description"], &shown["stages"]["current"]), (&json!("of today"), &json!(6)), "{shown}");
 }
