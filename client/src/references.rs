@@ -32,7 +32,7 @@ pub trait FetchReferences {
 /// The secrets that the author of a value could read, by the places where they lie now.
 pub type Recorded = BTreeMap<(EnvironmentName, PathKey), SecretId>;
 
-/// What `GET /api/secrets/{key_id}/versions/{version}` says of references.
+/// References as `GET /api/secrets/{key_id}/versions/{version}` tells them.
 pub fn recorded(references: Vec<ReferencedSecret>) -> Recorded {
     let place = |one: ReferencedSecret| ((one.environment, PathKey::of(&one.path)), one.key_id);
     references.into_iter().map(place).collect()

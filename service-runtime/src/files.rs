@@ -212,7 +212,7 @@ pub fn sweep(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether nobody writes the file any more. One from the future is being written: the clock was set back since.
+/// True if nobody writes the file any more. One from the future is being written: the clock was set back since.
 fn is_old(entry: &std::fs::DirEntry) -> bool {
     let modified = entry.metadata().and_then(|meta| meta.modified());
     modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= LONGEST_WRITE))

@@ -16,7 +16,7 @@ use super::View;
 pub struct Asked {
     /// The records that change.
     pub changes: Vec<Change>,
-    /// What changes in the catalogue with them. Each place has a record of its own.
+    /// Changes in the catalogue that are made with them. Each place has a record of its own.
     pub places: CatalogueChanges,
     /// The revocations that follow from the places.
     pub events: Vec<Event>,

@@ -16,7 +16,7 @@ use crate::access::Caller;
 use crate::catalogue::{Known, destroy};
 use crate::revocation::Sequences;
 
-/// What became of a command to destroy a version.
+/// The outcome of a command to destroy a version.
 #[derive(Debug)]
 pub enum VersionDestruction {
     /// It is destroyed, and its envelope unless the version is in the list.

@@ -21,7 +21,7 @@ pub(super) fn parse_query<T: DeserializeOwned>(req: &HttpRequest) -> Result<T, R
     })
 }
 
-/// What is wrong, in the program's own words: the names of parameters that it knows.
+/// An explanation in the program's own words: the names of parameters that it knows.
 fn explain(message: &str) -> String {
     let named = |start: &str| message.strip_prefix(start).and_then(|rest| rest.split('`').next());
     if let Some(name) = named("missing field `") {

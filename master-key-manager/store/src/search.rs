@@ -52,7 +52,7 @@ pub trait SearchStore: Send + Sync {
         limit: usize,
     ) -> Acted<SecretPage>;
     /// A page of up to `limit` secrets and folders in a folder, or at the top. Only active secrets count that are visible. A page
-    /// with fewer looked at four times [`SCANNED_AT_ONCE`] secrets, or is the last one.
+    /// with fewer looked at half of [`SCANNED_AT_ONCE`] secrets, or is the last one.
     async fn folders(&self, visible: &Visible, query: FolderQuery, limit: usize) -> Acted<FolderPage>;
     /// Enters up to `limit` secrets after one of them into the index, and returns the last of them; `None` once the index has
     /// all of them. A database that was copied has an empty one.

@@ -5,7 +5,7 @@ use shared_proto::id::{EnvironmentId, SecretId, Version};
 
 use crate::NewPlace;
 
-/// What changes with one entry. Nothing is written if one of them has a conflict.
+/// Changes that are made with one entry. Nothing is written if one of them has a conflict.
 #[derive(Clone, Debug, Default)]
 pub struct CatalogueChanges {
     /// Places of secrets, each with a record of its own.

@@ -12,7 +12,7 @@ mod lists {
     use manager_api::name::{TagKey, TagValue};
     use manager_api::secrets::SecretStatus;
     use manager_store::{
-        Details, NewDetails, Order, OrderBy, PlaceStore as _, SCANNED_AT_ONCE, SearchStore as _, SecretQuery, TagFilter,
+        Details, NewDetails, Order, OrderBy, PlaceStore as _, SearchStore as _, SecretQuery, TagFilter, WALKED_AT_ONCE,
     };
     use manager_store::{FolderEntry, FolderQuery, MOST_COUNTED};
     use service_runtime::sql::Tx;
@@ -44,12 +44,12 @@ mod lists {
         // A part of a name is found by the index of names, whatever else there is.
         let query = SecretQuery { name: Some("M/007/K".to_owned()), ..SecretQuery::default() };
         assert_eq!(all.read(&all.sees(&["**"]), &query, 10).await, (vec![seen[7].clone()], 1));
-        // A pattern without a beginning: all rows are looked at, a bounded number for each page.
+        // A pattern without a beginning: all rows of the index are looked at, a bounded number for each page.
         let begun = Instant::now();
         let (paths, pages) = all.read(&all.sees(&["*/*/key"]), &SecretQuery::default(), 100).await;
         println!("{engine:?}: {pages} pages of everything in {:?}", begun.elapsed());
         assert_eq!(paths, seen);
-        let looks = (HIDDEN + SEEN) / SCANNED_AT_ONCE;
+        let looks = (HIDDEN + SEEN) / WALKED_AT_ONCE;
         assert!(pages >= looks && pages <= looks + 3, "{pages}");
         all.close().await;
     }

@@ -76,7 +76,7 @@ impl Lacking {
     }
 }
 
-/// What is planted, by the last bytes of ids in SQL: rows of the attacker's own making, or of others.
+/// Planted rows, by the last bytes of ids in SQL: rows of the attacker's own making, or of others.
 fn plants(all: &Lacking) -> Vec<(&'static str, String)> {
     let blob = |secret: &String| {
         let id: SecretId = secret.parse().unwrap();

@@ -35,6 +35,17 @@ async fn patch(manager: &Manager, secret: &str, body: Value) {
 
 const AUTHOR: [Action; 4] = [List, Read, Write, Rotate];
 
+/// A manager with `open/target` and `closed/root`, its administrator, and an author who may read the former only.
+async fn with_a_target(installed: &Installed) -> (Manager, String, String) {
+    let manager = installed.start().await;
+    let admin = manager.credential.clone();
+    for path in ["open/target", "closed/root"] {
+        made(&manager, &admin, path, "1").await;
+    }
+    let author = service(&manager, "author", "open/**", &AUTHOR).await;
+    (manager, admin, author)
+}
+
 #[actix_web::test]
 async fn a_reference_that_its_author_could_not_read_is_not_recorded_for_a_reader_with_more_rights() {
     let installed = Installed::new(Mode::Production).await;
@@ -95,12 +106,7 @@ async fn a_path_that_was_given_to_another_secret_is_not_what_was_recorded() {
 #[actix_web::test]
 async fn a_version_of_a_rollback_has_what_both_authors_could_read() {
     let installed = Installed::new(Mode::Production).await;
-    let manager = installed.start().await;
-    let admin = manager.credential.clone();
-    for path in ["open/target", "closed/root"] {
-        made(&manager, &admin, path, "1").await;
-    }
-    let author = service(&manager, "author", "open/**", &AUTHOR).await;
+    let (manager, admin, author) = with_a_target(&installed).await;
     let secret = made(&manager, &admin, "open/own", &value(&["open/target", "closed/root"])).await;
     let back = async |who: &str, version: u64| {
         let path = format!("/api/secrets/{secret}:rollback");
@@ -119,12 +125,7 @@ async fn a_version_of_a_rollback_has_what_both_authors_could_read() {
 #[actix_web::test]
 async fn every_way_to_write_records_references() {
     let installed = Installed::new(Mode::Production).await;
-    let manager = installed.start().await;
-    let admin = manager.credential.clone();
-    for path in ["open/target", "closed/root"] {
-        made(&manager, &admin, path, "1").await;
-    }
-    let author = service(&manager, "author", "open/**", &AUTHOR).await;
+    let (manager, admin, author) = with_a_target(&installed).await;
     let both = value(&["open/target", "closed/root"]);
     let secret = made(&manager, &author, "open/own", "1").await;
     let at = format!("/api/secrets/{secret}");
@@ -150,12 +151,7 @@ async fn every_way_to_write_records_references() {
 #[actix_web::test]
 async fn a_record_that_somebody_wrote_into_the_database_counts_for_nothing() {
     let installed = Installed::new(Mode::Production).await;
-    let manager = installed.start().await;
-    let admin = manager.credential.clone();
-    for path in ["open/target", "closed/root"] {
-        made(&manager, &admin, path, "1").await;
-    }
-    let author = service(&manager, "author", "open/**", &AUTHOR).await;
+    let (manager, admin, author) = with_a_target(&installed).await;
     let both = value(&["open/target", "closed/root"]);
     made(&manager, &admin, "open/own", &both).await;
     let planted = made(&manager, &author, "open/planted", &both).await;

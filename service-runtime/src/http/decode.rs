@@ -82,7 +82,7 @@ fn fields_taken(message: &str) -> Option<&str> {
     (fields.starts_with('`') && fields.ends_with('`')).then_some(fields)
 }
 
-/// What is expected, in the words of JSON.
+/// The expected form, in the words of JSON.
 fn plain(expected: &str) -> &str {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" | "i64" => "a whole number that is not too large",

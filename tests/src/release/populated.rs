@@ -1,4 +1,4 @@
-//! What is put into an installation before it is kept, by routes that every release has.
+//! Contents of an installation before it is kept, by routes that every release has.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::builder::Builder;
 use crate::installation::Installation;
 
-/// What the makers know of an installation.
+/// Facts about an installation that its makers know.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Known {
     /// When it was kept, in seconds since the Unix epoch. It is laid down at this time.
@@ -25,7 +25,7 @@ pub struct Known {
     pub destroyed: String,
     /// A secret and the key of a store that is repeated, with its body.
     pub repeated: (String, String, Value),
-    /// What lists and resources answered, by path.
+    /// Answers of lists and resources, by path.
     pub shown: Map<String, Value>,
 }
 

@@ -12,7 +12,7 @@ use super::search::within::{Walk, Within};
 use super::{details, environments, places};
 use crate::{Bounds, DuePage, DuePlace, DueSecret};
 
-/// What is due, in its order: behind a time and an id, before another time.
+/// Rows that are due, in their order: behind a time and an id, before another time.
 const WALK: Walk = Walk {
     within: "SELECT s.rotation_due_at, s.secret_id, i.environment_id, i.path FROM search_secrets i CROSS JOIN secrets s
          WHERE i.environment_id = ?1 AND i.path >= ?2 AND i.path < ?3 AND s.secret_id = i.secret_id

@@ -1,4 +1,4 @@
-//! What changes in the catalogue with an entry of the registry.
+//! Changes in the catalogue that are made with an entry of the registry.
 
 use manager_registry::RowKey;
 use service_runtime::sql::{SqlError, Tx};

@@ -12,7 +12,7 @@ const YEAR: u64 = 365 * 24 * 60 * 60;
 /// A time at which all that the test made is due.
 const LATER: u64 = NOW + 2 * YEAR;
 
-/// What there is of hidden secrets comes before what may be seen, in each of the lists.
+/// Rows of hidden secrets come before those that may be seen, in each of the lists.
 const HIDE: [&str; 4] = [
     "UPDATE secrets SET rotation_due_at = 5 WHERE tag IS NULL",
     "INSERT INTO notices (number, kind, secret_id, version, threshold_days, due_at, created_at)

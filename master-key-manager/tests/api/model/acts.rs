@@ -1,4 +1,4 @@
-//! What callers do, and random sequences of it.
+//! Acts of callers, and random sequences of them.
 
 use super::world::World;
 
@@ -117,7 +117,7 @@ impl Act {
         }
     }
 
-    /// Whether it makes a version, which an `Idempotency-Key` stands for.
+    /// True if it makes a version, which an `Idempotency-Key` stands for.
     pub(super) fn writes(&self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! What may have happened, as far as somebody outside can know: an act of which the outcome was not told was done or not.
+//! The states that are possible, as far as somebody outside can know: an act of which the outcome was not told was done or not.
 
 use super::acts::Act;
 use super::world::{Said, State, World, refused};
@@ -10,7 +10,7 @@ pub(super) struct Maybe {
     pub(super) made: Vec<Option<u64>>,
 }
 
-/// What stood in the way of an act.
+/// The obstacle to an act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// Nothing: there is one right answer.
@@ -116,7 +116,7 @@ fn is_because_of_another(part: &Act, code: &str) -> bool {
 }
 
 impl World {
-    /// What a repeat is told of a version that was made.
+    /// The answer to a repeat, about a version that was made.
     fn told_again(&self, part: &Act, version: u64, forgotten: bool) -> Said {
         let path = match part {
             Act::Create { path, .. } | Act::Put { path, .. } => self.at(path),

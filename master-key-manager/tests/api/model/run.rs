@@ -17,7 +17,7 @@ use super::seeing::{Seen, look};
 use super::world::{Said, World};
 use crate::support::{CommandFault, Installed, Manager, now, until};
 
-/// What a sequence is made of.
+/// The parts of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Acts one after the other, and now and then a start anew.
@@ -35,7 +35,7 @@ pub(super) enum Fault {
     Command(u64, CommandFault),
 }
 
-/// What follows an act whose outcome is not known.
+/// The next step after an act whose outcome is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// Nothing: the manager finishes it by itself.
@@ -57,7 +57,7 @@ pub(super) struct Run {
     pub(super) random: Random,
     pub(super) maybes: Vec<Maybe>,
     keys: u64,
-    /// What was done, in words.
+    /// The acts so far, in words.
     pub(super) steps: Vec<String>,
 }
 
@@ -110,7 +110,7 @@ impl Run {
         self.manager.as_ref().expect("it runs")
     }
 
-    /// What names secrets and versions in acts.
+    /// Names of secrets and versions in acts.
     pub(super) fn world(&self) -> &World {
         &self.maybes[0].world
     }
@@ -221,7 +221,7 @@ impl Run {
         self.manager = Some(self.installed.start().await);
     }
 
-    /// What a caller does who was not told what became of his act: nothing, a repeat under the same key, or `:repair`.
+    /// The step of a caller who was not told what became of his act: nothing, a repeat under the same key, or `:repair`.
     async fn repair_or_repeat(
         &mut self,
         (act, said): (&Act, &[Said]),

@@ -24,7 +24,7 @@ impl Secret {
         committed.map(|version| version.envelope).collect()
     }
 
-    /// What a token gets.
+    /// The value that a token gets.
     pub(super) fn read(&self, version: Option<u64>) -> String {
         match version.filter(|version| self.is_committed(*version)) {
             None => "secret_not_found".to_owned(),

@@ -1,4 +1,4 @@
-//! What anybody sees of the secrets, and what the reference says that he sees.
+//! The secrets as anybody sees them, and as the reference says that he sees them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::acts::FAR;
 use super::world::{Life, Secret, State, World};
 use crate::support::{Installed, Manager, Row};
 
-/// What is seen of secrets, by their ids.
+/// Views of secrets, by their ids.
 pub(super) type Seen = BTreeMap<String, SeenSecret>;
 
 /// Path, state, team and stages.
@@ -20,7 +20,7 @@ type Line = (String, &'static str, Option<String>, [Option<u64>; 3]);
 /// A secret, as it is seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SeenSecret {
-    /// What a list shows.
+    /// A row of a list.
     line: Line,
     /// The rest, of those that are looked at.
     whole: Option<Box<Whole>>,
@@ -130,7 +130,7 @@ fn asked_for(last: u64, extra: u64) -> [(String, Value); 4] {
 }
 
 impl World {
-    /// Whether this is what was seen. Secrets of which nobody has told the id are known by their paths then.
+    /// True if this is what was seen. Secrets of which nobody has told the id are known by their paths then.
     pub(super) fn is_seen(&mut self, seen: &Seen, extra: u64) -> Result<(), String> {
         let known: BTreeSet<String> = self.secrets.iter().filter_map(|secret| secret.id.clone()).collect();
         for secret in self.secrets.iter_mut().filter(|secret| secret.id.is_none()) {

@@ -65,7 +65,7 @@ pub(super) struct Rotation {
     pub(super) is_verified: bool,
 }
 
-/// What a caller is told.
+/// An answer to a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Said {
     /// Empty if it is done.

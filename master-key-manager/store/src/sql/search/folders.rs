@@ -87,6 +87,7 @@ impl Reader<'_> {
             return Ok(ControlFlow::Break(Stop::Page(self.stopped_at(first.path.clone()))));
         }
         self.left = self.left.saturating_sub(keys.len());
+        let keys: Vec<Key> = keys.into_iter().filter(|key| key.may_be_shown(self.visible)).collect();
         let ids: Vec<SecretId> = keys.iter().map(|key| key.secret).collect();
         let found = secrets(tx, self.key, &mut self.known, &ids)?;
         for (key, found) in keys.into_iter().zip(found) {

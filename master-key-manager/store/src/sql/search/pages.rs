@@ -230,9 +230,10 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// Reads, verifies and shows secrets.
+    /// Reads, verifies and shows secrets, of those that lie where the caller may see anything.
     fn take(&mut self, tx: &mut Tx<'_>, keys: Vec<Key>) -> Result<Goes, SqlError> {
-        let mut keys = keys.into_iter().peekable();
+        let visible = self.looked.visible;
+        let mut keys = keys.into_iter().filter(|key| key.may_be_shown(visible)).peekable();
         while keys.peek().is_some() {
             if self.looked.is_over() {
                 return Ok(Goes::No);
@@ -248,6 +249,7 @@ impl Page<'_> {
                 self.looked.look(&key, found);
             }
         }
+        self.looked.is_first = false;
         Ok(if self.looked.is_over() { Goes::No } else { Goes::On })
     }
 }

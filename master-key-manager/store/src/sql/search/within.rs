@@ -62,44 +62,22 @@ impl<'v> Within<'v> {
         params: &[&dyn Param],
         read: impl Fn(&Row<'_>) -> Result<(P, C), SqlError> + Copy,
     ) -> Result<Candidates<P, C>, SqlError> {
-        if self.few { self.read_within(tx, walk, params, read) } else { self.read_along(tx, walk, params, read) }
-    }
-
-    fn read_within<P: Ord + Copy, C>(
-        &self,
-        tx: &mut Tx<'_>,
-        walk: Walk,
-        params: &[&dyn Param],
-        read: impl Fn(&Row<'_>) -> Result<(P, C), SqlError> + Copy,
-    ) -> Result<Candidates<P, C>, SqlError> {
         let most = self.bounds.walked;
         let limit = row_limit(most + 1);
+        let all = [params, &[&limit]].concat();
+        let place = |row: &Row<'_>| self.at_its_place(row, walk, read);
         let mut rows = Vec::new();
-        for (environment, (first, end)) in self.ranges.iter() {
-            let mut all: Vec<&dyn Param> = vec![environment.as_bytes(), first, end];
-            all.extend(params);
-            all.push(&limit);
-            rows.extend(tx.all(walk.within, &all, |row| self.at_its_place(row, walk, read))?);
+        if self.few {
+            for (environment, (first, end)) in self.ranges.iter() {
+                let range: [&dyn Param; 3] = [environment.as_bytes(), first, end];
+                rows.extend(tx.all(walk.within, &[&range, all.as_slice()].concat(), place)?);
+            }
+            rows.sort_unstable_by_key(|(place, _)| *place);
+        } else {
+            rows = tx.all(walk.along, &all, place)?;
         }
-        rows.sort_unstable_by_key(|(place, _)| *place);
         let is_more = rows.len() > most;
         rows.truncate(most);
-        Ok(self.counted(rows, is_more))
-    }
-
-    fn read_along<P: Ord + Copy, C>(
-        &self,
-        tx: &mut Tx<'_>,
-        walk: Walk,
-        params: &[&dyn Param],
-        read: impl Fn(&Row<'_>) -> Result<(P, C), SqlError> + Copy,
-    ) -> Result<Candidates<P, C>, SqlError> {
-        let most = self.bounds.walked;
-        let limit = row_limit(most);
-        let mut all = params.to_vec();
-        all.push(&limit);
-        let rows = tx.all(walk.along, &all, |row| self.at_its_place(row, walk, read))?;
-        let is_more = rows.len() == most;
         Ok(self.counted(rows, is_more))
     }
 
