@@ -95,6 +95,8 @@ pub struct App {
     pub no_descriptors: Arc<AtomicBool>,
     /// Settings that weaken the service, for `/health/ready`.
     pub settings: String,
+    /// The vault's address for clients.
+    pub public_vault_url: String,
     /// The proxies that say where a request comes from.
     pub trusted_proxies: TrustedProxies,
 }
@@ -117,14 +119,14 @@ impl App {
         let environments = Arc::new(Environments::new(environments));
         let keys = Arc::new(KeyRing::new(&raw.key_dir, installation.clone(), Arc::clone(&environments), keys));
         let (signing, limits) = (keys.signing(), Arc::new(Limits::default()));
-        let (issuer, vault) = (signing.issuer, signing.vault);
         let vault_view = Arc::new(VaultView::new(Arc::clone(&clock)));
         let client = vault_client(config, &signing, &clock)?;
-        let sign = event_signer(signing, Arc::clone(&clock));
+        let sign = event_signer(Arc::clone(&signing), Arc::clone(&clock));
         let sync = revocation_sync((&store, &registry), (&client, &vault_view), (&keys, &sign, &clock));
         let (sealer, signers) =
-            (Arc::new(Sealer::new(Arc::clone(&keys), vault)), Workers::for_each_core("token-signer")?);
-        let token_sealer = Arc::new(TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), issuer, vault, signers));
+            (Arc::new(Sealer::new(Arc::clone(&keys), signing.vault)), Workers::for_each_core("token-signer")?);
+        let token_sealer =
+            Arc::new(TokenSealer::new(Arc::clone(&sealer), Arc::clone(&keys), signing.issuer, signing.vault, signers));
         let mint = Arc::new(Mint::new(
             store.clone(),
             Arc::clone(&environments),
@@ -181,6 +183,7 @@ impl App {
             gate: Arc::new(gate),
             bulk: Arc::new(bulk),
             no_descriptors: Arc::default(),
+            public_vault_url: config.public_vault_url().to_owned(),
             trusted_proxies: raw.trusted_proxies.clone(),
             settings: readiness::settings(raw.mode, raw.audit.sync, &raw.danger.names()),
             installation,

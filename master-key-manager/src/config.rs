@@ -100,6 +100,9 @@ pub struct Public {
     /// The manager's address for clients, for example `https://manager.example:8000`; default `listen`.
     #[serde(default)]
     pub url: Option<String>,
+    /// The vault's address for clients, for example `https://vault.example:8001`; default `vault_url`.
+    #[serde(default)]
+    pub vault_url: Option<String>,
     /// The certificate of the CA that clients pin, in PEM; default the last one of `tls.certificate`.
     #[serde(default)]
     pub ca: Option<PathBuf>,
@@ -236,14 +239,8 @@ impl Config {
             ));
         }
         check_vault_url(&raw.vault_url, raw.danger)?;
-        if let Some(url) = &raw.public.url {
-            let origin = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-            if origin.is_none_or(|origin| origin.origin().ascii_serialization() != url.trim_end_matches('/')) {
-                return Err(StartError::new(
-                    "public.url is not scheme, host and port alone; write for example \"https://manager.example:8000\".",
-                ));
-            }
-        }
+        check_origin("public.url", raw.public.url.as_deref())?;
+        check_origin("public.vault_url", raw.public.vault_url.as_deref())?;
         raw.sign_on.check(raw.danger)?;
         if raw.vault_tls.is_some() && !raw.vault_url.starts_with("https:") {
             return Err(StartError::new("There is [vault_tls], but vault_url is not https; correct one of them."));
@@ -285,6 +282,12 @@ impl Config {
         let url = raw.public.url.clone().unwrap_or_else(|| Place::url_of(&raw.listen, raw.tls.is_some()));
         let ca = raw.public.ca.clone().or_else(|| raw.tls.as_ref().map(|tls| tls.certificate.clone()));
         Place { url, ca }
+    }
+
+    /// The vault's address for clients, without a slash at its end.
+    pub fn public_vault_url(&self) -> &str {
+        let raw = &self.raw;
+        raw.public.vault_url.as_ref().unwrap_or(&raw.vault_url).trim_end_matches('/')
     }
 
     /// The settings of a server.
@@ -343,6 +346,17 @@ const DATABASE: &str = "manager.db";
 const MAX_PROXIES: usize = 64;
 /// Each address of a key set is compared with all of them.
 const MAX_NETWORKS: usize = 16;
+
+fn check_origin(field: &str, text: Option<&str>) -> Result<(), StartError> {
+    let Some(text) = text else { return Ok(()) };
+    let url = reqwest::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    if url.is_some_and(|url| url.origin().ascii_serialization() == text.trim_end_matches('/')) {
+        return Ok(());
+    }
+    Err(StartError::new(format!(
+        "{field} is not scheme, host and port alone; write for example \"https://splitvault.example:8000\"."
+    )))
+}
 
 fn check_vault_url(text: &str, danger: Danger) -> Result<(), StartError> {
     let refused = |sentence: &str| Err(StartError::new(format!("vault_url {sentence}")));
@@ -466,10 +480,16 @@ mod tests {
         assert!(load(&format!("{good}[limits]\nconnections = 0\n")).unwrap_err().contains("[limits]"));
         assert!(load(&format!("{good}[audit]\nsegment_bytes = 4095\n")).unwrap_err().contains("[audit]"));
         assert_eq!(load(good).unwrap().place().url, "http://127.0.0.1:8000");
+        assert_eq!(load(good).unwrap().public_vault_url(), "http://[::1]:8001");
+        let vault = load(&format!("{good}[public]\nvault_url = \"https://v.example:8001/\"\n")).unwrap();
+        assert_eq!(vault.public_vault_url(), "https://v.example:8001");
         let public = load(&format!("{good}[public]\nurl = \"https://m.example\"\nca = \"ca.pem\"\n")).unwrap().place();
         assert!(public.url == "https://m.example" && public.ca.is_some_and(|ca| ca.ends_with("ca.pem")));
         for url in ["m.example", "ftp://m.example", "https://m.example/x", "https://a@m.example"] {
-            assert!(load(&format!("{good}[public]\nurl = \"{url}\"\n")).unwrap_err().contains("public.url"), "{url}");
+            for field in ["url", "vault_url"] {
+                let refused = load(&format!("{good}[public]\n{field} = \"{url}\"\n")).unwrap_err();
+                assert!(refused.contains(&format!("public.{field} ")), "{url}");
+            }
         }
     }
 }

@@ -131,6 +131,9 @@ pub struct Me {
     /// How a person has signed on. Absent for a service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<MyLogin>,
+    /// The vault's address for clients. Absent from a manager of an earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault_url: Option<String>,
 }
 
 /// A group of the caller.

@@ -100,6 +100,9 @@ pub struct MintAnswer {
     pub token: IssuedToken,
     /// The secrets that it opens, in the order of the request.
     pub secrets: Vec<GrantedSecret>,
+    /// The vault's address: where the token opens them. Absent from a manager of an earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault_url: Option<String>,
 }
 
 /// A secret that a token opens, with its version.

@@ -62,5 +62,5 @@ fn describe(view: &View, caller: &Caller, principal: Subject) -> Result<Me, Refu
         recovery_codes: own.map_or(0, |own| own.recovery.len()),
     });
     let (client_id, expires_at) = (caller.credential(), caller.actor().ends_at);
-    Ok(Me { principal, name, display_name, email, groups, roles, client_id, expires_at, login })
+    Ok(Me { principal, name, display_name, email, groups, roles, client_id, expires_at, login, vault_url: None })
 }

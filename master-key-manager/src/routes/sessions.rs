@@ -162,7 +162,7 @@ async fn end(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
 async fn me(call: Call, app: web::Data<App>) -> Result<HttpResponse, Refusal> {
     let people = app.people.clone();
     let me = call.run(|caller, origin| async move { people.me(&caller, &origin).await }).await?;
-    Ok(HttpResponse::Ok().json(me))
+    Ok(HttpResponse::Ok().json(Me { vault_url: Some(app.public_vault_url.clone()), ..me }))
 }
 
 async fn change_password(call: Call<Json<ChangePassword>>, app: web::Data<App>) -> Result<HttpResponse, Refusal> {

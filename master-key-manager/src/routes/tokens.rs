@@ -64,7 +64,11 @@ async fn mint(call: Call<Json<MintToken>>, app: web::Data<App>) -> Result<HttpRe
     let issuer = Arc::clone(&app.secret_writer.mint);
     let minted = call.run(|caller, origin| async move { issuer.mint(request, &caller, &origin).await }).await?;
     let secrets = granted(&asked, &minted);
-    Ok(HttpResponse::Created().json(MintAnswer { token: minted.token, secrets }))
+    Ok(HttpResponse::Created().json(MintAnswer {
+        token: minted.token,
+        secrets,
+        vault_url: Some(app.public_vault_url.clone()),
+    }))
 }
 
 #[derive(Deserialize)]

@@ -59,6 +59,7 @@ async fn first_person_begins_with_a_code_and_manages_nothing_before_an_authentic
     assert!(login.json()["must_enrol_totp"] == true && login.json()["mfa"] == false);
     let mut ann = Person::of(&login);
     let me = ann.get(&manager, "/api/me").await.expect(200).json();
+    assert!(me["vault_url"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")), "{me}");
     assert_eq!((&me["principal"], &me["login"]["must_enrol_totp"]), (&json!(id), &json!(true)));
     for (method, path) in [
         (Method::GET, "/api/people"),
