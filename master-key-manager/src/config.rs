@@ -238,9 +238,10 @@ impl Config {
                 "The manager asks no client for a certificate; remove client_ca and client_name.",
             ));
         }
-        check_vault_url(&raw.vault_url, raw.danger)?;
-        check_origin("public.url", raw.public.url.as_deref())?;
-        check_origin("public.vault_url", raw.public.vault_url.as_deref())?;
+        check_peer_url("vault_url", &raw.vault_url, raw.danger)?;
+        raw.public.url.as_deref().map_or(Ok(()), check_public_url)?;
+        // Clients send tokens there.
+        raw.public.vault_url.as_ref().map_or(Ok(()), |url| check_peer_url("public.vault_url", url, raw.danger))?;
         raw.sign_on.check(raw.danger)?;
         if raw.vault_tls.is_some() && !raw.vault_url.starts_with("https:") {
             return Err(StartError::new("There is [vault_tls], but vault_url is not https; correct one of them."));
@@ -347,19 +348,18 @@ const MAX_PROXIES: usize = 64;
 /// Each address of a key set is compared with all of them.
 const MAX_NETWORKS: usize = 16;
 
-fn check_origin(field: &str, text: Option<&str>) -> Result<(), StartError> {
-    let Some(text) = text else { return Ok(()) };
+fn check_public_url(text: &str) -> Result<(), StartError> {
     let url = reqwest::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     if url.is_some_and(|url| url.origin().ascii_serialization() == text.trim_end_matches('/')) {
         return Ok(());
     }
-    Err(StartError::new(format!(
-        "{field} is not scheme, host and port alone; write for example \"https://splitvault.example:8000\"."
-    )))
+    Err(StartError::new(
+        "public.url is not scheme, host and port alone; write for example \"https://manager.example:8000\".",
+    ))
 }
 
-fn check_vault_url(text: &str, danger: Danger) -> Result<(), StartError> {
-    let refused = |sentence: &str| Err(StartError::new(format!("vault_url {sentence}")));
+fn check_peer_url(field: &str, text: &str, danger: Danger) -> Result<(), StartError> {
+    let refused = |sentence: &str| Err(StartError::new(format!("{field} {sentence}")));
     let Ok(url) = reqwest::Url::parse(text) else {
         return refused("is not a URL; write for example \"http://127.0.0.1:8001\".");
     };
@@ -486,10 +486,11 @@ mod tests {
         let public = load(&format!("{good}[public]\nurl = \"https://m.example\"\nca = \"ca.pem\"\n")).unwrap().place();
         assert!(public.url == "https://m.example" && public.ca.is_some_and(|ca| ca.ends_with("ca.pem")));
         for url in ["m.example", "ftp://m.example", "https://m.example/x", "https://a@m.example"] {
-            for field in ["url", "vault_url"] {
-                let refused = load(&format!("{good}[public]\n{field} = \"{url}\"\n")).unwrap_err();
-                assert!(refused.contains(&format!("public.{field} ")), "{url}");
-            }
+            assert!(load(&format!("{good}[public]\nurl = \"{url}\"\n")).unwrap_err().contains("public.url"), "{url}");
+        }
+        for url in ["v.example", "ftp://v.example", "https://v.example/x", "https://a@v.example", "http://v.example"] {
+            let refused = load(&format!("{good}[public]\nvault_url = \"{url}\"\n")).unwrap_err();
+            assert!(refused.contains("public.vault_url "), "{url}");
         }
     }
 }

@@ -9,10 +9,10 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
 };
 
 use rustix::{fs::OFlags, io::Errno};
+use shared_proto::encoding::random;
 use zeroize::Zeroizing;
 
 use crate::StartError;
@@ -212,10 +212,17 @@ pub fn sweep(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// True if nobody writes the file any more. One from the future is being written: the clock was set back since.
+/// True if nobody writes the file any more. One from the future may be being written, by a clock that was set back since: it begins
+/// to age now.
 fn is_old(entry: &std::fs::DirEntry) -> bool {
-    let modified = entry.metadata().and_then(|meta| meta.modified());
-    modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= LONGEST_WRITE))
+    let Ok(modified) = entry.metadata().and_then(|meta| meta.modified()) else { return false };
+    let age = modified.elapsed();
+    if age.is_err() {
+        let opened = OpenOptions::new().write(true).custom_flags(NO_FOLLOW).open(entry.path());
+        // What cannot be dated is looked at again by the next sweep.
+        let _dated = opened.and_then(|file| file.set_modified(std::time::SystemTime::now()));
+    }
+    age.is_ok_and(|age| age >= LONGEST_WRITE)
 }
 
 /// Writing a file of some kilobytes takes no longer.
@@ -256,10 +263,9 @@ pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
 
 /// A name in the same directory that no other call uses.
 pub(crate) fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    Ok(path.with_file_name(format!(".{name}.{}.{number}{TEMPORARY}", std::process::id())))
+    // Not a number of the process: in a container each has the same, and one of them may have left its file.
+    Ok(path.with_file_name(format!(".{name}.{}{TEMPORARY}", hex::encode(random::<8>()))))
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -459,6 +465,8 @@ mod tests {
         File::options().write(true).open(&written).unwrap().set_modified(ahead).unwrap();
         sweep(dir.path()).unwrap();
         assert_eq!(std::fs::read(&written).unwrap(), b"x");
+        let dated = std::fs::metadata(&written).unwrap().modified().unwrap();
+        assert!(dated <= std::time::SystemTime::now(), "it does not stay until the former time comes");
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Page<'_> {
                 }
             }
             while first < end {
-                let asked = self.looked.next_read();
+                let asked = self.looked.next_keys();
                 let limit = row_limit(asked);
                 let mut params: Vec<&dyn Param> = vec![environment.as_bytes(), &first, &end, &limit];
                 params.extend(self.conditions.params());
@@ -210,7 +210,7 @@ impl Page<'_> {
         let environment = self.looked.query.environment;
         let (is_one, one) = (environment.is_some(), environment.unwrap_or(EnvironmentId::from_bytes([0; 16])));
         loop {
-            let asked = self.looked.next_read().max(CHUNK);
+            let asked = self.looked.next_keys().max(CHUNK);
             let limit = row_limit(asked);
             let is_one = u32::from(is_one);
             let mut params: Vec<&dyn Param> =
@@ -238,7 +238,7 @@ impl Page<'_> {
             if self.looked.is_over() {
                 return Ok(Goes::No);
             }
-            let most = self.looked.next_read().min(self.looked.left);
+            let most = self.looked.next_keys().min(self.looked.left);
             let group: Vec<Key> = keys.by_ref().take(most).collect();
             let ids: Vec<SecretId> = group.iter().map(|key| key.secret).collect();
             let found = secrets(tx, self.key, &mut self.known, &ids)?;
@@ -255,11 +255,10 @@ impl Page<'_> {
 }
 
 impl Looked<'_> {
-    /// How many secrets to read: as many as the page lacks, and more once some of them were not visible.
-    fn next_read(&self) -> usize {
+    /// How many keys to read: as many as the page lacks, and more once some of them were not shown.
+    fn next_keys(&self) -> usize {
         let lacking = self.limit.saturating_sub(self.rows.len());
-        let wanted = if self.is_first { lacking } else { lacking.max(CHUNK) };
-        wanted.min(self.left).max(1)
+        if self.is_first { lacking.max(1) } else { lacking.max(CHUNK) }
     }
 
     fn is_over(&self) -> bool {
