@@ -170,6 +170,9 @@ pub struct WrittenSecret {
     /// When the version ends (Unix seconds). Absent for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
+    /// True if that is over already. Where the environment refuses expired versions, there is no token.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
     /// The public part of a value that was generated. Absent in the answer to a repeat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public: Option<GeneratedFacts>,

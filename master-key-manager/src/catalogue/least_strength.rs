@@ -14,6 +14,7 @@ use shared_proto::error::ErrorCode;
 use shared_proto::id::EnvironmentId;
 
 use super::SecretWriter;
+use super::deletion::rules_of;
 
 /// The least score of a password, 0 to 4, as [`strength`] tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,15 +45,19 @@ impl From<NotTaken> for Refusal {
 }
 
 impl SecretWriter {
-    /// The least score in an environment. A change from here on, the permit of a write does not outlive.
-    pub(super) async fn least_score(&self, environment: EnvironmentId) -> Result<LeastScore, Refusal> {
+    /// The rules of an environment. A change from here on, the permit of a write does not outlive.
+    pub(super) async fn rules_in(&self, environment: EnvironmentId) -> Result<EnvironmentRules, Refusal> {
         let view = self.registry.now().await?;
-        let rules = view.state.environment_rules(environment).copied();
-        Ok(LeastScore(rules.unwrap_or(EnvironmentRules::new(environment)).min_password_strength))
+        Ok(rules_of(&view, environment))
     }
 }
 
 impl LeastScore {
+    /// That of an environment.
+    pub(super) fn of(rules: &EnvironmentRules) -> Self {
+        Self(rules.min_password_strength)
+    }
+
     /// Refuses a value whose password is weaker: the value of a password, and the field of structured kinds that has that name.
     pub(super) fn check(self, kind: SecretKind, value: &[u8]) -> Result<(), NotTaken> {
         if kind == SecretKind::Password {

@@ -9,6 +9,7 @@ use service_runtime::audit::Origin;
 use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
 
+use super::least_strength::LeastScore;
 use super::secret_writer::{SecretWriter, StoreRequest, deleted, other_reading};
 use super::target::StoreTo;
 use crate::access::Caller;
@@ -66,7 +67,8 @@ impl SecretWriter {
                 kind = details.kind;
             }
         }
-        let rules = (kind.unwrap_or(SecretKind::Text), self.least_score(to.environment.id).await?);
+        let least = LeastScore::of(&self.rules_in(to.environment.id).await?);
+        let rules = (kind.unwrap_or(SecretKind::Text), least);
         let checked = self.values.checked(&request.value, rules, (caller.subject(), self.clock.now())).await?;
         let Some(known) = state else { return Ok(false) };
         Ok(self.unchanged((request, &checked.value), (&known, &facts), caller, meta).await?.is_some())

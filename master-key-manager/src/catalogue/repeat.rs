@@ -94,7 +94,7 @@ impl SecretWriter {
         if token.is_none() {
             self.audit.record(act(&target, None), meta).await?;
         }
-        let expires_at = self.store.expiry(state.secret, version).await?.told_at(0).at;
-        Ok(answer(target, version, (request.encoding(), expires_at), token))
+        let ending = self.store.expiry(state.secret, version).await?.told_at(self.clock.now());
+        Ok(answer(target, version, (request.encoding(), ending), token))
     }
 }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use manager_api::environments::ExpiredVersions;
 use manager_api::kind::SecretKind;
 use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
 use manager_api::wire::{CatalogueState, IssuedToken};
@@ -22,6 +23,7 @@ use shared_proto::jwk::Thumbprint;
 use shared_proto::secret::{SecretValue, ValueEncoding};
 use shared_proto::statement::StatedKey;
 
+use super::least_strength::LeastScore;
 use super::repeat::First;
 use super::target::{Destination, MakesVersions, StoreTo, Target};
 use super::value::{NewValue, Values};
@@ -34,8 +36,8 @@ use crate::issuer::{Batches, Mint, signing_key_revoked};
 use crate::revocation::VaultView;
 use crate::sealing::Sealer;
 use manager_store::{
-    AboutVersion, ActError, BeginOutcome, CHANGED, CommitOutcome, Details, IfVersion, ManagerStore, NewRotation,
-    NewToken, NewVersion, ReadableTarget, SecretState, VersionRow,
+    AboutVersion, ActError, BeginOutcome, CHANGED, CommitOutcome, Details, Ending, Expiry, IfVersion, ManagerStore,
+    NewRotation, NewToken, NewVersion, ReadableTarget, SecretState, VersionRow,
 };
 
 /// Stores values.
@@ -107,6 +109,8 @@ pub struct StoredSecret {
     pub encoding: ValueEncoding,
     /// When the version ends (Unix seconds); `None` for never.
     pub expires_at: Option<u64>,
+    /// True if that is over. Where the environment refuses it, there is no token.
+    pub is_over: bool,
     /// The public part of a value that was made; `None` for one that was given, and for a repeat.
     pub public: Option<PublicFacts>,
     /// The strength of a password that was given; `None` for other kinds, and for a repeat.
@@ -199,17 +203,21 @@ impl SecretWriter {
             StoreTo::Path { .. } | StoreTo::Id(_) => known.as_ref().and_then(|state| state.kind),
         };
         let now = self.clock.now();
-        let rules = (kind.unwrap_or(SecretKind::Text), self.least_score(environment.id).await?);
+        let in_environment = self.rules_in(environment.id).await?;
+        let rules = (kind.unwrap_or(SecretKind::Text), LeastScore::of(&in_environment));
         let checked = self.values.checked(&request.value, rules, (caller.subject(), now)).await?;
         let described = request.details().or(known.as_ref().map(|state| &state.details));
         let by_period = described.unwrap_or(&Details::default()).end_of_version(&environment.name, now);
         let expires_at = earlier(request.about.expires_at.or(by_period), checked.expires_at);
+        let ending = Expiry::Known(expires_at).told_at(now);
         let targets = self.readable_targets(&checked.references, caller).await?;
         let version = NewContent { value: Arc::clone(&checked.value), expires_at, targets };
-        // Who may write and not read gets no token; nor does anybody for a secret that is read after an approval only. Rules
-        // that change from here on, the permit does not outlive.
+        // Who may write and not read gets no token; nor does anybody for a secret that is read after an approval only, or for a
+        // version that is over where that is refused. Rules that change from here on, the permit does not outlive.
         let rules = known.as_ref().map_or(request.rules(), |state| Some(&state.rules));
-        let is_wanted = request.token && !rules.is_some_and(|rules| rules.requires_approval || rules.frozen.is_some());
+        let is_held_back = rules.is_some_and(|rules| rules.requires_approval || rules.frozen.is_some());
+        let is_refused = ending.is_over && in_environment.expired_versions == ExpiredVersions::Refuse;
+        let is_wanted = request.token && !is_held_back && !is_refused;
         let target = Target { environment, facts };
         if let Some(state) = known.as_ref().filter(|_| request.skip_unchanged)
             && let Some(current) =
@@ -239,7 +247,12 @@ impl SecretWriter {
         if let Some(turn) = turn.filter(|_| token.is_some()) {
             turn.keep();
         }
-        let stored = answer(target, row.version, (version.value.encoding(), expires_at), token);
+        if jti.is_some() && token.is_none() {
+            // The line of before names one that was not made.
+            let told = self.audit.record(act(&target, None), meta).await;
+            told.map_err(|_| Refusal::outcome_unknown("the audit log did not record the version"))?;
+        }
+        let stored = answer(target, row.version, (version.value.encoding(), ending), token);
         Ok(StoredSecret { public: checked.public, strength: checked.strength, ..stored })
     }
 
@@ -349,7 +362,8 @@ impl SecretWriter {
                 self.mint.issue(token, rseq, vec![row], seal_key).await.map(Some)
             }
             (CommitOutcome::Closed(closed), _) => Err(Refusal::from(closed).fact(written)),
-            (CommitOutcome::Expired, _) => Err(Refusal::new(ErrorCode::VersionExpired).fact(written)),
+            // Its end, or the rule of its environment, came in between.
+            (CommitOutcome::Expired, _) => Ok(None),
             (CommitOutcome::WithoutToken, _) => {
                 Err(Refusal::new(ErrorCode::CredentialInvalid).cause(CHANGED).fact(written))
             }
@@ -435,7 +449,7 @@ fn goes_to(to: &Destination, request: &StoreRequest, state: &SecretState) -> boo
 pub(super) fn answer(
     target: Target<'_>,
     version: Version,
-    (encoding, expires_at): (ValueEncoding, Option<u64>),
+    (encoding, ending): (ValueEncoding, Ending),
     token: Option<IssuedToken>,
 ) -> StoredSecret {
     StoredSecret {
@@ -443,7 +457,8 @@ pub(super) fn answer(
         version,
         environment: target.environment.name.clone(),
         path: target.facts.path,
-        expires_at,
+        expires_at: ending.at,
+        is_over: ending.is_over,
         encoding,
         public: None,
         strength: None,

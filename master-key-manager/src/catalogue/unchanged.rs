@@ -69,7 +69,8 @@ impl SecretWriter {
         } else {
             None
         };
-        let answer = answer(target, current, (request.encoding(), None), token);
+        let ending = self.store.expiry(known.secret, current).await?.told_at(self.clock.now());
+        let answer = answer(target, current, (request.encoding(), ending), token);
         Ok(StoredSecret { is_unchanged: true, ..answer })
     }
 }

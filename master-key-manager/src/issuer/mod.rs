@@ -170,8 +170,8 @@ impl Mint {
         Ok(Minted { token, versions, endings })
     }
 
-    /// The same for a version that the caller has written. `None` if the limit of its secret is reached: what is written is no
-    /// less written.
+    /// The same for a version that the caller has written. `None` if the limit of its secret is reached, or if it is over and its
+    /// environment refuses that: what is written is no less written.
     ///
     /// # Errors
     /// Those of [`Self::mint`], without that.
@@ -183,7 +183,7 @@ impl Mint {
     ) -> Result<Option<IssuedToken>, Refusal> {
         match self.mint(request, caller, meta).await {
             Ok(minted) => Ok(Some(minted.token)),
-            Err(refusal) if refusal.code() == ErrorCode::RateLimited => Ok(None),
+            Err(refusal) if matches!(refusal.code(), ErrorCode::RateLimited | ErrorCode::VersionExpired) => Ok(None),
             Err(refusal) => Err(refusal),
         }
     }

@@ -64,6 +64,7 @@ pub(super) fn written(stored: StoredSecret) -> WrittenSecret {
         path: stored.path,
         encoding: stored.encoding,
         expires_at: stored.expires_at,
+        expired: stored.is_over,
         public: stored.public.map(generated),
         strength: stored.strength.map(strength),
         token: stored.token,

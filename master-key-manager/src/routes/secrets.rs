@@ -46,7 +46,6 @@ pub(super) const WRITE_PROBLEMS: &[ErrorCode] = &[
     ErrorCode::AlreadyExists,
     ErrorCode::SecretNotFound,
     ErrorCode::SecretDeleted,
-    ErrorCode::VersionExpired,
     ErrorCode::RotationConflict,
     ErrorCode::VersionConflict,
     ErrorCode::NotPermitted,

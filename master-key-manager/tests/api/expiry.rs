@@ -118,14 +118,43 @@ async fn an_expired_version_is_told_or_refused_as_its_environment_says() {
     let lister = service(&manager, "lister", "**", &[Action::List]).await;
     let body = Some(json!({"secrets": [{"key_id": over}]}));
     ask(&manager, &lister, Method::POST, "/api/tokens", body).await.expect(404).refused("secret_not_found");
-    // The write is made, and there is no token for it.
-    let body = json!({"value": "w", "expires_at": now() - 1});
-    let refused = manager.admin(Method::PUT, &format!("/api/secrets/{over}"), Some(body)).await.expect(409);
-    assert_eq!(refused.refused("version_expired").json()["version"], 2);
     // The next value puts it right.
     manager.admin(Method::PUT, &format!("/api/secrets/{over}"), Some(json!({"value": "x"}))).await.expect(201);
     mint(&manager, &over).await.expect(201);
     set(&manager, "warn").await.expect(200);
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn a_version_that_is_over_when_it_is_written_is_stored_and_says_so_in_place_of_a_token() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let over = json!({"environment": "dev", "path": "over", "value": "v", "expires_at": now() - 1});
+    let told = |answer: &Answer| {
+        let answer = answer.json();
+        (answer["version"].as_u64(), answer.get("token").is_some(), answer["expired"].as_bool())
+    };
+    let bearer = format!("Bearer {}", manager.credential);
+    let put = async |secret: &str, key: &str, body: Value| {
+        let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
+        manager.send(Method::PUT, &format!("/api/secrets/{secret}"), &headers, Some(body.to_string())).await
+    };
+    let made = manager.post("/api/secrets", over.clone()).await.expect(201);
+    assert_eq!(told(&made), (Some(1), true, Some(true)), "where that is told, there is a token");
+    let secret = made.member("key_id");
+    set(&manager, "refuse").await.expect(200);
+    let new = json!({"environment": "dev", "path": "new", "value": "v", "expires_at": now() - 1});
+    assert_eq!(told(&manager.post("/api/secrets", new).await.expect(201)), (Some(1), false, Some(true)));
+    let next = json!({"value": "w", "expires_at": now() - 1});
+    for _ in 0..2 {
+        let answer = put(&secret, "k", next.clone()).await.expect(201);
+        assert_eq!(told(&answer), (Some(2), false, Some(true)), "a repeat says the same");
+    }
+    let same = put(&secret, "k2", json!({"value": "w", "skip_unchanged": true})).await.expect(200);
+    assert_eq!(told(&same), (Some(2), false, Some(true)));
+    mint(&manager, &secret).await.expect(409).refused("version_expired");
+    let right = put(&secret, "k3", json!({"value": "w"})).await.expect(201);
+    assert_eq!(told(&right), (Some(3), true, None));
     manager.stop().await;
 }
 
