@@ -13,7 +13,7 @@ use service_runtime::workers::Workers;
 use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
-use crate::access::{Authenticator, IdleSessions, Limits, Registry};
+use crate::access::{Authenticator, ChangePace, IdleSessions, Limits, Registry};
 use crate::approvals::Approvals;
 use crate::bulk::{Bulk, Turns};
 use crate::catalogue::{
@@ -155,6 +155,7 @@ impl App {
             clock: Arc::clone(&clock),
             environments: Arc::clone(&environments),
             registry: Arc::clone(&registry),
+            pace: ChangePace::default(),
         });
         let secret_rotator = Arc::new(secret_rotator((&store, &secret_writer, &revocations), (&audit, &clock)));
         let secret_keeper = secret_keeper((&store, &secret_writer, &revocations), &audit);

@@ -160,7 +160,7 @@ impl SecretKeeper {
 }
 
 /// The act of a change, with what a reader of the log cannot find out afterwards: where the secret was, and what became another.
-fn act<'a>(known: &'a Known, after: &'a After) -> SecretChange<'a> {
+pub(super) fn act<'a>(known: &'a Known, after: &'a After) -> SecretChange<'a> {
     let (before, rules) = (&known.placed.facts, &known.placed.rules);
     let former = Some(&before.path).filter(|former| **former != after.path);
     let places = [
@@ -260,7 +260,8 @@ fn not_permitted(detail: &'static str) -> Refusal {
     Refusal::new(ErrorCode::NotPermitted).detail(detail)
 }
 
-fn facts_after(before: &SecretFacts, after: &After) -> SecretFacts {
+/// What decisions about a secret rest on after a change.
+pub(super) fn facts_after(before: &SecretFacts, after: &After) -> SecretFacts {
     let (path, tags) = (after.path.clone(), after.rules.tags.clone());
     SecretFacts { path, tags, service_only: after.rules.service_only, ..before.clone() }
 }

@@ -26,6 +26,7 @@ mod rollback;
 mod rotation;
 mod secret_writer;
 mod settle;
+mod taking_over;
 mod target;
 mod transfer;
 mod turns;

@@ -11,6 +11,7 @@ use shared_proto::id::SecretId;
 
 use super::least_strength::LeastScore;
 use super::secret_writer::{SecretWriter, StoreRequest, deleted, other_reading};
+use super::taking_over::taken;
 use super::target::StoreTo;
 use crate::access::Caller;
 
@@ -47,8 +48,8 @@ impl SecretWriter {
         if is_there {
             let known = self.store.secret(&permit.to_look(), facts.id).await?;
             let known = known.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
-            if is_new {
-                return Err(Refusal::new(ErrorCode::AlreadyExists).detail("A secret has this path."));
+            if is_new && known.had_value {
+                return Err(taken());
             }
             if known.rules.deletion.is_some() {
                 return Err(deleted());

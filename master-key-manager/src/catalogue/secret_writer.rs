@@ -25,10 +25,11 @@ use shared_proto::statement::StatedKey;
 
 use super::least_strength::LeastScore;
 use super::repeat::First;
+use super::taking_over::taken;
 use super::target::{Destination, MakesVersions, StoreTo, Target};
 use super::value::{NewValue, Values};
 use super::{Delivery, DeliveryQueue, Fingerprints, Settler};
-use crate::access::{Caller, Registry};
+use crate::access::{Caller, ChangePace, Registry};
 use crate::audit_event::Act;
 use crate::environments::Environments;
 use crate::idempotency::{Bodies, BodyMark};
@@ -71,6 +72,8 @@ pub struct SecretWriter {
     pub environments: Arc<Environments>,
     /// The rules of environments.
     pub registry: Arc<Registry>,
+    /// Of creates that take over what an earlier one has left.
+    pub pace: ChangePace,
 }
 
 /// A value to be stored.
@@ -143,7 +146,7 @@ impl SecretWriter {
         let to = self.destination::<A>(&request.to, &caller).await?;
         let permit: Permit<A> = self.first_permit(&to, &caller).await?;
         let (Some(subject), Some((key, mark))) = (caller.subject(), request.idempotency.as_ref()) else {
-            return self.store_at::<A>(&to, &request, (&caller, false), meta).await;
+            return self.store_at::<A>(&to, &request, &caller, meta).await;
         };
         let _one_at_a_time = self.bodies.locks.lock(&(subject.to_string(), key.clone())).await;
         match self.first_request((&caller, &permit), &subject, key, mark).await? {
@@ -160,12 +163,11 @@ impl SecretWriter {
             First::Abandoned(state) => {
                 self.bodies.remember(&subject, key, *mark);
                 let to = Destination { path: Some(state.path), ..to };
-                // The secret was made by the first request, if it was to be made.
-                self.store_at::<A>(&to, &request, (&caller, true), meta).await
+                self.store_at::<A>(&to, &request, &caller, meta).await
             }
             First::None => {
                 self.bodies.remember(&subject, key, *mark);
-                self.store_at::<A>(&to, &request, (&caller, false), meta).await
+                self.store_at::<A>(&to, &request, &caller, meta).await
             }
         }
     }
@@ -174,7 +176,7 @@ impl SecretWriter {
         &self,
         to: &Destination,
         request: &StoreRequest,
-        (caller, again): (&Caller, bool),
+        caller: &Caller,
         meta: &Origin,
     ) -> Result<StoredSecret, Refusal> {
         let environment = &to.environment;
@@ -186,14 +188,22 @@ impl SecretWriter {
         let path = to.path.clone().unwrap_or_else(|| SecretPath::unnamed(new_id));
         let _one_writer = self.settler.locks().lock(&(environment.id, path.clone())).await;
         let new = (new_id, request.rules());
-        let (facts, is_there, permit) = self.permit_at::<A>((environment, &path), new, caller).await?;
+        let mut found = self.permit_at::<A>((environment, &path), new, caller).await?;
+        let taker = match (&request.to, &found) {
+            (StoreTo::New { rules, details, .. }, (facts, true, permit)) => {
+                Some(self.take_over((facts, permit), (rules, details), caller, meta).await?)
+            }
+            (StoreTo::New { .. } | StoreTo::Path { .. } | StoreTo::Id(_), _) => None,
+        };
+        let caller = taker.as_ref().unwrap_or(caller);
+        if taker.is_some() {
+            found = self.permit_at::<A>((environment, &path), new, caller).await?;
+        }
+        let (facts, is_there, permit) = found;
         if matches!(request.to, StoreTo::Id(secret) if secret != facts.id) {
             return Err(ActError::SecretChanged.into());
         }
         let known = if is_there { self.store.secret(&permit.to_look(), facts.id).await? } else { None };
-        if known.is_some() && !again && matches!(request.to, StoreTo::New { .. }) {
-            return Err(Refusal::new(ErrorCode::AlreadyExists).detail("A secret has this path."));
-        }
         if let Some(state) = &known {
             self.settler.settle(&state.pending).await?;
         }
@@ -314,7 +324,7 @@ impl SecretWriter {
                     targets: content.targets.clone(),
                     ..request.about.clone()
                 },
-                if_version: request.if_version,
+                if_version: request.first().or(request.if_version),
                 subject: caller.subject_of_write(request.label.clone())?,
                 idempotency,
                 signing_key,
@@ -330,6 +340,7 @@ impl SecretWriter {
                 },
                 BeginOutcome::Closed(closed) => return Err(closed.into()),
                 BeginOutcome::Deleted => return Err(deleted()),
+                BeginOutcome::OtherVersion if request.first().is_some() => return Err(taken()),
                 BeginOutcome::OtherVersion => return Err(other_version()),
                 BeginOutcome::Rotating => return Err(rotating()),
                 BeginOutcome::OtherReading => return Err(other_reading()),
@@ -427,6 +438,11 @@ impl StoreRequest {
             StoreTo::New { rules, .. } => Some(rules),
             StoreTo::Path { .. } | StoreTo::Id(_) => None,
         }
+    }
+
+    /// The condition of a create.
+    fn first(&self) -> Option<IfVersion> {
+        self.rules().map(|_| IfVersion::Absent)
     }
 
     fn details(&self) -> Option<&Details> {

@@ -155,6 +155,8 @@ pub struct SecretState {
     pub created_at: u64,
     /// The highest version number ever used.
     pub last: Option<Version>,
+    /// Set once a version of it was stored, also if that is destroyed.
+    pub had_value: bool,
     /// Versions without a receipt.
     pub pending: Vec<VersionRow>,
 }
@@ -206,7 +208,7 @@ pub struct AboutVersion {
 /// What a caller has seen of a secret before he writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfVersion {
-    /// It has no current version: it does not exist, or all of it is destroyed.
+    /// It has no current version, and none that is being written: it does not exist, all of it is destroyed, or was given up.
     Absent,
     /// This one is current.
     Current(Version),

@@ -43,6 +43,8 @@ mod flooding;
 #[cfg(test)]
 mod frozen_rotation;
 #[cfg(test)]
+mod given_up_creates;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hidden_secrets;

@@ -20,9 +20,9 @@ use super::tokens::insert_for_commit;
 use super::version_tags::Tagged;
 use super::{SqlStore, details, due, ends, secret_rotation, stages, targets};
 use crate::{
-    AboutVersion, ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, Expiry, FactStore, KEPT_SECONDS,
-    NewRollback, NewToken, NewVersion, RollbackOutcome, SecretState, Stored, TokenSubject, VersionRow, basis_for,
-    grants_of,
+    AboutVersion, ActError, Acted, BeginOutcome, CatalogueStore, CommitOutcome, Expiry, FactStore, IfVersion,
+    KEPT_SECONDS, NewRollback, NewToken, NewVersion, RollbackOutcome, SecretState, Stored, TokenSubject, VersionRow,
+    basis_for, grants_of,
 };
 
 #[async_trait]
@@ -190,6 +190,10 @@ pub(super) fn begin(tx: &mut Tx<'_>, key: &RowKey, new: &NewVersion) -> Result<B
                 return Ok(BeginOutcome::Deleted);
             }
             current = current_version(tx, secret)?;
+            // Whoever wants to be the first is not, while another one is on his way.
+            if new.if_version == Some(IfVersion::Absent) && is_being_written(tx, secret)? {
+                return Ok(BeginOutcome::OtherVersion);
+            }
         }
         // Somebody else may have made the path, under another id.
         At::Secret(_) => return Ok(BeginOutcome::Taken),
@@ -278,6 +282,10 @@ fn begin_rollback(tx: &mut Tx<'_>, key: &RowKey, new: &NewRollback) -> Result<Ro
 
 fn is_taken(tx: &mut Tx<'_>, secret: SecretId, version: Version) -> Result<bool, SqlError> {
     tx.exists("SELECT 1 FROM versions WHERE secret_id = ?1 AND version = ?2", &[&secret.as_bytes(), &version.get()])
+}
+
+fn is_being_written(tx: &mut Tx<'_>, secret: SecretId) -> Result<bool, SqlError> {
+    tx.exists("SELECT 1 FROM versions WHERE secret_id = ?1 AND state = 'pending'", &[&secret.as_bytes()])
 }
 
 fn current_version(tx: &mut Tx<'_>, secret: SecretId) -> Result<Option<Version>, SqlError> {

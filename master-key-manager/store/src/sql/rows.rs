@@ -190,6 +190,8 @@ pub(super) fn secret_state(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> R
         &[&secret.as_bytes()],
         |row| version(row, 0),
     )?;
+    let was_stored = "SELECT 1 FROM versions WHERE secret_id = ?1 AND state IN ('committed', 'destroyed')";
+    let had_value = stages.current.is_some() || tx.exists(was_stored, &[&secret.as_bytes()])?;
     let pending = tx.all(
         "SELECT v.secret_id, s.environment_id, v.version, v.state, v.envelope, e.epoch, e.digest
          FROM versions v JOIN secrets s ON s.secret_id = v.secret_id
@@ -213,6 +215,7 @@ pub(super) fn secret_state(tx: &mut Tx<'_>, key: &RowKey, secret: SecretId) -> R
         stages,
         created_at,
         last,
+        had_value,
         pending,
     }))
 }

@@ -6,7 +6,7 @@ use manager_policy::SecretFacts;
 use shared_proto::id::{EnvironmentId, SecretId, ServiceId, Subject, Version};
 
 use super::{Kit, NOW, rule, text};
-use crate::{BeginOutcome, CommitOutcome, Position, SecretState};
+use crate::{BeginOutcome, CommitOutcome, IfVersion, NewVersion, Position, SecretState};
 
 impl Kit<'_> {
     pub(super) async fn versions(&self) -> Result<(), String> {
@@ -46,6 +46,29 @@ impl Kit<'_> {
         rule(first.next.as_ref() == Some(&here), "a page says where it ends")?;
         let rest = self.list(&self.sees(), None, Some(here), 9).await?;
         rule(rest.rows.is_empty() && rest.next.is_none(), "a page begins behind its cursor")
+    }
+
+    /// Of two who want to be the first, one is.
+    pub(super) async fn first_ones(&self) -> Result<(), String> {
+        let (secret, path) = (SecretId::generate(), SecretPath::parse("first").map_err(text)?);
+        let first = |number| {
+            let new = self.new_version(secret, number, &path)?;
+            Ok::<_, String>(NewVersion { if_version: Some(IfVersion::Absent), ..new })
+        };
+        let had_value = async || {
+            let state = self.store.secret(&self.look()?, secret).await.map_err(text)?;
+            state.map(|state| state.had_value).ok_or_else(|| "a secret has a state".to_owned())
+        };
+        let may = async |number| Ok::<_, String>(self.store.begin(&self.may()?, first(number)?).await);
+        rule(matches!(may(1).await?, Ok(BeginOutcome::Pending(_))), "a secret that is not there has no version")?;
+        rule(may(2).await? == Ok(BeginOutcome::OtherVersion), "one that is being written is as one that is written")?;
+        self.store.abandon(secret, Version::FIRST).await.map_err(text)?;
+        rule(!had_value().await?, "what was given up is no value")?;
+        rule(matches!(may(2).await?, Ok(BeginOutcome::Pending(_))), "what was given up leaves its place")?;
+        let second = Version::new(2).map_err(text)?;
+        self.store.commit(secret, second, None).await.map_err(text)?;
+        rule(may(3).await? == Ok(BeginOutcome::OtherVersion), "a value keeps its place")?;
+        rule(had_value().await?, "what was stored is a value")
     }
 
     /// A new secret whose path is another way to write that of a known one.

@@ -87,6 +87,7 @@ pub async fn check_conformance(store: &dyn ManagerStore) -> Result<(), String> {
     kit.secret_rotations().await?;
     kit.displaced_rotations().await?;
     kit.references().await?;
+    kit.first_ones().await?;
     kit.ended_lines().await?;
     kit.disabled().await
 }

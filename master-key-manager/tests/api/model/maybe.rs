@@ -50,6 +50,13 @@ impl Maybe {
             return Vec::new();
         }
         let mut all = vec![self.with(self.world.clone(), None)];
+        if let Act::Create { path, team, .. } = part {
+            // It has the rules of the create before it has the value.
+            let mut taken = self.world.clone();
+            if taken.at(path).is_some_and(|secret| taken.take_over(secret, *team)) {
+                all.push(self.with(taken, None));
+            }
+        }
         let mut given_up = self.world.clone();
         if given_up.give_up(part).is_some() {
             all.push(self.with(given_up, None));
@@ -76,7 +83,7 @@ impl Maybe {
         let mut all = vec![Self::of(self.world.clone())];
         for ((part, said), made) in parts.iter().zip(said).zip(&self.made) {
             let next = |maybe: &Self| match made.filter(|_| part.writes()) {
-                None => maybe.anew(part, said),
+                None => maybe.after(part, said, Trouble::None),
                 Some(version) => {
                     let fits = said.is_as(&maybe.world.told_again(part, version, forgotten));
                     fits.then(|| maybe.with(maybe.world.clone(), Some(version))).into_iter().collect()
@@ -85,19 +92,6 @@ impl Maybe {
             all = all.iter().flat_map(next).collect();
         }
         all
-    }
-
-    /// A repeat of what was not done. A secret that the first request has made gets its first value now.
-    fn anew(&self, part: &Act, said: &Said) -> Vec<Self> {
-        if let Act::Create { path, value, .. } = part
-            && let Some(known) = self.world.at(path)
-            && self.world.secrets[known].versions.values().all(|version| version.state == State::Abandoned)
-        {
-            let mut world = self.world.clone();
-            let expected = world.secrets[known].write(value, (false, None), None);
-            return if said.is_as(&expected) { vec![self.with(world, said.version)] } else { Vec::new() };
-        }
-        self.after(part, said, Trouble::None)
     }
 
     fn with(&self, world: World, made: Option<u64>) -> Self {

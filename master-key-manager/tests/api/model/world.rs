@@ -104,6 +104,7 @@ impl World {
     pub(super) fn apply(&mut self, act: &Act) -> Said {
         match act {
             Act::Create { path, value, team } => match self.at(path) {
+                Some(secret) if self.take_over(secret, *team) => self.secrets[secret].write(value, (false, None), None),
                 Some(_) => refused("already_exists"),
                 None => self.create(path, value, *team),
             },
@@ -153,8 +154,10 @@ impl World {
         };
         let secret = match act {
             Act::Put { path, .. } => self.at(path),
-            Act::Create { path, .. } if self.at(path).is_some() => return None,
-            Act::Create { .. } => None,
+            Act::Create { path, team, .. } => match self.at(path) {
+                Some(secret) if !self.take_over(secret, *team) => return None,
+                found => found,
+            },
             Act::Write { secret, .. } | Act::Rotate { secret, .. } | Act::RollBack { secret, .. } => Some(*secret),
             _ => return None,
         };
@@ -181,6 +184,17 @@ impl World {
             secret.rotation = None;
         }
         Some(())
+    }
+
+    /// Gives a secret that never had a value to the create of its path. False if it is none, or nobody may write to it.
+    pub(super) fn take_over(&mut self, secret: usize, team: Option<&'static str>) -> bool {
+        let known = &mut self.secrets[secret];
+        let is_empty = known.versions.values().all(|version| version.state == State::Abandoned);
+        if !is_empty || known.life != Life::Active || known.incident == Some(true) {
+            return false;
+        }
+        (known.team, known.service_only, known.keeps, known.description) = (team, false, None, None);
+        true
     }
 
     /// The secret at a path, unless it is destroyed.
