@@ -10,7 +10,8 @@ use shared_proto::error::ErrorCode;
 use shared_proto::id::SecretId;
 
 use super::least_strength::LeastScore;
-use super::secret_writer::{SecretWriter, StoreRequest, deleted, other_reading};
+use super::secret_writer::{SecretWriter, deleted, other_reading};
+use super::store_request::StoreRequest;
 use super::taking_over::taken;
 use super::target::StoreTo;
 use crate::access::Caller;

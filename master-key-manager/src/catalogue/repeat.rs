@@ -10,7 +10,8 @@ use service_runtime::{Fact, Refusal};
 use shared_proto::error::ErrorCode;
 use shared_proto::id::{Subject, Version};
 
-use super::secret_writer::{SecretWriter, StoreRequest, StoredSecret, act, answer};
+use super::secret_writer::{SecretWriter, StoredSecret, act, answer};
+use super::store_request::StoreRequest;
 use super::target::Target;
 use crate::access::Caller;
 use crate::idempotency::{BodyMark, Comparison};

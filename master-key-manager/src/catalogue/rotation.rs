@@ -25,7 +25,8 @@ use shared_proto::id::{SecretId, Version};
 use shared_proto::secret::SecretValue;
 
 use super::StoreTo;
-use super::secret_writer::{SecretWriter, StoreRequest, deleted, other_version};
+use super::secret_writer::{SecretWriter, deleted, other_version};
+use super::store_request::StoreRequest;
 use super::value::{Filling, NewValue};
 use crate::access::Caller;
 use crate::audit_event::{Act, SecretAct};

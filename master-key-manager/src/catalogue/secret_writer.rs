@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use manager_api::environments::ExpiredVersions;
 use manager_api::kind::SecretKind;
-use manager_api::name::{EnvironmentName, IdempotencyKey, SecretPath, UserLabel};
+use manager_api::name::{EnvironmentName, SecretPath};
 use manager_api::wire::{CatalogueState, IssuedToken};
 use manager_policy::{Permit, Read, Write};
-use manager_registry::SecretRules;
 use manager_secret_kinds::{PublicFacts, Strength};
 use service_runtime::audit::{AuditLog, Origin};
 use service_runtime::clock::Clock;
@@ -25,20 +24,21 @@ use shared_proto::statement::StatedKey;
 
 use super::least_strength::LeastScore;
 use super::repeat::First;
+use super::store_request::{StoreRequest, goes_to};
 use super::taking_over::taken;
 use super::target::{Destination, MakesVersions, StoreTo, Target};
-use super::value::{NewValue, Values};
+use super::value::Values;
 use super::{Delivery, DeliveryQueue, Fingerprints, Settler};
 use crate::access::{Caller, ChangePace, Registry};
 use crate::audit_event::Act;
 use crate::environments::Environments;
-use crate::idempotency::{Bodies, BodyMark};
+use crate::idempotency::Bodies;
 use crate::issuer::{Batches, Mint, signing_key_revoked};
 use crate::revocation::VaultView;
 use crate::sealing::Sealer;
 use manager_store::{
-    AboutVersion, ActError, BeginOutcome, CHANGED, CommitOutcome, Details, Ending, Expiry, IfVersion, ManagerStore,
-    NewRotation, NewToken, NewVersion, ReadableTarget, SecretState, VersionRow,
+    AboutVersion, ActError, BeginOutcome, CHANGED, CommitOutcome, Details, Ending, Expiry, ManagerStore, NewToken,
+    NewVersion, ReadableTarget, SecretState, VersionRow,
 };
 
 /// Stores values.
@@ -74,28 +74,6 @@ pub struct SecretWriter {
     pub registry: Arc<Registry>,
     /// Of creates that take over what an earlier one has left.
     pub pace: ChangePace,
-}
-
-/// A value to be stored.
-pub struct StoreRequest {
-    /// The submitter's label; the caller by default.
-    pub label: Option<UserLabel>,
-    /// The value.
-    pub value: NewValue,
-    /// The secret that it goes to.
-    pub to: StoreTo,
-    /// What the caller has seen of the secret.
-    pub if_version: Option<IfVersion>,
-    /// What is kept with the version, except its author.
-    pub about: AboutVersion,
-    /// Whether a token is wanted.
-    pub token: bool,
-    /// True if a value that is the current one makes no version. It takes the right to read.
-    pub skip_unchanged: bool,
-    /// The rotation that begins with it.
-    pub rotation: Option<NewRotation>,
-    /// The idempotency key and the mark of the body, to recognize a repeat.
-    pub idempotency: Option<(IdempotencyKey, BodyMark)>,
 }
 
 /// A value that is stored.
@@ -421,45 +399,6 @@ struct NewContent {
 /// The earlier one of two ends, of which either may be missing.
 fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     one.into_iter().chain(other).min()
-}
-
-impl StoreRequest {
-    /// The encoding of the value in answers.
-    pub(super) fn encoding(&self) -> ValueEncoding {
-        match &self.value {
-            NewValue::Given(value) => value.encoding(),
-            NewValue::Made(_) | NewValue::Filled { .. } => ValueEncoding::Text,
-        }
-    }
-
-    /// The rules of a secret that is made.
-    fn rules(&self) -> Option<&SecretRules> {
-        match &self.to {
-            StoreTo::New { rules, .. } => Some(rules),
-            StoreTo::Path { .. } | StoreTo::Id(_) => None,
-        }
-    }
-
-    /// The condition of a create.
-    fn first(&self) -> Option<IfVersion> {
-        self.rules().map(|_| IfVersion::Absent)
-    }
-
-    fn details(&self) -> Option<&Details> {
-        match &self.to {
-            StoreTo::New { details, .. } => Some(details),
-            StoreTo::Path { .. } | StoreTo::Id(_) => None,
-        }
-    }
-}
-
-/// Whether a request is for the environment and the path of a secret.
-fn goes_to(to: &Destination, request: &StoreRequest, state: &SecretState) -> bool {
-    if let StoreTo::Id(secret) = request.to {
-        return secret == state.secret;
-    }
-    let path = to.path.clone().unwrap_or_else(|| SecretPath::unnamed(state.secret));
-    (to.environment.id, path) == (state.environment, state.path.clone())
 }
 
 pub(super) fn answer(

@@ -13,7 +13,8 @@ use shared_proto::error::ErrorCode;
 use shared_proto::id::Version;
 use shared_proto::secret::SecretValue;
 
-use super::secret_writer::{SecretWriter, StoreRequest, StoredSecret, answer, deleted, other_version};
+use super::secret_writer::{SecretWriter, StoredSecret, answer, deleted, other_version};
+use super::store_request::StoreRequest;
 use super::target::Target;
 use crate::access::Caller;
 use crate::issuer::MintRequest;
