@@ -23,7 +23,7 @@ use super::Settler;
 use super::gains::Gains;
 use super::secret_writer::deleted;
 use super::target::OTHER_READING;
-use crate::access::{Asked, Caller, ChangePace, View, conflict_refused};
+use crate::access::{Asked, Caller, ChangePace, View, check_owner, conflict_refused};
 use crate::audit_event::SecretChange;
 use crate::revocation::{Revocations, Sequences};
 
@@ -77,7 +77,7 @@ impl SecretKeeper {
     /// # Errors
     /// `SecretNotFound`: it is unknown, or the caller may not write to it. `NotPermitted`: he may not write at its new place, or
     /// somebody would gain the right to read, and he may not share it; or former versions would be destroyed, and he may not do
-    /// that. `AlreadyExists`, `VersionConflict`, `SecretDeleted`.
+    /// that. `ParameterInvalid`: nobody is the owner that it names. `AlreadyExists`, `VersionConflict`, `SecretDeleted`.
     pub async fn change(
         &self,
         secret: SecretId,
@@ -94,6 +94,10 @@ impl SecretKeeper {
             return Err(conflict_refused(manager_store::PlaceConflict::OtherRevision));
         }
         let (rules, details) = (rules_after(&known.placed.rules, &asked), details_after(&known.details, &asked));
+        if details.owner != known.details.owner {
+            let view = self.revocations.view().await?;
+            check_owner(&view, details.owner)?;
+        }
         let path = asked.path.clone().unwrap_or_else(|| known.placed.facts.path.clone());
         let is_same_place = path == known.placed.facts.path && rules == known.placed.rules;
         if is_same_place && details == known.details {

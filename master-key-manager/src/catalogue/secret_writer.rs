@@ -29,7 +29,7 @@ use super::taking_over::taken;
 use super::target::{Destination, MakesVersions, StoreTo, Target};
 use super::value::Values;
 use super::{Delivery, DeliveryQueue, Fingerprints, Settler};
-use crate::access::{Caller, ChangePace, Registry};
+use crate::access::{Caller, ChangePace, Registry, check_owner};
 use crate::audit_event::Act;
 use crate::environments::Environments;
 use crate::idempotency::Bodies;
@@ -167,6 +167,10 @@ impl SecretWriter {
         let _one_writer = self.settler.locks().lock(&(environment.id, path.clone())).await;
         let new = (new_id, request.rules());
         let mut found = self.permit_at::<A>((environment, &path), new, caller).await?;
+        if let Some(owner) = request.details().and_then(|details| details.owner) {
+            let view = self.registry.now().await?;
+            check_owner(&view, Some(owner))?;
+        }
         let taker = match (&request.to, &found) {
             (StoreTo::New { rules, details, .. }, (facts, true, permit)) => {
                 Some(self.take_over((facts, permit), (rules, details), caller, meta).await?)

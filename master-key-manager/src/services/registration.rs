@@ -9,10 +9,10 @@ use service_runtime::audit::Origin;
 use shared_proto::Malformed;
 use shared_proto::error::ErrorCode;
 use shared_proto::event::Event;
-use shared_proto::id::{ServiceId, Subject};
+use shared_proto::id::ServiceId;
 
 use super::{Services, managed, manages, manages_all, manages_each, not_permitted, seen, sees};
-use crate::access::{Caller, View};
+use crate::access::{Caller, View, check_owner};
 use crate::audit_event::{RegistryAct, action};
 use crate::revocation::Sequences;
 
@@ -208,15 +208,4 @@ fn check_required(required: &[RequiredKeys]) -> Result<(), Refusal> {
         }
     }
     Ok(())
-}
-
-/// The one who answers for a service is known.
-fn check_owner(view: &View, owner: Option<PartyId>) -> Result<(), Refusal> {
-    let is_known = match owner {
-        None => true,
-        Some(PartyId::Group(id)) => view.state.group(id).is_some(),
-        Some(PartyId::Principal(Subject::Service(id))) => view.state.service(id).is_some(),
-        Some(PartyId::Principal(Subject::Person(id))) => view.state.person(id).is_some(),
-    };
-    if is_known { Ok(()) } else { Err(Refusal::parameter("There is no such owner.")) }
 }

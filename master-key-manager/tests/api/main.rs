@@ -83,6 +83,8 @@ mod oauth;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod owners;
+#[cfg(test)]
 mod people;
 #[cfg(test)]
 mod people_endings;
