@@ -22,6 +22,7 @@ pub mod strength;
 pub mod structured;
 mod symmetric;
 mod text;
+pub mod url;
 mod yaml;
 
 pub use check::{Checked, Facts, Validity, check};

@@ -8,6 +8,7 @@ use manager_api::generate::Generate;
 use manager_api::kind::SecretKind;
 use manager_registry::EnvironmentRules;
 use manager_secret_kinds::random::Random;
+use manager_secret_kinds::url::passwords;
 use manager_secret_kinds::{Generated, Refused, field, generate, strength};
 use service_runtime::Refusal;
 use shared_proto::error::ErrorCode;
@@ -58,14 +59,19 @@ impl LeastScore {
         Self(rules.min_password_strength)
     }
 
-    /// Refuses a value whose password is weaker: the value of a password, and the field of structured kinds that has that name.
+    /// Refuses a value whose password is weaker: the value of a password, the field of structured kinds that has that name, and what
+    /// is in the address of a database.
     pub(super) fn check(self, kind: SecretKind, value: &[u8]) -> Result<(), NotTaken> {
         if kind == SecretKind::Password {
             return self.check_password(value);
         }
         if self.0 > 0 && has_password(kind) {
             // Whoever connects without a password has none that is weak.
-            return field(kind, value, PASSWORD).map_or(Ok(()), |password| self.check_password(password.as_bytes()));
+            field(kind, value, PASSWORD).map_or(Ok(()), |password| self.check_password(password.as_bytes()))?;
+        }
+        if self.0 > 0 && kind == SecretKind::Database {
+            let address = field(kind, value, "url").unwrap_or_default();
+            return passwords(&address).iter().try_for_each(|password| self.check_password(password));
         }
         Ok(())
     }
@@ -159,6 +165,12 @@ mod tests {
         assert!(weak(SecretKind::Database, r#"{"user": "app", "password": "password1"}"#));
         assert!(!weak(SecretKind::Database, r#"{"user": "password1", "password": "kX9#vTq2!mZ7pLw4"}"#));
         assert!(!weak(SecretKind::Database, r#"{"url": "postgres://db/app"}"#), "it has none");
+        assert!(weak(SecretKind::Database, r#"{"url": "postgres://app:p%61ssword1@db/app"}"#));
+        assert!(weak(
+            SecretKind::Database,
+            r#"{"url": "jdbc:x://db?password=password1", "password": "kX9#vTq2!mZ7pLw4"}"#
+        ));
+        assert!(!weak(SecretKind::Database, r#"{"url": "postgres://password1:kX9%23vTq2!mZ7pLw4@db/app"}"#));
         assert!(!weak(SecretKind::Text, "password1") && !weak(SecretKind::Json, r#"{"password": "a"}"#));
         assert!(LeastScore(0).check(SecretKind::Password, b"a").is_ok());
     }

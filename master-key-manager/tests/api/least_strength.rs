@@ -38,6 +38,10 @@ async fn every_way_to_write_a_weak_password_is_refused_where_an_environment_asks
 
     is_weak(create(&manager, "new", "password", WEAK).await);
     is_weak(create(&manager, "new-db", "database", &document(WEAK)).await);
+    let address = |password: &str| json!({"url": format!("postgres://app:{password}@db/shop")}).to_string();
+    for weak in [WEAK, "p%61ssword1"] {
+        is_weak(create(&manager, "new-url", "database", &address(weak)).await);
+    }
     let (of, versions) = (format!("/api/secrets/{word}"), format!("/api/secrets/{word}/versions"));
     is_weak(manager.admin(Method::PUT, &of, Some(json!({"value": WEAK}))).await);
     is_weak(manager.post(&versions, json!({"value": WEAK, "stage": "pending"})).await);
@@ -66,6 +70,7 @@ async fn every_way_to_write_a_weak_password_is_refused_where_an_environment_asks
     manager.admin(Method::PUT, &of, Some(json!({"value": STRONG}))).await.expect(201);
     create(&manager, "text", "text", WEAK).await.expect(201);
     create(&manager, "url", "database", r#"{"url": "postgres://db/app"}"#).await.expect(201);
+    create(&manager, "strong-url", "database", &address("kX9%23vTq2!mZ7pLw4")).await.expect(201);
     let filled = json!({"value": document("x"), "field": "password", "generate": {"form": "password"}});
     manager.post(&format!("/api/secrets/{db}:rotate"), filled).await.expect(201);
     manager.post(&format!("{of}:rollback"), json!({"version": 1})).await.expect(201);
