@@ -5,6 +5,8 @@ mod adopted;
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod approved_comparisons;
+#[cfg(test)]
 mod approved_reads;
 #[cfg(test)]
 mod audit;
