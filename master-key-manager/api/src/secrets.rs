@@ -399,6 +399,15 @@ pub struct SecretDetails {
     /// How often tokens are made for it. Absent without a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<ReadLimit>,
+    /// True while no token is made for it because of an incident.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
+    /// When its environment was frozen (Unix seconds). Absent while it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_frozen_at: Option<u64>,
+    /// When its environment was disabled (Unix seconds). Absent while it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_disabled_at: Option<u64>,
     /// Its state.
     pub state: SecretStatus,
     /// When it was deleted (Unix seconds).

@@ -13,7 +13,7 @@ use manager_store::{DescribedSecret, ListedSecret, ShownRotation, Stages, Step};
 use service_runtime::{Fact, Refusal};
 use shared_proto::id::{SecretId, Version};
 
-use super::environment_name;
+use super::{environment_name, environment_of};
 use crate::app::App;
 use crate::approvals::{Destruction, VersionDestruction};
 use crate::catalogue::{RolledBack, StoredSecret};
@@ -24,7 +24,9 @@ pub(super) fn details(app: &App, found: DescribedSecret) -> Result<SecretDetails
     let DescribedSecret { state, details, rotation } = found;
     let details = details.ok_or_else(|| Refusal::unavailable("the description is not what the manager wrote"))?;
     let last_version = state.last.ok_or_else(|| Refusal::internal("a secret without a version"))?;
-    let environment = environment_name(app, state.environment)?;
+    let environment = environment_of(app, state.environment)?;
+    let (environment_frozen_at, environment_disabled_at) = (environment.frozen_at, environment.disabled_at);
+    let environment = environment.name;
     let (class, rotation_days) = (details.class_in(&environment), details.rotation_days_in(&environment));
     let deletion = state.rules.deletion;
     let status = state.rules.status();
@@ -45,6 +47,9 @@ pub(super) fn details(app: &App, found: DescribedSecret) -> Result<SecretDetails
         service_only: state.rules.service_only,
         requires_approval: state.rules.requires_approval,
         rate_limit: state.rules.rate_limit,
+        frozen: state.rules.frozen.is_some(),
+        environment_frozen_at,
+        environment_disabled_at,
         state: status,
         deleted_at: deletion.map(|deletion| deletion.deleted_at),
         recoverable_until: deletion.filter(|deletion| !deletion.destroyed).map(|deletion| deletion.recoverable_until),

@@ -41,6 +41,7 @@ use actix_web::web::{self, Bytes};
 use manager_api::lines::ChangeAnswer;
 use manager_api::name::{EnvironmentName, Reason};
 use manager_api::wire::RevocationStatus;
+use manager_store::Environment;
 use serde::{Deserialize, Serialize};
 use service_runtime::Refusal;
 use service_runtime::http::{Answer, LIVE, Parameter, Table, Tables, openapi, operator_ready};
@@ -131,7 +132,11 @@ fn environment_id(app: &App, caller: &Caller, name: &EnvironmentName) -> Result<
 }
 
 fn environment_name(app: &App, id: EnvironmentId) -> Result<EnvironmentName, Refusal> {
-    app.environments.with_id(id).map(|known| known.name).ok_or_else(|| Refusal::internal("an unknown environment"))
+    environment_of(app, id).map(|known| known.name)
+}
+
+fn environment_of(app: &App, id: EnvironmentId) -> Result<Environment, Refusal> {
+    app.environments.with_id(id).ok_or_else(|| Refusal::internal("an unknown environment"))
 }
 
 /// The answers to a change of principals or policy.

@@ -141,6 +141,8 @@ mod service_keys;
 #[cfg(test)]
 mod services;
 #[cfg(test)]
+mod shown_freezes;
+#[cfg(test)]
 mod store_move;
 #[cfg(test)]
 mod storing;
