@@ -166,28 +166,19 @@ impl SecretWriter {
         let path = to.path.clone().unwrap_or_else(|| SecretPath::unnamed(new_id));
         let _one_writer = self.settler.locks().lock(&(environment.id, path.clone())).await;
         let new = (new_id, request.rules());
-        let mut found = self.permit_at::<A>((environment, &path), new, caller).await?;
+        let (facts, is_there, permit) = self.permit_at::<A>((environment, &path), new, caller).await?;
         if let Some(owner) = request.details().and_then(|details| details.owner) {
             let view = self.registry.now().await?;
             check_owner(&view, Some(owner))?;
         }
-        let taker = match (&request.to, &found) {
-            (StoreTo::New { rules, details, .. }, (facts, true, permit)) => {
-                Some(self.take_over((facts, permit), (rules, details), caller, meta).await?)
-            }
-            (StoreTo::New { .. } | StoreTo::Path { .. } | StoreTo::Id(_), _) => None,
-        };
-        let caller = taker.as_ref().unwrap_or(caller);
-        if taker.is_some() {
-            found = self.permit_at::<A>((environment, &path), new, caller).await?;
-        }
-        let (facts, is_there, permit) = found;
         if matches!(request.to, StoreTo::Id(secret) if secret != facts.id) {
             return Err(ActError::SecretChanged.into());
         }
         let known = if is_there { self.store.secret(&permit.to_look(), facts.id).await? } else { None };
-        if let Some(state) = &known {
-            self.settler.settle(&state.pending).await?;
+        match (&known, request.first()) {
+            (Some(state), Some(_)) => self.check_empty(state, &permit).await?,
+            (Some(state), None) => drop(self.settler.settle(&state.pending).await?),
+            (None, _) => {}
         }
         self.may_be_next(request, (facts.id, known.as_ref()), &permit).await?;
         let kind = match &request.to {
@@ -204,9 +195,21 @@ impl SecretWriter {
         let ending = Expiry::Known(expires_at).told_at(now);
         let targets = self.readable_targets(&checked.references, caller).await?;
         let version = NewContent { value: Arc::clone(&checked.value), expires_at, targets };
+        // As late as that: nothing is changed for a create that is refused.
+        let taker = match (&request.to, &known) {
+            (StoreTo::New { rules, details, .. }, Some(_)) => {
+                Some(self.take_over::<A>(&facts, (rules, details), caller, meta).await?)
+            }
+            (StoreTo::New { .. } | StoreTo::Path { .. } | StoreTo::Id(_), _) => None,
+        };
+        let caller = taker.as_ref().unwrap_or(caller);
+        let (facts, _, permit) = match taker {
+            Some(_) => self.permit_at::<A>((environment, &path), new, caller).await?,
+            None => (facts, is_there, permit),
+        };
         // Who may write and not read gets no token; nor does anybody for a secret that is read after an approval only, or for a
         // version that is over where that is refused. Rules that change from here on, the permit does not outlive.
-        let rules = known.as_ref().map_or(request.rules(), |state| Some(&state.rules));
+        let rules = request.rules().or(known.as_ref().map(|state| &state.rules));
         let is_held_back = rules.is_some_and(|rules| rules.requires_approval || rules.frozen.is_some());
         let is_refused = ending.is_over && in_environment.expired_versions == ExpiredVersions::Refuse;
         let is_wanted = request.token && !is_held_back && !is_refused;

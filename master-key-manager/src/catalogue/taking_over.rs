@@ -7,38 +7,61 @@
 
 use manager_policy::{ActionType, Permit, SecretFacts};
 use manager_registry::SecretRules;
-use manager_store::{ActError, Details};
+use manager_store::{ActError, Details, SecretState};
 use service_runtime::Refusal;
 use service_runtime::audit::Origin;
 use shared_proto::error::ErrorCode;
-use shared_proto::id::SecretId;
 
 use super::SecretWriter;
 use super::changes::{After, Known, act, asked_for, facts_after};
 use crate::access::{Asked, Caller, View};
 
 impl SecretWriter {
-    /// Takes over the secret that is at the path of a create, and that the caller has this permit for. Returns the caller before the
-    /// state of the registry that there is then. The caller of this holds the lock of the path.
+    /// Refuses a create of a path whose secret has a value, had one, or has one in the vault alone, as after a restore; or that is
+    /// deleted or frozen. The caller of this holds the lock of the path.
     ///
     /// # Errors
-    /// `AlreadyExists`: it has a value or had one, is deleted or frozen. `SecretNotFound`: the caller may not write there with these
-    /// rules. `Unavailable`: the vault does not say what it has.
+    /// `AlreadyExists`. `Unavailable`: the vault does not say what it has.
+    pub(super) async fn check_empty<A: ActionType>(
+        &self,
+        known: &SecretState,
+        permit: &Permit<A>,
+    ) -> Result<(), Refusal> {
+        if known.had_value || known.rules.deletion.is_some() || known.rules.frozen.is_some() {
+            return Err(taken());
+        }
+        if !known.pending.is_empty() {
+            self.settler.settle(&known.pending).await?;
+            let settled = self.store.secret(&permit.to_look(), known.secret).await?.ok_or(ActError::SecretChanged)?;
+            if settled.had_value {
+                return Err(taken());
+            }
+        }
+        if self.settler.stored_of(known.secret).await?.is_empty() {
+            return Ok(());
+        }
+        Err(Refusal::new(ErrorCode::AlreadyExists).detail(
+            "A secret has this path, and the vault has versions of it that the catalogue lacks; run reconcile.",
+        ))
+    }
+
+    /// Gives the secret at the path of a create, which has passed [`Self::check_empty`], the rules and the description of that.
+    /// Returns the caller before the state of the registry that there is then.
+    ///
+    /// # Errors
+    /// The caller may not write there with these rules, or the secret has changed meanwhile.
     pub(super) async fn take_over<A: ActionType>(
         &self,
-        (facts, permit): (&SecretFacts, &Permit<A>),
+        facts: &SecretFacts,
         (rules, details): (&SecretRules, &Details),
         caller: &Caller,
         meta: &Origin,
     ) -> Result<Caller, Refusal> {
-        self.check_empty(facts.id, permit).await?;
         let found = self.store.placed(vec![facts.id]).await?.into_iter().next().flatten();
+        // By its number it has the same rules, too.
         let Some((placed, known, revision)) = found.filter(|(placed, ..)| placed.facts == *facts) else {
             return Err(ActError::SecretChanged.into());
         };
-        if placed.rules.deletion.is_some() || placed.rules.frozen.is_some() {
-            return Err(taken());
-        }
         if (&placed.rules, &known) == (rules, details) {
             return Ok(caller.clone());
         }
@@ -61,28 +84,6 @@ impl SecretWriter {
         changed.map_err(|refusal| if is_conflict(&refusal) { ActError::SecretChanged.into() } else { refusal })?;
         let view = self.registry.now().await?;
         caller.again(&view)
-    }
-
-    /// Refuses a secret that has a value, had one, or has one in the vault alone, as after a restore.
-    async fn check_empty<A: ActionType>(&self, secret: SecretId, permit: &Permit<A>) -> Result<(), Refusal> {
-        let look = permit.to_look();
-        let state = self.store.secret(&look, secret).await?.ok_or(ActError::SecretChanged)?;
-        if state.had_value {
-            return Err(taken());
-        }
-        if !state.pending.is_empty() {
-            self.settler.settle(&state.pending).await?;
-            let settled = self.store.secret(&look, secret).await?.ok_or(ActError::SecretChanged)?;
-            if settled.had_value || !settled.pending.is_empty() {
-                return Err(taken());
-            }
-        }
-        if self.settler.stored_of(secret).await?.is_empty() {
-            return Ok(());
-        }
-        Err(Refusal::new(ErrorCode::AlreadyExists).detail(
-            "A secret has this path, and the vault has versions of it that the catalogue lacks; run reconcile.",
-        ))
     }
 }
 

@@ -42,6 +42,10 @@ async fn the_next_create_takes_the_path_with_its_own_rules_and_no_other_does() {
     let installed = Installed::new(Mode::Production).await;
     let manager = installed.start().await;
     let secret = give_up(&installed, &manager).await;
+    let mut wrong = body("{", "b");
+    wrong["kind"] = json!("json");
+    manager.post("/api/secrets", wrong).await.expect(400).refused("value_invalid");
+    assert_eq!(shown(&manager, &secret).await["tags"]["team"], "a", "what is refused changes nothing");
     let made = create(&manager, "v", "b").await.expect(201);
     assert_eq!((made.member("key_id"), made.json()["version"].as_u64()), (secret.clone(), Some(2)));
     assert_eq!(installed.vault.open(made.json()["token"]["access_token"].as_str().unwrap())[0].expose(), b"v");
