@@ -13,7 +13,7 @@ use service_runtime::workers::Workers;
 use shared_proto::encoding::b64;
 use shared_proto::jwk::PublicJwk;
 
-use crate::access::{Authenticator, ChangePace, IdleSessions, Limits, Registry};
+use crate::access::{Authenticator, IdleSessions, Limits, Registry};
 use crate::approvals::Approvals;
 use crate::bulk::{Bulk, Turns};
 use crate::catalogue::{
@@ -155,7 +155,7 @@ impl App {
             clock: Arc::clone(&clock),
             environments: Arc::clone(&environments),
             registry: Arc::clone(&registry),
-            pace: ChangePace::default(),
+            pace: Arc::default(),
         });
         let secret_rotator = Arc::new(secret_rotator((&store, &secret_writer, &revocations), (&audit, &clock)));
         let secret_keeper = secret_keeper((&store, &secret_writer, &revocations), &audit);
@@ -355,8 +355,14 @@ fn secret_keeper(
     (store, writer, revocations): (&Arc<dyn ManagerStore>, &Arc<SecretWriter>, &Arc<Revocations>),
     audit: &AuditLog,
 ) -> Arc<SecretKeeper> {
-    let settler = Arc::clone(&writer.settler);
-    Arc::new(SecretKeeper::new(Arc::clone(store), Arc::clone(revocations), settler, audit.clone()))
+    let (settler, pace) = (Arc::clone(&writer.settler), Arc::clone(&writer.pace));
+    Arc::new(SecretKeeper {
+        store: Arc::clone(store),
+        revocations: Arc::clone(revocations),
+        settler,
+        audit: audit.clone(),
+        pace,
+    })
 }
 
 fn revocations(

@@ -29,13 +29,13 @@ use crate::revocation::{Revocations, Sequences};
 
 /// Changes secrets.
 pub struct SecretKeeper {
-    pub(super) store: Arc<dyn ManagerStore>,
-    pub(super) revocations: Arc<Revocations>,
+    pub(crate) store: Arc<dyn ManagerStore>,
+    pub(crate) revocations: Arc<Revocations>,
     /// Asks the vault what it has.
     pub(crate) settler: Arc<Settler>,
-    pub(super) audit: AuditLog,
+    pub(crate) audit: AuditLog,
     /// Of changes of places, and of acts that are asked for.
-    pub(crate) pace: ChangePace,
+    pub(crate) pace: Arc<ChangePace>,
 }
 
 /// A secret with the state that a change is made on.
@@ -62,16 +62,6 @@ pub(super) struct After {
 }
 
 impl SecretKeeper {
-    /// A keeper of the secrets of this store.
-    pub fn new(
-        store: Arc<dyn ManagerStore>,
-        revocations: Arc<Revocations>,
-        settler: Arc<Settler>,
-        audit: AuditLog,
-    ) -> Self {
-        Self { store, revocations, settler, audit, pace: ChangePace::default() }
-    }
-
     /// Changes a secret.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use manager_store::DueErasure;
 use service_runtime::Refusal;
 use service_runtime::audit::Origin;
 use shared_proto::id::SecretId;
+use shared_proto::wire::vault::MAX_PAGE;
 
 use super::changes::SecretKeeper;
 use super::deletion::{destroyed_place, ended_destructions};
@@ -45,7 +46,7 @@ impl SecretKeeper {
             return Ok(Some((done, more)));
         }
         for _ in 0..STEPS {
-            let stored = self.settler.stored_of(secret).await?;
+            let stored = self.settler.stored_of(secret, MAX_PAGE).await?;
             if stored.is_empty() {
                 self.store.finish_erasure(secret).await?;
                 return Ok(Some((done, false)));

@@ -17,10 +17,12 @@ use super::target::StoreTo;
 use crate::access::Caller;
 
 impl SecretWriter {
-    /// The secret at a place, `None` if there is none, with the permit to write there.
+    /// The secret at a place, with the permit to write there. `None` if there is none, or one that a create may take over: what
+    /// comes to nothing is settled before.
     ///
     /// # Errors
-    /// The caller may not write there, or there is no such environment.
+    /// The caller may not write there, or there is no such environment. `Unavailable`, `OutcomeUnknown`: the vault does not say what became of a
+    /// version.
     pub async fn writable_at(
         &self,
         (environment, path): (&EnvironmentSelector, &SecretPath),
@@ -28,8 +30,16 @@ impl SecretWriter {
     ) -> Result<(Option<SecretId>, Permit<Write>), Refusal> {
         let environment = self.environments.selected(caller, environment)?;
         let new = (SecretId::generate(), None);
+        let _one_writer = self.settler.locks().lock(&(environment.id, path.clone())).await;
         let (facts, is_there, permit) = self.permit_at::<Write>((&environment, path), new, caller).await?;
-        Ok((is_there.then_some(facts.id), permit))
+        let known = if is_there { self.store.secret(&permit.to_look(), facts.id).await? } else { None };
+        let Some(known) = known else { return Ok((None, permit)) };
+        let is_empty = match self.check_empty(&known, &permit).await {
+            Ok(()) => true,
+            Err(refusal) if refusal.code() == ErrorCode::AlreadyExists => false,
+            Err(refusal) => return Err(refusal),
+        };
+        Ok((Some(known.secret).filter(|_| !is_empty), permit))
     }
 
     /// Refuses what [`Self::store`] would refuse, as far as it can be known before. Whoever tells of it looks again at the permit
@@ -49,7 +59,7 @@ impl SecretWriter {
         if is_there {
             let known = self.store.secret(&permit.to_look(), facts.id).await?;
             let known = known.ok_or_else(|| Refusal::new(ErrorCode::SecretNotFound))?;
-            if is_new && known.had_value {
+            if is_new && (known.had_value || known.rules.frozen.is_some()) {
                 return Err(taken());
             }
             if known.rules.deletion.is_some() {
@@ -65,9 +75,9 @@ impl SecretWriter {
                     return Err(other_reading());
                 }
             }
-            if let StoreTo::New { details, .. } = &request.to {
-                kind = details.kind;
-            }
+        }
+        if let StoreTo::New { details, .. } = &request.to {
+            kind = details.kind;
         }
         let least = LeastScore::of(&self.rules_in(to.environment.id).await?);
         let rules = (kind.unwrap_or(SecretKind::Text), least);

@@ -73,7 +73,7 @@ pub struct SecretWriter {
     /// The rules of environments.
     pub registry: Arc<Registry>,
     /// Of creates that take over what an earlier one has left.
-    pub pace: ChangePace,
+    pub pace: Arc<ChangePace>,
 }
 
 /// A value that is stored.
@@ -167,10 +167,6 @@ impl SecretWriter {
         let _one_writer = self.settler.locks().lock(&(environment.id, path.clone())).await;
         let new = (new_id, request.rules());
         let (facts, is_there, permit) = self.permit_at::<A>((environment, &path), new, caller).await?;
-        if let Some(owner) = request.details().and_then(|details| details.owner) {
-            let view = self.registry.now().await?;
-            check_owner(&view, Some(owner))?;
-        }
         if matches!(request.to, StoreTo::Id(secret) if secret != facts.id) {
             return Err(ActError::SecretChanged.into());
         }
@@ -179,6 +175,10 @@ impl SecretWriter {
             (Some(state), Some(_)) => self.check_empty(state, &permit).await?,
             (Some(state), None) => drop(self.settler.settle(&state.pending).await?),
             (None, _) => {}
+        }
+        if let Some(owner) = request.details().and_then(|details| details.owner) {
+            let view = self.registry.now().await?;
+            check_owner(&view, Some(owner))?;
         }
         self.may_be_next(request, (facts.id, known.as_ref()), &permit).await?;
         let kind = match &request.to {

@@ -125,13 +125,13 @@ impl Settler {
         Ok(facts.state == VersionState::Stored && found == (row.environment, row.secret, row.envelope, row.digest))
     }
 
-    /// The first envelopes that the vault has of a secret, up to a page.
+    /// The first envelopes that the vault has of a secret, up to so many.
     ///
     /// # Errors
     /// The vault does not say.
-    pub async fn stored_of(&self, secret: SecretId) -> Result<Vec<Version>, Refusal> {
+    pub async fn stored_of(&self, secret: SecretId, limit: usize) -> Result<Vec<Version>, Refusal> {
         let unclear = || Refusal::unavailable("the vault does not say what it has of the secret");
-        let request = Inventory { after: just_before(secret, Version::FIRST), limit: MAX_PAGE };
+        let request = Inventory { after: just_before(secret, Version::FIRST), limit };
         let answer: Receipts = self.client.command(Operation::Inventory, &request).await.map_err(|_| unclear())?;
         let pins = &self.keys.now().pins;
         let mut stored = Vec::new();

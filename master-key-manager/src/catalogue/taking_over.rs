@@ -17,11 +17,11 @@ use super::changes::{After, Known, act, asked_for, facts_after};
 use crate::access::{Asked, Caller, View};
 
 impl SecretWriter {
-    /// Refuses a create of a path whose secret has a value, had one, or has one in the vault alone, as after a restore; or that is
-    /// deleted or frozen. The caller of this holds the lock of the path.
+    /// Refuses a create of a path whose secret has a value or had one, or that is deleted or frozen. The caller of this holds the
+    /// lock of the path.
     ///
     /// # Errors
-    /// `AlreadyExists`. `Unavailable`: the vault does not say what it has.
+    /// `AlreadyExists`. `Unavailable`: the vault does not say what became of a version.
     pub(super) async fn check_empty<A: ActionType>(
         &self,
         known: &SecretState,
@@ -37,19 +37,16 @@ impl SecretWriter {
                 return Err(taken());
             }
         }
-        if self.settler.stored_of(known.secret).await?.is_empty() {
-            return Ok(());
-        }
-        Err(Refusal::new(ErrorCode::AlreadyExists).detail(
-            "A secret has this path, and the vault has versions of it that the catalogue lacks; run reconcile.",
-        ))
+        Ok(())
     }
 
-    /// Gives the secret at the path of a create, which has passed [`Self::check_empty`], the rules and the description of that.
-    /// Returns the caller before the state of the registry that there is then.
+    /// Gives the secret at the path of a create, which has passed [`Self::check_empty`], the rules and the description of that, and
+    /// a new number in any case: what was approved for the former one is over. Returns the caller before the state of the registry
+    /// that there is then.
     ///
     /// # Errors
-    /// The caller may not write there with these rules, or the secret has changed meanwhile.
+    /// The caller may not write there with these rules, or the secret has changed meanwhile. `AlreadyExists`: the vault has a value
+    /// of it that the catalogue lacks, as after a restore. `Unavailable`: the vault does not say what it has.
     pub(super) async fn take_over<A: ActionType>(
         &self,
         facts: &SecretFacts,
@@ -62,14 +59,16 @@ impl SecretWriter {
         let Some((placed, known, revision)) = found.filter(|(placed, ..)| placed.facts == *facts) else {
             return Err(ActError::SecretChanged.into());
         };
-        if (&placed.rules, &known) == (rules, details) {
-            return Ok(caller.clone());
+        self.pace.take(caller.subject())?;
+        if !self.settler.stored_of(facts.id, 1).await?.is_empty() {
+            return Err(Refusal::new(ErrorCode::AlreadyExists).detail(
+                "A secret has this path, and the vault has versions of it that the catalogue lacks; run reconcile.",
+            ));
         }
         let known = Known { placed, details: known, revision };
         let after = After { path: facts.path.clone(), rules: rules.clone(), details: Some(details.clone()) };
         let next = facts_after(facts, &after);
         let _at_the_end: Permit<A> = caller.permit_on(Some(&next))?;
-        self.pace.take(caller.subject())?;
         self.audit.record(act(&known, &after), meta).await?;
         let decide = |caller: &Caller, _view: &View| {
             for facts in [facts, &next] {

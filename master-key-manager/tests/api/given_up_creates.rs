@@ -182,3 +182,59 @@ async fn who_may_not_write_there_takes_nothing_over() {
     assert!(made.json().get("token").is_none());
     manager.stop().await;
 }
+
+#[actix_web::test]
+async fn an_import_that_keeps_what_exists_stores_what_has_come_to_nothing() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let bearer = format!("Bearer {}", manager.credential);
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k")];
+    let body =
+        json!({"format": "dotenv", "document": "DB=mine\n", "environment": "dev", "folder": "app", "existing": "keep"});
+    let import = async || {
+        let answer = manager.send(Method::POST, "/api/secrets:import", &headers, Some(body.to_string())).await;
+        answer.expect(200).json()
+    };
+    installed.vault.state().store_mood = StoreMood::Garble;
+    let first = import().await;
+    assert_eq!(first["refused"], 1, "{first}");
+    installed.vault.state().store_mood = StoreMood::Honest;
+    let second = import().await;
+    assert_eq!(
+        (&second["refused"], &second["kept"], &second["created"]),
+        (&json!(0), &json!(0), &json!(1)),
+        "{second}"
+    );
+    let token = json!({"secrets": [{"environment": "dev", "path": "app/DB"}]});
+    let token = manager.post("/api/tokens", token).await.expect(201).member("access_token");
+    assert_eq!(installed.vault.open(&token)[0].expose(), b"mine");
+    let third = import().await;
+    assert_eq!((&third["kept"], &third["created"]), (&json!(1), &json!(0)), "{third}");
+    manager.stop().await;
+}
+
+#[actix_web::test]
+async fn what_was_approved_for_a_create_that_came_to_nothing_is_over_once_the_path_is_taken() {
+    let installed = Installed::new(Mode::Production).await;
+    let manager = installed.start().await;
+    let (reader, approver) = (manager.service("reader").await, manager.service("approver").await);
+    manager.permit(&reader.id(), "allow", &["read"], "app/**").await;
+    manager.permit(&approver.id(), "allow", &["read", "approve"], "app/**").await;
+    let body = json!({"environment": "dev", "path": "app/db", "value": "v", "requires_approval": true, "token": false});
+    installed.vault.state().store_mood = StoreMood::Garble;
+    manager.post("/api/secrets", body.clone()).await.expect(503).refused("outcome_unknown");
+    installed.vault.state().store_mood = StoreMood::Honest;
+    let listed = manager.admin(Method::GET, "/api/secrets", None).await.expect(200).json();
+    let ask = json!({"key_id": listed["secrets"][0]["key_id"], "seconds": 600, "reason": "a call at night"});
+    let id =
+        manager.by(&reader, Method::POST, "/api/approvals", Some(ask.clone())).await.expect(202).member("approval_id");
+    manager.by(&approver, Method::POST, &format!("/api/approvals/{id}:approve"), None).await.expect(200);
+    let made = manager.post("/api/secrets", body).await.expect(201);
+    let token = json!({"secrets": [{"key_id": made.member("key_id")}]});
+    let mint = async || manager.by(&reader, Method::POST, "/api/tokens", Some(token.clone())).await;
+    mint().await.expect(403).refused("approval_required");
+    let again = manager.by(&reader, Method::POST, "/api/approvals", Some(ask)).await.expect(202).member("approval_id");
+    manager.by(&approver, Method::POST, &format!("/api/approvals/{again}:approve"), None).await.expect(200);
+    mint().await.expect(201);
+    manager.stop().await;
+}
