@@ -360,6 +360,7 @@ pub struct StagedVersions {
 /// Answer of `GET /api/secrets/{key_id}`: a secret, without any value.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a member of the JSON answer")]
 pub struct SecretDetails {
     /// The secret.
     pub key_id: SecretId,

@@ -352,14 +352,13 @@ impl SecretWriter {
         let committed = committed.map_err(|_| Refusal::outcome_unknown(UNCLEAR))?;
         let written = Fact::Written(row.secret, row.version);
         match (committed, token) {
-            (CommitOutcome::Yes { .. }, None) => Ok(None),
             (CommitOutcome::Yes { rseq, expires_at }, Some(mut token)) => {
                 token.expires_at = expires_at.unwrap_or(token.expires_at);
                 self.mint.issue(token, rseq, vec![row], seal_key).await.map(Some)
             }
             (CommitOutcome::Closed(closed), _) => Err(Refusal::from(closed).fact(written)),
             // Its end, or the rule of its environment, came in between.
-            (CommitOutcome::Expired, _) => Ok(None),
+            (CommitOutcome::Yes { .. }, None) | (CommitOutcome::Expired, _) => Ok(None),
             (CommitOutcome::WithoutToken, _) => {
                 Err(Refusal::new(ErrorCode::CredentialInvalid).cause(CHANGED).fact(written))
             }
