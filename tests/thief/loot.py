@@ -28,6 +28,7 @@ TOKEN = re.compile(rb"[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}
 VAULT_ID = re.compile(rb"vlt_[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])")
 PEM = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL)
 CREDENTIAL = re.compile(rb"spv_([A-Za-z0-9_-]{48})(?![A-Za-z0-9_-])")
+VIRTUAL = re.compile(rb"\s*CREATE\s+VIRTUAL\s+TABLE\b", re.IGNORECASE)
 NAME_COLUMNS = ("path", "name", "label", "title", "description", "user_id", "tag")
 
 
@@ -63,6 +64,9 @@ class Loot:
     records: set = field(default_factory=set)  # (kind, id) of principals, credentials and policy
     hashes: set = field(default_factory=set)  # keyed hashes of credentials
     credentials: set = field(default_factory=set)  # plain ones
+    rows: dict = field(default_factory=dict)  # (folder of the loot, table) → rows that were looked at
+    tables: dict = field(default_factory=dict)  # folder of the loot → tables that were looked at to their end
+    skipped: dict = field(default_factory=dict)  # folder of the loot → virtual tables, which were passed over
     files: list = field(default_factory=list)
     notes: list = field(default_factory=list)
 
@@ -176,22 +180,45 @@ class Loot:
         connection = sqlite3.connect(copy)
         connection.text_factory = bytes
         try:
-            tables = [
-                row[0].decode() for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            ]
-            for table in tables:
+            found = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
+            for table, statement in ((name.decode(), sql or b"") for name, sql in found):
+                if VIRTUAL.match(statement):
+                    self.skip_table(table, where)
+                    continue
                 try:
                     quoted = table.replace('"', '""')
                     cursor = connection.execute(f'SELECT * FROM "{quoted}"')
                     columns = [column[0] for column in cursor.description]
                     for row in cursor:
                         self._add_row(table, dict(zip(columns, row, strict=True)), f"{where}:{table}")
+                    # Last: what cannot be read to its end was not looked at.
+                    self.add_table(table, where)
                 except sqlite3.Error as error:
                     self.notes.append(f"{where}:{table}: {error}")
         finally:
             connection.close()
 
+    def skip_table(self, table, where):
+        """A virtual table: a program, and perhaps one that this SQLite lacks. What it keeps is in plain tables beside it."""
+        self.skipped.setdefault(folder_of(where), set()).add(table)
+        note = f"{where}:{table}: a virtual table, which is passed over; its rows are in tables named {table}_…"
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def add_table(self, table, where):
+        """A table of which every row was looked at."""
+        self.tables.setdefault(folder_of(where), set()).add(table)
+
+    def tables_read(self):
+        """{folder: {table: rows}} of the tables that were looked at."""
+        return {
+            folder: {table: self.rows.get((folder, table), 0) for table in sorted(tables)}
+            for folder, tables in self.tables.items()
+        }
+
     def _add_row(self, table, row, where):
+        place = (folder_of(where), table)
+        self.rows[place] = self.rows.get(place, 0) + 1
         # The manager has a table of this name, too: what the vault should have, without any of it.
         if table == "envelopes" and "ciphertext" in row:
             names = ("environment_id", "secret_id", "version", "digest", "key_commitment", "nonce", "ciphertext")
@@ -237,6 +264,8 @@ class Loot:
         if data.startswith(postgres.DUMP):
             for table, row in postgres.rows_of_dump(data):
                 self._add_row(table, row, f"{where}:{table}")
+            for table in postgres.tables_of_dump(data):
+                self.add_table(table, where)
         if postgres.holds_rows(path):
             for piece in postgres.random_pieces(data):
                 self.add_bytes(piece, where)
@@ -249,6 +278,10 @@ class Loot:
                 self.add_traffic(record, where)
             else:
                 self.add_json(record, where)
+
+
+def folder_of(where):
+    return pathlib.PurePath(where).parts[0]
 
 
 def decode_loosely(data):

@@ -15,6 +15,11 @@ CONTROL = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v"
 SHORT = {length: bytes([(length + 1) << 1 | 1]) for length in (32, 40, 48)}
 
 
+def tables_of_dump(dump):
+    """The tables whose rows it has, also those without a row. What it only declares is none of them."""
+    return [table.decode() for table, _, _ in COPY.findall(dump)]
+
+
 def rows_of_dump(dump):
     """(table, row) for each row; blobs and texts as bytes, whole numbers as numbers."""
     types = {}

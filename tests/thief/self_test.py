@@ -26,8 +26,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 import canary
 import guesses
 import postgres
+import tables
 import tamper
 from loot import p
+from tables import dump_of
 from thief import rob
 
 NOW = 1_800_000_000
@@ -296,23 +298,6 @@ def test_wal(one):
         connection.close()
 
 
-def dump_of(path):
-    """What pg_dump writes about the tables of a SQLite database."""
-    kinds = {"BLOB": "bytea NOT NULL", "INTEGER": "bigint", "TEXT": 'text COLLATE pg_catalog."C"'}
-    connection, dump = sqlite3.connect(path), postgres.DUMP.decode()
-    for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-        columns = [column[1:3] for column in connection.execute(f"PRAGMA table_info({table})")]
-        lines = ",\n".join(f"    {name} {kinds[kind]}" for name, kind in columns)
-        names = ", ".join(name for name, _ in columns)
-        dump += f"\nCREATE TABLE public.{table} (\n{lines}\n);\n\nCOPY public.{table} ({names}) FROM stdin;\n"
-        for row in connection.execute(f"SELECT * FROM {table}"):
-            values = (rf"\\x{value.hex()}" if isinstance(value, bytes) else str(value) for value in row)
-            dump += "\t".join(values).replace("\n", r"\n") + "\n"
-        dump += "\\.\n"
-    connection.close()
-    return dump
-
-
 def test_dump(one):
     """A dump of PostgreSQL says what a database says, and pages of its files what was deleted."""
     with stolen(one, "vault-data", "vault-keys", *MANAGER_DISK) as folder:
@@ -493,6 +478,7 @@ def main():
         test_credentials(one)
         guesses.test(one, stolen, check)
     test_canary()
+    tables.test(check)
     print(f"{len(PASSED)} passed, {len(FAILED)} failed")
     sys.exit(bool(FAILED))
 

@@ -12,8 +12,10 @@ that he has of them is the same.
 
 He also looks for credentials that a manager would take: plain ones, and anything whose keyed hash is stored.
 
-Output: {"scenario", "opened": [{"secret_id", "version", "value_b64"}], "guessed": the same, "alike": [["secret version", …]], "credentials", "names", "canary": [{"file", "encoding"}],
-"pieces": {counts}, "notes"}. The exit code is 0 whether or not something opened, and 1 if the thief himself failed.
+Output: {"scenario", "opened": [{"secret_id", "version", "value_b64"}], "guessed": the same, "alike": [["secret version",
+…]], "credentials", "names", "tables": {folder: {table: rows}} of the tables that he looked at to their end, "skipped":
+{folder: [virtual tables, whose rows are in plain tables beside them]}, "canary": [{"file", "encoding"}], "pieces":
+{counts}, "notes"}. The exit code is 0 whether or not something opened, and 1 if the thief himself failed.
 """
 
 import argparse
@@ -265,6 +267,8 @@ class Thief:
             "alike": self.alike(),
             "credentials": sorted(credential.hex() for credential in self.credentials),
             "names": sorted(loot.names),
+            "tables": loot.tables_read(),
+            "skipped": {folder: sorted(tables) for folder, tables in loot.skipped.items()},
             "canary": canary_hits,
             "pieces": {**found, **self.counts},
             "notes": loot.notes,
