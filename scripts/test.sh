@@ -93,7 +93,7 @@ if [[ ! $engine ]]; then
     step "a part of the system tests on PostgreSQL: the thief, revocation, crashes, rotation"
     # The same packages as above, so that nothing is built again.
     SPLITVAULT_TEST_ENGINE=postgres cargo test --locked --quiet --workspace --test suite -- \
-        security::{both_stolen,manager_stolen,vault_stolen,vault_database_,value_guessed,stolen_token,restored,revoked_means_refused} \
+        security::{both_stolen,manager_stolen,vault_stolen,vault_database_,value_guessed,stolen_token,tables_read,restored,revoked_means_refused} \
         security::{kill_cycles,database_killed} system::{crash,database_,rotation,two_managers,updated}
 fi
 

@@ -66,6 +66,21 @@ impl Service {
         answer.trim().parse().unwrap_or_else(|_| panic!("{query}: {answer}"))
     }
 
+    /// The names of its tables, in order.
+    pub fn tables(&self) -> Vec<String> {
+        let answer = match &self.database {
+            Some(database) => database.ask(
+                "SELECT string_agg(table_name, ' ' ORDER BY table_name COLLATE \"C\") FROM information_schema.tables
+                 WHERE table_schema = 'public' AND table_type = 'BASE TABLE'",
+            ),
+            None => self.in_sqlite(
+                "print(' '.join(row[0] for row in db.execute(sys.argv[2])))",
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
+            ),
+        };
+        answer.split_whitespace().map(str::to_owned).collect()
+    }
+
     /// Runs one statement behind the service's back. Returns the number of rows that it changed.
     pub fn alter(&self, statement: &str) -> u64 {
         let answer = match &self.database {

@@ -1,5 +1,6 @@
 //! The thief of the drills: a Python program that knows only the protocol's document.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -21,6 +22,10 @@ pub struct Report {
     pub credentials: Vec<String>,
     /// Names that he read.
     pub names: Vec<String>,
+    /// How many rows the tables have that he looked at to their end, by folder of the loot and table.
+    pub tables: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Virtual tables that he passed over, by folder of the loot.
+    pub skipped: BTreeMap<String, Vec<String>>,
     /// Places where the value lies readably.
     pub canary: Vec<Value>,
     /// What he had, by kind.

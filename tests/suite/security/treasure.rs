@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use system_tests::thief::Report;
 use system_tests::{Installation, Stored};
 
+use super::lives::hide_lives;
 use super::traces::{self, Needle};
 
 /// One version of a secret that a drill hid.
@@ -21,10 +22,26 @@ pub(super) struct Treasure {
     pub(super) value: String,
     /// What the manager answered.
     pub(super) stored: Stored,
+    /// What became of it.
+    pub(super) life: Life,
 }
 
-/// Hides secrets in all three environments: several in one, two versions of one, a long one. Their tokens are minted, one of
-/// them by a service. There are services, a person, groups and policy, with the names of secrets as their names.
+/// What became of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Its token opens it.
+    Open,
+    /// Its secret is there, and its token was revoked.
+    Closed,
+    /// Its secret is deleted.
+    Deleted,
+    /// It is destroyed: the vault has no row of it any more.
+    Destroyed,
+}
+
+/// Hides secrets in all three environments: several in one, two versions of one, a long one; then others in the middle of
+/// their lives, of which the last one is destroyed. Their tokens are minted, one of them by a service. There are services, a
+/// person, groups and policy, with the names of secrets as their names.
 pub(super) async fn hide(installation: &Installation) -> Vec<Treasure> {
     let name = || format!("vaulted/{}", random_word());
     let twice = name();
@@ -42,7 +59,9 @@ pub(super) async fn hide(installation: &Installation) -> Vec<Treasure> {
         treasures.push(hide_at(installation, environment, &path, &value).await);
     }
     let [first, _, third, ..] = &mut treasures[..] else { panic!("there are six") };
-    populate(installation, word_of(first), third).await;
+    let word = word_of(first).to_owned();
+    populate(installation, &word, third).await;
+    treasures.extend(hide_lives(installation, &word).await);
     treasures
 }
 
@@ -99,14 +118,26 @@ fn word_of(treasure: &Treasure) -> &str {
 pub(super) async fn hide_at(installation: &Installation, environment: &str, path: &str, value: &str) -> Treasure {
     let body = json!({"user_id": "user123", "environment": environment, "path": path, "key_data": value});
     let answer = installation.admin_call("POST", "/api/keys", Some(body)).await;
-    Treasure { path: path.to_owned(), value: value.to_owned(), stored: Stored::of(&answer) }
+    Treasure { path: path.to_owned(), value: value.to_owned(), stored: Stored::of(&answer), life: Life::Open }
 }
 
-/// Checks that every token opens its value: a drill on an installation that serves nothing says nothing.
+/// Those that the vault has. Of the others only recorded traffic tells.
+pub(super) fn kept(treasures: &[Treasure]) -> Vec<Treasure> {
+    let kept: Vec<_> = treasures.iter().filter(|treasure| treasure.life != Life::Destroyed).cloned().collect();
+    assert!(kept.len() < treasures.len(), "one is destroyed");
+    kept
+}
+
+/// Checks that every token opens its value, and none of those that were revoked: a drill on an installation that serves
+/// nothing says nothing.
 pub(super) async fn all_open(installation: &Installation, treasures: &[Treasure]) {
     for treasure in treasures {
-        let answer = installation.read(&treasure.stored.key_id, &treasure.stored.token).await.expect(200);
-        assert_eq!(answer.text("decrypted_key"), treasure.value);
+        let answer = installation.read(&treasure.stored.key_id, &treasure.stored.token).await;
+        if treasure.life == Life::Open {
+            assert_eq!(answer.expect(200).text("decrypted_key"), treasure.value);
+        } else {
+            answer.expect_code("token_invalid");
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use system_tests::thief::python;
 use system_tests::{Answer, Builder, Call, Installation, KeptData, Stored};
 use tokio::sync::Semaphore;
 
-use super::treasure::{Treasure, random_word};
+use super::treasure::{Life, Treasure, random_word};
 
 /// Groups of versions; each gets another tampering in each round.
 const GROUPS: usize = 100;
@@ -117,7 +117,7 @@ impl Drill {
             });
             let (calls, names): (Vec<_>, Vec<_>) = calls.map(|(call, path, value)| (call, (path, value))).unzip();
             for ((answer, (path, value)), group) in send_all(calls).await.iter().zip(names).zip(&mut honest) {
-                group.push(Treasure { path, value, stored: Stored::of(answer) });
+                group.push(Treasure { path, value, stored: Stored::of(answer), life: Life::Open });
             }
         }
         let places: Vec<Vec<Value>> = honest
