@@ -212,7 +212,7 @@ impl Vault {
         self.tokens.sweep(&self.authority);
         self.transfer_keys.sweep();
         self.feed.forget_expired();
-        self.rows.sweep();
+        self.rows.sweep(self.feed.destroyed(), |secret, version| self.feed.is_destroyed(secret, version));
     }
 }
 

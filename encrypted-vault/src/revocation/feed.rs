@@ -13,6 +13,7 @@ use service_runtime::sql::StoreFault;
 use shared_proto::Rejected;
 use shared_proto::chain::{ChainHead, Step};
 use shared_proto::event::{EventClaims, EventHash, event_hash};
+use shared_proto::id::{SecretId, Version};
 use shared_proto::token::Grant;
 use shared_proto::wire::vault::MAX_PAGE;
 use tokio::sync::Mutex;
@@ -153,6 +154,16 @@ impl Feed {
     /// The verdict of revocation about one grant of a token.
     pub fn check_grant(&self, rseq: u64, grant: &Grant) -> Verdict {
         if self.read().set.hits_grant(rseq, grant) { Verdict::Revoked } else { Verdict::Allowed }
+    }
+
+    /// How many versions are destroyed.
+    pub fn destroyed(&self) -> usize {
+        self.read().set.destroyed()
+    }
+
+    /// Whether a version is destroyed.
+    pub fn is_destroyed(&self, secret: SecretId, version: Version) -> bool {
+        self.read().set.is_destroyed(secret, version)
     }
 
     /// The newest applied event, after it is marked: a feed state may state it. While the gate is closed there is no

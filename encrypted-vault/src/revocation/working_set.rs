@@ -88,6 +88,16 @@ impl WorkingSet {
         self.destroyed.insert((secret, version));
     }
 
+    /// How many versions are destroyed.
+    pub(super) fn destroyed(&self) -> usize {
+        self.destroyed.len()
+    }
+
+    /// Whether a version is destroyed.
+    pub(super) fn is_destroyed(&self, secret: SecretId, version: Version) -> bool {
+        self.destroyed.contains(&(secret, version))
+    }
+
     /// Whether the whole token is revoked.
     pub(super) fn hits_token(&self, token: &TokenFacts) -> bool {
         let newer = |entry: Option<&Applied>| entry.is_some_and(|applied| token.rseq < applied.seq);
@@ -102,7 +112,7 @@ impl WorkingSet {
     /// Whether one grant of the token is revoked.
     pub(super) fn hits_grant(&self, rseq: u64, grant: &Grant) -> bool {
         let newer = |entry: Option<&Applied>| entry.is_some_and(|applied| rseq < applied.seq);
-        self.destroyed.contains(&(grant.secret, grant.version))
+        self.is_destroyed(grant.secret, grant.version)
             || newer(self.secrets.get(&grant.secret))
             || newer(self.versions.get(&(grant.secret, grant.version)))
     }
