@@ -101,7 +101,7 @@ mod tests {
         let row = |secret_id| NewRow {
             name: VersionName { environment, secret_id, version: Version::FIRST },
             digest: Bytes([1; 32]),
-            ciphertext: Ciphertext::new(Bytes([2; 32]), Bytes([3; 12]), vec![4; 64]).unwrap(),
+            ciphertext: Ciphertext::new(Bytes([2; 32]), Bytes([3; 12]), vec![4; 80]).unwrap(),
             key: WrappedKey { epoch: 1, storage_key: 1, stored: Bytes([5; 48]) },
             fingerprint: None,
         };
