@@ -5,7 +5,7 @@ use std::fmt;
 use shared_proto::error::{ErrorCode, Problem};
 
 /// Why a call failed. Holds no URL, header or value.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientError {
     /// The service refused; `code` and its `retry()` say what to do.
     #[error("{}: {}", .0.code.as_str(), .0.title)]

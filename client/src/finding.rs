@@ -3,7 +3,7 @@
 use manager_api::kind::SecretKind;
 use manager_api::name::{EnvironmentName, SecretPath};
 use manager_api::policy::PartyId;
-use manager_api::search::{FolderList, SecretList, SecretSort};
+use manager_api::search::{FolderList, SecretList, SecretSort, StateFilter};
 use manager_api::secrets::SecretStatus;
 use reqwest::Method;
 
@@ -28,11 +28,13 @@ pub struct Finding {
     /// With this owner.
     pub owner: Option<PartyId>,
     /// In this state; active by default.
-    pub state: Option<SecretStatus>,
+    pub state: Option<StateFilter>,
     /// To be rotated or ending within so many days.
     pub due_within: Option<u32>,
     /// Their order; by environment and path by default.
     pub sort: Option<SecretSort>,
+    /// The most rows of the page, 1 to 500; 100 by default.
+    pub limit: Option<u16>,
     /// `next` of the page before.
     pub after: Option<String>,
 }
@@ -45,14 +47,16 @@ impl Client {
     /// The manager refuses, cannot be reached, or answers out of form.
     pub async fn find_secrets(&self, finding: &Finding) -> Result<SecretList, ClientError> {
         let state = finding.state.map(|state| match state {
-            SecretStatus::Active => "active",
-            SecretStatus::Deleted => "deleted",
-            SecretStatus::Destroyed => "destroyed",
+            StateFilter::Only(SecretStatus::Active) => "active",
+            StateFilter::Only(SecretStatus::Deleted) => "deleted",
+            StateFilter::Only(SecretStatus::Destroyed) => "destroyed",
+            StateFilter::All => "all",
         });
-        let [owner, days, sort] = [
+        let [owner, days, sort, limit] = [
             finding.owner.map(|owner| owner.to_string()),
             finding.due_within.map(|days| days.to_string()),
             finding.sort.map(|sort| sort.to_string()),
+            finding.limit.map(|limit| limit.to_string()),
         ];
         let mut request = self
             .at_manager(Method::GET, "/api/secrets")
@@ -65,6 +69,7 @@ impl Client {
             .query("state", state)
             .query("due_within", days.as_deref())
             .query("sort", sort.as_deref())
+            .query("limit", limit.as_deref())
             .query("after", finding.after.as_deref());
         for tag in &finding.tags {
             request = request.query("tag", Some(tag.as_str()));

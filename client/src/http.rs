@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response, Url};
 use rustls::RootCertStore;
@@ -17,8 +17,9 @@ use serde::de::DeserializeOwned;
 use shared_proto::error::Problem;
 use zeroize::Zeroizing;
 
-use crate::ClientError;
 use crate::error::TransportFault;
+use crate::retry::{self, Retries};
+use crate::{ClientError, Idempotency};
 
 /// The HTTP library, set up once for both services.
 pub(crate) fn library_client(deadline: Duration) -> Result<reqwest::Client, ClientError> {
@@ -56,6 +57,7 @@ const SET_UP: ClientError = ClientError::Transport(TransportFault::SetUp);
 pub(crate) struct Peer {
     http: reqwest::Client,
     base: Url,
+    pub(crate) retries: Retries,
 }
 
 impl Peer {
@@ -67,14 +69,15 @@ impl Peer {
         if !matches!(base.scheme(), "http" | "https") || !origin || !anonymous {
             return Err(REFUSED);
         }
-        Ok(Self { http, base })
+        Ok(Self { http, base, retries: Retries::none() })
     }
 
     /// `path` consists of constants and ids, which need no escaping.
     pub(crate) fn request(&self, method: Method, path: &str) -> Request {
         let mut url = self.base.clone();
         url.set_path(path);
-        Request { http: self.http.clone(), method, url, headers: Vec::new() }
+        let repeatable = method == Method::GET;
+        Request { http: self.http.clone(), method, url, headers: Vec::new(), retries: self.retries, repeatable }
     }
 }
 
@@ -84,6 +87,9 @@ pub(crate) struct Request {
     method: Method,
     url: Url,
     headers: Vec<(&'static str, Zeroizing<String>)>,
+    retries: Retries,
+    /// True if it may be sent again although it may have been carried out.
+    repeatable: bool,
 }
 
 impl Request {
@@ -92,8 +98,17 @@ impl Request {
         self.add(AUTHORIZATION.as_str(), value)
     }
 
-    pub(crate) fn header(self, name: &'static str, value: &str) -> Self {
-        self.add(name, Zeroizing::new(value.to_owned()))
+    /// With this `Idempotency-Key`, if there is one: a repeat is recognized.
+    pub(crate) fn idempotency(mut self, key: Idempotency<'_>) -> Self {
+        let Some(key) = key else { return self };
+        self.repeatable = true;
+        self.add("Idempotency-Key", Zeroizing::new(key.to_owned()))
+    }
+
+    /// Changes nothing, although it is a POST.
+    pub(crate) fn reads(mut self) -> Self {
+        self.repeatable = true;
+        self
     }
 
     pub(crate) fn query(mut self, name: &str, value: Option<&str>) -> Self {
@@ -108,8 +123,8 @@ impl Request {
         self
     }
 
-    fn build(self) -> Result<RequestBuilder, ClientError> {
-        let mut request = self.http.request(self.method, self.url);
+    fn build(&self) -> Result<RequestBuilder, ClientError> {
+        let mut request = self.http.request(self.method.clone(), self.url.clone());
         for (name, value) in &self.headers {
             let mut value = HeaderValue::from_str(value)
                 .map_err(|_| ClientError::Address("a credential, token or key has a character that cannot be sent"))?;
@@ -153,22 +168,42 @@ impl std::io::Write for Size {
     }
 }
 
-/// Sends a request and reads the answer.
+/// Sends a request and reads the answer; again as far as its retries and [`retry::repeats`] say.
 pub(crate) async fn send<A: DeserializeOwned>(request: Request, body: Body) -> Result<A, ClientError> {
-    let mut request = request.build()?;
-    if let Some(bytes) = body.0 {
-        request = request.header(CONTENT_TYPE, "application/json").body(bytes);
+    let mut attempt = 1;
+    loop {
+        let (error, wait) = match send_once(&request, &body).await {
+            Ok(answer) => return Ok(answer),
+            Err(failed) => failed,
+        };
+        match request.retries.pause(attempt, wait) {
+            Some(pause) if retry::repeats(&error, request.repeatable) => tokio::time::sleep(pause).await,
+            Some(_) | None => return Err(error),
+        }
+        attempt += 1;
     }
-    let mut response = request.send().await?;
+}
+
+/// Sends it once. A failure comes with the time that the service asks to wait.
+async fn send_once<A: DeserializeOwned>(request: &Request, body: &Body) -> Result<A, (ClientError, Option<Duration>)> {
+    let mut builder = request.build().map_err(|error| (error, None))?;
+    if let Some(bytes) = &body.0 {
+        builder = builder.header(CONTENT_TYPE, "application/json").body(bytes.clone());
+    }
+    let mut response = builder.send().await.map_err(|error| (error.into(), None))?;
     let status = response.status();
+    let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let wait = wait.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
     let malformed = ClientError::Malformed { status: status.as_u16() };
-    let Some(bytes) = read_limited(&mut response).await? else { return Err(malformed) };
+    let Some(bytes) = read_limited(&mut response).await.map_err(|error| (error, None))? else {
+        return Err((malformed, None));
+    };
     if status.is_success() {
-        return serde_json::from_slice(&bytes).map_err(|_| malformed);
+        return serde_json::from_slice(&bytes).map_err(|_| (malformed, None));
     }
     match serde_json::from_slice::<Problem>(&bytes) {
-        Ok(problem) if problem.status == status.as_u16() => Err(ClientError::Refused(Box::new(problem))),
-        Ok(_) | Err(_) => Err(malformed),
+        Ok(problem) if problem.status == status.as_u16() => Err((ClientError::Refused(Box::new(problem)), wait)),
+        Ok(_) | Err(_) => Err((malformed, wait)),
     }
 }
 

@@ -10,9 +10,13 @@ mod finding;
 mod http;
 mod people;
 mod policy;
+mod reading;
 pub mod references;
+mod retry;
 mod secret;
+mod secrets;
 mod services;
+mod shared_reader;
 
 use std::path::Path;
 use std::time::Duration;
@@ -35,7 +39,10 @@ pub use answer::{Opened, Stored, Token};
 pub use error::{ClientError, TransportFault};
 pub use finding::Finding;
 pub use policy::LineFilter;
+pub use reading::{MAX_BATCH, ReadResult, ReadSecret, Wanted};
+pub use retry::Retries;
 pub use secret::{AccessToken, Credential};
+pub use shared_reader::SharedReader;
 pub use {manager_api, shared_proto};
 
 use crate::http::{Body, Peer};
@@ -47,6 +54,9 @@ pub struct Client {
     vault: Peer,
     credential: Option<Credential>,
 }
+
+/// The `Idempotency-Key` of a change, by which a repeat is recognized: 1 to 128 visible ASCII characters.
+pub type Idempotency<'a> = Option<&'a str>;
 
 /// A switch of an environment. Disabling one is a revocation: [`Client::disable_environment`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +117,14 @@ impl Client {
         Self::with(http::library_client_of(ca_file, DEADLINE)?, manager_url, vault_url, credential)
     }
 
+    /// The same client, which repeats calls where that is right. A new client repeats none.
+    #[must_use]
+    pub fn with_retries(mut self, retries: Retries) -> Self {
+        self.manager.retries = retries;
+        self.vault.retries = retries;
+        self
+    }
+
     fn with(
         http: reqwest::Client,
         manager_url: &str,
@@ -124,7 +142,7 @@ impl Client {
     /// # Errors
     ///
     /// The manager refuses, cannot be reached, or answers out of form.
-    pub async fn store(&self, secret: NewSecret, idempotency_key: Option<&str>) -> Result<Stored, ClientError> {
+    pub async fn store(&self, secret: NewSecret, idempotency_key: Idempotency<'_>) -> Result<Stored, ClientError> {
         let body = StoreKey {
             user_id: secret.user_id,
             encoding: Some(secret.value.encoding()),
@@ -134,10 +152,7 @@ impl Client {
             environment: secret.environment,
             token: Some(secret.token),
         };
-        let mut request = self.at_manager(Method::POST, "/api/keys");
-        if let Some(key) = idempotency_key {
-            request = request.header("Idempotency-Key", key);
-        }
+        let request = self.keyed(Method::POST, "/api/keys", idempotency_key);
         let answer: StoredKeyAnswer = http::send(request, Body::json(&body)?).await?;
         Ok(answer.into())
     }
@@ -192,7 +207,7 @@ impl Client {
         key_ids: &[SecretId],
     ) -> Result<Vec<Result<Opened, shared_proto::error::ErrorCode>>, ClientError> {
         let body = ReadKeys { key_ids: key_ids.to_vec() };
-        let request = self.vault.request(Method::POST, "/api/keys:read").bearer(token.expose());
+        let request = self.vault.request(Method::POST, "/api/keys:read").bearer(token.expose()).reads();
         let answer: ReadAnswer = http::send(request, Body::json(&body)?).await?;
         answer::opened_in_order(answer, key_ids)
     }
@@ -238,12 +253,9 @@ impl Client {
         &self,
         key_id: SecretId,
         rollback: &Rollback,
-        idempotency_key: Option<&str>,
+        idempotency_key: Idempotency<'_>,
     ) -> Result<RollbackAnswer, ClientError> {
-        let mut request = self.at_manager(Method::POST, &format!("/api/secrets/{key_id}:rollback"));
-        if let Some(key) = idempotency_key {
-            request = request.header("Idempotency-Key", key);
-        }
+        let request = self.keyed(Method::POST, &format!("/api/secrets/{key_id}:rollback"), idempotency_key);
         http::send(request, Body::json(rollback)?).await
     }
 
@@ -346,12 +358,9 @@ impl Client {
         &self,
         service: ServiceId,
         new: &RegisterKey,
-        idempotency_key: Option<&str>,
+        idempotency_key: Idempotency<'_>,
     ) -> Result<RegisteredKey, ClientError> {
-        let mut request = self.at_manager(Method::POST, &format!("/api/services/{service}/keys"));
-        if let Some(key) = idempotency_key {
-            request = request.header("Idempotency-Key", key);
-        }
+        let request = self.keyed(Method::POST, &format!("/api/services/{service}/keys"), idempotency_key);
         http::send(request, Body::json(new)?).await
     }
 
@@ -382,12 +391,9 @@ impl Client {
     pub async fn create_trust(
         &self,
         new: &CreateTrust,
-        idempotency_key: Option<&str>,
+        idempotency_key: Idempotency<'_>,
     ) -> Result<TrustDetails, ClientError> {
-        let mut request = self.at_manager(Method::POST, "/api/trusts");
-        if let Some(key) = idempotency_key {
-            request = request.header("Idempotency-Key", key);
-        }
+        let request = self.keyed(Method::POST, "/api/trusts", idempotency_key);
         http::send(request, Body::json(new)?).await
     }
 
@@ -435,6 +441,10 @@ impl Client {
     pub async fn dry_run_trust(&self, id: CredentialId, token: &DryRunTrust) -> Result<TrustDryRunAnswer, ClientError> {
         let request = self.at_manager(Method::POST, &format!("/api/trusts/{id}:dry-run"));
         http::send(request, Body::json(token)?).await
+    }
+
+    pub(crate) fn keyed(&self, method: Method, path: &str, idempotency_key: Idempotency<'_>) -> http::Request {
+        self.at_manager(method, path).idempotency(idempotency_key)
     }
 
     pub(crate) fn at_manager(&self, method: Method, path: &str) -> http::Request {

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use shared_proto::id::Subject;
 
 use crate::http::{self, Body};
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Idempotency};
 
 /// The lines of a list.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +35,7 @@ impl Client {
     pub async fn create_group(
         &self,
         new: &CreateGroup,
-        idempotency_key: Option<&str>,
+        idempotency_key: Idempotency<'_>,
     ) -> Result<GroupDetails, ClientError> {
         self.post_once("/api/groups", new, idempotency_key).await
     }
@@ -117,7 +117,7 @@ impl Client {
     pub async fn assign_role(
         &self,
         new: &AssignRole,
-        idempotency_key: Option<&str>,
+        idempotency_key: Idempotency<'_>,
     ) -> Result<AssignmentDetails, ClientError> {
         self.post_once("/api/roles", new, idempotency_key).await
     }
@@ -148,7 +148,7 @@ impl Client {
     pub async fn create_permission(
         &self,
         new: &CreatePermission,
-        idempotency_key: Option<&str>,
+        idempotency_key: Idempotency<'_>,
     ) -> Result<PermissionDetails, ClientError> {
         self.post_once("/api/permissions", new, idempotency_key).await
     }
@@ -194,7 +194,7 @@ impl Client {
     ///
     /// The manager refuses, cannot be reached, or answers out of form.
     pub async fn explain(&self, question: &Explain) -> Result<Explanation, ClientError> {
-        self.post_once("/api/permissions:explain", question, None).await
+        self.ask("/api/permissions:explain", question).await
     }
 
     /// A page of those who may do something.
@@ -203,7 +203,7 @@ impl Client {
     ///
     /// The manager refuses, cannot be reached, or answers out of form.
     pub async fn who_can(&self, question: &WhoCan) -> Result<AccessList, ClientError> {
-        self.post_once("/api/permissions:who-can", question, None).await
+        self.ask("/api/permissions:who-can", question).await
     }
 
     /// Asks who would gain and lose what by a change, which is not made.
@@ -212,7 +212,7 @@ impl Client {
     ///
     /// The manager refuses, cannot be reached, or answers out of form.
     pub async fn dry_run(&self, question: &DryRun) -> Result<DryRunAnswer, ClientError> {
-        self.post_once("/api/permissions:dry-run", question, None).await
+        self.ask("/api/permissions:dry-run", question).await
     }
 
     /// A page of versions of the policy, newest first. `after` is `next` of the page before.
@@ -249,13 +249,14 @@ impl Client {
         &self,
         path: &str,
         body: &(impl Serialize + Sync),
-        idempotency_key: Option<&str>,
+        idempotency_key: Idempotency<'_>,
     ) -> Result<T, ClientError> {
-        let mut request = self.at_manager(Method::POST, path);
-        if let Some(key) = idempotency_key {
-            request = request.header("Idempotency-Key", key);
-        }
-        http::send(request, Body::json(body)?).await
+        http::send(self.keyed(Method::POST, path, idempotency_key), Body::json(body)?).await
+    }
+
+    /// A question, which changes nothing.
+    async fn ask<T: DeserializeOwned>(&self, path: &str, question: &(impl Serialize + Sync)) -> Result<T, ClientError> {
+        http::send(self.at_manager(Method::POST, path).reads(), Body::json(question)?).await
     }
 
     async fn delete(&self, path: &str, reason: Option<&Reason>) -> Result<ChangeAnswer, ClientError> {

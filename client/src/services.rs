@@ -9,7 +9,7 @@ use reqwest::Method;
 use shared_proto::id::{CredentialId, ServiceId};
 
 use crate::http::{self, Body};
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Idempotency};
 
 impl Client {
     /// Registers a service, which gives it nothing. A repeat with the same key finds the one that the first call made.
@@ -20,7 +20,7 @@ impl Client {
     pub async fn create_service(
         &self,
         new: &CreateService,
-        idempotency_key: Option<&str>,
+        idempotency_key: Idempotency<'_>,
     ) -> Result<ServiceDetails, ClientError> {
         http::send(self.keyed(Method::POST, "/api/services", idempotency_key), Body::json(new)?).await
     }
@@ -103,7 +103,7 @@ impl Client {
         &self,
         service: ServiceId,
         terms: &CreateCredential,
-        idempotency_key: Option<&str>,
+        idempotency_key: Idempotency<'_>,
     ) -> Result<NewCredential, ClientError> {
         let path = format!("/api/services/{service}/credentials");
         http::send(self.keyed(Method::POST, &path, idempotency_key), Body::json(terms)?).await
@@ -132,7 +132,7 @@ impl Client {
         &self,
         service: ServiceId,
         credential: CredentialId,
-        idempotency_key: Option<&str>,
+        idempotency_key: Idempotency<'_>,
     ) -> Result<NewCredential, ClientError> {
         let path = format!("/api/services/{service}/credentials/{credential}:renew");
         http::send(self.keyed(Method::POST, &path, idempotency_key), Body::none()).await
@@ -160,16 +160,8 @@ impl Client {
     pub async fn create_service_token(
         &self,
         new: &CreateServiceToken,
-        idempotency_key: Option<&str>,
+        idempotency_key: Idempotency<'_>,
     ) -> Result<ServiceToken, ClientError> {
         http::send(self.keyed(Method::POST, "/tokens", idempotency_key), Body::json(new)?).await
-    }
-
-    fn keyed(&self, method: Method, path: &str, idempotency_key: Option<&str>) -> http::Request {
-        let request = self.at_manager(method, path);
-        match idempotency_key {
-            Some(key) => request.header("Idempotency-Key", key),
-            None => request,
-        }
     }
 }
