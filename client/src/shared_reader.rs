@@ -130,7 +130,7 @@ mod tests {
         tokio::spawn(async move {
             loop {
                 gate.notify_one();
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         });
         assert!(waits.await.is_err());

@@ -1,5 +1,7 @@
 //! Calls that are sent again, against a service that fails as it is told.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the service of a test fails as a test does")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
