@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# All tests. Makes what it needs in target/: a Python environment for the independent implementation and the thief, and
-# the services once as they are and once with the weaknesses that the controls of the drills need. Starts a PostgreSQL
-# server of its own (scripts/postgres.sh) and ends it.
+# All tests. Makes what it needs in target/: a Python environment for the independent implementation and the thief, the
+# command line, and the services once as they are and once with the weaknesses that the controls of the drills need. Starts
+# a PostgreSQL server of its own (scripts/postgres.sh) and ends it.
 set -euo pipefail
 
 usage() {
@@ -32,7 +32,7 @@ export SPLITVAULT_TEST_ENGINE=${engine:-sqlite}
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 # Tests of the whole system wait for processes and leases more than they compute.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((($(nproc) * 3 + 1) / 2))}
-for tool in cargo openssl python3 c++ curl jq; do
+for tool in cargo openssl python3 c++ curl jq script; do
     command -v $tool >/dev/null || die "$tool is missing; install it and run this again"
 done
 python3 -c 'import sqlite3, venv, ensurepip' 2>/dev/null ||
@@ -67,6 +67,8 @@ build() { # FOLDER, further arguments of cargo
 step "services, with and without weaknesses"
 build "$target/sabotaged" --features sabotage
 build "$target/services"
+cargo build --locked --quiet -p splitvault-cli
+cp --remove-destination "$target/debug/splitvault" "$target/services/"
 for service in encrypted-vault master-key-manager; do
     grep -qaF SPLITVAULT_SABOTAGE "$target/sabotaged/$service" || die "the weaknesses of $service are not built in"
     ! grep -qaF SPLITVAULT_SABOTAGE "$target/services/$service" || die "the weaknesses of $service are built in"

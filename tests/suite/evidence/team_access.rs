@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use system_tests::{Installation, repository};
+use system_tests::{Installation, binaries, repository};
 
 #[tokio::test]
 async fn team_gets_access_and_loses_it_by_the_commands_of_the_page() {
@@ -70,6 +70,11 @@ async fn secret_is_read_as_often_as_its_limit_says_by_the_commands_of_the_page()
     run("docs/read-limits.md", 4, Installation::running().await).await;
 }
 
+#[tokio::test]
+async fn command_line_does_what_its_page_says() {
+    run("docs/command-line.md", 8, Installation::running().await).await;
+}
+
 /// Runs the blocks of a page in one shell, which ends at the first line that fails.
 async fn run(page: &str, least: usize, installation: Installation) {
     let page = std::fs::read_to_string(repository().join(page)).unwrap();
@@ -80,6 +85,8 @@ async fn run(page: &str, least: usize, installation: Installation) {
     shell.arg("-e").arg("-c").arg(blocks.concat());
     shell.env("MANAGER", address(installation.manager.port())).env("VAULT", address(installation.vault.port()));
     shell.env("ADMIN", installation.admin()).env("TMPDIR", installation.folder());
+    let path = std::env::var("PATH").unwrap_or_default();
+    shell.env("PATH", format!("{}:{path}", binaries().display()));
     let ran = tokio::task::spawn_blocking(move || shell.output()).await.unwrap().unwrap();
     let (said, told) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{said}\n{told}");

@@ -1,0 +1,102 @@
+//! The command among other processes: pipes, terminals, and the program that takes its place.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::User;
+
+#[tokio::test]
+async fn reader_who_has_gone_is_no_failure() {
+    let user = User::logged_in().await;
+    for arguments in [&["completion", "bash"][..], &["profile", "list"], &["whoami"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = user.splitvault(arguments).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let output = output.wait_with_output().unwrap();
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn program_takes_the_place_of_the_command_and_gets_its_signals() {
+    let user = User::logged_in().await;
+    assert!(user.shell("printf x | splitvault put app/a").output().unwrap().status.success());
+    let lines = "trap 'echo stopped; exit 7' TERM; echo $$; while :; do read -r line; done";
+    let mut command = user.splitvault(&["run", "--set", "A=app/a", "--", "sh", "-c", lines]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    assert_eq!(until(&mut child, "\n").trim(), child.id().to_string());
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    // What it waits for comes, so that the shell looks at its signals.
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert_eq!(until(&mut child, "stopped\n"), "stopped\n");
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+}
+
+#[tokio::test]
+async fn value_gets_a_line_break_on_a_terminal_alone_and_bytes_are_not_shown_there() {
+    let user = User::logged_in().await;
+    for (path, value) in [("app/text", "v\\303\\251"), ("app/bytes", "\\377\\000"), ("app/escape", "a\\033[2Jb")] {
+        assert!(user.shell(&format!("printf '{value}' | splitvault put {path}")).output().unwrap().status.success());
+    }
+    let at_terminal = |arguments: &str| {
+        let output =
+            user.shell(&format!("script -qec 'splitvault {arguments}' /dev/null < /dev/null")).output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
+    };
+    assert_eq!(at_terminal("get app/text"), ("vé\r\n".to_owned(), Some(0)));
+    for path in ["app/bytes", "app/escape"] {
+        let (shown, code) = at_terminal(&format!("get {path}"));
+        assert!(
+            shown.contains("is not text, so it is not shown on a terminal") && !shown.contains('\u{1b}'),
+            "{shown:?}"
+        );
+        assert_eq!(code, Some(1));
+    }
+    assert_eq!(at_terminal("export app").1, Some(2));
+    assert!(at_terminal("export dev: --format json --reveal").0.contains("is not text"));
+    assert_eq!(user.splitvault(&["get", "app/text"]).output().unwrap().stdout, "vé".as_bytes());
+    // Colours on a terminal, and never with NO_COLOR.
+    let coloured = "TERM=xterm script -qec 'splitvault list' /dev/null < /dev/null";
+    assert!(user.shell(coloured).output().unwrap().stdout.contains(&0x1b));
+    assert!(!user.shell(&format!("NO_COLOR=1 {coloured}")).output().unwrap().stdout.contains(&0x1b));
+}
+
+#[tokio::test]
+async fn value_that_is_typed_is_not_shown_and_is_asked_for_twice() {
+    let user = User::logged_in().await;
+    let typed = |second: &str| {
+        let mut child = user.shell("exec script -qefc 'splitvault put app/typed' /dev/null");
+        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut shown = until(&mut child, "Value: ");
+        child.stdin.as_mut().unwrap().write_all(b"typed-s3cret\n").unwrap();
+        shown += &until(&mut child, "Once more: ");
+        child.stdin.as_mut().unwrap().write_all(second.as_bytes()).unwrap();
+        shown += &until(&mut child, ".\r\n");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(!shown.contains("s3cret"), "{shown}");
+        shown
+    };
+    assert!(typed("typed-s3cred\n").contains("not the same, so nothing was written"));
+    assert!(typed("typed-s3cret\n").contains("Stored dev:app/typed, version 1."));
+    assert_eq!(user.splitvault(&["get", "app/typed"]).output().unwrap().stdout, b"typed-s3cret");
+}
+
+/// What a process writes until it has written this.
+fn until(child: &mut Child, text: &str) -> String {
+    let stdout = child.stdout.as_mut().unwrap();
+    let mut read = Vec::new();
+    let mut byte = [0];
+    while !read.ends_with(text.as_bytes()) {
+        assert_eq!(stdout.read(&mut byte).unwrap(), 1, "it ended after {}", String::from_utf8_lossy(&read));
+        read.push(byte[0]);
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
