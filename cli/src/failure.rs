@@ -117,10 +117,13 @@ impl From<ClientError> for Failure {
             ClientError::Transport(TransportFault::SetUp) => {
                 Self::failed("TLS cannot be set up.").next("Check the CA file of the profile.")
             }
-            ClientError::Transport(fault) => {
-                Self::new(Exit::Unavailable, format!("A service does not answer: {fault}."))
-                    .next("Check the addresses (splitvault profile list), and that the services run.")
-            }
+            ClientError::Transport(fault) => Self::new(
+                Exit::Unavailable,
+                format!("A service does not answer: {fault}."),
+            )
+            .next(
+                "Check the addresses (splitvault profile list), that the services run, and the --ca of a private CA.",
+            ),
             ClientError::Malformed { status: status @ 500..=599 } => {
                 Self::new(Exit::Unavailable, format!("A service answers with status {status}.")).next(LATER)
             }

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use client::manager_api::name::{AccountName, EnvironmentName};
+use client::manager_api::people::RedeemEnrolment;
 use client::manager_api::sessions::{CreateSession, Me};
 use client::manager_api::wire::RevocationStatus;
 use client::shared_proto::error::ErrorCode;
 use client::shared_proto::id::Subject;
-use client::{ClientError, Credential};
+use client::{Client, ClientError, Credential};
 use zeroize::Zeroizing;
 
 use crate::access::{credential_of, variable};
@@ -39,6 +40,10 @@ pub(crate) struct Login {
     /// The name of a person's account.
     #[arg(long, value_name = "NAME", value_parser = |text: &str| AccountName::parse(text))]
     person: Option<AccountName>,
+    /// Redeem a one-time enrolment code: the first line in place of the credential or password. The second line is the new
+    /// password of a person.
+    #[arg(long, conflicts_with_all = ["credential_file", "recovery_code"])]
+    enrol: bool,
     /// Log in with a recovery code in place of the authenticator's.
     #[arg(long, requires = "person")]
     recovery_code: bool,
@@ -53,24 +58,13 @@ impl Login {
         let former = Profile::read(&name)?;
         let mut profile = self.profile(former, context.named_environment())?;
         let client = profile.addresses().client(None)?;
-        let login = if let Some(person) = &self.person {
-            let session = client.login(&self.ask(person, profile.device_code.take())?).await?;
-            if session.must_enrol_totp {
-                remark("Nothing is allowed before an authenticator is set up; docs/people.md says how.");
-            }
-            profile.device_code = Some(session.device_code);
-            Kept {
-                principal: Subject::Person(session.person_id),
-                name: person.clone(),
-                session: Some(session.session_id),
-                expires_at: Some(session.expires_at),
-                credential: session.session_code,
-            }
-        } else {
-            let text = self.credential()?;
-            let me = client.with_credential(Credential::parse(&text)?).me().await?;
-            let credential = Zeroizing::new(text.trim().to_owned());
-            Kept { principal: me.principal, name: me.name, session: None, expires_at: me.expires_at, credential }
+        if self.enrol {
+            // Shown once: there is a place for it before it is asked for.
+            profile.write(&name)?;
+        }
+        let login = match &self.person {
+            Some(person) => self.of_person(&client, person, &mut profile).await?,
+            None => self.of_service(&client).await?,
         };
         let ends = login.expires_at.map(|at| format!(" The login ends {}.", times::relative(at, times::now())));
         let said = format!("Logged in to {} as {}.{}", profile.url, login.name, ends.unwrap_or_default());
@@ -117,37 +111,76 @@ impl Login {
         Ok(profile)
     }
 
-    fn credential(&self) -> Result<Zeroizing<String>, Failure> {
-        if let Some(file) = &self.credential_file {
-            return credential_of(file);
+    async fn of_service(&self, client: &Client) -> Result<Kept, Failure> {
+        if self.enrol {
+            let code = told(&["Enrolment code"])?.pop().ok_or_else(no_input)?;
+            let redeemed = client.redeem(&RedeemEnrolment { code, password: None }).await?;
+            let (principal, name, expires_at) = (redeemed.subject, redeemed.name, redeemed.expires_at);
+            let credential = redeemed.credential.ok_or_else(|| {
+                Failure::failed("This was the code of a person.").next("Log in with --person and the password.")
+            })?;
+            return Ok(Kept { principal, name, session: None, expires_at, credential });
         }
-        if prompt::is_person() {
-            return prompt::hidden("Credential");
-        }
-        let line = prompt::lines()?.into_iter().next();
-        line.ok_or_else(|| {
-            Failure::failed("Standard input is empty.")
-                .next("Pipe the credential in, or name a file with --credential-file.")
-        })
+        let text = match &self.credential_file {
+            Some(file) => credential_of(file)?,
+            None => told(&["Credential"])?.pop().ok_or_else(no_input)?,
+        };
+        let me = client.with_credential(Credential::parse(&text)?).me().await?;
+        let credential = Zeroizing::new(text.trim().to_owned());
+        Ok(Kept { principal: me.principal, name: me.name, session: None, expires_at: me.expires_at, credential })
     }
 
-    fn ask(&self, person: &AccountName, device_code: Option<Zeroizing<String>>) -> Result<CreateSession, Failure> {
-        let (password, code) = if prompt::is_person() {
+    async fn of_person(&self, client: &Client, name: &AccountName, profile: &mut Profile) -> Result<Kept, Failure> {
+        let mut login = CreateSession {
+            name: name.clone(),
+            password: Zeroizing::default(),
+            totp: None,
+            recovery_code: None,
+            device_code: None,
+        };
+        if self.enrol {
+            let mut lines = told(&["Enrolment code", "New password"])?.into_iter();
+            let code = lines.next().ok_or_else(no_input)?;
+            login.password = lines.next().ok_or_else(|| {
+                Failure::failed("The new password is missing.").next("It is the second line of standard input.")
+            })?;
+            client.redeem(&RedeemEnrolment { code, password: Some(login.password.clone()) }).await?;
+        } else {
             let question =
                 if self.recovery_code { "Recovery code" } else { "Code of the authenticator (empty without one)" };
-            (prompt::hidden("Password")?, Some(prompt::hidden(question)?))
-        } else {
-            let mut lines = prompt::lines()?.into_iter();
-            let password = lines.next().ok_or_else(|| {
-                Failure::failed("Standard input is empty.")
-                    .next("Its first line is the password, the second one the code.")
-            })?;
-            (password, lines.next())
-        };
-        let code = code.map(|code| Zeroizing::new(code.trim().to_owned())).filter(|code| !code.is_empty());
-        let (totp, recovery_code) = if self.recovery_code { (None, code) } else { (code, None) };
-        Ok(CreateSession { name: person.clone(), password, totp, recovery_code, device_code })
+            let mut lines = told(&["Password", question])?.into_iter();
+            login.password = lines.next().ok_or_else(no_input)?;
+            let code = lines.next().filter(|code| !code.is_empty());
+            (login.totp, login.recovery_code) = if self.recovery_code { (None, code) } else { (code, None) };
+            login.device_code = profile.device_code.clone();
+        }
+        let session = client.login(&login).await?;
+        if session.must_enrol_totp {
+            remark("Nothing is allowed before an authenticator is set up; docs/people.md says how.");
+        }
+        profile.device_code = Some(session.device_code);
+        Ok(Kept {
+            principal: Subject::Person(session.person_id),
+            name: name.clone(),
+            session: Some(session.session_id),
+            expires_at: Some(session.expires_at),
+            credential: session.session_code,
+        })
     }
+}
+
+/// Answers to questions that are not shown: of a person, or from lines of standard input, of which there may be fewer.
+fn told(questions: &[&str]) -> Result<Vec<Zeroizing<String>>, Failure> {
+    let answers = if prompt::is_person() {
+        questions.iter().map(|question| prompt::hidden(question)).collect::<Result<Vec<_>, _>>()?
+    } else {
+        prompt::lines()?
+    };
+    Ok(answers.into_iter().take(questions.len()).map(|answer| Zeroizing::new(answer.trim_end().to_owned())).collect())
+}
+
+fn no_input() -> Failure {
+    Failure::failed("Standard input is empty.").next("Pipe in what splitvault help login says, a line each.")
 }
 
 /// Log out. A person's session ends; a service's credential is removed from here, and counts on.

@@ -6,6 +6,7 @@ mod processes;
 mod reading;
 mod scenario;
 mod scenarios;
+mod tls;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
