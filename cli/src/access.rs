@@ -18,7 +18,6 @@ pub(crate) struct Access {
     pub(crate) client: Client,
     /// The environment that the profile says.
     pub(crate) environment: Option<EnvironmentName>,
-    reads: bool,
 }
 
 /// Addresses of the services, and what is believed of them.
@@ -59,7 +58,7 @@ impl Access {
         };
         let client = addresses.client(Some(credential))?;
         let environment = profile.and_then(|profile| profile.environment.clone());
-        Ok(Self { client, environment, reads: vault_url.is_some() })
+        Ok(Self { client, environment })
     }
 
     fn of_profile(name: &ProfileName) -> Result<Self, Failure> {
@@ -88,16 +87,7 @@ impl Access {
         let vault_url = profile.vault_url.clone().or_else(|| variable("SPLITVAULT_VAULT_URL"));
         let addresses = Addresses { vault_url: vault_url.as_deref(), ..profile.addresses() };
         let client = addresses.client(Some(credential))?;
-        Ok(Self { client, environment: profile.environment.clone(), reads: vault_url.is_some() })
-    }
-
-    /// The client, for reading values.
-    pub(crate) fn reader(&self) -> Result<&Client, Failure> {
-        if self.reads {
-            return Ok(&self.client);
-        }
-        Err(Failure::wrong_use("The vault's address is not known, so no value can be read.")
-            .next("Set SPLITVAULT_VAULT_URL, or log in with --vault-url."))
+        Ok(Self { client, environment: profile.environment.clone() })
     }
 }
 
@@ -113,7 +103,7 @@ impl Profile {
 }
 
 impl Addresses<'_> {
-    /// A client for them. Without the vault's address it can do everything but read.
+    /// A client for them. Without the vault's address it uses the one that the manager tells.
     pub(crate) fn client(&self, credential: Option<Credential>) -> Result<Client, Failure> {
         for url in [Some(self.url), self.vault_url].into_iter().flatten() {
             if !self.danger_plain_http && !is_safe(url) {
@@ -121,10 +111,10 @@ impl Addresses<'_> {
                     .next("Use https, or log in with --danger-plain-http where nobody listens."));
             }
         }
-        let vault_url = self.vault_url.unwrap_or(self.url);
-        let client = match self.ca {
-            Some(ca) => Client::with_ca(self.url, vault_url, ca, credential)?,
-            None => Client::new(self.url, vault_url, credential)?,
+        let client = match (self.vault_url, self.ca) {
+            (None, ca) => Client::of_manager(self.url, ca, credential)?,
+            (Some(vault_url), Some(ca)) => Client::with_ca(self.url, vault_url, ca, credential)?,
+            (Some(vault_url), None) => Client::new(self.url, vault_url, credential)?,
         };
         Ok(client.with_retries(Retries::usual()))
     }

@@ -44,7 +44,7 @@ impl ProfileName {
 pub(crate) struct Profile {
     /// The manager's address.
     pub(crate) url: String,
-    /// The vault's address, which the manager does not tell.
+    /// The vault's address, where the one that the manager tells does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) vault_url: Option<String>,
     /// The file with the CAs that are believed, in place of those of the machine.

@@ -72,6 +72,22 @@ impl Peer {
         Ok(Self { http, base, retries: Retries::none() })
     }
 
+    /// The other service at this address, over the same connections and with the same TLS.
+    ///
+    /// # Errors
+    /// The address is no bare origin, or plain HTTP where this one has TLS.
+    pub(crate) fn sibling(&self, base: &str) -> Result<Self, ClientError> {
+        let sibling = Self { retries: self.retries, ..Self::new(self.http.clone(), base)? };
+        if self.base.scheme() == "https" && sibling.base.scheme() != "https" {
+            return Err(ClientError::Address("the manager is reached by https and names a vault without it"));
+        }
+        Ok(sibling)
+    }
+
+    pub(crate) fn is_at(&self, base: &str) -> bool {
+        Url::parse(base).is_ok_and(|base| base == self.base)
+    }
+
     /// `path` consists of constants and ids, which need no escaping.
     pub(crate) fn request(&self, method: Method, path: &str) -> Request {
         let mut url = self.base.clone();

@@ -1,6 +1,6 @@
 //! Client of a Splitvault installation: stores at the manager, reads at the vault.
 //!
-//! Guarantees: no proxy from the environment, no redirects, no address taken from an answer, a deadline on every call;
+//! Guarantees: no proxy from the environment, no redirects, no address taken from an answer but the vault's that the manager tells (ADR 46), a deadline on every call;
 //! credentials, tokens and values are in types that cannot be printed and are wiped when dropped; an error never holds a
 //! URL, a header or a value. Buffers of the HTTP and TLS libraries are beyond its reach.
 
@@ -17,8 +17,10 @@ mod secret;
 mod secrets;
 mod services;
 mod shared_reader;
+mod vault;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use manager_api::audit::AuditList;
@@ -46,12 +48,13 @@ pub use shared_reader::SharedReader;
 pub use {manager_api, shared_proto};
 
 use crate::http::{Body, Peer};
+use crate::vault::Vault;
 
 /// A client of one installation. Cheap to clone; connections are shared.
 #[derive(Clone)]
 pub struct Client {
     manager: Peer,
-    vault: Peer,
+    vault: Vault,
     credential: Option<Credential>,
 }
 
@@ -117,11 +120,32 @@ impl Client {
         Self::with(http::library_client_of(ca_file, DEADLINE)?, manager_url, vault_url, credential)
     }
 
+    /// A client that is told the vault's address by the manager, with each token that it makes. It believes the CAs in `ca_file`,
+    /// without it those of the machine, and follows no plain HTTP from a manager that is reached by TLS.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::with_ca`].
+    pub fn of_manager(
+        manager_url: &str,
+        ca_file: Option<&Path>,
+        credential: Option<Credential>,
+    ) -> Result<Self, ClientError> {
+        let http = match ca_file {
+            Some(ca_file) => http::library_client_of(ca_file, DEADLINE)?,
+            None => http::library_client(DEADLINE)?,
+        };
+        let manager = Peer::new(http, manager_url)?;
+        Ok(Self { vault: Vault::Told(Arc::default()), manager, credential })
+    }
+
     /// The same client, which repeats calls where that is right. A new client repeats none.
     #[must_use]
     pub fn with_retries(mut self, retries: Retries) -> Self {
         self.manager.retries = retries;
-        self.vault.retries = retries;
+        if let Vault::Known(vault) = &mut self.vault {
+            vault.retries = retries;
+        }
         self
     }
 
@@ -131,7 +155,8 @@ impl Client {
         vault_url: &str,
         credential: Option<Credential>,
     ) -> Result<Self, ClientError> {
-        Ok(Self { manager: Peer::new(http.clone(), manager_url)?, vault: Peer::new(http, vault_url)?, credential })
+        let vault = Vault::Known(Peer::new(http.clone(), vault_url)?);
+        Ok(Self { manager: Peer::new(http, manager_url)?, vault, credential })
     }
 
     /// Stores a value. With an `idempotency_key` (1 to 128 visible ASCII characters; needs a credential) a repeat of the
@@ -164,6 +189,7 @@ impl Client {
     /// The manager refuses, cannot be reached, or answers out of form.
     pub async fn mint(&self, request: &MintToken) -> Result<Token, ClientError> {
         let answer: MintAnswer = http::send(self.at_manager(Method::POST, "/api/tokens"), Body::json(request)?).await?;
+        self.vault.note(&self.manager, answer.vault_url.as_deref())?;
         Ok(answer.into())
     }
 
@@ -188,7 +214,7 @@ impl Client {
     ///
     /// The vault refuses, cannot be reached, or answers out of form or with another secret.
     pub async fn read(&self, token: &AccessToken, key_id: SecretId) -> Result<Opened, ClientError> {
-        let request = self.vault.request(Method::GET, &format!("/api/keys/{key_id}"));
+        let request = self.vault.peer()?.request(Method::GET, &format!("/api/keys/{key_id}"));
         let answer: OpenedKey = http::send(request.bearer(token.expose()), Body::none()).await?;
         if answer.key_id != key_id {
             return Err(ClientError::Malformed { status: 200 });
@@ -207,7 +233,7 @@ impl Client {
         key_ids: &[SecretId],
     ) -> Result<Vec<Result<Opened, shared_proto::error::ErrorCode>>, ClientError> {
         let body = ReadKeys { key_ids: key_ids.to_vec() };
-        let request = self.vault.request(Method::POST, "/api/keys:read").bearer(token.expose()).reads();
+        let request = self.vault.peer()?.request(Method::POST, "/api/keys:read").bearer(token.expose()).reads();
         let answer: ReadAnswer = http::send(request, Body::json(&body)?).await?;
         answer::opened_in_order(answer, key_ids)
     }

@@ -87,7 +87,7 @@ impl Export {
             None if context.folder()?.is_some() => run::of_working_folder(context, access).await?,
             None => variables::of_folder(access, &context.scope(access, None)?).await?,
         };
-        let variables = variables::read(access.reader()?, wishes).await?;
+        let variables = variables::read(&access.client, wishes).await?;
         // Each character of a value takes four bytes at most.
         let size: usize = variables.iter().map(|one| one.name.len() + one.value.len() * 4 + 16).sum();
         let mut text = Zeroizing::new(String::with_capacity(size));
@@ -109,7 +109,7 @@ impl Export {
             secrets.iter().map(|secret| Wanted::id(secret.key_id, Some(secret.environment.clone()))).collect();
         let mut tree = BTreeMap::new();
         let mut size = 16;
-        let read = access.reader()?.read_secrets(&wanted).await;
+        let read = access.client.read_secrets(&wanted).await;
         for (secret, read) in secrets.iter().zip(read) {
             let place = SecretAddress::Path(secret.environment.clone(), secret.path.clone());
             let read: Arc<ReadSecret> = read.map_err(|error| {

@@ -46,7 +46,7 @@ impl Get {
     pub(crate) async fn run(self, context: &mut Context) -> Result<Ending, Failure> {
         let access = context.access()?;
         let name = context.name(&access, &self.secret)?;
-        let mut read = access.reader()?.read_secrets(&[name.wanted()]).await;
+        let mut read = access.client.read_secrets(&[name.wanted()]).await;
         let read = read.pop().unwrap_or(Err(client::ClientError::Malformed { status: 200 }));
         let secret = read.map_err(|error| {
             let failure = Failure::from(error);

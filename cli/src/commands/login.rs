@@ -28,7 +28,7 @@ use crate::{prompt, times};
 pub(crate) struct Login {
     /// The manager's address (https://host:port); by default SPLITVAULT_URL, or that of the profile.
     url: Option<String>,
-    /// The vault's address; by default SPLITVAULT_VAULT_URL, or that of the profile.
+    /// The vault's address, if not the one that the manager tells; by default SPLITVAULT_VAULT_URL, or that of the profile.
     #[arg(long, value_name = "URL")]
     vault_url: Option<String>,
     /// The file with the CAs to believe, in place of those of the machine; by default SPLITVAULT_CA.
@@ -74,9 +74,6 @@ impl Login {
         });
         profile.login = Some(login);
         profile.write(&name)?;
-        if profile.vault_url.is_none() {
-            remark("The vault's address is not known, so no value can be read: log in with --vault-url.");
-        }
         context.output.told(&said, &document)?;
         Ok(Ending::Done)
     }

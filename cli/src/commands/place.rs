@@ -99,7 +99,7 @@ impl Copying {
             (None, Some(secret)) => secret.kind,
             (Some(_), _) | (None, None) => None,
         };
-        let mut read = access.reader()?.read_secrets(&[from.wanted()]).await;
+        let mut read = access.client.read_secrets(&[from.wanted()]).await;
         let read = read.pop().unwrap_or(Err(client::ClientError::Malformed { status: 200 }));
         let secret = read.map_err(|error| {
             let failure = Failure::from(error);

@@ -43,7 +43,7 @@ impl Run {
         let access = context.access()?;
         let (wishes, mut set) = self.wishes(context, &access).await?;
         if !wishes.is_empty() {
-            set.extend(variables::read(access.reader()?, wishes).await?);
+            set.extend(variables::read(&access.client, wishes).await?);
         }
         let mut words = self.command.into_iter();
         let program = words.next().ok_or_else(|| Failure::wrong_use("There is no program to run."))?;

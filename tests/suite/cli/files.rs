@@ -10,7 +10,7 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-const LOGIN: &str = "splitvault -e lab login $MANAGER --vault-url $VAULT --credential-file credential";
+const LOGIN: &str = "splitvault -e lab login $MANAGER --credential-file credential";
 
 #[tokio::test]
 async fn write_that_is_cut_off_leaves_the_old_profile_whole() {

@@ -35,7 +35,7 @@ impl User {
     /// Logged in as the administrator.
     async fn logged_in() -> Self {
         let user = Self::new().await;
-        let login = "splitvault -e dev login $MANAGER --vault-url $VAULT --credential-file credential";
+        let login = "splitvault -e dev login $MANAGER --credential-file credential";
         let output = user.shell(login).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         user

@@ -41,8 +41,7 @@ async fn private_ca_is_named_once_and_nobody_else_is_believed() {
     let user = User::of(installation);
     authority.write(&user.home(), "ca.pem");
     Authority::new().write(&user.home(), "other.pem");
-    let login =
-        "splitvault -e dev login https${MANAGER#http} --vault-url https${VAULT#http} --credential-file credential";
+    let login = "splitvault -e dev login https${MANAGER#http} --credential-file credential";
     for wrong in ["", " --ca other.pem"] {
         let output = user.shell(&format!("{login}{wrong}")).output().unwrap();
         assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
