@@ -23,8 +23,15 @@ def _no_settings_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def installation() -> Iterator[Installation]:
+def _installation() -> Iterator[Installation]:
     yield from _running(tls=False)
+
+
+@pytest.fixture
+def installation(_installation: Installation) -> Iterator[Installation]:
+    """Both services, which a test may stop: the next one finds them running."""
+    yield _installation
+    _installation.restore()
 
 
 @pytest.fixture(scope="session")

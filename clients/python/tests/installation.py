@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import time
 from pathlib import Path
@@ -104,14 +105,24 @@ class Installation:
             service.start()
         self._until_ready()
 
+    def restore(self) -> None:
+        """Lets both run again, if one does not."""
+        gone = [service for service in (self.vault, self.manager) if service.process is None]
+        for service in (self.vault, self.manager):
+            if service in gone:
+                service.start()
+            else:
+                service.resume()
+        if gone:
+            self._until_ready()
+
     def stop(self) -> None:
         self.manager.stop()
         self.vault.stop()
 
     def ask(self, method: str, path: str, body: Any = None, credential: Optional[str] = None) -> Any:
         """Asks the manager as the administrator, or with another credential."""
-        verify = str(self.ca) if self.tls else True
-        with httpx.Client(trust_env=False, verify=verify, timeout=30) as client:
+        with httpx.Client(trust_env=False, verify=self._verify(), timeout=30) as client:
             headers = {"Authorization": f"Bearer {credential or self.admin_credential}"}
             answer = client.request(method, self.url + path, headers=headers, json=body)
         document = answer.json()
@@ -157,12 +168,14 @@ class Installation:
         service.config.write_text("\n".join(lines) + "\n")
         service.config.chmod(0o600)
 
+    def _verify(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.ca) if self.tls else None)
+
     def _address(self, service: Service) -> str:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{service.port}"
 
     def _until_ready(self) -> None:
-        verify = str(self.ca) if self.tls else True
-        with httpx.Client(trust_env=False, verify=verify) as client:
+        with httpx.Client(trust_env=False, verify=self._verify()) as client:
 
             def ready() -> bool:
                 try:

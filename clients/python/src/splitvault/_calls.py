@@ -39,8 +39,18 @@ class Document(NamedTuple):
         return members
 
 
+class Postponed(Exception):
+    """The next attempt would come when the token has ended."""
+
+    def __init__(self, error: SplitvaultError, pause: float) -> None:
+        """Takes the refusal, and the time to wait before a new token is made."""
+        super().__init__(error.message)
+        self.error = error
+        self.pause = pause
+
+
 def call(clock: Clock, request: Send, until: float | None = None) -> Steps[Document]:
-    """Sends a request, and again as the table of errors allows, but not after `until`."""
+    """Sends a request, and again as the table of errors allows; `Postponed` if that would be after `until`."""
     attempt = 0
     while True:
         attempt += 1
@@ -49,8 +59,10 @@ def call(clock: Clock, request: Send, until: float | None = None) -> Steps[Docum
         if isinstance(judged, Document):
             return judged
         pause = _pause_before_repeat(clock, request, judged, outcome, attempt)
-        if pause is None or (until is not None and clock.steady() + pause >= until):
+        if pause is None:
             raise judged
+        if until is not None and clock.steady() + pause >= until:
+            raise Postponed(judged, pause)
         yield Pause(pause)
 
 

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, Callable
 
-from ._calls import MANAGER, VAULT, Document, call, out_of_form, write
+from ._calls import MANAGER, VAULT, Document, Postponed, call, out_of_form, write
 from ._disk import DiskCache, DiskFault
 from ._hidden import Hidden
 from ._settings import Settings, check_address
 from ._state import Entry, Found, Outcome, State
-from ._steps import Clock, Run, Send, Steps, Wait
+from ._steps import Clock, Pause, Run, Send, Steps, Wait
 from ._token import Token, is_id, member
 from ._transport import Transport
 from .errors import (
@@ -199,16 +199,21 @@ class Core:
             keys[target] = self._key(target, outcome.entry, cached=outcome.stale, stale=outcome.stale)
 
     def _read(self, batch: list[Target], deadline: float) -> Steps[dict[Target, Entry]]:
-        for round_number in range(1, MAX_TOKENS + 1):
+        fault: SplitvaultError
+        for _ in range(MAX_TOKENS):
             token = yield from self._mint(batch, deadline)
+            pause = 0.0
             try:
                 return (yield from self._open(token, batch, deadline))
+            except Postponed as postponed:
+                fault, pause = postponed.error, postponed.pause
             except SplitvaultError as error:
-                over = self.clock.steady() >= token.shown_until
-                anew = error.retry == "new-token" or (over and error.retry in ("later", "same-key"))
-                if not anew or round_number == MAX_TOKENS or self.clock.steady() >= deadline:
+                fault = error
+                if error.retry != "new-token":
                     raise
-        raise AssertionError("unreachable")
+            # A token is made when it is needed, so that it does not end during the pause.
+            yield Pause(pause)
+        raise fault
 
     def _mint(self, batch: list[Target], deadline: float) -> Steps[Token]:
         asked = []

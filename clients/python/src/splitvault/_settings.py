@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import ssl
@@ -80,21 +81,19 @@ def trust(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
     if ca_file is None:
         context.load_default_certs()
         return context
-    try:
+    with contextlib.suppress(OSError):  # `ssl.SSLError` is one, too
         context.load_verify_locations(cafile=os.fspath(ca_file))
-    except OSError:  # `ssl.SSLError` is one, too
-        raise ConfigurationError(f"{os.fspath(ca_file)} cannot be read as certificates of a CA") from None
-    return context
+        return context
+    raise ConfigurationError(f"{os.fspath(ca_file)} cannot be read as certificates of a CA")
 
 
 def _credential_of_environment() -> Hidden[str]:
     file = os.environ.get("SERVICE_TOKEN_FILE")
     if file:
-        try:
-            with open(file, encoding="ascii") as opened:
-                return Hidden(opened.read(4096).strip())
-        except (OSError, ValueError):
-            raise ConfigurationError(f"{file}, which SERVICE_TOKEN_FILE names, cannot be read") from None
+        with contextlib.suppress(OSError, ValueError), open(file, encoding="ascii") as opened:
+            return Hidden(opened.read(4096).strip())
+        # Raised here: the other exception may hold what was read.
+        raise ConfigurationError(f"{file}, which SERVICE_TOKEN_FILE names, cannot be read")
     text = os.environ.get("SERVICE_TOKEN")
     if not text:
         raise ConfigurationError("give the credential: service_token, SERVICE_TOKEN or SERVICE_TOKEN_FILE")

@@ -61,6 +61,8 @@ class _Client:
 
     def __repr__(self) -> str:
         """Says whose client it is, and of which manager."""
+        if not hasattr(self, "_core"):
+            return f"{type(self).__name__}()"
         settings = self._core.settings
         return f"{type(self).__name__}(service_name={settings.service_name!r}, url={settings.manager!r})"
 
