@@ -85,6 +85,9 @@ step "protocol and thief in Python"
 "$SPLITVAULT_PYTHON" tests/protocol/check_vectors.py | tail -n 1
 "$SPLITVAULT_PYTHON" tests/thief/self_test.py | tail -n 1
 
+step "client for Python"
+scripts/test-python.sh
+
 step "all tests in Rust"
 cargo test --locked --quiet --workspace
 

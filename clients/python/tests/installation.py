@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import httpx
 
@@ -25,7 +25,7 @@ class Service:
         self.ready = run / f"{name}.ready"
         self.log = run / f"{name}.log"
         self.audit = run / "data" / name / "audit.jsonl"
-        self.process: Optional[subprocess.Popen[bytes]] = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
     def start(self) -> None:
@@ -120,7 +120,7 @@ class Installation:
         self.manager.stop()
         self.vault.stop()
 
-    def ask(self, method: str, path: str, body: Any = None, credential: Optional[str] = None) -> Any:
+    def ask(self, method: str, path: str, body: Any = None, credential: str | None = None) -> Any:
         """Asks the manager as the administrator, or with another credential."""
         with httpx.Client(trust_env=False, verify=self._verify(), timeout=30) as client:
             headers = {"Authorization": f"Bearer {credential or self.admin_credential}"}

@@ -60,8 +60,7 @@ def test_who_waits_for_a_caller_that_is_cancelled_asks_himself(
             try:
                 leader = asyncio.ensure_future(client.get_key(f"{place}/db"))
                 before = mints(installation)
-                while mints(installation) == before:
-                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(until, lambda: mints(installation) > before)
                 waiter = asyncio.ensure_future(client.get_key(f"{place}/db"))
                 cancelled = asyncio.ensure_future(client.get_key(f"{place}/db"))
                 await asyncio.sleep(0)

@@ -44,7 +44,7 @@ def test_batch_of_64_is_one_token_and_one_request(
 def test_bytes_and_texts_come_back_as_they_were(client: SyncKeyClient, installation: Installation, place: str) -> None:
     admin = SyncKeyClient("ops", installation.admin_credential, url=installation.url, environment="dev")
     with admin:
-        for name, value in [("bytes", b"\xff\x00\n"), ("text", "é\u2028\x07 '\"\n"), ("utf8", "plain".encode())]:
+        for name, value in [("bytes", b"\xff\x00\n"), ("text", "é\u2028\x07 '\"\n"), ("utf8", b"plain")]:
             assert admin.store_key(f"{place}/{name}", value).version == 1
     key = client.get_key(f"{place}/bytes")
     assert (key.data, key.binary) == (b"\xff\x00\n", True)
