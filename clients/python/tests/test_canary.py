@@ -242,6 +242,36 @@ def test_process_shows_the_value_in_neither_environment_nor_arguments_nor_crash(
     assert_silent("\n".join([seen[1], out, err]), credential)
 
 
+def test_environment_that_cannot_be_loaded_shows_nothing_of_process_and_file(
+    installation: Installation,
+    place: str,
+    credential: str,
+    canary: str,
+    logged: io.StringIO,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    installation.store(f"{place}/db", canary)
+    monkeypatch.setenv("KEY_SERVICE_URL", installation.url)
+    monkeypatch.setenv("SERVICE_TOKEN", credential)
+    file = tmp_path / "env"
+    texts = []
+    for line in (
+        f"DB=sv://dev/{place}/missing",
+        f"DB=sv://dev/{place}/db#field",
+        f"DB=`{canary}",
+        f'DB="{canary}',
+        f"DB='{canary}'x",
+        f"DB={canary}\nDB=x",
+        f"DB=sv://{canary}:",
+    ):
+        file.write_text(f"A={canary}\n{line}\n")
+        texts.append(failed(lambda: splitvault.load_env(file)))
+    texts.append(repr(splitvault.load_env(folder=place, environment="dev")))
+    assert "DB" in texts[-1]
+    assert_silent("\n".join([*texts, logged.getvalue()]), canary, credential)
+
+
 def failed(call: Callable[[], Any]) -> str:
     """What the most curious reporter shows of the failure of a call."""
     try:

@@ -4,6 +4,7 @@ import pytest
 
 from splitvault import ConfigurationError
 from splitvault._env_file import parse
+from splitvault._hidden import Hidden
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ from splitvault._env_file import parse
     ],
 )
 def test_values_stay_byte_for_byte(text: str, values: dict[str, str]) -> None:
-    assert parse(text) == values
+    assert {name: value.expose() for name, value in parse(Hidden(text)).items()} == values
 
 
 @pytest.mark.parametrize(
@@ -38,10 +39,11 @@ def test_values_stay_byte_for_byte(text: str, values: dict[str, str]) -> None:
 )
 def test_error_names_the_line_and_not_the_value(text: str) -> None:
     with pytest.raises(ConfigurationError, match=f"line {2 if 'X=1' in text else 1} ") as refused:
-        parse(text)
+        parse(Hidden(text))
     assert "s3cret" not in str(refused.value)
+    assert refused.value.__context__ is None
 
 
 def test_name_that_comes_twice_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="line 2"):
-        parse("A=1\nA=2\n")
+        parse(Hidden("A=1\nA=2\n"))

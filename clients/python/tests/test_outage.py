@@ -89,6 +89,28 @@ def test_services_are_left_alone_for_a_moment_and_asked_again_then(
     assert (key.value, key.stale) == ("two", False)
 
 
+def test_services_that_stay_away_are_asked_less_and_less(
+    installation: Installation, place: str, client: SyncKeyClient, clock: SetClock
+) -> None:
+    installation.store(f"{place}/db", "one")
+    client.get_key(f"{place}/db", cache_ttl=1)
+    installation.manager.stop()
+    asked_after = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", splitvault.StaleValueWarning)
+        last = clock.ahead
+        for _ in range(300):
+            clock.ahead += 1
+            tried = len(clock.pauses)
+            assert client.get_key(f"{place}/db", cache_ttl=1).stale
+            if len(clock.pauses) > tried:
+                asked_after.append(round(clock.ahead - last - sum(clock.pauses[tried:])))
+                last = clock.ahead
+    assert len(asked_after) == 8
+    assert asked_after == sorted(asked_after)
+    assert 55 <= asked_after[-1] <= 62
+
+
 def test_no_stale_value_where_none_is_wanted(
     installation: Installation, place: str, credential: str, clock: SetClock
 ) -> None:

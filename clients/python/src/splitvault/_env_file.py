@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ._hidden import Hidden
 from .errors import ConfigurationError
 
 MAX_FILE = 1 << 20
@@ -12,9 +13,15 @@ _NAME = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 
 
-def parse(text: str) -> dict[str, str]:
+def parse(text: Hidden[str]) -> dict[str, Hidden[str]]:
     """Reads a document. Nothing is expanded."""
-    return _Reader(text.replace("\r\n", "\n")).read()
+    try:
+        values = _Reader(text.expose().replace("\r\n", "\n")).read()
+        return {name: Hidden(value) for name, value in values.items()}
+    except ConfigurationError as error:
+        fault = error.message
+    # Raised here, where no local variable shows a part of the file.
+    raise ConfigurationError(fault)
 
 
 class _Reader:

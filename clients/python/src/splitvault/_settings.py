@@ -49,11 +49,14 @@ class Settings:
 
 def check_credential(credential: Hidden[str]) -> Hidden[str]:
     """Refuses a text that no header can hold."""
-    text = credential.expose()
-    if not text or not text.isascii() or not text.isprintable() or " " in text:
-        text = ""
+    if not can_be_sent(credential.expose()):
         raise ConfigurationError("the credential is empty, or has a character that no credential has")
     return credential
+
+
+def can_be_sent(text: str) -> bool:
+    """Says that a header can hold a credential or token."""
+    return text != "" and text.isascii() and text.isprintable() and " " not in text
 
 
 def check_address(url: str, plain_http: bool, name: str) -> str:

@@ -17,8 +17,9 @@ from ._steps import Clock
 from .errors import SplitvaultError
 from .references import Target
 
-# How long a value is served without asking anew, after a service could not be reached.
+# How long a value is served without asking anew, after a service could not be reached; doubled each time it cannot.
 QUIET_SECONDS = 5.0
+LONGEST_QUIET = 60.0
 
 
 class Entry(NamedTuple):
@@ -77,6 +78,7 @@ class State:
         self._entries: dict[Target, Entry] = {}
         self._under_way: dict[Target, Future[Outcome]] = {}
         self._quiet_until = -math.inf
+        self._quiet = QUIET_SECONDS
         # Counts up when values are forgotten: a read that began before then is not remembered.
         self._epoch = 0
         self.default_environment: str | None = None
@@ -123,6 +125,7 @@ class State:
             if epoch != self._epoch:
                 return False
             self._quiet_until = -math.inf
+            self._quiet = QUIET_SECONDS
             self._entries.update(entries)
             now = self._clock.steady()
             for target in [target for target, entry in self._entries.items() if entry.is_over(now, self.max_stale)]:
@@ -143,7 +146,9 @@ class State:
             entry = self._entries.get(target)
             if entry is None or not entry.is_usable(now, ttl, self.max_stale):
                 return None
-            self._quiet_until = now + QUIET_SECONDS
+            if now >= self._quiet_until:
+                self._quiet_until = now + self._quiet
+                self._quiet = min(2 * self._quiet, LONGEST_QUIET)
             return entry
 
     def forget(self, environment: str | None = None, path: str | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._calls import MANAGER, VAULT, Document, out_of_form
 from ._hidden import Hidden
+from ._settings import can_be_sent
 from ._state import Entry
 from ._steps import Clock
 
@@ -39,7 +40,12 @@ class Token:
         """Reads an answer. Its times count by the service's clock, so that ours may be wrong."""
         now = document.service_time if document.service_time is not None else clock.wall()
         access, ends, secrets = members.get("access_token"), members.get("expires_at"), members.get("secrets")
-        if not isinstance(access, Hidden) or not is_number(ends) or not isinstance(secrets, list):
+        if (
+            not isinstance(access, Hidden)
+            or not can_be_sent(access.expose())
+            or not is_number(ends)
+            or not isinstance(secrets, list)
+        ):
             raise out_of_form(MANAGER, document.status)
         for secret in secrets:
             if not is_id(member(secret, "key_id"), "sec_") or not is_number(secret.get("version")):

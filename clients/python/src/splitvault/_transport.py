@@ -132,7 +132,7 @@ class Transport:
                     if self._clock.steady() > request.deadline:
                         return Lost.DEADLINE
                 return _answer(response, chunks)
-        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, ValueError) as error:
             lost = _kind_of(error)
         return lost
 
@@ -150,7 +150,7 @@ class Transport:
                     if len(chunks) > MAX_ANSWER:
                         return Lost.TOO_LARGE
                 return _answer(response, chunks)
-        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, ValueError) as error:
             lost = _kind_of(error)
         return lost
 

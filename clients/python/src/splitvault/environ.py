@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any, NoReturn
 
 from . import _env_file
@@ -25,16 +25,16 @@ MAX_PAGES = 100
 class Environ(MutableMapping[str, str]):
     """Names and values, like `os.environ`. `repr` shows names alone."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_secret", "_values")
 
-    def __init__(self, values: dict[str, str | Hidden[str]]) -> None:
-        """Takes names with values, the secret ones hidden."""
+    def __init__(self, values: dict[str, Hidden[str]], secret: Iterable[str]) -> None:
+        """Takes names with values, and says which of them are secrets."""
         self._values = values
+        self._secret = set(secret)
 
     def __getitem__(self, name: str) -> str:
         """Returns a value; `KeyError` if there is none."""
-        value = self._values[name]
-        return value.expose() if isinstance(value, Hidden) else value
+        return self._values[name].expose()
 
     def __setitem__(self, name: str, value: str) -> None:
         """Sets a value here, and not in the process."""
@@ -53,9 +53,8 @@ class Environ(MutableMapping[str, str]):
         return len(self._values)
 
     def __repr__(self) -> str:
-        """Shows how many names there are."""
-        secret = sorted(name for name, value in self._values.items() if isinstance(value, Hidden))
-        return f"Environ({len(self._values)} names, hidden: {', '.join(secret) or 'none'})"
+        """Says how many names there are, and which of them are secrets."""
+        return f"Environ({len(self._values)} names; secrets: {', '.join(sorted(self._secret)) or 'none'})"
 
     def copy(self) -> dict[str, str]:
         """Returns all of it as plain texts, for a child process; whoever prints that shows the values."""
@@ -82,14 +81,10 @@ def load_env(
     more, and the file more than the folder; with `override` the process counts least. Without a `client`, one is made
     from SERVICE_TOKEN and KEY_SERVICE_URL if there is a reference or a folder.
     """
-    process: dict[str, str] = dict(os.environ)
+    process = {name: Hidden(value) for name, value in os.environ.items()}
     written = {} if file is None else _env_file.parse(_text_of(file))
-    order = [process, written] if override else [written, process]
-    plain: dict[str, str] = {}
-    for values in order:
-        plain.update(values)
-    references = {name: Reference.parse(value) for name, value in plain.items() if value.startswith(SCHEME)}
-    values = {name: value for name, value in plain.items() if name not in references}
+    plain = {**process, **written} if override else {**written, **process}
+    references = {name: _reference(name, value) for name, value in plain.items() if value.expose().startswith(SCHEME)}
     own = None
     if client is None and (references or folder is not None):
         client = own = SyncKeyClient(os.environ.get("KEY_SERVICE_NAME", "load-env"))
@@ -98,13 +93,21 @@ def load_env(
             listed = client._core.transport.drive(_listed(client, folder, environment))
             for name, reference in listed.items():
                 if name not in written and (override or name not in process):
-                    values.pop(name, None)
                     references[name] = reference
-        hidden = {} if client is None else _opened(client, references, cache_ttl)
+        opened = {} if client is None else _opened(client, references, cache_ttl)
     finally:
         if own is not None:
             own.close()
-    return Environ({**values, **hidden})
+    return Environ({**plain, **opened}, references)
+
+
+def _reference(name: str, value: Hidden[str]) -> Reference:
+    try:
+        return Reference.parse(value.expose())
+    except ConfigurationError as error:
+        fault = error.message
+    # Raised here, where no local variable shows the text.
+    raise ConfigurationError(f"{name}: {fault}")
 
 
 def _opened(client: SyncKeyClient, references: dict[str, Reference], cache_ttl: float) -> dict[str, Hidden[str]]:
@@ -156,12 +159,12 @@ def _name(path: str, under: str) -> str:
     return f"_{name}" if name[:1].isdigit() else name
 
 
-def _text_of(file: PathLike) -> str:
+def _text_of(file: PathLike) -> Hidden[str]:
     fault = None
     try:
         with open(file, encoding="utf-8", newline="") as opened:
-            text = opened.read(_env_file.MAX_FILE + 1)
-        if len(text) <= _env_file.MAX_FILE:
+            text = Hidden(opened.read(_env_file.MAX_FILE + 1))
+        if len(text.expose()) <= _env_file.MAX_FILE:
             return text
         fault = f"has more than {_env_file.MAX_FILE} characters"
     except OSError as error:
