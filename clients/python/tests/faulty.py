@@ -16,6 +16,8 @@ class Given(NamedTuple):
     headers: dict[str, str]
     #: Closes the connection in place of an answer.
     broken: bool = False
+    #: Sends blanks one by one for five seconds, and never the body.
+    slow: bool = False
 
 
 class Seen(NamedTuple):
@@ -45,6 +47,7 @@ class Faulty:
     def __init__(self, answers: list[Given]) -> None:
         self.answers = answers
         self.requests: list[Seen] = []
+        self.ended = threading.Event()
         faulty = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,8 +64,19 @@ class Faulty:
                 self.send_response_only(given.status)
                 for name, value in given.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(given.body)))
+                self.send_header("Content-Length", str(len(given.body) + 10_000 * given.slow))
                 self.end_headers()
+                # At last it breaks off, so that a client without a limit of time fails, and does not hang.
+                for _ in range(100 * given.slow):
+                    if faulty.ended.wait(0.05):
+                        break
+                    try:
+                        self.wfile.write(b" ")
+                    except OSError:
+                        break
+                if given.slow:
+                    self.close_connection = True
+                    return
                 self.wfile.write(given.body)
 
             do_GET = do_POST = handle_any
@@ -84,6 +98,7 @@ class Faulty:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.ended.set()
         self._server.shutdown()
         self._server.server_close()
         assert self._thread is not None

@@ -116,9 +116,14 @@ def test_child_of_a_fork_reads_while_the_parent_was_reading(
             child.start()
         installation.manager.resume()
         assert waiting.result(30).value == "one"
-    pid, cached, value = told.get(timeout=30)
-    child.join(30)
-    assert (cached, value, child.exitcode) == (True, "one", 0)
+    try:
+        pid, cached, value = told.get(timeout=30)
+        child.join(30)
+        assert (cached, value, child.exitcode) == (True, "one", 0)
+    finally:
+        # One that waits for a thread of the parent would wait for ever.
+        child.kill()
+        child.join()
     assert pid != os.getpid()
     # The parent's connection is as good as before.
     assert client._core.transport._blocking is connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -11,7 +12,7 @@ from clock import SetClock, set_clock
 from faulty import BROKEN, Faulty, Given, answer, refusal
 
 import splitvault
-from splitvault import SyncKeyClient
+from splitvault import KeyClient, SyncKeyClient
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +56,25 @@ def test_store_is_repeated_with_the_same_idempotency_key(first: Given) -> None:
     assert one.headers["Idempotency-Key"] == two.headers["Idempotency-Key"]
     assert len(one.headers["Idempotency-Key"]) == 32
     assert one.body == two.body
+
+
+@pytest.mark.parametrize("form", ["async", "sync"])
+def test_answer_that_never_ends_costs_no_more_than_the_timeout(form: str) -> None:
+    settings: dict[str, Any] = {"environment": "dev", "timeout_ms": 500}
+
+    async def read(url: str) -> None:
+        async with KeyClient("web", "credential", url=url, **settings) as client:
+            await client.get_key("a/b")
+
+    with Faulty([answer(201, {})._replace(slow=True)]) as manager:
+        begun = time.monotonic()
+        with pytest.raises(splitvault.UnavailableError, match="the time for it is over"):
+            if form == "async":
+                asyncio.run(asyncio.wait_for(read(manager.url), 20))
+            else:
+                with SyncKeyClient("web", "credential", url=manager.url, **settings) as client:
+                    client.get_key("a/b")
+        assert time.monotonic() - begun < 10
 
 
 def test_two_stores_have_two_keys() -> None:
@@ -176,6 +196,15 @@ def test_answer_out_of_form_is_an_error_that_shows_nothing(bad: Given) -> None:
         with pytest.raises(splitvault.UnavailableError, match="not in the form") as refused:
             client.get_key("a/b")
         assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("token", ["é", "a b", "a\nb", ""])
+def test_token_that_no_header_can_hold_is_out_of_form(token: str) -> None:
+    with Faulty([]) as vault:
+        members = {**json.loads(minted(vault).body), "access_token": token}
+        with Faulty([answer(201, members)]) as manager, client_of(manager) as client:
+            with pytest.raises(splitvault.UnavailableError, match="not in the form"):
+                client.get_key("a/b")
 
 
 def test_one_refused_line_of_a_batch_is_its_error() -> None:
