@@ -68,6 +68,7 @@ def _running(tls: bool) -> Iterator[Installation]:
     with tempfile.TemporaryDirectory(prefix="splitvault-python-", dir=home) as folder:
         installation = Installation(Path(folder), tls)
         try:
+            installation.start()
             yield installation
         finally:
             installation.stop()

@@ -79,6 +79,8 @@ class Installation:
         if tls:
             script(ROOT / "scripts/make-certificates.sh", "--out", folder / "tls", "127.0.0.1", "127.0.0.1")
         self.admin_credential = (self.run / "admin-credential").read_text().strip()
+
+    def start(self) -> None:
         self._configure(self.vault, "127.0.0.1:0")
         self.vault.start()
         self._configure(self.manager, "127.0.0.1:0")

@@ -190,6 +190,23 @@ def test_clear_cache_takes_it_from_the_disk_too(
     assert list(folder.iterdir()) == []
 
 
+def test_cache_that_is_cleared_during_a_write_stays_empty(
+    readers: Readers, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with readers.client() as client:
+        disk = client._core.disk
+        assert disk is not None
+        save = disk.save
+
+        def cleared_meanwhile(*arguments: object) -> None:
+            client.clear_cache()
+            save(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(disk, "save", cleared_meanwhile)
+        assert client.get_key(f"{readers._place}/db").value
+    assert list(folder.iterdir()) == []
+
+
 def test_file_from_the_future_is_not_used(readers: Readers, clock: SetClock) -> None:
     clock.ahead += 1000
     readers.read()

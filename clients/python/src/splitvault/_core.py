@@ -145,7 +145,7 @@ class Core:
                     fault = error
                 if fault is None:
                     if self.state.remember(entries, epoch):
-                        yield from self._save(entries)
+                        yield from self._save(entries, epoch)
                     for target, entry in entries.items():
                         self.state.settle(target, mine[target], Outcome(entry))
                         keys[target] = self._key(target, entry, cached=False, stale=False)
@@ -302,10 +302,14 @@ class Core:
         entries = yield from self._at_disk(lambda: disk.load(self.clock, self.state.max_stale))
         self.state.take_in(entries or {})
 
-    def _save(self, entries: dict[Target, Entry]) -> Steps[None]:
+    def _save(self, entries: dict[Target, Entry], epoch: int) -> Steps[None]:
         disk = self.disk
-        if disk is not None:
-            yield from self._at_disk(lambda: disk.save(entries, self.clock, self.state.max_stale))
+        if disk is None:
+            return
+        yield from self._at_disk(lambda: disk.save(entries, self.clock, self.state.max_stale))
+        if not self.state.is_of(epoch):
+            # Somebody has cleared the cache while this was written.
+            yield from self._at_disk(lambda: disk.forget(entries.__contains__, self.clock, self.state.max_stale))
 
     def _at_disk(self, act: Callable[[], Any]) -> Steps[Any]:
         """Carries out what concerns the file. Its faults cost the cache, not the call."""

@@ -132,6 +132,11 @@ class State:
                 del self._entries[target]
             return True
 
+    def is_of(self, epoch: int) -> bool:
+        """Says that nothing was forgotten since then."""
+        with self._lock:
+            return epoch == self._epoch
+
     def take_in(self, entries: dict[Target, Entry]) -> None:
         """Keeps values of the cache on disk, beside newer ones."""
         with self._lock:
