@@ -1,5 +1,6 @@
 //! The command among other processes: pipes, terminals, and the program that takes its place.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Stdio};
 
@@ -27,16 +28,39 @@ async fn reader_who_has_gone_is_no_failure() {
 async fn program_takes_the_place_of_the_command_and_gets_its_signals() {
     let user = User::logged_in().await;
     assert!(user.shell("printf x | splitvault put app/a").output().unwrap().status.success());
-    let lines = "trap 'echo stopped; exit 7' TERM; echo $$; while :; do read -r line; done";
+    let lines = "trap 'echo stopped; exit 7' TERM; echo $$; while read -r line; do :; done";
     let mut command = user.splitvault(&["run", "--set", "A=app/a", "--", "sh", "-c", lines]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     assert_eq!(until(&mut child, "\n").trim(), child.id().to_string());
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
-    // What it waits for comes, so that the shell looks at its signals.
-    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    // What it waits for comes, so that the shell looks at its signals, unless it has done so.
+    let _ = child.stdin.take().unwrap().write_all(b"\n");
     assert_eq!(until(&mut child, "stopped\n"), "stopped\n");
     assert_eq!(child.wait().unwrap().code(), Some(7));
+}
+
+#[tokio::test]
+async fn program_with_a_hundred_secrets_costs_two_tokens_and_two_reads() {
+    let user = User::logged_in().await;
+    for number in 0..100 {
+        user.installation.store_at(&format!("many/s{number}"), &format!("value {number}")).await;
+    }
+    let lines: String = (0..100).map(|number| format!("S{number}=sv://dev/many/s{number}\n")).collect();
+    std::fs::write(user.home().join("many.env"), lines).unwrap();
+    // Audit lines are durable before anything is given out. Each request has an id; at the vault each secret has a line.
+    let asked = |user: &User| {
+        let (manager, vault) = (user.installation.manager.audit(), user.installation.vault.audit());
+        let tokens = manager.iter().filter(|line| line["action"] == "token.mint").count();
+        let reads = vault.iter().filter(|line| line["action"] == "secret.read");
+        (tokens, reads.map(|line| line["request_id"].to_string()).collect::<BTreeSet<_>>().len())
+    };
+    let before = asked(&user);
+    let test = "test \"$S0\" = 'value 0' && test \"$S99\" = 'value 99'";
+    let output = user.splitvault(&["run", "--env-file", "many.env", "--", "sh", "-c", test]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let after = asked(&user);
+    assert_eq!((after.0 - before.0, after.1 - before.1), (2, 2));
 }
 
 #[tokio::test]
