@@ -46,8 +46,8 @@ async fn program_with_a_hundred_secrets_costs_two_tokens_and_two_reads() {
     for number in 0..100 {
         user.installation.store_at(&format!("many/s{number}"), &format!("value {number}")).await;
     }
-    let lines: String = (0..100).map(|number| format!("S{number}=sv://dev/many/s{number}\n")).collect();
-    std::fs::write(user.home().join("many.env"), lines).unwrap();
+    let lines: Vec<_> = (0..100).map(|number| format!("S{number}=sv://dev/many/s{number}\n")).collect();
+    std::fs::write(user.home().join("many.env"), lines.concat()).unwrap();
     // Audit lines are durable before anything is given out. Each request has an id; at the vault each secret has a line.
     let asked = |user: &User| {
         let (manager, vault) = (user.installation.manager.audit(), user.installation.vault.audit());
