@@ -96,11 +96,13 @@ async fn value_gets_a_line_break_on_a_terminal_alone_and_bytes_are_not_shown_the
 async fn value_that_is_typed_is_not_shown_and_is_asked_for_twice() {
     let user = User::logged_in().await;
     let typed = |second: &str| {
-        let mut child = user.shell("exec script -qefc 'splitvault put app/typed' /dev/null");
+        let mut child = user.shell("exec script -qefc 'tty > tty; exec splitvault put app/typed' /dev/null");
         let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut shown = until(&mut child, "Value: ");
+        hides(&user);
         child.stdin.as_mut().unwrap().write_all(b"typed-s3cret\n").unwrap();
         shown += &until(&mut child, "Once more: ");
+        hides(&user);
         child.stdin.as_mut().unwrap().write_all(second.as_bytes()).unwrap();
         shown += &until(&mut child, ".\r\n");
         drop(child.stdin.take());
@@ -111,6 +113,15 @@ async fn value_that_is_typed_is_not_shown_and_is_asked_for_twice() {
     assert!(typed("typed-s3cred\n").contains("not the same, so nothing was written"));
     assert!(typed("typed-s3cret\n").contains("Stored dev:app/typed, version 1."));
     assert_eq!(user.splitvault(&["get", "app/typed"]).output().unwrap().stdout, b"typed-s3cret");
+}
+
+/// Waits until the terminal shows nothing of what is typed. Nobody types as fast as a test.
+fn hides(user: &User) {
+    let is_hidden = || {
+        let asked = user.shell("stty -a -F \"$(cat tty)\"").output().unwrap();
+        String::from_utf8_lossy(&asked.stdout).split_whitespace().any(|word| word == "-echo")
+    };
+    assert!((0..10_000).any(|_| is_hidden()), "it is never hidden");
 }
 
 /// What a process writes until it has written this.
