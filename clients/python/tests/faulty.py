@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ class Given(NamedTuple):
     headers: dict[str, str]
     #: Closes the connection in place of an answer.
     broken: bool = False
-    #: Sends blanks one by one for five seconds, and never the body.
+    #: Sends blanks one by one after the body for five seconds, and never the end.
     slow: bool = False
 
 
@@ -44,7 +45,7 @@ BROKEN = Given(0, b"", {}, broken=True)
 class Faulty:
     """Gives its answers one after the other, and writes down what it was asked."""
 
-    def __init__(self, answers: list[Given]) -> None:
+    def __init__(self, answers: list[Given], while_slow: Callable[[], object] = lambda: None) -> None:
         self.answers = answers
         self.requests: list[Seen] = []
         self.ended = threading.Event()
@@ -66,10 +67,14 @@ class Faulty:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(given.body) + 10_000 * given.slow))
                 self.end_headers()
+                if given.slow:
+                    self.wfile.write(given.body)
                 # At last it breaks off, so that a client without a limit of time fails, and does not hang.
-                for _ in range(100 * given.slow):
+                for blank in range(100 * given.slow):
                     if faulty.ended.wait(0.05):
                         break
+                    if blank == 4:
+                        while_slow()
                     try:
                         self.wfile.write(b" ")
                     except OSError:

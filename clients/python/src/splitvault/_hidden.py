@@ -37,3 +37,9 @@ class Hidden(Generic[T]):
     def __reduce__(self) -> NoReturn:
         """Refuses to be copied or pickled."""
         raise TypeError("a hidden value is neither copied nor pickled")
+
+
+def bare(error: BaseException) -> BaseException:
+    """Takes from an exception the frames that it passed, and the exceptions behind it: their variables show secrets."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

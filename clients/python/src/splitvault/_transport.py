@@ -1,7 +1,7 @@
 """Carries steps out: requests by httpx, waiting, and calls that touch files.
 
 Guarantees: no proxy and no other setting from the environment, no redirect, no cookie; an answer has a limit of size
-and of time. Exceptions of httpx, which hold headers, end here.
+and of time. Exceptions of httpx, which hold headers, end here; an interruption passes without the frames below.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ._hidden import Hidden
+from ._hidden import Hidden, bare
 from ._settings import Settings
 from ._steps import Answer, Clock, Lost, Pause, Send, Step, Steps, Wait
-from .errors import UnavailableError
+from .errors import SplitvaultError, UnavailableError
 
 T = TypeVar("T")
 
@@ -63,6 +63,34 @@ class Transport:
 
     def drive(self, steps: Steps[T]) -> T:
         """Carries steps out, and blocks."""
+        interruption = None
+        try:
+            return self._drive(steps)
+        except SplitvaultError:
+            raise
+        except BaseException as error:
+            interruption = bare(error)
+        # Raised here, so that what the caller was handling stays behind it.
+        try:
+            raise interruption
+        finally:
+            del interruption
+
+    async def adrive(self, steps: Steps[T]) -> T:
+        """Carries steps out, and awaits them."""
+        interruption = None
+        try:
+            return await self._adrive(steps)
+        except SplitvaultError:
+            raise
+        except BaseException as error:
+            interruption = bare(error)
+        try:
+            raise interruption
+        finally:
+            del interruption
+
+    def _drive(self, steps: Steps[T]) -> T:
         result: Any = None
         try:
             while True:
@@ -74,8 +102,7 @@ class Transport:
         finally:
             steps.close()
 
-    async def adrive(self, steps: Steps[T]) -> T:
-        """Carries steps out, and awaits them."""
+    async def _adrive(self, steps: Steps[T]) -> T:
         result: Any = None
         try:
             while True:

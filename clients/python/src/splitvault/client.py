@@ -10,11 +10,11 @@ from typing import Union
 
 from . import _health, _writes
 from ._core import Core, target_of
-from ._hidden import Hidden
+from ._hidden import Hidden, bare
 from ._settings import Settings
 from ._steps import Clock, Steps
 from ._writes import RequiredKey
-from .errors import ConfigurationError
+from .errors import ConfigurationError, SplitvaultError
 from .references import Reference, Target, canonical
 from .values import Health, Key, Service, Stored
 
@@ -55,8 +55,16 @@ class _Client:
         service_token = _hidden(service_token)
         if not 0 <= max_stale <= MAX_STALE:
             raise ConfigurationError(f"max_stale is 0 to {MAX_STALE:.0f} seconds")
-        settings = Settings(service_name, service_token, url, timeout_ms, environment, ca_file, danger_plain_http)
-        self._core = Core(settings, Clock(), max_stale, disk_cache)
+        interruption = None
+        try:
+            settings = Settings(service_name, service_token, url, timeout_ms, environment, ca_file, danger_plain_http)
+            self._core = Core(settings, Clock(), max_stale, disk_cache)
+        except SplitvaultError:
+            raise
+        except BaseException as error:
+            interruption = bare(error)
+        if interruption is not None:
+            raise interruption
         _cores.add(self._core)
 
     def __repr__(self) -> str:

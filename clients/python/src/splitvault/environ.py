@@ -13,10 +13,10 @@ from typing import Any, NoReturn
 
 from . import _env_file
 from ._calls import call
-from ._hidden import Hidden
+from ._hidden import Hidden, bare
 from ._steps import Steps
 from .client import DEFAULT_TTL, PathLike, SyncKeyClient, _Client
-from .errors import ConfigurationError
+from .errors import ConfigurationError, SplitvaultError
 from .references import SCHEME, Reference, canonical, check_path, field_of
 
 MAX_PAGES = 100
@@ -81,6 +81,24 @@ def load_env(
     more, and the file more than the folder; with `override` the process counts least. Without a `client`, one is made
     from SERVICE_TOKEN and KEY_SERVICE_URL if there is a reference or a folder.
     """
+    interruption = None
+    try:
+        return _loaded(file, folder, environment, client, override, cache_ttl)
+    except SplitvaultError:
+        raise
+    except BaseException as error:
+        interruption = bare(error)
+    raise interruption
+
+
+def _loaded(
+    file: PathLike | None,
+    folder: str | None,
+    environment: str | None,
+    client: SyncKeyClient | None,
+    override: bool,
+    cache_ttl: float,
+) -> Environ:
     process = {name: Hidden(value) for name, value in os.environ.items()}
     written = {} if file is None else _env_file.parse(_text_of(file))
     plain = {**process, **written} if override else {**written, **process}
