@@ -9,6 +9,7 @@ from installation import Installation
 
 import splitvault
 from splitvault import ConfigurationError, SyncKeyClient, load_env
+from splitvault._variables import is_dangerous
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +73,36 @@ def test_folder_in_which_two_secrets_would_have_one_name_is_refused(installation
         installation.store(f"{place}/{name}", "x")
     with pytest.raises(ConfigurationError, match="A_B"):
         load_env(folder=place, environment="dev")
+
+
+@pytest.mark.parametrize("name", ["path", "ld/preload", "bash/env", "makeflags", "https/proxy", "key/service/url"])
+def test_folder_cannot_say_where_code_comes_from_or_whom_to_trust(
+    installation: Installation, place: str, client: SyncKeyClient, name: str, tmp_path: Path
+) -> None:
+    installation.store(f"{place}/{name}", "evil")
+    variable = name.replace("/", "_").upper()
+    for override in (False, True):
+        with pytest.raises(ConfigurationError, match=variable) as refused:
+            load_env(folder=place, client=client, override=override)
+        assert "evil" not in str(refused.value)
+    # Whoever names it himself may have it.
+    (tmp_path / "env").write_text(f"{variable}=sv://dev/{place}/{name}\n")
+    env = load_env(tmp_path / "env", client=client, override=True)
+    assert env[variable] == "evil"
+    assert load_env(tmp_path / "env", folder=place, client=client, override=True)[variable] == "evil"
+
+
+def test_list_of_such_names_knows_shells_loaders_languages_and_tools() -> None:
+    listed = """PATH HOME SHELL TMPDIR IFS ENV BASH_ENV SHELLOPTS BASHOPTS PS4 PROMPT_COMMAND BASH_FUNC_LS MAKEFLAGS
+        EDITOR VISUAL PAGER MANPAGER PSQL_PAGER GIT_SSH_COMMAND GIT_ASKPASS NODE_OPTIONS NODE_PATH PYTHONPATH
+        PYTHONSTARTUP PERL5OPT PERL5LIB RUBYOPT RUBYLIB JAVA_TOOL_OPTIONS _JAVA_OPTIONS JDK_JAVA_OPTIONS CLASSPATH
+        LD_PRELOAD LD_LIBRARY_PATH DYLD_INSERT_LIBRARIES GCONV_PATH SSH_ASKPASS HTTPS_PROXY NO_PROXY SSL_CERT_FILE
+        SSL_CERT_DIR SPLITVAULT_URL"""
+    for name in listed.split():
+        assert is_dangerous(name), name
+        assert is_dangerous(name.lower()), name
+    for name in ("DB_PATH", "OLD_KEY", "GITHUB_TOKEN", "ENVIRONMENT", "PROXY_URL", "SERVICE_TOKEN", "HOME_PAGE"):
+        assert not is_dangerous(name), name
 
 
 def test_without_references_nobody_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from . import _env_file
 from ._calls import call
 from ._hidden import Hidden, bare
 from ._steps import Steps
+from ._variables import is_dangerous
 from .client import DEFAULT_TTL, PathLike, SyncKeyClient, _Client
 from .errors import ConfigurationError, SplitvaultError
 from .references import SCHEME, Reference, canonical, check_path, field_of
@@ -110,7 +111,14 @@ def _loaded(
         if client is not None and folder is not None:
             listed = client._core.transport.drive(_listed(client, folder, environment))
             for name, reference in listed.items():
-                if name not in written and (override or name not in process):
+                if name in written:
+                    continue
+                if is_dangerous(name):
+                    raise ConfigurationError(
+                        f"{reference.path} would be {name}, which changes how programs are found or run, or whom they "
+                        "trust; name it in a file: NAME=sv://…"
+                    )
+                if override or name not in process:
                     references[name] = reference
         opened = {} if client is None else _opened(client, references, cache_ttl)
     finally:
