@@ -19,6 +19,8 @@ class Given(NamedTuple):
     broken: bool = False
     #: Sends blanks one by one after the body for five seconds, and never the end.
     slow: bool = False
+    #: Sends one header after the other for five seconds, and never the end of the head.
+    slow_head: bool = False
 
 
 class Seen(NamedTuple):
@@ -62,27 +64,32 @@ class Faulty:
                 if given.broken:
                     self.close_connection = True
                     return
+                if given.slow_head:
+                    self._send_slowly(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n")
+                    return
                 self.send_response_only(given.status)
                 for name, value in given.headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(given.body) + 10_000 * given.slow))
                 self.end_headers()
                 if given.slow:
-                    self.wfile.write(given.body)
-                # At last it breaks off, so that a client without a limit of time fails, and does not hang.
-                for blank in range(100 * given.slow):
-                    if faulty.ended.wait(0.05):
-                        break
-                    if blank == 4:
-                        while_slow()
-                    try:
-                        self.wfile.write(b" ")
-                    except OSError:
-                        break
-                if given.slow:
-                    self.close_connection = True
+                    self._send_slowly(given.body, b" ")
                     return
                 self.wfile.write(given.body)
+
+            def _send_slowly(self, first: bytes, more: bytes) -> None:
+                self.close_connection = True
+                self.wfile.write(first)
+                # At last it breaks off, so that a client without a limit of time fails, and does not hang.
+                for number in range(100):
+                    if faulty.ended.wait(0.05):
+                        break
+                    if number == 4:
+                        while_slow()
+                    try:
+                        self.wfile.write(more)
+                    except OSError:
+                        break
 
             do_GET = do_POST = handle_any
 

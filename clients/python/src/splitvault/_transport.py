@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from ._deadline import Deadline, Timed
 from ._hidden import Hidden, bare
 from ._settings import Settings
 from ._steps import Answer, Clock, Lost, Pause, Send, Step, Steps, Wait
@@ -38,6 +39,7 @@ class Transport:
         self._clock = clock
         self.addresses: dict[str, str] = {}
         self._blocking: httpx.Client | None = None
+        self._deadline = Deadline(clock)
         # Connections belong to the event loop that made them.
         self._awaiting: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]
         self._awaiting = weakref.WeakKeyDictionary()
@@ -147,7 +149,9 @@ class Transport:
     def _send(self, request: Send) -> Answer | Lost:
         client = self._blocking
         if client is None:
-            client = self._blocking = httpx.Client(**self._options())
+            timed = Timed(self._deadline, self._tls, LIMITS)
+            client = self._blocking = httpx.Client(transport=timed, **self._options())
+        self._deadline.at = request.deadline
         lost = Lost.BROKEN
         try:
             with client.stream(**self._arguments(request)) as response:
@@ -167,7 +171,7 @@ class Transport:
         loop = asyncio.get_running_loop()
         client = self._awaiting.get(loop)
         if client is None:
-            client = self._awaiting[loop] = httpx.AsyncClient(**self._options())
+            client = self._awaiting[loop] = httpx.AsyncClient(verify=self._tls, limits=LIMITS, **self._options())
         lost = Lost.BROKEN
         try:
             async with client.stream(**self._arguments(request)) as response:
@@ -183,10 +187,8 @@ class Transport:
 
     def _options(self) -> dict[str, Any]:
         return {
-            "verify": self._tls,
             "trust_env": False,
             "follow_redirects": False,
-            "limits": LIMITS,
             "cookies": http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
             "headers": {"User-Agent": "splitvault-python", "Accept-Encoding": "identity"},
         }
