@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -144,11 +145,12 @@ def test_symbolic_link_in_the_place_of_the_file_is_refused_and_its_target_stays(
     assert file.is_symlink()
 
 
-def test_folder_that_is_a_link_or_that_others_write_to_is_refused(readers: Readers, folder: Path) -> None:
+def test_folder_that_is_a_link_or_not_private_is_refused(readers: Readers, folder: Path) -> None:
     readers.read()
-    folder.chmod(0o770)
-    with pytest.raises(ConfigurationError, match="0700"):
-        readers.client()
+    for mode in (0o770, 0o755, 0o750, 0o701):
+        folder.chmod(mode)
+        with pytest.raises(ConfigurationError, match="0700"):
+            readers.client()
     folder.chmod(0o700)
     readers.file().chmod(0o644)
     with pytest.raises(ConfigurationError, match="others may read"):
@@ -205,6 +207,36 @@ def test_cache_that_is_cleared_during_a_write_stays_empty(
         monkeypatch.setattr(disk, "save", cleared_meanwhile)
         assert client.get_key(f"{readers._place}/db").value
     assert list(folder.iterdir()) == []
+
+
+def test_lock_that_somebody_holds_costs_the_cache_and_stalls_nobody(
+    readers: Readers, folder: Path, canary: str
+) -> None:
+    import fcntl
+
+    readers.read()
+    before = readers.file().read_bytes()
+    ours = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(ours, fcntl.LOCK_EX)
+    # Without an end of its own a wait would last for as long as the test.
+    release = threading.Timer(10, os.close, [ours])
+    release.start()
+    try:
+        with readers.client() as client:
+            with pytest.warns(splitvault.DiskCacheWarning, match="holds its lock"):
+                assert client.get_key(f"{readers._place}/db", cache_ttl=0).value == canary
+            assert readers.file().read_bytes() == before
+            # What is to be forgotten goes, also without the lock.
+            with pytest.warns(splitvault.DiskCacheWarning, match="holds its lock"):
+                client.clear_cache()
+        assert list(folder.iterdir()) == []
+        assert release.is_alive()
+    finally:
+        release.cancel()
+        release.join()
+    os.close(ours)
+    assert not readers.read().from_cache
+    assert readers.read().from_cache
 
 
 def test_file_from_the_future_is_not_used(readers: Readers, clock: SetClock) -> None:

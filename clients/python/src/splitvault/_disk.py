@@ -1,7 +1,8 @@
 """The cache on disk: one file, encrypted under a key that only the credential gives.
 
 Guarantees: the file is readable by its owner alone from its first moment, it is replaced in one step, a symbolic link
-is never followed, and a file that anybody changed is not used. What may not be used any more is not kept in it.
+is never followed, and a file that anybody changed is not used. What may not be used any more is not kept in it. Whoever
+holds the lock stalls nobody.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -28,6 +30,8 @@ from .references import Target
 
 MAGIC = b"splitvault-cache-1\n"
 MAX_FILE = 64 << 20
+# Another process of ours holds the lock for one write.
+LONGEST_LOCK = 0.25
 _SALT, _NONCE = 32, 12
 
 
@@ -35,11 +39,15 @@ class DiskFault(Exception):
     """The file cannot be used; the text says why, and holds nothing of it."""
 
 
+class _Locked(DiskFault):
+    """Somebody holds the lock."""
+
+
 class DiskCache:
     """One file in a private folder."""
 
     def __init__(self, folder: str | os.PathLike[str], credential: Hidden[str], manager: str) -> None:
-        """Makes the folder if it is missing, and refuses one that others can write to."""
+        """Makes the folder if it is missing, and refuses one that others can enter."""
         if os.name != "posix":
             raise ConfigurationError("the cache on disk needs a POSIX system")
         self._folder = os.fspath(folder)
@@ -77,29 +85,35 @@ class DiskCache:
             self._replace(folder, {**kept, **entries})
 
     def forget(self, is_meant: Callable[[Target], bool] | None, clock: Clock, max_stale: float) -> None:
-        """Takes values out of the file, or the whole file away."""
-        with self._locked() as folder:
-            kept: dict[Target, Entry] = {}
-            if is_meant is not None:
-                with contextlib.suppress(DiskFault):
-                    sealed = self._read(folder)
-                    kept = {} if sealed is None else self._entries(sealed, clock, max_stale)
-                kept = {target: entry for target, entry in kept.items() if not is_meant(target)}
-            if kept:
-                self._replace(folder, kept)
-            else:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self._name, dir_fd=folder)
+        """Takes values out of the file, or the whole file away; without the lock the whole file in any case."""
+        try:
+            with self._locked() as folder:
+                kept: dict[Target, Entry] = {}
+                if is_meant is not None:
+                    with contextlib.suppress(DiskFault):
+                        sealed = self._read(folder)
+                        kept = {} if sealed is None else self._entries(sealed, clock, max_stale)
+                    kept = {target: entry for target, entry in kept.items() if not is_meant(target)}
+                if kept:
+                    self._replace(folder, kept)
+                else:
+                    self._remove(folder)
+        except _Locked:
+            with self._opened() as folder:
+                self._remove(folder)
+            raise
+
+    def _remove(self, folder: int) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._name, dir_fd=folder)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int]:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             found = os.fstat(folder)
-            if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-                raise DiskFault(
-                    "the folder belongs to somebody else, or others may write to it; make it with mode 0700"
-                )
+            if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+                raise DiskFault("the folder belongs to somebody else, or is not private; give it the mode 0700")
             yield folder
         finally:
             os.close(folder)
@@ -109,8 +123,16 @@ class DiskCache:
         import fcntl
 
         with self._opened() as folder:
-            # The lock ends with the descriptor.
-            fcntl.flock(folder, fcntl.LOCK_EX)
+            end = time.monotonic() + LONGEST_LOCK
+            while True:
+                try:
+                    # The lock ends with the descriptor.
+                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        raise _Locked("another process holds its lock") from None
+                time.sleep(0.01)
             yield folder
 
     def _refuse_what_is_not_ours(self, folder: int) -> None:
