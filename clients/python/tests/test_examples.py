@@ -83,7 +83,7 @@ def test_page_does_what_it_says(
     assert len(blocks) >= 6
     monkeypatch.setenv("KEY_SERVICE_URL", installation.url)
     monkeypatch.setenv("KEY_ENVIRONMENT", "dev")
-    monkeypatch.setenv("SERVICE_TOKEN", installation.admin_credential)
+    monkeypatch.setenv("SERVICE_TOKEN_FILE", str(installation.run / "admin-credential"))
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "page"}
     for number, block in enumerate(blocks, 1):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import warnings
+from pathlib import Path
+from typing import Any
 
 import pytest
 from clock import SetClock, set_clock
@@ -67,6 +69,29 @@ def test_value_that_was_never_read_is_unavailable(
     # It was tried again, with pauses that grow.
     assert len(clock.pauses) == 4
     assert clock.pauses == sorted(clock.pauses)
+
+
+def test_refusal_takes_away_what_was_asked_for_and_nothing_else(
+    installation: Installation, place: str, credential: str, clock: SetClock, tmp_path: Path
+) -> None:
+    alone, one, other = (f"{place}/{name}" for name in ("alone", "one", "other"))
+    for path in (alone, one, other):
+        installation.store(path, "value")
+    settings: dict[str, Any] = {"url": installation.url, "environment": "dev", "disk_cache": tmp_path / "cache"}
+    with SyncKeyClient(place, credential, **settings) as client:
+        client.get_keys([alone, one, other])
+        with pytest.raises(splitvault.NotFoundError):
+            client.get_key(f"{place}/missing")
+        # The manager does not tell which one it means.
+        with pytest.raises(splitvault.NotFoundError):
+            client.get_keys([one, other, f"{place}/missing"], cache_ttl=0)
+    installation.manager.stop()
+    for reader in (client, SyncKeyClient(place, credential, **settings)):
+        assert reader.get_key(alone).value == "value"
+        for path in (one, other):
+            with pytest.raises(splitvault.UnavailableError):
+                reader.get_key(path)
+        reader.close()
 
 
 def test_services_are_left_alone_for_a_moment_and_asked_again_then(
