@@ -3,15 +3,16 @@
 //! A login is sent to the address that it was saved with, and nowhere else.
 
 use std::env;
-use std::net::IpAddr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use client::manager_api::name::EnvironmentName;
-use client::{Client, Credential, Retries};
+use client::{Address, Client, Credential, Retries};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::profile::{Profile, ProfileName};
+use crate::prompt;
 
 /// The way to the services.
 pub(crate) struct Access {
@@ -31,34 +32,28 @@ pub(crate) struct Addresses<'a> {
 impl Access {
     /// The way that the environment says, or else a profile.
     pub(crate) fn of(name: Option<&ProfileName>) -> Result<Self, Failure> {
-        match env::var_os("SPLITVAULT_CREDENTIAL_FILE").filter(|file| !file.is_empty()) {
-            Some(file) => Self::of_environment(&PathBuf::from(file), name),
-            None => Self::of_profile(&name.cloned().unwrap_or_else(ProfileName::usual)),
+        match (env::var_os("SPLITVAULT_CREDENTIAL_FILE").filter(|file| !file.is_empty()), name) {
+            (Some(file), None) => Self::of_environment(&PathBuf::from(file)),
+            // Of two logins none is the one that is surely meant.
+            (Some(_), Some(name)) => Err(Failure::wrong_use(format!(
+                "SPLITVAULT_CREDENTIAL_FILE is set, and the profile {} is named.",
+                name.as_str()
+            ))
+            .next("Unset SPLITVAULT_CREDENTIAL_FILE, or name no profile by -p and SPLITVAULT_PROFILE.")),
+            (None, name) => Self::of_profile(&name.cloned().unwrap_or_else(ProfileName::usual)),
         }
     }
 
-    fn of_environment(file: &Path, name: Option<&ProfileName>) -> Result<Self, Failure> {
-        let profile = name.map(Profile::read).transpose()?.flatten();
-        let profile = profile.as_ref();
-        let url = variable("SPLITVAULT_URL").or_else(|| profile.map(|profile| profile.url.clone()));
-        let url = url.ok_or_else(|| {
+    fn of_environment(file: &Path) -> Result<Self, Failure> {
+        let url = variable("SPLITVAULT_URL").ok_or_else(|| {
             Failure::wrong_use("SPLITVAULT_CREDENTIAL_FILE is set, and SPLITVAULT_URL is not.")
                 .next("Set SPLITVAULT_URL to the manager's address.")
         })?;
-        let vault_url =
-            variable("SPLITVAULT_VAULT_URL").or_else(|| profile.and_then(|profile| profile.vault_url.clone()));
-        let ca =
-            variable("SPLITVAULT_CA").map(PathBuf::from).or_else(|| profile.and_then(|profile| profile.ca.clone()));
+        let (vault_url, ca) = (variable("SPLITVAULT_VAULT_URL"), variable("SPLITVAULT_CA").map(PathBuf::from));
         let credential = Credential::parse(&credential_of(file)?)?;
-        let addresses = Addresses {
-            url: &url,
-            vault_url: vault_url.as_deref(),
-            ca: ca.as_deref(),
-            danger_plain_http: profile.is_some_and(|profile| profile.danger_plain_http),
-        };
-        let client = addresses.client(Some(credential))?;
-        let environment = profile.and_then(|profile| profile.environment.clone());
-        Ok(Self { client, environment })
+        let addresses =
+            Addresses { url: &url, vault_url: vault_url.as_deref(), ca: ca.as_deref(), danger_plain_http: false };
+        Ok(Self { client: addresses.client(Some(credential))?, environment: None })
     }
 
     fn of_profile(name: &ProfileName) -> Result<Self, Failure> {
@@ -70,23 +65,26 @@ impl Access {
         let profile = profile.ok_or_else(|| Failure::failed("You are not logged in.").next(log_in()))?;
         let login = profile.login.as_ref();
         let login = login.ok_or_else(|| Failure::failed("You are not logged in.").next(log_in()))?;
+        // Not where the environment says: not the login, and not the tokens that it gets.
         let told = [("SPLITVAULT_URL", Some(&profile.url)), ("SPLITVAULT_VAULT_URL", profile.vault_url.as_ref())];
         for (variable_name, known) in told {
-            if variable(variable_name).is_some_and(|told| known.is_some_and(|known| !is_same_address(&told, known))) {
-                return Err(Failure::wrong_use(format!(
-                    "{variable_name} is another address than that of the profile {}, whose login is for that one alone.",
-                    name.as_str()
-                ))
+            let Some(told) = variable(variable_name) else { continue };
+            let name = name.as_str();
+            let sentence = match known {
+                Some(known) if is_same_address(&told, known) => continue,
+                Some(_) => format!(
+                    "{variable_name} is another address than that of the profile {name}, whose login is for that one alone."
+                ),
+                None => format!("{variable_name} is set, and the profile {name} was made without it."),
+            };
+            return Err(Failure::wrong_use(sentence)
                 .next(format!("Unset {variable_name}, or use another profile: splitvault -p NAME login URL")));
-            }
         }
         let credential = match login.session {
             None => Credential::parse(&login.credential)?,
             Some(_) => Credential::session(&login.credential)?,
         };
-        let vault_url = profile.vault_url.clone().or_else(|| variable("SPLITVAULT_VAULT_URL"));
-        let addresses = Addresses { vault_url: vault_url.as_deref(), ..profile.addresses() };
-        let client = addresses.client(Some(credential))?;
+        let client = profile.addresses().client(Some(credential))?;
         Ok(Self { client, environment: profile.environment.clone() })
     }
 }
@@ -106,8 +104,9 @@ impl Addresses<'_> {
     /// A client for them. Without the vault's address it uses the one that the manager tells.
     pub(crate) fn client(&self, credential: Option<Credential>) -> Result<Client, Failure> {
         for url in [Some(self.url), self.vault_url].into_iter().flatten() {
-            if !self.danger_plain_http && !is_safe(url) {
-                return Err(Failure::wrong_use(format!("{url} is not https: a login would travel in clear."))
+            let address = Address::parse(url)?;
+            if !self.danger_plain_http && !address.is_private() {
+                return Err(Failure::wrong_use(format!("{address} is not https: a login would travel in clear."))
                     .next("Use https, or log in with --danger-plain-http where nobody listens."));
             }
         }
@@ -127,23 +126,19 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 
 /// A credential from a file that is mounted or written by somebody else, so its mode is not looked at.
 pub(crate) fn credential_of(file: &Path) -> Result<Zeroizing<String>, Failure> {
-    let text = std::fs::read_to_string(file).map(Zeroizing::new);
-    text.map_err(|error| Failure::of_system(&format!("The credential file {} cannot be read", file.display()), &error))
+    let what = format!("The credential file {}", file.display());
+    let opened = File::open(file).map_err(|error| Failure::of_system(&format!("{what} cannot be read"), &error))?;
+    let bytes = prompt::bounded(opened, MAX_CREDENTIAL, &what)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| Failure::failed(format!("{what} is not text.")))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// Tells whether nobody between reads what is sent there.
-fn is_safe(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else { return true };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, _)) => host,
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
+/// The longest file with a credential.
+const MAX_CREDENTIAL: usize = 4 << 10;
 
-fn is_same_address(one: &str, other: &str) -> bool {
-    one.trim_end_matches('/') == other.trim_end_matches('/')
+/// Tells whether two addresses are one, however they are written.
+pub(crate) fn is_same_address(one: &str, other: &str) -> bool {
+    matches!((Address::parse(one), Address::parse(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 #[cfg(test)]
@@ -151,18 +146,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_http_is_for_this_machine_alone() {
-        for safe in ["https://a.example", "http://localhost:8000", "http://127.0.0.1:1/", "http://[::1]:8000"] {
-            assert!(is_safe(safe), "{safe}");
+    fn login_goes_over_plain_http_to_this_machine_alone_however_it_is_written() {
+        let client = |url, vault_url, danger_plain_http| {
+            Addresses { url, vault_url, ca: None, danger_plain_http }.client(None).map(drop)
+        };
+        for safe in ["https://a.example", "http://localhost:8000", "http://[::1]:8000"] {
+            assert!(client(safe, Some(safe), false).is_ok(), "{safe}");
         }
-        for unsafe_one in ["http://a.example", "http://localhost.example", "http://10.0.0.1", "http://user@localhost"] {
-            assert!(!is_safe(unsafe_one), "{unsafe_one}");
+        for open in ["http://a.example", "HTTP://a.example", "http:/a.example", "http:a.example", " http://a.example"] {
+            assert!(client(open, None, false).is_err() && client("https://m.example", Some(open), false).is_err());
+            assert!(client(open, Some(open), true).is_ok(), "{open}");
         }
     }
 
     #[test]
     fn address_is_the_same_with_and_without_a_slash_at_its_end() {
-        assert!(is_same_address("https://a.example/", "https://a.example"));
+        assert!(is_same_address("https://a.example/", "https://A.example:443"));
         assert!(!is_same_address("https://a.example", "https://b.example"));
+        assert!(!is_same_address("x", "x"), "what is no address is none's");
+    }
+
+    #[test]
+    fn credential_is_read_up_to_a_bound() {
+        assert!(credential_of(Path::new("/dev/zero")).is_err());
     }
 }

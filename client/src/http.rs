@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use shared_proto::error::Problem;
 use zeroize::Zeroizing;
 
+use crate::address::Address;
 use crate::error::TransportFault;
 use crate::retry::{self, Retries};
 use crate::{ClientError, Idempotency};
@@ -56,41 +57,41 @@ const SET_UP: ClientError = ClientError::Transport(TransportFault::SetUp);
 #[derive(Clone)]
 pub(crate) struct Peer {
     http: reqwest::Client,
-    base: Url,
+    base: Address,
     pub(crate) retries: Retries,
 }
 
 impl Peer {
     pub(crate) fn new(http: reqwest::Client, base: &str) -> Result<Self, ClientError> {
-        const REFUSED: ClientError = ClientError::Address("an address has the form http(s)://host:port");
-        let base = Url::parse(base).map_err(|_| REFUSED)?;
-        let origin = base.path() == "/" && base.query().is_none() && base.fragment().is_none();
-        let anonymous = base.username().is_empty() && base.password().is_none();
-        if !matches!(base.scheme(), "http" | "https") || !origin || !anonymous {
-            return Err(REFUSED);
-        }
+        let base = Address::parse(base)?;
         Ok(Self { http, base, retries: Retries::none() })
     }
 
     /// The other service at this address, over the same connections and with the same TLS.
     ///
     /// # Errors
-    /// The address is no bare origin, or plain HTTP where this one has TLS.
+    /// The address is no bare origin, or plain HTTP over a network where this one has TLS or is this machine.
     pub(crate) fn sibling(&self, base: &str) -> Result<Self, ClientError> {
         let sibling = Self { retries: self.retries, ..Self::new(self.http.clone(), base)? };
-        if self.base.scheme() == "https" && sibling.base.scheme() != "https" {
+        if self.base.has_tls() && !sibling.base.has_tls() {
             return Err(ClientError::Address("the manager is reached by https and names a vault without it"));
+        }
+        // Plain HTTP over a network was allowed for the manager, or for nobody.
+        if self.base.is_private() && !sibling.base.is_private() {
+            return Err(ClientError::Address(
+                "the manager on this machine names a vault on another one, without https",
+            ));
         }
         Ok(sibling)
     }
 
     pub(crate) fn is_at(&self, base: &str) -> bool {
-        Url::parse(base).is_ok_and(|base| base == self.base)
+        Address::parse(base).is_ok_and(|base| base == self.base)
     }
 
     /// `path` consists of constants and ids, which need no escaping.
     pub(crate) fn request(&self, method: Method, path: &str) -> Request {
-        let mut url = self.base.clone();
+        let mut url = self.base.url().clone();
         url.set_path(path);
         let repeatable = method == Method::GET;
         Request { http: self.http.clone(), method, url, headers: Vec::new(), retries: self.retries, repeatable }
@@ -240,19 +241,3 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// A batch of 8 MiB of control characters, each six bytes in JSON, and room for the rest.
 const MAX_ANSWER: usize = 52 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_bare_origin_is_an_address() {
-        let http = library_client(CONNECT).unwrap();
-        for good in ["http://127.0.0.1:8000", "https://vault.example/"] {
-            assert!(Peer::new(http.clone(), good).is_ok(), "{good}");
-        }
-        for bad in ["", "127.0.0.1:8000", "ftp://a", "http://a/b", "http://a?b", "http://u:p@a", "http://a#b"] {
-            assert!(Peer::new(http.clone(), bad).is_err(), "{bad}");
-        }
-    }
-}

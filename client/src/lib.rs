@@ -4,6 +4,7 @@
 //! credentials, tokens and values are in types that cannot be printed and are wiped when dropped; an error never holds a
 //! URL, a header or a value. Buffers of the HTTP and TLS libraries are beyond its reach.
 
+mod address;
 mod answer;
 mod error;
 mod finding;
@@ -37,6 +38,7 @@ use shared_proto::id::{CredentialId, SecretId, ServiceId, TokenId, Version};
 use shared_proto::secret::SecretValue;
 use shared_proto::wire::vault::{OpenedKey, ReadAnswer, ReadKeys};
 
+pub use address::Address;
 pub use answer::{Opened, Stored, Token};
 pub use error::{ClientError, TransportFault};
 pub use finding::Finding;
@@ -121,7 +123,8 @@ impl Client {
     }
 
     /// A client that is told the vault's address by the manager, with each token that it makes. It believes the CAs in `ca_file`,
-    /// without it those of the machine, and follows no plain HTTP from a manager that is reached by TLS.
+    /// without it those of the machine, and follows no
+    /// plain HTTP to another machine unless the manager itself is reached that way.
     ///
     /// # Errors
     ///

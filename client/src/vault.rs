@@ -60,10 +60,14 @@ mod tests {
 
     #[test]
     fn address_is_followed_within_bounds() {
-        let (secured, plain) = ("https://m.example", "http://m.example");
-        for (manager, vault) in
-            [(secured, "https://v.example:8001"), (plain, "http://v.example"), (plain, "https://v.example")]
-        {
+        let (secured, plain, here) = ("https://m.example", "http://m.example", "http://127.0.0.1:8000");
+        for (manager, vault) in [
+            (secured, "https://v.example:8001"),
+            (plain, "http://v.example"),
+            (plain, "https://v.example"),
+            (here, "http://localhost:8001"),
+            (here, "https://v.example"),
+        ] {
             assert!(told(manager, Some(vault)).unwrap().peer().unwrap().is_at(vault), "{vault}");
         }
         for vault in [
@@ -75,6 +79,9 @@ mod tests {
             "",
         ] {
             assert!(told(secured, Some(vault)).is_err(), "{vault}");
+        }
+        for vault in ["http://v.example", "HTTP:/v.example", "http://10.0.0.1"] {
+            assert!(told(here, Some(vault)).is_err(), "{vault}");
         }
         assert!(told(secured, None).is_err());
     }

@@ -9,10 +9,10 @@ use client::manager_api::sessions::{CreateSession, Me};
 use client::manager_api::wire::RevocationStatus;
 use client::shared_proto::error::ErrorCode;
 use client::shared_proto::id::Subject;
-use client::{Client, ClientError, Credential};
+use client::{Address, Client, ClientError, Credential};
 use zeroize::Zeroizing;
 
-use crate::access::{credential_of, variable};
+use crate::access::{credential_of, is_same_address, variable};
 use crate::commands::Ending;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -64,7 +64,7 @@ impl Login {
         }
         let login = match &self.person {
             Some(person) => self.of_person(&client, person, &mut profile).await?,
-            None => self.of_service(&client).await?,
+            None => self.of_service(&client, &profile.url).await?,
         };
         let ends = login.expires_at.map(|at| format!(" The login ends {}.", times::relative(at, times::now())));
         let said = format!("Logged in to {} as {}.{}", profile.url, login.name, ends.unwrap_or_default());
@@ -86,8 +86,8 @@ impl Login {
             Failure::wrong_use("The manager's address is not known.")
                 .next("Name it: splitvault login https://manager.example:8000")
         })?;
-        let url = url.trim_end_matches('/').to_owned();
-        let mut profile = former.filter(|former| former.url == url).unwrap_or(Profile {
+        let url = Address::parse(&url)?.to_string();
+        let mut profile = former.filter(|former| is_same_address(&former.url, &url)).unwrap_or(Profile {
             url,
             vault_url: None,
             ca: None,
@@ -97,7 +97,8 @@ impl Login {
             login: None,
         });
         let vault_url = self.vault_url.clone().or_else(|| variable("SPLITVAULT_VAULT_URL"));
-        profile.vault_url = vault_url.map(|url| url.trim_end_matches('/').to_owned()).or(profile.vault_url);
+        let vault_url = vault_url.map(|url| Address::parse(&url).map(|url| url.to_string())).transpose()?;
+        profile.vault_url = vault_url.or(profile.vault_url);
         let ca = self.ca.clone().or_else(|| variable("SPLITVAULT_CA").map(PathBuf::from));
         if let Some(ca) = ca {
             let whole = std::path::absolute(&ca);
@@ -108,9 +109,9 @@ impl Login {
         Ok(profile)
     }
 
-    async fn of_service(&self, client: &Client) -> Result<Kept, Failure> {
+    async fn of_service(&self, client: &Client, url: &str) -> Result<Kept, Failure> {
         if self.enrol {
-            let code = told(&["Enrolment code"])?.pop().ok_or_else(no_input)?;
+            let code = told(&[&format!("Enrolment code for {url}")])?.pop().ok_or_else(no_input)?;
             let redeemed = client.redeem(&RedeemEnrolment { code, password: None }).await?;
             let (principal, name, expires_at) = (redeemed.subject, redeemed.name, redeemed.expires_at);
             let credential = redeemed.credential.ok_or_else(|| {
@@ -120,7 +121,7 @@ impl Login {
         }
         let text = match &self.credential_file {
             Some(file) => credential_of(file)?,
-            None => told(&["Credential"])?.pop().ok_or_else(no_input)?,
+            None => told(&[&format!("Credential for {url}")])?.pop().ok_or_else(no_input)?,
         };
         let me = client.with_credential(Credential::parse(&text)?).me().await?;
         let credential = Zeroizing::new(text.trim().to_owned());
@@ -136,7 +137,7 @@ impl Login {
             device_code: None,
         };
         if self.enrol {
-            let mut lines = told(&["Enrolment code", "New password"])?.into_iter();
+            let mut lines = told(&[&format!("Enrolment code for {}", profile.url), "New password"])?.into_iter();
             let code = lines.next().ok_or_else(no_input)?;
             login.password = lines.next().ok_or_else(|| {
                 Failure::failed("The new password is missing.").next("It is the second line of standard input.")
@@ -145,7 +146,7 @@ impl Login {
         } else {
             let question =
                 if self.recovery_code { "Recovery code" } else { "Code of the authenticator (empty without one)" };
-            let mut lines = told(&["Password", question])?.into_iter();
+            let mut lines = told(&[&format!("Password for {}", profile.url), question])?.into_iter();
             login.password = lines.next().ok_or_else(no_input)?;
             let code = lines.next().filter(|code| !code.is_empty());
             (login.totp, login.recovery_code) = if self.recovery_code { (None, code) } else { (code, None) };
