@@ -139,31 +139,49 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Adds a line that this and other readers take for this value.
-pub(crate) fn write(name: &str, value: &str, out: &mut Zeroizing<String>) {
+/// Adds a line that shells, python-dotenv and Docker Compose take for this value, as this reader does.
+///
+/// # Errors
+/// They would read it differently, or as something that is not this variable.
+pub(crate) fn write(name: &str, value: &str, out: &mut Zeroizing<String>) -> Result<(), Failure> {
+    let quote = quote_of(value).map_err(|reason| {
+        Failure::failed(format!("The value for {name} has {reason}, which readers of dotenv take differently."))
+            .next("Export it with --format json or --format shell.")
+    })?;
     out.push_str(name);
     out.push('=');
+    out.extend(quote);
+    out.push_str(value);
+    out.extend(quote);
+    out.push('\n');
+    Ok(())
+}
+
+/// The quote in which a value stands as it is, if it needs one.
+fn quote_of(value: &str) -> Result<Option<char>, &'static str> {
     let plain =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':' | '@' | '%' | '+' | ',' | '=');
-    if !value.is_empty() && value.chars().all(plain) {
-        out.push_str(value);
-    } else if !value.contains('\'') {
-        out.push('\'');
-        out.push_str(value);
-        out.push('\'');
-    } else {
-        out.push('"');
-        for letter in value.chars() {
-            match letter {
-                '\n' => out.push_str("\\n"),
-                '\r' => out.push_str("\\r"),
-                '\\' | '"' | '$' => out.extend(['\\', letter]),
-                letter => out.push(letter),
-            }
-        }
-        out.push('"');
+    if value.chars().all(plain) {
+        return Ok(None);
     }
-    out.push('\n');
+    // A reader by lines would take what follows for lines of their own.
+    if value.contains(['\n', '\r', '\u{2028}', '\u{2029}']) {
+        return Err("a line break");
+    }
+    if value.chars().any(|c| c.is_control() && c != '\t') {
+        return Err("a control character");
+    }
+    if value.contains("${") {
+        return Err("${");
+    }
+    if value.ends_with('\\') || value.contains("\\\\") {
+        return Err("a backslash before another one or at the end");
+    }
+    match value.contains('\'') {
+        false => Ok(Some('\'')),
+        true if value.contains(['"', '\\', '$', '`']) => Err("a single quote, and \", \\, $ or `"),
+        true => Ok(Some('"')),
+    }
 }
 
 #[cfg(test)]
@@ -200,12 +218,40 @@ mod tests {
         }
     }
 
+    fn written(value: &str) -> Option<String> {
+        let mut out = Zeroizing::new(String::new());
+        write("A", value, &mut out).ok().map(|()| out.to_string())
+    }
+
     #[test]
     fn what_is_written_reads_back() {
-        for value in ["", "plain", "with space", "p$ss", "it's", "a\"b'c\\d$e\nf\rg\th", "#x", "é`", "'", "\n"] {
-            let mut out = Zeroizing::new(String::new());
-            write("A", value, &mut out);
-            assert_eq!(pairs(&out), [("A".to_owned(), value.to_owned())], "{}", *out);
+        for value in
+            ["", "plain", "with space", "p$ss", "it's", "a\"b\\d$e`f`\tg", "#x", "é`", "'", "$(id)", "it's #1!"]
+        {
+            let line = written(value).unwrap();
+            assert_eq!(pairs(&line), [("A".to_owned(), value.to_owned())], "{line}");
+            assert_eq!(line.lines().count(), 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn shell_reads_what_is_written_and_runs_none_of_it() {
+        for value in ["", "p$ss w#rd", "it's", "a\"b\\d$e`id`\tg", "$(id)", "it's #1! ; id"] {
+            let script = format!("{}printf %s \"$A\"", written(value).unwrap());
+            let said = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(said.stdout).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn what_readers_take_differently_is_refused_with_its_name_and_without_the_value() {
+        for value in
+            ["it's `s3`", "it's $s3", "it's \"s3\"", "it's\\s3", "s3\nB=x", "s3\r", "s3\\", "s3\\\\t", "${s3}", "s3\0"]
+        {
+            let failure = write("A", value, &mut Zeroizing::new(String::new())).unwrap_err();
+            let failure = format!("{failure:?}");
+            assert!(failure.contains("The value for A ") && failure.contains("json"), "{failure}");
+            assert!(!failure.contains("s3"), "{failure}");
         }
     }
 }

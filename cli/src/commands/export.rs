@@ -20,7 +20,7 @@ use crate::variables;
 
 /// Write the values of a folder as a document.
 ///
-/// dotenv and shell have variables, named as run names them; json and yaml have the paths below the folder as nested objects,
+/// dotenv and shell have variables, named as run names them; dotenv refuses a value that its readers take differently. json and yaml have the paths below the folder as nested objects,
 /// as import reads them. A terminal is shown values with --reveal only.
 #[derive(Args)]
 pub(crate) struct Export {
@@ -40,7 +40,7 @@ pub(crate) struct Export {
 /// The form of a document.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DocumentForm {
-    /// Lines NAME=value.
+    /// Lines NAME=value, for shells, python-dotenv and Docker Compose.
     Dotenv,
     /// Nested objects.
     Json,
@@ -96,7 +96,7 @@ impl Export {
             match self.format {
                 DocumentForm::Shell => write_shell(&variable.name, value, &mut text),
                 DocumentForm::Dotenv | DocumentForm::Json | DocumentForm::Yaml => {
-                    env_file::write(&variable.name, value, &mut text);
+                    env_file::write(&variable.name, value, &mut text)?;
                 }
             }
         }
@@ -121,7 +121,7 @@ impl Export {
             let below = variables::below(&secret.path, scope.path.as_ref());
             insert(&mut tree, below, Zeroizing::new(value.to_owned())).ok_or_else(|| {
                 Failure::failed(format!("{place} is a secret and a folder, which such a document cannot hold."))
-                    .next("Export it as dotenv, or one folder at a time.")
+                    .next("Export it as shell, or one folder at a time.")
             })?;
         }
         let mut text = Zeroizing::new(String::with_capacity(size));
