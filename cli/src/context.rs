@@ -9,7 +9,7 @@ use client::shared_proto::id::SecretId;
 use crate::access::Access;
 use crate::arguments::Global;
 use crate::failure::{Exit, Failure};
-use crate::folder::{self, Folder};
+use crate::folder::{self, Found};
 use crate::output::Output;
 use crate::profile::ProfileName;
 use crate::secret_name::{SecretAddress, SecretName, no_environment, parse_folder};
@@ -49,7 +49,7 @@ impl Context {
     }
 
     /// The file of the folder, unless it shall not count.
-    pub(crate) fn folder(&self) -> Result<Option<Folder>, Failure> {
+    pub(crate) fn folder(&self) -> Result<Option<Found>, Failure> {
         if self.no_folder { Ok(None) } else { folder::find() }
     }
 
@@ -58,7 +58,7 @@ impl Context {
         if let Some(environment) = &self.environment {
             return Ok(Some(environment.clone()));
         }
-        let folder = self.folder()?.and_then(|folder| folder.environment);
+        let folder = self.folder()?.and_then(|folder| folder.says.environment);
         Ok(folder.or_else(|| access.environment.clone()))
     }
 
@@ -80,7 +80,7 @@ impl Context {
     pub(crate) fn scope(&self, access: &Access, text: Option<&str>) -> Result<Scope, Failure> {
         let (environment, path) = match text {
             Some(text) => parse_folder(text)?,
-            None => (None, self.folder()?.and_then(|folder| folder.path)),
+            None => (None, self.folder()?.and_then(|folder| folder.says.path)),
         };
         let environment = match environment {
             Some(environment) => environment,

@@ -17,6 +17,7 @@ mod pairs;
 mod private_file;
 mod profile;
 mod prompt;
+mod risky_name;
 mod secret_name;
 mod times;
 mod value;

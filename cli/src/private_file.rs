@@ -1,6 +1,6 @@
-//! Files that only their user reads.
+//! Files that only their user reads, and one that others may read and not write.
 //!
-//! Guarantees: such a file has the mode 0600 from the first moment, is whole at every moment (it is written beside, made durable,
+//! Guarantees: such a file has its mode from the first moment, is whole at every moment (it is written beside, made durable,
 //! and put in the place of the old one), and is neither read nor written through a symbolic link.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -30,8 +30,13 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::of_system(&format!("The folder {} cannot be made", folder.display()), &error))
 }
 
-/// Puts a file in the place of another one, or where none is.
+/// Puts a file that only its user reads in the place of another one, or where none is.
 pub(crate) fn replace(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    put(file, bytes, 0o600)
+}
+
+/// Puts a file of this mode in the place of another one, or where none is.
+pub(crate) fn put(file: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let failed = |error: &io::Error| {
         Failure::of_system(&format!("{} cannot be written", file.display()), error).next("Nothing was changed.")
     };
@@ -51,7 +56,7 @@ pub(crate) fn replace(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
         Ok(_) => {}
     }
     let beside = Beside(beside(file));
-    beside.write(bytes).map_err(|error| failed(&error))?;
+    beside.write(bytes, mode).map_err(|error| failed(&error))?;
     fs::rename(&beside.0, file).map_err(|error| failed(&error))?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed(&error))?;
@@ -59,12 +64,18 @@ pub(crate) fn replace(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes what killed writers of a file have left. One that is at work has not been for a minute.
+/// Tells whether [`beside`] may have made this part of a name.
+fn is_mark(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// Removes what killed writers of a file have left, and no file with another name. One that is at work has not been for a minute.
 fn sweep(folder: &Path, file: &Path) {
     let beginning = format!(".{}.", file.file_name().unwrap_or_default().to_string_lossy());
     for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_beside = name.strip_prefix(&beginning).is_some_and(|rest| rest.strip_suffix(".new").is_some());
+        let middle = name.strip_prefix(&beginning).and_then(|rest| rest.strip_suffix(".new"));
+        let is_beside = middle.is_some_and(is_mark);
         let age = entry.metadata().and_then(|found| found.modified()).map(|at| at.elapsed().unwrap_or_default());
         if is_beside && age.is_ok_and(|age| age > LEFT) {
             // It is in nobody's way if it stays.
@@ -109,8 +120,8 @@ pub(crate) fn read(file: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
 struct Beside(PathBuf);
 
 impl Beside {
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.0)?;
+    fn write(&self, bytes: &[u8], mode: u32) -> io::Result<()> {
+        let mut new = OpenOptions::new().write(true).create_new(true).mode(mode).open(&self.0)?;
         new.write_all(bytes)?;
         new.sync_all()
     }
@@ -158,14 +169,19 @@ mod tests {
     fn what_a_killed_writer_left_is_removed_and_what_another_one_writes_is_not() {
         let folder = folder();
         let file = folder.path().join("file");
-        let [left, fresh] = [".file.AAAA.new", ".file.BBBB.new"].map(|name| folder.path().join(name));
-        for beside in [&left, &fresh] {
-            fs::write(beside, "x").unwrap();
-        }
+        let [left, fresh] = [beside(&file), beside(&file)];
+        let others = [".file.staging.new", ".file.AAAA.new", ".file.long-staging1x.new", ".file.a.b.c.d.e.f.new"];
+        let others = others.map(|name| folder.path().join(name));
         let hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
-        File::options().write(true).open(&left).unwrap().set_modified(hour_ago).unwrap();
+        for beside in [&left, &fresh].into_iter().chain(&others) {
+            fs::write(beside, "x").unwrap();
+            if *beside != fresh {
+                File::options().write(true).open(beside).unwrap().set_modified(hour_ago).unwrap();
+            }
+        }
         replace(&file, b"new").unwrap();
         assert!(!left.exists() && fresh.exists() && file.exists());
+        assert!(others.iter().all(|other| other.exists()));
     }
 
     #[test]

@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 use crate::access::Access;
 use crate::context::{Scope, missing};
 use crate::failure::{Exit, Failure};
-use crate::folder::check_variable;
+use crate::folder::{FILE, check_variable};
+use crate::risky_name::is_risky;
 use crate::secret_name::{SecretAddress, SecretName};
 
 /// A variable, and the secret that it is to hold.
@@ -55,12 +56,12 @@ pub(crate) async fn of_folder(access: &Access, scope: &Scope) -> Result<Vec<Wish
     let mut wishes = Vec::with_capacity(secrets.len());
     for secret in secrets {
         let name = variable_of(&secret.path, scope.path.as_ref());
-        if is_dangerous(&name) {
+        if is_risky(&name) {
             return Err(Failure::failed(format!(
                 "{} would be the variable {name}, which changes how programs are found or run.",
                 secret.path
             ))
-            .next("Give it a name of your own: --set NAME=SECRET, or the table variables of .splitvault.toml."));
+            .next("Name it yourself if that is meant: --set NAME=SECRET."));
         }
         if let Some(other) = names.insert(name.clone(), secret.path.clone()) {
             return Err(Failure::failed(format!("{other} and {} would both be the variable {name}.", secret.path))
@@ -88,6 +89,24 @@ pub(crate) fn of_names<'a>(
         Ok(Wish { name: name.to_owned(), secret, wanted })
     };
     named.into_iter().map(wish).collect()
+}
+
+/// Variables with names that a file gives, which somebody else may have written.
+pub(crate) fn of_file<'a>(
+    named: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
+    environment: Option<&EnvironmentName>,
+) -> Result<Vec<Wish>, Failure> {
+    if let Some((name, _)) = named.clone().into_iter().find(|(name, _)| is_risky(name)) {
+        check_variable(name)?;
+        return Err(risky(name));
+    }
+    of_names(named, environment)
+}
+
+/// A file shall not set this variable.
+pub(crate) fn risky(name: &str) -> Failure {
+    Failure::failed(format!("{FILE} names the variable {name}, which changes how programs are found or run."))
+        .next("Take it out of the file, and name it yourself if that is meant: --set NAME=SECRET.")
 }
 
 /// Wishes by their names, of which the later ones count.
@@ -145,32 +164,6 @@ pub(crate) fn below<'a>(path: &'a SecretPath, folder: Option<&SecretPath>) -> &'
     rest.unwrap_or(path.as_str())
 }
 
-/// Tells whether a variable says where code comes from: who may write to a folder shall not run programs for its readers.
-fn is_dangerous(name: &str) -> bool {
-    const NAMES: [&str; 18] = [
-        "PATH",
-        "HOME",
-        "SHELL",
-        "IFS",
-        "ENV",
-        "BASH_ENV",
-        "PROMPT_COMMAND",
-        "EDITOR",
-        "VISUAL",
-        "PAGER",
-        "NODE_OPTIONS",
-        "NODE_PATH",
-        "PERL5OPT",
-        "PERL5LIB",
-        "RUBYOPT",
-        "RUBYLIB",
-        "JAVA_TOOL_OPTIONS",
-        "CLASSPATH",
-    ];
-    const BEGINNINGS: [&str; 6] = ["LD_", "DYLD_", "PYTHON", "GIT_", "SPLITVAULT_", "BASH_FUNC_"];
-    NAMES.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
-}
-
 const PAGE: u16 = 500;
 
 #[cfg(test)]
@@ -200,11 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn writer_of_a_folder_cannot_choose_where_code_comes_from() {
-        for name in ["PATH", "LD_PRELOAD", "BASH_ENV", "PYTHONPATH", "GIT_SSH_COMMAND", "NODE_OPTIONS"] {
-            assert!(is_dangerous(name), "{name}");
+    fn file_of_a_folder_cannot_choose_where_code_comes_from() {
+        let dev = "dev".parse().unwrap();
+        for name in ["LD_PRELOAD", "BASH_ENV", "makeflags"] {
+            assert!(of_file([(name, "one")], Some(&dev)).is_err(), "{name}");
+            assert!(of_names([(name, "one")], Some(&dev)).is_ok(), "whoever runs the command may: {name}");
         }
-        assert!(!is_dangerous("DB_PATH") && !is_dangerous("OLD_KEY"));
+        assert!(of_file([("DB", "one")], Some(&dev)).is_ok());
     }
 
     #[test]

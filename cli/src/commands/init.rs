@@ -6,7 +6,9 @@ use crate::commands::Ending;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::folder::{self, Folder, check_variable};
+use crate::risky_name::is_risky;
 use crate::secret_name::{SecretName, parse_folder};
+use crate::variables;
 
 /// Say which secrets belong to this folder.
 ///
@@ -34,6 +36,9 @@ impl Init {
             let (name, secret) =
                 pair.split_once('=').ok_or_else(|| Failure::wrong_use("A variable has the form NAME=SECRET."))?;
             check_variable(name)?;
+            if is_risky(name) {
+                return Err(variables::risky(name));
+            }
             SecretName::parse(secret, made.environment.as_ref())?;
             made.variables.insert(name.to_owned(), secret.to_owned());
         }

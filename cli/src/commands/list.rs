@@ -77,7 +77,7 @@ impl List {
         let access = context.access()?;
         let (environment, path) = match &self.folder {
             Some(folder) => parse_folder(folder)?,
-            None => (None, context.folder()?.and_then(|folder| folder.path)),
+            None => (None, context.folder()?.and_then(|folder| folder.says.path)),
         };
         let environment = match environment {
             Some(environment) => Some(environment),

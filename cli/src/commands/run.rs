@@ -13,6 +13,7 @@ use crate::commands::Ending;
 use crate::context::Context;
 use crate::env_file;
 use crate::failure::Failure;
+use crate::output::remark;
 use crate::prompt;
 use crate::secret_name::no_environment;
 use crate::variables::{self, Variable, Wish};
@@ -103,12 +104,16 @@ pub(super) async fn of_working_folder(context: &Context, access: &Access) -> Res
         return Err(Failure::wrong_use("It is not said which secrets are meant.")
             .next("Add --folder, --env-file or --set, or write it down for this folder: splitvault init"));
     };
+    if folder.is_above {
+        remark(&format!("The secrets are those of {}.", folder.file.display()));
+    }
+    let folder = folder.says;
     let mut wishes = Vec::new();
     if folder.path.is_some() || folder.variables.is_empty() {
         let environment = environment.clone().ok_or_else(no_environment)?;
         wishes.extend(variables::of_folder(access, &crate::context::Scope { environment, path: folder.path }).await?);
     }
     let named = folder.variables.iter().map(|(name, secret)| (name.as_str(), secret.as_str()));
-    wishes.extend(variables::of_names(named, environment.as_ref())?);
+    wishes.extend(variables::of_file(named, environment.as_ref())?);
     Ok(variables::merged(wishes))
 }
