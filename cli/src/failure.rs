@@ -228,10 +228,12 @@ fn reason_of(error: &io::Error) -> String {
 
 /// A text without what moves the cursor or hides: others may have written it.
 pub(crate) fn visible(text: &str) -> String {
-    let is_shown = |c: char| {
-        !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     text.chars().map(|c| if is_shown(c) { c } else { '\u{fffd}' }).collect()
+}
+
+/// Tells whether a terminal shows this letter, and does nothing else.
+pub(crate) fn is_shown(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

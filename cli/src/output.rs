@@ -6,9 +6,10 @@ use std::os::fd::AsFd as _;
 
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::arguments::Form;
-use crate::failure::{Failure, visible};
+use crate::failure::{Failure, is_shown, visible};
 
 /// Standard output.
 pub(crate) struct Output {
@@ -43,14 +44,13 @@ impl Output {
 
     /// A document for programs.
     pub(crate) fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
-        let is_terminal = self.is_terminal;
-        let stdout = self.stdout()?;
-        let written = if is_terminal {
-            serde_json::to_writer_pretty(stdout, document)
+        if self.is_terminal {
+            let text = serde_json::to_string_pretty(document).map(Zeroizing::new);
+            let text = text.map_err(|error| Failure::of_output(&error.into()))?;
+            self.raw(quiet_json(&text).as_bytes())?;
         } else {
-            serde_json::to_writer(stdout, document)
-        };
-        written.map_err(|error| Failure::of_output(&error.into()))?;
+            serde_json::to_writer(self.stdout()?, document).map_err(|error| Failure::of_output(&error.into()))?;
+        }
         self.raw(b"\n")
     }
 
@@ -97,8 +97,12 @@ impl Output {
         self.stdout()?.write_all(bytes).map_err(|error| Failure::of_output(&error))
     }
 
-    /// Bytes of a value, of which no copy is left in a buffer.
+    /// Bytes of a value, of which no copy is left in a buffer. A terminal is shown text alone.
     pub(crate) fn secret(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.is_terminal && !is_harmless(bytes) {
+            return Err(Failure::failed("It is not text alone, so it is not shown on a terminal.")
+                .next("Write it to a file: --out FILE"));
+        }
         self.end()?;
         self.stdout()?.get_mut().write_all(bytes).map_err(|error| Failure::of_output(&error))
     }
@@ -123,8 +127,54 @@ impl Output {
     }
 }
 
+/// Text that moves no cursor and changes no terminal. A carriage return hides what stands before it.
+pub(crate) fn is_harmless(bytes: &[u8]) -> bool {
+    let text = std::str::from_utf8(bytes).ok();
+    let is_quiet = |line: &str| {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        line.chars().all(|c| is_shown(c) || c == '\t')
+    };
+    text.is_some_and(|text| text.split('\n').all(is_quiet))
+}
+
+/// The same document with escapes in place of what would change a terminal. Such letters stand in texts alone.
+fn quiet_json(text: &str) -> Zeroizing<String> {
+    let mut quiet = Zeroizing::new(String::with_capacity(text.len() * 2));
+    for letter in text.chars() {
+        if is_shown(letter) || letter == '\n' {
+            quiet.push(letter);
+        } else {
+            quiet.extend(["\\u", &format!("{:04x}", u32::from(letter))]);
+        }
+    }
+    quiet
+}
+
 /// A remark for people, beside the output.
 pub(crate) fn remark(text: &str) {
     // Nothing is left to tell a failure of this to.
     let _ = writeln!(io::stderr(), "splitvault: {}", visible(text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminal_is_shown_text_alone() {
+        assert!(is_harmless("é\n\tx\r\ny\r".as_bytes()));
+        for harmful in
+            [&b"\xff"[..], b"\x1b[2J", b"a\0b", b"\x07", b"shown\rhidden", b"\xc2\x9b2J", "\u{202e}x".as_bytes()]
+        {
+            assert!(!is_harmless(harmful), "{harmful:?}");
+        }
+    }
+
+    #[test]
+    fn document_for_a_terminal_is_the_same_and_moves_no_cursor() {
+        let document = serde_json::json!({ "a": "\u{9b}2J\u{7f}\u{1b}é\u{202e}" });
+        let quiet = quiet_json(&serde_json::to_string_pretty(&document).unwrap());
+        assert!(is_harmless(quiet.as_bytes()), "{}", *quiet);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&quiet).unwrap(), document);
+    }
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::commands::Ending;
 use crate::context::{Context, missing};
 use crate::failure::{Exit, Failure};
-use crate::output::remark;
+use crate::output::{is_harmless, remark};
 use crate::secret_name::{SecretAddress, SecretName};
 use crate::{private_file, times, variables};
 
@@ -112,23 +112,4 @@ fn document(shown: &Shown<'_>) -> Result<Zeroizing<Vec<u8>>, Failure> {
     serde_json::to_writer(&mut *bytes, shown).map_err(|_| Failure::failed("The value cannot be written as JSON."))?;
     bytes.push(b'\n');
     Ok(bytes)
-}
-
-/// Text that moves no cursor and changes no terminal.
-fn is_harmless(value: &[u8]) -> bool {
-    let text = std::str::from_utf8(value).ok();
-    text.is_some_and(|text| text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t')))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn terminal_is_shown_text_alone() {
-        assert!(is_harmless("é\n\t".as_bytes()));
-        for harmful in [&b"\xff"[..], b"\x1b[2J", b"a\0b", b"\x07"] {
-            assert!(!is_harmless(harmful));
-        }
-    }
 }

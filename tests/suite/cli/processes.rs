@@ -85,6 +85,16 @@ async fn value_gets_a_line_break_on_a_terminal_alone_and_bytes_are_not_shown_the
     }
     assert_eq!(at_terminal("export app").1, Some(2));
     assert!(at_terminal("export dev: --format json --reveal").0.contains("is not text"));
+    // Text, and yet more than text to a terminal.
+    assert!(user.shell("printf 'shown\\rhidden' | splitvault put odd/return").output().unwrap().status.success());
+    assert!(user.shell("printf '\\302\\2332J' | splitvault put odd/control").output().unwrap().status.success());
+    for arguments in
+        ["get odd/return", "get odd/control", "--output json get odd/control", "export odd --format shell --reveal"]
+    {
+        let (shown, code) = at_terminal(arguments);
+        assert!(shown.contains("is not shown on a terminal") && !shown.contains("hidden"), "{shown:?}");
+        assert_eq!(code, Some(1), "{arguments}");
+    }
     assert_eq!(user.splitvault(&["get", "app/text"]).output().unwrap().stdout, "vé".as_bytes());
     // Colours on a terminal, and never with NO_COLOR.
     let coloured = "TERM=xterm script -qec 'splitvault list' /dev/null < /dev/null";
