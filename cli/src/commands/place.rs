@@ -28,7 +28,10 @@ pub(crate) struct Move {
     reason: Option<Reason>,
 }
 
-/// Copy the value of a secret to another path or environment. You read it and write it; the history stays where it is.
+/// Copy the value of a secret to another path or environment. You read it and write it.
+///
+/// A new secret gets kind, class and restrictions (--service-only, --requires-approval) of the other one. Description, tags, end
+/// and history stay where they are.
 #[derive(Args)]
 pub(crate) struct Copying {
     /// The secret, or a version of it.
@@ -94,16 +97,20 @@ impl Copying {
         let SecretAddress::Path(environment, path) = &to else {
             return Err(Failure::wrong_use("A value is copied to a path, and not to an id."));
         };
-        // The kind is that of the other one, as far as it may be seen.
-        let kind = match (&from.field, access.find(&from.place, StateFilter::All).await?) {
-            (None, Some(secret)) => secret.kind,
-            (Some(_), _) | (None, None) => None,
-        };
         let mut read = access.client.read_secrets(&[from.wanted()]).await;
         let read = read.pop().unwrap_or(Err(client::ClientError::Malformed { status: 200 }));
         let secret = read.map_err(|error| {
             let failure = Failure::from(error);
             if failure.exit() == Exit::NotFound { missing(&from.place) } else { failure.about(&from.place) }
+        })?;
+        // Not copied without what protects it.
+        let described = access.client.secret(secret.key_id).await.map_err(|error| {
+            let failure = Failure::from(error);
+            if failure.exit() != Exit::NotFound {
+                return failure;
+            }
+            Failure::new(failure.exit(), format!("You may read {}, but not see its restrictions.", from.place))
+                .next("If the copy needs none, write it yourself: splitvault get SECRET | splitvault put OTHER")
         })?;
         let (encoding, value) = match (&from.field, text_of(&secret.value)) {
             (None, Some(text)) => (ValueEncoding::Text, Zeroizing::new(text.to_owned())),
@@ -117,11 +124,29 @@ impl Copying {
         };
         let (value, encoding, token) = (Some(value), Some(encoding), Some(false));
         let written = if let Some(known) = known {
+            let other = access.client.secret(known.key_id).await?;
+            if described.service_only && !other.service_only || described.requires_approval && !other.requires_approval
+            {
+                return Err(Failure::failed(format!("{} has restrictions that {to} lacks.", from.place))
+                    .next("Restrict the other one first, or copy it to a new path."));
+            }
             let body = WriteVersion { value, encoding, token, ..WriteVersion::default() };
             access.client.write_secret(known.key_id, &body, Some(&new_key())).await?
         } else {
             let (environment, path) = (Some(environment.clone()), Some(path.clone()));
-            let body = CreateSecret { environment, path, kind, value, encoding, token, ..CreateSecret::default() };
+            let body = CreateSecret {
+                environment,
+                path,
+                // A field is a text of its own.
+                kind: from.field.is_none().then_some(described.kind),
+                class: Some(described.class),
+                service_only: described.service_only,
+                requires_approval: described.requires_approval,
+                value,
+                encoding,
+                token,
+                ..CreateSecret::default()
+            };
             access.client.create_secret(&body, Some(&new_key())).await?
         };
         put::tell(&mut context.output, &written)?;
