@@ -66,7 +66,7 @@ fn run(arguments: Arguments, core_limit: Rlimit) -> Result<ExitCode, Failure> {
 fn forbid_core_files() -> Rlimit {
     let before = getrlimit(Resource::Core);
     // Where the kernel refuses one of them, the other one counts.
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..before });
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..before });
     before
 }

@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rustix::process::{Pid, Signal, kill_process};
+use system_tests::wait_until;
 
 use super::User;
 
@@ -167,4 +170,23 @@ async fn credential_is_in_the_profile_alone() {
     let mut found = holders(user.installation.folder(), &forms);
     found.retain(|file| file.file_name().is_none_or(|name| name != "admin-credential"));
     assert!(found.is_empty(), "{found:?}");
+}
+
+#[tokio::test]
+async fn no_core_file_holds_what_is_typed() {
+    let user = User::logged_in().await;
+    let mut put = user.shell("ulimit -c \"$(ulimit -H -c)\"; exec splitvault put app/core");
+    let mut put = put.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    put.stdin.as_mut().unwrap().write_all(canary().as_bytes()).unwrap();
+    let limits = format!("/proc/{}/limits", put.id());
+    wait_until("core files are forbidden", async || {
+        let limits = fs::read_to_string(&limits).unwrap();
+        let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+        core.split_whitespace().next() == Some("0")
+    })
+    .await;
+    kill_process(Pid::from_child(&put), Signal::QUIT).unwrap();
+    let ended = put.wait().unwrap();
+    assert_eq!(ended.signal(), Some(Signal::QUIT.as_raw()));
+    assert!(!ended.core_dumped());
 }
