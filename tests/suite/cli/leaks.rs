@@ -178,11 +178,11 @@ async fn no_core_file_holds_what_is_typed() {
     let mut put = user.shell("ulimit -c \"$(ulimit -H -c)\"; exec splitvault put app/core");
     let mut put = put.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     put.stdin.as_mut().unwrap().write_all(canary().as_bytes()).unwrap();
-    let limits = format!("/proc/{}/limits", put.id());
-    wait_until("core files are forbidden", async || {
-        let limits = fs::read_to_string(&limits).unwrap();
+    let of_process = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", put.id())).unwrap();
+    wait_until("the command forbids core files, which the shell before it allows", async || {
+        let limits = of_process("limits");
         let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
-        core.split_whitespace().next() == Some("0")
+        of_process("comm") == "splitvault\n" && core.split_whitespace().next() == Some("0")
     })
     .await;
     kill_process(Pid::from_child(&put), Signal::QUIT).unwrap();
