@@ -132,7 +132,7 @@ const BEGINNINGS: &[&str] = &[
     "SPLITVAULT_",
 ];
 
-/// What programs take for a secret of theirs, as `CARGO_REGISTRY_TOKEN`.
+/// Ends of names that programs take for secrets of theirs, as `CARGO_REGISTRY_TOKEN`.
 const SECRETS: &[&str] = &["_TOKEN", "_PASSWORD", "_API_KEY"];
 
 const ENDS: &[&str] = &["_PROXY", "_PAGER", "_EDITOR"];
