@@ -81,8 +81,9 @@ impl Secret {
         if if_version.is_some_and(|seen| Some(seen) != self.current) {
             return refused("version_conflict");
         }
-        let Version { envelope, value, ends, .. } = self.versions[&target].clone();
-        let number = self.add(envelope, value, ends);
+        let Version { envelope, value, .. } = self.versions[&target].clone();
+        // It ends as a version that is written now: the end that acts give is later than that, and the earlier one counts.
+        let number = self.add(envelope, value, None);
         self.make_current(number);
         done(Some(number))
     }
